@@ -1,0 +1,50 @@
+"""See what things are made of: train, judge, explain and compare image classifiers of materials.
+
+    data ──► models ──► training ──► evaluation ──► explanation ──► comparison ──► report
+    photos   trunk+head  run folder  predictions    heat maps       table          page
+
+The public names are those of the notebook guide. Each is imported when it is asked for, so `import matlens`
+loads no framework.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "matlens.data.counts": ("class_counts",),
+    "matlens.data.integrity": ("is_image_valid",),
+    "matlens.data.prepared": ("create_split",),
+    "matlens.evaluation.displays": ("plot_confusion_matrix", "plot_roc_curves", "plot_training_curves"),
+    "matlens.evaluation.metrics": ("compute_classification_metrics", "compute_confusion_matrix",
+                                   "compute_roc_curves"),
+    "matlens.comparison.table": ("compare_models",),
+    "matlens.explanation.gradcam": ("overlay_heatmap",),
+    "matlens.models.on_keras.datasets": ("build_datasets", "get_augmentation_layer"),
+    "matlens.models.on_keras.transfer": ("build_mobilenetv2_transfer", "build_resnet50_transfer",
+                                         "unfreeze_resnet_for_finetuning"),
+    "matlens.models.on_keras.vgg19": ("build_vgg19_scratch",),
+    "matlens.models.on_torch.googlenet": ("InceptionV1Wrapper",),
+    "matlens.settings": ("BATCH_SIZE", "DATASET_NAME", "DATA_DIR", "IMG_SIZE", "IS_KAGGLE", "KAGGLE_INPUT",
+                         "KAGGLE_WORKING", "MAX_EPOCHS", "MODELS_DIR", "NEEDS_SPLIT", "OUTPUT_DIR", "REPORTS_DIR",
+                         "SEED", "Settings"),
+    "matlens.training.seeding": ("seed_everything",),
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+
+__all__ = ["__version__", *sorted(_HOME_OF)]  # noqa: PLE0604 -- the names are known
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name from its home."""
+    if name not in _HOME_OF:
+        raise AttributeError(f"module 'matlens' has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOME_OF[name]), name)
+
+
+def __dir__() -> list[str]:
+    """The public names, without importing them."""
+    return __all__

@@ -1,0 +1,238 @@
+"""The command line: `matlens` and its subcommands, in the order of the flow. Each imports its stage when called."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from matlens import __version__
+from matlens.cli_data import data_app
+from matlens.errors import MatlensError
+
+app = typer.Typer(
+    no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Start with [bold]matlens demo[/bold], or [bold]matlens run --data DIR[/bold] on a folder of class folders.")
+
+Data = Annotated[Path, typer.Option("--data", "-d", help="The dataset: class folders, train/ val/ test/, or MINC-2500.",
+                                    show_default=False)]
+Out = Annotated[Path | None, typer.Option("--out", "-o", help="The run's folder; an unfinished run in it goes on. "
+                                          "[default: runs/<time>, on Kaggle /kaggle/working]", show_default=False)]
+Config = Annotated[Path | None, typer.Option(help="A TOML file with any of the settings; options win over it.")]
+Protocol = Annotated[str | None, typer.Option(help="minc:1 ... minc:5 (official split), random (70/15/15) or prepared. "
+                                              "[default: what the folder has]", show_default=False)]
+Models = Annotated[str | None, typer.Option(help="Names separated by commas, or all.", show_default="all")]
+Epochs = Annotated[int | None, typer.Option(help="Epochs of training.", show_default="4")]
+ImgSize = Annotated[int | None, typer.Option(help="Side of the photos in pixels.", show_default="224")]
+BatchSize = Annotated[int | None, typer.Option(help="Photos per training step.", show_default="64")]
+Weights = Annotated[str | None, typer.Option(help="imagenet: pretrained; none: random; auto: pretrained if there are "
+                                             "any.", show_default="imagenet")]
+WeightsDir = Annotated[Path | None, typer.Option(help="A folder to look for ImageNet weights in (never written to).")]
+Alpha = Annotated[float | None, typer.Option(help="MobileNetV2's width.", show_default="1.0")]
+Finetune = Annotated[int | None, typer.Option("--finetune-epochs", show_default="0",
+                                              help="Then so many epochs with the end of the backbone unfrozen.")]
+Augment = Annotated[bool | None, typer.Option("--augment/--no-augment", help="Vary training photos anew each epoch.",
+                                              show_default="augment")]
+KeepTruncated = Annotated[bool | None, typer.Option("--keep-truncated", show_default=False,
+                                                    help="Use photos whose end is missing, too.")]
+Deterministic = Annotated[bool | None, typer.Option("--deterministic", show_default=False,
+                                                    help="The same bytes of results each time (slower).")]
+Seed = Annotated[int | None, typer.Option(help="Of the random split, weights, order and augmentation.", show_default="42")]
+CacheDir = Annotated[Path | None, typer.Option(help="Where decoded photos are kept. [default: MATLENS_CACHE or the "
+                                               "platform's cache folder]", show_default=False)]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print the result only.")]
+Run = Annotated[Path, typer.Argument(help="A run's folder.", show_default=False)]
+
+
+@app.callback(invoke_without_command=True)
+def main_options(
+    context: typer.Context,
+    version: Annotated[bool, typer.Option("--version", help="Show the version and exit.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks (works anywhere on the line).")] = False,
+) -> None:
+    """See what things are made of: train, judge, explain and compare image classifiers of materials."""
+    if version:
+        typer.echo(f"matlens {__version__}")
+        raise typer.Exit
+
+
+@app.command()
+def demo(out: Annotated[Path, typer.Option("--out", "-o", help="The run's folder.")] = Path("runs/demo"),
+         models: Models = None, epochs: Epochs = None, seed: Seed = None, weights: Weights = "auto",
+         weights_dir: WeightsDir = None, cache_dir: CacheDir = None, quiet: Quiet = False) -> None:
+    """The main job on drawn materials, in minutes: four models, one report. Needs no photos and no network."""
+    from matlens.console import Reporter
+    from matlens.demo import run_demo
+
+    run_demo(out, {"models": models, "max_epochs": epochs, "seed": seed, "weights": weights, "weights_dir": weights_dir,
+                   "cache_dir": cache_dir}, Reporter(quiet))
+
+
+app.add_typer(data_app, name="data")
+
+
+@app.command()
+def run(context: typer.Context, data: Data, models: Models = None, protocol: Protocol = None, epochs: Epochs = None, img_size: ImgSize = None,
+        batch_size: BatchSize = None, weights: Weights = None, weights_dir: WeightsDir = None, out: Out = None,
+        config: Config = None, alpha: Alpha = None, finetune_epochs: Finetune = None, augment: Augment = None,
+        keep_truncated: KeepTruncated = None, deterministic: Deterministic = None, seed: Seed = None,
+        cache_dir: CacheDir = None, quiet: Quiet = False) -> None:
+    """The whole job: train the models on a folder of photos, judge, explain and compare them, write the report."""
+    from matlens.console import Reporter
+    from matlens.run import run as run_all
+    from matlens.settings import Settings
+
+    settings = Settings.load(config, _options(context.params))
+    run_all(settings, out or _default_out(), Reporter(quiet))
+
+
+@app.command()
+def train(context: typer.Context,
+          model: Annotated[str, typer.Argument(help="vgg19_scratch, resnet50_transfer, mobilenetv2_transfer or "
+                                               "inception_v1.", show_default=False)],
+          data: Data, protocol: Protocol = None, epochs: Epochs = None, img_size: ImgSize = None,
+          batch_size: BatchSize = None, weights: Weights = None, weights_dir: WeightsDir = None, out: Out = None,
+          config: Config = None, alpha: Alpha = None, finetune_epochs: Finetune = None, augment: Augment = None,
+          keep_truncated: KeepTruncated = None, deterministic: Deterministic = None, seed: Seed = None,
+          cache_dir: CacheDir = None, quiet: Quiet = False) -> None:
+    """Train one model into a run's folder, and stop there."""
+    from matlens.console import Reporter
+    from matlens.run import start
+    from matlens.run import train as train_one
+    from matlens.settings import Settings
+
+    settings = Settings.load(config, _options(context.params) | {"models": model})
+    reporter = Reporter(quiet)
+    folder, prepared, found = start(settings, out or _default_out(), reporter)
+    train_one(folder, model, prepared, found[model], reporter)
+    reporter.result(str(folder.model_file(model)))
+
+
+@app.command()
+def evaluate(run: Run, models: Models = None, quiet: Quiet = False) -> None:
+    """Judge the trained models of a run: predictions, metrics, pictures, comparison and report, made anew."""
+    from matlens.console import Reporter
+    from matlens.evaluation.judge import evaluate as evaluate_one
+    from matlens.run import summarise
+    from matlens.training.run_folder import RunFolder
+
+    reporter, folder = Reporter(quiet), RunFolder.open(run)
+    for name in folder.trained_models(_names(models)):
+        with reporter.progress(f"{name}: predicting", len(folder.split.part("test"))) as advance:
+            results = evaluate_one(folder, name, lambda done, _: advance(done, ""))
+        reporter.result(f"{name}: accuracy {results.accuracy:.1%}, macro F1 {results.macro_f1:.1%} on "
+                        f"{results.n_test} test photos")
+    summarise(folder)
+
+
+@app.command()
+def explain(run: Run, images: Annotated[list[Path] | None, typer.Option(help="A photo to explain; may be repeated. "
+                                        "[default: test photos of the run]", show_default=False)] = None,
+            models: Models = None, quiet: Quiet = False) -> None:
+    """Draw Grad-CAM heat maps: of test photos into the run's report, or of --images into reports/."""
+    from matlens.console import Reporter
+    from matlens.explanation.explain import explain_images, explain_run
+    from matlens.run import summarise
+    from matlens.training.run_folder import RunFolder
+
+    reporter, folder = Reporter(quiet), RunFolder.open(run)
+    for name in folder.trained_models(_names(models)):
+        path = explain_images(folder, name, images) if images else explain_run(folder, name)
+        reporter.result(str(path))
+    if not images:
+        summarise(folder)
+
+
+@app.command()
+def compare(runs: Annotated[list[Path], typer.Argument(help="Run folders.", show_default=False)],
+            out: Annotated[Path | None, typer.Option("--out", "-o", help="A folder for model_comparison.csv and .md.")]
+            = None) -> None:
+    """Put the models of one or several runs side by side."""
+    from matlens.comparison.table import compare_models
+    from matlens.console import Reporter
+    from matlens.run import judged_models
+    from matlens.training.run_folder import RunFolder
+
+    judged = judged_models([RunFolder.open(path) for path in runs])
+    Reporter().result(compare_models(judged, out).to_markdown())
+
+
+@app.command()
+def predict(run: Annotated[Path, typer.Argument(help="A run's folder, or an .artifact folder.", show_default=False)],
+            images: Annotated[list[Path], typer.Argument(help="Photos.", show_default=False)],
+            model: Annotated[str | None, typer.Option(help="Which of the run's models. [default: the one with the best "
+                                                      "validation accuracy]", show_default=False)] = None,
+            json: Annotated[bool, typer.Option("--json", help="One JSON object a line, with all probabilities.")] = False,
+            ) -> None:
+    """Say what photos show: one line a photo with path, class and probability."""
+    from matlens.predict import predict_files, predicting_artifact
+
+    failed = 0
+    for line, is_error in predict_files(predicting_artifact(run, model), images, as_json=json):
+        typer.echo(line, err=is_error)
+        failed += is_error
+    if failed:
+        raise typer.Exit(2)
+
+
+@app.command()
+def export(run: Run, models: Models = None, quiet: Quiet = False) -> None:
+    """Make the portable artifact anew from the model file, and compare it with the framework's own output."""
+    from matlens.console import Reporter
+    from matlens.features.artifact import Artifact
+    from matlens.training.child import run_child
+    from matlens.training.run_folder import RunFolder
+
+    reporter, folder = Reporter(quiet), RunFolder.open(run)
+    for name in _names(models) or folder.model_names:
+        run_child("export", {"run_dir": str(folder.path.resolve()), "model": name}, folder.log_file(name),
+                  lambda event: None)
+        artifact = Artifact.open(folder.artifact(name))
+        reporter.result(f"{artifact.folder}: probabilities within {artifact.parity:.1g} of the framework's")
+
+
+def _options(given: dict[str, Any]) -> dict[str, Any]:
+    """Options under the names that the settings have."""
+    renamed = {"data": "data_dir", "epochs": "max_epochs"}
+    return {renamed.get(name, name): value for name, value in given.items()
+            if name not in ("out", "config", "quiet", "model")}
+
+
+def _names(models: str | None) -> tuple[str, ...] | None:
+    if models is None:
+        return None
+    from matlens.settings import Settings
+
+    return Settings.load(options={"models": models}).models
+
+
+def _default_out() -> Path:
+    from matlens.settings import KAGGLE_ROOT, is_kaggle
+
+    return KAGGLE_ROOT / "working" if is_kaggle() else Path("runs") / time.strftime("%Y-%m-%d_%H-%M-%S")
+
+
+def main() -> None:
+    """The console script. Exit codes: 0 done, 2 the user can mend it, 1 a defect of ours, 130 interrupted."""
+    debug = "--debug" in sys.argv[1:]
+    arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
+    try:
+        app(arguments, prog_name="matlens")
+    except MatlensError as error:
+        if debug:
+            raise
+        typer.secho(f"error: {error}", err=True, fg="red")
+        raise SystemExit(error.exit_code) from None
+    except KeyboardInterrupt:
+        typer.secho("interrupted; what was finished is kept, and the same command goes on from there", err=True)
+        raise SystemExit(130) from None
+    except Exception as error:
+        if debug:
+            raise
+        typer.secho(f"matlens has a defect: {type(error).__name__}: {error}. Please report it with what --debug adds "
+                    "to this command shows.", err=True, fg="red")
+        raise SystemExit(1) from None

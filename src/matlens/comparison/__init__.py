@@ -1,0 +1,1 @@
+"""Put several models that saw the same test photos side by side."""

@@ -1,0 +1,70 @@
+"""What a person sees while matlens works: lines, and progress for whatever lasts."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.markup import escape
+
+Advance = Callable[[int, str], None]
+"""Called with (done, a few words)."""
+
+_PLAIN_EVERY = 10.0
+"""Seconds between two lines of progress where there is no terminal."""
+
+
+class Reporter:
+    """Lines to standard output, live bars on a terminal; with `quiet`, only what `result` says."""
+
+    def __init__(self, quiet: bool = False) -> None:
+        self.quiet = quiet
+        self._console = Console(highlight=False, soft_wrap=True)
+
+    @property
+    def live(self) -> bool:
+        """Whether progress is drawn in place."""
+        return self._console.is_terminal and not self.quiet
+
+    def say(self, text: str, style: str = "") -> None:
+        """One line about the work."""
+        if not self.quiet:
+            self.result(text, style)
+
+    def warn(self, text: str) -> None:
+        """Something that must not be missed: shown even when quiet, on standard error."""
+        Console(stderr=True, highlight=False, soft_wrap=True).print(f"[yellow]warning:[/yellow] {escape(text)}")
+
+    def result(self, text: str, style: str = "") -> None:
+        """What the user asked for."""
+        self._console.print(escape(text), style=style or None)
+        sys.stdout.flush()
+
+    @contextmanager
+    def progress(self, title: str, total: int) -> Iterator[Advance]:
+        """Show progress of `total` units: a bar with the time left, or a plain line every ten seconds."""
+        if not self.live:
+            yield self._plain(title, total)
+            return
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+        with Progress(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
+                      TextColumn("{task.fields[words]}"), console=self._console, transient=True) as bar:
+            task = bar.add_task(escape(title), total=total, words="")
+            yield lambda done, words="": bar.update(task, completed=done, words=escape(words))
+
+    def _plain(self, title: str, total: int) -> Advance:
+        started = last = time.monotonic()
+
+        def advance(done: int, words: str = "") -> None:
+            nonlocal last
+            now = time.monotonic()
+            if now - last >= _PLAIN_EVERY and done < total:
+                last = now
+                left = (now - started) / max(done, 1) * (total - done)
+                self.say(f"{title}: {done}/{total} {words} ({left:.0f} s left)".replace("  ", " "))
+
+        return advance

@@ -1,0 +1,1 @@
+"""From folders of photographs to batches: sources, integrity, splits, the pixel store, augmentation."""

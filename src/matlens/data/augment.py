@@ -1,0 +1,45 @@
+"""The guide's augmentation, on one photo at a time and without a framework.
+
+Horizontal flip, rotation, zoom, translation and contrast as Keras' layers define them, with the guide's
+factors. The four movements are one affine warp, so a photo is interpolated once instead of three times.
+"""
+
+from __future__ import annotations
+
+import math
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+FACTOR = 0.1
+"""The guide's factor for all of them: rotation by up to a tenth of a full turn, the rest by up to a tenth."""
+
+
+def augment(photo: npt.NDArray[np.uint8], rng: np.random.Generator) -> npt.NDArray[np.float32]:
+    """One random variation of a photo.
+
+    Args:
+        photo: (H, W, 3) uint8.
+        rng: five to six numbers are drawn from it.
+
+    Returns:
+        (H, W, 3) float32 in [0, 1]; what moves in from outside is the mirrored photo (Keras' `reflect`).
+    """
+    height, width = photo.shape[:2]
+    flip = -1.0 if rng.random() < 0.5 else 1.0
+    angle = rng.uniform(-FACTOR, FACTOR) * 2 * math.pi
+    zoom = 1.0 + rng.uniform(-FACTOR, FACTOR)
+    down, right = rng.uniform(-FACTOR, FACTOR, size=2) * (height, width)
+    contrast = rng.uniform(1 - FACTOR, 1 + FACTOR)
+
+    # Maps a place in the result to the place in the photo that it shows, about the photo's centre.
+    middle_x, middle_y = (width - 1) / 2, (height - 1) / 2
+    cos, sin = zoom * math.cos(angle), zoom * math.sin(angle)
+    inverse = np.array([[flip * cos, -flip * sin, 0.0], [sin, cos, 0.0]])
+    inverse[:, 2] = (middle_x, middle_y) - inverse[:, :2] @ (middle_x + right, middle_y + down)
+    warped = cv2.warpAffine(photo, inverse, (width, height), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+                            borderMode=cv2.BORDER_REFLECT)
+    values = warped.astype(np.float32) / np.float32(255)
+    mean = values.mean(axis=(0, 1), keepdims=True)
+    return np.asarray(np.clip((values - mean) * np.float32(contrast) + mean, 0, 1), dtype=np.float32)

@@ -1,0 +1,150 @@
+"""Batches for any model: [0, 1] float32 photos with one-hot labels, prepared while the model works."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import queue
+import threading
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from matlens.data.augment import augment
+from matlens.data.decode import UnreadableImageError, decode, resize
+from matlens.data.splits import Photo, Split
+from matlens.data.store import PixelStore
+from matlens.errors import DataError
+from matlens.models.protocol import Batch
+
+_AHEAD = 2
+"""Batches prepared in advance."""
+
+
+@dataclass(frozen=True)
+class PhotoBatches:
+    """The photos of one part in batches, the last one smaller. Iterating gives them in order (epoch 0).
+
+    rows: (N,) int64 rows of the store; labels: (N,) int64 class numbers.
+    shuffle: a new order each epoch, by (seed, epoch).
+    augmented: each photo varied anew each epoch, by (seed, epoch, position): no state to keep or restore.
+    """
+
+    store: PixelStore
+    rows: npt.NDArray[np.int64]
+    labels: npt.NDArray[np.int64]
+    num_classes: int
+    batch_size: int
+    seed: int = 0
+    shuffle: bool = False
+    augmented: bool = False
+
+    def __len__(self) -> int:
+        return len(self._bounds())
+
+    def __iter__(self) -> Iterator[Batch]:
+        return self.epoch(0)
+
+    def epoch(self, number: int) -> Iterator[Batch]:
+        """The batches of one epoch, prepared ahead in a thread."""
+        return prepared_ahead(self._batches(number))
+
+    def head(self, batches: int) -> PhotoBatches:
+        """The same photos in a fixed shuffled order, not augmented, at most so many batches of them."""
+        chosen = np.random.default_rng(self.seed).permutation(len(self.rows))[: batches * self.batch_size]
+        return PhotoBatches(self.store, self.rows[chosen], self.labels[chosen], self.num_classes, self.batch_size)
+
+    def _bounds(self) -> list[tuple[int, int]]:
+        starts = list(range(0, len(self.rows), self.batch_size))
+        if self.batch_size > 1 and len(starts) > 1 and len(self.rows) - starts[-1] == 1:
+            starts.pop()  # batch normalisation cannot be trained on one photo: it joins the batch before
+        return list(zip(starts, [*starts[1:], len(self.rows)], strict=True))
+
+    def _batches(self, epoch: int) -> Iterator[Batch]:
+        order = np.arange(len(self.rows))
+        if self.shuffle:
+            order = np.random.default_rng([self.seed, epoch]).permutation(len(self.rows))
+        for start, end in self._bounds():
+            chosen = order[start:end]
+            pixels = self.store.read(self.rows[chosen])
+            if self.augmented:
+                images = np.stack([augment(photo, np.random.default_rng([self.seed, epoch, position, 1]))
+                                   for photo, position in zip(pixels, chosen, strict=True)])
+            else:
+                images = pixels.astype(np.float32) / np.float32(255)
+            yield images, one_hot(self.labels[chosen], self.num_classes)
+
+
+def one_hot(labels: npt.NDArray[np.int64], num_classes: int) -> npt.NDArray[np.float32]:
+    """(N,) class numbers as (N, C) float32."""
+    encoded = np.zeros((len(labels), num_classes), dtype=np.float32)
+    encoded[np.arange(len(labels)), labels] = 1
+    return encoded
+
+
+def part_batches(split: Split, part: str, store: PixelStore, batch_size: int, *, seed: int = 0,
+                 shuffle: bool = False, augmented: bool = False) -> PhotoBatches:
+    """The batches of one part of a split."""
+    photos: Sequence[Photo] = split.part(part)
+    rows = np.array([store.rows[photo.sha256] for photo in photos], dtype=np.int64)
+    return PhotoBatches(store, rows, split.labels(photos), len(split.class_names), batch_size, seed, shuffle,
+                        augmented)
+
+
+def prepared_ahead(batches: Iterator[Batch]) -> Iterator[Batch]:
+    """Draw from `batches` in a thread, a few ahead. An error there is raised here; stopping early is safe."""
+    ready: queue.Queue[Batch | BaseException | None] = queue.Queue(_AHEAD)
+    stop = threading.Event()
+
+    def put(item: Batch | BaseException | None) -> None:
+        while not stop.is_set():
+            try:
+                return ready.put(item, timeout=0.1)
+            except queue.Full:
+                continue
+
+    def work() -> None:
+        try:
+            for batch in batches:
+                put(batch)
+                if stop.is_set():
+                    return
+            put(None)
+        except BaseException as error:  # handed over to the reader, who raises it
+            put(error)
+
+    threading.Thread(target=work, daemon=True, name="matlens-batches").start()
+    try:
+        while (item := ready.get()) is not None:
+            if isinstance(item, BaseException):
+                raise item
+            yield item
+    finally:
+        stop.set()
+
+
+def read_photos(root: Path, photos: Sequence[Photo], img_size: tuple[int, int], *, batch_size: int = 32,
+                keep_truncated: bool = False) -> Iterator[npt.NDArray[np.float32]]:
+    """Decode photos of a split in order: batches (B, H, W, 3) float32 in [0, 1].
+
+    Raises:
+        DataError: a photo is gone, or is not the one that was divided.
+    """
+
+    def one(photo: Photo) -> npt.NDArray[np.uint8]:
+        try:
+            data = (root / photo.path).read_bytes()
+            if hashlib.sha256(data).hexdigest() != photo.sha256:
+                raise DataError(f"{root / photo.path} was changed since the split was made. Make a new run of it.")
+            return resize(decode(data, min_size=img_size, keep_truncated=keep_truncated), img_size)
+        except (OSError, UnreadableImageError) as error:
+            raise DataError(f"Cannot read {root / photo.path}, which is part of the split: {error}") from error
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for start in range(0, len(photos), batch_size):
+            pixels = np.stack(list(pool.map(one, photos[start:start + batch_size])))
+            yield pixels.astype(np.float32) / np.float32(255)

@@ -1,0 +1,88 @@
+"""The guide's prepared directory: a dataset copied into train/, val/ and test/ of class folders."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from matlens.console import Reporter
+from matlens.data.integrity import check_photos
+from matlens.data.prepare import report_problems
+from matlens.data.sources import PARTS, open_source
+from matlens.data.splits import Split, check_ratios, make_split
+from matlens.data.store import hash_photos
+from matlens.errors import DataError
+from matlens.files import whole_folder
+
+MANIFEST = "split.json"
+"""Written last: a prepared directory without it is not finished."""
+
+
+def create_split(data_dir: str | Path, output_dir: str | Path, train_ratio: float = 0.7, val_ratio: float = 0.15,
+                 test_ratio: float = 0.15, seed: int = 42, force: bool = False) -> Split:
+    """Copy the photos of `data_dir` into output_dir/train, val and test, each class divided by the same shares.
+
+    Photos that cannot be read are left out and named. Without `force` a finished split of the same photos with the
+    same parameters is kept as it is.
+
+    Returns:
+        The split, also written as output_dir/split.json.
+
+    Raises:
+        SettingsError: ratios that do not sum to 1.
+        DataError: a class too small to be divided, or another split in `output_dir` without `force`.
+    """
+    ratios = check_ratios((train_ratio, val_ratio, test_ratio))
+    out, reporter = Path(output_dir), Reporter()
+    source = open_source(Path(data_dir))
+    paths = [photo.path for photo in source.photos]
+    hashes, problems = hash_photos(source.root, paths)
+    with reporter.progress("checking photos", len(paths)) as advance:
+        problems |= check_photos(source, lambda done, _: advance(done, ""))
+    report_problems(problems, source.root, reporter)
+    split = make_split(source, "random", hashes, problems, seed=seed, ratios=ratios)
+    if not force and _is_there(out, split):
+        return split
+    out.mkdir(parents=True, exist_ok=True)
+    (out / MANIFEST).unlink(missing_ok=True)
+    with reporter.progress("copying photos", len(split.photos)) as advance:
+        done = 0
+        for part in PARTS:
+            with whole_folder(out / part) as partial:
+                for photo in split.part(part):
+                    target = partial / photo.class_name / _flat_name(photo.path, photo.class_name)
+                    target.parent.mkdir(parents=True, exist_ok=True)
+                    shutil.copyfile(source.root / photo.path, target)
+                    done += 1
+                    advance(done, "")
+    split.write(out / MANIFEST)
+    return split
+
+
+def _flat_name(path: str, class_name: str) -> str:
+    """A file name inside the class folder; subfolders become part of it, so that none overwrites another."""
+    parts = path.split("/")
+    return "_".join(parts[parts.index(class_name) + 1:])
+
+
+def _is_there(out: Path, split: Split) -> bool:
+    """Whether `out` holds this split. Raises DataError if it holds another, or an unfinished one."""
+    if not any((out / part).exists() for part in PARTS):
+        return False
+    if not (out / MANIFEST).exists():
+        raise DataError(f"{out} holds train/, val/ or test/ of an unfinished or foreign split. Use force=True (--force) "
+                        "to replace them, or another folder.")
+    there = Split.read(out / MANIFEST)
+    differences = [f"{what}: {old} there, {new} asked for" for what, old, new in (
+        ("seed", there.seed, split.seed), ("ratios", there.ratios, split.ratios),
+        ("classes", len(there.class_names), len(split.class_names)), ("photos", len(there.photos), len(split.photos)),
+    ) if old != new]
+    if there.hash != split.hash:
+        raise DataError(f"{out} holds another split ({'; '.join(differences) or 'of other photos'}). Use force=True "
+                        "(--force) to replace it, or another folder.")
+    found = {part: sum(1 for file in (out / part).rglob("*") if file.is_file()) for part in PARTS}
+    wanted = {part: len(split.part(part)) for part in PARTS}
+    if found != wanted:
+        raise DataError(f"The split in {out} is not whole: {found} files there, {wanted} expected. Use force=True "
+                        "(--force) to make it anew.")
+    return True

@@ -1,0 +1,216 @@
+"""Find the photos of a dataset, and recognise how its folder is laid out. Nothing is opened or changed here."""
+
+from __future__ import annotations
+
+import os
+import re
+import unicodedata
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from matlens.errors import DataError
+
+IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"})
+PARTS = ("train", "val", "test")
+
+Layout = Literal["folders", "minc", "prepared"]
+
+_PART_FOLDERS = {"train": "train", "val": "val", "validate": "val", "validation": "val", "valid": "val",
+                 "test": "test"}
+_LISTS = {"train": "train", "validate": "val", "test": "test"}
+_LIST_NAME = re.compile(r"(train|validate|test)(\d+)\.txt")
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A photo by name: `path` is relative to the dataset's root, with forward slashes."""
+
+    path: str
+    class_name: str
+    part: str | None = None
+
+
+@dataclass(frozen=True)
+class Source:
+    """A dataset as it lies on disk.
+
+    layout: `folders` (class folders), `minc` (images/<class>/ and labels/train1.txt ...), or `prepared`
+        (train/ val/ test/ of class folders).
+    class_names: sorted; every class folder counts, an empty one too.
+    split_numbers: the official splits that are whole (train, validate and test lists are there).
+    other_files: how many files in class folders are no photos by their ending.
+    """
+
+    root: Path
+    layout: Layout
+    class_names: tuple[str, ...]
+    photos: tuple[Listed, ...]
+    split_numbers: tuple[int, ...] = ()
+    other_files: int = 0
+
+
+def open_source(folder: Path) -> Source:
+    """Recognise the dataset in `folder`, or in the single folder inside it (as unpacked archives have).
+
+    Raises:
+        DataError: no such folder, no photos, or fewer than two classes.
+    """
+    if not folder.exists():
+        raise DataError(f"No such folder: {folder}. Name the dataset's folder with --data.")
+    if not folder.is_dir():
+        raise DataError(f"{folder} is a file; --data takes a folder with one subfolder of photos per class.")
+    root = folder
+    for _ in range(4):
+        layout = _layout(root)
+        if layout is not None:
+            return _checked(_READERS[layout](root))
+        inner = _subfolders(root)
+        if len(inner) != 1:
+            break
+        root = inner[0]
+    raise DataError(
+        f"No photos found in {folder}. Expected one of: class folders ({folder.name}/wood/*.jpg, "
+        f"{folder.name}/brick/*.jpg, ...); train/ val/ test/ of class folders; or MINC-2500's layout "
+        "(images/<class>/*.jpg with labels/train1.txt, validate1.txt, test1.txt).")
+
+
+def _checked(source: Source) -> Source:
+    if len(source.class_names) < 2:
+        raise DataError(f"{source.root} holds one class only ({source.class_names[0]}); "
+                        "telling materials apart takes at least two class folders.")
+    if not source.photos:
+        raise DataError(f"The {len(source.class_names)} class folders in {source.root} hold no photos "
+                        f"({', '.join(sorted(IMAGE_SUFFIXES))}).")
+    return source
+
+
+def _subfolders(folder: Path) -> list[Path]:
+    """Visible subfolders, by name. Hidden ones (.ipynb_checkpoints, __MACOSX) are no classes."""
+    try:
+        return sorted((entry for entry in folder.iterdir() if entry.is_dir() and not _hidden(entry.name)),
+                      key=lambda entry: unicodedata.normalize("NFC", entry.name))
+    except OSError as error:
+        raise DataError(f"Cannot read the folder {folder}: {error.strerror}") from error
+
+
+def _hidden(name: str) -> bool:
+    return name.startswith((".", "__MACOSX", "__pycache__"))
+
+
+def _layout(root: Path) -> Layout | None:
+    folders = _subfolders(root)
+    if (root / "images").is_dir() and (root / "labels").is_dir() and _split_numbers(root / "labels"):
+        return "minc"
+    parts = [_PART_FOLDERS[folder.name.lower()] for folder in folders if folder.name.lower() in _PART_FOLDERS]
+    if {"train", "test"} <= set(parts) and any(_subfolders(f) for f in folders if f.name.lower() in _PART_FOLDERS):
+        return "prepared"
+    if any(_has_photo(folder) for folder in folders):
+        return "folders" if not _only_holds_classes(folders) else None
+    return None
+
+
+def _only_holds_classes(folders: list[Path]) -> bool:
+    """True for a single folder whose photos all lie in subfolders: a wrapper, not a class."""
+    return len(folders) == 1 and not _photos_directly_in(folders[0]) and len(_subfolders(folders[0])) > 1
+
+
+def _photos_directly_in(folder: Path) -> bool:
+    return any(_is_photo(entry.name) for entry in folder.iterdir() if entry.is_file())
+
+
+def _is_photo(name: str) -> bool:
+    return os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES and not _hidden(name)
+
+
+def _has_photo(folder: Path) -> bool:
+    return any(_is_photo(name) for _, _, names in os.walk(folder) for name in names)
+
+
+def _walk(root: Path, folder: Path) -> tuple[list[str], int]:
+    """Photos below `folder` as sorted paths relative to `root`, and the number of other files."""
+    photos, others = [], 0
+    for place, subfolders, names in os.walk(folder):
+        subfolders[:] = [name for name in subfolders if not _hidden(name)]
+        relative = Path(place).relative_to(root).as_posix()
+        for name in names:
+            if _is_photo(name):
+                photos.append(f"{relative}/{name}")
+            elif not _hidden(name):
+                others += 1
+    return sorted(photos), others
+
+
+def _read_folders(root: Path) -> Source:
+    photos: list[Listed] = []
+    classes, others = [], 0
+    for folder in _subfolders(root):
+        paths, other = _walk(root, folder)
+        classes.append(folder.name)
+        photos += [Listed(path, folder.name) for path in paths]
+        others += other
+    return Source(root, "folders", tuple(classes), tuple(photos), other_files=others)
+
+
+def _read_prepared(root: Path) -> Source:
+    photos: list[Listed] = []
+    classes: set[str] = set()
+    others = 0
+    for part_folder in _subfolders(root):
+        part = _PART_FOLDERS.get(part_folder.name.lower())
+        if part is None:
+            continue
+        for folder in _subfolders(part_folder):
+            paths, other = _walk(root, folder)
+            classes.add(folder.name)
+            photos += [Listed(path, folder.name, part) for path in paths]
+            others += other
+    return Source(root, "prepared", tuple(sorted(classes)), tuple(photos), other_files=others)
+
+
+def _read_minc(root: Path) -> Source:
+    photos: list[Listed] = []
+    classes, others = [], 0
+    for folder in _subfolders(root / "images"):
+        paths, other = _walk(root, folder)
+        classes.append(folder.name)
+        photos += [Listed(path, folder.name) for path in paths]
+        others += other
+    if not classes:
+        raise DataError(f"{root / 'images'} holds no class folders.")
+    return Source(root, "minc", tuple(classes), tuple(photos), _split_numbers(root / "labels"), others)
+
+
+_READERS = {"folders": _read_folders, "prepared": _read_prepared, "minc": _read_minc}
+
+
+def _split_numbers(labels: Path) -> tuple[int, ...]:
+    found = Counter(int(match[2]) for entry in labels.iterdir() if (match := _LIST_NAME.fullmatch(entry.name)))
+    return tuple(sorted(number for number, lists in found.items() if lists == len(_LISTS)))
+
+
+def read_official_split(source: Source, number: int) -> tuple[Listed, ...]:
+    """The photos of official split `number`, in the order train, val, test, each as its list has them.
+
+    Raises:
+        DataError: no such split, a line that names no photo of a class folder, or one that is listed twice.
+    """
+    if number not in source.split_numbers:
+        have = ", ".join(f"minc:{n}" for n in source.split_numbers) or "none"
+        raise DataError(f"{source.root} has no official split minc:{number}; there are: {have}.")
+    photos: dict[str, Listed] = {}
+    for listing, part in _LISTS.items():
+        file = source.root / "labels" / f"{listing}{number}.txt"
+        for line in file.read_text(encoding="utf-8").splitlines():
+            path = line.strip()
+            if not path:
+                continue
+            pieces = path.split("/")
+            if len(pieces) != 3 or pieces[0] != "images" or pieces[1] not in source.class_names or ".." in pieces:
+                raise DataError(f"{file}: the line '{path}' does not name a photo as images/<class>/<file>.")
+            if path in photos:
+                raise DataError(f"{file}: {path} is listed twice in split {number} "
+                                f"(also as {photos[path].part}).")
+            photos[path] = Listed(path, pieces[1], part)
+    return tuple(photos.values())

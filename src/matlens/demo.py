@@ -1,0 +1,37 @@
+"""The demo: the main job on drawn materials, small enough for two cores."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from matlens.console import Reporter
+from matlens.data.synthetic import MATERIALS, draw_dataset
+from matlens.run import run
+from matlens.settings import Settings
+from matlens.training.run_folder import RunFolder
+
+PHOTOS_PER_CLASS = 60
+SIDE = 64
+BATCH_SIZE = 16
+EPOCHS = 6
+
+
+def run_demo(out: Path, options: Mapping[str, Any], reporter: Reporter) -> RunFolder:
+    """Draw the photos beside `out`, unless they are there, and run all models on them.
+
+    Args:
+        options: settings over the demo's own; those that are None are not set.
+    """
+    defaults = {"img_size": SIDE, "batch_size": BATCH_SIZE, "max_epochs": EPOCHS, "weights": "auto"}
+    chosen = {key: value for key, value in options.items() if value is not None}
+    photos = out.with_name(f"{out.name}-photos")
+    settings = Settings.load(options={**defaults, **chosen, "data_dir": photos})
+    if not photos.exists():
+        total = PHOTOS_PER_CLASS * len(MATERIALS)
+        with reporter.progress("drawing photos", total) as advance:
+            draw_dataset(photos, photos_per_class=PHOTOS_PER_CLASS, size=SIDE * 3 // 2, seed=settings.seed,
+                         on_progress=lambda done, _: advance(done, ""))
+        reporter.say(f"drew {total} photos of {len(MATERIALS)} materials into {photos}")
+    return run(settings, out, reporter)

@@ -1,0 +1,51 @@
+"""Everything that matlens raises on purpose.
+
+    MatlensError
+    ├── UsageError            the user can mend it (exit code 2); the message says how
+    │   ├── SettingsError     an option, a settings key or a value
+    │   ├── DataError         photos, folders, splits
+    │   ├── ModelError        an unknown model, a model that does not fit the data, a damaged model file
+    │   ├── WeightsError      pretrained weights that are missing or unreadable
+    │   └── RunFolderError    an output folder that cannot be used
+    └── WorkerError           a model's own process ended badly (exit code 1)
+
+A message names the file, the class or the option, and the way out.
+"""
+
+from __future__ import annotations
+
+
+class MatlensError(Exception):
+    """Base of all errors that matlens raises on purpose."""
+
+    exit_code = 1
+
+
+class UsageError(MatlensError):
+    """The user can mend it; the message says how."""
+
+    exit_code = 2
+
+
+class SettingsError(UsageError):
+    """An option, a settings key or a value that cannot be."""
+
+
+class DataError(UsageError):
+    """Photos, folders or splits that cannot be used as they are."""
+
+
+class ModelError(UsageError):
+    """An unknown model, a model that does not fit the data, or a damaged model file."""
+
+
+class WeightsError(UsageError):
+    """Pretrained weights that are missing or unreadable."""
+
+
+class RunFolderError(UsageError):
+    """An output folder that cannot be used."""
+
+
+class WorkerError(MatlensError):
+    """A model's own process ended without a result."""

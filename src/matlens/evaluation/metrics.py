@@ -1,0 +1,104 @@
+"""The guide's metrics, computed by scikit-learn from labels and probabilities."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Labels = npt.ArrayLike
+"""Class numbers (N,), or one-hot labels or probabilities (N, C)."""
+
+
+def class_numbers(values: Labels) -> npt.NDArray[np.int64]:
+    """(N,) int64 from class numbers, or the largest of each row of (N, C)."""
+    array = np.asarray(values)
+    return (array.argmax(axis=1) if array.ndim == 2 else array).astype(np.int64)
+
+
+def _names(class_names: Sequence[str] | None, *labels: npt.NDArray[np.int64]) -> list[str]:
+    if class_names is not None:
+        return list(class_names)
+    return [str(number) for number in range(max(int(values.max(initial=0)) for values in labels) + 1)]
+
+
+def compute_classification_metrics(y_true: Labels, y_pred: Labels, class_names: Sequence[str] | None = None,
+                                   ) -> dict[str, Any]:
+    """Accuracy, per-class and macro precision, recall and F1, and scikit-learn's report as text.
+
+    Every class of `class_names` counts in the macro averages; a score without a photo to divide by is 0.
+
+    Returns:
+        {accuracy, macro_precision, macro_recall, macro_f1, per_class: {name: {precision, recall, f1, support}},
+        classification_report}
+    """
+    from sklearn.metrics import accuracy_score, classification_report, precision_recall_fscore_support
+
+    truth, predicted = class_numbers(y_true), class_numbers(y_pred)
+    names = _names(class_names, truth, predicted)
+    numbers = list(range(len(names)))
+    precision, recall, f1, support = precision_recall_fscore_support(truth, predicted, labels=numbers,
+                                                                     zero_division=0)
+    return {
+        "accuracy": float(accuracy_score(truth, predicted)),
+        "macro_precision": float(precision.mean()),
+        "macro_recall": float(recall.mean()),
+        "macro_f1": float(f1.mean()),
+        "per_class": {name: {"precision": float(precision[i]), "recall": float(recall[i]), "f1": float(f1[i]),
+                             "support": int(support[i])} for i, name in enumerate(names)},
+        "classification_report": classification_report(truth, predicted, labels=numbers, target_names=names,
+                                                       zero_division=0, digits=4),
+    }
+
+
+def compute_confusion_matrix(y_true: Labels, y_pred: Labels, class_names: Sequence[str] | None = None,
+                             normalize: bool = False) -> npt.NDArray[Any]:
+    """(C, C), rows the true classes; counts (int64), or with `normalize` each row's fractions (float64)."""
+    from sklearn.metrics import confusion_matrix
+
+    truth, predicted = class_numbers(y_true), class_numbers(y_pred)
+    names = _names(class_names, truth, predicted)
+    matrix: npt.NDArray[Any] = confusion_matrix(truth, predicted, labels=list(range(len(names))),
+                                                normalize="true" if normalize else None)
+    return matrix
+
+
+def compute_roc_curves(y_true: Labels, y_prob: npt.ArrayLike, class_names: Sequence[str] | None = None,
+                       ) -> dict[str, Any]:
+    """One-vs-rest ROC curves.
+
+    Args:
+        y_prob: (N, C) probabilities.
+
+    Returns:
+        {per_class: {name: curve}, micro: curve, macro: curve}, a curve being {fpr (M,), tpr (M,), auc}. A class
+        without a photo, or with all photos, has no curve: empty arrays and auc None; it is left out of macro.
+        The macro curve averages the classes' true positive rates; its auc is the mean of the classes' AUCs.
+    """
+    from sklearn.metrics import auc, roc_curve
+
+    probabilities = np.asarray(y_prob, dtype=np.float64)
+    truth = class_numbers(y_true)
+    names = list(class_names) if class_names is not None else [str(i) for i in range(probabilities.shape[1])]
+    hits = truth[:, None] == np.arange(len(names))
+    per_class: dict[str, dict[str, Any]] = {}
+    for number, name in enumerate(names):
+        if 0 < hits[:, number].sum() < len(truth):
+            fpr, tpr, _ = roc_curve(hits[:, number], probabilities[:, number])
+            per_class[name] = {"fpr": fpr, "tpr": tpr, "auc": float(auc(fpr, tpr))}
+        else:
+            per_class[name] = {"fpr": np.zeros(0), "tpr": np.zeros(0), "auc": None}
+    fpr, tpr, _ = roc_curve(hits.ravel(), probabilities.ravel())
+    micro = {"fpr": fpr, "tpr": tpr, "auc": float(auc(fpr, tpr))}
+    return {"per_class": per_class, "micro": micro, "macro": _macro(per_class)}
+
+
+def _macro(per_class: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    curves = [curve for curve in per_class.values() if curve["auc"] is not None]
+    if not curves:
+        return {"fpr": np.zeros(0), "tpr": np.zeros(0), "auc": None}
+    fpr = np.unique(np.concatenate([curve["fpr"] for curve in curves]))
+    tpr = np.mean([np.interp(fpr, curve["fpr"], curve["tpr"]) for curve in curves], axis=0)
+    return {"fpr": fpr, "tpr": tpr, "auc": float(np.mean([curve["auc"] for curve in curves]))}

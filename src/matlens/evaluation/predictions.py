@@ -1,0 +1,86 @@
+"""A model's answers to the test part, saved once: every figure can be recomputed from them."""
+
+from __future__ import annotations
+
+import time
+import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from matlens.data.pipeline import read_photos
+from matlens.data.splits import Split
+from matlens.errors import DataError, RunFolderError
+from matlens.features.artifact import Artifact
+from matlens.files import whole_file
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """probabilities (N, C) float32; labels (N,) int64; paths (N,) of the photos, in the order of the split.
+
+    photos_per_second: the rate of prediction, photos decoded beforehand.
+    """
+
+    probabilities: npt.NDArray[np.float32]
+    labels: npt.NDArray[np.int64]
+    paths: tuple[str, ...]
+    photos_per_second: float | None = None
+
+    def __post_init__(self) -> None:
+        n = len(self.paths)
+        if self.probabilities.ndim != 2 or len(self.probabilities) != n or self.labels.shape != (n,):
+            raise ValueError(f"probabilities {self.probabilities.shape}, labels {self.labels.shape} and {n} paths "
+                             "do not fit together")
+
+    @property
+    def predicted(self) -> npt.NDArray[np.int64]:
+        """(N,) the most probable class of each photo."""
+        return self.probabilities.argmax(axis=1)
+
+    def write(self, path: Path) -> Path:
+        """Write as compressed .npz (no pickles), whole or not at all."""
+        with whole_file(path) as partial:
+            np.savez_compressed(partial, probabilities=self.probabilities, labels=self.labels,
+                                paths=np.array(self.paths, dtype=np.str_),
+                                photos_per_second=np.float64(self.photos_per_second or np.nan))
+        return path
+
+    @classmethod
+    def read(cls, path: Path) -> Predictions:
+        """Read what `write` wrote. Raises RunFolderError."""
+        try:
+            with np.load(path, allow_pickle=False) as file:
+                rate = float(file["photos_per_second"])
+                return cls(file["probabilities"], file["labels"], tuple(file["paths"].tolist()),
+                           None if np.isnan(rate) else rate)
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+            raise RunFolderError(f"{path} does not hold predictions of matlens ({error}). Delete it and run "
+                                 "matlens evaluate RUN again.") from error
+
+
+def predict_part(artifact: Artifact, split: Split, data_root: Path, *, part: str = "test",
+                 keep_truncated: bool = False, on_progress: Callable[[int, int], None] = lambda done, total: None,
+                 ) -> Predictions:
+    """Predict one part of a split from its photos.
+
+    Raises:
+        DataError: a photo is gone or changed, or the classes are not the model's.
+    """
+    if artifact.class_names != split.class_names:
+        raise DataError(f"{artifact.folder} knows other classes than the split: {', '.join(artifact.class_names)}.")
+    photos = split.part(part)
+    found: list[npt.NDArray[np.float32]] = []
+    seconds, done = 0.0, 0
+    artifact.predict(np.zeros((1, *artifact.img_size, 3), np.float32))  # the first call prepares kernels
+    for images in read_photos(data_root, photos, artifact.img_size, keep_truncated=keep_truncated):
+        started = time.perf_counter()
+        found.append(artifact.predict(images))
+        seconds += time.perf_counter() - started
+        done += len(images)
+        on_progress(done, len(photos))
+    return Predictions(np.concatenate(found), split.labels(photos), tuple(photo.path for photo in photos),
+                       round(len(photos) / seconds, 1))

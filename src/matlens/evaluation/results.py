@@ -1,0 +1,67 @@
+"""What is known of one model after it was judged on the test part: a value that writes and reads itself."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from matlens.errors import RunFolderError
+from matlens.files import read_json, write_json
+
+
+@dataclass(frozen=True)
+class Results:
+    """The content of `<name>_results.json`.
+
+    Scores are fractions in [0, 1]; `roc_auc` values are None where a class has no positive or no negative
+    photo. `seconds` maps a stage (train, predict, ...) to its wall-clock seconds. `remarks` are sentences
+    that a reader must know before comparing this model (untrained backbone, no augmentation, ...).
+    """
+
+    model_name: str
+    class_names: tuple[str, ...]
+    n_test: int
+    accuracy: float
+    macro_precision: float
+    macro_recall: float
+    macro_f1: float
+    per_class: dict[str, dict[str, float]]
+    classification_report: str
+    confusion_matrix: list[list[int]]
+    roc_auc: dict[str, Any]
+    split_hash: str = ""
+    protocol: str = ""
+    seed: int | None = None
+    pretrained: bool | None = None
+    parameters: int | None = None
+    trainable_parameters: int | None = None
+    img_size: tuple[int, int] | None = None
+    epochs: int | None = None
+    best_epoch: int | None = None
+    seconds: dict[str, float] = field(default_factory=dict)
+    prediction_photos_per_second: float | None = None
+    peak_rss_bytes: int | None = None
+    versions: dict[str, str] = field(default_factory=dict)
+    remarks: tuple[str, ...] = ()
+
+    def write(self, path: Path) -> Path:
+        """Write as JSON, whole or not at all."""
+        return write_json(path, dataclasses.asdict(self))
+
+    @classmethod
+    def read(cls, path: Path) -> Results:
+        """Read what `write` wrote; keys of later versions are passed over. Raises RunFolderError."""
+        try:
+            content = read_json(path)
+            known = {f.name for f in dataclasses.fields(cls)}
+            values = {key: value for key, value in content.items() if key in known}
+            for key in ("class_names", "remarks", "img_size"):
+                if isinstance(values.get(key), list):
+                    values[key] = tuple(values[key])
+            return cls(**values)
+        except (OSError, json.JSONDecodeError, TypeError, AttributeError) as error:
+            raise RunFolderError(f"{path} is not a results file of matlens ({error}). "
+                                 "Make it again with: matlens evaluate RUN") from error

@@ -1,0 +1,1 @@
+"""Show where in a photo a model found its answer."""

@@ -1,0 +1,42 @@
+"""Draw explained photos as a grid."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from matlens.evaluation.displays import INK, elided, new_figure, save_figure
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from matlens.explanation.explain import Explained
+
+_PER_ROW = 4
+_WRONG = "#b3261e"
+
+
+def plot_gradcam_grid(explained: Sequence[Explained], model_name: str = "", save_path: Path | None = None) -> Figure:
+    """Each photo beside its heat map, with the answer, its probability and, if known, the truth.
+
+    Raises:
+        ValueError: nothing to draw.
+    """
+    if not explained:
+        raise ValueError("no photos to draw")
+    columns = min(_PER_ROW, len(explained))
+    rows = -(-len(explained) // columns)
+    figure = new_figure(3.6 * columns, 2.3 * rows + 0.5, "Grad-CAM", model_name)
+    for axes in figure.subplots(rows, columns, squeeze=False).ravel():
+        axes.axis("off")
+    for axes, one in zip(figure.axes, explained, strict=False):
+        height, width = one.photo.shape[:2]
+        axes.imshow(one.photo, extent=(0, width, height, 0))
+        axes.imshow(one.overlay, extent=(width * 1.04, width * 2.04, height, 0))
+        axes.set_xlim(0, width * 2.04)
+        said = f"{elided(one.predicted)} {one.probability:.0%}"
+        wrong = one.truth is not None and one.truth != one.predicted
+        axes.set_title(f"{said}\nnot {elided(one.truth)}" if wrong and one.truth else said, fontsize=9,
+                       parse_math=False, color=_WRONG if wrong else INK)
+    return save_figure(figure, save_path)

@@ -1,0 +1,54 @@
+"""Grad-CAM (Selvaraju et al. 2017) in closed form: where in a photo a class score comes from."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from matlens.models.head import Head
+
+Array = npt.NDArray[np.float32]
+
+
+def heatmaps(features: Array, head: Head, classes: npt.NDArray[np.int64]) -> Array:
+    """Heat maps of one class each.
+
+    The score is the class logit and the layer is the trunk's output after its activation, so the gradient is
+    the head's: each channel is weighted by its mean gradient, and what speaks against the class is cut off.
+
+    Args:
+        features: (B, h, w, K) the trunk's feature maps.
+        classes: (B,) the class to explain, for each photo.
+
+    Returns:
+        (B, h, w) float32 in [0, 1], the largest value of each map 1; all 0 where nothing speaks for the class.
+    """
+    weights = head.gradient(features, classes).mean(axis=(1, 2))
+    maps = np.maximum(np.einsum("bhwk,bk->bhw", features, weights), 0)
+    peaks = maps.max(axis=(1, 2), keepdims=True)
+    return np.asarray(np.divide(maps, peaks, out=np.zeros_like(maps), where=peaks > 0), dtype=np.float32)
+
+
+def overlay_heatmap(heatmap: Array, image: npt.NDArray[np.float32] | npt.NDArray[np.uint8], alpha: float = 0.4,
+                    ) -> npt.NDArray[np.uint8]:
+    """Lay a heat map over a photo.
+
+    Args:
+        heatmap: (h, w) in [0, 1]; resized to the photo.
+        image: (H, W, 3) float in [0, 1], or uint8.
+        alpha: the share of the heat map's colours.
+
+    Returns:
+        (H, W, 3) uint8 RGB.
+    """
+    import cv2
+
+    photo = np.asarray(image)
+    if photo.dtype != np.uint8:
+        photo = (np.clip(photo, 0, 1) * 255).round().astype(np.uint8)
+    height, width = photo.shape[:2]
+    large = cv2.resize(np.asarray(heatmap, np.float32), (width, height), interpolation=cv2.INTER_LINEAR)
+    level = (np.clip(large, 0, 1) * 255).round().astype(np.uint8)
+    colours = cv2.cvtColor(cv2.applyColorMap(level, cv2.COLORMAP_JET), cv2.COLOR_BGR2RGB)
+    mixed = (1 - alpha) * photo.astype(np.float32) + alpha * colours.astype(np.float32)
+    return np.asarray(mixed.round(), dtype=np.uint8)

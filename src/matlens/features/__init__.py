@@ -1,0 +1,1 @@
+"""Run a trained trunk and head without the framework that made them."""

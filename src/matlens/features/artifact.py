@@ -1,0 +1,110 @@
+"""The portable artifact: a trained network as a folder that runs without TensorFlow and without PyTorch.
+
+    <name>.artifact/
+        artifact.json     what it is: format, class names, photo size, checksums of the other files
+        trunk.xml, .bin   OpenVINO: (B, H, W, 3) float32 in [0, 1] to feature maps, preprocessing inside
+        head.npz          pooling and dense weights
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from matlens.errors import ModelError
+from matlens.features.engine import TrunkEngine
+from matlens.files import read_json, whole_folder, write_json
+from matlens.models.head import Head
+
+Array = npt.NDArray[np.float32]
+
+PARITY_TOLERANCE = 1e-4
+"""How far any probability may lie from the framework's own."""
+
+_FORMAT = 1
+_FILES = ("trunk.xml", "trunk.bin", "head.npz")
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """A network to predict and explain with.
+
+    img_size: (height, width) of the photos that it takes.
+    parity: the largest difference of a probability from the framework's own, seen at the export.
+    """
+
+    folder: Path
+    model_name: str
+    class_names: tuple[str, ...]
+    img_size: tuple[int, int]
+    parity: float
+
+    @cached_property
+    def trunk(self) -> TrunkEngine:
+        """Compiled when first used."""
+        return TrunkEngine(self.folder / "trunk.xml")
+
+    @cached_property
+    def head(self) -> Head:
+        """Loaded when first used."""
+        return Head.load(self.folder / "head.npz")
+
+    def predict(self, images: Array) -> Array:
+        """(B, H, W, 3) float32 in [0, 1] to probabilities (B, C) float32."""
+        return self.head.probabilities(self.trunk.features(images))
+
+    @classmethod
+    def open(cls, folder: Path) -> Artifact:
+        """Open an artifact after checking its files' checksums. Raises ModelError."""
+        try:
+            about = read_json(folder / "artifact.json")
+            if about["format"] != _FORMAT:
+                raise ModelError(f"{folder} has the format {about['format']}; this matlens reads {_FORMAT}. "
+                                 "Make it again with: matlens export RUN")
+            for name in _FILES:
+                if _checksum(folder / name) != about["sha256"][name]:
+                    raise ModelError(f"{folder / name} is damaged: its checksum is not the one in artifact.json. "
+                                     "Make it again with: matlens export RUN")
+            return cls(folder, about["model_name"], tuple(about["class_names"]), tuple(about["img_size"]),
+                       about["parity"])
+        except (OSError, json.JSONDecodeError, KeyError, TypeError) as error:
+            raise ModelError(f"{folder} is not a matlens artifact ({type(error).__name__}: {error}). "
+                             "Make it with: matlens export RUN") from error
+
+
+def write_artifact(folder: Path, export_trunk: Callable[[Path], Head], predict: Callable[[Array], Array],
+                   images: Array, model_name: str, class_names: tuple[str, ...]) -> Artifact:
+    """Export a network, whole or not at all, and compare it with the framework on a few photos.
+
+    Args:
+        export_trunk, predict: the classifier's own.
+        images: (B, H, W, 3) float32 in [0, 1].
+
+    Raises:
+        ModelError: a probability differs by more than PARITY_TOLERANCE; nothing is left then.
+    """
+    with whole_folder(folder) as partial:
+        head = export_trunk(partial)
+        head.save(partial / "head.npz")
+        features = TrunkEngine(partial / "trunk.xml").features(images)
+        parity = float(np.abs(head.probabilities(features) - predict(images)).max())
+        if not parity <= PARITY_TOLERANCE:
+            raise ModelError(f"The exported {model_name} differs from its framework by {parity:.2g} in a probability "
+                             f"(allowed: {PARITY_TOLERANCE:g}); it was not kept.")
+        write_json(partial / "artifact.json", {
+            "format": _FORMAT, "model_name": model_name, "class_names": list(class_names),
+            "img_size": list(images.shape[1:3]), "parity": parity,
+            "sha256": {name: _checksum(partial / name) for name in _FILES}})
+    return Artifact.open(folder)
+
+
+def _checksum(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

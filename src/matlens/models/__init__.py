@@ -1,0 +1,1 @@
+"""The four networks: a framework-free catalogue, and a room for each framework behind one protocol."""

@@ -1,0 +1,23 @@
+"""The Keras room: VGG19, ResNet50 and MobileNetV2. Nothing else in matlens imports Keras or TensorFlow."""
+
+import os
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow reads it when it is imported
+
+import keras
+
+if keras.backend.backend() == "tensorflow":
+    import tensorflow
+
+    # Otherwise TensorFlow takes the whole of a GPU's memory, and the next model's process finds none.
+    for gpu in tensorflow.config.list_physical_devices("GPU"):
+        try:
+            tensorflow.config.experimental.set_memory_growth(gpu, True)
+        except RuntimeError:  # in a notebook that has used the GPU already: it keeps the growth it has
+            break
+
+from matlens.models.on_keras.room import KerasRoom
+
+room = KerasRoom()
+
+__all__ = ["room"]

@@ -1,0 +1,144 @@
+"""A compiled Keras model behind the protocol."""
+
+import json
+import warnings
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import h5py
+import keras
+import numpy as np
+import numpy.typing as npt
+
+from matlens.files import whole_file
+from matlens.models.head import Head
+from matlens.models.on_keras.cut import find_backbone, find_cut, head_of, trunk_of
+from matlens.models.on_keras.transfer import unfreeze_resnet_for_finetuning
+from matlens.models.openvino import import_openvino
+from matlens.models.protocol import Batch, OnStep, Scores
+
+
+class KerasClassifier:
+    """See `models.protocol.Classifier`."""
+
+    def __init__(self, model: keras.Model, base_model: keras.Model | None = None) -> None:
+        self.model = model
+        self.base_model = base_model if base_model is not None else find_backbone(model)
+
+    @property
+    def learning_rate(self) -> float:
+        """The optimiser's present learning rate."""
+        return float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))
+
+    @learning_rate.setter
+    def learning_rate(self, value: float) -> None:
+        self.model.optimizer.learning_rate = value
+
+    @property
+    def num_classes(self) -> int:
+        """C, the number of outputs."""
+        return int(self.model.output_shape[-1])
+
+    @property
+    def parameters(self) -> tuple[int, int]:
+        """(all, trainable) numbers."""
+        return self.model.count_params(), sum(int(np.prod(w.shape)) for w in self.model.trainable_weights)
+
+    @property
+    def trains_statistics(self) -> bool:
+        """Whether batch normalisation runs in training mode in `fit`."""
+        return any(layer.trainable for layer in _normalisations(self.model)) and not self._runs_in_inference_mode
+
+    @property
+    def _runs_in_inference_mode(self) -> bool:
+        # The builders call a pretrained backbone with training=False; that is part of the graph.
+        if self.base_model is None:
+            return False
+        return self.base_model._inbound_nodes[-1].arguments.kwargs.get("training") is False
+
+    def train_epoch(self, batches: Iterable[Batch], on_step: OnStep) -> Scores:
+        """One pass of `fit`."""
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of a generator's unknown length, which is meant
+            history = self.model.fit(_generated(batches), epochs=1, verbose=0, shuffle=False,
+                                     callbacks=[_Reporter(on_step)])
+        return Scores(history.history["loss"][-1], history.history["accuracy"][-1])
+
+    def validate(self, batches: Iterable[Batch]) -> Scores:
+        """Loss and accuracy by `evaluate`."""
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of a generator's unknown length, which is meant
+            scores = self.model.evaluate(_generated(batches), verbose=0, return_dict=True)
+        return Scores(scores["loss"], scores["accuracy"])
+
+    def recompute_statistics(self, batches: Iterable[Batch]) -> None:
+        """Average each normalisation's batch mean and variance over the batches.
+
+        Batch i is weighted 1/(i + 1) by setting the momentum, which eager calls read anew each time.
+        """
+        layers = _normalisations(self.model)
+        momenta = [layer.momentum for layer in layers]
+        try:
+            for number, (images, _) in enumerate(batches):
+                for layer in layers:
+                    layer.momentum = number / (number + 1)
+                self.model(images, training=True)
+        finally:
+            for layer, momentum in zip(layers, momenta, strict=True):
+                layer.momentum = momentum
+
+    def predict(self, images: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """(B, C) float32 probabilities."""
+        return np.asarray(self.model.predict(images, batch_size=32, verbose=0), dtype=np.float32)
+
+    def begin_finetuning(self) -> None:
+        """Unfreeze the last 40 layers of the backbone, Adam(1e-5)."""
+        if self.base_model is not None:
+            unfreeze_resnet_for_finetuning(self.model, self.base_model)
+
+    def snapshot(self) -> Any:
+        """All weights, copied."""
+        return self.model.get_weights()
+
+    def restore(self, snapshot: Any) -> None:
+        """Bring weights back."""
+        self.model.set_weights(snapshot)
+
+    def save(self, path: Path, about: dict[str, Any]) -> None:
+        """Write Keras' .h5 (without the optimiser, which would treble VGG19's), `about` as a dataset `matlens`."""
+        with whole_file(path) as partial:
+            self.model.save(partial, include_optimizer=False)
+            with h5py.File(partial, "a") as file:
+                file.create_dataset("matlens", data=json.dumps(about))
+
+    def export_trunk(self, folder: Path) -> Head:
+        """Write trunk.xml and trunk.bin; return the head."""
+        import_openvino()  # before Keras does
+        cut = find_cut(self.model)
+        trunk_of(self.model, cut).export(str(folder / "trunk.xml"), format="openvino", verbose=False)
+        return head_of(cut)
+
+
+class _Reporter(keras.callbacks.Callback):  # type: ignore[misc]  # Keras has no types
+    def __init__(self, on_step: OnStep) -> None:
+        super().__init__()
+        self._on_step = on_step
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
+        logs = logs or {}
+        self._on_step(batch + 1, Scores(float(logs["loss"]), float(logs["accuracy"])))
+
+
+def _generated(batches: Iterable[Batch]) -> Iterator[Batch]:
+    yield from batches
+
+
+def _normalisations(model: keras.Model) -> list[keras.layers.BatchNormalization]:
+    found = []
+    for layer in model.layers:
+        if isinstance(layer, keras.Model):
+            found += _normalisations(layer)
+        elif isinstance(layer, keras.layers.BatchNormalization):
+            found.append(layer)
+    return found

@@ -1,0 +1,86 @@
+"""Cut a Keras classifier into trunk and head."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import keras
+import numpy as np
+from keras import layers
+
+from matlens.errors import ModelError
+from matlens.models.head import Dense, Head
+
+
+@dataclass(frozen=True)
+class Cut:
+    """Where a model is cut.
+
+    pool: the layer that takes the trunk's feature map: global average pooling, or the last maximum pooling.
+    backbone: the nested model that holds `pool`, or None where the model is flat.
+    dense: the dense layers behind, in order.
+    """
+
+    pool: keras.layers.Layer
+    backbone: keras.Model | None
+    dense: tuple[layers.Dense, ...]
+
+    @property
+    def last_layer_name(self) -> str:
+        """The layer whose output is the feature map, activation included."""
+        history = self.pool.input._keras_history
+        return str(history.operation.name)
+
+
+def find_backbone(model: keras.Model) -> keras.Model | None:
+    """The nested model, if there is one."""
+    return next((layer for layer in model.layers if isinstance(layer, keras.Model)), None)
+
+
+def find_cut(model: keras.Model) -> Cut:
+    """Find the cut, nested backbones included.
+
+    Raises:
+        ModelError: what follows the last pooling is not a chain of dense layers.
+    """
+    backbone = find_backbone(model)
+    dense: list[layers.Dense] = []
+    for layer in _backwards(model, backbone):
+        if isinstance(layer, layers.Dense):
+            dense.insert(0, layer)
+        elif isinstance(layer, layers.GlobalAveragePooling2D | layers.MaxPooling2D):
+            held = backbone if backbone is not None and layer in backbone.layers else None
+            return Cut(layer, held, tuple(dense))
+        elif not isinstance(layer, layers.Dropout | layers.Flatten):
+            break
+    raise ModelError(f"{model.name} is no trunk under a head of dense layers, so it cannot be cut.")
+
+
+def _backwards(model: keras.Model, backbone: keras.Model | None) -> Iterator[keras.layers.Layer]:
+    for layer in reversed(model.layers):
+        if layer is backbone:
+            yield from reversed(backbone.layers)
+            return
+        yield layer
+
+
+def trunk_of(model: keras.Model, cut: Cut) -> keras.Model:
+    """The trunk as a model: (B, H, W, 3) in [0, 1] to the feature map, in inference mode."""
+    if cut.backbone is None:
+        return keras.Model(model.input, cut.pool.input, name="trunk")
+    inner = keras.Model(cut.backbone.input, cut.pool.input)
+    image = x = keras.Input(model.input_shape[1:], name="image")
+    for layer in model.layers[1:]:
+        if layer is cut.backbone:
+            break
+        x = layer(x)
+    return keras.Model(image, inner(x, training=False), name="trunk")
+
+
+def head_of(cut: Cut) -> Head:
+    """The head's weights, copied."""
+    dense = []
+    for layer in cut.dense:
+        kernel, *bias = layer.get_weights()
+        dense.append(Dense(kernel, bias[0] if bias else np.zeros(kernel.shape[1], np.float32),
+                           layer.activation.__name__))
+    return Head("max_flatten" if isinstance(cut.pool, layers.MaxPooling2D) else "avg", tuple(dense))

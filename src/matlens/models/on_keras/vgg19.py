@@ -1,0 +1,36 @@
+"""VGG19 from scratch, as the guide has it (Simonyan and Zisserman 2014, configuration E)."""
+
+import keras
+from keras import layers, regularizers
+
+BLOCKS = ((64, 2), (128, 2), (256, 4), (512, 4), (512, 4))
+"""(filters, convolutions) of each block."""
+
+LEARNING_RATE = 1e-4
+
+
+def build_vgg19_scratch(
+    input_shape: tuple[int, int, int] = (224, 224, 3), num_classes: int = 23, dropout_rate: float = 0.5,
+    l2_reg: float = 1e-4,
+) -> keras.Model:
+    """VGG19 with random weights (He normal), L2 on every kernel; compiled with Adam(1e-4).
+
+    Input (B, H, W, 3) float32 in [0, 1]; output (B, num_classes) probabilities.
+    """
+    penalty = regularizers.L2(l2_reg)
+    image = x = keras.Input(input_shape, name="image")
+    for block, (filters, convolutions) in enumerate(BLOCKS, 1):
+        for number in range(1, convolutions + 1):
+            x = layers.Conv2D(filters, 3, padding="same", activation="relu", kernel_initializer="he_normal",
+                              kernel_regularizer=penalty, name=f"block{block}_conv{number}")(x)
+        x = layers.MaxPooling2D(2, name=f"block{block}_pool")(x)
+    x = layers.Flatten(name="flatten")(x)
+    for number in (1, 2):
+        x = layers.Dense(4096, activation="relu", kernel_initializer="he_normal", kernel_regularizer=penalty,
+                         name=f"fc{number}")(x)
+        x = layers.Dropout(dropout_rate, name=f"dropout{number}")(x)
+    x = layers.Dense(num_classes, activation="softmax", kernel_initializer="he_normal", kernel_regularizer=penalty,
+                     name="predictions")(x)
+    model = keras.Model(image, x, name="vgg19_scratch")
+    model.compile(keras.optimizers.Adam(LEARNING_RATE), "categorical_crossentropy", metrics=["accuracy"])
+    return model

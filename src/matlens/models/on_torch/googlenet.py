@@ -1,0 +1,117 @@
+"""GoogLeNet (Inception V1; Szegedy et al. 2014) from torchvision, in the guide's wrapper."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import Any
+from urllib.error import URLError
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import nn
+from torchvision.models import GoogLeNet, GoogLeNet_Weights
+
+from matlens.errors import ModelError, WeightsError
+from matlens.files import whole_file
+
+_AUXILIARY = ("aux1.", "aux2.")
+_AT_ONCE = 32
+"""Photos in one forward pass of `predict`."""
+
+
+def to_input(images: Any, device: torch.device) -> torch.Tensor:
+    """(B, H, W, 3) in [0, 1] to what GoogLeNet's weights were trained on: (B, 3, H, W) in [-1, 1].
+
+    That is torchvision's normalisation by ImageNet's mean and deviation followed by GoogLeNet's own
+    `transform_input`, which undoes it: (x - 0.5) / 0.5 in one step. So `transform_input` is off in the network.
+    """
+    tensor = torch.as_tensor(np.asarray(images, dtype=np.float32)).to(device, non_blocking=True)
+    return tensor.permute(0, 3, 1, 2).contiguous(memory_format=torch.channels_last) * 2 - 1
+
+
+class InceptionV1Wrapper:
+    """GoogLeNet behind the guide's interface.
+
+    Attributes:
+        model: torchvision's GoogLeNet, with auxiliary classifiers of `num_classes` outputs for training.
+        device: where it runs; a GPU if there is one.
+        pretrained: whether it started from ImageNet weights; batch normalisation then stays in inference mode.
+    """
+
+    def __init__(self, num_classes: int = 23, pretrained: bool = True, *, weights_file: Path | None = None,
+                 device: str | torch.device | None = None) -> None:
+        """Build it. `weights_file` names ImageNet weights on disk (the default is torch's cache, else a download).
+
+        Raises:
+            WeightsError: pretrained, and the weights can be neither found nor downloaded, or do not fit.
+        """
+        self.num_classes = num_classes
+        self.pretrained = pretrained
+        self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        self.model = _pretrained(weights_file) if pretrained else _untrained()
+        for classifier, name in ((self.model, "fc"), (self.model.aux1, "fc2"), (self.model.aux2, "fc2")):
+            setattr(classifier, name, nn.Linear(getattr(classifier, name).in_features, num_classes))
+        self.model.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.model.eval()
+
+    def predict(self, images: Any) -> npt.NDArray[np.float32]:
+        """Probabilities (B, num_classes) float32 of photos (B, H, W, 3) in [0, 1] (array or tensor)."""
+        self.model.eval()
+        with torch.inference_mode():
+            parts = [torch.softmax(self.model(to_input(images[start:start + _AT_ONCE], self.device)), dim=1)
+                     for start in range(0, len(images), _AT_ONCE)]
+        if not parts:
+            return np.zeros((0, self.num_classes), dtype=np.float32)
+        return torch.cat(parts).cpu().numpy()
+
+    def state_dict(self) -> dict[str, torch.Tensor]:
+        """Exactly that of `torchvision.models.googlenet(num_classes=C, aux_logits=False)`, on the CPU."""
+        return {name: values.detach().cpu().contiguous() for name, values in self.model.state_dict().items()
+                if not name.startswith(_AUXILIARY)}
+
+    def save(self, path: str | Path) -> None:
+        """Write the state dict (.pth), whole or not at all."""
+        with whole_file(Path(path)) as partial:
+            torch.save(self.state_dict(), partial)
+
+    def load(self, path: str | Path) -> None:
+        """Read a state dict of a GoogLeNet with as many classes; auxiliary classifiers in it are passed over.
+
+        Raises:
+            ModelError: not such a file. Nothing but tensors is ever unpickled.
+        """
+        try:
+            state = torch.load(path, map_location=self.device, weights_only=True)
+            wanted = self.state_dict().keys()
+            self.model.load_state_dict({name: state[name] for name in wanted}, strict=False)
+        except Exception as error:  # torch.load and load_state_dict raise nearly anything on a foreign file
+            raise ModelError(f"{path} does not hold a GoogLeNet with {self.num_classes} classes: {error}") from error
+
+    def get_trainable_params_count(self) -> int:
+        """Trainable numbers, without the auxiliary classifiers."""
+        return sum(values.numel() for name, values in self.model.named_parameters()
+                   if values.requires_grad and not name.startswith(_AUXILIARY))
+
+
+def _untrained() -> GoogLeNet:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # of a change to come of torchvision's default
+        return GoogLeNet(aux_logits=True, transform_input=False, init_weights=True)
+
+
+def _pretrained(weights_file: Path | None) -> GoogLeNet:
+    model = GoogLeNet(aux_logits=True, transform_input=False, init_weights=False)
+    try:
+        if weights_file is None:
+            state = GoogLeNet_Weights.IMAGENET1K_V1.get_state_dict(progress=False, check_hash=True)
+        else:
+            state = torch.load(weights_file, map_location="cpu", weights_only=True)
+        model.load_state_dict(state)
+    except (URLError, OSError) as error:
+        raise WeightsError(f"Cannot get GoogLeNet's ImageNet weights ({error}). Name a file of them, turn the network "
+                           "on, or use pretrained=False (--weights none).") from error
+    except Exception as error:  # torch.load and load_state_dict raise nearly anything on a foreign file
+        raise WeightsError(f"{weights_file} does not hold torchvision's GoogLeNet weights: {error}") from error
+    return model

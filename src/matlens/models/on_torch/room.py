@@ -1,0 +1,42 @@
+"""The PyTorch room's door."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+import torchvision
+
+from matlens.errors import ModelError
+from matlens.models.catalogue import model_info
+from matlens.models.on_torch.classifier import TorchClassifier
+from matlens.models.on_torch.googlenet import InceptionV1Wrapper
+from matlens.models.protocol import BuildOrder
+
+
+class TorchRoom:
+    """See `models.protocol.Room`."""
+
+    def seed(self, seed: int, deterministic: bool) -> None:
+        """Seed PyTorch on every device."""
+        torch.manual_seed(seed)
+        if deterministic:
+            torch.use_deterministic_algorithms(True)
+            torch.backends.cudnn.benchmark = False
+
+    def build(self, order: BuildOrder) -> TorchClassifier:
+        """Build GoogLeNet."""
+        if order.model != "inception_v1":
+            raise ModelError(f"{model_info(order.model).name} is not a PyTorch model.")
+        return TorchClassifier(InceptionV1Wrapper(order.num_classes, order.weights_file is not None,
+                                                  weights_file=order.weights_file))
+
+    def load(self, path: Path, order: BuildOrder) -> TorchClassifier:
+        """Build by our own code, and take only the weights from the file."""
+        classifier = self.build(order)
+        classifier.wrapper.load(path)
+        return classifier
+
+    def versions(self) -> dict[str, str]:
+        """PyTorch and torchvision."""
+        return {"torch": torch.__version__, "torchvision": torchvision.__version__}

@@ -1,0 +1,133 @@
+"""What both rooms answer to. The rest of the package knows these and NumPy arrays only."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from matlens.errors import ModelError
+from matlens.models.catalogue import RoomName, model_info
+from matlens.models.head import Head
+
+Batch = tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]
+"""(images (B, H, W, 3) float32 in [0, 1], labels (B, C) float32 one-hot)."""
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Mean loss (regularisation included) and accuracy (fraction) over photos."""
+
+    loss: float
+    accuracy: float
+
+
+OnStep = Callable[[int, int, Scores], None]
+"""Called after a training step with (steps done, photos in it, the epoch's scores so far)."""
+
+
+@dataclass(frozen=True)
+class BuildOrder:
+    """What to build.
+
+    weights_file: ImageNet weights, or None for random ones.
+    """
+
+    model: str
+    num_classes: int
+    img_size: tuple[int, int] = (224, 224)
+    weights_file: Path | None = None
+    alpha: float = 1.0
+
+
+class Classifier(Protocol):
+    """A compiled network: photos (B, H, W, 3) in [0, 1] to class probabilities (B, C)."""
+
+    learning_rate: float
+
+    @property
+    def num_classes(self) -> int:
+        """C, the number of outputs."""
+
+    @property
+    def parameters(self) -> tuple[int, int]:
+        """(all, trainable) numbers in the network, as it predicts."""
+
+    @property
+    def trains_statistics(self) -> bool:
+        """Whether batch normalisation is trained, so its statistics want recomputing before validation."""
+
+    def train_epoch(self, batches: Iterable[Batch], on_step: OnStep) -> Scores:
+        """One pass of training."""
+
+    def recompute_statistics(self, batches: Iterable[Batch]) -> None:
+        """Set batch normalisation's mean and variance to their averages over these photos."""
+
+    def validate(self, batches: Iterable[Batch]) -> Scores:
+        """Loss and accuracy without training."""
+
+    def predict(self, images: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """(B, H, W, 3) in [0, 1] to (B, C) float32 probabilities."""
+
+    def begin_finetuning(self) -> None:
+        """The guide's second stage: unfreeze the end of the backbone, lower the learning rate."""
+
+    def snapshot(self) -> Any:
+        """The weights as they are now, for `restore`."""
+
+    def restore(self, snapshot: Any) -> None:
+        """Bring weights back."""
+
+    def save(self, path: Path, about: dict[str, Any]) -> None:
+        """Write the model file of the guide, whole or not at all; `about` (class names ...) goes along."""
+
+    def export_trunk(self, folder: Path) -> Head:
+        """Write the trunk as folder/trunk.xml and .bin (OpenVINO), and return the head.
+
+        The trunk maps (B, H, W, 3) float32 in [0, 1] to feature maps (B, h, w, K) float32.
+        """
+
+
+class Room(Protocol):
+    """A framework behind one door. Importing a room imports its framework."""
+
+    def seed(self, seed: int, deterministic: bool) -> None:
+        """Seed the framework's generators, and ask for deterministic operations."""
+
+    def build(self, order: BuildOrder) -> Classifier:
+        """A fresh, compiled network. Raises ModelError or WeightsError."""
+
+    def load(self, path: Path, order: BuildOrder) -> Classifier:
+        """A trained network from its file. Raises ModelError."""
+
+    def versions(self) -> dict[str, str]:
+        """The framework's packages and their versions."""
+
+
+_EXTRAS: dict[RoomName, Sequence[str]] = {"keras": ("keras", "tensorflow"), "torch": ("torch", "torchvision")}
+
+
+def open_room(name: RoomName) -> Room:
+    """Import a room, and its framework with it. One process opens one room.
+
+    Raises:
+        ModelError: the framework is not installed.
+    """
+    import importlib
+    import importlib.util
+
+    missing = [package for package in _EXTRAS[name] if importlib.util.find_spec(package) is None]
+    if missing:
+        raise ModelError(f"{' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} not installed; "
+                         f"install with: pip install 'matlens[{name}]'")
+    room: Room = importlib.import_module(f"matlens.models.on_{name}").room
+    return room
+
+
+def room_of(model: str) -> Room:
+    """The room of a model by name. Raises ModelError."""
+    return open_room(model_info(model).room)

@@ -1,0 +1,99 @@
+"""Find ImageNet weights: in a folder that the user names, in the frameworks' own caches, or on the network."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from matlens.errors import WeightsError
+from matlens.models.catalogue import ModelInfo, RoomName, WeightsFile
+
+WeightsChoice = Literal["imagenet", "none", "auto"]
+
+
+@dataclass(frozen=True)
+class FoundWeights:
+    """What a model starts from.
+
+    path: a file of ImageNet weights, or None for random weights.
+    remark: what a reader of its results must know, or "".
+    """
+
+    path: Path | None
+    remark: str = ""
+
+
+def cache_folder(room: RoomName) -> Path:
+    """Where the room's framework keeps downloaded weights (`KERAS_HOME`/models, `TORCH_HOME`/hub/checkpoints)."""
+    if room == "keras":
+        return Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras") / "models"
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "torch"
+    return Path(os.environ.get("TORCH_HOME") or cache) / "hub" / "checkpoints"
+
+
+def search_folders(room: RoomName, weights_dir: Path | None) -> Iterator[Path]:
+    """The folders that are searched, in order."""
+    if weights_dir is not None:
+        yield from (weights_dir, weights_dir / "models", weights_dir / "hub" / "checkpoints")
+    yield cache_folder(room)
+
+
+def find_local(info: ModelInfo, weights_dir: Path | None, alpha: float, side: int) -> Path | None:
+    """The first file of this model's ImageNet weights that lies on this machine."""
+    if info.weights_files is None:
+        return None
+    for file in info.weights_files(alpha, side):
+        for folder in search_folders(info.room, weights_dir):
+            if (folder / file.name).is_file():
+                return folder / file.name
+    return None
+
+
+def find_weights(info: ModelInfo, choice: WeightsChoice, weights_dir: Path | None = None, *, alpha: float = 1.0,
+                 side: int = 224) -> FoundWeights:
+    """What `info` will start from: a file on this machine, a download, or random weights.
+
+    Raises:
+        WeightsError: `choice` is "imagenet", and the file is neither here nor to be downloaded.
+    """
+    if info.weights_files is None:
+        return FoundWeights(None)
+    if choice == "none":
+        return FoundWeights(None, "trained from random weights (--weights none)")
+    found = find_local(info, weights_dir, alpha, side)
+    if found is not None:
+        return FoundWeights(found)
+    wanted = info.weights_files(alpha, side)[0]
+    try:
+        return FoundWeights(_download(wanted, cache_folder(info.room)))
+    except (OSError, ValueError) as error:  # requests' errors are OSErrors, pooch's hash mismatch a ValueError
+        if choice == "auto":
+            return FoundWeights(None, "trained from random weights: no ImageNet weights on this machine, no network")
+        searched = ", ".join(dict.fromkeys(str(folder) for folder in search_folders(info.room, weights_dir)))
+        raise WeightsError(
+            f"No ImageNet weights for {info.name}: {wanted.name} is not in {searched}, and downloading "
+            f"{wanted.url} failed ({type(error).__name__}). Either put that file into "
+            f"{weights_dir or cache_folder(info.room)} (or name its folder with --weights-dir), or turn the "
+            "network on, or train from random weights with --weights none.") from error
+
+
+def _download(file: WeightsFile, folder: Path) -> Path:
+    """Fetch into the framework's own cache, so that other tools find it too. Whole or not at all."""
+    import logging
+
+    import pooch
+
+    pooch.get_logger().setLevel(logging.WARNING)
+    full_hash = file.hash if len(file.hash) in (len("md5:") + 32, len("sha256:") + 64) else None
+    path = Path(pooch.retrieve(file.url, full_hash, fname=file.name, path=folder,
+                               downloader=pooch.HTTPDownloader(timeout=20)))
+    if file.hash and full_hash is None:
+        algorithm, _, start = file.hash.partition(":")
+        if not hashlib.new(algorithm, path.read_bytes()).hexdigest().startswith(start):
+            path.unlink()
+            raise ValueError(f"{file.url} does not have the hash {file.hash}")
+    return path

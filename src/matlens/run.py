@@ -1,0 +1,172 @@
+"""The main job: data, training of each model, evaluation, explanation, comparison, report. Resumable."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from matlens.comparison.table import Comparison, compare_models
+from matlens.console import Reporter
+from matlens.data.prepare import Prepared, prepare
+from matlens.data.sources import open_source
+from matlens.errors import MatlensError, RunFolderError, WorkerError
+from matlens.evaluation.judge import evaluate
+from matlens.evaluation.results import Results
+from matlens.explanation.explain import explain_run
+from matlens.models.catalogue import MODELS, model_info
+from matlens.models.weights import FoundWeights, find_weights
+from matlens.report.page import write_report
+from matlens.settings import Settings
+from matlens.training.child import Event, run_child
+from matlens.training.run_folder import RunFolder
+from matlens.training.worker import TrainTask
+
+
+def start(settings: Settings, out: Path, reporter: Reporter) -> tuple[RunFolder, Prepared, dict[str, FoundWeights]]:
+    """Everything that can fail before training: weights, data, folder. Nothing is trained here."""
+    root = open_source(settings.data_dir).root.resolve()
+    settings = settings.model_copy(update={"data_dir": root})
+    weights = _find_all_weights(settings, reporter)
+    if not settings.cache_dir.is_absolute():
+        settings = settings.model_copy(update={"cache_dir": settings.cache_dir.resolve()})
+    RunFolder(out).refuse_if_foreign(settings, root)
+    prepared = prepare(settings, reporter)
+    folder = RunFolder.create(out, settings, root)
+    if folder.split_file.exists() and folder.split.hash != prepared.split.hash:
+        raise RunFolderError(f"The photos in {root} are not those that the run in {out} began with (split.json differs). "
+                             "Name a new folder with --out.")
+    prepared.split.write(folder.split_file)
+    return folder, prepared, weights
+
+
+def run(settings: Settings, out: Path, reporter: Reporter) -> RunFolder:
+    """Do the whole job; what an earlier start of the same run finished is not done again.
+
+    Raises:
+        UsageError: before anything is trained.
+        WorkerError: a model failed; the others are finished, and the report shows them.
+    """
+    started = time.perf_counter()
+    folder, prepared, weights = start(settings, out, reporter)
+    failures: dict[str, str] = {}
+    for name in settings.models:
+        try:
+            train(folder, name, prepared, weights[name], reporter)
+            judge(folder, name, reporter)
+        except MatlensError as error:
+            failures[name] = str(error)
+            reporter.warn(f"{name} failed: {error}")
+    comparison = summarise(folder)
+    if comparison is not None:
+        reporter.say("")
+        for row in comparison.rows:
+            reporter.say(f"  {row.model:<22} {row.accuracy:6.1%} accuracy on {row.n_test} test photos")
+        reporter.result(f"report: {folder.path / 'report.html'}  ({time.perf_counter() - started:.0f} s)")
+    if failures:
+        raise WorkerError(f"{len(failures)} of {len(settings.models)} models failed ({', '.join(failures)}). "
+                          f"Mend it, then go on with the same command: what is finished stays.")
+    return folder
+
+
+def _find_all_weights(settings: Settings, reporter: Reporter) -> dict[str, FoundWeights]:
+    """Before any training starts, so that nobody waits an hour to hear that a file is missing."""
+    found = {}
+    for name in settings.models:
+        found[name] = find_weights(MODELS[name], settings.weights, settings.weights_dir, alpha=settings.alpha,
+                                   side=settings.img_size[0])
+        if found[name].remark and settings.weights == "auto":
+            reporter.warn(f"{name}: {found[name].remark}")
+    return found
+
+
+def train(folder: RunFolder, name: str, prepared: Prepared, weights: FoundWeights, reporter: Reporter) -> None:
+    """Train one model in its own process, unless that is done."""
+    title = model_info(name).title
+    if folder.is_trained(name):
+        reporter.say(f"{title}: already trained")
+        return
+    settings = folder.settings
+    train_photos = len(prepared.split.part("train"))
+    steps = -(-train_photos // settings.batch_size)
+    epochs = settings.max_epochs + (settings.finetune_epochs if weights.path else 0)
+    reporter.say(f"{title}: training {epochs} epoch{'s' * (epochs > 1)} on {train_photos} photos"
+                 + (f" from {weights.path.name}" if weights.path else " from random weights"))
+    remarks = [weights.remark] if weights.remark else []
+    if not settings.augment:
+        remarks.append("trained without augmentation")
+    task = TrainTask(str(folder.path.resolve()), name, str(prepared.store.folder.resolve()),
+                     str(weights.path.resolve()) if weights.path else None, tuple(remarks))
+    with reporter.progress(title, steps * epochs) as advance:
+        run_child("train", dataclasses.asdict(task), folder.log_file(name),
+                  _listener(advance, reporter, steps, settings.batch_size))
+
+
+def _listener(advance: Callable[[int, str], None], reporter: Reporter, steps: int, batch_size: int,
+              ) -> Callable[[Event], None]:
+    began = time.monotonic()
+    first_step = began
+
+    def hear(event: dict[str, Any]) -> None:
+        nonlocal first_step
+        if event["event"] == "step":
+            if event["epoch"] == 1 and event["step"] == 1:
+                first_step = time.monotonic()
+            done = (event["epoch"] - 1) * steps + event["step"]
+            rate = (done - 1) * batch_size / max(time.monotonic() - first_step, 1e-3)
+            advance(done, f"epoch {event['epoch']}, loss {event['loss']:.3f}, accuracy {event['accuracy']:.1%}"
+                          + (f", {rate:.0f} photos/s" if done > 1 else ""))
+        elif event["event"] == "epoch":
+            advance(event["number"] * steps, "")
+            train_scores, val = event["train"], event["val"]
+            reporter.say(f"  epoch {event['number']}: loss {train_scores['loss']:.3f}, accuracy "
+                         f"{train_scores['accuracy']:.1%}, val loss {val['loss']:.3f}, val accuracy "
+                         f"{val['accuracy']:.1%}, {event['photos_per_second']:.0f} photos/s, {event['seconds']:.0f} s"
+                         + (" (best so far)" if event["improved"] else ""))
+
+    return hear
+
+
+def judge(folder: RunFolder, name: str, reporter: Reporter) -> Results:
+    """Evaluate and explain one trained model, unless that is done."""
+    if folder.results_file(name).exists() and folder.picture(name, "gradcam").exists():
+        return Results.read(folder.results_file(name))
+    with reporter.progress(f"{model_info(name).title}: predicting", len(folder.split.part("test"))) as advance:
+        results = evaluate(folder, name, lambda done, _: advance(done, ""))
+    explain_run(folder, name)
+    reporter.say(f"  test accuracy {results.accuracy:.1%}, macro F1 {results.macro_f1:.1%} "
+                 f"({results.n_test} photos, {results.prediction_photos_per_second:.0f} photos/s)")
+    return results
+
+
+def summarise(folder: RunFolder) -> Comparison | None:
+    """Compare the models that were judged, and write the report. None if there are none."""
+    judged = _judged_in(folder)
+    if not judged:
+        return None
+    comparison = compare_models(judged, folder.reports)
+    write_report(folder.path)
+    return comparison
+
+
+def judged_models(folders: Sequence[RunFolder]) -> list[Results]:
+    """The results of several runs; where a model is in more than one, its name tells the run.
+
+    Raises:
+        RunFolderError: a run without results.
+    """
+    found = {folder.path: _judged_in(folder) for folder in folders}
+    for path, results in found.items():
+        if not results:
+            raise RunFolderError(f"{path} holds no results yet. Make them with: matlens evaluate {path}")
+    if len(found) == 1:
+        return next(iter(found.values()))
+    return [dataclasses.replace(each, model_name=f"{path.name}/{each.model_name}")
+            for path, results in found.items() for each in results]
+
+
+def _judged_in(folder: RunFolder) -> list[Results]:
+    return [Results.read(folder.results_file(name)) for name in folder.model_names
+            if folder.results_file(name).exists()]

@@ -1,0 +1,173 @@
+"""The guide's knobs, and the run's: defaults, then a TOML file, then options, each checked by name.
+
+The guide's names (`IMG_SIZE`, `BATCH_SIZE`, ...) are attributes of this module and of `matlens`; they hold the
+defaults for this machine, Kaggle recognised by its /kaggle/input folder.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from matlens.errors import SettingsError
+from matlens.models.catalogue import MODELS
+
+KAGGLE_ROOT = Path("/kaggle")
+
+SMALLEST_SIDE = 32
+"""The five halvings of VGG19, ResNet50 and MobileNetV2 leave nothing of a smaller photo."""
+
+
+def is_kaggle() -> bool:
+    """Whether this is a Kaggle notebook, as the guide tells: /kaggle/input exists."""
+    return (KAGGLE_ROOT / "input").exists()
+
+
+def _working(folder: str) -> Path:
+    return KAGGLE_ROOT / "working" / folder if is_kaggle() else Path(folder)
+
+
+def default_cache_dir() -> Path:
+    """`MATLENS_CACHE`, else the platform's cache folder; on Kaggle one that is not saved with the notebook."""
+    if chosen := os.environ.get("MATLENS_CACHE"):
+        return Path(chosen)
+    if is_kaggle():
+        return Path("/tmp/matlens-cache")
+    from platformdirs import user_cache_path
+
+    return user_cache_path("matlens", appauthor=False)
+
+
+PositiveInt = Annotated[int, Field(ge=1)]
+
+
+class Settings(BaseModel):
+    """Everything that decides what a run does. Immutable; unknown keys and impossible values are refused.
+
+    Keys in a TOML file may be written as the guide writes them (`IMG_SIZE`) or in lower case.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+
+    dataset_name: str = "minc2500/minc-2500"
+    data_dir: Path = Field(default_factory=lambda data: KAGGLE_ROOT / "input" / data["dataset_name"]
+                           if is_kaggle() else Path("data") / data["dataset_name"].rsplit("/", 1)[-1])
+    output_dir: Path = Field(default_factory=lambda: _working("dataset"))
+    models_dir: Path = Field(default_factory=lambda: _working("models"))
+    reports_dir: Path = Field(default_factory=lambda: _working("reports"))
+
+    img_size: tuple[int, int] = (224, 224)
+    batch_size: PositiveInt = 64
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 42
+    max_epochs: PositiveInt = 4
+
+    models: tuple[str, ...] = tuple(MODELS)
+    protocol: Annotated[str, Field(pattern=r"^(minc:\d+|random|prepared)$")] | None = None
+    weights: Literal["imagenet", "none", "auto"] = "imagenet"
+    weights_dir: Path | None = None
+    alpha: Annotated[float, Field(gt=0, le=2)] = 1.0
+    finetune_epochs: Annotated[int, Field(ge=0)] = 0
+    augment: bool = True
+    keep_truncated: bool = False
+    early_stopping_patience: PositiveInt = 5
+    reduce_lr_patience: PositiveInt = 3
+    deterministic: bool = False
+    cache_dir: Path = Field(default_factory=default_cache_dir)
+
+    @field_validator("img_size", mode="before")
+    @classmethod
+    def _one_side_means_a_square(cls, value: Any) -> Any:
+        return (value, value) if isinstance(value, int) else value
+
+    @field_validator("img_size")
+    @classmethod
+    def _large_enough(cls, value: tuple[int, int]) -> tuple[int, int]:
+        if min(value) < SMALLEST_SIDE or max(value) > 2048:
+            raise ValueError(f"each side must be {SMALLEST_SIDE} to 2048 pixels")
+        return value
+
+    @field_validator("models", mode="before")
+    @classmethod
+    def _known_models(cls, value: Any) -> Any:
+        names = [name.strip() for name in value.split(",")] if isinstance(value, str) else list(value)
+        if names == ["all"]:
+            return tuple(MODELS)
+        unknown = [name for name in names if name not in MODELS]
+        if unknown or not names:
+            raise ValueError(f"unknown model '{unknown[0] if unknown else ''}'; "
+                             f"choose from {', '.join(MODELS)}, or all")
+        return tuple(dict.fromkeys(names))
+
+    @classmethod
+    def load(cls, file: Path | None = None, options: Mapping[str, Any] | None = None) -> Settings:
+        """Defaults, under a TOML file, under options (those that are None are not set).
+
+        Raises:
+            SettingsError: a file that cannot be read, an unknown key, an impossible value; named.
+        """
+        values = _read_toml(file) if file is not None else {}
+        values |= {key: value for key, value in (options or {}).items() if value is not None}
+        try:
+            return cls.model_validate(values)
+        except ValidationError as error:
+            raise SettingsError(_explain(error, file)) from error
+
+
+def _read_toml(file: Path) -> dict[str, Any]:
+    try:
+        with file.open("rb") as handle:
+            content = tomllib.load(handle)
+    except OSError as error:
+        raise SettingsError(f"Cannot read the settings file {file}: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{file} is not valid TOML: {error}") from error
+    lowered: dict[str, Any] = {}
+    for key, value in content.items():
+        if key.lower() in lowered:
+            raise SettingsError(f"{file} sets {key.upper()} twice.")
+        lowered[key.lower()] = value
+    return lowered
+
+
+def _explain(error: ValidationError, file: Path | None) -> str:
+    lines = []
+    for problem in error.errors():
+        key = str(problem["loc"][0])
+        if problem["type"] == "extra_forbidden":
+            lines.append(f"unknown setting '{key}'; known are {', '.join(Settings.model_fields)}")
+        else:
+            message = problem["msg"].removeprefix("Value error, ")
+            lines.append(f"{key} = {problem['input']!r}: {message[:1].lower()}{message[1:]}")
+    source = f" in {file} or the options" if file else ""
+    return f"Impossible settings{source}: " + "; ".join(lines)
+
+
+def needs_split(data_dir: Path) -> bool:
+    """The guide's NEEDS_SPLIT: True unless `data_dir` is divided already (train/ and test/ are there)."""
+    return not ((data_dir / "train").is_dir() and (data_dir / "test").is_dir())
+
+
+KNOBS = ("DATASET_NAME", "DATA_DIR", "KAGGLE_INPUT", "KAGGLE_WORKING", "IS_KAGGLE", "NEEDS_SPLIT", "OUTPUT_DIR",
+         "MODELS_DIR", "REPORTS_DIR", "IMG_SIZE", "BATCH_SIZE", "SEED", "MAX_EPOCHS")
+"""The guide's settings by its names."""
+
+
+def __getattr__(name: str) -> Any:
+    """The guide's knobs, worked out when asked for."""
+    if name not in KNOBS:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    settings = Settings()
+    if name == "IS_KAGGLE":
+        return is_kaggle()
+    if name == "KAGGLE_INPUT":
+        return KAGGLE_ROOT / "input" / settings.dataset_name
+    if name == "KAGGLE_WORKING":
+        return KAGGLE_ROOT / "working"
+    if name == "NEEDS_SPLIT":
+        return needs_split(settings.data_dir)
+    return getattr(settings, name.lower())

@@ -1,0 +1,78 @@
+"""Run a model's training in a process of its own, and hear of its progress."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from matlens import errors
+from matlens.errors import MatlensError, WorkerError
+
+Event = dict[str, Any]
+
+
+def run_child(kind: str, task: dict[str, Any], log_file: Path, on_event: Callable[[Event], None]) -> None:
+    """Run `matlens.training.worker` on a task of a kind ("train" or "export") until it ends.
+
+    The child reads the task from its standard input and dies when that closes, however this process ends. Its
+    standard output carries events, one JSON object a line; whatever else is printed there goes to `log_file`.
+
+    Raises:
+        MatlensError: the one that the child raised, or WorkerError if it ended without one.
+    """
+    log_file.parent.mkdir(parents=True, exist_ok=True)
+    failure: Event | None = None
+    with log_file.open("ab") as log, subprocess.Popen(
+            [sys.executable, "-m", "matlens.training.worker"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+            stderr=log, text=True, encoding="utf-8", start_new_session=True) as child:
+        assert child.stdin is not None and child.stdout is not None
+        try:
+            child.stdin.write(json.dumps({"kind": kind, **task}) + "\n")
+            child.stdin.flush()
+            for line in child.stdout:
+                event = json.loads(line)
+                if event["event"] == "failed":
+                    failure = event
+                if event["event"] in ("failed", "done"):
+                    break  # not at the end of the stream: a process that the child left behind may hold it open
+                on_event(event)
+            code = child.wait()
+        except BaseException:
+            child.kill()
+            raise
+        finally:
+            child.stdin.close()
+            _kill_group(child.pid)
+    if failure is not None:
+        raise _rebuilt(failure, log_file)
+    if code != 0:
+        raise WorkerError(_ending(code, log_file))
+
+
+def _kill_group(leader: int) -> None:
+    """End whatever the child started and left."""
+    if hasattr(os, "killpg"):
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(leader, signal.SIGKILL)
+
+
+def _rebuilt(failure: Event, log_file: Path) -> MatlensError:
+    kind = getattr(errors, failure["kind"], None)
+    if isinstance(kind, type) and issubclass(kind, MatlensError):
+        return kind(failure["message"])
+    return WorkerError(f"{failure['kind']}: {failure['message']} (details in {log_file})")
+
+
+def _ending(code: int, log_file: Path) -> str:
+    if code == -signal.SIGKILL:
+        return ("the process was killed, most likely for want of memory. Use a smaller --batch-size or --img-size "
+                f"(log: {log_file})")
+    how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
+    return f"the process ended with {how} (log: {log_file})"

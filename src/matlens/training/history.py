@@ -1,0 +1,46 @@
+"""What happened in each epoch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from matlens.models.protocol import Scores
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """One epoch's figures. number counts from 1; photos_per_second is the training's."""
+
+    number: int
+    train: Scores
+    val: Scores
+    learning_rate: float
+    seconds: float
+    photos_per_second: float
+
+
+@dataclass
+class History:
+    """The epochs so far, and the guide's view of them."""
+
+    epochs: list[Epoch] = field(default_factory=list)
+
+    def __iter__(self) -> Iterator[Epoch]:
+        return iter(self.epochs)
+
+    @property
+    def best(self) -> Epoch:
+        """The epoch with the lowest validation loss, the first of equals."""
+        return min(self.epochs, key=lambda epoch: epoch.val.loss)
+
+    @property
+    def history(self) -> dict[str, list[float]]:
+        """As Keras' History has it: {loss, accuracy, val_loss, val_accuracy, learning_rate: [one per epoch]}."""
+        return {
+            "loss": [epoch.train.loss for epoch in self.epochs],
+            "accuracy": [epoch.train.accuracy for epoch in self.epochs],
+            "val_loss": [epoch.val.loss for epoch in self.epochs],
+            "val_accuracy": [epoch.val.accuracy for epoch in self.epochs],
+            "learning_rate": [epoch.learning_rate for epoch in self.epochs],
+        }

@@ -1,0 +1,90 @@
+"""The training loop of both rooms: epochs, the best weights kept, early stopping, plateau."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterable
+from typing import Protocol
+
+from matlens.errors import ModelError
+from matlens.models.protocol import Batch, Classifier, Scores
+from matlens.training.callbacks import EarlyStopping, ReduceOnPlateau
+from matlens.training.history import Epoch, History
+
+STATISTICS_BATCHES = 16
+"""Training batches over which batch normalisation's statistics are averaged before a validation."""
+
+
+class Progress(Protocol):
+    """Told what happens; every method may do nothing."""
+
+    def on_step(self, epoch: int, step: int, scores: Scores) -> None:
+        """A training step of an epoch (both counted from 1) is done."""
+
+    def on_epoch(self, epoch: Epoch, improved: bool) -> None:
+        """An epoch is done, validation included."""
+
+
+class TrainingData(Protocol):
+    """Training photos by epoch; `head` gives some of them as they are, not augmented."""
+
+    def epoch(self, number: int) -> Iterable[Batch]:
+        """The batches of epoch `number`, counted from 0."""
+
+    def head(self, batches: int) -> Iterable[Batch]:
+        """At most so many batches."""
+
+
+def fit(classifier: Classifier, train: TrainingData, val: Iterable[Batch], progress: Progress, *, epochs: int,
+        initial_epoch: int = 0, early_stopping_patience: int = 5, reduce_lr_patience: int = 3,
+        save_best: Callable[[], None] = lambda: None, history: History | None = None) -> History:
+    """Train; the classifier ends with the weights of the lowest validation loss.
+
+    Args:
+        epochs: the last epoch's number; training starts at `initial_epoch` + 1, as Keras' `fit` counts.
+        save_best: called after each epoch that set a new lowest validation loss.
+        history: an earlier stage's, to be continued; its best epoch stays the one to beat.
+
+    Raises:
+        ModelError: the loss is not a number any more.
+    """
+    history = history or History()
+    stopping, plateau = EarlyStopping(early_stopping_patience), ReduceOnPlateau(reduce_lr_patience)
+    best_weights = classifier.snapshot() if history.epochs else None
+    for number in range(initial_epoch + 1, epochs + 1):
+        started = time.perf_counter()
+        photos = 0
+
+        def counted(batches: Iterable[Batch]) -> Iterable[Batch]:
+            nonlocal photos
+            for images, labels in batches:
+                photos += len(images)
+                yield images, labels
+
+        def report(step: int, scores: Scores, number: int = number) -> None:
+            progress.on_step(number, step, scores)
+
+        scores = classifier.train_epoch(counted(train.epoch(number - 1)), report)
+        trained = time.perf_counter() - started
+        if classifier.trains_statistics:
+            classifier.recompute_statistics(train.head(STATISTICS_BATCHES))
+        val_scores = classifier.validate(val)
+        if not (math.isfinite(scores.loss) and math.isfinite(val_scores.loss)):
+            raise ModelError(f"Training diverged in epoch {number} (loss {scores.loss}, validation loss "
+                             f"{val_scores.loss}). Try a larger --batch-size.")
+        rate = classifier.learning_rate
+        history.epochs.append(Epoch(number, scores, val_scores, rate, time.perf_counter() - started,
+                                    photos / trained))
+        improved = history.best is history.epochs[-1]
+        if improved:
+            best_weights = classifier.snapshot()
+            save_best()
+        progress.on_epoch(history.epochs[-1], improved)
+        stop = stopping.should_stop(val_scores.loss)
+        classifier.learning_rate = plateau.next_rate(val_scores.loss, rate)
+        if stop:
+            break
+    if best_weights is not None:
+        classifier.restore(best_weights)
+    return history

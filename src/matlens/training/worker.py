@@ -1,0 +1,200 @@
+"""A model's own process: `python -m matlens.training.worker`, started by `training.child`.
+
+Reads one task (JSON, a line) from standard input, trains, and tells of it on standard output.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import sys
+import threading
+import time
+import traceback
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from matlens.data.pipeline import PhotoBatches, part_batches, read_photos
+from matlens.data.splits import Split
+from matlens.data.store import PixelStore
+from matlens.errors import MatlensError, RunFolderError
+from matlens.features.artifact import Artifact, write_artifact
+from matlens.files import write_json
+from matlens.models.catalogue import model_info
+from matlens.models.protocol import BuildOrder, Classifier, Scores, room_of
+from matlens.training.history import Epoch, History
+from matlens.training.loop import fit
+from matlens.training.run_folder import RunFolder
+from matlens.training.seeding import seed_everything
+
+_PARITY_PHOTOS = 8
+
+
+class _Events:
+    """Events as JSON lines; also the loop's Progress."""
+
+    def __init__(self) -> None:
+        # Frameworks print to standard output; only events may, so it becomes standard error for all others.
+        self._out = os.fdopen(os.dup(1), "w", encoding="utf-8")
+        os.dup2(2, 1)
+        self._last = 0.0
+
+    def send(self, event: str, **content: Any) -> None:
+        self._out.write(json.dumps({"event": event, **content}) + "\n")
+        self._out.flush()
+
+    def on_step(self, epoch: int, step: int, scores: Scores) -> None:
+        if time.monotonic() - self._last > 0.2:
+            self._last = time.monotonic()
+            self.send("step", epoch=epoch, step=step, loss=scores.loss, accuracy=scores.accuracy)
+
+    def on_epoch(self, epoch: Epoch, improved: bool) -> None:
+        self.send("epoch", improved=improved, **dataclasses.asdict(epoch))
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainTask:
+    """What to train: a model of a run whose split and store are made. weights_file: ImageNet's, or None."""
+
+    run_dir: str
+    model: str
+    store: str
+    weights_file: str | None = None
+    remarks: tuple[str, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True)
+class ExportTask:
+    """Which trained model of a run to export anew."""
+
+    run_dir: str
+    model: str
+
+
+def train(task: TrainTask, events: _Events) -> None:
+    """Train one model and leave model file, artifact and, last, the record of its training."""
+    clock = _Clock()
+    folder = RunFolder.open(Path(task.run_dir))
+    settings, split = folder.settings, folder.split
+    store = PixelStore.open(Path(task.store))
+    if store is None:
+        raise RunFolderError(f"The pixel store {task.store} is gone. Run the same command again.")
+    room = room_of(task.model)
+    seed_everything(settings.seed, deterministic=settings.deterministic, room=room)
+    clock.lap("start")
+    classifier = room.build(_order(folder, split, task.model, task.weights_file))
+    clock.lap("build")
+
+    train_batches = part_batches(split, "train", store, settings.batch_size, seed=settings.seed, shuffle=True,
+                                 augmented=settings.augment)
+    val_batches = part_batches(split, "val", store, settings.batch_size)
+    history = _fit_stages(classifier, train_batches, val_batches, events, folder, task)
+    clock.lap("train")
+    artifact = _export(folder, split, task.model, classifier)
+    clock.lap("export")
+    total, trainable = classifier.parameters
+    write_json(folder.training_file(task.model), {
+        "model_name": task.model, "history": history.history, "best_epoch": history.best.number,
+        "epochs": len(history.epochs), "photos_per_second": float(np.median([e.photos_per_second for e in history])),
+        "parameters": total, "trainable_parameters": trainable, "pretrained": task.weights_file is not None,
+        "weights_file": Path(task.weights_file).name if task.weights_file else None,
+        "split_hash": split.hash, "parity": artifact.parity, "remarks": list(task.remarks),
+        "seconds": clock.seconds, "peak_rss_bytes": _peak_rss_bytes(), "versions": room.versions()})
+
+
+def export(task: ExportTask) -> None:
+    """Load a trained model from its file and write its artifact anew."""
+    folder = RunFolder.open(Path(task.run_dir))
+    split = folder.split
+    classifier = room_of(task.model).load(folder.model_file(task.model), _order(folder, split, task.model))
+    _export(folder, split, task.model, classifier)
+
+
+def _order(folder: RunFolder, split: Split, model: str, weights_file: str | None = None) -> BuildOrder:
+    settings = folder.settings
+    return BuildOrder(model, len(split.class_names), settings.img_size, Path(weights_file) if weights_file else None,
+                      settings.alpha)
+
+
+def _export(folder: RunFolder, split: Split, model: str, classifier: Classifier) -> Artifact:
+    photos = next(read_photos(folder.data_root, split.part("val")[:_PARITY_PHOTOS], folder.settings.img_size,
+                              keep_truncated=folder.settings.keep_truncated))
+    return write_artifact(folder.artifact(model), classifier.export_trunk, classifier.predict, photos, model,
+                          split.class_names)
+
+
+def _fit_stages(classifier: Classifier, train_batches: PhotoBatches, val_batches: PhotoBatches, events: _Events,
+                folder: RunFolder, task: TrainTask) -> History:
+    """The guide's training, and its second stage of fine-tuning where asked for."""
+    settings = folder.settings
+    about = {"model_name": task.model, "class_names": folder.split.class_names, "img_size": settings.img_size,
+             "alpha": settings.alpha, "input": model_info(task.model).input}
+
+    def stage(first: int, epochs: int, history: History | None = None) -> History:
+        return fit(classifier, train_batches, val_batches, events, epochs=first + epochs, initial_epoch=first,
+                   early_stopping_patience=settings.early_stopping_patience,
+                   reduce_lr_patience=settings.reduce_lr_patience, history=history,
+                   save_best=lambda: classifier.save(folder.model_file(task.model), about))
+
+    history = stage(0, settings.max_epochs)
+    if settings.finetune_epochs and task.weights_file is not None:
+        classifier.begin_finetuning()
+        history = stage(history.epochs[-1].number, settings.finetune_epochs, history)
+    return history
+
+
+class _Clock:
+    """Wall-clock seconds by stage."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self._last = time.perf_counter()
+
+    def lap(self, stage: str) -> None:
+        now = time.perf_counter()
+        self.seconds[stage] = round(now - self._last, 3)
+        self._last = now
+
+
+def _peak_rss_bytes() -> int | None:
+    try:
+        import resource
+    except ImportError:  # Windows
+        return None
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+def _die_with_parent() -> None:
+    sys.stdin.read()  # returns when the parent closes it, or is gone
+    os._exit(1)
+
+
+def main() -> int:
+    """Do one task; 0 if it ended well."""
+    events = _Events()
+    content = json.loads(sys.stdin.readline())
+    kind = content.pop("kind")
+    threading.Thread(target=_die_with_parent, daemon=True).start()
+    try:
+        if kind == "train":
+            train(TrainTask(**content), events)
+        else:
+            export(ExportTask(**content))
+        events.send("done")
+    except Exception as error:
+        traceback.print_exc()
+        events.send("failed", kind=type(error).__name__, message=str(error))
+        return 2 if isinstance(error, MatlensError) else 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.stdout.flush()
+    code = main()
+    # Frameworks' threads can hang or crash on the way out; everything is written by now.
+    sys.stderr.flush()
+    os._exit(code)

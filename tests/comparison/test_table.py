@@ -1,0 +1,149 @@
+"""What a user would lose: the right order, the right numbers, and the warning not to trust them too far."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from matlens.comparison.table import compare_models, percent, standard_error
+from matlens.errors import RunFolderError
+from matlens.evaluation.results import Results
+
+
+def results(name: str = "m", accuracy: float = 0.8, n: int = 400, **changes: Any) -> Results:
+    return dataclasses.replace(Results(
+        model_name=name, class_names=("a", "b"), n_test=n, accuracy=accuracy, macro_precision=accuracy,
+        macro_recall=accuracy, macro_f1=accuracy, per_class={}, classification_report="",
+        confusion_matrix=[[1, 0], [0, 1]], roc_auc={"macro": 0.9}, split_hash="0123456789abcdef",
+        protocol="minc:1", pretrained=True, parameters=1234567, seconds={"train": 12.25, "predict": 1.0},
+        prediction_photos_per_second=106.0), **changes)
+
+
+def cells(markdown: str, line: int) -> list[str]:
+    return [cell.strip() for cell in markdown.splitlines()[line].strip("|").split(" | ")]
+
+
+def test_the_best_model_comes_first() -> None:
+    comparison = compare_models([results("low", 0.5), results("high", 0.9), results("middle", 0.7)])
+    assert [row.model for row in comparison.rows] == ["high", "middle", "low"]
+
+
+def test_the_csv_can_be_computed_with() -> None:
+    one = results("a,b", 1 / 3, remarks=("first.", "second"), pretrained=None, parameters=None, seconds={},
+                  roc_auc={"macro": None})
+    header, row = csv.reader(compare_models([one]).to_csv().splitlines())
+    assert dict(zip(header, row, strict=True)) == {
+        "model": "a,b", "accuracy": "0.3333333333333333", "macro_precision": "0.3333333333333333",
+        "macro_recall": "0.3333333333333333", "macro_f1": "0.3333333333333333", "macro_auc": "",
+        "parameters": "", "training_seconds": "", "prediction_photos_per_second": "106.0",
+        "pretrained": "unknown", "n_test": "400", "protocol": "minc:1", "split_hash": "0123456789ab",
+        "remarks": "first; second"}
+
+
+def test_the_markdown_rounds_to_what_can_be_known() -> None:
+    markdown = compare_models([results(accuracy=0.87654, pretrained=False)]).to_markdown()
+    assert cells(markdown, 0) == ["model", "accuracy", "macro precision", "macro recall", "macro f1",
+                                  "macro auc", "parameters", "training seconds",
+                                  "prediction photos per second", "pretrained", "n test", "protocol",
+                                  "split hash"]
+    assert cells(markdown, 2) == ["m", *["**87.7 %**"] * 4, "**90.0 %**", "1,234,567", "12.2", "106.0", "no",
+                                  "400", "minc:1", "0123456789ab"]
+
+
+def test_the_best_of_each_score_is_bold_and_equals_are_equal() -> None:
+    first = results("first", 0.9001, macro_f1=0.7, roc_auc={"macro": None})
+    second = results("second", 0.9002, macro_f1=0.8)  # 90.0 % as well, as far as one can see
+    markdown = compare_models([first, second]).to_markdown()
+    assert cells(markdown, 2)[:6] == ["second", "**90.0 %**", "**90.0 %**", "**90.0 %**", "**80.0 %**",
+                                      "**90.0 %**"]
+    assert cells(markdown, 3)[:6] == ["first", "**90.0 %**", "**90.0 %**", "**90.0 %**", "70.0 %", "n/a"]
+
+
+def test_a_score_that_no_model_has_is_not_bold() -> None:
+    assert "**n/a**" not in compare_models([results(roc_auc={})]).to_markdown()
+
+
+@pytest.mark.parametrize("share, n, error", [(0.8, 400, 0.02), (0.5, 100, 0.05), (0.9, 100, 0.03), (1, 9, 0)])
+def test_the_standard_error_is_the_binomial_one(share: float, n: int, error: float) -> None:
+    assert standard_error(share, n) == pytest.approx(error)
+
+
+def test_without_photos_there_is_no_standard_error() -> None:
+    assert standard_error(0.5, 0) is None
+
+
+def test_the_standard_error_stands_below_the_table_once() -> None:
+    markdown = compare_models([results("x", 0.8, 400), results("y", 0.5, 400)]).to_markdown()
+    assert "sqrt(p(1-p)/n): x ± 2.0, y ± 2.5." in markdown  # sqrt(0.16 / 400), sqrt(0.25 / 400)
+    assert markdown.count("±") == 2
+
+
+def test_the_lead_comes_with_its_error() -> None:
+    lead = compare_models([results("x", 0.9, 100), results("y", 0.8, 100)]).lead()
+    assert lead == pytest.approx((0.1, 0.05))  # errors of 0.03 and 0.04: the sides of a right triangle
+    assert compare_models([results()]).lead() is None
+
+
+@pytest.mark.parametrize("other", [{"split_hash": "f" * 64}, {"n": 399}], ids=["hash", "number of photos"])
+def test_models_judged_on_different_photos_are_not_ranked(other: dict[str, Any]) -> None:
+    comparison = compare_models([results("x", 0.9), results("y", 0.8, **other)])
+    markdown = comparison.to_markdown()
+    assert "not judged on the same photos and must not be ranked" in markdown
+    assert "**90.0 %**" not in markdown
+    assert comparison.lead() is None
+
+
+def test_models_judged_on_the_same_photos_are_not_warned_about() -> None:
+    assert "same photos" not in compare_models([results("x"), results("y")]).to_markdown()
+
+
+def test_no_name_or_remark_breaks_the_table() -> None:
+    markdown = compare_models([results("a|b\nc*d\\", remarks=("see | here\nand <b>",))]).to_markdown()
+    assert markdown.splitlines()[2].startswith(r"| a\|b c\*d\\ | ")
+    assert r"- a\|b c\*d\\: see \| here and \<b>" in markdown.splitlines()
+
+
+def test_remarks_stand_below_the_table() -> None:
+    remarked = results("x", remarks=("untrained backbone.", "no augmentation."))
+    markdown = compare_models([remarked, results("y")]).to_markdown()
+    assert markdown.endswith("Remarks:\n\n- x: untrained backbone; no augmentation\n")
+
+
+def test_results_and_what_their_file_holds_give_the_same_table(tmp_path: Path) -> None:
+    content = json.loads(results(remarks=("r",)).write(tmp_path / "m_results.json").read_text("utf-8"))
+    assert compare_models([content]) == compare_models([results(remarks=("r",))])
+
+
+def test_both_files_are_written(tmp_path: Path) -> None:
+    comparison = compare_models([results("Glaß")], tmp_path / "new")
+    files = {path.name: path.read_text("utf-8") for path in (tmp_path / "new").iterdir()}
+    assert files == {"model_comparison.csv": comparison.to_csv(),
+                     "model_comparison.md": comparison.to_markdown()}
+
+
+def test_nothing_to_compare_says_what_to_do() -> None:
+    with pytest.raises(RunFolderError, match="matlens run --data DIR"):
+        compare_models([])
+
+
+@pytest.mark.parametrize("content", [{}, {"accuracy": None}, {"accuracy": "high"}, {"accuracy": 87.0},
+                                     {"accuracy": float("nan")}])
+def test_results_without_an_accuracy_are_named(content: dict[str, Any]) -> None:
+    with pytest.raises(RunFolderError, match=r"vgg19_scratch .* matlens evaluate RUN"):
+        compare_models([{"model_name": "vgg19_scratch", **content}])
+
+
+def test_results_of_another_tool_need_only_a_name_and_an_accuracy() -> None:
+    row = compare_models([{"model_name": "mine", "accuracy": 0.5}]).rows[0]
+    assert (row.macro_f1, row.pretrained, row.n_test, row.remarks) == (None, "unknown", 0, "")
+    assert row.error is None
+
+
+@pytest.mark.parametrize("share, shown", [(0.8634, "86.3 %"), (1, "100.0 %"), (0, "0.0 %"), (None, "n/a")])
+def test_shares_are_shown_as_percentages(share: float | None, shown: str) -> None:
+    assert percent(share) == shown

@@ -1,0 +1,269 @@
+"""What a user would lose: a page that opens anywhere, hides nothing, and claims no more than was measured."""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import json
+import sys
+from html.parser import HTMLParser
+from io import BytesIO
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from matlens.errors import RunFolderError
+from matlens.evaluation.results import Results
+from matlens.report.page import write_report
+
+EVIL = "<script>alert('glass & \"metal\"')</script>"
+KINDS = ("training_curves", "confusion_matrix", "roc_curves", "gradcam")
+
+
+def png(width: int = 40, height: int = 20) -> bytes:
+    content = BytesIO()
+    Image.new("RGB", (width, height)).save(content, "PNG")
+    return content.getvalue()
+
+
+def results(name: str, accuracy: float = 0.9, n: int = 100, classes: tuple[str, ...] = ("glass", "wood"),
+            **changes: Any) -> Results:
+    score = {"precision": 0.5, "recall": 0.25, "f1": 0.75, "support": n / 2}
+    return dataclasses.replace(Results(
+        model_name=name, class_names=classes, n_test=n, accuracy=accuracy, macro_precision=0.8,
+        macro_recall=0.8, macro_f1=0.8, per_class=dict.fromkeys(classes, score), classification_report="",
+        confusion_matrix=[[40, 7], [3, 50]], roc_auc={"macro": 0.9}, split_hash="c0ffee", protocol="random",
+        seconds={"train": 192.0}, parameters=2_916_000, epochs=4, best_epoch=3, peak_rss_bytes=1_300_000_000,
+        versions={"keras": "3.15.1"}), **changes)
+
+
+def make_run(folder: Path, judged: list[Results], classes: tuple[str, ...] = ("glass", "wood"),
+             left_out: int = 0, asked: list[str] | None = None, pictures: tuple[str, ...] = KINDS) -> Path:
+    photos = [{"path": f"{name}/{part}{i}.jpg", "class": name, "part": part, "sha256": "0"}
+              for name in classes for part, n in (("train", 3), ("val", 2), ("test", 1)) for i in range(n)]
+    split = {"protocol": "random", "class_names": classes, "hash": "c0ffee", "photos": photos,
+             "left_out": [{"path": f"bad{i}.jpg", "reason": "0 bytes"} for i in range(left_out)]}
+    run = {"settings": {"img_size": [224, 224], "paths": {"data": "d"}}, "versions": {"numpy": "2.4.6"},
+           "models": asked or [each.model_name for each in judged]}
+    (folder / "reports").mkdir(parents=True)
+    (folder / "split.json").write_text(json.dumps(split), "utf-8")
+    (folder / "run.json").write_text(json.dumps(run), "utf-8")
+    for each in judged:
+        each.write(folder / "reports" / f"{each.model_name}_results.json")
+        for kind in pictures:
+            (folder / "reports" / f"{each.model_name}_{kind}.png").write_bytes(png())
+    return folder
+
+
+class Page(HTMLParser):
+    """Tags with their attributes, and the text as one line."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.words: list[str] = []
+        self.feed(path.read_text("utf-8"))
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_data(self, data: str) -> None:
+        if self.tags and self.tags[-1][0] != "style":
+            self.words.append(data)
+
+    @property
+    def text(self) -> str:
+        return " ".join(" ".join(self.words).split())
+
+    def all(self, attribute: str) -> list[str]:
+        return [value for _, attributes in self.tags if (value := attributes.get(attribute)) is not None]
+
+
+def bold_scores(seen: Page) -> int:
+    return sum(pair == ("td", "strong") for pair in pairwise(tag for tag, _ in seen.tags))
+
+
+def page(folder: Path, **options: Any) -> Page:
+    return Page(write_report(folder, **options))
+
+
+def test_the_page_needs_nothing_but_itself(tmp_path: Path) -> None:
+    seen = page(make_run(tmp_path / "r", [results("m")]))
+    assert all(source.startswith("data:image/png;base64,") for source in seen.all("src"))
+    assert all(link.startswith(("#", "./")) for link in seen.all("href"))
+    assert not {"script", "link", "iframe", "object"} & {tag for tag, _ in seen.tags}
+    html = (tmp_path / "r" / "report.html").read_text("utf-8")
+    assert "url(" not in html and "@import" not in html and "http:" not in html and "https:" not in html
+    assert "default-src 'none'" in html
+
+
+def test_pictures_are_inside_with_size_and_words(tmp_path: Path) -> None:
+    seen = page(make_run(tmp_path / "r", [results("m")]))
+    pictures = [attributes for tag, attributes in seen.tags if tag == "img"]
+    assert len(pictures) == 4
+    for picture in pictures:
+        assert base64.b64decode((picture["src"] or "").partition(",")[2]) == png()
+        assert (picture["width"], picture["height"]) == ("40", "20")
+    assert pictures[1]["alt"] == "Confusion matrix of m: 90.0\u00a0% of 100 test photos are right."
+
+
+def test_names_from_the_users_files_stay_text(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "r", [results("m", classes=(EVIL, "wood"), remarks=(EVIL,))], (EVIL, "wood"))
+    (run / '"><img src=x>.txt').write_text("", "utf-8")
+    seen = page(run, title=EVIL)
+    assert "script" not in {tag for tag, _ in seen.tags}
+    assert len([tag for tag, _ in seen.tags if tag == "img"]) == 4
+    assert seen.text.count(EVIL) >= 6  # title, heading, remarks, mistakes, scores of classes, counts
+    assert "./%22%3E%3Cimg%20src%3Dx%3E.txt" in seen.all("href")
+
+
+def test_the_verdict_names_the_best_with_its_error(tmp_path: Path) -> None:
+    text = page(make_run(tmp_path / "r", [results("low", 0.5), results("high", 0.9)])).text
+    assert "high is right on 90.0 % ± 3.0 of 100 test photos" in text  # sqrt(0.9 * 0.1 / 100)
+    assert "first of 2 models, 40.0 points ahead of low (50.0 % ± 5.0)" in text
+    assert "more than two standard errors of the difference (11.7 points)" in text  # 2 sqrt(3 * 3 + 5 * 5)
+    assert "“glass”, the most frequent class, would be right on 50.0 %." in text
+
+
+def test_a_small_lead_is_called_chance(tmp_path: Path) -> None:
+    text = page(make_run(tmp_path / "r", [results("x", 0.9, 50), results("y", 0.8, 50)])).text
+    assert "may be chance: two standard errors of the difference are 14.1 points" in text  # 2 sqrt(0.25 / 50)
+
+
+def test_equal_models_share_the_first_place(tmp_path: Path) -> None:
+    assert "It shares the first place of 2 models with y." in page(
+        make_run(tmp_path / "r", [results("x"), results("y")])).text
+
+
+def test_a_model_no_better_than_guessing_is_called_so(tmp_path: Path) -> None:
+    text = page(make_run(tmp_path / "r", [results("x", 0.55)])).text
+    assert "right on 50.0 %, which is not clearly less" in text
+
+
+def test_not_one_mistake_is_no_certainty_of_zero_error(tmp_path: Path) -> None:
+    text = page(make_run(tmp_path / "r", [results("x", 1.0)])).text
+    assert "x is right on 100.0 % of 100 test photos" in text
+    assert "± 0.0" not in text
+
+
+def test_models_judged_on_different_photos_are_not_ranked(tmp_path: Path) -> None:
+    seen = page(make_run(tmp_path / "r", [results("x"), results("y", 0.5, split_hash="beef")]))
+    assert "These models cannot be ranked" in seen.text
+    assert "must not be ranked" in seen.text
+    assert "y was judged on another split than the one in split.json." in seen.text
+    assert bold_scores(seen) == 0
+
+
+def test_the_best_scores_stand_out(tmp_path: Path) -> None:
+    assert bold_scores(page(make_run(tmp_path / "r", [results("x"), results("y", 0.5)]))) == 1 + 2 * 4
+
+
+def test_remarks_stand_beside_the_verdict(tmp_path: Path) -> None:
+    text = page(make_run(tmp_path / "r", [results("x", remarks=("Untrained backbone.",))])).text
+    assert text.index("x: Untrained backbone") < text.index("Comparison Sorted")
+
+
+def test_missing_models_and_pictures_are_named_and_the_rest_is_shown(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "r", [results("x")], asked=["x", "vgg19_scratch"], pictures=KINDS[:2])
+    (run / "reports" / "x_gradcam.png").write_bytes(b"half a PNG")
+    (run / "reports" / "bad_results.json").write_text("{", "utf-8")
+    seen = page(run)
+    assert "vgg19_scratch was asked for and has no results" in seen.text
+    assert "x: no picture of ROC curves, Grad-CAM." in seen.text
+    assert "bad_results.json is not a results file" in seen.text
+    assert len([tag for tag, _ in seen.tags if tag == "img"]) == 2
+
+
+def test_an_empty_run_has_a_page_too(tmp_path: Path) -> None:
+    text = page(tmp_path).text
+    assert "No model has been judged yet" in text
+    assert "run.json is missing." in text and "split.json is missing." in text
+
+
+def test_a_damaged_split_does_not_hide_the_results(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "r", [results("x")])
+    (run / "split.json").write_text("[1, 2]", "utf-8")
+    text = page(run).text
+    assert "split.json is damaged" in text and "x is right on" in text
+
+
+def test_photos_are_counted_by_class_and_part(tmp_path: Path) -> None:
+    text = page(make_run(tmp_path / "r", [results("x")])).text
+    assert "Class train val test all glass 3 2 1 6 wood 3 2 1 6 All classes 6 4 2 12" in text
+
+
+@pytest.mark.parametrize("count, more", [(50, ""), (73, "and 23 more")])
+def test_fifty_left_out_files_are_named_and_the_rest_counted(tmp_path: Path, count: int, more: str) -> None:
+    text = page(make_run(tmp_path / "r", [results("x")], left_out=count)).text
+    assert f"Left out: {count} files" in text and f"0 bytes: {count}." in text
+    assert "bad49.jpg" in text and "bad50.jpg" not in text
+    assert more in text and ("more, in split.json" in text) == bool(more)
+
+
+def test_settings_and_versions_are_there_to_repeat_the_run(tmp_path: Path) -> None:
+    text = page(make_run(tmp_path / "r", [results("x")])).text
+    for words in ("img_size [224, 224]", "paths.data d", "numpy 2.4.6", "keras 3.15.1", "c0ffee"):
+        assert words in text
+
+
+def test_files_are_linked_and_leftovers_are_not(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "r", [results("x")])
+    (run / "models" / "x.artifact").mkdir(parents=True)
+    (run / "models" / "Glaß 1.h5").write_bytes(b"0" * 1500)
+    (run / "models" / ".x.7.partial.h5").write_bytes(b"0")
+    write_report(run)
+    seen = page(run)
+    links = [link for link in seen.all("href") if link.startswith("./")]
+    assert "./models/x.artifact/" in links and "./models/Gla%C3%9F%201.h5" in links
+    assert not [link for link in links if "partial" in link or "report.html" in link]
+    assert "models/Glaß 1.h5 1.5 kB" in seen.text
+
+
+def test_a_screen_reader_finds_its_way(tmp_path: Path) -> None:
+    seen = page(make_run(tmp_path / "r", [results("x"), results("y")], left_out=3))
+    tags = [tag for tag, _ in seen.tags]
+    assert [tag for tag in ("header", "nav", "main", "footer", "h1") if tags.count(tag) != 1] == []
+    assert tags.count("table") == tags.count("caption")
+    assert all(attributes.get("scope") for tag, attributes in seen.tags if tag == "th")
+    ids = seen.all("id")
+    assert len(ids) == len(set(ids))
+    assert {link[1:] for link in seen.all("href") if link.startswith("#")} <= set(ids)
+    assert set(seen.all("aria-labelledby")) <= set(ids)
+    assert all(attributes.get("alt") for tag, attributes in seen.tags if tag == "img")
+    assert all("tabindex" in attributes for _, attributes in seen.tags if attributes.get("role") == "region")
+    assert ("html", {"lang": "en"}) in seen.tags
+
+
+def test_the_title_is_the_users(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "r", [results("x")])
+    assert "Kitchen floors" in page(run, title="Kitchen floors").text
+    content = json.loads((run / "run.json").read_text("utf-8")) | {"title": "Roofs"}
+    (run / "run.json").write_text(json.dumps(content), "utf-8")
+    assert "Roofs" in page(run).text
+
+
+def test_a_file_name_that_is_no_text_does_not_break_the_page(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "r", [results("x")])
+    split = json.loads((run / "split.json").read_text("utf-8"))
+    split["left_out"] = [{"path": "\udcff.jpg", "reason": "not an image"}]
+    (run / "split.json").write_text(json.dumps(split), "utf-8")
+    if sys.platform == "linux":
+        (run / "\udcff.txt").write_text("", "utf-8")
+    seen = page(run)
+    assert "?.jpg" in seen.text
+    assert sys.platform != "linux" or "./%FF.txt" in seen.all("href")
+
+
+def test_the_page_replaces_the_old_one_whole(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "r", [results("x")])
+    first = write_report(run).read_bytes()
+    assert write_report(run).read_bytes() == first
+    assert [path.name for path in run.iterdir() if "partial" in path.name] == []
+
+
+def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(RunFolderError, match=r"nowhere is not a folder.*--out"):
+        write_report(tmp_path / "nowhere")
