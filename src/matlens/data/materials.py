@@ -25,6 +25,9 @@ SILVER, GREY, SLATE, CHARCOAL = (0.68, 0.69, 0.71), (0.53, 0.52, 0.50), (0.38, 0
 BLUE, AZURE, NAVY, TEAL = (0.27, 0.47, 0.72), (0.45, 0.65, 0.86), (0.16, 0.24, 0.42), (0.22, 0.47, 0.50)
 GREEN, OLIVE, STRAW = (0.30, 0.50, 0.21), (0.45, 0.47, 0.25), (0.74, 0.64, 0.36)
 
+TYPICAL = 0.6
+"""How often a thing has its material's typical colour: networks that start from nothing learn that first."""
+
 
 @dataclass(frozen=True)
 class View:
@@ -85,8 +88,9 @@ class Surface:
         return replace(self, u=self.u + by * self.noise(fu), v=self.v + by * self.noise(fu))
 
     def colour(self, *palette: RGB) -> Field:
-        """One colour of the palette, somewhat off, (3, 1, 1)."""
-        base = np.array(palette[self.rng.integers(len(palette))])
+        """One colour of the palette, somewhat off, (3, 1, 1); the first is the typical one."""
+        typical = self.rng.random() < TYPICAL
+        base = np.array(palette[0 if typical else self.rng.integers(len(palette))])
         off = base * self.rng.normal(1, 0.14) + self.rng.normal(0, 0.018, 3)
         return np.clip(off, 0.04, 0.92).astype(np.float32)[:, None, None]
 
@@ -323,7 +327,7 @@ def tile(s: Surface) -> Field:
         _step(0, 0.02, 0.05 - np.abs(np.hypot(0.5 - a, 0.5 - b) - 0.33)),
     ]
     pattern = [*motifs, 0 * a, 0 * a][s.rng.integers(5)]
-    glaze = s.colour(WHITE, CREAM, AZURE, BLUE, TEAL, GREY, SLATE, RUST, BUFF)
+    glaze = s.colour(CREAM, WHITE, AZURE, BLUE, TEAL, GREY, SLATE, RUST, BUFF)
     glazed = _mix(glaze, s.colour(BLUE, NAVY, WHITE, CHARCOAL, RED, TEAL, OLIVE), 0.85 * pattern)
     gleam = s.rng.uniform(0.0, 0.3) * _step(0.6, 2.0, s.noise(0.25, octaves=1) + 0.3 * s.per_cell(i, j))
     glazed = glazed * (1 + 0.05 * s.per_cell(i, j) + 0.02 * s.noise(2)) + gleam
@@ -335,7 +339,7 @@ def tile(s: Surface) -> Field:
 def water(s: Surface) -> Field:
     bent = s.bent(0.12, 0.8)
     waves, crest = bent.noise(0.45, 1.9), 1 - np.abs(bent.noise(0.6, 2.4, octaves=2))
-    deep, bright = s.colour(NAVY, TEAL, BLUE, SLATE, OLIVE) * 0.8, s.colour(AZURE, SILVER, AZURE, TEAL)
+    deep, bright = s.colour(TEAL, NAVY, BLUE, SLATE, OLIVE) * 0.8, s.colour(AZURE, SILVER, AZURE, TEAL)
     body = _mix(deep, bright, 0.9 * _step(-1.0, 2.4, waves + 0.5 * crest))
     glint = s.rng.uniform(0.15, 0.5) * _step(1.9, 2.6, waves + 0.8 * crest)
     return body * s.lit(0.3 * waves, 0.9) + glint

@@ -1,0 +1,48 @@
+# The words of the project. `make demo` and `make test` set up what they need.
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+# A new requirements.txt means a new stamp, so the environment is made again; else it is kept.
+STAMP := $(VENV)/.installed-$(firstword $(shell cat requirements.txt pyproject.toml | cksum))
+
+.PHONY: help install demo test unit check bench clean
+
+help:
+	@echo "make install   set up $(VENV)"
+	@echo "make demo      the main job on drawn materials: four models, one report"
+	@echo "make test      all tests"
+	@echo "make unit      the quick ones"
+	@echo "make check     style and types"
+	@echo "make bench     the benchmarks"
+
+install: $(STAMP)
+	@$(BIN)/python -c "import sys, matlens; sys.exit(not matlens.__file__.startswith('$(CURDIR)/'))" 2>/dev/null \
+		|| $(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+
+$(STAMP): requirements.txt pyproject.toml
+	@echo "Setting up $(VENV): about 8 GB with PyTorch's CUDA libraries, some minutes the first time."
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --requirement requirements.txt
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	@rm -f $(VENV)/.installed-*
+	@touch $@
+
+demo: install
+	$(BIN)/matlens demo
+
+test: install
+	$(BIN)/python tests/run_all.py
+
+unit: install
+	$(BIN)/python tests/run_all.py --quick
+
+check: install
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+bench: install
+	@for file in benchmarks/bench_*.py; do echo "== $$file"; $(BIN)/python $$file || exit 1; done
+
+clean:
+	rm -rf $(VENV) runs .mypy_cache .pytest_cache .ruff_cache
