@@ -41,7 +41,7 @@ KeepTruncated = Annotated[bool | None, typer.Option("--keep-truncated", show_def
                                                     help="Use photos whose end is missing, too.")]
 Deterministic = Annotated[bool | None, typer.Option("--deterministic", show_default=False,
                                                     help="The same bytes of results each time (slower).")]
-Seed = Annotated[int | None, typer.Option(help="Of the random split, weights, order and augmentation.", show_default="42")]
+Seed = Annotated[int | None, typer.Option(help="Of split, weights, order and augmentation.", show_default="42")]
 CacheDir = Annotated[Path | None, typer.Option(help="Where decoded photos are kept. [default: MATLENS_CACHE or the "
                                                "platform's cache folder]", show_default=False)]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print the result only.")]
@@ -76,11 +76,12 @@ app.add_typer(data_app, name="data")
 
 
 @app.command()
-def run(context: typer.Context, data: Data, models: Models = None, protocol: Protocol = None, epochs: Epochs = None, img_size: ImgSize = None,
-        batch_size: BatchSize = None, weights: Weights = None, weights_dir: WeightsDir = None, out: Out = None,
-        config: Config = None, alpha: Alpha = None, finetune_epochs: Finetune = None, augment: Augment = None,
-        keep_truncated: KeepTruncated = None, deterministic: Deterministic = None, seed: Seed = None,
-        cache_dir: CacheDir = None, quiet: Quiet = False) -> None:
+def run(context: typer.Context, data: Data, models: Models = None, protocol: Protocol = None,
+        epochs: Epochs = None, img_size: ImgSize = None, batch_size: BatchSize = None, weights: Weights = None,
+        weights_dir: WeightsDir = None, out: Out = None, config: Config = None, alpha: Alpha = None,
+        finetune_epochs: Finetune = None, augment: Augment = None, keep_truncated: KeepTruncated = None,
+        deterministic: Deterministic = None, seed: Seed = None, cache_dir: CacheDir = None,
+        quiet: Quiet = False) -> None:
     """The whole job: train the models on a folder of photos, judge, explain and compare them, write the report."""
     from matlens.console import Reporter
     from matlens.run import run as run_all
@@ -166,7 +167,7 @@ def predict(run: Annotated[Path, typer.Argument(help="A run's folder, or an .art
             images: Annotated[list[Path], typer.Argument(help="Photos.", show_default=False)],
             model: Annotated[str | None, typer.Option(help="Which of the run's models. [default: the one with the best "
                                                       "validation accuracy]", show_default=False)] = None,
-            json: Annotated[bool, typer.Option("--json", help="One JSON object a line, with all probabilities.")] = False,
+            json: Annotated[bool, typer.Option("--json", help="A JSON object a line, all probabilities.")] = False,
             ) -> None:
     """Say what photos show: one line a photo with path, class and probability."""
     from matlens.predict import predict_files, predicting_artifact

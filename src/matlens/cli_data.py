@@ -22,7 +22,8 @@ def find(places: Annotated[list[Path] | None, typer.Argument(help="Where to look
     found = find_sources(places)
     for source in found:
         splits = f", official splits {', '.join(map(str, source.split_numbers))}" if source.split_numbers else ""
-        typer.echo(f"{source.root}: {source.layout}, {len(source.class_names)} classes, {len(source.photos)} photos{splits}")
+        typer.echo(f"{source.root}: {source.layout}, {len(source.class_names)} classes, {len(source.photos)} photos"
+                   f"{splits}")
     if not found:
         typer.echo("No dataset found. Name a folder: matlens data find DIR", err=True)
         raise typer.Exit(2)
@@ -91,5 +92,6 @@ def draw(folder: Annotated[Path, typer.Argument(help="A new folder.", show_defau
 
     reporter = Reporter()
     with reporter.progress("drawing photos", photos * len(MATERIALS)) as advance:
-        draw_dataset(folder, photos_per_class=photos, size=size, seed=seed, on_progress=lambda done, _: advance(done, ""))
+        draw_dataset(folder, photos_per_class=photos, size=size, seed=seed,
+                     on_progress=lambda done, _: advance(done, ""))
     reporter.result(f"{folder}: {photos} photos of each of {', '.join(MATERIALS)}")

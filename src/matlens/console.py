@@ -54,12 +54,16 @@ class Reporter:
         with Progress(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
                       TextColumn("{task.fields[words]}"), console=self._console, transient=True) as bar:
             task = bar.add_task(escape(title), total=total, words="")
-            yield lambda done, words="": bar.update(task, completed=done, words=escape(words))
+
+            def advance(done: int, words: str) -> None:
+                bar.update(task, completed=done, words=escape(words))
+
+            yield advance
 
     def _plain(self, title: str, total: int) -> Advance:
         started = last = time.monotonic()
 
-        def advance(done: int, words: str = "") -> None:
+        def advance(done: int, words: str) -> None:
             nonlocal last
             now = time.monotonic()
             if now - last >= _PLAIN_EVERY and done < total:

@@ -36,8 +36,8 @@ def start(settings: Settings, out: Path, reporter: Reporter) -> tuple[RunFolder,
     prepared = prepare(settings, reporter)
     folder = RunFolder.create(out, settings, root)
     if folder.split_file.exists() and folder.split.hash != prepared.split.hash:
-        raise RunFolderError(f"The photos in {root} are not those that the run in {out} began with (split.json differs). "
-                             "Name a new folder with --out.")
+        raise RunFolderError(f"The photos in {root} are not those that the run in {out} began with (split.json "
+                             "differs). Name a new folder with --out.")
     prepared.split.write(folder.split_file)
     return folder, prepared, weights
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Iterable
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from matlens.data.sources import PARTS, Listed, Source, read_official_split
 from matlens.errors import DataError
@@ -21,7 +21,7 @@ def class_counts(data_dir: str | Path) -> dict[str, int]:
     if not folder.is_dir():
         raise DataError(f"No such folder: {folder}")
     suffixes = {".jpg", ".jpeg", ".png"}
-    return {entry.name: sum(os.path.splitext(name)[1].lower() in suffixes and not name.startswith(".")
+    return {entry.name: sum(PurePath(name).suffix.lower() in suffixes and not name.startswith(".")
                             for _, _, names in os.walk(entry) for name in names)
             for entry in sorted(folder.iterdir()) if entry.is_dir() and not entry.name.startswith(".")}
 

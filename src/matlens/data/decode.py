@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 import simplejpeg
-from PIL import Image, ImageFile, ImageOps
+from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -80,7 +80,7 @@ def _decode_with_pillow(data: bytes, keep_truncated: bool) -> Pixels:
                 return _to_rgb(ImageOps.exif_transpose(image))
     except UnreadableImageError:
         raise
-    except Image.UnidentifiedImageError as error:
+    except UnidentifiedImageError as error:
         raise UnreadableImageError("not an image") from error
     except (OSError, ValueError, SyntaxError, EOFError, IndexError, TypeError, AttributeError, KeyError,
             OverflowError, NotImplementedError, MemoryError, ArithmeticError, RuntimeError,

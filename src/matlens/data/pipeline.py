@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import queue
@@ -102,10 +103,9 @@ def prepared_ahead(batches: Iterator[Batch]) -> Iterator[Batch]:
 
     def put(item: Batch | BaseException | None) -> None:
         while not stop.is_set():
-            try:
-                return ready.put(item, timeout=0.1)
-            except queue.Full:
-                continue
+            with contextlib.suppress(queue.Full):
+                ready.put(item, timeout=0.1)
+                return
 
     def work() -> None:
         try:
@@ -114,7 +114,7 @@ def prepared_ahead(batches: Iterator[Batch]) -> Iterator[Batch]:
                 if stop.is_set():
                     return
             put(None)
-        except BaseException as error:  # handed over to the reader, who raises it
+        except BaseException as error:  # noqa: BLE001 -- handed over to the reader, who raises it
             put(error)
 
     threading.Thread(target=work, daemon=True, name="matlens-batches").start()

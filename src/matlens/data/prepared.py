@@ -70,8 +70,8 @@ def _is_there(out: Path, split: Split) -> bool:
     if not any((out / part).exists() for part in PARTS):
         return False
     if not (out / MANIFEST).exists():
-        raise DataError(f"{out} holds train/, val/ or test/ of an unfinished or foreign split. Use force=True (--force) "
-                        "to replace them, or another folder.")
+        raise DataError(f"{out} holds train/, val/ or test/ of an unfinished or foreign split. Use force=True "
+                        "(--force) to replace them, or another folder.")
     there = Split.read(out / MANIFEST)
     differences = [f"{what}: {old} there, {new} asked for" for what, old, new in (
         ("seed", there.seed, split.seed), ("ratios", there.ratios, split.ratios),

@@ -7,7 +7,7 @@ import re
 import unicodedata
 from collections import Counter
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Literal
 
 from matlens.errors import DataError
@@ -121,7 +121,7 @@ def _photos_directly_in(folder: Path) -> bool:
 
 
 def _is_photo(name: str) -> bool:
-    return os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES and not _hidden(name)
+    return PurePath(name).suffix.lower() in IMAGE_SUFFIXES and not _hidden(name)
 
 
 def _has_photo(folder: Path) -> bool:

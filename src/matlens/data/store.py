@@ -80,7 +80,7 @@ class PixelStore:
         chosen = list(rows)
         batch = self.pixels[chosen]
         for row, photo in zip(chosen, batch, strict=True):
-            if zlib.crc32(photo) != self.checksums[row]:
+            if zlib.crc32(photo.data) != self.checksums[row]:
                 raise DataError(f"The pixel store {self.folder} is damaged at row {row}. Delete that folder; "
                                 "it is made again from the photos.")
         return batch
@@ -132,8 +132,8 @@ def _refuse_without_space(cache_dir: Path, needed: int) -> None:
     cache_dir.mkdir(parents=True, exist_ok=True)
     free = shutil.disk_usage(cache_dir).free
     if needed * 1.05 + 50e6 > free:
-        raise RunFolderError(f"The decoded photos need {needed / 1e9:.1f} GB in {cache_dir}, which has {free / 1e9:.1f} GB "
-                             "free. Make room, or name another folder with --cache-dir.")
+        raise RunFolderError(f"The decoded photos need {needed / 1e9:.1f} GB in {cache_dir}, which has "
+                             f"{free / 1e9:.1f} GB free. Make room, or name another folder with --cache-dir.")
 
 
 def _fill(folder: Path, root: Path, path_of: Mapping[str, str], digests: Sequence[str], img_size: tuple[int, int],
@@ -158,7 +158,7 @@ def _fill(folder: Path, root: Path, path_of: Mapping[str, str], digests: Sequenc
                     problems[digest] = outcome
                     outcome = blank
                 file.write(outcome.data)
-                checksums.append(zlib.crc32(outcome))
+                checksums.append(zlib.crc32(outcome.data))
                 on_progress(start + offset, len(digests))
     np.save(folder / "checksums.npy", np.array(checksums, dtype=np.uint32))
     write_json(folder / "store.json", {"format": _FORMAT, "img_size": list(img_size), "photos": digests,

@@ -39,7 +39,7 @@ class Predictions:
     @property
     def predicted(self) -> npt.NDArray[np.int64]:
         """(N,) the most probable class of each photo."""
-        return self.probabilities.argmax(axis=1)
+        return np.asarray(self.probabilities.argmax(axis=1), dtype=np.int64)
 
     def write(self, path: Path) -> Path:
         """Write as compressed .npz (no pickles), whole or not at all."""

@@ -76,7 +76,8 @@ def _googlenet(alpha: float, side: int) -> tuple[WeightsFile, ...]:
 
 MODELS: dict[str, ModelInfo] = {info.name: info for info in (
     ModelInfo("vgg19_scratch", "VGG19 from scratch", "keras", ".h5"),
-    ModelInfo("resnet50_transfer", "ResNet50 transfer", "keras", ".h5", freezes=True, can_finetune=True, weights_files=_resnet50),
+    ModelInfo("resnet50_transfer", "ResNet50 transfer", "keras", ".h5", freezes=True, can_finetune=True,
+              weights_files=_resnet50),
     ModelInfo("mobilenetv2_transfer", "MobileNetV2 transfer", "keras", ".h5", freezes=True, can_finetune=True,
               weights_files=_mobilenetv2),
     ModelInfo("inception_v1", "GoogLeNet (Inception V1)", "torch", ".pth", weights_files=_googlenet,

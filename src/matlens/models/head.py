@@ -92,7 +92,7 @@ class Head:
         """Write as .npz (no pickles)."""
         arrays = {f"{kind}_{index}": getattr(layer, kind)
                   for index, layer in enumerate(self.layers) for kind in ("kernel", "bias")}
-        np.savez(path, allow_pickle=False, pooling=np.array(self.pooling),
+        np.savez(path, pooling=np.array(self.pooling),
                  activations=np.array([layer.activation for layer in self.layers]), **arrays)
 
     @classmethod
@@ -125,7 +125,7 @@ def _through(activation: Activation, outputs: Array, slope: Array) -> Array:
     if activation == "relu":
         return slope * (outputs > 0)
     if activation == "softmax":
-        return outputs * (slope - (slope * outputs).sum(axis=-1, keepdims=True))
+        return np.asarray(outputs * (slope - (slope * outputs).sum(axis=-1, keepdims=True)), dtype=np.float32)
     return slope
 
 
@@ -133,4 +133,4 @@ def _windows(features: Array) -> Array:
     """(B, h, w, K) as 2 x 2 windows (B, h/2, 2, w/2, 2, K); an odd last row or column is dropped."""
     batch, height, width, depth = features.shape
     rows, columns = height // 2, width // 2
-    return features[:, : 2 * rows, : 2 * columns].reshape(batch, rows, 2, columns, 2, depth)
+    return np.reshape(features[:, : 2 * rows, : 2 * columns], (batch, rows, 2, columns, 2, depth))

@@ -26,8 +26,8 @@ class Scores:
     accuracy: float
 
 
-OnStep = Callable[[int, int, Scores], None]
-"""Called after a training step with (steps done, photos in it, the epoch's scores so far)."""
+OnStep = Callable[[int, Scores], None]
+"""Called after a training step with (steps done, the epoch's scores so far)."""
 
 
 @dataclass(frozen=True)

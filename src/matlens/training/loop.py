@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Protocol
 
 from matlens.errors import ModelError
@@ -62,10 +63,7 @@ def fit(classifier: Classifier, train: TrainingData, val: Iterable[Batch], progr
                 photos += len(images)
                 yield images, labels
 
-        def report(step: int, scores: Scores, number: int = number) -> None:
-            progress.on_step(number, step, scores)
-
-        scores = classifier.train_epoch(counted(train.epoch(number - 1)), report)
+        scores = classifier.train_epoch(counted(train.epoch(number - 1)), partial(progress.on_step, number))
         trained = time.perf_counter() - started
         if classifier.trains_statistics:
             classifier.recompute_statistics(train.head(STATISTICS_BATCHES))

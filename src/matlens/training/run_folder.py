@@ -122,7 +122,8 @@ class RunFolder:
                 raise RunFolderError(f"{self.path} holds no trained {model_info(name).name}; "
                                      f"it holds: {', '.join(trained) or 'none'}.")
         if not trained:
-            raise RunFolderError(f"{self.path} holds no trained model yet. Train one with: matlens run --out {self.path}")
+            raise RunFolderError(f"{self.path} holds no trained model yet. Train one with: "
+                                 f"matlens run --out {self.path}")
         return chosen or trained
 
     @classmethod
@@ -162,7 +163,8 @@ class RunFolder:
                 "settings": settings.model_dump(mode="json"), "models": list(settings.models),
                 "versions": package_versions()})
         except OSError as error:
-            raise RunFolderError(f"Cannot write to {path}: {error.strerror}. Name another folder with --out.") from error
+            raise RunFolderError(f"Cannot write to {path}: {error.strerror}. "
+                                 "Name another folder with --out.") from error
         return folder
 
     def _refuse_other_settings(self, settings: Settings, data_root: Path) -> None:
@@ -172,8 +174,8 @@ class RunFolder:
         if self.about["data_root"] != str(data_root):
             changed.append(f"photos: {self.about['data_root']} there, {data_root} now")
         if changed:
-            raise RunFolderError(f"{self.path} holds a run with other settings ({'; '.join(changed)}). Name a new folder "
-                                 "with --out, or give the same settings to go on with that run.")
+            raise RunFolderError(f"{self.path} holds a run with other settings ({'; '.join(changed)}). Name a new "
+                                 "folder with --out, or give the same settings to go on with that run.")
 
 
 def _is_empty_folder(path: Path) -> bool:

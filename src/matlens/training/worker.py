@@ -185,7 +185,7 @@ def main() -> int:
         else:
             export(ExportTask(**content))
         events.send("done")
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 -- told to the parent, which raises it
         traceback.print_exc()
         events.send("failed", kind=type(error).__name__, message=str(error))
         return 2 if isinstance(error, MatlensError) else 1

@@ -120,7 +120,7 @@ class KerasClassifier:
         return head_of(cut)
 
 
-class _Reporter(keras.callbacks.Callback):  # type: ignore[misc]  # Keras has no types
+class _Reporter(keras.callbacks.Callback):
     def __init__(self, on_step: OnStep) -> None:
         super().__init__()
         self._on_step = on_step

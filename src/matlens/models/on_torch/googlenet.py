@@ -53,7 +53,7 @@ class InceptionV1Wrapper:
         self.model = _pretrained(weights_file) if pretrained else _untrained()
         for classifier, name in ((self.model, "fc"), (self.model.aux1, "fc2"), (self.model.aux2, "fc2")):
             setattr(classifier, name, nn.Linear(getattr(classifier, name).in_features, num_classes))
-        self.model.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.model.to(self.device, memory_format=torch.channels_last)
         self.model.eval()
 
     def predict(self, images: Any) -> npt.NDArray[np.float32]:
