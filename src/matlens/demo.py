@@ -12,10 +12,14 @@ from matlens.run import run
 from matlens.settings import Settings
 from matlens.training.run_folder import RunFolder
 
-PHOTOS_PER_CLASS = 60
-SIDE = 64
-BATCH_SIZE = 16
+PHOTOS_PER_CLASS = 40
+SIDE = 36
+"""The smallest side that leaves every trunk a map of at least 2 x 2 places to explain."""
+BATCH_SIZE = 32
 EPOCHS = 6
+EPOCHS_OF = {"vgg19_scratch": 12}
+"""A deep network without normalisation takes longer to begin to learn."""
+DRAWN_SIDE = 96
 
 
 def run_demo(out: Path, options: Mapping[str, Any], reporter: Reporter) -> RunFolder:
@@ -24,14 +28,17 @@ def run_demo(out: Path, options: Mapping[str, Any], reporter: Reporter) -> RunFo
     Args:
         options: settings over the demo's own; those that are None are not set.
     """
-    defaults = {"img_size": SIDE, "batch_size": BATCH_SIZE, "max_epochs": EPOCHS, "weights": "auto"}
+    # At so few steps from random weights augmentation only delays learning.
+    defaults = {"img_size": SIDE, "batch_size": BATCH_SIZE, "max_epochs": EPOCHS, "weights": "auto", "augment": False}
+    if options.get("max_epochs") is None:
+        defaults["epochs_of"] = EPOCHS_OF
     chosen = {key: value for key, value in options.items() if value is not None}
     photos = out.with_name(f"{out.name}-photos")
     settings = Settings.load(options={**defaults, **chosen, "data_dir": photos})
     if not photos.exists():
         total = PHOTOS_PER_CLASS * len(MATERIALS)
         with reporter.progress("drawing photos", total) as advance:
-            draw_dataset(photos, photos_per_class=PHOTOS_PER_CLASS, size=SIDE * 3 // 2, seed=settings.seed,
+            draw_dataset(photos, photos_per_class=PHOTOS_PER_CLASS, size=DRAWN_SIDE, seed=settings.seed,
                          on_progress=lambda done, _: advance(done, ""))
         reporter.say(f"drew {total} photos of {len(MATERIALS)} materials into {photos}")
     return run(settings, out, reporter)

@@ -91,7 +91,7 @@ def train(folder: RunFolder, name: str, prepared: Prepared, weights: FoundWeight
     settings = folder.settings
     train_photos = len(prepared.split.part("train"))
     steps = -(-train_photos // settings.batch_size)
-    epochs = settings.max_epochs + (settings.finetune_epochs if weights.path else 0)
+    epochs = settings.epochs(name) + (settings.finetune_epochs if weights.path else 0)
     reporter.say(f"{title}: training {epochs} epoch{'s' * (epochs > 1)} on {train_photos} photos"
                  + (f" from {weights.path.name}" if weights.path else " from random weights"))
     remarks = [weights.remark] if weights.remark else []

@@ -67,6 +67,7 @@ class Settings(BaseModel):
     max_epochs: PositiveInt = 4
 
     models: tuple[str, ...] = tuple(MODELS)
+    epochs_of: dict[str, PositiveInt] = {}
     protocol: Annotated[str, Field(pattern=r"^(minc:\d+|random|prepared)$")] | None = None
     weights: Literal["imagenet", "none", "auto"] = "imagenet"
     weights_dir: Path | None = None
@@ -102,6 +103,18 @@ class Settings(BaseModel):
             raise ValueError(f"unknown model '{unknown[0] if unknown else ''}'; "
                              f"choose from {', '.join(MODELS)}, or all")
         return tuple(dict.fromkeys(names))
+
+    @field_validator("epochs_of")
+    @classmethod
+    def _of_known_models(cls, value: dict[str, int]) -> dict[str, int]:
+        for name in value:
+            if name not in MODELS:
+                raise ValueError(f"unknown model '{name}'; choose from {', '.join(MODELS)}")
+        return value
+
+    def epochs(self, model: str) -> int:
+        """How many epochs a model is trained: its own in `epochs_of`, else `max_epochs`."""
+        return self.epochs_of.get(model, self.max_epochs)
 
     @classmethod
     def load(cls, file: Path | None = None, options: Mapping[str, Any] | None = None) -> Settings:

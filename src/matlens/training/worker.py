@@ -139,7 +139,7 @@ def _fit_stages(classifier: Classifier, train_batches: PhotoBatches, val_batches
                    reduce_lr_patience=settings.reduce_lr_patience, history=history,
                    save_best=lambda: classifier.save(folder.model_file(task.model), about))
 
-    history = stage(0, settings.max_epochs)
+    history = stage(0, settings.epochs(task.model))
     if settings.finetune_epochs and task.weights_file is not None:
         classifier.begin_finetuning()
         history = stage(history.epochs[-1].number, settings.finetune_epochs, history)

@@ -1,8 +1,7 @@
 """A compiled Keras model behind the protocol."""
 
 import json
-import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -57,20 +56,25 @@ class KerasClassifier:
             return False
         return self.base_model._inbound_nodes[-1].arguments.kwargs.get("training") is False
 
+    # `fit` and `evaluate` would wrap a Python generator in tf.data with a prefetching thread, and throwing such an
+    # iterator away while that thread waits for Python's lock stalls for half a minute (seen with TensorFlow 2.21).
+
     def train_epoch(self, batches: Iterable[Batch], on_step: OnStep) -> Scores:
-        """One pass of `fit`."""
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of a generator's unknown length, which is meant
-            history = self.model.fit(_generated(batches), epochs=1, verbose=0, shuffle=False,
-                                     callbacks=[_Reporter(on_step)])
-        return Scores(history.history["loss"][-1], history.history["accuracy"][-1])
+        """One pass of `train_on_batch`; the scores are means over photos."""
+        means = _Means()
+        for step, (images, labels) in enumerate(batches, 1):
+            self.model.reset_metrics()
+            means.add(self.model.train_on_batch(images, labels, return_dict=True), len(images))
+            on_step(step, means.scores)
+        return means.scores
 
     def validate(self, batches: Iterable[Batch]) -> Scores:
-        """Loss and accuracy by `evaluate`."""
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of a generator's unknown length, which is meant
-            scores = self.model.evaluate(_generated(batches), verbose=0, return_dict=True)
-        return Scores(scores["loss"], scores["accuracy"])
+        """Loss and accuracy by `test_on_batch`, means over photos."""
+        means = _Means()
+        for images, labels in batches:
+            self.model.reset_metrics()
+            means.add(self.model.test_on_batch(images, labels, return_dict=True), len(images))
+        return means.scores
 
     def recompute_statistics(self, batches: Iterable[Batch]) -> None:
         """Average each normalisation's batch mean and variance over the batches.
@@ -120,18 +124,19 @@ class KerasClassifier:
         return head_of(cut)
 
 
-class _Reporter(keras.callbacks.Callback):
-    def __init__(self, on_step: OnStep) -> None:
-        super().__init__()
-        self._on_step = on_step
+class _Means:
+    def __init__(self) -> None:
+        self._sums = np.zeros(2)
+        self._photos = 0
 
-    def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
-        logs = logs or {}
-        self._on_step(batch + 1, Scores(float(logs["loss"]), float(logs["accuracy"])))
+    def add(self, logs: dict[str, Any], photos: int) -> None:
+        self._sums += np.array([float(logs["loss"]), float(logs["accuracy"])]) * photos
+        self._photos += photos
 
-
-def _generated(batches: Iterable[Batch]) -> Iterator[Batch]:
-    yield from batches
+    @property
+    def scores(self) -> Scores:
+        loss, accuracy = self._sums / max(self._photos, 1)
+        return Scores(float(loss), float(accuracy))
 
 
 def _normalisations(model: keras.Model) -> list[keras.layers.BatchNormalization]:

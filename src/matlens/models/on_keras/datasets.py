@@ -64,7 +64,9 @@ def _as_dataset(batches: PhotoBatches, img_size: tuple[int, int], class_names: l
                 ) -> tf.data.Dataset:
     dataset = tf.data.Dataset.from_generator(_epochs(batches, scale), output_signature=(
         tf.TensorSpec((None, *img_size, 3), tf.float32), tf.TensorSpec((None, batches.num_classes), tf.float32)))
-    dataset = dataset.apply(tf.data.experimental.assert_cardinality(len(batches))).prefetch(tf.data.AUTOTUNE)
+    # Without tf.data's own prefetch: batches are prepared ahead in Python, and an iterator that is thrown away while
+    # tf.data's thread waits for Python's lock stalls.
+    dataset = dataset.apply(tf.data.experimental.assert_cardinality(len(batches)))
     dataset.class_names = class_names  # as image_dataset_from_directory has it
     return dataset
 
