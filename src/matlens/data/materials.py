@@ -8,104 +8,40 @@ so that they broadcast. Palettes overlap between materials on purpose: colour al
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
-# float32 throughout, which NumPy's stubs cannot follow: they widen most operations to float64.
-Field = NDArray[Any]
-RGB = tuple[float, float, float]
-
-RED, RUST, BROWN, OAK = (0.60, 0.28, 0.21), (0.62, 0.40, 0.26), (0.42, 0.31, 0.23), (0.70, 0.53, 0.35)
-BUFF, CREAM, WHITE = (0.77, 0.66, 0.47), (0.84, 0.79, 0.69), (0.86, 0.86, 0.85)
-SILVER, GREY, SLATE, CHARCOAL = (0.68, 0.69, 0.71), (0.53, 0.52, 0.50), (0.38, 0.42, 0.47), (0.24, 0.24, 0.26)
-BLUE, AZURE, NAVY, TEAL = (0.27, 0.47, 0.72), (0.45, 0.65, 0.86), (0.16, 0.24, 0.42), (0.22, 0.47, 0.50)
-GREEN, OLIVE, STRAW = (0.30, 0.50, 0.21), (0.45, 0.47, 0.25), (0.74, 0.64, 0.36)
-
-TYPICAL = 0.6
-"""How often a thing has its material's typical colour: networks that start from nothing learn that first."""
-
-
-@dataclass(frozen=True)
-class View:
-    """From where a material is photographed.
-
-    span: least and greatest width of the picture, in units of the material (a brick, a tile, ...).
-    turn: greatest rotation in the plane, radians.
-    tilt: greatest change of scale from one edge to the opposite one, relative, in either direction.
-    lean: the same, always there, from the bottom (near) to the top (far).
-    """
-
-    span: tuple[float, float]
-    turn: float = np.pi
-    tilt: float = 0.35
-    lean: float = 0.0
-
-
-@dataclass(frozen=True, eq=False)
-class Surface:
-    """The place on the material that each pixel shows: (n, n) float32, in the material's units."""
-
-    u: Field
-    v: Field
-    rng: np.random.Generator
-
-    @classmethod
-    def seen(cls, view: View, n: int, rng: np.random.Generator) -> Surface:
-        """What an n x n px camera placed at random within `view` sees."""
-        axis = (np.arange(n, dtype=np.float32) + 0.5) / n - 0.5
-        x, y = axis[None, :], axis[:, None]
-        tilt_x, tilt_y = rng.uniform(-view.tilt, view.tilt, 2).tolist()
-        depth = 1 + tilt_x * x + (view.lean + tilt_y) * y
-        span, angle = np.exp(rng.uniform(*np.log(view.span))), rng.uniform(-view.turn, view.turn)
-        c, s = float(span * np.cos(angle)), float(span * np.sin(angle))
-        u0, v0 = rng.uniform(0, 16, 2).tolist()
-        return cls((c * x - s * y) / depth + u0, (s * x + c * y) / depth + v0, rng)
-
-    def noise(self, fu: float, fv: float | None = None, octaves: int = 3) -> Field:
-        """Smooth fractal noise, mean 0 and deviation 1, (n, n); fu, fv: cells per unit along u and v."""
-        lattice = np.pad(self.rng.standard_normal((32, 32), np.float32), 2, mode="wrap")
-        texture = cv2.resize(lattice, None, fx=8, fy=8, interpolation=cv2.INTER_CUBIC)[16:-16, 16:-16]
-        total, weight = np.zeros_like(self.u), 1.0
-        for octave in range(octaves):
-            step = 8.0 * 2**octave
-            maps = [self.u * (fu * step) + 71 * octave, self.v * ((fv or fu) * step) + 37 * octave]
-            # Wrapped by hand because cv2.remap keeps coordinates in 16 bits.
-            maps = [m - 256 * np.floor(m / 256) for m in maps]
-            total += weight * cv2.remap(
-                texture, maps[0], maps[1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP
-            )
-            weight *= 0.55
-        total -= total.mean()
-        total /= total.std() + 1e-6
-        return total
-
-    def bent(self, by: float, fu: float) -> Surface:
-        """The surface displaced by noise of deviation `by` (units)."""
-        return replace(self, u=self.u + by * self.noise(fu), v=self.v + by * self.noise(fu))
-
-    def colour(self, *palette: RGB) -> Field:
-        """One colour of the palette, somewhat off, (3, 1, 1); the first is the typical one."""
-        typical = self.rng.random() < TYPICAL
-        base = np.array(palette[0 if typical else self.rng.integers(len(palette))])
-        off = base * self.rng.normal(1, 0.14) + self.rng.normal(0, 0.018, 3)
-        return np.clip(off, 0.04, 0.92).astype(np.float32)[:, None, None]
-
-    def per_cell(self, i: Field, j: Field) -> Field:
-        """A normal deviate for each cell of whole numbers (i, j), of their shape."""
-        table = self.rng.standard_normal(4096, np.float32)
-        return table.take(((i.astype(np.int32) & 63) << 6) + (j.astype(np.int32) & 63))
-
-    def lit(self, height: Field, strength: float) -> Field:
-        """The shade, around 1, of a relief lit from somewhere above."""
-        angle = self.rng.uniform(0.15, 0.85) * np.pi
-        kx, ky = float(np.cos(angle)), float(np.sin(angle))
-        slope = kx * cv2.Sobel(height, -1, 1, 0) + ky * cv2.Sobel(height, -1, 0, 1)
-        return 1 + 0.6 * np.tanh(slope * (strength * len(height) / 192))
-
+from matlens.data.surface import (
+    AZURE,
+    BLUE,
+    BROWN,
+    BUFF,
+    CHARCOAL,
+    CREAM,
+    GREEN,
+    GREY,
+    NAVY,
+    OAK,
+    OLIVE,
+    RED,
+    RUST,
+    SILVER,
+    SLATE,
+    STRAW,
+    TEAL,
+    WHITE,
+    Field,
+    Surface,
+    View,
+    frac,
+    mix,
+    soft,
+    step,
+    to_edge,
+)
 
 Drawer = Callable[[Surface], Field]
 DRAWERS: dict[str, tuple[View, Drawer]] = {}
@@ -119,60 +55,36 @@ def _seen_by(view: View) -> Callable[[Drawer], Drawer]:
     return register
 
 
-def _step(low: float, high: float, x: Field) -> Field:
-    t = np.clip((x - low) * (1 / (high - low)), 0, 1)
-    return t * t * (3 - 2 * t)
-
-
-def _mix(a: Field, b: Field, t: Field) -> Field:
-    mixed: Field = a + (b - a) * t
-    return mixed
-
-
-def _frac(x: Field) -> tuple[Field, Field]:
-    whole = np.floor(x)
-    return whole, x - whole
-
-
-def _to_edge(fraction: Field) -> Field:
-    return 0.5 - np.abs(fraction - 0.5)
-
-
-def _soft(height: Field, width: float) -> Field:
-    """Blurred by `width`, a fraction of the picture."""
-    return np.asarray(cv2.GaussianBlur(height, (0, 0), width * len(height)), np.float32)
-
-
 @_seen_by(View(span=(2.2, 5.0), turn=0.25))
 def brick(s: Surface) -> Field:
     high = s.rng.uniform(0.28, 0.42)
-    row, fv = _frac(s.v / high)
-    column, fu = _frac(s.u + row * float(s.rng.choice([0.5, 0.33])))
+    row, fv = frac(s.v / high)
+    column, fu = frac(s.u + row * float(s.rng.choice([0.5, 0.33])))
     rough = s.noise(8, octaves=4)
-    face = _step(0.02, 0.05, np.minimum(_to_edge(fu), _to_edge(fv) * high) + 0.006 * rough)
+    face = step(0.02, 0.05, np.minimum(to_edge(fu), to_edge(fv) * high) + 0.006 * rough)
     tone = s.per_cell(row, column)
-    body = _mix(
-        s.colour(RED, RUST, BROWN, BUFF, GREY), s.colour(RED, BROWN, SLATE, BUFF), 0.6 * _step(0.4, 1.2, tone)
+    body = mix(
+        s.colour(RED, RUST, BROWN, BUFF, GREY), s.colour(RED, BROWN, SLATE, BUFF), 0.6 * step(0.4, 1.2, tone)
     )
     body = body * (1 + 0.12 * s.per_cell(row, column) + 0.07 * rough)
     mortar = s.colour(CREAM, GREY, CHARCOAL, SILVER) * (1 + 0.06 * rough)
-    return _mix(mortar, body, face) * s.lit(face + 0.06 * rough, 0.5)
+    return mix(mortar, body, face) * s.lit(face + 0.06 * rough, 0.5)
 
 
 @_seen_by(View(span=(13, 26)))
 def fabric(s: Surface) -> Field:
     s = s.bent(0.4, 0.06)
-    (i, fu), (j, fv) = _frac(s.u), _frac(s.v)
+    (i, fu), (j, fv) = frac(s.u), frac(s.v)
     shift = int(s.rng.choice([2, 4]))  # plain weave or twill
     on_top = (i + j) % shift < shift / 2
     base = s.colour(NAVY, BLUE, RED, GREY, CREAM, OLIVE, BROWN)
     stripe = s.colour(WHITE, CHARCOAL, RED, BUFF, TEAL)
     period, width = int(s.rng.integers(6, 12)), int(s.rng.integers(1, 4)) * (s.rng.random() < 0.6)
     striped = np.where(on_top, i % period < width, j % period < width).astype(np.float32)
-    over, ends = np.where(on_top, _to_edge(fu), _to_edge(fv)), np.where(on_top, _to_edge(fv), _to_edge(fu))
+    over, ends = np.where(on_top, to_edge(fu), to_edge(fv)), np.where(on_top, to_edge(fv), to_edge(fu))
     thread = (0.6 + 0.56 * np.sqrt(over) + 0.24 * ends + 0.05 * s.noise(1.5)) * np.where(on_top, 1, 0.9)
     folds = 1 + s.rng.uniform(0.05, 0.2) * s.noise(0.02, 0.12, octaves=2)
-    return _mix(base, stripe, striped) * (thread.astype(np.float32) * folds)
+    return mix(base, stripe, striped) * (thread.astype(np.float32) * folds)
 
 
 def _painted(ground: Field, shapes: Field, tints: Field, half: int = 0) -> Field:
@@ -229,10 +141,10 @@ def marble(s: Surface) -> Field:
     if np.abs(ground - vein).sum() < 0.7:
         vein = s.colour(WHITE, CREAM) if ground.mean() < 0.5 else s.colour(CHARCOAL, SLATE)
     bent = s.bent(0.16, 1.0)
-    thick = np.exp(-np.abs(bent.noise(0.6, 1.3)) / s.rng.uniform(0.06, 0.14)) * _step(-1.8, 0.8, s.noise(0.8))
-    thin = np.exp(-np.abs(bent.noise(1.1, 2.4)) / 0.07) * _step(-1.0, 0.8, s.noise(0.8))
+    thick = np.exp(-np.abs(bent.noise(0.6, 1.3)) / s.rng.uniform(0.06, 0.14)) * step(-1.8, 0.8, s.noise(0.8))
+    thin = np.exp(-np.abs(bent.noise(1.1, 2.4)) / 0.07) * step(-1.0, 0.8, s.noise(0.8))
     cloud = 0.15 + 0.13 * bent.noise(0.8, octaves=4)
-    return _mix(ground, vein, np.clip(cloud + 0.8 * thick + 0.6 * thin, 0, 1))
+    return mix(ground, vein, np.clip(cloud + 0.8 * thick + 0.6 * thin, 0, 1))
 
 
 @_seen_by(View(span=(2.5, 5.5)))
@@ -241,31 +153,31 @@ def metal(s: Surface) -> Field:
     streaks = s.noise(0.4, 14)
     sheen = np.sin(s.rng.uniform(0.6, 1.5) * s.u + s.rng.uniform(0, 6.3) + 0.3 * s.noise(0.2, octaves=1))
     plated = s.rng.random() < 0.6
-    height = _soft((_lozenges(s) if plated else _rivets(s)) + 0.015 * streaks, 0.005)
+    height = soft((_lozenges(s) if plated else _rivets(s)) + 0.015 * streaks, 0.005)
     relief = s.lit(height, 1.2)
     shade = 1 + (0.05 if plated else 0.09) * streaks + 0.22 * np.abs(sheen) ** 3
     return base * (shade * relief) + 0.35 * np.clip(relief - 1.25, 0, 1)
 
 
 def _lozenges(s: Surface) -> Field:
-    (i, fu), (j, fv) = _frac((s.u + s.v) * 1.3), _frac((s.u - s.v) * 1.3)
+    (i, fu), (j, fv) = frac((s.u + s.v) * 1.3), frac((s.u - s.v) * 1.3)
     flip = (i + j) % 2 > 0
     along, across = np.where(flip, fu, fv) - 0.5, np.where(flip, fv, fu) - 0.5
     return np.clip(1.2 - (along / 0.44) ** 2 - np.abs(across / 0.13), 0, 0.6)
 
 
 def _rivets(s: Surface) -> Field:
-    seam = _to_edge(_frac(s.v * 0.45)[1])
-    fu, fv = _frac(s.u * 2)[1] - 0.5, (seam - 0.12) / 0.225
-    return 0.4 * _step(0.0, 0.03, seam) + 0.8 * np.sqrt(np.clip(0.06 - fu**2 - fv**2, 0, 1))
+    seam = to_edge(frac(s.v * 0.45)[1])
+    fu, fv = frac(s.u * 2)[1] - 0.5, (seam - 0.12) / 0.225
+    return 0.4 * step(0.0, 0.03, seam) + 0.8 * np.sqrt(np.clip(0.06 - fu**2 - fv**2, 0, 1))
 
 
 @_seen_by(View(span=(4, 10)))
 def sand(s: Surface) -> Field:
-    t = _frac(s.v + 0.28 * s.noise(0.35) + 0.05 * s.noise(1.5))[1]
-    ripple = np.minimum(t / 0.7, (1 - t) / 0.3) * _step(-1.6, 0.6, s.noise(0.25))
+    t = frac(s.v + 0.28 * s.noise(0.35) + 0.05 * s.noise(1.5))[1]
+    ripple = np.minimum(t / 0.7, (1 - t) / 0.3) * step(-1.6, 0.6, s.noise(0.25))
     grain = s.rng.standard_normal(t.shape, np.float32)
-    relief = s.lit(_soft(ripple, 0.01) + 0.05 * s.noise(5), s.rng.uniform(0.8, 1.8))
+    relief = s.lit(soft(ripple, 0.01) + 0.05 * s.noise(5), s.rng.uniform(0.8, 1.8))
     drawn: Field = s.colour(BUFF, BUFF, CREAM, OAK, GREY, RUST, BROWN) * (relief * (1 + 0.09 * grain))
     return drawn
 
@@ -273,14 +185,14 @@ def sand(s: Surface) -> Field:
 @_seen_by(View(span=(1.0, 2.2), turn=0.2, tilt=0.2, lean=0.7))
 def sky(s: Surface) -> Field:
     down = np.linspace(0, 1, len(s.u), dtype=np.float32)[:, None] ** s.rng.uniform(1, 2.5)
-    air = _mix(s.colour(BLUE, BLUE, AZURE, SLATE, NAVY), s.colour(AZURE, AZURE, SILVER, CREAM, BUFF), down)
+    air = mix(s.colour(BLUE, BLUE, AZURE, SLATE, NAVY), s.colour(AZURE, AZURE, SILVER, CREAM, BUFF), down)
     bent = s.bent(0.04, 3)
     body = bent.noise(1.2, 2.2, octaves=5)
     cover = s.rng.uniform(-0.7, 0.8)
-    cloud = _step(cover, cover + s.rng.uniform(0.7, 1.8), body)
-    thick = _step(cover + 0.5, cover + 2.8, body + 0.4 * bent.noise(2))
-    return _mix(
-        air, _mix(s.colour(WHITE, WHITE, CREAM) * 1.08, s.colour(SILVER, GREY, SLATE), thick), 0.95 * cloud
+    cloud = step(cover, cover + s.rng.uniform(0.7, 1.8), body)
+    thick = step(cover + 0.5, cover + 2.8, body + 0.4 * bent.noise(2))
+    return mix(
+        air, mix(s.colour(WHITE, WHITE, CREAM) * 1.08, s.colour(SILVER, GREY, SLATE), thick), 0.95 * cloud
     )
 
 
@@ -288,21 +200,21 @@ def sky(s: Surface) -> Field:
 def stone(s: Surface) -> Field:
     gap, tone, hue = _cells(replace(s, v=s.v * s.rng.uniform(1.0, 1.9)).bent(0.07, 2))
     rough = s.noise(5, octaves=5)
-    body = _mix(
+    body = mix(
         s.colour(GREY, SLATE, SILVER, BROWN, BUFF),
         s.colour(GREY, BROWN, RUST, OAK),
-        0.7 * _step(-0.6, 1.6, hue),
+        0.7 * step(-0.6, 1.6, hue),
     )
     joint = s.colour(CHARCOAL, CHARCOAL, BROWN, GREY) * 0.7
     height = 0.8 * np.sqrt(np.minimum(gap, 0.5)) + 0.05 * rough
-    return _mix(joint, body * (1 + 0.17 * tone + 0.1 * rough), _step(0.03, 0.16, gap)) * s.lit(height, 0.9)
+    return mix(joint, body * (1 + 0.17 * tone + 0.1 * rough), step(0.03, 0.16, gap)) * s.lit(height, 0.9)
 
 
 def _cells(s: Surface) -> tuple[Field, Field, Field]:
     """Cells around random seeds (Worley, SIGGRAPH 1996): how much further the second-nearest seed is than
     the nearest one, and two normal deviates for each cell."""
     seed_u, seed_v = s.rng.uniform(0.1, 0.9, (2, 4096)).astype(np.float32)
-    (i, fu), (j, fv) = _frac(s.u), _frac(s.v)
+    (i, fu), (j, fv) = frac(s.u), frac(s.v)
     i, j = i.astype(np.int32), j.astype(np.int32)
     first, second, cell = np.full_like(fu, 9), np.full_like(fu, 9), np.zeros_like(i)
     for di in (-1, 0, 1):
@@ -318,21 +230,21 @@ def _cells(s: Surface) -> tuple[Field, Field, Field]:
 
 @_seen_by(View(span=(2.3, 5.5)))
 def tile(s: Surface) -> Field:
-    (i, fu), (j, fv) = _frac(s.u), _frac(s.v)
-    edge = np.minimum(_to_edge(fu), _to_edge(fv))
+    (i, fu), (j, fv) = frac(s.u), frac(s.v)
+    edge = np.minimum(to_edge(fu), to_edge(fv))
     a, b = np.abs(fu - 0.5), np.abs(fv - 0.5)
     motifs = [
         (i + j) % 2,
-        _step(0, 0.02, 0.3 - a - b),
-        _step(0, 0.02, 0.05 - np.abs(np.hypot(0.5 - a, 0.5 - b) - 0.33)),
+        step(0, 0.02, 0.3 - a - b),
+        step(0, 0.02, 0.05 - np.abs(np.hypot(0.5 - a, 0.5 - b) - 0.33)),
     ]
     pattern = [*motifs, 0 * a, 0 * a][s.rng.integers(5)]
     glaze = s.colour(CREAM, WHITE, AZURE, BLUE, TEAL, GREY, SLATE, RUST, BUFF)
-    glazed = _mix(glaze, s.colour(BLUE, NAVY, WHITE, CHARCOAL, RED, TEAL, OLIVE), 0.85 * pattern)
-    gleam = s.rng.uniform(0.0, 0.3) * _step(0.6, 2.0, s.noise(0.25, octaves=1) + 0.3 * s.per_cell(i, j))
+    glazed = mix(glaze, s.colour(BLUE, NAVY, WHITE, CHARCOAL, RED, TEAL, OLIVE), 0.85 * pattern)
+    gleam = s.rng.uniform(0.0, 0.3) * step(0.6, 2.0, s.noise(0.25, octaves=1) + 0.3 * s.per_cell(i, j))
     glazed = glazed * (1 + 0.05 * s.per_cell(i, j) + 0.02 * s.noise(2)) + gleam
     grout = s.colour(WHITE, SILVER, GREY, CHARCOAL) * (1 + 0.05 * s.noise(8))
-    return _mix(grout, glazed, _step(0.02, 0.045, edge)) * s.lit(_step(0.02, 0.09, edge), 0.6)
+    return mix(grout, glazed, step(0.02, 0.045, edge)) * s.lit(step(0.02, 0.09, edge), 0.6)
 
 
 @_seen_by(View(span=(6.0, 11.0), turn=0.12, tilt=0.2, lean=1.1))
@@ -340,24 +252,24 @@ def water(s: Surface) -> Field:
     bent = s.bent(0.12, 0.8)
     waves, crest = bent.noise(0.45, 1.9), 1 - np.abs(bent.noise(0.6, 2.4, octaves=2))
     deep, bright = s.colour(TEAL, NAVY, BLUE, SLATE, OLIVE) * 0.8, s.colour(AZURE, SILVER, AZURE, TEAL)
-    body = _mix(deep, bright, 0.9 * _step(-1.0, 2.4, waves + 0.5 * crest))
-    glint = s.rng.uniform(0.15, 0.5) * _step(1.9, 2.6, waves + 0.8 * crest)
+    body = mix(deep, bright, 0.9 * step(-1.0, 2.4, waves + 0.5 * crest))
+    glint = s.rng.uniform(0.15, 0.5) * step(1.9, 2.6, waves + 0.8 * crest)
     return body * s.lit(0.3 * waves, 0.9) + glint
 
 
 @_seen_by(View(span=(1.6, 4.0)))
 def wood(s: Surface) -> Field:
-    plank, fv = _frac(s.v)
+    plank, fv = frac(s.v)
     along = s.u + 7 * s.per_cell(plank, plank)
-    joint, fu = _frac(along * s.rng.uniform(0.15, 0.35))
+    joint, fu = frac(along * s.rng.uniform(0.15, 0.35))
     grained = replace(s, u=along, v=s.v + 0.37 * plank)
     rings = grained.v + 0.13 * grained.noise(0.35, 1.2, octaves=2)
     for knot in s.rng.integers(s.u.size, size=3).tolist():
         away = ((s.u - s.u.flat[knot]) / 0.22) ** 2 + ((s.v - s.v.flat[knot]) / 0.1) ** 2
         rings = rings + 0.3 * np.exp(-away)
-    band = _frac(rings * s.rng.uniform(4, 8))[1]
-    late = band**2 * (1 - _step(0.9, 1.0, band)) * s.rng.uniform(0.25, 0.5)
+    band = frac(rings * s.rng.uniform(4, 8))[1]
+    late = band**2 * (1 - step(0.9, 1.0, band)) * s.rng.uniform(0.25, 0.5)
     shade = (1 - late) * (1 + 0.06 * grained.noise(1.5, 28, octaves=2) + 0.09 * s.per_cell(plank, joint))
-    seam = 0.35 + 0.65 * _step(0.008, 0.03, np.minimum(_to_edge(fv), _to_edge(fu) * 4))
+    seam = 0.35 + 0.65 * step(0.008, 0.03, np.minimum(to_edge(fv), to_edge(fu) * 4))
     drawn: Field = s.colour(OAK, OAK, BROWN, RUST, BUFF, GREY, SILVER) * (shade * seam)
     return drawn

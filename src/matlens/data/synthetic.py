@@ -17,7 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from matlens.data.materials import DRAWERS, Field, Surface
+from matlens.data.materials import DRAWERS
+from matlens.data.surface import Field, Surface
 from matlens.errors import DataError
 from matlens.files import whole_folder
 

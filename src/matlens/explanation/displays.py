@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 _PER_ROW = 4
 _WRONG = "#b3261e"
+_NOWHERE = "No heat maps (the photos are so small that the feature map has one place)"
 
 
 def plot_gradcam_grid(explained: Sequence[Explained], model_name: str = "", save_path: Path | None = None) -> Figure:
@@ -27,7 +28,9 @@ def plot_gradcam_grid(explained: Sequence[Explained], model_name: str = "", save
         raise ValueError("no photos to draw")
     columns = min(_PER_ROW, len(explained))
     rows = -(-len(explained) // columns)
-    figure = new_figure(3.6 * columns, 2.3 * rows + 0.5, "Grad-CAM", model_name)
+    height, width = explained[0].places
+    heading = f"Grad-CAM on {height} x {width} places" if height * width > 1 else _NOWHERE
+    figure = new_figure(3.6 * columns, 2.3 * rows + 0.5, heading, model_name)
     for axes in figure.subplots(rows, columns, squeeze=False).ravel():
         axes.axis("off")
     for axes, one in zip(figure.axes, explained, strict=False):

@@ -23,12 +23,16 @@ GRID_PHOTOS = 12
 
 @dataclass(frozen=True)
 class Explained:
-    """A photo (H, W, 3) uint8, the overlay of its heat map, and what the model said; truth None if unknown."""
+    """A photo (H, W, 3) uint8, the overlay of its heat map, and what the model said; truth None if unknown.
+
+    places: (h, w) of the feature map. With 1 x 1 there is nothing to locate, and the overlay is the photo.
+    """
 
     photo: npt.NDArray[np.uint8]
     overlay: npt.NDArray[np.uint8]
     predicted: str
     probability: float
+    places: tuple[int, int]
     truth: str | None = None
 
 
@@ -49,7 +53,9 @@ def explain_files(artifact: Artifact, files: Sequence[Path], truths: Sequence[st
     probabilities = artifact.head.probabilities(features)
     classes = probabilities.argmax(axis=1)
     maps = heatmaps(features, artifact.head, classes)
-    return [Explained(photo, overlay_heatmap(heat, photo), artifact.class_names[number], float(row[number]), truth)
+    height, width = features.shape[1:3]
+    return [Explained(photo, overlay_heatmap(heat, photo) if height * width > 1 else photo,
+                      artifact.class_names[number], float(row[number]), (height, width), truth)
             for photo, heat, number, row, truth in zip(photos, maps, classes, probabilities, truths, strict=True)]
 
 

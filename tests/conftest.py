@@ -1,0 +1,45 @@
+"""Fixtures that several test files share. Nothing here imports a framework."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from matlens.data.synthetic import draw_dataset
+
+Cli = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder with real photographs and weights; skips (in CI: fails) without it."""
+    folder = Path(os.environ.get("MATLENS_SHARED", Path(__file__).parents[2] / "shared"))
+    if not (folder / "data" / "trashnet-2527").is_dir():
+        if os.environ.get("MATLENS_REQUIRE_REAL"):
+            pytest.fail(f"no real photographs in {folder}")
+        pytest.skip(f"no real photographs in {folder}")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Four drawn materials, twelve photos each, 48 px."""
+    return draw_dataset(tmp_path_factory.mktemp("drawn") / "photos", photos_per_class=12, size=48, seed=1,
+                        materials=("brick", "foliage", "sky", "wood"))
+
+
+@pytest.fixture(scope="session")
+def cli(tmp_path_factory: pytest.TempPathFactory) -> Cli:
+    """Run `matlens` in a process of its own, with a cache of its own."""
+    cache = tmp_path_factory.mktemp("cache")
+
+    def run(*arguments: str | Path, timeout: int = 600) -> subprocess.CompletedProcess[str]:
+        return subprocess.run([sys.executable, "-m", "matlens", *map(str, arguments)], text=True, capture_output=True,
+                              timeout=timeout, env={**os.environ, "MATLENS_CACHE": str(cache)}, check=False)
+
+    return run
