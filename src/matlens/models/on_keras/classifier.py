@@ -13,7 +13,7 @@ import numpy.typing as npt
 from matlens.files import whole_file
 from matlens.models.head import Head
 from matlens.models.on_keras.cut import find_backbone, find_cut, head_of, trunk_of
-from matlens.models.on_keras.transfer import unfreeze_resnet_for_finetuning
+from matlens.models.on_keras.transfer import normalisations, unfreeze_resnet_for_finetuning
 from matlens.models.openvino import import_openvino
 from matlens.models.protocol import Batch, OnStep, Scores
 
@@ -47,14 +47,7 @@ class KerasClassifier:
     @property
     def trains_statistics(self) -> bool:
         """Whether batch normalisation runs in training mode in `fit`."""
-        return any(layer.trainable for layer in _normalisations(self.model)) and not self._runs_in_inference_mode
-
-    @property
-    def _runs_in_inference_mode(self) -> bool:
-        # The builders call a pretrained backbone with training=False; that is part of the graph.
-        if self.base_model is None:
-            return False
-        return self.base_model._inbound_nodes[-1].arguments.kwargs.get("training") is False
+        return any(layer.trainable for layer in normalisations(self.model))
 
     # `fit` and `evaluate` would wrap a Python generator in tf.data with a prefetching thread, and throwing such an
     # iterator away while that thread waits for Python's lock stalls for half a minute (seen with TensorFlow 2.21).
@@ -81,7 +74,7 @@ class KerasClassifier:
 
         Batch i is weighted 1/(i + 1) by setting the momentum, which eager calls read anew each time.
         """
-        layers = _normalisations(self.model)
+        layers = normalisations(self.model)
         momenta = [layer.momentum for layer in layers]
         try:
             for number, (images, _) in enumerate(batches):
@@ -137,13 +130,3 @@ class _Means:
     def scores(self) -> Scores:
         loss, accuracy = self._sums / max(self._photos, 1)
         return Scores(float(loss), float(accuracy))
-
-
-def _normalisations(model: keras.Model) -> list[keras.layers.BatchNormalization]:
-    found = []
-    for layer in model.layers:
-        if isinstance(layer, keras.Model):
-            found += _normalisations(layer)
-        elif isinstance(layer, keras.layers.BatchNormalization):
-            found.append(layer)
-    return found

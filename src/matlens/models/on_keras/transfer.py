@@ -57,14 +57,29 @@ def unfreeze_resnet_for_finetuning(
 ) -> keras.Model:
     """The guide's second stage: train the backbone's last layers too, with Adam(1e-5).
 
-    The layers before stay frozen; batch normalisation stays in inference mode. Works for any backbone.
-    Returns `model`, compiled anew.
+    The layers before stay frozen, and so does the batch normalisation of a pretrained backbone: a frozen layer is
+    what Keras runs in inference mode (training=False in the call is overridden by the outer model's training=True).
+    Works for any backbone. Returns `model`, compiled anew.
     """
+    fixed = any(not layer.trainable for layer in normalisations(base_model))
     base_model.trainable = True
     for layer in base_model.layers[:max(0, len(base_model.layers) - num_layers_to_unfreeze)]:
         layer.trainable = False
+    for layer in normalisations(base_model) if fixed else []:
+        layer.trainable = False
     _compile(model, FINETUNING_LEARNING_RATE)
     return model
+
+
+def normalisations(model: keras.Model) -> list[keras.layers.BatchNormalization]:
+    """Its batch normalisation layers, those of nested models too."""
+    found = []
+    for layer in model.layers:
+        if isinstance(layer, keras.Model):
+            found += normalisations(layer)
+        elif isinstance(layer, keras.layers.BatchNormalization):
+            found.append(layer)
+    return found
 
 
 def _backbone(application: Callable[..., keras.Model], weights: str | Path | None, **options: object) -> keras.Model:
@@ -85,8 +100,7 @@ def _with_head(
     base_model.trainable = weights is None
     image = keras.Input(input_shape, name="image")
     x = preprocessing(image)
-    # Batch normalisation of pretrained weights stays in inference mode, also when fine-tuned.
-    x = base_model(x) if weights is None else base_model(x, training=False)
+    x = base_model(x)
     x = layers.Dense(HIDDEN_UNITS, activation="relu", name="hidden")(x)
     x = layers.Dropout(dropout_rate, name="dropout")(x)
     x = layers.Dense(num_classes, activation="softmax", name="predictions")(x)
