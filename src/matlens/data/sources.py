@@ -107,13 +107,13 @@ def _layout(root: Path) -> Layout | None:
     if {"train", "test"} <= set(parts) and any(_subfolders(f) for f in folders if f.name.lower() in _PART_FOLDERS):
         return "prepared"
     if any(_has_photo(folder) for folder in folders):
-        return "folders" if not _only_holds_classes(folders) else None
+        return "folders" if not _is_wrapper(folders) else None
     return None
 
 
-def _only_holds_classes(folders: list[Path]) -> bool:
-    """True for a single folder whose photos all lie in subfolders: a wrapper, not a class."""
-    return len(folders) == 1 and not _photos_directly_in(folders[0]) and len(_subfolders(folders[0])) > 1
+def _is_wrapper(folders: list[Path]) -> bool:
+    """True for a single folder whose photos all lie in subfolders: no class, but what holds the classes."""
+    return len(folders) == 1 and not _photos_directly_in(folders[0])
 
 
 def _photos_directly_in(folder: Path) -> bool:

@@ -1,0 +1,68 @@
+"""Photos whose class is decided by one marked corner, to see whether heat maps find it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from types import SimpleNamespace
+
+import numpy as np
+
+from matlens.explanation.gradcam import heatmaps
+from matlens.features.artifact import write_artifact
+from matlens.models.protocol import Batch, BuildOrder, room_of
+from matlens.training.loop import fit
+
+COLOURS = np.array([[1, 0.1, 0.1], [0.1, 1, 0.1], [0.1, 0.1, 1]], np.float32)
+
+
+def marked(n: int, side: int, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Grey noise with a coloured patch in one corner: photos, classes (the colour), corners (row, column in 0, 1)."""
+    rng = np.random.default_rng(seed)
+    photos = np.repeat(rng.uniform(0.3, 0.6, (n, side, side, 1)), 3, -1).astype(np.float32)
+    classes, corners = np.arange(n) % 3, rng.integers(0, 2, (n, 2))
+    patch = side // 3
+    for photo, number, (down, right) in zip(photos, classes, corners, strict=True):
+        top, left = down * (side - patch), right * (side - patch)
+        photo[top:top + patch, left:left + patch] = COLOURS[number]
+    return photos, classes, corners
+
+
+class Marked:
+    """Training data of marked photos, by epoch."""
+
+    def __init__(self, n: int, side: int, batch_size: int) -> None:
+        self.photos, self.classes, _ = marked(n, side, 1)
+        self.batch_size = batch_size
+
+    def epoch(self, number: int) -> Iterator[Batch]:
+        """Shuffled batches."""
+        order = np.random.default_rng(number).permutation(len(self.photos))
+        for start in range(0, len(order), self.batch_size):
+            chosen = order[start:start + self.batch_size]
+            yield self.photos[chosen], np.eye(3, dtype=np.float32)[self.classes[chosen]]
+
+    def head(self, batches: int) -> Iterator[Batch]:
+        """All of them."""
+        return self.epoch(0)
+
+
+def share_of_found_corners(model: str, tmp_path, *, side: int, epochs: int, n: int = 96, batch_size: int = 16) -> float:
+    """Train from random weights, and say how often the heat of a right answer lies towards the marked corner."""
+    room = room_of(model)
+    room.seed(0, False)
+    classifier = room.build(BuildOrder(model, 3, (side, side)))
+    data = Marked(n, side, batch_size)
+    silent = SimpleNamespace(on_step=lambda *_: None, on_epoch=lambda *_: None)
+    fit(classifier, data, list(data.head(1)), silent, epochs=epochs, early_stopping_patience=99)
+    photos, classes, corners = marked(24, side, 2)
+    artifact = write_artifact(tmp_path / "a", classifier.export_trunk, classifier.predict, photos[:4], model,
+                              ("red", "green", "blue"))
+    features = artifact.trunk.features(photos)
+    predicted = artifact.head.probabilities(features).argmax(1)
+    right = predicted == classes
+    assert right.mean() > 0.6, f"{model} has not learnt the colours: {right.mean():.0%} right"
+    maps = heatmaps(features, artifact.head, predicted)
+    middle = (np.arange(maps.shape[1]) - (maps.shape[1] - 1) / 2)
+    down, right_of = (maps * middle[None, :, None]).sum((1, 2)), (maps * middle[None, None, :]).sum((1, 2))
+    found = ((down > 0) == corners[:, 0]) & ((right_of > 0) == corners[:, 1])
+    return float(found[right].mean())

@@ -1,0 +1,89 @@
+"""The package's face: what is public, what an import costs, the guide's knobs."""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+import random
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import matlens
+from matlens import settings as module
+from matlens.errors import SettingsError
+from matlens.settings import Settings
+from matlens.training.seeding import seed_everything
+
+HEAVY = ("tensorflow", "keras", "torch", "torchvision", "openvino", "matplotlib", "sklearn", "cv2", "seaborn")
+
+
+@pytest.mark.parametrize("code", ["import matlens; dir(matlens)", "import sys; sys.argv = ['matlens', '--help']\n"
+                                  "from matlens.cli import main\ntry:\n    main()\nexcept SystemExit:\n    pass"])
+def test_import_and_help_load_nothing_heavy(code):
+    """A prompt answer; and no framework where none is wanted."""
+    loaded = subprocess.run([sys.executable, "-c", f"{code}\nimport sys; print('|', *sys.modules)"], text=True,
+                            capture_output=True, check=True).stdout.rpartition("|")[2].split()
+    assert not [name for name in HEAVY if name in loaded]
+
+
+def test_every_public_name_is_defined_in_its_home():
+    """A lazy name that leads nowhere fails only at the user's."""
+    for name, home in matlens._HOME_OF.items():
+        spec = importlib.util.find_spec(home) if "on_" not in home else None
+        folder = Path(matlens.__file__).parent
+        path = Path(spec.origin) if spec else folder.joinpath(*home.split(".")[1:]).with_suffix(".py")
+        tree = ast.parse(path.read_text())
+        defined = {node.name for node in tree.body if isinstance(node, ast.FunctionDef | ast.ClassDef)}
+        assert name in defined or name in module.KNOBS, f"{name} in {home}"
+    with pytest.raises(AttributeError, match="nonsense"):
+        _ = matlens.nonsense
+
+
+def test_the_guides_knobs_have_the_guides_defaults(monkeypatch, tmp_path):
+    """Under the guide's names, here and on Kaggle."""
+    assert (matlens.IMG_SIZE, matlens.BATCH_SIZE, matlens.SEED, matlens.MAX_EPOCHS) == ((224, 224), 64, 42, 4)
+    assert matlens.DATASET_NAME == "minc2500/minc-2500"
+    assert matlens.IS_KAGGLE is False
+    monkeypatch.setattr(module, "KAGGLE_ROOT", tmp_path)
+    (tmp_path / "input" / "minc2500" / "minc-2500" / "train").mkdir(parents=True)
+    assert matlens.IS_KAGGLE is True
+    assert matlens.KAGGLE_INPUT == matlens.DATA_DIR == tmp_path / "input" / "minc2500" / "minc-2500"
+    assert tmp_path / "working" == matlens.KAGGLE_WORKING
+    assert tmp_path / "working" / "dataset" == matlens.OUTPUT_DIR
+    assert tmp_path / "working" / "models" == matlens.MODELS_DIR
+    assert tmp_path / "working" / "reports" == matlens.REPORTS_DIR
+    assert matlens.NEEDS_SPLIT is True
+    (matlens.DATA_DIR / "test").mkdir()
+    assert matlens.NEEDS_SPLIT is False
+
+
+def test_options_win_over_the_file_and_the_file_over_defaults(tmp_path):
+    """In the guide's spelling or in lower case."""
+    file = tmp_path / "a.toml"
+    file.write_text('IMG_SIZE = 96\nbatch_size = 8\nSEED = 3\nmodels = "inception_v1"')
+    found = Settings.load(file, {"seed": 5, "alpha": None})
+    assert (found.img_size, found.batch_size, found.seed, found.models) == ((96, 96), 8, 5, ("inception_v1",))
+    file.write_text("SEED = 1\nseed = 2")
+    with pytest.raises(SettingsError, match="SEED twice"):
+        Settings.load(file)
+
+
+@pytest.mark.parametrize(("key", "value"), [("seed", -1), ("img_size", 8), ("batch_size", 1.5), ("weights", "some"),
+                                            ("alpha", 0), ("epochs_of", {"resnet": 3}), ("nothing", 1)])
+def test_impossible_values_are_refused_by_name(key, value):
+    """The key must be in the message."""
+    with pytest.raises(SettingsError, match=key):
+        Settings.load(options={key: value})
+
+
+def test_one_call_seeds_python_and_numpy():
+    """The guide's SEED seeds Python's random alone."""
+    drawn = []
+    for _ in range(2):
+        seed_everything(7)
+        drawn.append((random.random(), np.random.random()))  # noqa: NPY002 -- the global state is what is tested
+    assert drawn[0] == drawn[1]
