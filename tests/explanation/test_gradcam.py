@@ -1,0 +1,85 @@
+"""Heat maps: the closed form by hand, and on trained networks."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from matlens.evaluation.predictions import Predictions
+from matlens.explanation.explain import chosen_for_grid
+from matlens.explanation.gradcam import heatmaps, overlay_heatmap
+from matlens.models.head import Dense, Head
+
+
+def test_a_heat_map_by_hand():
+    """Two channels, averaged, one dense layer: the weights are kernel / places."""
+    features = np.zeros((1, 2, 2, 2), np.float32)
+    features[0, :, :, 0] = [[4, 0], [0, 0]]
+    features[0, :, :, 1] = [[0, 0], [2, 8]]
+    head = Head("avg", (Dense(np.array([[1, 0], [-1, 0.5]], np.float32), np.zeros(2, np.float32), "softmax"),))
+    np.testing.assert_allclose(heatmaps(features, head, np.array([0]))[0], [[1, 0], [0, 0]])
+    np.testing.assert_allclose(heatmaps(features, head, np.array([1]))[0], [[0, 0], [0.25, 1]])
+    np.testing.assert_allclose(heatmaps(-features, head, np.array([1]))[0], 0)
+
+
+@pytest.mark.parametrize("pooling", ["avg", "max_flatten"])
+def test_the_gradient_is_that_of_finite_differences(pooling):
+    """Odd sizes, a ReLU and a softmax on the way."""
+    rng = np.random.default_rng(0)
+    features = rng.normal(size=(2, 5, 4, 3)).astype(np.float32)
+    width = 3 if pooling == "avg" else 2 * 2 * 3
+    layers = tuple(Dense(rng.normal(size=shape).astype(np.float32), rng.normal(size=shape[1]).astype(np.float32), kind)
+                   for shape, kind in (((width, 6), "relu"), ((6, 5), "softmax"), ((5, 4), "softmax")))
+    head = Head(pooling, layers)
+    found = head.gradient(features, np.array([1, 3]))
+    step = 1e-2
+    for index in [(0, 0, 0, 0), (0, 1, 2, 1), (1, 3, 3, 2), (1, 4, 0, 0)]:
+        up, down = features.copy(), features.copy()
+        up[index] += step
+        down[index] -= step
+        label = (1, 3)[index[0]]
+        slope = (head.logits(up) - head.logits(down))[index[0], label] / (2 * step)
+        assert found[index] == pytest.approx(slope, abs=2e-3)
+
+
+def test_overlay_is_a_photo_of_the_same_size():
+    """Cold is blue, warm is red, and without heat colours the photo shines through."""
+    photo = np.full((20, 30, 3), 0.5, np.float32)
+    out = overlay_heatmap(np.array([[0, 1]], np.float32), photo, alpha=0.5)
+    assert (out.shape, out.dtype) == ((20, 30, 3), np.uint8)
+    assert out[10, 0, 2] > out[10, 0, 0]
+    assert out[10, -1, 0] > out[10, -1, 2]
+    np.testing.assert_array_equal(overlay_heatmap(np.zeros((2, 2), np.float32), photo, alpha=0), 128)
+
+
+def test_the_grid_shows_mistakes_and_every_class():
+    """Only hits, or only one class, would be an advertisement."""
+    labels = np.repeat([0, 1, 2], 20)
+    probabilities = np.full((60, 3), 0.1, np.float32)
+    answers = labels.copy()
+    answers[[0, 20, 40, 41]] = [1, 2, 0, 0]
+    probabilities[np.arange(60), answers] = 0.8
+    chosen = chosen_for_grid(Predictions(probabilities, labels, tuple(map(str, range(60)))), 12)
+    assert len(set(chosen)) == 12
+    assert {0, 20, 40, 41} <= set(chosen)
+    assert {int(labels[index]) for index in chosen} == {0, 1, 2}
+
+
+@pytest.mark.slow
+@pytest.mark.keras
+@pytest.mark.parametrize(("model", "side", "epochs", "corner"), [
+    ("mobilenetv2_transfer", 96, 8, None), ("resnet50_transfer", 96, 6, None), ("vgg19_scratch", 64, 14, (1, 1))])
+def test_keras_models_light_up_the_marked_corner(tmp_path, model, side, epochs, corner):
+    """A quarter would be chance. VGG19 learns too slowly for corners that move."""
+    from corner import share_of_found_corners
+
+    assert share_of_found_corners(model, tmp_path, side=side, epochs=epochs, corner=corner) > 0.5
+
+
+@pytest.mark.slow
+@pytest.mark.torch
+def test_googlenet_lights_up_the_marked_corner(tmp_path):
+    """The same for the other room."""
+    from corner import share_of_found_corners
+
+    assert share_of_found_corners("inception_v1", tmp_path, side=96, epochs=4) > 0.5
