@@ -73,8 +73,8 @@ class InceptionV1Wrapper:
 
     def save(self, path: str | Path) -> None:
         """Write the state dict (.pth), whole or not at all."""
-        with whole_file(Path(path)) as partial:
-            torch.save(self.state_dict(), partial)
+        with whole_file(Path(path)) as partial, partial.open("wb") as file:
+            torch.save(self.state_dict(), file)  # given a path, torch would write its name into the file
 
     def load(self, path: str | Path) -> None:
         """Read a state dict of a GoogLeNet with as many classes; auxiliary classifiers in it are passed over.
