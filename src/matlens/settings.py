@@ -95,7 +95,9 @@ class Settings(BaseModel):
     @field_validator("models", mode="before")
     @classmethod
     def _known_models(cls, value: Any) -> Any:
-        names = [name.strip() for name in value.split(",")] if isinstance(value, str) else list(value)
+        if not isinstance(value, str | list | tuple):
+            raise ValueError("must be names, separated by commas or in a list")
+        names = [str(name).strip() for name in (value.split(",") if isinstance(value, str) else value)]
         if names == ["all"]:
             return tuple(MODELS)
         unknown = [name for name in names if name not in MODELS]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 from pathlib import Path
 
@@ -30,11 +31,13 @@ def create_split(data_dir: str | Path, output_dir: str | Path, train_ratio: floa
 
     Raises:
         SettingsError: ratios that do not sum to 1.
-        DataError: a class too small to be divided, or another split in `output_dir` without `force`.
+        DataError: a class too small to be divided, another split in `output_dir` without `force`, or an
+            `output_dir` that cannot be written or lies among the photos.
     """
     ratios = check_ratios((train_ratio, val_ratio, test_ratio))
     out, reporter = Path(output_dir), Reporter()
     source = open_source(Path(data_dir))
+    _refuse_overlap(out, Path(data_dir))
     paths = [photo.path for photo in source.photos]
     hashes, problems = hash_photos(source.root, paths)
     with reporter.progress("checking photos", len(paths)) as advance:
@@ -43,7 +46,10 @@ def create_split(data_dir: str | Path, output_dir: str | Path, train_ratio: floa
     split = make_split(source, "random", hashes, problems, seed=seed, ratios=ratios)
     if not force and _is_there(out, split):
         return split
-    out.mkdir(parents=True, exist_ok=True)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DataError(f"Cannot write to {out}: {error.strerror}. Name another folder.") from error
     (out / MANIFEST).unlink(missing_ok=True)
     with reporter.progress("copying photos", len(split.photos)) as advance:
         done = 0
@@ -52,6 +58,8 @@ def create_split(data_dir: str | Path, output_dir: str | Path, train_ratio: floa
                 for photo in split.part(part):
                     target = partial / photo.class_name / _flat_name(photo.path, photo.class_name)
                     target.parent.mkdir(parents=True, exist_ok=True)
+                    if target.exists():  # a_b.jpg beside a/b.jpg, or the same name in train/ and test/
+                        target = target.with_stem(f"{target.stem}_{_short_hash(photo.path)}")
                     shutil.copyfile(source.root / photo.path, target)
                     done += 1
                     advance(done, "")
@@ -60,9 +68,20 @@ def create_split(data_dir: str | Path, output_dir: str | Path, train_ratio: floa
 
 
 def _flat_name(path: str, class_name: str) -> str:
-    """A file name inside the class folder; subfolders become part of it, so that none overwrites another."""
+    """A file name inside the class folder; subfolders become part of it."""
     parts = path.split("/")
     return "_".join(parts[parts.index(class_name) + 1:])
+
+
+def _short_hash(path: str) -> str:
+    return hashlib.sha256(path.encode()).hexdigest()[:12]
+
+
+def _refuse_overlap(out: Path, data_dir: Path) -> None:
+    """Replacing train/ must never remove the photos that it is made from."""
+    target, photos = out.resolve(), data_dir.resolve()
+    if target.is_relative_to(photos) or any(photos.is_relative_to(target / part) for part in PARTS):
+        raise DataError(f"{out} lies among the photos of {data_dir}; the split needs a folder of its own beside them.")
 
 
 def _is_there(out: Path, split: Split) -> bool:

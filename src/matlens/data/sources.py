@@ -83,7 +83,19 @@ def _checked(source: Source) -> Source:
     if not source.photos:
         raise DataError(f"The {len(source.class_names)} class folders in {source.root} hold no photos "
                         f"({', '.join(sorted(IMAGE_SUFFIXES))}).")
+    _refuse_undecodable(source)
     return source
+
+
+def _refuse_undecodable(source: Source) -> None:
+    """Names in another encoding, as old archives hold them: no manifest or report could name those photos."""
+    names = "\n".join(photo.path for photo in source.photos)
+    try:
+        names.encode()
+    except UnicodeEncodeError as error:
+        name = names[names.rfind("\n", 0, error.start) + 1:].partition("\n")[0]
+        raise DataError(f"The file name {os.fsencode(name)!r} in {source.root} is not UTF-8. "
+                        "Rename that file.") from error
 
 
 def _subfolders(folder: Path) -> list[Path]:
@@ -103,8 +115,9 @@ def _layout(root: Path) -> Layout | None:
     folders = _subfolders(root)
     if (root / "images").is_dir() and (root / "labels").is_dir() and _split_numbers(root / "labels"):
         return "minc"
-    parts = [_PART_FOLDERS[folder.name.lower()] for folder in folders if folder.name.lower() in _PART_FOLDERS]
-    if {"train", "test"} <= set(parts) and any(_subfolders(f) for f in folders if f.name.lower() in _PART_FOLDERS):
+    divided = {folder: _PART_FOLDERS[folder.name.lower()] for folder in folders if folder.name.lower() in _PART_FOLDERS}
+    parts = set(divided.values())
+    if "train" in parts and len(parts) > 1 and any(_subfolders(folder) for folder in divided):
         return "prepared"
     if any(_has_photo(folder) for folder in folders):
         return "folders" if not _is_wrapper(folders) else None
@@ -202,7 +215,7 @@ def read_official_split(source: Source, number: int) -> tuple[Listed, ...]:
     photos: dict[str, Listed] = {}
     for listing, part in _LISTS.items():
         file = source.root / "labels" / f"{listing}{number}.txt"
-        for line in file.read_text(encoding="utf-8").splitlines():
+        for line in _lines(file):
             path = line.strip()
             if not path:
                 continue
@@ -214,3 +227,10 @@ def read_official_split(source: Source, number: int) -> tuple[Listed, ...]:
                                 f"(also as {photos[path].part}).")
             photos[path] = Listed(path, pieces[1], part)
     return tuple(photos.values())
+
+
+def _lines(file: Path) -> list[str]:
+    try:
+        return file.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"Cannot read the list {file}: {error}") from error

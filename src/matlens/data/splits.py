@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import json
 import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -96,7 +95,7 @@ class Split:
                         tuple(LeftOut(**left) for left in content["left_out"]), content["seed"],
                         None if content["ratios"] is None else tuple(content["ratios"]))
             stated = content["hash"]
-        except (OSError, json.JSONDecodeError, KeyError, TypeError) as error:
+        except (OSError, ValueError, KeyError, TypeError) as error:
             raise DataError(f"{path} is not a split manifest ({type(error).__name__}: {error}).") from error
         for photo in photos:
             if photo.path.startswith(("/", "\\")) or ".." in photo.path.split("/") or ":" in photo.path.split("/")[0]:

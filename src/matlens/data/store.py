@@ -111,7 +111,7 @@ def prepare_store(root: Path, hashes: Mapping[str, str], img_size: tuple[int, in
         img_size: (height, width).
 
     Raises:
-        RunFolderError: not enough free space in the cache folder.
+        RunFolderError: the cache folder has too little free space, or cannot be written.
     """
     path_of = {digest: path for path, digest in sorted(hashes.items(), reverse=True)}
     digests = sorted(path_of)
@@ -120,8 +120,11 @@ def prepare_store(root: Path, hashes: Mapping[str, str], img_size: tuple[int, in
     store = PixelStore.open(folder)
     if store is None:
         _refuse_without_space(cache_dir, len(digests) * img_size[0] * img_size[1] * 3)
-        with whole_folder(folder) as partial:
-            _fill(partial, root, path_of, digests, img_size, keep_truncated, on_progress)
+        try:
+            with whole_folder(folder) as partial:
+                _fill(partial, root, path_of, digests, img_size, keep_truncated, on_progress)
+        except OSError as error:
+            raise _unwritable(cache_dir, error) from error
         store = PixelStore.open(folder)
     if store is None:
         raise RunFolderError(f"The pixel store {folder} cannot be read back. Name another folder with --cache-dir.")
@@ -129,11 +132,19 @@ def prepare_store(root: Path, hashes: Mapping[str, str], img_size: tuple[int, in
 
 
 def _refuse_without_space(cache_dir: Path, needed: int) -> None:
-    cache_dir.mkdir(parents=True, exist_ok=True)
+    try:
+        cache_dir.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _unwritable(cache_dir, error) from error
     free = shutil.disk_usage(cache_dir).free
     if needed * 1.05 + 50e6 > free:
         raise RunFolderError(f"The decoded photos need {needed / 1e9:.1f} GB in {cache_dir}, which has "
                              f"{free / 1e9:.1f} GB free. Make room, or name another folder with --cache-dir.")
+
+
+def _unwritable(cache_dir: Path, error: OSError) -> RunFolderError:
+    return RunFolderError(f"Cannot write decoded photos to {cache_dir}: {error.strerror or error}. "
+                          "Name another folder with --cache-dir.")
 
 
 def _fill(folder: Path, root: Path, path_of: Mapping[str, str], digests: Sequence[str], img_size: tuple[int, int],

@@ -77,7 +77,7 @@ def draw_dataset(
         `root`.
 
     Raises:
-        DataError: `root` is a file or holds something already.
+        DataError: `root` is a file, holds something already, or cannot be made.
         ValueError: an argument out of its range.
     """
     _check(materials, size)
@@ -86,6 +86,10 @@ def draw_dataset(
     place = root.resolve()
     if place.exists() and (not place.is_dir() or any(place.iterdir())):
         raise DataError(f"{root} exists and is not an empty folder; drawn photos go only into a new one")
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DataError(f"Cannot write to {root}: {error.strerror}") from error
     with whole_folder(place) as drawn:
         for done, material in enumerate(materials):
             (drawn / material).mkdir()
