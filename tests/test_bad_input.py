@@ -57,6 +57,13 @@ def run_refused(matlens, photos: Path, out: Path, *options: object) -> str:
     (("--batch-size", 0), "batch_size"),
     (("--epochs", 0), "max_epochs"),
     (("--config", "no.toml"), "no.toml"),
+    (("--img-size", 4096), "img_size"),
+    (("--batch-size", -3), "batch_size"),
+    (("--seed", -1), "seed"),
+    (("--alpha", 0), "alpha"),
+    (("--models", ""), "unknown model ''"),
+    (("--weights", "some"), "weights"),
+    (("--weights-dir", "nowhere", "--protocol", "minc:0"), "minc:0"),
 ])
 def test_impossible_options_are_named(matlens, photos, tmp_path, options, named):
     """Before anything is read or trained."""
@@ -147,3 +154,132 @@ def test_audit_names_broken_files_and_is_strict_on_request(matlens, photos):
     (photos / "sky" / "zero.png").touch()
     assert matlens("data", "audit", photos)[0] == 0
     assert matlens("data", "audit", photos, "--strict")[0] == 3
+
+
+def test_two_photos_cannot_be_in_three_parts(matlens, photos, tmp_path):
+    """The class is named, so that one knows which folder to fill."""
+    for path in sorted((photos / "wood").iterdir())[2:]:
+        path.unlink()
+    assert "'wood' has 2 readable photos" in run_refused(matlens, photos, tmp_path / "out")
+
+
+def test_a_class_missing_in_a_part_is_named(matlens, photos, tmp_path):
+    """The guide's gotcha: a class in train/ that test/ lacks would make metrics of another set of classes."""
+    divided = tmp_path / "divided"
+    for number, part in enumerate(("train", "val", "test")):
+        for name in ("brick", "sky"):
+            (divided / part / name).mkdir(parents=True)
+            shutil.copy(photos / name / f"{name}_00000{number + 1}.jpg", divided / part / name)
+    (divided / "test" / "sky" / "sky_000003.jpg").unlink()
+    message = run_refused(matlens, divided, tmp_path / "out")
+    assert "none for 'sky' in test" in message
+    assert "--protocol random" in message
+
+
+def test_an_official_split_that_is_not_there_is_named_with_those_that_are(matlens, photos, tmp_path):
+    """minc:9 after minc:1 is a slip of the finger."""
+    root = tmp_path / "minc"
+    shutil.copytree(photos, root / "images")
+    (root / "labels").mkdir()
+    paths = sorted(path.relative_to(root).as_posix() for path in root.rglob("*.jpg"))
+    for number, part in enumerate(("train", "validate", "test")):
+        (root / "labels" / f"{part}1.txt").write_text("\n".join(paths[number::3]))
+    message = run_refused(matlens, root, tmp_path / "out", "--protocol", "minc:9")
+    assert "minc:9; there are: minc:1" in message
+    (root / "labels" / "test1.txt").write_text("images/../../secret.jpg")
+    message = run_refused(matlens, root, tmp_path / "out")
+    assert "test1.txt" in message
+    assert "images/../../secret.jpg" in message
+
+
+def test_settings_of_the_wrong_kind_are_named(matlens, photos, tmp_path):
+    """A number where names belong is the user's slip, not a defect of matlens."""
+    file = tmp_path / "matlens.toml"
+    for line, named in (("MODELS = 3", "models"), ("MODELS = [[1]]", "models"), ('IMG_SIZE = "large"', "img_size"),
+                        ("EPOCHS_OF = 3", "epochs_of"), ("DATA_DIR = 5\nBATCH_SIZE = 'x'", "batch_size"),
+                        ("DATASET_NAME = 1", "dataset_name")):
+        file.write_text(line)
+        assert named in run_refused(matlens, photos, tmp_path / "out", "--config", file)
+    file.write_bytes(b"SEED = '\xff'")
+    assert "not valid TOML" in run_refused(matlens, photos, tmp_path / "out", "--config", file)
+    assert str(tmp_path) in run_refused(matlens, photos, tmp_path / "out", "--config", tmp_path)
+
+
+def test_a_run_with_other_settings_or_photos_is_left_alone(matlens, photos, drawn, tmp_path, monkeypatch):
+    """Results of two runs must not be mixed in one folder; the message says what differs."""
+    monkeypatch.setattr("matlens.run.train", lambda *arguments: (_ for _ in ()).throw(KeyboardInterrupt))
+    start = ("--out", tmp_path / "out", "--weights", "none", "--models", "vgg19_scratch", "--img-size", 32)
+    assert matlens("run", "--data", photos, *start)[0] == 130
+    before = tree_hash(tmp_path / "out")
+    for data, options, named in ((photos, ("--seed", 7), "seed: 42 there, 7 now"),
+                                 (photos, ("--batch-size", 8), "batch_size: 64 there, 8 now"),
+                                 (drawn, (), "photos: ")):
+        code, message = matlens("run", "--data", data, *start, *options)
+        assert code == 2
+        assert named in message
+    next((photos / "sky").iterdir()).unlink()
+    code, message = matlens("run", "--data", photos, *start)
+    assert (code, "split.json differs" in message) == (2, True)
+    assert tree_hash(tmp_path / "out") == before
+    for command in ("evaluate", "explain", "compare"):
+        code, message = matlens(command, tmp_path / "out")
+        assert code == 2
+        assert "no trained model yet" in message or "no results yet" in message
+
+
+def test_output_and_cache_folders_that_cannot_be_made_are_named(matlens, photos, tmp_path):
+    """A file in the way of a folder: the message says which option helps."""
+    (tmp_path / "file").write_text("mine")
+    common = ("--data", photos, "--weights", "none", "--models", "vgg19_scratch")
+    for arguments, named in ((("run", *common, "--out", tmp_path / "file"), "--out"),
+                             (("run", *common, "--out", tmp_path / "file" / "out"), "--out"),
+                             (("run", *common, "--out", tmp_path / "out", "--cache-dir", tmp_path / "file"),
+                              "--cache-dir"),
+                             (("data", "split", photos, "--out", tmp_path / "file"), "Cannot write"),
+                             (("data", "draw", tmp_path / "file"), "not an empty folder"),
+                             (("data", "draw", tmp_path / "file" / "photos"), "Cannot write")):
+        code, message = matlens(*arguments)
+        assert code == 2, message
+        assert named in message
+        assert str(tmp_path / "file") in message
+    assert (tmp_path / "file").read_text() == "mine"
+    assert not (tmp_path / "out").exists()
+
+
+def test_shares_that_do_not_sum_to_one_are_refused(matlens, photos, tmp_path):
+    """The guide: they must sum to 1."""
+    code, message = matlens("data", "split", photos, "--out", tmp_path / "split", "--train", 0.9)
+    assert code == 2
+    assert "sum 1.2" in message
+    assert not (tmp_path / "split").exists()
+
+
+def test_force_never_removes_the_photos_that_are_divided(matlens, photos):
+    """Out into the dataset itself: with --force this would replace its folders."""
+    before = tree_hash(photos)
+    code, message = matlens("data", "split", photos, "--out", photos, "--force")
+    assert code == 2
+    assert "lies among the photos" in message
+    assert tree_hash(photos) == before
+
+
+@pytest.mark.parametrize("command", ["find", "audit", "counts", "split"])
+def test_data_commands_name_a_folder_without_photos(matlens, tmp_path, command):
+    """Each of them, and none changes anything."""
+    (tmp_path / "empty").mkdir()
+    out = ("--out", tmp_path / "split") if command == "split" else ()
+    for folder in ("empty", "nowhere"):
+        code, message = matlens("data", command, tmp_path / folder, *out)
+        assert code == 2
+        assert "No dataset found" in message if command == "find" else str(tmp_path / folder) in message
+    assert not (tmp_path / "split").exists()
+    assert not (tmp_path / "nowhere").exists()
+
+
+def test_the_real_console_keeps_tracebacks_away(cli, tmp_path):
+    """As a person starts it: the message on standard error, nothing on standard output, exit code 2."""
+    done = cli("run", "--data", tmp_path / "nowhere", "--out", tmp_path / "out")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert str(tmp_path / "nowhere") in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "out").exists()

@@ -6,10 +6,10 @@ import io
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageFile
 
 from matlens.data import decode as module
-from matlens.data.decode import UnreadableImageError, decode, resize
+from matlens.data.decode import UnreadableImageError, decode, read_photo, resize
 
 
 def encoded(image: Image.Image, fmt: str, **options: object) -> bytes:
@@ -29,7 +29,7 @@ def test_jpeg_is_what_pillow_decodes(picture):
     """Two decoders must not make two datasets."""
     data = encoded(picture, "JPEG", quality=90)
     by_pillow = np.asarray(Image.open(io.BytesIO(data)), dtype=int)
-    assert np.abs(decode(data).astype(int) - by_pillow).max() <= 3
+    assert np.abs(decode(data).astype(int) - by_pillow).max() <= 2
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
@@ -65,6 +65,51 @@ def test_sixteen_bit_greys_are_scaled_not_clipped():
     assert decode(encoded(grey, "PNG"))[0, :, 0].tolist() == [0, 100, 255]
 
 
+def test_known_colours_come_out_of_every_mode():
+    """Pure red, green and blue must stay what they are; transparency is dropped, not blended."""
+    rgb = np.array([[[255, 0, 0], [0, 255, 0], [0, 0, 255]]], np.uint8)
+    palette = Image.fromarray(np.array([[0, 1, 2]], np.uint8), "P")
+    palette.putpalette([255, 0, 0, 0, 255, 0, 0, 0, 255])
+    np.testing.assert_array_equal(decode(encoded(palette, "PNG")), rgb)
+    np.testing.assert_array_equal(decode(encoded(palette, "PNG", transparency=b"\x00\x80\xff")), rgb)
+    np.testing.assert_array_equal(decode(encoded(palette, "GIF", transparency=1)), rgb)
+    alpha = np.array([[[0], [128], [255]]], np.uint8)
+    np.testing.assert_array_equal(decode(encoded(Image.fromarray(np.concatenate([rgb, alpha], -1)), "PNG")), rgb)
+    grey = Image.fromarray(np.array([[[10, 0], [200, 255]]], np.uint8), "LA")
+    assert decode(encoded(grey, "PNG")).tolist() == [[[10] * 3, [200] * 3]]
+    bits = Image.fromarray(np.array([[0, 255]], np.uint8)).convert("1")
+    assert decode(encoded(bits, "PNG")).tolist() == [[[0] * 3, [255] * 3]]
+    ink = Image.fromarray(np.array([[[0, 255, 255, 0], [255, 255, 0, 0], [0, 0, 0, 255]]], np.uint8), "CMYK")
+    assert decode(encoded(ink, "TIFF")).tolist() == [[[255, 0, 0], [0, 0, 255], [0, 0, 0]]]
+
+
+def test_a_cmyk_jpeg_is_not_inverted():
+    """Adobe writes inks upside down; a print shop's white paper must not become black."""
+    paper = Image.new("CMYK", (16, 16), (0, 0, 0, 0))
+    assert decode(encoded(paper, "JPEG", quality=95)).min() >= 250
+
+
+def test_the_content_counts_not_the_ending(picture, tmp_path):
+    """A PNG that somebody named .jpg is a photo all the same."""
+    (tmp_path / "photo.jpg").write_bytes(encoded(picture, "PNG"))
+    np.testing.assert_array_equal(read_photo(tmp_path / "photo.jpg"), np.asarray(picture))
+
+
+def test_a_large_jpeg_may_be_read_smaller_but_never_below_twice_the_size(picture):
+    """Reading at a quarter saves time; reading too small would lose what the network should see."""
+    data = encoded(picture.resize((800, 600)), "JPEG", quality=95)
+    assert decode(data).shape == (600, 800, 3)
+    height, width, _ = decode(data, min_size=(32, 32)).shape
+    assert 64 <= height < 600 and 64 <= width < 800
+    assert decode(data, min_size=(200, 200)).shape == (600, 800, 3)
+
+
+def test_a_file_that_cannot_be_opened_is_unreadable(tmp_path):
+    """One photo that vanished must not end the run with a traceback."""
+    with pytest.raises(UnreadableImageError, match="No such file"):
+        read_photo(tmp_path / "gone.jpg")
+
+
 def test_the_first_frame_of_an_animation_is_read(picture):
     """An animated GIF in a class folder is a photo like any other."""
     data = encoded(picture, "GIF", save_all=True, append_images=[picture.rotate(180)])
@@ -79,14 +124,21 @@ def test_truncated_files_are_refused(picture, fmt):
         decode(data[: len(data) // 2])
 
 
-def test_truncated_jpeg_is_kept_on_request(picture):
-    """The guide's LOAD_TRUNCATED_IMAGES."""
-    data = encoded(picture.resize((200, 150)), "JPEG")
-    assert decode(data[: len(data) // 2], keep_truncated=True).shape == (150, 200, 3)
+@pytest.mark.parametrize("fmt", ["JPEG", "PNG"])
+def test_truncated_photos_are_kept_on_request_and_only_then(picture, fmt):
+    """The guide's LOAD_TRUNCATED_IMAGES: what is there is right, and the switch does not stay on."""
+    large = picture.resize((200, 150))
+    data = encoded(large, fmt)
+    pixels = decode(data[: len(data) // 2], keep_truncated=True)
+    assert pixels.shape == (150, 200, 3)
+    assert np.abs(pixels[:20].astype(int) - np.asarray(large, int)[:20]).mean() < 5
+    assert not ImageFile.LOAD_TRUNCATED_IMAGES
+    with pytest.raises(UnreadableImageError):
+        decode(data[: len(data) // 2])
 
 
 @pytest.mark.parametrize(("data", "message"), [(b"", "empty"), (b"not a photo", "not an image"),
-                                               (b"\xff\xd8\xff\xe0 text", "")])
+                                               (b"\xff\xd8\xff\xe0 text", "Truncated")])
 def test_what_is_no_photo_is_refused(data, message):
     """Zero bytes and text under a photo's name."""
     with pytest.raises(UnreadableImageError, match=message):
@@ -106,6 +158,21 @@ def test_resize_is_bilinear_with_half_pixel_centres():
     row = np.array([0, 60, 120, 180], np.uint8)
     pixels = np.repeat(np.tile(row, (4, 1))[:, :, None], 3, 2)
     assert resize(pixels, (4, 3))[0, :, 0].tolist() == [10, 90, 170]
+
+
+def test_enlarging_clamps_at_the_edge_and_keeps_height_and_width_apart():
+    """By hand: (0, 200) to four values is read at places -0.25, 0.25, 0.75 and 1.25; the size is (height, width)."""
+    pixels = np.repeat(np.array([[0, 200]], np.uint8)[:, :, None], 3, 2)
+    out = resize(pixels, (2, 4))
+    assert out.shape == (2, 4, 3)
+    assert out[:, :, 0].tolist() == [[0, 50, 150, 200]] * 2
+    assert resize(pixels, (1, 2)) is pixels
+
+
+def test_halving_is_the_mean_of_four():
+    """By hand: at half the size, bilinear reads between two values and two rows."""
+    pixels = np.repeat(np.array([[0, 40, 8, 16], [80, 120, 24, 32]] * 2, np.uint8)[:, :, None], 3, 2)
+    assert resize(pixels, (2, 2))[:, :, 0].tolist() == [[60, 20]] * 2
 
 
 def test_a_strong_reduction_averages():

@@ -1,0 +1,124 @@
+"""The pixel store: one content decoded once, whoever asks; never half of it, never on a full disk without a word."""
+
+from __future__ import annotations
+
+import errno
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from matlens.console import Reporter
+from matlens.data import store as module
+from matlens.data.prepare import prepare
+from matlens.data.store import PixelStore, hash_photos, prepare_store
+from matlens.errors import RunFolderError
+from matlens.settings import Settings
+
+
+def photo(path: Path, grey: int) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", (8, 8), (grey, grey, grey)).save(path)
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """Three photos, one of them twice."""
+    for number, grey in enumerate((10, 20, 30, 30)):
+        photo(tmp_path / "photos" / f"{number}.png", grey)
+    return tmp_path / "photos"
+
+
+def hashes_of(root: Path) -> dict[str, str]:
+    return hash_photos(root, sorted(path.relative_to(root).as_posix() for path in root.rglob("*.png")))[0]
+
+
+def test_the_same_content_is_kept_once(root, tmp_path):
+    """A dataset with copies costs its distinct photos, and each path still finds its pixels."""
+    hashes = hashes_of(root)
+    store = prepare_store(root, hashes, (4, 4), tmp_path / "cache")
+    assert store.pixels.shape == (3, 4, 4, 3)
+    found = [int(store.read([store.rows[hashes[f"{number}.png"]]])[0, 0, 0, 0]) for number in range(4)]
+    assert found == [10, 20, 30, 30]
+
+
+def test_what_changes_the_pixels_makes_another_store(root, tmp_path):
+    """Else a run with other sizes or with --keep-truncated would train on the pixels of another."""
+    hashes = hashes_of(root)
+    folders = {prepare_store(root, hashes, size, tmp_path / "cache", keep_truncated=keep).folder
+               for size, keep in (((4, 6), False), ((6, 4), False), ((4, 6), True))}
+    assert len(folders) == 3
+    photo(root / "0.png", 11)
+    assert prepare_store(root, hashes_of(root), (4, 6), tmp_path / "cache").folder not in folders
+
+
+def test_moved_and_renamed_photos_are_not_decoded_again(root, tmp_path, monkeypatch):
+    """The content is the key: a dataset in a new place starts at once."""
+    first = prepare_store(root, hashes_of(root), (4, 4), tmp_path / "cache")
+    moved = tmp_path / "elsewhere" / "deeper"
+    shutil.copytree(root, moved)
+    (moved / "1.png").rename(moved / "renamed.png")
+    monkeypatch.setattr(module, "read_photo", lambda *a, **k: pytest.fail("decoded again"))
+    assert prepare_store(moved, hashes_of(moved), (4, 4), tmp_path / "cache").folder == first.folder
+
+
+def test_two_official_splits_share_the_decoded_photos(tmp_path, monkeypatch):
+    """MINC's five splits are of the same photos; only the first run should pay for decoding."""
+    lines: dict[str, list[str]] = {}
+    for grey in range(12):
+        path = f"images/{'ab'[grey % 2]}/{grey}.png"
+        photo(tmp_path / "minc" / path, grey)
+        for number in (1, 2):
+            part = ("train", "validate", "test")[(grey // 2 + number) % 3]
+            lines.setdefault(f"{part}{number}.txt", []).append(path)
+    (tmp_path / "minc" / "labels").mkdir()
+    for name, paths in lines.items():
+        (tmp_path / "minc" / "labels" / name).write_text("\n".join(paths))
+    first, second = (Settings(data_dir=tmp_path / "minc", protocol=f"minc:{number}", img_size=(32, 32),
+                              cache_dir=tmp_path / "cache") for number in (1, 2))
+    prepared = prepare(first, Reporter(quiet=True))
+    monkeypatch.setattr(module, "read_photo", lambda *a, **k: pytest.fail("decoded again"))
+    again = prepare(second, Reporter(quiet=True))
+    assert again.store.folder == prepared.store.folder
+    assert again.split.hash != prepared.split.hash
+
+
+@pytest.mark.parametrize("name", ["store.json", "pixels.npy", "checksums.npy"])
+def test_a_store_that_lost_a_file_is_made_anew(root, tmp_path, name):
+    """Cleaning tools take single files out of caches; that must cost time only."""
+    hashes = hashes_of(root)
+    store = prepare_store(root, hashes, (4, 4), tmp_path / "cache")
+    (store.folder / name).unlink()
+    assert PixelStore.open(store.folder) is None
+    again = prepare_store(root, hashes, (4, 4), tmp_path / "cache")
+    assert again.read([again.rows[hashes["1.png"]]]).tolist() == np.full((1, 4, 4, 3), 20).tolist()
+
+
+@pytest.mark.parametrize("content", ["{", "[]", '{"photos": [], "problems": {}}', json.dumps(
+    {"photos": ["x"], "problems": {}, "img_size": [4, 4]})])
+def test_a_store_with_a_damaged_description_is_not_opened(root, tmp_path, content):
+    """Rows under wrong names would be wrong labels."""
+    store = prepare_store(root, hashes_of(root), (4, 4), tmp_path / "cache")
+    (store.folder / "store.json").write_text(content)
+    assert PixelStore.open(store.folder) is None
+
+
+def test_a_disk_that_fills_up_while_decoding_is_told_and_leaves_nothing(root, tmp_path, monkeypatch):
+    """Another program may take the room in the meantime: a message with the way out, and no half store."""
+    def full(*arguments: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(module, "_fill", full)
+    with pytest.raises(RunFolderError, match=r"No space left.*--cache-dir"):
+        prepare_store(root, hashes_of(root), (4, 4), tmp_path / "cache")
+    assert not list((tmp_path / "cache" / "pixels").iterdir())
+
+
+def test_a_cache_folder_that_cannot_be_made_is_named(root, tmp_path):
+    """Read-only homes are common on clusters; the message must say which option helps."""
+    (tmp_path / "file").touch()
+    with pytest.raises(RunFolderError, match=r"file/cache.*--cache-dir"):
+        prepare_store(root, hashes_of(root), (4, 4), tmp_path / "file" / "cache")
