@@ -197,3 +197,5 @@ def test_mobilenetv2_on_real_photographs(cli: Cli, shared: Path, tmp_path: Path)
     assert results["accuracy"] >= 0.77
     assert_left(out, {"mobilenetv2_transfer": ".h5"})
     assert_figures_follow_from_predictions(out, "mobilenetv2_transfer")
+    exported = cli("export", out)
+    assert exported.returncode == 0, exported.stderr

@@ -7,6 +7,7 @@ Grad-CAM need no framework.
 
 from __future__ import annotations
 
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -104,7 +105,7 @@ class Head:
                 layers = tuple(Dense(file[f"kernel_{index}"], file[f"bias_{index}"], activation)
                                for index, activation in enumerate(activations))
                 return cls(str(file["pooling"]), layers)  # type: ignore[arg-type]
-        except (OSError, ValueError, KeyError, EOFError) as error:
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
             raise ModelError(f"{path} is not the head of a matlens artifact ({error}).") from error
 
 

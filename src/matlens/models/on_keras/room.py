@@ -1,9 +1,12 @@
 """The Keras room's door."""
 
 import importlib
+import json
 import logging
 from pathlib import Path
+from typing import Any
 
+import h5py
 import keras
 
 from matlens.errors import ModelError
@@ -43,8 +46,11 @@ class KerasRoom:
         """Build by our own code, and take only the weights from the file."""
         classifier = self.build(order)
         try:
+            if h5py.is_hdf5(path):
+                with h5py.File(path) as file:
+                    _freeze_as(classifier.model, json.loads(file.attrs.get("model_config", "{}")))
             classifier.model.load_weights(path)
-        except (OSError, ValueError, KeyError) as error:
+        except Exception as error:  # h5py and Keras refuse a foreign or damaged file in many ways
             raise ModelError(f"{path} does not hold the weights of {order.model} with {order.num_classes} "
                              f"classes: {error}") from error
         return classifier
@@ -53,3 +59,18 @@ class KerasRoom:
         """Keras and its backend."""
         backend = keras.backend.backend()
         return {"keras": keras.__version__, backend: str(importlib.import_module(backend).__version__)}
+
+
+def _freeze_as(model: keras.Model, saved: dict[str, Any]) -> None:
+    """Freeze the layers that were frozen when a model was saved; `saved` is its configuration.
+
+    Keras' .h5 lists a nested model's trainable weights before the others, so a file fits only a model that is frozen
+    alike.
+    """
+    ours = {layer.name: layer for layer in model.layers}
+    for each in saved.get("config", {}).get("layers", []):
+        layer = ours.get(each["config"]["name"])
+        if isinstance(layer, keras.Model):
+            _freeze_as(layer, each)
+        elif layer is not None:
+            layer.trainable = each["config"].get("trainable", True)

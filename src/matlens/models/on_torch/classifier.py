@@ -52,7 +52,7 @@ class TorchClassifier:
     @property
     def parameters(self) -> tuple[int, int]:
         """(all, trainable) numbers, without the auxiliary classifiers; running statistics count as in Keras."""
-        statistics = sum(buffer.numel() for name, buffer in self.wrapper.model.named_buffers()
+        statistics = sum(values.numel() for name, values in self.wrapper.state_dict().items()
                          if name.endswith(("running_mean", "running_var")))
         trainable = self.wrapper.get_trainable_params_count()
         return trainable + statistics, trainable

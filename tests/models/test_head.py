@@ -1,0 +1,89 @@
+"""The head in NumPy by hand: what Grad-CAM and every prediction after the trunk stand on."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from matlens.errors import ModelError
+from matlens.models.head import Dense, Head, softmax
+
+
+def dense(kernel, bias, activation) -> Dense:
+    return Dense(np.array(kernel, np.float32), np.array(bias, np.float32), activation)
+
+
+def test_average_pooling_and_one_layer_by_hand():
+    """Means 2 and 10; logits 2 + 20 + 1 = 23 and -2 + 5 = 3; the gradient is kernel / 4 everywhere."""
+    features = np.array([[[[1, 10], [2, 10]], [[2, 10], [3, 10]]]], np.float32)
+    head = Head("avg", (dense([[1, -1], [2, 0.5]], [1, 0], "softmax"),))
+    np.testing.assert_allclose(head.logits(features), [[23, 3]])
+    np.testing.assert_allclose(head.probabilities(features), [[1 / (1 + np.exp(-20)), np.exp(-20)]], rtol=1e-5)
+    np.testing.assert_allclose(head.gradient(features, np.array([1])), np.broadcast_to([-0.25, 0.125], (1, 2, 2, 2)))
+
+
+def test_maximum_pooling_drops_an_odd_edge_and_gives_one_place_the_gradient():
+    """3 x 5 places: two windows of the first two rows; the last row and column count for nothing, ties count once."""
+    features = np.zeros((1, 3, 5, 1), np.float32)
+    features[0, :, :, 0] = [[1, 4, 7, 7, 99], [2, 3, 5, 6, 99], [99, 99, 99, 99, 99]]
+    head = Head("max_flatten", (dense([[10], [100]], [0.5], "softmax"),))
+    np.testing.assert_allclose(head.logits(features), [[10 * 4 + 100 * 7 + 0.5]])
+    expected = np.zeros((3, 5))
+    expected[0, 1], expected[0, 2] = 10, 100
+    np.testing.assert_allclose(head.gradient(features, np.array([0]))[0, :, :, 0], expected)
+
+
+def test_flattened_places_are_in_the_frameworks_order():
+    """Row by row, channels last: another order would shuffle VGG19's 4096 inputs."""
+    features = np.arange(2 * 4 * 4 * 3, dtype=np.float32).reshape(2, 4, 4, 3)
+    head = Head("max_flatten", (dense(np.eye(12), np.zeros(12), "softmax"),))
+    # The largest of each window is at its lower right: places (1, 1), (1, 3), (3, 1), (3, 3).
+    np.testing.assert_array_equal(head.logits(features), features[:, 1::2, 1::2].reshape(2, 12))
+
+
+def test_a_closed_relu_lets_no_gradient_through():
+    """Hidden values 2 and -1: the second is cut off, and so is its share of the gradient."""
+    head = Head("avg", (dense([[2, -1]], [0, 0], "relu"), dense([[3], [50]], [0], "softmax")))
+    features = np.ones((1, 1, 1, 1), np.float32)
+    np.testing.assert_allclose(head.logits(features), [[6]])
+    np.testing.assert_allclose(head.gradient(features, np.array([0])), [[[[6]]]])
+
+
+def test_a_softmax_on_the_way_by_hand():
+    """Two equal values: p = (1/2, 1/2), and d p0 / d x0 = p0 (1 - p0) = 1/4."""
+    head = Head("avg", (dense(np.eye(2), [0, 0], "softmax"), dense([[1], [0]], [0], "softmax")))
+    features = np.full((1, 1, 1, 2), 3, np.float32)
+    np.testing.assert_allclose(head.logits(features), [[0.5]])
+    np.testing.assert_allclose(head.gradient(features, np.array([0])), [[[[0.25, -0.25]]]])
+
+
+def test_each_photo_is_explained_for_its_own_class():
+    """A batch with different classes must not mix them up."""
+    head = Head("avg", (dense([[1, 2, 3]], [0, 0, 0], "softmax"),))
+    found = head.gradient(np.ones((3, 1, 1, 1), np.float32), np.array([2, 0, 1]))
+    assert found.ravel().tolist() == [3, 1, 2]
+
+
+def test_softmax_of_large_scores_is_finite():
+    """exp(1000) would be infinite, and the probability not a number."""
+    np.testing.assert_allclose(softmax(np.array([[1000, 1000], [-1000, 0]], np.float32)), [[0.5, 0.5], [0, 1]])
+
+
+def test_a_head_comes_back_from_its_file_and_a_damaged_one_is_refused(tmp_path):
+    """It lies in the artifact, without pickles."""
+    head = Head("max_flatten", (dense([[1, 2]], [3, 4], "relu"), dense([[5], [6]], [7], "softmax")))
+    head.save(tmp_path / "head.npz")
+    found = Head.load(tmp_path / "head.npz")
+    assert (found.pooling, [layer.activation for layer in found.layers]) == ("max_flatten", ["relu", "softmax"])
+    for ours, theirs in zip(found.layers, head.layers, strict=True):
+        np.testing.assert_array_equal(ours.kernel, theirs.kernel)
+        np.testing.assert_array_equal(ours.bias, theirs.bias)
+    whole = (tmp_path / "head.npz").read_bytes()
+    pickled = tmp_path / "pickled.npz"
+    np.savez(pickled, pooling=np.array("avg"), activations=np.array([{"a": 1}], dtype=object))
+    for name, content in (("half.npz", whole[: len(whole) // 2]), ("empty.npz", b""), ("text.npz", b"no head"),
+                          ("pickled.npz", pickled.read_bytes()), ("missing.npz", None)):
+        if content is not None:
+            (tmp_path / name).write_bytes(content)
+        with pytest.raises(ModelError, match=name):
+            Head.load(tmp_path / name)

@@ -1,0 +1,70 @@
+"""The search for ImageNet weights: what is looked for, where, and what is said when it is not there."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import pytest
+
+from matlens.errors import ModelError, WeightsError
+from matlens.models import weights
+from matlens.models.catalogue import MODELS, WeightsFile, model_info
+
+
+def test_the_message_names_file_places_and_ways_out(tmp_path, monkeypatch):
+    """Who has no network must know which file to put where."""
+    def refuse(*_):
+        raise ConnectionError("no route")
+
+    monkeypatch.setattr(weights, "_download", refuse)
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path / "k"))
+    with pytest.raises(WeightsError) as caught:
+        weights.find_weights(MODELS["resnet50_transfer"], "imagenet", tmp_path / "w")
+    for part in ("resnet50_weights_tf_dim_ordering_tf_kernels_notop.h5", str(tmp_path / "w"),
+                 str(tmp_path / "w" / "models"), str(tmp_path / "w" / "hub" / "checkpoints"),
+                 str(tmp_path / "k" / "models"), "https://storage.googleapis.com", "--weights-dir", "--weights none"):
+        assert part in str(caught.value)
+
+
+def test_caches_are_the_frameworks_own(tmp_path, monkeypatch):
+    """What Keras or torch has downloaded once must not be downloaded again."""
+    for name in ("KERAS_HOME", "TORCH_HOME", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(Path, "home", lambda: tmp_path)
+    assert weights.cache_folder("keras") == tmp_path / ".keras" / "models"
+    assert weights.cache_folder("torch") == tmp_path / ".cache" / "torch" / "hub" / "checkpoints"
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "x"))
+    assert weights.cache_folder("torch") == tmp_path / "x" / "torch" / "hub" / "checkpoints"
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "t"))
+    assert weights.cache_folder("torch") == tmp_path / "t" / "hub" / "checkpoints"
+
+
+@pytest.mark.parametrize(("side", "rows"), [(96, ["96", "224"]), (224, ["224"]), (64, ["224"]), (300, ["224"])])
+def test_mobilenet_prefers_the_weights_of_its_photo_size(side, rows):
+    """Keras publishes five sizes; the one for 224 fits any."""
+    names = [file.name for file in MODELS["mobilenetv2_transfer"].weights_files(0.5, side)]
+    assert names == [f"mobilenet_v2_weights_tf_dim_ordering_tf_kernels_0.5_{row}_no_top.h5" for row in rows]
+
+
+def test_a_download_with_another_hash_is_refused_and_not_kept(tmp_path, monkeypatch):
+    """torch publishes only the first digits of the hash, which pooch does not check."""
+    import pooch
+
+    def retrieve(url, full_hash, fname, path, **_):
+        assert full_hash is None
+        Path(path, fname).write_bytes(b"weights")
+        return str(Path(path, fname))
+
+    monkeypatch.setattr(pooch, "retrieve", retrieve)
+    right = hashlib.sha256(b"weights").hexdigest()[:8]
+    assert weights._download(WeightsFile("a.pth", "https://x", f"sha256:{right}"), tmp_path) == tmp_path / "a.pth"
+    with pytest.raises(ValueError, match="does not have the hash"):
+        weights._download(WeightsFile("b.pth", "https://x", "sha256:00000000"), tmp_path)
+    assert not (tmp_path / "b.pth").exists()
+
+
+def test_an_unknown_model_is_answered_with_the_known_ones():
+    """A slip of the pen must not end in a KeyError."""
+    with pytest.raises(ModelError, match=r"'vgg'.*vgg19_scratch.*inception_v1"):
+        model_info("vgg")
