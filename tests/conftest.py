@@ -7,12 +7,25 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
 from matlens.data.synthetic import draw_dataset
 
 Cli = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture(scope="session")
+def keras() -> ModuleType:
+    """Keras, imported when first asked for: test files are collected in every group's process."""
+    return pytest.importorskip("keras")
+
+
+@pytest.fixture(scope="session")
+def torch() -> ModuleType:
+    """PyTorch, likewise."""
+    return pytest.importorskip("torch")
 
 
 @pytest.fixture(scope="session")

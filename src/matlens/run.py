@@ -10,6 +10,7 @@ from typing import Any
 
 from matlens.comparison.table import Comparison, compare_models
 from matlens.console import Reporter
+from matlens.data.pipeline import part_batches
 from matlens.data.prepare import Prepared, prepare
 from matlens.data.sources import open_source
 from matlens.errors import MatlensError, RunFolderError, WorkerError
@@ -89,10 +90,10 @@ def train(folder: RunFolder, name: str, prepared: Prepared, weights: FoundWeight
         reporter.say(f"{title}: already trained")
         return
     settings = folder.settings
-    train_photos = len(prepared.split.part("train"))
-    steps = -(-train_photos // settings.batch_size)
+    batches = part_batches(prepared.split, "train", prepared.store, settings.batch_size)
+    steps = len(batches)
     epochs = settings.epochs(name) + (settings.finetune_epochs if weights.path else 0)
-    reporter.say(f"{title}: training {epochs} epoch{'s' * (epochs > 1)} on {train_photos} photos"
+    reporter.say(f"{title}: training {epochs} epoch{'s' * (epochs > 1)} on {len(batches.rows)} photos"
                  + (f" from {weights.path.name}" if weights.path else " from random weights"))
     remarks = [weights.remark] if weights.remark else []
     if not settings.augment:

@@ -17,11 +17,6 @@ SHAPE = (64, 64, 3)
 
 
 @pytest.fixture(scope="module")
-def keras():
-    return pytest.importorskip("keras")
-
-
-@pytest.fixture(scope="module")
 def photos() -> np.ndarray:
     return np.random.default_rng(0).random((6, *SHAPE), dtype=np.float32)
 

@@ -20,11 +20,6 @@ NAMES = ["resnet50_transfer", "mobilenetv2_transfer"]
 
 
 @pytest.fixture(scope="module")
-def keras():
-    return pytest.importorskip("keras")
-
-
-@pytest.fixture(scope="module")
 def photos() -> np.ndarray:
     return np.random.default_rng(0).random((4, SIDE, SIDE, 3), dtype=np.float32)
 

@@ -17,11 +17,6 @@ CLASSES = 3
 
 
 @pytest.fixture(scope="module")
-def torch():
-    return pytest.importorskip("torch")
-
-
-@pytest.fixture(scope="module")
 def photos() -> np.ndarray:
     return np.random.default_rng(0).random((4, 64, 64, 3), dtype=np.float32)
 

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path, PurePath
 
-from matlens.data.sources import PARTS, Listed, Source, read_official_split
+from matlens.data.sources import PARTS, Listed, Source, is_hidden, read_official_split, subfolders
 from matlens.errors import DataError
 
 
@@ -21,9 +21,8 @@ def class_counts(data_dir: str | Path) -> dict[str, int]:
     if not folder.is_dir():
         raise DataError(f"No such folder: {folder}")
     suffixes = {".jpg", ".jpeg", ".png"}
-    return {entry.name: sum(PurePath(name).suffix.lower() in suffixes and not name.startswith(".")
-                            for _, _, names in os.walk(entry) for name in names)
-            for entry in sorted(folder.iterdir()) if entry.is_dir() and not entry.name.startswith(".")}
+    return {entry.name: sum(PurePath(name).suffix.lower() in suffixes and not is_hidden(name)
+                            for _, _, names in os.walk(entry) for name in names) for entry in subfolders(folder)}
 
 
 def count_by_part(source: Source) -> dict[str, dict[str, int]]:

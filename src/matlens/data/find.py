@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from matlens.data.sources import Source, open_source
+from matlens.data.sources import Source, open_source, subfolders
 from matlens.errors import DataError
 from matlens.settings import KAGGLE_ROOT, Settings
 
@@ -38,7 +38,7 @@ def _below(place: Path, depth: int) -> list[Source]:
     if depth == 0:
         return []
     try:
-        inside = sorted(entry for entry in place.iterdir() if entry.is_dir() and not entry.name.startswith("."))
-    except OSError:
+        inside = subfolders(place)
+    except DataError:  # may not be read: nothing to find there
         return []
     return [source for entry in inside for source in _below(entry, depth - 1)]

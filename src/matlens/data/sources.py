@@ -66,7 +66,7 @@ def open_source(folder: Path) -> Source:
         layout = _layout(root)
         if layout is not None:
             return _checked(_READERS[layout](root))
-        inner = _subfolders(root)
+        inner = subfolders(root)
         if len(inner) != 1:
             break
         root = inner[0]
@@ -98,26 +98,27 @@ def _refuse_undecodable(source: Source) -> None:
                         "Rename that file.") from error
 
 
-def _subfolders(folder: Path) -> list[Path]:
+def subfolders(folder: Path) -> list[Path]:
     """Visible subfolders, by name. Hidden ones (.ipynb_checkpoints, __MACOSX) are no classes."""
     try:
-        return sorted((entry for entry in folder.iterdir() if entry.is_dir() and not _hidden(entry.name)),
+        return sorted((entry for entry in folder.iterdir() if entry.is_dir() and not is_hidden(entry.name)),
                       key=lambda entry: unicodedata.normalize("NFC", entry.name))
     except OSError as error:
         raise DataError(f"Cannot read the folder {folder}: {error.strerror}") from error
 
 
-def _hidden(name: str) -> bool:
+def is_hidden(name: str) -> bool:
+    """Whether a folder or file is no part of a dataset by its name."""
     return name.startswith((".", "__MACOSX", "__pycache__"))
 
 
 def _layout(root: Path) -> Layout | None:
-    folders = _subfolders(root)
+    folders = subfolders(root)
     if (root / "images").is_dir() and (root / "labels").is_dir() and _split_numbers(root / "labels"):
         return "minc"
     divided = {folder: _PART_FOLDERS[folder.name.lower()] for folder in folders if folder.name.lower() in _PART_FOLDERS}
     parts = set(divided.values())
-    if "train" in parts and len(parts) > 1 and any(_subfolders(folder) for folder in divided):
+    if "train" in parts and len(parts) > 1 and any(subfolders(folder) for folder in divided):
         return "prepared"
     if any(_has_photo(folder) for folder in folders):
         return "folders" if not _is_wrapper(folders) else None
@@ -134,7 +135,7 @@ def _photos_directly_in(folder: Path) -> bool:
 
 
 def _is_photo(name: str) -> bool:
-    return PurePath(name).suffix.lower() in IMAGE_SUFFIXES and not _hidden(name)
+    return PurePath(name).suffix.lower() in IMAGE_SUFFIXES and not is_hidden(name)
 
 
 def _has_photo(folder: Path) -> bool:
@@ -144,13 +145,13 @@ def _has_photo(folder: Path) -> bool:
 def _walk(root: Path, folder: Path) -> tuple[list[str], int]:
     """Photos below `folder` as sorted paths relative to `root`, and the number of other files."""
     photos, others = [], 0
-    for place, subfolders, names in os.walk(folder):
-        subfolders[:] = [name for name in subfolders if not _hidden(name)]
+    for place, inside, names in os.walk(folder):
+        inside[:] = [name for name in inside if not is_hidden(name)]
         relative = Path(place).relative_to(root).as_posix()
         for name in names:
             if _is_photo(name):
                 photos.append(f"{relative}/{name}")
-            elif not _hidden(name):
+            elif not is_hidden(name):
                 others += 1
     return sorted(photos), others
 
@@ -158,7 +159,7 @@ def _walk(root: Path, folder: Path) -> tuple[list[str], int]:
 def _read_folders(root: Path) -> Source:
     photos: list[Listed] = []
     classes, others = [], 0
-    for folder in _subfolders(root):
+    for folder in subfolders(root):
         paths, other = _walk(root, folder)
         classes.append(folder.name)
         photos += [Listed(path, folder.name) for path in paths]
@@ -170,11 +171,11 @@ def _read_prepared(root: Path) -> Source:
     photos: list[Listed] = []
     classes: set[str] = set()
     others = 0
-    for part_folder in _subfolders(root):
+    for part_folder in subfolders(root):
         part = _PART_FOLDERS.get(part_folder.name.lower())
         if part is None:
             continue
-        for folder in _subfolders(part_folder):
+        for folder in subfolders(part_folder):
             paths, other = _walk(root, folder)
             classes.add(folder.name)
             photos += [Listed(path, folder.name, part) for path in paths]
@@ -185,7 +186,7 @@ def _read_prepared(root: Path) -> Source:
 def _read_minc(root: Path) -> Source:
     photos: list[Listed] = []
     classes, others = [], 0
-    for folder in _subfolders(root / "images"):
+    for folder in subfolders(root / "images"):
         paths, other = _walk(root, folder)
         classes.append(folder.name)
         photos += [Listed(path, folder.name) for path in paths]

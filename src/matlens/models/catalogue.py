@@ -12,9 +12,6 @@ RoomName = Literal["keras", "torch"]
 
 _KERAS_URL = "https://storage.googleapis.com/tensorflow/keras-applications"
 
-KERAS_WIDTHS = (0.35, 0.5, 0.75, 1.0, 1.3, 1.4)
-"""The values of MobileNetV2's alpha for which ImageNet weights were published."""
-
 _KERAS_SIDES = (96, 128, 160, 192, 224)
 """The photo sides for which MobileNetV2's ImageNet weights were published."""
 
@@ -37,8 +34,8 @@ class ModelInfo:
 
     suffix: of the file that it leaves in `models/`.
     input: what that file takes, in words, for those who open it elsewhere.
-    weights_files: the files that hold its ImageNet weights, the best first, for (alpha, side in pixels).
-    freezes: whether its pretrained backbone stays as it is while the head is trained.
+    weights_files: the files that hold its ImageNet weights, the best first, for (alpha, side in pixels); None where
+        there are none.
     """
 
     name: str
@@ -46,14 +43,7 @@ class ModelInfo:
     room: RoomName
     suffix: str
     input: str = "RGB, float32 in [0, 1], (B, H, W, 3); preprocessing is inside the model"
-    freezes: bool = False
-    can_finetune: bool = False
     weights_files: Callable[[float, int], tuple[WeightsFile, ...]] | None = None
-
-    @property
-    def pretrainable(self) -> bool:
-        """Whether there are ImageNet weights for it; VGG19 is trained from scratch."""
-        return self.weights_files is not None
 
 
 def _resnet50(alpha: float, side: int) -> tuple[WeightsFile, ...]:
@@ -76,10 +66,8 @@ def _googlenet(alpha: float, side: int) -> tuple[WeightsFile, ...]:
 
 MODELS: dict[str, ModelInfo] = {info.name: info for info in (
     ModelInfo("vgg19_scratch", "VGG19 from scratch", "keras", ".h5"),
-    ModelInfo("resnet50_transfer", "ResNet50 transfer", "keras", ".h5", freezes=True, can_finetune=True,
-              weights_files=_resnet50),
-    ModelInfo("mobilenetv2_transfer", "MobileNetV2 transfer", "keras", ".h5", freezes=True, can_finetune=True,
-              weights_files=_mobilenetv2),
+    ModelInfo("resnet50_transfer", "ResNet50 transfer", "keras", ".h5", weights_files=_resnet50),
+    ModelInfo("mobilenetv2_transfer", "MobileNetV2 transfer", "keras", ".h5", weights_files=_mobilenetv2),
     ModelInfo("inception_v1", "GoogLeNet (Inception V1)", "torch", ".pth", weights_files=_googlenet,
               input="2 x - 1 for x = RGB, float32 in [0, 1], (B, 3, H, W), in a plain torchvision GoogLeNet; "
                     "matlens.InceptionV1Wrapper takes x as (B, H, W, 3)"),

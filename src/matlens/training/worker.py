@@ -91,7 +91,7 @@ def train(task: TrainTask, events: _Events) -> None:
     train_batches = part_batches(split, "train", store, settings.batch_size, seed=settings.seed, shuffle=True,
                                  augmented=settings.augment)
     val_batches = part_batches(split, "val", store, settings.batch_size)
-    history = _fit_stages(classifier, train_batches, val_batches, events, folder, task)
+    history = _fit_stages(classifier, train_batches, val_batches, events, folder, split, task)
     clock.lap("train")
     artifact = _export(folder, split, task.model, classifier)
     clock.lap("export")
@@ -127,10 +127,10 @@ def _export(folder: RunFolder, split: Split, model: str, classifier: Classifier)
 
 
 def _fit_stages(classifier: Classifier, train_batches: PhotoBatches, val_batches: PhotoBatches, events: _Events,
-                folder: RunFolder, task: TrainTask) -> History:
+                folder: RunFolder, split: Split, task: TrainTask) -> History:
     """The guide's training, and its second stage of fine-tuning where asked for."""
     settings = folder.settings
-    about = {"model_name": task.model, "class_names": folder.split.class_names, "img_size": settings.img_size,
+    about = {"model_name": task.model, "class_names": split.class_names, "img_size": settings.img_size,
              "alpha": settings.alpha, "input": model_info(task.model).input}
 
     def stage(first: int, epochs: int, history: History | None = None) -> History:
