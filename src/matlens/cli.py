@@ -22,7 +22,8 @@ Data = Annotated[Path, typer.Option("--data", "-d", help="The dataset: class fol
                                     show_default=False)]
 Out = Annotated[Path | None, typer.Option("--out", "-o", help="The run's folder; an unfinished run in it goes on. "
                                           "[default: runs/<time>, on Kaggle /kaggle/working]", show_default=False)]
-Config = Annotated[Path | None, typer.Option(help="A TOML file with any of the settings; options win over it.")]
+Config = Annotated[Path | None, typer.Option(envvar="MATLENS_CONFIG", help="A TOML file with any of the settings; "
+                                             "options win over it.")]
 Protocol = Annotated[str | None, typer.Option(help="minc:1 ... minc:5 (official split), random (70/15/15) or prepared. "
                                               "[default: what the folder has]", show_default=False)]
 Models = Annotated[str | None, typer.Option(help="Names separated by commas, or all.", show_default="all")]

@@ -49,3 +49,11 @@ class RunFolderError(UsageError):
 
 class WorkerError(MatlensError):
     """A model's own process ended without a result."""
+
+
+def named_error(kind: str, message: str) -> MatlensError:
+    """The error that another process raised: one of these by its class name, else a WorkerError that names it."""
+    found = globals().get(kind)
+    if isinstance(found, type) and issubclass(found, MatlensError):
+        return found(message)
+    return WorkerError(f"{kind}: {message}")

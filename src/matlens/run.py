@@ -18,10 +18,12 @@ from matlens.evaluation.judge import evaluate
 from matlens.evaluation.results import Results
 from matlens.explanation.explain import explain_run
 from matlens.models.catalogue import MODELS, model_info
+from matlens.models.protocol import Scores
 from matlens.models.weights import FoundWeights, find_weights
 from matlens.report.page import write_report
 from matlens.settings import Settings
 from matlens.training.child import Event, run_child
+from matlens.training.history import Epoch
 from matlens.training.run_folder import RunFolder
 from matlens.training.worker import TrainTask
 
@@ -121,11 +123,10 @@ def _listener(advance: Callable[[int, str], None], reporter: Reporter, steps: in
                           + (f", {rate:.0f} photos/s" if done > 1 else ""))
         elif event["event"] == "epoch":
             advance(event["number"] * steps, "")
-            train_scores, val = event["train"], event["val"]
-            reporter.say(f"  epoch {event['number']}: loss {train_scores['loss']:.3f}, accuracy "
-                         f"{train_scores['accuracy']:.1%}, val loss {val['loss']:.3f}, val accuracy "
-                         f"{val['accuracy']:.1%}, {event['photos_per_second']:.0f} photos/s, {event['seconds']:.0f} s"
-                         + (" (best so far)" if event["improved"] else ""))
+            scores = {part: Scores(**event[part]) for part in ("train", "val")}
+            epoch = Epoch(event["number"], scores["train"], scores["val"], event["learning_rate"], event["seconds"],
+                          event["photos_per_second"])
+            reporter.say(epoch.line(event["improved"]))
 
     return hear
 

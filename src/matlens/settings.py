@@ -167,6 +167,12 @@ def needs_split(data_dir: Path) -> bool:
     return not ((data_dir / "train").is_dir() and (data_dir / "test").is_dir())
 
 
+def notebook_settings() -> Settings:
+    """The settings that the guide's functions and knobs go by: defaults, under the TOML file `MATLENS_CONFIG`."""
+    chosen = os.environ.get("MATLENS_CONFIG")
+    return Settings.load(Path(chosen) if chosen else None)
+
+
 KNOBS = ("DATASET_NAME", "DATA_DIR", "KAGGLE_INPUT", "KAGGLE_WORKING", "IS_KAGGLE", "NEEDS_SPLIT", "OUTPUT_DIR",
          "MODELS_DIR", "REPORTS_DIR", "IMG_SIZE", "BATCH_SIZE", "SEED", "MAX_EPOCHS")
 """The guide's settings by its names."""
@@ -176,7 +182,7 @@ def __getattr__(name: str) -> Any:
     """The guide's knobs, worked out when asked for."""
     if name not in KNOBS:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    settings = Settings()
+    settings = notebook_settings()
     if name == "IS_KAGGLE":
         return is_kaggle()
     if name == "KAGGLE_INPUT":

@@ -17,16 +17,14 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 from matlens.evaluation.displays import (
-    COLORS,
     SHADES,
     ConfusionMatrix,
     TrainingCurves,
-    class_labels,
-    elided,
     plot_confusion_matrix,
     plot_roc_curves,
     plot_training_curves,
 )
+from matlens.evaluation.style import COLORS, class_labels, elided
 
 LONG = ["Стекло_прозрачное_бутылочное_зелёное_окно", "Glaß", "polished_stone_of_a_kitchen_worktop_$dark$",
         r"_$\frac$", "木", "x" * 60]

@@ -145,8 +145,8 @@ def test_the_heads_gradient_is_the_frameworks(keras, classifiers, photos, name):
 
 def test_a_pretrained_backbone_is_frozen_and_unfrozen_as_the_guide_says(keras, pretrained_file):
     """Batch normalisation in inference mode, forty layers, a rate of 1e-5."""
+    from matlens import build_mobilenetv2_transfer, unfreeze_resnet_for_finetuning
     from matlens.models.on_keras.classifier import KerasClassifier
-    from matlens.models.on_keras.transfer import build_mobilenetv2_transfer, unfreeze_resnet_for_finetuning
 
     model, base = build_mobilenetv2_transfer(SHAPE, CLASSES, weights=pretrained_file, alpha=0.35)
     assert not base.trainable_weights
@@ -169,7 +169,7 @@ def test_a_pretrained_backbone_is_frozen_and_unfrozen_as_the_guide_says(keras, p
 
 def test_weights_that_do_not_fit_are_named(keras, tmp_path):
     """A wrong file must not end in a traceback of h5py."""
-    from matlens.models.on_keras.transfer import build_resnet50_transfer
+    from matlens import build_resnet50_transfer
 
     (tmp_path / "wrong.h5").write_text("no weights")
     with pytest.raises(WeightsError, match=r"wrong\.h5"):
@@ -178,7 +178,7 @@ def test_weights_that_do_not_fit_are_named(keras, tmp_path):
 
 def test_include_top_and_alpha_work(keras, photos):
     """Parameters of the guide that are rarely used, and must not crash."""
-    from matlens.models.on_keras.transfer import build_mobilenetv2_transfer, build_resnet50_transfer
+    from matlens import build_mobilenetv2_transfer, build_resnet50_transfer
 
     for model, _ in (build_mobilenetv2_transfer(SHAPE, CLASSES, include_top=True, weights=None, alpha=0.35),
                      build_resnet50_transfer(SHAPE, CLASSES, include_top=True, weights=None)):
@@ -259,8 +259,8 @@ def test_build_datasets_gives_what_the_guide_says(keras, drawn, tmp_path, monkey
     from matlens import build_datasets, create_split, get_augmentation_layer
 
     create_split(drawn, tmp_path / "prepared")
-    train, val, test, names, raw = build_datasets(tmp_path / "prepared", (48, 48), 5, return_raw=True)
-    assert names == ["brick", "foliage", "sky", "wood"] == train.class_names
+    train, val, test, raw = build_datasets(tmp_path / "prepared", (48, 48), 5, return_raw=True)
+    assert ["brick", "foliage", "sky", "wood"] == train.class_names == val.class_names == test.class_names
     counts = {}
     for part, dataset in (("train", train), ("val", val), ("test", test)):
         labels = []

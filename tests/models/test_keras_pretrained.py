@@ -78,7 +78,7 @@ def test_a_pretrained_model_trains_its_head_only_and_opens_again_frozen_or_finet
 @pytest.mark.parametrize("name", NAMES)
 def test_a_random_backbone_is_trained_and_unfreezing_leaves_exactly_forty_layers(keras, name):
     """Random weights that were frozen would never learn; the guide's second stage is forty layers at 1e-5."""
-    from matlens.models.on_keras.transfer import unfreeze_resnet_for_finetuning
+    from matlens import unfreeze_resnet_for_finetuning
 
     classifier = room_of(name).build(order(name))
     base = classifier.base_model

@@ -89,7 +89,7 @@ def test_pretrained_normalisation_stays_in_inference_mode(torch, published, phot
     assert wrapper.pretrained
     before = wrapper.model.conv1.bn.running_mean.clone()
     weight = wrapper.model.conv1.conv.weight.detach().clone()
-    classifier = TorchClassifier(wrapper)
+    classifier = TorchClassifier(wrapper.classifier.network)
     assert not classifier.trains_statistics
     classifier.train_epoch([(photos, np.eye(CLASSES, dtype=np.float32)[[0, 1, 2, 3, 4, 0]])], lambda *_: None)
     assert torch.equal(before, wrapper.model.conv1.bn.running_mean)
@@ -111,7 +111,7 @@ def test_auxiliary_classifiers_count_three_tenths(torch, wrapper, photos):
     with torch.no_grad():
         main, aux2, aux1 = (functional.cross_entropy(out, torch.as_tensor(labels))
                             for out in wrapper.model(to_input(photos, wrapper.device)))
-    scores = TorchClassifier(wrapper).train_epoch([(photos, labels)], lambda *_: None)
+    scores = TorchClassifier(wrapper.classifier.network).train_epoch([(photos, labels)], lambda *_: None)
     assert scores.loss == pytest.approx(float(main + 0.3 * aux1 + 0.3 * aux2), rel=1e-4)
 
 
@@ -141,7 +141,7 @@ def test_recomputed_statistics_are_the_photos_own(torch, wrapper, photos):
     from matlens.models.on_torch.classifier import TorchClassifier
     from matlens.models.on_torch.googlenet import to_input
 
-    classifier = TorchClassifier(wrapper)
+    classifier = TorchClassifier(wrapper.classifier.network)
     assert classifier.trains_statistics
     labels = np.zeros((3, CLASSES), np.float32)
     classifier.recompute_statistics([(photos[:3], labels), (photos[3:], labels)])
@@ -157,7 +157,7 @@ def test_trunk_and_head_say_what_the_model_says_and_give_autograds_gradient(torc
     from matlens.features.artifact import write_artifact
     from matlens.models.on_torch.classifier import TorchClassifier
 
-    classifier = TorchClassifier(wrapper)
+    classifier = TorchClassifier(wrapper.classifier.network)
     classifier.recompute_statistics([(photos, np.zeros((6, CLASSES), np.float32))])
     artifact = write_artifact(tmp_path / "a", classifier.export_trunk, classifier.predict, photos, "inception_v1",
                               tuple("abcde"))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -25,12 +25,20 @@ def is_image_valid(path: str | Path) -> bool:
     return problem_with(Path(path)) is None
 
 
-def check_photos(source: Source, on_progress: Callable[[int, int], None] = lambda done, total: None) -> dict[str, str]:
+Progress = Callable[[int, int], None]
+
+
+def check_photos(source: Source, on_progress: Progress = lambda done, total: None) -> dict[str, str]:
     """What is wrong with each unreadable photo of a dataset, by its path relative to the root."""
+    return check_files(source.root, [photo.path for photo in source.photos], on_progress=on_progress)
+
+
+def check_files(root: Path, paths: Sequence[str], *, keep_truncated: bool = False,
+                on_progress: Progress = lambda done, total: None) -> dict[str, str]:
+    """The same for any files below `root`."""
     problems = {}
-    paths = [photo.path for photo in source.photos]
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        found = pool.map(lambda path: problem_with(source.root / path), paths)
+        found = pool.map(lambda path: problem_with(root / path, keep_truncated=keep_truncated), paths)
         for done, (path, problem) in enumerate(zip(paths, found, strict=True), 1):
             if problem is not None:
                 problems[path] = problem

@@ -33,6 +33,8 @@ class PhotoBatches:
     rows: (N,) int64 rows of the store; labels: (N,) int64 class numbers.
     shuffle: a new order each epoch, by (seed, epoch).
     augmented: each photo varied anew each epoch, by (seed, epoch, position): no state to keep or restore.
+    raw: images in [0, 255] instead of [0, 1].
+    split, part: where the photos come from, if from a split.
     """
 
     store: PixelStore
@@ -43,6 +45,20 @@ class PhotoBatches:
     seed: int = 0
     shuffle: bool = False
     augmented: bool = False
+    raw: bool = False
+    split: Split | None = None
+    part: str = ""
+
+    @property
+    def img_size(self) -> tuple[int, int]:
+        """(height, width) of the photos."""
+        height, width = self.store.pixels.shape[1:3]
+        return height, width
+
+    @property
+    def class_names(self) -> list[str]:
+        """The split's classes, in the order of the one-hot labels."""
+        return list(self.split.class_names) if self.split else []
 
     def __len__(self) -> int:
         return len(self._bounds())
@@ -77,6 +93,8 @@ class PhotoBatches:
                                    for photo, position in zip(pixels, chosen, strict=True)])
             else:
                 images = pixels.astype(np.float32) / np.float32(255)
+            if self.raw:
+                images = images * np.float32(255)
             yield images, one_hot(self.labels[chosen], self.num_classes)
 
 
@@ -88,12 +106,12 @@ def one_hot(labels: npt.NDArray[np.int64], num_classes: int) -> npt.NDArray[np.f
 
 
 def part_batches(split: Split, part: str, store: PixelStore, batch_size: int, *, seed: int = 0,
-                 shuffle: bool = False, augmented: bool = False) -> PhotoBatches:
+                 shuffle: bool = False, augmented: bool = False, raw: bool = False) -> PhotoBatches:
     """The batches of one part of a split."""
     photos: Sequence[Photo] = split.part(part)
     rows = np.array([store.rows[photo.sha256] for photo in photos], dtype=np.int64)
-    return PhotoBatches(store, rows, split.labels(photos), len(split.class_names), batch_size, seed, shuffle,
-                        augmented)
+    return PhotoBatches(store, rows, split.labels(photos), len(split.class_names), batch_size, seed, shuffle, augmented,
+                        raw, split, part)
 
 
 def prepared_ahead(batches: Iterator[Batch]) -> Iterator[Batch]:

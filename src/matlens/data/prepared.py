@@ -8,6 +8,7 @@ from pathlib import Path
 
 from matlens.console import Reporter
 from matlens.data.integrity import check_photos
+from matlens.data.label_space import remember_prepared
 from matlens.data.prepare import report_problems
 from matlens.data.sources import PARTS, open_source
 from matlens.data.splits import Split, check_ratios, make_split
@@ -44,6 +45,7 @@ def create_split(data_dir: str | Path, output_dir: str | Path, train_ratio: floa
         problems |= check_photos(source, lambda done, _: advance(done, ""))
     report_problems(problems, source.root, reporter)
     split = make_split(source, "random", hashes, problems, seed=seed, ratios=ratios)
+    remember_prepared(out)
     if not force and _is_there(out, split):
         return split
     try:

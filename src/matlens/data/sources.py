@@ -127,19 +127,21 @@ def _layout(root: Path) -> Layout | None:
 
 def _is_wrapper(folders: list[Path]) -> bool:
     """True for a single folder whose photos all lie in subfolders: no class, but what holds the classes."""
-    return len(folders) == 1 and not _photos_directly_in(folders[0])
+    return len(folders) == 1 and not is_class_folder(folders[0])
 
 
-def _photos_directly_in(folder: Path) -> bool:
-    return any(_is_photo(entry.name) for entry in folder.iterdir() if entry.is_file())
+def is_class_folder(folder: Path) -> bool:
+    """Whether photos lie directly in a folder."""
+    return any(is_photo(entry.name) for entry in folder.iterdir() if entry.is_file())
 
 
-def _is_photo(name: str) -> bool:
+def is_photo(name: str) -> bool:
+    """Whether a file is a photo by its name."""
     return PurePath(name).suffix.lower() in IMAGE_SUFFIXES and not is_hidden(name)
 
 
 def _has_photo(folder: Path) -> bool:
-    return any(_is_photo(name) for _, _, names in os.walk(folder) for name in names)
+    return any(is_photo(name) for _, _, names in os.walk(folder) for name in names)
 
 
 def _walk(root: Path, folder: Path) -> tuple[list[str], int]:
@@ -149,7 +151,7 @@ def _walk(root: Path, folder: Path) -> tuple[list[str], int]:
         inside[:] = [name for name in inside if not is_hidden(name)]
         relative = Path(place).relative_to(root).as_posix()
         for name in names:
-            if _is_photo(name):
+            if is_photo(name):
                 photos.append(f"{relative}/{name}")
             elif not is_hidden(name):
                 others += 1

@@ -8,8 +8,6 @@ suffix chooses the format, without one PNG) and return the Figure.
 
 from __future__ import annotations
 
-import unicodedata
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,73 +16,26 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from matlens.files import whole_file
+from matlens.evaluation.style import (
+    COLORS,
+    FAINT,
+    INK,
+    MUTED,
+    TITLE_WIDTH,
+    class_labels,
+    new_figure,
+    save_figure,
+    style_axes,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 Floats = npt.NDArray[np.float64]
-INK, MUTED, FAINT = "#222222", "#5c5c5c", "#bdbdbd"
-COLORS = ("#0173b2", "#de8f05", "#029e73", "#d55e00", "#cc78bc", "#ca9161", "#fbafe4", "#949494", "#ece133",
-          "#56b4e9")  # seaborn's "colorblind"
 SHADES = "blend:#e3f1ec,#62b3a4,#2a6f8e,#1b2a49"  # steadily darker, so told apart without colours too
 MANY_CLASSES, NAMED_CLASSES = 10, 5  # the ROC legend names every class, or of many only the worst
-TITLE_WIDTH, SMALLEST_NUMBER, CHARACTER = 6.8, 6.0, 0.6  # inches, points, width of a letter by its font size
-# matplotlib's own DejaVu Sans has no CJK: whichever of these is installed steps in.
-FALLBACK_FONTS = ("Noto Sans CJK SC", "Noto Sans CJK JP", "WenQuanYi Micro Hei", "Microsoft YaHei")
-
-
-def elided(name: str, length: int = 24) -> str:
-    """Shorten in the middle, where names differ least; what cannot be printed becomes a question mark."""
-    shown = "".join(c if c.isprintable() else "?" for c in unicodedata.normalize("NFC", name))
-    return shown if len(shown) <= length else f"{shown[:length // 2]}…{shown[length // 2 + 1 - length:]}"
-
-
-def class_labels(names: Sequence[str]) -> list[str]:
-    """Elided names; those that became equal get their class number."""
-    short = [elided(name) for name in names]
-    seen = Counter(short)
-    return [f"{text} #{i}" if seen[text] > 1 else text for i, text in enumerate(short)]
-
-
-def new_figure(width: float, height: float, title: str, model_name: str) -> Figure:
-    """An empty figure in the house's style, in inches; it widens if the title needs it."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(max(width, TITLE_WIDTH), height), layout="constrained", facecolor="white")
-    FigureCanvasAgg(figure)
-    figure.suptitle(f"{title}: {elided(model_name)}" if model_name else title, x=0.012, ha="left",
-                    fontsize=12, fontweight="bold", color=INK, parse_math=False)
-    return figure
-
-
-def _style(axes: Axes, heading: str, x: str, y: str = "", grid: bool = True) -> None:
-    axes.set_title(heading, loc="left", fontsize=10, color=MUTED)
-    axes.set_xlabel(x, fontsize=10, color=INK)
-    axes.set_ylabel(y, fontsize=10, color=INK)
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.spines[["left", "bottom"]].set_color(MUTED)
-    axes.tick_params(labelsize=9, colors=INK, length=3)
-    if grid:
-        axes.grid(color="#e3e3e3", linewidth=0.8)
-
-
-def save_figure(figure: Figure, save_path: Path | str | None) -> Figure:
-    """Settle fonts and layout; then write the file, if a path is given."""
-    from matplotlib.font_manager import fontManager
-    from matplotlib.text import Text
-
-    installed = {font.name for font in fontManager.ttflist}
-    for text in figure.findobj(lambda artist: isinstance(artist, Text)):
-        text.set(fontfamily=["DejaVu Sans", *(name for name in FALLBACK_FONTS if name in installed)])
-    figure.draw_without_rendering()  # square axes settle in the second pass of the layout only
-    if save_path is not None:
-        path = Path(save_path)
-        with whole_file(path) as partial:
-            figure.savefig(partial, format=path.suffix[1:] or "png", dpi=150, bbox_inches="tight")
-    return figure
+SMALLEST_NUMBER, CHARACTER = 6.0, 0.6  # points, width of a letter by its font size
 
 
 @dataclass(frozen=True)
@@ -123,7 +74,7 @@ class TrainingCurves:
     def _draw_panel(self, axes: Axes, key: str) -> None:
         from matplotlib.ticker import MaxNLocator, NullLocator, PercentFormatter
 
-        _style(axes, key.replace("_", " ").capitalize(), "Epoch")
+        style_axes(axes, key.replace("_", " ").capitalize(), "Epoch")
         blue, orange, green = COLORS[:3]
         first = (key, green, "-", "") if key == "learning_rate" else (key, blue, "--", "training")
         longest = 0
@@ -218,7 +169,7 @@ class ConfusionMatrix:
             annot=texts if readable else False, fmt="", annot_kws={"fontsize": number},
             cbar=not readable, cbar_kws=None if readable else {"label": unit, "shrink": 0.5, "pad": 0.02},
             xticklabels=False, yticklabels=False)
-        _style(axes, self._heading(), "Predicted class", "True class", grid=False)
+        style_axes(axes, self._heading(), "Predicted class", "True class", grid=False)
         for text, value in zip(axes.texts, self.cells.flat, strict=False):
             text.set_color(text.get_color() if value else MUTED)
         axes.tick_params(length=0)
@@ -254,7 +205,7 @@ class RocCurves:
         """Every curve; the legend names each class, or of more than ten the five with the lowest AUC."""
         figure = new_figure(0, 4.9, "ROC curves", self.model_name)
         axes = figure.subplots()
-        _style(axes, "one class against the rest", "False positive rate", "True positive rate")
+        style_axes(axes, "one class against the rest", "False positive rate", "True positive rate")
         axes.set(xlim=(0, 1), ylim=(0, 1.005), aspect="equal")
         axes.plot([0, 1], [0, 1], ":", color=MUTED, linewidth=1)
         handles: list[Any] = []

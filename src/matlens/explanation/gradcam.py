@@ -23,7 +23,12 @@ def heatmaps(features: Array, head: Head, classes: npt.NDArray[np.int64]) -> Arr
     Returns:
         (B, h, w) float32 in [0, 1], the largest value of each map 1; all 0 where nothing speaks for the class.
     """
-    weights = head.gradient(features, classes).mean(axis=(1, 2))
+    return from_gradients(features, head.gradient(features, classes))
+
+
+def from_gradients(features: Array, gradients: Array) -> Array:
+    """The same from feature maps and the score's gradients there, both (B, h, w, K)."""
+    weights = gradients.mean(axis=(1, 2))
     maps = np.maximum(np.einsum("bhwk,bk->bhw", features, weights), 0)
     peaks = maps.max(axis=(1, 2), keepdims=True)
     return np.asarray(np.divide(maps, peaks, out=np.zeros_like(maps), where=peaks > 0), dtype=np.float32)

@@ -18,6 +18,10 @@ Batch = tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]
 """(images (B, H, W, 3) float32 in [0, 1], labels (B, C) float32 one-hot)."""
 
 
+LAYERS_TO_UNFREEZE = 40
+"""Of a backbone's layers, the last so many are trained in the guide's second stage."""
+
+
 @dataclass(frozen=True)
 class Scores:
     """Mean loss (regularisation included) and accuracy (fraction) over photos."""
@@ -54,6 +58,10 @@ class Classifier(Protocol):
         """C, the number of outputs."""
 
     @property
+    def last_conv_layer_name(self) -> str:
+        """The layer that Grad-CAM looks at: the trunk's last."""
+
+    @property
     def parameters(self) -> tuple[int, int]:
         """(all, trainable) numbers in the network, as it predicts."""
 
@@ -72,6 +80,17 @@ class Classifier(Protocol):
 
     def predict(self, images: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         """(B, H, W, 3) in [0, 1] to (B, C) float32 probabilities."""
+
+    def features(self, images: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """(B, H, W, 3) in [0, 1] to the trunk's feature maps (B, h, w, K) float32."""
+
+    def features_and_gradients(self, images: npt.NDArray[np.float32], classes: npt.NDArray[np.int64], layer: str,
+                               ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+        """Any layer's output (B, h, w, K), and there the gradient of each photo's logit of class `classes[i]`, by the
+        framework's own differentiation. Raises ModelError."""
+
+    def head(self) -> Head:
+        """What follows the trunk, as it is now."""
 
     def begin_finetuning(self) -> None:
         """The guide's second stage: unfreeze the end of the backbone, lower the learning rate."""

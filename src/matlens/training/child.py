@@ -12,8 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from matlens import errors
-from matlens.errors import MatlensError, WorkerError
+from matlens.errors import WorkerError, named_error
 
 Event = dict[str, Any]
 
@@ -51,7 +50,7 @@ def run_child(kind: str, task: dict[str, Any], log_file: Path, on_event: Callabl
             child.stdin.close()
             _kill_group(child.pid)
     if failure is not None:
-        raise _rebuilt(failure, log_file)
+        raise named_error(failure["kind"], failure["message"])
     if code != 0:
         raise WorkerError(_ending(code, log_file))
 
@@ -61,13 +60,6 @@ def _kill_group(leader: int) -> None:
     if hasattr(os, "killpg"):
         with contextlib.suppress(ProcessLookupError):
             os.killpg(leader, signal.SIGKILL)
-
-
-def _rebuilt(failure: Event, log_file: Path) -> MatlensError:
-    kind = getattr(errors, failure["kind"], None)
-    if isinstance(kind, type) and issubclass(kind, MatlensError):
-        return kind(failure["message"])
-    return WorkerError(f"{failure['kind']}: {failure['message']} (details in {log_file})")
 
 
 def _ending(code: int, log_file: Path) -> str:

@@ -19,6 +19,12 @@ class Epoch:
     seconds: float
     photos_per_second: float
 
+    def line(self, improved: bool) -> str:
+        """The epoch in words."""
+        return (f"  epoch {self.number}: loss {self.train.loss:.3f}, accuracy {self.train.accuracy:.1%}, val loss "
+                f"{self.val.loss:.3f}, val accuracy {self.val.accuracy:.1%}, {self.photos_per_second:.0f} photos/s, "
+                f"{self.seconds:.0f} s" + (" (best so far)" if improved else ""))
+
 
 @dataclass
 class History:

@@ -25,10 +25,11 @@ from matlens.features.artifact import Artifact, write_artifact
 from matlens.files import write_json
 from matlens.models.catalogue import model_info
 from matlens.models.protocol import BuildOrder, Classifier, Scores, room_of
+from matlens.models.seeding import seed_everything
 from matlens.training.history import Epoch, History
 from matlens.training.loop import fit
+from matlens.training.resources import peak_rss_bytes
 from matlens.training.run_folder import RunFolder
-from matlens.training.seeding import seed_everything
 
 _PARITY_PHOTOS = 8
 
@@ -102,7 +103,7 @@ def train(task: TrainTask, events: _Events) -> None:
         "parameters": total, "trainable_parameters": trainable, "pretrained": task.weights_file is not None,
         "weights_file": Path(task.weights_file).name if task.weights_file else None,
         "split_hash": split.hash, "parity": artifact.parity, "remarks": list(task.remarks),
-        "seconds": clock.seconds, "peak_rss_bytes": _peak_rss_bytes(), "versions": room.versions()})
+        "seconds": clock.seconds, "peak_rss_bytes": peak_rss_bytes(), "versions": room.versions()})
 
 
 def export(task: ExportTask) -> None:
@@ -157,15 +158,6 @@ class _Clock:
         now = time.perf_counter()
         self.seconds[stage] = round(now - self._last, 3)
         self._last = now
-
-
-def _peak_rss_bytes() -> int | None:
-    try:
-        import resource
-    except ImportError:  # Windows
-        return None
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
 
 
 def _die_with_parent() -> None:

@@ -19,5 +19,6 @@ if keras.backend.backend() == "tensorflow":
 from matlens.models.on_keras.room import KerasRoom
 
 room = KerasRoom()
+ON_TENSORFLOW = keras.backend.backend() == "tensorflow"
 
-__all__ = ["room"]
+__all__ = ["ON_TENSORFLOW", "room"]

@@ -10,12 +10,13 @@ import keras
 import numpy as np
 import numpy.typing as npt
 
+from matlens.errors import ModelError
 from matlens.files import whole_file
 from matlens.models.head import Head
-from matlens.models.on_keras.cut import find_backbone, find_cut, head_of, trunk_of
-from matlens.models.on_keras.transfer import normalisations, unfreeze_resnet_for_finetuning
+from matlens.models.on_keras.cut import find_backbone, find_cut, head_of, last_map_name, trunk_of
+from matlens.models.on_keras.transfer import normalisations, unfreeze
 from matlens.models.openvino import import_openvino
-from matlens.models.protocol import Batch, OnStep, Scores
+from matlens.models.protocol import LAYERS_TO_UNFREEZE, Batch, OnStep, Scores
 
 
 class KerasClassifier:
@@ -24,6 +25,7 @@ class KerasClassifier:
     def __init__(self, model: keras.Model, base_model: keras.Model | None = None) -> None:
         self.model = model
         self.base_model = base_model if base_model is not None else find_backbone(model)
+        self._trunk: keras.Model | None = None
 
     @property
     def learning_rate(self) -> float:
@@ -38,6 +40,11 @@ class KerasClassifier:
     def num_classes(self) -> int:
         """C, the number of outputs."""
         return int(self.model.output_shape[-1])
+
+    @property
+    def last_conv_layer_name(self) -> str:
+        """The layer whose output is the feature map."""
+        return last_map_name(self.model)
 
     @property
     def parameters(self) -> tuple[int, int]:
@@ -89,10 +96,27 @@ class KerasClassifier:
         """(B, C) float32 probabilities."""
         return np.asarray(self.model.predict(images, batch_size=32, verbose=0), dtype=np.float32)
 
+    def features(self, images: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """(B, h, w, K) float32 feature maps. Raises ModelError for a model that cannot be cut."""
+        if self._trunk is None:
+            self._trunk = trunk_of(self.model, find_cut(self.model))
+        return np.asarray(self._trunk.predict_on_batch(images), dtype=np.float32)
+
+    def features_and_gradients(self, images: npt.NDArray[np.float32], classes: npt.NDArray[np.int64], layer: str,
+                               ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+        """Any layer's output and the class logit's gradient there, by TensorFlow."""
+        from matlens.models.on_keras.gradients import features_and_gradients
+
+        return features_and_gradients(self.model, images, classes, layer)
+
+    def head(self) -> Head:
+        """The head as it is now. Raises ModelError for a model that cannot be cut."""
+        return head_of(find_cut(self.model))
+
     def begin_finetuning(self) -> None:
-        """Unfreeze the last 40 layers of the backbone, Adam(1e-5)."""
+        """Unfreeze the end of the backbone, Adam(1e-5)."""
         if self.base_model is not None:
-            unfreeze_resnet_for_finetuning(self.model, self.base_model)
+            unfreeze(self.model, self.base_model, LAYERS_TO_UNFREEZE)
 
     def snapshot(self) -> Any:
         """All weights, copied."""
@@ -123,6 +147,8 @@ class _Means:
         self._photos = 0
 
     def add(self, logs: dict[str, Any], photos: int) -> None:
+        if "accuracy" not in logs:
+            raise ModelError("The model is compiled without accuracy. Compile it with metrics=['accuracy'].")
         self._sums += np.array([float(logs["loss"]), float(logs["accuracy"])]) * photos
         self._photos += photos
 

@@ -55,6 +55,21 @@ def find_cut(model: keras.Model) -> Cut:
     raise ModelError(f"{model.name} is no trunk under a head of dense layers, so it cannot be cut.")
 
 
+def last_map_name(model: keras.Model) -> str:
+    """The layer that Grad-CAM looks at: the trunk's last, or of a model without a cut the last with a feature map.
+
+    Raises:
+        ModelError: no layer of the model gives feature maps.
+    """
+    try:
+        return find_cut(model).last_layer_name
+    except ModelError:
+        for layer in _backwards(model, find_backbone(model)):
+            if not isinstance(layer, layers.InputLayer) and len(getattr(layer.output, "shape", ())) == 4:
+                return str(layer.name)
+        raise
+
+
 def _backwards(model: keras.Model, backbone: keras.Model | None) -> Iterator[keras.layers.Layer]:
     for layer in reversed(model.layers):
         if layer is backbone:

@@ -14,37 +14,23 @@ FINETUNING_LEARNING_RATE = 1e-5
 HIDDEN_UNITS = 512
 
 
-def build_resnet50_transfer(
-    input_shape: tuple[int, int, int] = (224, 224, 3), num_classes: int = 23, include_top: bool = False,
-    weights: str | Path | None = "imagenet",
+def build_resnet50(
+    input_shape: tuple[int, int, int], num_classes: int, weights: str | Path | None, include_top: bool = False,
 ) -> tuple[keras.Model, keras.Model]:
-    """ResNet50 under Dense(512, relu), Dropout(0.5), Dense(num_classes, softmax); compiled with Adam(1e-3).
+    """(model, base_model); see `models.doors.build_resnet50_transfer`.
 
-    Args:
-        include_top: keep the backbone's own 1000 ImageNet classes; the new head then reads their probabilities.
-        weights: "imagenet" (from Keras' cache, else downloaded), a file, or None for random weights. A
-            pretrained backbone is frozen; one with random weights is trained.
-
-    Returns:
-        (model, base_model), as `unfreeze_resnet_for_finetuning` takes them. The model maps
-        (B, H, W, 3) float32 in [0, 1] to (B, num_classes) probabilities.
-
-    Raises:
-        WeightsError: the weights can be neither found nor downloaded, or do not fit.
+    `weights` is a file, None for random ones, or a name that Keras looks up itself.
     """
     base_model = _backbone(keras.applications.ResNet50, weights, include_top=include_top, input_shape=input_shape)
     model = _with_head(base_model, caffe_layer(), input_shape, num_classes, 0.5, "resnet50_transfer", weights)
     return model, base_model
 
 
-def build_mobilenetv2_transfer(
-    input_shape: tuple[int, int, int] = (224, 224, 3), num_classes: int = 23, include_top: bool = False,
-    weights: str | Path | None = "imagenet", alpha: float = 1.0,
+def build_mobilenetv2(
+    input_shape: tuple[int, int, int], num_classes: int, weights: str | Path | None, include_top: bool = False,
+    alpha: float = 1.0,
 ) -> tuple[keras.Model, keras.Model]:
-    """MobileNetV2 under Dense(512, relu), Dropout(0.6), Dense(num_classes, softmax); compiled with Adam(1e-3).
-
-    `alpha` is the width multiplier; the rest is as in `build_resnet50_transfer`.
-    """
+    """(model, base_model); see `models.doors.build_mobilenetv2_transfer`."""
     base_model = _backbone(keras.applications.MobileNetV2, weights, include_top=include_top,
                            input_shape=input_shape, alpha=alpha)
     model = _with_head(base_model, unit_range_layer(), input_shape, num_classes, 0.6, "mobilenetv2_transfer",
@@ -52,23 +38,21 @@ def build_mobilenetv2_transfer(
     return model, base_model
 
 
-def unfreeze_resnet_for_finetuning(
-    model: keras.Model, base_model: keras.Model, num_layers_to_unfreeze: int = 40,
-) -> keras.Model:
-    """The guide's second stage: train the backbone's last layers too, with Adam(1e-5).
+def unfreeze(model: keras.Model, base_model: keras.Model, num_layers_to_unfreeze: int) -> None:
+    """See `models.doors.unfreeze_resnet_for_finetuning`.
 
-    The layers before stay frozen, and so does the batch normalisation of a pretrained backbone: a frozen layer is
-    what Keras runs in inference mode (training=False in the call is overridden by the outer model's training=True).
-    Works for any backbone. Returns `model`, compiled anew.
+    The batch normalisation of a pretrained backbone stays frozen: a frozen layer is what Keras runs in inference mode
+    (training=False in the call is overridden by the outer model's training=True).
     """
-    fixed = any(not layer.trainable for layer in normalisations(base_model))
+    fixed = getattr(model, "pretrained", None)
+    if fixed is None:  # not of our making: a model read from a file
+        fixed = any(not layer.trainable for layer in normalisations(base_model))
     base_model.trainable = True
     for layer in base_model.layers[:max(0, len(base_model.layers) - num_layers_to_unfreeze)]:
         layer.trainable = False
     for layer in normalisations(base_model) if fixed else []:
         layer.trainable = False
     _compile(model, FINETUNING_LEARNING_RATE)
-    return model
 
 
 def normalisations(model: keras.Model) -> list[keras.layers.BatchNormalization]:
@@ -105,6 +89,7 @@ def _with_head(
     x = layers.Dropout(dropout_rate, name="dropout")(x)
     x = layers.Dense(num_classes, activation="softmax", name="predictions")(x)
     model = keras.Model(image, x, name=name)
+    model.pretrained = weights is not None
     _compile(model, LEARNING_RATE)
     return model
 

@@ -9,14 +9,10 @@ BLOCKS = ((64, 2), (128, 2), (256, 4), (512, 4), (512, 4))
 LEARNING_RATE = 1e-4
 
 
-def build_vgg19_scratch(
-    input_shape: tuple[int, int, int] = (224, 224, 3), num_classes: int = 23, dropout_rate: float = 0.5,
-    l2_reg: float = 1e-4,
+def build_vgg19(
+    input_shape: tuple[int, int, int], num_classes: int, dropout_rate: float = 0.5, l2_reg: float = 1e-4,
 ) -> keras.Model:
-    """VGG19 with random weights (He normal), L2 on every kernel; compiled with Adam(1e-4).
-
-    Input (B, H, W, 3) float32 in [0, 1]; output (B, num_classes) probabilities.
-    """
+    """See `models.doors.build_vgg19_scratch`."""
     penalty = regularizers.L2(l2_reg)
     image = x = keras.Input(input_shape, name="image")
     for block, (filters, convolutions) in enumerate(BLOCKS, 1):
@@ -32,5 +28,6 @@ def build_vgg19_scratch(
     x = layers.Dense(num_classes, activation="softmax", kernel_initializer="he_normal", kernel_regularizer=penalty,
                      name="predictions")(x)
     model = keras.Model(image, x, name="vgg19_scratch")
+    model.pretrained = False
     model.compile(keras.optimizers.Adam(LEARNING_RATE), "categorical_crossentropy", metrics=["accuracy"])
     return model

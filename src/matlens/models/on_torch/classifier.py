@@ -14,9 +14,10 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from matlens.errors import ModelError
 from matlens.files import write_json
 from matlens.models.head import Dense, Head
-from matlens.models.on_torch.googlenet import InceptionV1Wrapper, to_input
+from matlens.models.on_torch.googlenet import GoogLeNetNetwork, to_input
 from matlens.models.openvino import import_openvino
 from matlens.models.protocol import Batch, OnStep, Scores
 
@@ -31,9 +32,9 @@ _TRUNK = ("conv1", "maxpool1", "conv2", "conv3", "maxpool2", "inception3a", "inc
 class TorchClassifier:
     """See `models.protocol.Classifier`."""
 
-    def __init__(self, wrapper: InceptionV1Wrapper) -> None:
-        self.wrapper = wrapper
-        self.optimizer = torch.optim.Adam(wrapper.model.parameters(), lr=LEARNING_RATE)
+    def __init__(self, network: GoogLeNetNetwork) -> None:
+        self.network = network
+        self.optimizer = torch.optim.Adam(network.model.parameters(), lr=LEARNING_RATE)
 
     @property
     def learning_rate(self) -> float:
@@ -45,33 +46,43 @@ class TorchClassifier:
         self.optimizer.param_groups[0]["lr"] = value
 
     @property
+    def device(self) -> torch.device:
+        """Where it runs."""
+        return self.network.device
+
+    @property
+    def last_conv_layer_name(self) -> str:
+        """The layer whose output is the feature map."""
+        return _TRUNK[-1]
+
+    @property
     def num_classes(self) -> int:
         """C, the number of outputs."""
-        return self.wrapper.num_classes
+        return self.network.num_classes
 
     @property
     def parameters(self) -> tuple[int, int]:
         """(all, trainable) numbers, without the auxiliary classifiers; running statistics count as in Keras."""
-        statistics = sum(values.numel() for name, values in self.wrapper.state_dict().items()
+        statistics = sum(values.numel() for name, values in self.network.state_dict().items()
                          if name.endswith(("running_mean", "running_var")))
-        trainable = self.wrapper.get_trainable_params_count()
+        trainable = self.network.get_trainable_params_count()
         return trainable + statistics, trainable
 
     @property
     def trains_statistics(self) -> bool:
         """Whether batch normalisation is trained: from random weights only."""
-        return not self.wrapper.pretrained
+        return not self.network.pretrained
 
     def train_epoch(self, batches: Iterable[Batch], on_step: OnStep) -> Scores:
         """One pass; the epoch's loss is the mean over photos, batches counted as they come."""
-        self.wrapper.model.train()
-        if self.wrapper.pretrained:
-            for module in _normalisations(self.wrapper.model):
+        self.network.model.train()
+        if self.network.pretrained:
+            for module in _normalisations(self.network.model):
                 module.eval()
         sums = _Sums()
         for step, (images, labels) in enumerate(batches, 1):
-            target = torch.as_tensor(np.asarray(labels), device=self.wrapper.device)
-            logits, aux2, aux1 = self.wrapper.model(to_input(images, self.wrapper.device))
+            target = torch.as_tensor(np.asarray(labels), device=self.network.device)
+            logits, aux2, aux1 = self.network.model(to_input(images, self.network.device))
             loss = functional.cross_entropy(logits, target) + AUXILIARY_WEIGHT * (
                 functional.cross_entropy(aux1, target) + functional.cross_entropy(aux2, target))
             self.optimizer.zero_grad(set_to_none=True)
@@ -83,20 +94,20 @@ class TorchClassifier:
 
     def validate(self, batches: Iterable[Batch]) -> Scores:
         """Cross-entropy and accuracy of the main classifier."""
-        self.wrapper.model.eval()
+        self.network.model.eval()
         sums = _Sums()
         with torch.inference_mode():
             for images, labels in batches:
-                target = torch.as_tensor(np.asarray(labels), device=self.wrapper.device)
-                logits = self.wrapper.model(to_input(images, self.wrapper.device))
+                target = torch.as_tensor(np.asarray(labels), device=self.network.device)
+                logits = self.network.model(to_input(images, self.network.device))
                 sums.add(functional.cross_entropy(logits, target), logits, target)
         return sums.scores()
 
     def recompute_statistics(self, batches: Iterable[Batch]) -> None:
         """Average each normalisation's batch mean and variance over the batches (momentum None is PyTorch's way)."""
-        modules = _normalisations(self.wrapper.model)
+        modules = _normalisations(self.network.model)
         momenta = [module.momentum for module in modules]
-        self.wrapper.model.eval()
+        self.network.model.eval()
         for module in modules:
             module.reset_running_stats()
             module.momentum = None
@@ -104,45 +115,85 @@ class TorchClassifier:
         try:
             with torch.no_grad():
                 for images, _ in batches:
-                    self.wrapper.model(to_input(images, self.wrapper.device))
+                    self.network.model(to_input(images, self.network.device))
         finally:
             for module, momentum in zip(modules, momenta, strict=True):
                 module.momentum = momentum
-            self.wrapper.model.eval()
+            self.network.model.eval()
 
     def predict(self, images: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         """(B, C) float32 probabilities."""
-        return self.wrapper.predict(images)
+        return self.network.predict(images)
+
+    def features(self, images: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """(B, h, w, K) float32 feature maps."""
+        trunk = _Trunk(self.network.model).eval()
+        with torch.inference_mode():
+            photos = torch.as_tensor(np.asarray(images, dtype=np.float32), device=self.network.device)
+            return trunk(photos).cpu().numpy()
+
+    def features_and_gradients(self, images: npt.NDArray[np.float32], classes: npt.NDArray[np.int64], layer: str,
+                               ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+        """Any layer's output and the class logit's gradient there, by autograd. Raises ModelError."""
+        model = self.network.model.eval()
+        module = dict(model.named_modules()).get(layer)
+        if module is None:
+            raise ModelError(f"GoogLeNet has no layer '{layer}'; it has {', '.join(_TRUNK)} and their parts.")
+        seen: list[torch.Tensor] = []
+        hook = module.register_forward_hook(lambda _, __, output: seen.append(output))
+        try:
+            logits = model(to_input(images, self.network.device).requires_grad_())
+        finally:
+            hook.remove()
+        if not seen or seen[0].ndim != 4:
+            raise ModelError(f"The layer '{layer}' of GoogLeNet gives no feature map to explain.")
+        chosen = torch.as_tensor(np.asarray(classes), device=logits.device)
+        score = logits.gather(1, chosen[:, None]).sum()
+        maps, slopes = seen[0], torch.autograd.grad(score, seen[0])[0]
+        features, gradients = (values.detach().permute(0, 2, 3, 1).cpu().numpy() for values in (maps, slopes))
+        return features, gradients
+
+    def head(self) -> Head:
+        """The head as it is now."""
+        fc = self.network.model.fc
+        kernel, bias = (values.detach().cpu().numpy().copy() for values in (fc.weight.T.contiguous(), fc.bias))
+        return Head("avg", (Dense(kernel, bias, "softmax"),))
 
     def begin_finetuning(self) -> None:
         """Nothing to unfreeze: GoogLeNet is trained whole."""
 
     def snapshot(self) -> Any:
         """All weights, copied."""
-        return copy.deepcopy(self.wrapper.model.state_dict())
+        return copy.deepcopy(self.network.model.state_dict())
 
     def restore(self, snapshot: Any) -> None:
         """Bring weights back."""
-        self.wrapper.model.load_state_dict(snapshot)
+        self.network.model.load_state_dict(snapshot)
 
     def save(self, path: Path, about: dict[str, Any]) -> None:
         """Write the plain state dict (.pth), and `about` beside it as .json."""
-        self.wrapper.save(path)
+        self.save_weights(path)
         write_json(path.with_suffix(".json"), about)
+
+    def save_weights(self, path: Path) -> None:
+        """Write the plain state dict alone."""
+        self.network.save(path)
+
+    def load_weights(self, path: Path) -> None:
+        """Read a state dict. Raises ModelError."""
+        self.network.load(path)
 
     def export_trunk(self, folder: Path) -> Head:
         """Write trunk.xml and trunk.bin; return the head."""
         openvino = import_openvino()
         height, width = 64, 64  # only traced with: the network takes any size
-        trunk = _Trunk(self.wrapper.model).eval()
-        example = torch.rand(2, height, width, 3, device=self.wrapper.device)
+        trunk = _Trunk(self.network.model).eval()
+        example = torch.rand(2, height, width, 3, device=self.network.device)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # tracing is deprecated, and is what OpenVINO reads best
             converted = openvino.convert_model(trunk, example_input=example, input=[-1, -1, -1, 3])
         openvino.save_model(converted, folder / "trunk.xml", compress_to_fp16=False)
-        fc = self.wrapper.model.fc
-        kernel, bias = (values.detach().cpu().numpy() for values in (fc.weight.T.contiguous(), fc.bias))
-        return Head("avg", (Dense(kernel, bias, "softmax"),))
+        return self.head()
 
 
 class _Trunk(nn.Module):

@@ -1,17 +1,16 @@
-"""GoogLeNet (Inception V1; Szegedy et al. 2014) from torchvision, in the guide's wrapper."""
+"""GoogLeNet (Inception V1; Szegedy et al. 2014) from torchvision."""
 
 from __future__ import annotations
 
 import warnings
 from pathlib import Path
 from typing import Any
-from urllib.error import URLError
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import nn
-from torchvision.models import GoogLeNet, GoogLeNet_Weights
+from torchvision.models import GoogLeNet
 
 from matlens.errors import ModelError, WeightsError
 from matlens.files import whole_file
@@ -31,8 +30,8 @@ def to_input(images: Any, device: torch.device) -> torch.Tensor:
     return tensor.permute(0, 3, 1, 2).contiguous(memory_format=torch.channels_last) * 2 - 1
 
 
-class InceptionV1Wrapper:
-    """GoogLeNet behind the guide's interface.
+class GoogLeNetNetwork:
+    """torchvision's GoogLeNet with our number of classes.
 
     Attributes:
         model: torchvision's GoogLeNet, with auxiliary classifiers of `num_classes` outputs for training.
@@ -40,17 +39,12 @@ class InceptionV1Wrapper:
         pretrained: whether it started from ImageNet weights; batch normalisation then stays in inference mode.
     """
 
-    def __init__(self, num_classes: int = 23, pretrained: bool = True, *, weights_file: Path | None = None,
-                 device: str | torch.device | None = None) -> None:
-        """Build it. `weights_file` names ImageNet weights on disk (the default is torch's cache, else a download).
-
-        Raises:
-            WeightsError: pretrained, and the weights can be neither found nor downloaded, or do not fit.
-        """
+    def __init__(self, num_classes: int, weights_file: Path | None = None, device: str | None = None) -> None:
+        """Build it from a file of ImageNet weights or, without one, from random weights. Raises WeightsError."""
         self.num_classes = num_classes
-        self.pretrained = pretrained
+        self.pretrained = weights_file is not None
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-        self.model = _pretrained(weights_file) if pretrained else _untrained()
+        self.model = _pretrained(weights_file) if weights_file is not None else _untrained()
         for classifier, name in ((self.model, "fc"), (self.model.aux1, "fc2"), (self.model.aux2, "fc2")):
             setattr(classifier, name, nn.Linear(getattr(classifier, name).in_features, num_classes))
         self.model.to(self.device, memory_format=torch.channels_last)
@@ -101,17 +95,11 @@ def _untrained() -> GoogLeNet:
         return GoogLeNet(aux_logits=True, transform_input=False, init_weights=True)
 
 
-def _pretrained(weights_file: Path | None) -> GoogLeNet:
+def _pretrained(weights_file: Path) -> GoogLeNet:
     model = GoogLeNet(aux_logits=True, transform_input=False, init_weights=False)
     try:
-        if weights_file is None:
-            state = GoogLeNet_Weights.IMAGENET1K_V1.get_state_dict(progress=False, check_hash=True)
-        else:
-            state = torch.load(weights_file, map_location="cpu", weights_only=True)
-        model.load_state_dict(state)
-    except (URLError, OSError) as error:
-        raise WeightsError(f"Cannot get GoogLeNet's ImageNet weights ({error}). Name a file of them, turn the network "
-                           "on, or use pretrained=False (--weights none).") from error
+        model.load_state_dict(torch.load(weights_file, map_location="cpu", weights_only=True))
     except Exception as error:  # torch.load and load_state_dict raise nearly anything on a foreign file
-        raise WeightsError(f"{weights_file} does not hold torchvision's GoogLeNet weights: {error}") from error
+        raise WeightsError(f"{weights_file} does not hold torchvision's GoogLeNet weights: {error}. Name a file of "
+                           "them, or use pretrained=False (--weights none).") from error
     return model

@@ -10,7 +10,7 @@ import torchvision
 from matlens.errors import ModelError
 from matlens.models.catalogue import model_info
 from matlens.models.on_torch.classifier import TorchClassifier
-from matlens.models.on_torch.googlenet import InceptionV1Wrapper
+from matlens.models.on_torch.googlenet import GoogLeNetNetwork
 from matlens.models.protocol import BuildOrder
 
 
@@ -24,17 +24,16 @@ class TorchRoom:
             torch.use_deterministic_algorithms(True)
             torch.backends.cudnn.benchmark = False
 
-    def build(self, order: BuildOrder) -> TorchClassifier:
-        """Build GoogLeNet."""
+    def build(self, order: BuildOrder, device: str | None = None) -> TorchClassifier:
+        """Build GoogLeNet; `device` is a GPU, if there is one, unless told."""
         if order.model != "inception_v1":
             raise ModelError(f"{model_info(order.model).name} is not a PyTorch model.")
-        return TorchClassifier(InceptionV1Wrapper(order.num_classes, order.weights_file is not None,
-                                                  weights_file=order.weights_file))
+        return TorchClassifier(GoogLeNetNetwork(order.num_classes, order.weights_file, device))
 
     def load(self, path: Path, order: BuildOrder) -> TorchClassifier:
         """Build by our own code, and take only the weights from the file."""
         classifier = self.build(order)
-        classifier.wrapper.load(path)
+        classifier.load_weights(path)
         return classifier
 
     def versions(self) -> dict[str, str]:

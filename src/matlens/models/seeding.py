@@ -1,10 +1,12 @@
-"""The one function that seeds everything."""
+"""Seeding: once for a training process, and around the making of one model in a notebook."""
 
 from __future__ import annotations
 
 import os
 import random
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 
@@ -25,3 +27,18 @@ def seed_everything(seed: int, *, deterministic: bool = False, room: Room | None
     opened = ("matlens.models.on_keras", "matlens.models.on_torch")
     for each in [room] if room is not None else [sys.modules[name].room for name in opened if name in sys.modules]:
         each.seed(seed, deterministic)
+
+
+@contextmanager
+def seeded(room: Room, seed: int) -> Iterator[None]:
+    """Seed a framework for what is made inside; Python's and NumPy's own generators go on as if nothing had been.
+
+    Keras takes its layers' seeds from Python's generator, so models made inside are the same each time.
+    """
+    python, numpy = random.getstate(), np.random.get_state()  # noqa: NPY002 -- to be put back
+    try:
+        room.seed(seed, False)
+        yield
+    finally:
+        random.setstate(python)
+        np.random.set_state(numpy)  # noqa: NPY002

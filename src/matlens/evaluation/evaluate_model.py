@@ -1,0 +1,175 @@
+"""The guide's evaluation of a model that a notebook holds: by the same metrics as `matlens run`'s."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from matlens.data.label_space import known_class_names
+from matlens.data.pipeline import PhotoBatches
+from matlens.errors import DataError, ModelError, SettingsError
+from matlens.evaluation.judge import scores
+from matlens.evaluation.predictions import Predictions
+from matlens.evaluation.results import Results
+from matlens.models.adapters import classifier_of, is_keras
+from matlens.models.inception import InceptionV1Wrapper
+from matlens.settings import notebook_settings
+from matlens.training.history import History
+from matlens.training.resources import peak_rss_bytes
+from matlens.training.run_folder import package_versions
+
+
+class PredictionsAndLabels(NamedTuple):
+    """predictions (N, C) float32 probabilities; labels (N,) int64 class numbers. Row i of both is one photo."""
+
+    predictions: npt.NDArray[np.float32]
+    labels: npt.NDArray[np.int64]
+
+
+def get_predictions_and_labels(model: Any, dataset: Iterable[Any], class_names: Sequence[str] | None = None,
+                               ) -> PredictionsAndLabels:
+    """Predict a dataset in one pass, so that predictions and labels are of the same photos, shuffled or not.
+
+    Args:
+        model: a Keras model, an InceptionV1Wrapper, or anything whose `predict` maps photos (B, H, W, 3) to
+            probabilities (B, C).
+        dataset: (images, one-hot labels) batches: what `build_datasets` returns, or any iterable.
+        class_names: to check that the model has so many outputs.
+
+    Raises:
+        ModelError: a model that gives anything but (B, C) numbers, C the data's classes.
+        DataError: no photos.
+    """
+    found: list[npt.NDArray[np.float32]] = []
+    labels: list[npt.NDArray[np.int64]] = []
+    for given, one_hot in _batches(dataset):
+        predicted = np.asarray(_predict(model, given), dtype=np.float32)
+        if predicted.shape != one_hot.shape:
+            raise ModelError(f"The model answers photos whose labels are {one_hot.shape} with an array of shape "
+                             f"{predicted.shape}; both must be (photos, classes).")
+        found.append(predicted)
+        labels.append(np.asarray(one_hot.argmax(axis=1), dtype=np.int64))
+    if not found:
+        raise DataError("The dataset gave no batch; there is nothing to predict.")
+    answer = PredictionsAndLabels(np.concatenate(found), np.concatenate(labels))
+    if class_names is not None and len(class_names) != answer.predictions.shape[1]:
+        raise ModelError(f"{len(class_names)} class names for a model of {answer.predictions.shape[1]} classes.")
+    return answer
+
+
+def evaluate_model(model: Any, test_ds: Iterable[Any], model_name: str, class_names: Sequence[str] | None = None,
+                   save_dir: str | Path | None = None, *, history: History | None = None) -> dict[str, Any]:
+    """Judge a model, and save what came out as save_dir/<model_name>_results.json.
+
+    The probabilities go into save_dir/<model_name>_predictions.npz, so that every figure can be computed again.
+
+    Args:
+        model, test_ds: as in `get_predictions_and_labels`.
+        class_names: by default the dataset's.
+        save_dir: by default REPORTS_DIR.
+        history: what `train_model` returned, so that epochs and training time stand in the results.
+
+    Returns:
+        What the JSON holds: accuracy, macro_precision, macro_recall, macro_f1, per_class, classification_report,
+        confusion_matrix, roc_auc, class_names, n_test, ... (docs/formats.md), as `compare_models` takes it.
+
+    Raises:
+        ModelError, DataError: as in `get_predictions_and_labels`.
+        SettingsError: a model_name that is no file name.
+    """
+    if not model_name or Path(model_name).name != model_name:
+        raise SettingsError(f"model_name={model_name!r} is no file name.")
+    clock = _TimedModel(model)
+    started = time.perf_counter()
+    answer = get_predictions_and_labels(clock, test_ds, class_names)
+    seconds = time.perf_counter() - started
+    n, classes = answer.predictions.shape
+    source = getattr(test_ds, "batches", test_ds)
+    ours = source if isinstance(source, PhotoBatches) else None
+    split = ours.split if ours else None
+    names = tuple(class_names or getattr(test_ds, "class_names", None) or known_class_names(classes)
+                  or map(str, range(classes)))
+    if ours and split and not ours.shuffle:
+        paths = tuple(photo.path for photo in split.part(ours.part))
+    else:
+        paths = tuple(map(str, range(n)))
+    predictions = Predictions(answer.predictions, answer.labels, paths, clock.photos_per_second)
+    parameters = _parameters(model)
+    results = Results(
+        model_name=model_name, split_hash=split.hash if split else "", protocol=split.protocol if split else "",
+        seed=ours.seed if ours else None, pretrained=getattr(model, "pretrained", None),
+        parameters=parameters and parameters[0], trainable_parameters=parameters and parameters[1],
+        img_size=ours.img_size if ours else None,
+        epochs=len(history.epochs) if history else None, best_epoch=history.best.number if history else None,
+        seconds={**({"train": round(sum(epoch.seconds for epoch in history), 3)} if history else {}),
+                 "predict": round(seconds, 3)},
+        prediction_photos_per_second=predictions.photos_per_second, peak_rss_bytes=peak_rss_bytes(),
+        versions=package_versions() | _framework_versions(model), **scores(predictions, names))
+    folder = Path(save_dir) if save_dir is not None else notebook_settings().reports_dir
+    predictions.write(folder / f"{model_name}_predictions.npz")
+    results.write(folder / f"{model_name}_results.json")
+    return asdict(results)
+
+
+class _TimedModel:
+    """A model whose predictions are timed."""
+
+    def __init__(self, model: Any) -> None:
+        self._model = model
+        self._calls: list[tuple[int, float]] = []
+
+    def predict(self, images: Any) -> Any:
+        started = time.perf_counter()
+        found = _predict(self._model, images)
+        self._calls.append((len(images), time.perf_counter() - started))
+        return found
+
+    @property
+    def photos_per_second(self) -> float | None:
+        """Without the first batch, in which a framework compiles; None where there was no other."""
+        photos, seconds = (sum(values) for values in zip(*self._calls[1:], strict=True)) if self._calls[1:] else (0, 0)
+        return round(photos / seconds, 1) if seconds else None
+
+
+def _batches(dataset: Iterable[Any]) -> Iterator[tuple[Any, npt.NDArray[Any]]]:
+    for batch in getattr(dataset, "batches", dataset):
+        if not (isinstance(batch, tuple | list) and len(batch) == 2):
+            raise DataError("A dataset must give (images, labels) batches.")
+        images, labels = batch
+        one_hot = np.asarray(labels)
+        if one_hot.ndim != 2:
+            raise DataError(f"Labels must be one-hot, (B, C), not of shape {one_hot.shape}.")
+        yield images, one_hot
+
+
+def _predict(model: Any, images: Any) -> Any:
+    if is_keras(model):
+        return model.predict_on_batch(images)
+    if not hasattr(model, "predict"):
+        classifier_of(model)  # says what was given instead
+    return model.predict(np.asarray(images))
+
+
+def _parameters(model: Any) -> tuple[int, int] | None:
+    if is_keras(model) or isinstance(model, InceptionV1Wrapper):
+        return classifier_of(model).parameters
+    return None
+
+
+def _framework_versions(model: Any) -> dict[str, str]:
+    packages = ("keras", "tensorflow", "tensorflow-cpu") if is_keras(model) else (
+        ("torch", "torchvision") if isinstance(model, InceptionV1Wrapper) else ())
+    found = {}
+    for package in packages:
+        try:
+            found[package.removesuffix("-cpu")] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found

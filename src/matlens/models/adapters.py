@@ -1,0 +1,37 @@
+"""Any model that a notebook holds, behind the protocol that the rest of the package knows."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+from matlens.errors import ModelError
+from matlens.models.inception import InceptionV1Wrapper
+from matlens.models.protocol import Classifier
+
+
+def is_keras(model: Any) -> bool:
+    """Whether it is a Keras model; asking imports nothing."""
+    keras = sys.modules.get("keras")
+    return keras is not None and isinstance(model, keras.Model)
+
+
+def classifier_of(model: Any) -> Classifier:
+    """The classifier behind a Keras model or a wrapper; a classifier is its own.
+
+    Raises:
+        ModelError: it is none of these.
+    """
+    if isinstance(model, InceptionV1Wrapper):
+        classifier: Classifier = model.classifier
+        return classifier
+    if is_keras(model):
+        from matlens.models.on_keras.classifier import KerasClassifier
+
+        return KerasClassifier(model)
+    if hasattr(model, "train_epoch") and hasattr(model, "features"):
+        known: Classifier = model
+        return known
+    if isinstance(model, tuple):
+        raise ModelError("This is a tuple: the transfer builders return (model, base_model). Give the model alone.")
+    raise ModelError(f"A {type(model).__name__} is neither a Keras model nor an InceptionV1Wrapper.")
