@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 # A new requirements.txt means a new stamp, so the environment is made again; else it is kept.
 STAMP := $(VENV)/.installed-$(firstword $(shell cat requirements.txt pyproject.toml | cksum))
 
-.PHONY: help install demo test unit check bench clean
+.PHONY: help install demo test unit check bench notebooks wheels clean
 
 help:
 	@echo "make install   set up $(VENV)"
@@ -15,6 +15,8 @@ help:
 	@echo "make unit      the quick ones"
 	@echo "make check     style and types"
 	@echo "make bench     the benchmarks"
+	@echo "make notebooks write both notebooks from notebooks/source.py"
+	@echo "make wheels    matlens and what it needs as wheels in dist/, for Kaggle without a network"
 
 install: $(STAMP)
 	@$(BIN)/python -c "import sys, matlens; sys.exit(not matlens.__file__.startswith('$(CURDIR)/'))" 2>/dev/null \
@@ -44,5 +46,16 @@ check: install
 bench: install
 	@for file in benchmarks/bench_*.py; do echo "== $$file"; $(BIN)/python $$file || exit 1; done
 
+notebooks: install
+	$(BIN)/python notebooks/make.py
+
+# The frameworks are not among them: Kaggle has its own. KAGGLE_PYTHON is the version that `python --version` says there.
+KAGGLE_PYTHON ?= $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+wheels: install
+	rm -rf dist
+	$(BIN)/python -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist .
+	$(BIN)/python -m pip download --quiet --only-binary :all: --python-version $(KAGGLE_PYTHON) --dest dist dist/matlens-*.whl
+	@du -sh dist
+
 clean:
-	rm -rf $(VENV) runs .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) dist runs .mypy_cache .pytest_cache .ruff_cache

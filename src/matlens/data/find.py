@@ -24,7 +24,7 @@ def find_sources(places: Sequence[Path] | None = None) -> list[Source]:
 
 
 def find_dataset(data_dir: str | Path | None = None) -> Path | None:
-    """The dataset to work on: `data_dir` if it is one, else the likeliest of what lies where people have it.
+    """The dataset to work on: `data_dir` if one is given, else the likeliest of what lies where people have it.
 
     That is below `MATLENS_DATA`, Kaggle's input folder (whatever the dataset is called there) and DATA_DIR. MINC-2500's
     layout goes first, then the number of photos.
@@ -33,9 +33,9 @@ def find_dataset(data_dir: str | Path | None = None) -> Path | None:
         Its folder, or None if there is none.
 
     Raises:
-        DataError: a `data_dir` that exists and is no dataset.
+        DataError: a `data_dir` that is no dataset.
     """
-    if data_dir is not None and Path(data_dir).exists():
+    if data_dir is not None:
         return open_source(Path(data_dir)).root
     found = find_sources([place for place in _usual_places() if place != Path()])
     best = max(found, key=lambda source: (source.layout == "minc", len(source.photos)), default=None)

@@ -89,8 +89,9 @@ class RunFolder:
         """run.json. Raises RunFolderError."""
         try:
             content: dict[str, Any] = read_json(self.run_file)
+            content["settings"], content["data_root"], content["versions"]
             return content
-        except (OSError, json.JSONDecodeError) as error:
+        except (OSError, ValueError, KeyError, TypeError) as error:
             raise RunFolderError(f"{self.path} is not the folder of a run: {self.run_file.name} is missing or damaged. "
                                  "Name the folder that was given to matlens run --out.") from error
 

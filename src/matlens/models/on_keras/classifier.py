@@ -100,7 +100,7 @@ class KerasClassifier:
         """(B, h, w, K) float32 feature maps. Raises ModelError for a model that cannot be cut."""
         if self._trunk is None:
             self._trunk = trunk_of(self.model, find_cut(self.model))
-        return np.asarray(self._trunk.predict_on_batch(images), dtype=np.float32)
+        return np.asarray(self._trunk(np.asarray(images), training=False), dtype=np.float32)
 
     def features_and_gradients(self, images: npt.NDArray[np.float32], classes: npt.NDArray[np.int64], layer: str,
                                ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:

@@ -1,0 +1,161 @@
+"""Where datasets are found, the label space that follows from them, and the knobs of MATLENS_CONFIG."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+import matlens
+from matlens import create_split, find_dataset
+from matlens.data import find, label_space
+from matlens.errors import DataError, SettingsError
+
+
+def photos(folder: Path, number: int = 1) -> Path:
+    """So many photos in a folder."""
+    folder.mkdir(parents=True)
+    for index in range(number):
+        Image.new("RGB", (4, 4), (index, number, len(folder.name))).save(folder / f"{index}.png")
+    return folder
+
+
+def minc(root: Path) -> Path:
+    """MINC-2500's layout with two photos."""
+    for name in ("brick", "wood"):
+        photos(root / "images" / name)
+    (root / "labels").mkdir()
+    for listing in ("train1", "validate1", "test1"):
+        (root / "labels" / f"{listing}.txt").write_text("images/brick/0.png\n")
+    return root
+
+
+@pytest.fixture(autouse=True)
+def kaggle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty /kaggle of our own, with nothing else on this machine; its input folder."""
+    for module in (matlens.settings, find):
+        monkeypatch.setattr(module, "KAGGLE_ROOT", tmp_path / "kaggle")
+    for name in ("MATLENS_DATA", "MATLENS_CONFIG"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(label_space, "_latest", None)
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    (tmp_path / "kaggle" / "input").mkdir(parents=True)
+    return tmp_path / "kaggle" / "input"
+
+
+@pytest.mark.parametrize("place", [
+    "minc-2500", "datasets/minc2500/minc-2500", "a-copy-by-somebody/minc-2500", "datasets/me/copy/archive/minc-2500",
+    "minc2500/minc-2500"])
+@pytest.mark.parametrize("beside", ["", "datasets/somebody"])
+def test_minc_is_found_wherever_kaggle_mounts_it(kaggle, place, beside):
+    """The same notebook is started with the dataset under another slug, and with others beside it."""
+    expected = minc(kaggle / place)
+    others = kaggle / beside
+    for name in ("cats", "dogs"):
+        photos(others / "pets" / name, 5)
+    for name in ("models/keras.h5", "wheels/matlens-0.1.0-py3-none-any.whl", "torch/hub/googlenet-1378be20.pth"):
+        file = others / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(b"binary")
+    assert find_dataset() == expected
+
+
+def test_without_minc_the_most_photos_win(kaggle):
+    """A folder of icons is less likely meant than the dataset."""
+    for name in ("icon", "logo"):
+        photos(kaggle / "a-icons" / name, 1)
+        photos(kaggle / "z-materials" / name, 4)
+    assert find_dataset() == kaggle / "z-materials"
+
+
+def test_a_divided_dataset_is_found_whole(kaggle):
+    """train/ alone must not pass for the dataset."""
+    for part in ("train", "val", "test"):
+        for name in ("brick", "wood"):
+            photos(kaggle / "divided" / part / name)
+    assert find_dataset() == kaggle / "divided"
+
+
+def test_nothing_is_none(kaggle):
+    """The guide asks for a dataset before it draws one; weights are none."""
+    assert find_dataset() is None
+    (kaggle / "weights").mkdir()
+    (kaggle / "weights" / "resnet.h5").write_bytes(b"binary")
+    photos(kaggle / "one-class" / "wood")
+    assert find_dataset() is None
+
+
+def test_a_given_folder_wins(kaggle, tmp_path):
+    """Who names a folder means that one, not what lies elsewhere."""
+    minc(kaggle / "minc-2500")
+    for name in ("brick", "wood"):
+        photos(tmp_path / "mine" / name)
+    assert find_dataset(tmp_path / "mine") == tmp_path / "mine"
+    assert find_dataset(str(tmp_path / "mine")) == tmp_path / "mine"
+    assert find_dataset(tmp_path / "nowhere") == kaggle / "minc-2500"
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DataError, match="empty"):
+        find_dataset(tmp_path / "empty")
+
+
+def test_matlens_data_is_searched_too(tmp_path, monkeypatch):
+    """For machines that are not Kaggle's."""
+    monkeypatch.setenv("MATLENS_DATA", str(tmp_path / "store"))
+    expected = minc(tmp_path / "store" / "downloads" / "minc-2500")
+    assert find_dataset() == expected
+
+
+def test_the_label_space_follows_the_split(tmp_path):
+    """The guide's NUM_CLASSES goes into every builder; a stale one builds a model of other classes."""
+    for name in ("wood", "brick", "sky"):
+        photos(tmp_path / "three" / name, 3)
+    create_split(tmp_path / "three", tmp_path / "out")
+    assert (matlens.CLASS_NAMES, matlens.NUM_CLASSES) == (["brick", "sky", "wood"], 3)
+    for name in ("glass", "water"):
+        photos(tmp_path / "two" / name, 3)
+    create_split(tmp_path / "two", tmp_path / "out2")
+    assert (matlens.CLASS_NAMES, matlens.NUM_CLASSES) == (["glass", "water"], 2)
+    from matlens import CLASS_NAMES, NUM_CLASSES
+
+    assert (CLASS_NAMES, NUM_CLASSES) == (["glass", "water"], 2)
+
+
+def test_a_second_notebook_finds_the_split_of_the_first(tmp_path, monkeypatch):
+    """A restarted kernel has divided nothing itself: OUTPUT_DIR counts."""
+    for name in ("wood", "brick"):
+        photos(tmp_path / "two" / name, 3)
+    create_split(tmp_path / "two", tmp_path / "out")
+    monkeypatch.setattr(label_space, "_latest", None)
+    (tmp_path / "matlens.toml").write_text(f"OUTPUT_DIR = '{tmp_path / 'out'}'")
+    monkeypatch.setenv("MATLENS_CONFIG", str(tmp_path / "matlens.toml"))
+    assert matlens.CLASS_NAMES == ["brick", "wood"]
+
+
+@pytest.mark.parametrize("name", ["CLASS_NAMES", "NUM_CLASSES"])
+def test_before_any_split_the_way_out_is_named(name):
+    """An AttributeError would look like a missing function."""
+    with pytest.raises(DataError, match=rf"{name}.*create_split\(DATA_DIR, OUTPUT_DIR\)"):
+        getattr(matlens, name)
+
+
+def test_a_settings_file_sets_the_knobs(tmp_path, monkeypatch):
+    """One file in place of edits in ten cells; the guide's names and types stay."""
+    (tmp_path / "matlens.toml").write_text(
+        "IMG_SIZE = 96\nBATCH_SIZE = 8\nSEED = 7\nMAX_EPOCHS = 2\nDATA_DIR = 'photos'\nMODELS_DIR = 'm'\n"
+        "REPORTS_DIR = 'r'\nOUTPUT_DIR = 'o'\nDATASET_NAME = 'me/mine'\n")
+    monkeypatch.setenv("MATLENS_CONFIG", str(tmp_path / "matlens.toml"))
+    found = {name: getattr(matlens, name) for name in (
+        "IMG_SIZE", "BATCH_SIZE", "SEED", "MAX_EPOCHS", "DATA_DIR", "MODELS_DIR", "REPORTS_DIR", "OUTPUT_DIR",
+        "DATASET_NAME")}
+    assert found == {"IMG_SIZE": (96, 96), "BATCH_SIZE": 8, "SEED": 7, "MAX_EPOCHS": 2, "DATA_DIR": Path("photos"),
+                     "MODELS_DIR": Path("m"), "REPORTS_DIR": Path("r"), "OUTPUT_DIR": Path("o"),
+                     "DATASET_NAME": "me/mine"}
+
+
+def test_a_settings_file_that_is_wrong_is_named(tmp_path, monkeypatch):
+    """Else the defaults would be trained for a night."""
+    monkeypatch.setenv("MATLENS_CONFIG", str(tmp_path / "none.toml"))
+    with pytest.raises(SettingsError, match=r"none\.toml"):
+        _ = matlens.IMG_SIZE

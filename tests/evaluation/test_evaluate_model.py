@@ -1,0 +1,235 @@
+"""evaluate_model: every figure is of the photo that it stands beside, and is scikit-learn's."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sklearn import metrics
+
+from matlens import compare_models, create_split, evaluate_model, get_predictions_and_labels
+from matlens.console import Reporter
+from matlens.data import label_space
+from matlens.data.pipeline import PhotoBatches, part_batches
+from matlens.data.prepare import prepare
+from matlens.errors import DataError, ModelError, SettingsError
+from matlens.evaluation.predictions import Predictions
+from matlens.settings import Settings
+
+CLASSES = 3
+SIDE = 2
+
+
+class Telling:
+    """A model whose photos carry their answers: the first pixels are the probabilities."""
+
+    def __init__(self) -> None:
+        self.seen = 0
+
+    def predict(self, images: np.ndarray) -> np.ndarray:
+        self.seen += len(images)
+        return images[:, 0, :, 0]
+
+
+def photos_of(probabilities: np.ndarray) -> np.ndarray:
+    images = np.zeros((len(probabilities), SIDE, CLASSES, 3), np.float32)
+    images[:, 0, :, 0] = probabilities
+    return images
+
+
+@pytest.fixture(scope="module")
+def answers() -> tuple[np.ndarray, np.ndarray]:
+    """probabilities (50, 3), labels (50,): some right, some wrong."""
+    rng = np.random.default_rng(5)
+    labels = rng.integers(0, CLASSES, 50)
+    probabilities = rng.dirichlet(np.ones(CLASSES), 50) + 0.4 * np.eye(CLASSES)[labels]
+    return (probabilities / probabilities.sum(1, keepdims=True)).astype(np.float32), labels
+
+
+class Shuffled:
+    """Batches of 8 in a new order each time they are gone through."""
+
+    def __init__(self, images: np.ndarray, labels: np.ndarray) -> None:
+        self._images, self._labels, self.passes = images, np.eye(CLASSES, dtype=np.float32)[labels], 0
+
+    def __iter__(self):
+        order = np.random.default_rng(self.passes).permutation(len(self._images))
+        self.passes += 1
+        for start in range(0, len(order), 8):
+            chosen = order[start:start + 8]
+            yield self._images[chosen], self._labels[chosen]
+
+
+@pytest.fixture
+def dataset(answers) -> Shuffled:
+    return Shuffled(photos_of(answers[0]), answers[1])
+
+
+@pytest.fixture(autouse=True)
+def nothing_prepared(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Class names of another test's split would be taken for the defaults."""
+    monkeypatch.setattr(label_space, "_latest", tmp_path / "nothing")
+
+
+def test_predictions_and_labels_are_of_the_same_photos(dataset, answers):
+    """Two passes over a shuffled dataset, as the guide warns, give the labels of other photos."""
+    model = Telling()
+    predictions, labels = get_predictions_and_labels(model, dataset)
+    assert (dataset.passes, model.seen) == (1, 50)
+    assert (predictions.dtype, labels.dtype) == (np.float32, np.int64)
+    order = np.random.default_rng(0).permutation(50)
+    np.testing.assert_array_equal(predictions, answers[0][order])
+    np.testing.assert_array_equal(labels, answers[1][order])
+
+
+def test_figures_are_scikit_learns(dataset, answers, tmp_path):
+    """Another library computes each of them from the same numbers."""
+    probabilities, labels = answers
+    guessed = probabilities.argmax(1)
+    found = evaluate_model(Telling(), dataset, "told", ["a", "b", "c"], tmp_path)
+    precision, recall, f1, support = metrics.precision_recall_fscore_support(labels, guessed)
+    assert found["accuracy"] == pytest.approx(metrics.accuracy_score(labels, guessed))
+    assert [found[f"macro_{name}"] for name in ("precision", "recall", "f1")] == pytest.approx(
+        [precision.mean(), recall.mean(), f1.mean()])
+    for number, name in enumerate("abc"):
+        assert found["per_class"][name] == pytest.approx(
+            {"precision": precision[number], "recall": recall[number], "f1": f1[number], "support": support[number]})
+        assert found["roc_auc"]["per_class"][name] == pytest.approx(
+            metrics.roc_auc_score(labels == number, probabilities[:, number]))
+    assert found["roc_auc"]["macro"] == pytest.approx(metrics.roc_auc_score(
+        np.eye(CLASSES)[labels], probabilities, average="macro"))
+    assert found["roc_auc"]["micro"] == pytest.approx(metrics.roc_auc_score(
+        np.eye(CLASSES)[labels], probabilities, average="micro"))
+    assert found["confusion_matrix"] == metrics.confusion_matrix(labels, guessed).tolist()
+    assert found["classification_report"] == metrics.classification_report(
+        labels, guessed, target_names=["a", "b", "c"], digits=4, zero_division=0)
+    assert (found["model_name"], found["n_test"], list(found["class_names"])) == ("told", 50, ["a", "b", "c"])
+
+
+def test_what_is_returned_is_what_is_saved(dataset, answers, tmp_path):
+    """Who opens the files a year later must find the same figures, and be able to compute them again."""
+    found = evaluate_model(Telling(), dataset, "told", ["a", "b", "c"], tmp_path / "reports")
+    assert sorted(path.name for path in (tmp_path / "reports").iterdir()) == ["told_predictions.npz",
+                                                                             "told_results.json"]
+    saved = json.loads((tmp_path / "reports" / "told_results.json").read_text())
+    assert saved == json.loads(json.dumps(found))
+    kept = Predictions.read(tmp_path / "reports" / "told_predictions.npz")
+    order = np.random.default_rng(0).permutation(50)
+    np.testing.assert_array_equal(kept.probabilities, answers[0][order])
+    np.testing.assert_array_equal(kept.labels, answers[1][order])
+    assert metrics.accuracy_score(kept.labels, kept.predicted) == pytest.approx(saved["accuracy"])
+
+
+def test_class_names_default_to_the_datasets_then_to_numbers(dataset, tmp_path):
+    """The guide gives them to every call; who leaves them out still wants a readable report."""
+    assert list(evaluate_model(Telling(), dataset, "m", save_dir=tmp_path)["class_names"]) == ["0", "1", "2"]
+    dataset.class_names = ["brick", "sky", "wood"]
+    found = evaluate_model(Telling(), dataset, "m", save_dir=tmp_path)
+    assert list(found["class_names"]) == list(found["per_class"]) == ["brick", "sky", "wood"]
+
+
+def test_a_class_that_the_data_lack_counts_as_nothing_and_has_no_curve(tmp_path):
+    """A test part without a class must neither crash nor give NaN, which is no JSON."""
+    probabilities = np.array([[0.8, 0.1, 0.1], [0.2, 0.7, 0.1], [0.6, 0.3, 0.1]], np.float32)
+    labels = np.eye(CLASSES, dtype=np.float32)[[0, 1, 1]]
+    found = evaluate_model(Telling(), [(photos_of(probabilities), labels)], "m", ["a", "b", "c"], tmp_path)
+    assert found["accuracy"] == pytest.approx(2 / 3)
+    assert found["per_class"]["c"] == {"precision": 0, "recall": 0, "f1": 0, "support": 0}
+    assert found["macro_recall"] == pytest.approx((1 + 1 / 2 + 0) / 3)
+    assert found["roc_auc"]["per_class"]["c"] is None
+
+
+def ours(drawn: Path, folder: Path, shuffle: bool) -> PhotoBatches:
+    create_split(drawn, folder / "prepared")
+    settings = Settings(data_dir=folder / "prepared", img_size=32, cache_dir=folder / "cache")
+    ready = prepare(settings, Reporter(quiet=True))
+    return part_batches(ready.split, "test", ready.store, 3, seed=9, shuffle=shuffle)
+
+
+class Fixed:
+    """The mean brightness decides."""
+
+    def predict(self, images: np.ndarray) -> np.ndarray:
+        share = images.mean((1, 2))
+        return np.concatenate([share, 1 - share[:, :1]], 1) / (share.sum(1) + 1 - share[:, 0])[:, None]
+
+
+@pytest.mark.parametrize("shuffle", [False, True])
+def test_our_own_datasets_bring_their_split_along(drawn, tmp_path, shuffle):
+    """compare_models refuses to rank models that were judged on other photos; it knows them by the split."""
+    batches = ours(drawn, tmp_path, shuffle)
+    found = evaluate_model(Fixed(), batches, "m", save_dir=tmp_path)
+    assert list(found["class_names"]) == ["brick", "foliage", "sky", "wood"]
+    assert (found["split_hash"], found["protocol"]) == (batches.split.hash, "prepared")
+    assert (found["n_test"], tuple(found["img_size"]), found["seed"]) == (8, (32, 32), 9)
+    kept = Predictions.read(tmp_path / "m_predictions.npz")
+    names = batches.split.class_names
+    if shuffle:
+        assert sorted(kept.labels) == [0, 0, 1, 1, 2, 2, 3, 3]
+    else:
+        assert [path.split("/")[1] for path in kept.paths] == [names[number] for number in kept.labels]
+
+
+def test_what_it_returns_goes_into_the_comparison(dataset, answers, tmp_path):
+    """The guide's last step takes these dictionaries."""
+    good = evaluate_model(Telling(), dataset, "good", ["a", "b", "c"], tmp_path)
+    perfect = np.eye(CLASSES, dtype=np.float32)[answers[1]]
+    best = evaluate_model(Telling(), Shuffled(photos_of(perfect), answers[1]), "best", ["a", "b", "c"], tmp_path)
+    table = compare_models([good, best], tmp_path)
+    assert [(row.model, row.accuracy) for row in table.rows] == [("best", 1.0), ("good", good["accuracy"])]
+    assert table.rows[1].macro_auc == good["roc_auc"]["macro"]
+    assert {path.name for path in tmp_path.iterdir()} >= {"model_comparison.csv", "model_comparison.md"}
+
+
+class Answering:
+    def __init__(self, answer: np.ndarray) -> None:
+        self._answer = answer
+
+    def predict(self, images: np.ndarray) -> np.ndarray:
+        return self._answer
+
+
+ONE = [(np.zeros((2, 4, 4, 3), np.float32), np.eye(CLASSES, dtype=np.float32)[:2])]
+
+
+@pytest.mark.parametrize("answer", [
+    np.zeros((2, CLASSES + 1)), np.zeros((2, CLASSES - 1)), np.zeros(2), np.zeros((1, CLASSES)),
+    np.zeros((2, 4, 4, CLASSES))], ids=lambda answer: str(answer.shape))
+def test_a_model_of_other_classes_is_refused_and_nothing_written(answer, tmp_path):
+    """argmax works on any of these, and the figures would be nonsense."""
+    with pytest.raises(ModelError, match=r"must be \(photos, classes\)") as caught:
+        evaluate_model(Answering(answer), ONE, "m", save_dir=tmp_path / "reports")
+    assert str(answer.shape) in str(caught.value)
+    assert not (tmp_path / "reports").exists()
+
+
+@pytest.mark.parametrize("names", [["a", "b"], ["a", "b", "c", "d"]])
+def test_class_names_of_another_number_are_refused(names, tmp_path):
+    """Scores would stand beside the wrong names."""
+    with pytest.raises(ModelError, match=f"{len(names)} class names for a model of 3 classes"):
+        evaluate_model(Answering(np.eye(CLASSES)[:2]), ONE, "m", names, tmp_path)
+
+
+@pytest.mark.parametrize(("data", "named"), [
+    ([], "no batch"), (iter(()), "no batch"), ([np.zeros((2, 4, 4, 3))], r"\(images, labels\)"),
+    ([(np.zeros((2, 4, 4, 3)), np.array([0, 1]))], "one-hot")])
+def test_what_is_no_dataset_is_refused(data, named, tmp_path):
+    """Integer labels, as image_dataset_from_directory gives by default, must not be taken for scores."""
+    with pytest.raises(DataError, match=named):
+        evaluate_model(Telling(), data, "m", save_dir=tmp_path)
+
+
+@pytest.mark.parametrize("name", ["", "models/vgg", "../vgg"])
+def test_a_name_that_is_no_file_name_is_refused(name, tmp_path):
+    """It would be written elsewhere."""
+    with pytest.raises(SettingsError, match="file name"):
+        evaluate_model(Telling(), ONE, name, save_dir=tmp_path)
+
+
+@pytest.mark.parametrize("model", [(Telling(), Telling()), "vgg19_scratch", None])
+def test_what_is_no_model_is_named(model, tmp_path):
+    """The transfer builders return two models, which is easily forgotten."""
+    with pytest.raises(ModelError, match=r"tuple|neither a Keras model"):
+        evaluate_model(model, ONE, "m", save_dir=tmp_path)
