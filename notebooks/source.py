@@ -259,7 +259,8 @@ from matlens import unfreeze_resnet_for_finetuning
 
 if resnet50.pretrained:
     unfreeze_resnet_for_finetuning(resnet50, resnet50_base, num_layers_to_unfreeze=40)
-    train_model(resnet50, train_ds_aug, val_ds, "resnet50_transfer", epochs=MAX_EPOCHS + 1, initial_epoch=MAX_EPOCHS)
+    train_model(resnet50, train_ds_aug, val_ds, "resnet50_transfer", epochs=MAX_EPOCHS + 2, initial_epoch=MAX_EPOCHS,
+                history=resnet50_history)
 
 # %%
 mobilenetv2_history = train_model(mobilenetv2, train_ds_aug, val_ds, "mobilenetv2_transfer", epochs=MAX_EPOCHS)

@@ -203,10 +203,11 @@ def test_a_settings_file_changes_the_defaults_of_the_input_pipeline(tmp_path):
     file = tmp_path / "matlens.toml"
     file.write_text("IMG_SIZE = [96, 128]\nBATCH_SIZE = 8\nSEED = 7\nOUTPUT_DIR = 'elsewhere'", encoding="utf-8")
     lines = ("import inspect, matlens", "found = inspect.signature(matlens.build_datasets).parameters",
-             "print([str(found[name].default) for name in ('prepared_dir', 'img_size', 'batch_size', 'seed')])")
+             "print([str(found[name].default) for name in ('prepared_dir', 'img_size', 'batch_size', 'seed')] + "
+             "[str(inspect.signature(matlens.create_split).parameters['seed'].default)])")
     done = subprocess.run([sys.executable, "-c", "\n".join(lines)], text=True, capture_output=True, check=True,
                           env={**os.environ, "MATLENS_CONFIG": str(file)})
-    assert ast.literal_eval(done.stdout) == ["elsewhere", "(96, 128)", "8", "7"]
+    assert ast.literal_eval(done.stdout) == ["elsewhere", "(96, 128)", "8", "7", "7"]
 
 
 def test_looking_at_every_name_loads_no_framework():

@@ -154,13 +154,16 @@ def compare(runs: Annotated[list[Path], typer.Argument(help="Run folders.", show
             out: Annotated[Path | None, typer.Option("--out", "-o", help="A folder for model_comparison.csv and .md.")]
             = None) -> None:
     """Put the models of one or several runs side by side."""
-    from matlens.comparison.table import compare_models
+    from matlens.comparison.table import compare as compare_results
     from matlens.console import Reporter
     from matlens.run import judged_models
     from matlens.training.run_folder import RunFolder
 
     judged = judged_models([RunFolder.open(path) for path in runs])
-    Reporter().result(compare_models(judged, out).to_markdown())
+    comparison = compare_results(judged)
+    if out is not None:
+        comparison.write(out)
+    Reporter().result(comparison.to_markdown())
 
 
 @app.command()

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from matlens.comparison.table import compare_models, percent, standard_error
+from matlens.comparison.table import compare, compare_models, percent, standard_error
 from matlens.errors import RunFolderError
 from matlens.evaluation.results import Results
 
@@ -29,14 +29,14 @@ def cells(markdown: str, line: int) -> list[str]:
 
 
 def test_the_best_model_comes_first() -> None:
-    comparison = compare_models([results("low", 0.5), results("high", 0.9), results("middle", 0.7)])
+    comparison = compare([results("low", 0.5), results("high", 0.9), results("middle", 0.7)])
     assert [row.model for row in comparison.rows] == ["high", "middle", "low"]
 
 
 def test_the_csv_can_be_computed_with() -> None:
     one = results("a,b", 1 / 3, remarks=("first.", "second"), pretrained=None, parameters=None, seconds={},
                   roc_auc={"macro": None})
-    header, row = csv.reader(compare_models([one]).to_csv().splitlines())
+    header, row = csv.reader(compare([one]).to_csv().splitlines())
     assert dict(zip(header, row, strict=True)) == {
         "model": "a,b", "accuracy": "0.3333333333333333", "macro_precision": "0.3333333333333333",
         "macro_recall": "0.3333333333333333", "macro_f1": "0.3333333333333333", "macro_auc": "",
@@ -46,7 +46,7 @@ def test_the_csv_can_be_computed_with() -> None:
 
 
 def test_the_markdown_rounds_to_what_can_be_known() -> None:
-    markdown = compare_models([results(accuracy=0.87654, pretrained=False)]).to_markdown()
+    markdown = compare([results(accuracy=0.87654, pretrained=False)]).to_markdown()
     assert cells(markdown, 0) == ["model", "accuracy", "macro precision", "macro recall", "macro f1",
                                   "macro auc", "parameters", "training seconds",
                                   "prediction photos per second", "pretrained", "n test", "protocol",
@@ -58,14 +58,14 @@ def test_the_markdown_rounds_to_what_can_be_known() -> None:
 def test_the_best_of_each_score_is_bold_and_equals_are_equal() -> None:
     first = results("first", 0.9001, macro_f1=0.7, roc_auc={"macro": None})
     second = results("second", 0.9002, macro_f1=0.8)  # 90.0 % as well, as far as one can see
-    markdown = compare_models([first, second]).to_markdown()
+    markdown = compare([first, second]).to_markdown()
     assert cells(markdown, 2)[:6] == ["second", "**90.0 %**", "**90.0 %**", "**90.0 %**", "**80.0 %**",
                                       "**90.0 %**"]
     assert cells(markdown, 3)[:6] == ["first", "**90.0 %**", "**90.0 %**", "**90.0 %**", "70.0 %", "n/a"]
 
 
 def test_a_score_that_no_model_has_is_not_bold() -> None:
-    assert "**n/a**" not in compare_models([results(roc_auc={})]).to_markdown()
+    assert "**n/a**" not in compare([results(roc_auc={})]).to_markdown()
 
 
 @pytest.mark.parametrize("share, n, error", [(0.8, 400, 0.02), (0.5, 100, 0.05), (0.9, 100, 0.03), (1, 9, 0)])
@@ -78,20 +78,20 @@ def test_without_photos_there_is_no_standard_error() -> None:
 
 
 def test_the_standard_error_stands_below_the_table_once() -> None:
-    markdown = compare_models([results("x", 0.8, 400), results("y", 0.5, 400)]).to_markdown()
+    markdown = compare([results("x", 0.8, 400), results("y", 0.5, 400)]).to_markdown()
     assert "sqrt(p(1-p)/n): x ± 2.0, y ± 2.5." in markdown  # sqrt(0.16 / 400), sqrt(0.25 / 400)
     assert markdown.count("±") == 2
 
 
 def test_the_lead_comes_with_its_error() -> None:
-    lead = compare_models([results("x", 0.9, 100), results("y", 0.8, 100)]).lead()
+    lead = compare([results("x", 0.9, 100), results("y", 0.8, 100)]).lead()
     assert lead == pytest.approx((0.1, 0.05))  # errors of 0.03 and 0.04: the sides of a right triangle
-    assert compare_models([results()]).lead() is None
+    assert compare([results()]).lead() is None
 
 
 @pytest.mark.parametrize("other", [{"split_hash": "f" * 64}, {"n": 399}], ids=["hash", "number of photos"])
 def test_models_judged_on_different_photos_are_not_ranked(other: dict[str, Any]) -> None:
-    comparison = compare_models([results("x", 0.9), results("y", 0.8, **other)])
+    comparison = compare([results("x", 0.9), results("y", 0.8, **other)])
     markdown = comparison.to_markdown()
     assert "not judged on the same photos and must not be ranked" in markdown
     assert "**90.0 %**" not in markdown
@@ -99,24 +99,24 @@ def test_models_judged_on_different_photos_are_not_ranked(other: dict[str, Any])
 
 
 def test_models_judged_on_the_same_photos_are_not_warned_about() -> None:
-    assert "same photos" not in compare_models([results("x"), results("y")]).to_markdown()
+    assert "same photos" not in compare([results("x"), results("y")]).to_markdown()
 
 
 def test_no_name_or_remark_breaks_the_table() -> None:
-    markdown = compare_models([results("a|b\nc*d\\", remarks=("see | here\nand <b>",))]).to_markdown()
+    markdown = compare([results("a|b\nc*d\\", remarks=("see | here\nand <b>",))]).to_markdown()
     assert markdown.splitlines()[2].startswith(r"| a\|b c\*d\\ | ")
     assert r"- a\|b c\*d\\: see \| here and \<b>" in markdown.splitlines()
 
 
 def test_remarks_stand_below_the_table() -> None:
     remarked = results("x", remarks=("untrained backbone.", "no augmentation."))
-    markdown = compare_models([remarked, results("y")]).to_markdown()
+    markdown = compare([remarked, results("y")]).to_markdown()
     assert markdown.endswith("Remarks:\n\n- x: untrained backbone; no augmentation\n")
 
 
 def test_results_and_what_their_file_holds_give_the_same_table(tmp_path: Path) -> None:
     content = json.loads(results(remarks=("r",)).write(tmp_path / "m_results.json").read_text("utf-8"))
-    assert compare_models([content]) == compare_models([results(remarks=("r",))])
+    assert compare([content]) == compare([results(remarks=("r",))])
 
 
 def test_both_files_are_written(tmp_path: Path) -> None:
@@ -126,20 +126,26 @@ def test_both_files_are_written(tmp_path: Path) -> None:
                      "model_comparison.md": comparison.to_markdown()}
 
 
+def test_without_a_folder_they_go_where_the_guide_puts_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    compare_models([results()])
+    assert {path.name for path in (tmp_path / "reports").iterdir()} == {"model_comparison.csv", "model_comparison.md"}
+
+
 def test_nothing_to_compare_says_what_to_do() -> None:
     with pytest.raises(RunFolderError, match="matlens run --data DIR"):
-        compare_models([])
+        compare([])
 
 
 @pytest.mark.parametrize("content", [{}, {"accuracy": None}, {"accuracy": "high"}, {"accuracy": 87.0},
                                      {"accuracy": float("nan")}])
 def test_results_without_an_accuracy_are_named(content: dict[str, Any]) -> None:
     with pytest.raises(RunFolderError, match=r"vgg19_scratch .* matlens evaluate RUN"):
-        compare_models([{"model_name": "vgg19_scratch", **content}])
+        compare([{"model_name": "vgg19_scratch", **content}])
 
 
 def test_results_of_another_tool_need_only_a_name_and_an_accuracy() -> None:
-    row = compare_models([{"model_name": "mine", "accuracy": 0.5}]).rows[0]
+    row = compare([{"model_name": "mine", "accuracy": 0.5}]).rows[0]
     assert (row.macro_f1, row.pretrained, row.n_test, row.remarks) == (None, "unknown", 0, "")
     assert row.error is None
 

@@ -20,6 +20,7 @@ from typing import Any
 from matlens.errors import RunFolderError
 from matlens.evaluation.results import Results
 from matlens.files import write_text
+from matlens.settings import notebook_settings
 
 SCORES = ("accuracy", "macro_precision", "macro_recall", "macro_f1", "macro_auc")
 CSV_NAME, MARKDOWN_NAME = "model_comparison.csv", "model_comparison.md"
@@ -161,9 +162,8 @@ def _escape(text: str) -> str:
     return re.sub(r"([\\|`*<\[\]])", r"\\\1", " ".join(text.split()))
 
 
-def compare_models(results_list: Iterable[Results | Mapping[str, Any]],
-                   save_dir: Path | str | None = None) -> Comparison:
-    """Put judged models side by side, best accuracy first; write the table into `save_dir` if given.
+def compare(results_list: Iterable[Results | Mapping[str, Any]]) -> Comparison:
+    """Put judged models side by side, best accuracy first.
 
     `results_list` holds Results, or what `<name>_results.json` holds. Raises RunFolderError where there is
     nothing to compare or a model has no accuracy.
@@ -172,7 +172,12 @@ def compare_models(results_list: Iterable[Results | Mapping[str, Any]],
     if not rows:
         raise RunFolderError("There is no judged model to compare. Train and judge one with: matlens run "
                              "--data DIR. Judge one that is trained with: matlens evaluate RUN")
-    comparison = Comparison(tuple(sorted(rows, key=lambda row: (-row.accuracy, row.model))))
-    if save_dir is not None:
-        comparison.write(save_dir)
+    return Comparison(tuple(sorted(rows, key=lambda row: (-row.accuracy, row.model))))
+
+
+def compare_models(results_list: Iterable[Results | Mapping[str, Any]],
+                   save_dir: Path | str | None = None) -> Comparison:
+    """The same, and the table written into `save_dir` (by default REPORTS_DIR) as CSV and Markdown."""
+    comparison = compare(results_list)
+    comparison.write(save_dir if save_dir is not None else notebook_settings().reports_dir)
     return comparison

@@ -15,13 +15,14 @@ from matlens.data.splits import Split, check_ratios, make_split
 from matlens.data.store import hash_photos
 from matlens.errors import DataError
 from matlens.files import whole_folder
+from matlens.settings import notebook_settings
 
 MANIFEST = "split.json"
 """Written last: a prepared directory without it is not finished."""
 
 
 def create_split(data_dir: str | Path, output_dir: str | Path, train_ratio: float = 0.7, val_ratio: float = 0.15,
-                 test_ratio: float = 0.15, seed: int = 42, force: bool = False) -> Split:
+                 test_ratio: float = 0.15, seed: int = notebook_settings().seed, force: bool = False) -> Split:
     """Copy the photos of `data_dir` into output_dir/train, val and test, each class divided by the same shares.
 
     Photos that cannot be read are left out and named. Without `force` a finished split of the same photos with the

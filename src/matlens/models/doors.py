@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from matlens.console import Reporter
+from matlens.errors import SettingsError
 from matlens.models.catalogue import MODELS
 from matlens.models.protocol import LAYERS_TO_UNFREEZE, open_room
 from matlens.models.seeding import seeded
@@ -65,6 +66,7 @@ def build_resnet50_transfer(
 
     Raises:
         WeightsError: the weights can be neither found nor downloaded, or do not fit.
+        SettingsError: `auto` with include_top.
     """
     found = _resolved("resnet50_transfer", weights, weights_dir, include_top, input_shape)
     with seeded(open_room("keras"), seed):
@@ -134,8 +136,11 @@ def load_model(path: Path | str) -> Any:
 def _resolved(name: str, weights: Weights, weights_dir: Path | str | None, include_top: bool,
               input_shape: tuple[int, int, int], alpha: float = 1.0) -> Path | str | None:
     """A file of weights, None, or (with the ImageNet classes on top, which we do not look for) Keras' own name."""
+    if include_top and weights == "auto":
+        raise SettingsError("weights='auto' knows weights without the ImageNet classes only; with include_top=True use "
+                            "'imagenet', a file, or None.")
     if weights not in ("imagenet", "auto") or include_top:
-        return "imagenet" if weights == "auto" else weights
+        return weights
     choice: Literal["imagenet", "auto"] = "auto" if weights == "auto" else "imagenet"
     folder = weights_dir or _SETTINGS.weights_dir
     found = find_weights(MODELS[name], choice, Path(folder) if folder else None, alpha=alpha, side=input_shape[0])

@@ -24,7 +24,7 @@ from matlens.comparison.table import (
     UNKNOWN,
     Comparison,
     Row,
-    compare_models,
+    compare,
     percent,
 )
 from matlens.errors import RunFolderError
@@ -248,7 +248,7 @@ def write_report(run_dir: Path | str, title: str | None = None) -> Path:
     run, split = (_read_object(run_dir / name, problems) for name in ("run.json", "split.json"))
     found = _read_results(run_dir, run.get("models", []), problems)
     judged = {results.model_name: results for results in found}
-    comparison = compare_models(judged.values()) if judged else None
+    comparison = compare(judged.values()) if judged else None
     sections = [_section(run_dir, judged[row.model], row) for row in comparison.rows] if comparison else []
     problems += [f"{section.results.model_name}: no picture of {', '.join(section.absent)}."
                  for section in sections if section.absent]

@@ -22,7 +22,8 @@ from matlens.training.loop import STATISTICS_BATCHES, fit
 
 def train_model(model: Any, train_ds: Iterable[Any], val_ds: Iterable[Any], name: str, epochs: int = 4,
                 early_stopping_patience: int = 5, reduce_lr_patience: int = 3, initial_epoch: int = 0,
-                verbose: int = 1, save_dir: str | Path | None = None) -> History:
+                verbose: int = 1, save_dir: str | Path | None = None, *,
+                history: History | None = None) -> History:
     """Train a Keras model or an InceptionV1Wrapper; it ends with the weights of the lowest validation loss.
 
     Whenever the validation loss has a new lowest value, the model is saved, whole or not at all, as save_dir/<name>.h5
@@ -39,6 +40,8 @@ def train_model(model: Any, train_ds: Iterable[Any], val_ds: Iterable[Any], name
         reduce_lr_patience: after so many, multiply the learning rate by 0.1.
         verbose: 0 silent, 1 progress and a line an epoch, 2 a line an epoch.
         save_dir: by default MODELS_DIR.
+        history: what an earlier call returned, for a second stage of the same model: it is continued, and its best
+            epoch stays the one to beat, so a worse second stage does not replace the file.
 
     Returns:
         The history; its `history` is {loss, accuracy, val_loss, val_accuracy, learning_rate: [one per epoch]}.
@@ -66,7 +69,8 @@ def train_model(model: Any, train_ds: Iterable[Any], val_ds: Iterable[Any], name
     with (reporter.progress(name, total) if verbose == 1 and total else nullcontext(_unseen)) as advance:
         return fit(classifier, train, val, _Progress(reporter, advance, train.length or 0, initial_epoch),
                    epochs=epochs, initial_epoch=initial_epoch, early_stopping_patience=early_stopping_patience,
-                   reduce_lr_patience=reduce_lr_patience, save_best=lambda: classifier.save(file, about))
+                   reduce_lr_patience=reduce_lr_patience, save_best=lambda: classifier.save(file, about),
+                   history=history)
 
 
 def _unseen(done: int, words: str) -> None:
