@@ -94,10 +94,10 @@ def test_a_given_folder_wins(kaggle, tmp_path):
         photos(tmp_path / "mine" / name)
     assert find_dataset(tmp_path / "mine") == tmp_path / "mine"
     assert find_dataset(str(tmp_path / "mine")) == tmp_path / "mine"
-    assert find_dataset(tmp_path / "nowhere") == kaggle / "minc-2500"
     (tmp_path / "empty").mkdir()
-    with pytest.raises(DataError, match="empty"):
-        find_dataset(tmp_path / "empty")
+    for name in ("empty", "nowhere"):
+        with pytest.raises(DataError, match=name):
+            find_dataset(tmp_path / name)
 
 
 def test_matlens_data_is_searched_too(tmp_path, monkeypatch):

@@ -21,6 +21,17 @@ CLASSES = 3
 SIDE = 64
 
 
+@pytest.fixture(scope="module", autouse=True)
+def one_thread(torch):
+    """Threads would only wait for each other where a core is busy; children read the variable."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("OMP_NUM_THREADS", "1")
+        yield
+    torch.set_num_threads(threads)
+
+
 @pytest.fixture(scope="module")
 def photos() -> np.ndarray:
     return np.random.default_rng(0).random((6, SIDE, SIDE, 3), dtype=np.float32)

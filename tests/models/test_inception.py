@@ -35,7 +35,7 @@ def batches(photos) -> list[tuple[np.ndarray, np.ndarray]]:
 
 @pytest.fixture(scope="module", autouse=True)
 def one_thread(torch):
-    """Sums in the same order on both sides; children read the variable."""
+    """Sums in the same order on both sides, and no waiting where a core is busy; children read the variable."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     with pytest.MonkeyPatch.context() as patch:

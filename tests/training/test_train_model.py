@@ -165,6 +165,21 @@ def test_the_second_stage_counts_on(keras, make, tmp_path):
     assert [epoch.number for epoch in found] == [4, 5]
 
 
+def test_a_worse_second_stage_keeps_the_first_ones_file(make, tmp_path):
+    """Fine-tuning may make a model worse; continued, the first stage's best epoch stays the one to beat."""
+    model = make()
+    first = train_model(model, TRAIN, VAL, "small", epochs=2, save_dir=tmp_path, verbose=0)
+    best, kept, saved = min(first.history["val_loss"]), model.get_weights(), (tmp_path / "small.h5").read_bytes()
+    model.optimizer.learning_rate = 100.0
+    both = train_model(model, TRAIN, VAL, "small", epochs=3, initial_epoch=2, save_dir=tmp_path, verbose=0,
+                       history=first)
+    assert [epoch.number for epoch in both] == [1, 2, 3]
+    assert both.history["val_loss"][2] > best, "else this test shows nothing"
+    assert (tmp_path / "small.h5").read_bytes() == saved
+    for found, expected in zip(model.get_weights(), kept, strict=True):
+        np.testing.assert_array_equal(found, expected)
+
+
 def test_training_stops_and_slows_as_told(make, tmp_path):
     """Of a loss that never improves: patience 2 ends after epoch 3, and patience 1 lowers the rate after epoch 2."""
     found = train_model(make(rate=0.0), TRAIN, VAL, "small", epochs=9, early_stopping_patience=2,

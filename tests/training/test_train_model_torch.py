@@ -18,6 +18,17 @@ CLASSES = 3
 SIDE = 32
 
 
+@pytest.fixture(scope="module", autouse=True)
+def one_thread(torch):
+    """Threads would only wait for each other where a core is busy; children read the variable."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("OMP_NUM_THREADS", "1")
+        yield
+    torch.set_num_threads(threads)
+
+
 def batches(sizes: tuple[int, ...], seed: int, classes: int = CLASSES) -> list[tuple[np.ndarray, np.ndarray]]:
     rng = np.random.default_rng(seed)
     return [(rng.random((size, SIDE, SIDE, 3), dtype=np.float32),
