@@ -210,6 +210,7 @@ print("done")
 """
 
 
+@pytest.mark.slow
 @pytest.mark.keras
 def test_memory_growth_is_asked_for_on_every_gpu(tmp_path):
     """TensorFlow else takes all of a GPU's memory, and PyTorch finds none; a GPU in use already is left as it is."""

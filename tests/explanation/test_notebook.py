@@ -91,6 +91,7 @@ def test_the_closed_form_is_the_frameworks_gradient(models, photo, name):
     assert some, "else the two agree on nothing"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", OTHER)
 def test_any_other_layer_is_differentiated_and_has_its_own_size(models, photo, name):
     """Earlier layers show finer places."""

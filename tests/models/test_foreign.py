@@ -58,6 +58,7 @@ def test_a_strangers_model_is_judged_as_plain_keras_would(keras, plain, photos, 
     assert found["parameters"] == plain.count_params()
 
 
+@pytest.mark.slow
 def test_a_nested_backbone_opens(keras, photos, tmp_path):
     """Transfer learning, as Keras' own guide does it, nests an application."""
     from matlens import load_model
@@ -69,6 +70,7 @@ def test_a_nested_backbone_opens(keras, photos, tmp_path):
                                model.predict(photos, verbose=0), atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["vgg19_scratch", "mobilenetv2_transfer"])
 def test_our_own_files_open_too(keras, tmp_path, name):
     """load_model is how a notebook gets its model back after a restart."""

@@ -93,6 +93,7 @@ def test_both_see_the_same_features_and_gradients(here, far, photos, layer):
     assert far.classifier.last_conv_layer_name == here.classifier.last_conv_layer_name
 
 
+@pytest.mark.slow
 def test_both_train_save_and_load_alike(torch, photos, batches, tmp_path):
     """Dropout, order and optimiser included: one epoch to 1e-5."""
     wrappers = [make(in_child) for in_child in (False, True)]
@@ -125,6 +126,7 @@ def test_devices_read_as_in_torch(torch, here, far):
         assert (str(found), found.type, found.index) == (str(expected), expected.type, expected.index)
 
 
+@pytest.mark.slow
 def test_errors_of_the_child_keep_their_class(far, photos, tmp_path):
     """except ModelError in a notebook must work in both places, and the child goes on."""
     expected = far.predict(photos)
@@ -165,6 +167,7 @@ def test_an_error_in_the_users_batches_is_raised_as_it_is(here, far, photos, bat
     wrapper.load(tmp_path / "before.pth")
 
 
+@pytest.mark.slow
 def test_a_child_that_is_killed_is_named_then_and_later(photos, batches, tmp_path):
     """As when memory runs out: no hang, no BrokenPipeError, and a word on what to do."""
     wrapper = make(True)
@@ -179,6 +182,7 @@ def test_a_child_that_is_killed_is_named_then_and_later(photos, batches, tmp_pat
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self").exists(), reason="reads /proc")
 def test_a_child_ends_with_its_wrapper():
     """Cells that are run again would otherwise leave one process after the other."""
@@ -198,6 +202,7 @@ time.sleep(600)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self").exists(), reason="reads /proc")
 def test_a_child_does_not_outlive_a_killed_parent():
     """A killed kernel must not leave a process that holds a GPU's memory."""

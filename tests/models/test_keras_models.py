@@ -86,6 +86,7 @@ def test_preprocessing_is_each_backbones_own(keras, classifiers, photos):
     np.testing.assert_allclose(unit(photos), mobilenet_v2.preprocess_input(photos * 255), atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["vgg19_scratch", "resnet50_transfer", "mobilenetv2_transfer"])
 def test_a_saved_model_opens_in_plain_keras_and_in_ours(keras, classifiers, photos, tmp_path, name):
     """The file is what people keep: it must open without matlens, in safe mode, and say the same."""
@@ -101,6 +102,7 @@ def test_a_saved_model_opens_in_plain_keras_and_in_ours(keras, classifiers, phot
         room_of(name).load(path, BuildOrder(name, CLASSES + 1, SHAPE[:2]))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "last"), [
     ("vgg19_scratch", "block5_conv4"), ("resnet50_transfer", "conv5_block3_out"), ("mobilenetv2_transfer", "out_relu")])
 def test_trunk_and_head_say_what_the_model_says(keras, classifiers, photos, tmp_path, name, last):
@@ -143,6 +145,7 @@ def test_the_heads_gradient_is_the_frameworks(keras, classifiers, photos, name):
     np.testing.assert_allclose(found, expected, atol=1e-4 * max(1.0, np.abs(expected).max()))
 
 
+@pytest.mark.slow
 def test_a_pretrained_backbone_is_frozen_and_unfrozen_as_the_guide_says(keras, pretrained_file):
     """Batch normalisation in inference mode, forty layers, a rate of 1e-5."""
     from matlens import build_mobilenetv2_transfer, unfreeze_resnet_for_finetuning
@@ -176,6 +179,7 @@ def test_weights_that_do_not_fit_are_named(keras, tmp_path):
         build_resnet50_transfer(SHAPE, CLASSES, weights=tmp_path / "wrong.h5")
 
 
+@pytest.mark.slow
 def test_include_top_and_alpha_work(keras, photos):
     """Parameters of the guide that are rarely used, and must not crash."""
     from matlens import build_mobilenetv2_transfer, build_resnet50_transfer

@@ -54,6 +54,7 @@ def assert_opens(keras, path: Path, name: str, photos: np.ndarray, expected: np.
     np.testing.assert_allclose(room_of(name).load(path, order(name)).predict(photos), expected, atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_a_pretrained_model_trains_its_head_only_and_opens_again_frozen_or_finetuned(keras, backbones, photos,
                                                                                     tmp_path, name):
@@ -101,6 +102,7 @@ def test_vgg19_has_the_published_layer_names_and_no_statistics(keras):
     assert classifier.parameters[0] == classifier.parameters[1]
 
 
+@pytest.mark.slow
 def test_no_model_holds_code_in_its_file(keras, tmp_path):
     """A Lambda layer is refused by Keras' safe mode, and `about` must be readable without matlens."""
     import h5py
@@ -114,6 +116,7 @@ def test_no_model_holds_code_in_its_file(keras, tmp_path):
         assert json.loads(file["matlens"][()]) == {"class_names": ["ä", "b"]}
 
 
+@pytest.mark.slow
 def test_files_that_do_not_fit_are_named(keras, backbones, tmp_path):
     """Cut off, damaged, foreign, or of another network: a message, not a traceback of h5py."""
     room, name = room_of("mobilenetv2_transfer"), "mobilenetv2_transfer"

@@ -89,6 +89,7 @@ def test_auxiliary_classifiers_do_not_answer(torch, classifier, photos):
     assert classifier.predict(photos[:0]).shape == (0, CLASSES)
 
 
+@pytest.mark.slow
 def test_a_damaged_artifact_is_refused(torch, photos, tmp_path):
     """One flipped bit in any of its files."""
     from matlens.features.artifact import Artifact, write_artifact

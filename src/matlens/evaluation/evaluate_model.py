@@ -18,7 +18,7 @@ from matlens.errors import DataError, ModelError, SettingsError
 from matlens.evaluation.judge import scores
 from matlens.evaluation.predictions import Predictions
 from matlens.evaluation.results import Results
-from matlens.models.adapters import classifier_of, is_keras
+from matlens.models.adapters import classifier_of, is_keras, refuse_other_size
 from matlens.models.inception import InceptionV1Wrapper
 from matlens.settings import notebook_settings
 from matlens.training.history import History
@@ -54,6 +54,9 @@ def get_predictions_and_labels(model: Any, dataset: Iterable[Any], class_names: 
         if predicted.shape != one_hot.shape:
             raise ModelError(f"The model answers photos whose labels are {one_hot.shape} with an array of shape "
                              f"{predicted.shape}; both must be (photos, classes).")
+        if not np.isfinite(predicted).all():
+            raise ModelError("The model answers with values that are no numbers (NaN or infinite): it diverged in "
+                             "training.")
         found.append(predicted)
         labels.append(np.asarray(one_hot.argmax(axis=1), dtype=np.int64))
     if not found:
@@ -96,6 +99,8 @@ def evaluate_model(model: Any, test_ds: Iterable[Any], model_name: str, class_na
     split = ours.split if ours else None
     names = tuple(class_names or getattr(test_ds, "class_names", None) or known_class_names(classes)
                   or map(str, range(classes)))
+    if len(set(names)) != len(names):
+        raise SettingsError(f"Two classes have the same name in class_names: {', '.join(names)}.")
     if ours and split and not ours.shuffle:
         paths = tuple(photo.path for photo in split.part(ours.part))
     else:
@@ -151,6 +156,7 @@ def _batches(dataset: Iterable[Any]) -> Iterator[tuple[Any, npt.NDArray[Any]]]:
 
 def _predict(model: Any, images: Any) -> Any:
     if is_keras(model):
+        refuse_other_size(classifier_of(model), images)
         return model.predict_on_batch(images)
     if not hasattr(model, "predict"):
         classifier_of(model)  # says what was given instead

@@ -15,7 +15,7 @@ from matlens.errors import DataError, ModelError
 from matlens.explanation.displays import plot_gradcam_grid
 from matlens.explanation.explain import Explained
 from matlens.explanation.gradcam import from_gradients, overlay_heatmap
-from matlens.models.adapters import classifier_of
+from matlens.models.adapters import classifier_of, refuse_other_size
 from matlens.models.head import softmax
 from matlens.models.protocol import Classifier
 from matlens.settings import notebook_settings
@@ -77,7 +77,7 @@ def visualize_gradcam(model: Any, image: Any, class_names: Sequence[str] | None 
         DataError, ModelError: as in `make_gradcam_heatmap`; a file that cannot be read.
     """
     classifier = classifier_of(model)
-    photo = _read(Path(image), model) if isinstance(image, str | Path) else _as_photo(image)
+    photo = _read(Path(image), classifier) if isinstance(image, str | Path) else _as_photo(image)
     return plot_gradcam_grid(
         _as_explained(classifier, photo[None], [None], class_names, last_conv_layer_name, pred_index, alpha),
         model_name, Path(save_path) if save_path is not None else None)
@@ -107,6 +107,7 @@ def visualize_gradcam_samples(model: Any, dataset: Iterable[Any], class_names: S
 def _explained(classifier: Classifier, photos: Array, layer: str | None, class_number: int | None,
                ) -> tuple[Array, npt.NDArray[np.int64], Array]:
     """Heat maps (B, h, w), the classes explained (B,), and all probabilities (B, C)."""
+    refuse_other_size(classifier, photos)
     own = layer is None or layer == classifier.last_conv_layer_name
     head = features = None
     if own:
@@ -144,19 +145,18 @@ def _samples(batches: Iterable[Any], wanted: int) -> tuple[Array, list[int]]:
     """So many photos (N, H, W, 3) with their class numbers, one of each class in turn, in one pass."""
     if wanted < 1:
         raise DataError(f"num_samples={wanted}: at least one photo is needed.")
-    by_class: dict[int, list[Array]] = {}
+    by_class: dict[int, list[npt.NDArray[np.uint8]]] = {}
     for images, labels in batches:
-        one_hot = np.asarray(labels)
-        most = -(-wanted // one_hot.shape[1]) + 1  # a few more, where other classes have too few
-        for index, number in enumerate(one_hot.argmax(axis=1).tolist()):
+        for index, number in enumerate(np.asarray(labels).argmax(axis=1).tolist()):
             kept = by_class.setdefault(number, [])
-            if len(kept) < most:
-                kept.append(np.array(images[index], dtype=np.float32))
+            if len(kept) < wanted:
+                kept.append((_as_photo(images[index]) * 255).round().astype(np.uint8))
     turns = sorted((turn, number) for number, kept in by_class.items() for turn in range(len(kept)))[:wanted]
     if not turns:
         raise DataError("The dataset gave no photo to explain.")
     chosen = sorted(turns, key=lambda each: (each[1], each[0]))
-    return np.stack([by_class[number][turn] for turn, number in chosen]), [number for _, number in chosen]
+    photos = np.stack([by_class[number][turn] for turn, number in chosen]).astype(np.float32) / np.float32(255)
+    return photos, [number for _, number in chosen]
 
 
 def _as_photo(given: Any) -> Array:
@@ -173,10 +173,9 @@ def _as_photo(given: Any) -> Array:
     return np.clip(photo, 0, 1)
 
 
-def _read(file: Path, model: Any) -> Array:
-    shape = getattr(model, "input_shape", None)
-    side = (shape[1], shape[2]) if shape and None not in shape[1:3] else notebook_settings().img_size
+def _read(file: Path, classifier: Classifier) -> Array:
     try:
-        return read_photo(file, side).astype(np.float32) / np.float32(255)
+        pixels = read_photo(file, classifier.input_size or notebook_settings().img_size)
     except UnreadableImageError as error:
         raise DataError(f"Cannot read {file}: {error}") from error
+    return pixels.astype(np.float32) / np.float32(255)

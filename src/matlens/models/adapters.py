@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-from matlens.errors import ModelError
+from matlens.errors import DataError, ModelError
 from matlens.models.inception import InceptionV1Wrapper
 from matlens.models.protocol import Classifier
 
@@ -35,3 +35,11 @@ def classifier_of(model: Any) -> Classifier:
     if isinstance(model, tuple):
         raise ModelError("This is a tuple: the transfer builders return (model, base_model). Give the model alone.")
     raise ModelError(f"A {type(model).__name__} is neither a Keras model nor an InceptionV1Wrapper.")
+
+
+def refuse_other_size(classifier: Classifier, images: Any) -> None:
+    """Raise DataError for photos of another size than the model was built for."""
+    wanted = classifier.input_size
+    if wanted is not None and tuple(images.shape[1:3]) != wanted:
+        raise DataError(f"The model takes photos of {wanted[0]} x {wanted[1]} pixels, not of {images.shape[1]} x "
+                        f"{images.shape[2]}. Use img_size={wanted} for the data, or build the model for them.")

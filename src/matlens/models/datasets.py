@@ -45,7 +45,7 @@ def build_datasets(
     """
     settings = Settings.load(options={
         "data_dir": Path(prepared_dir), "img_size": img_size, "batch_size": batch_size, "seed": seed,
-        "keep_truncated": keep_truncated, "cache_dir": _DEFAULTS.cache_dir})
+        "keep_truncated": keep_truncated, "cache_dir": notebook_settings().cache_dir})
     ready = prepare(settings, Reporter())
     remember_prepared(ready.source.root)
 

@@ -58,6 +58,10 @@ class Classifier(Protocol):
         """C, the number of outputs."""
 
     @property
+    def input_size(self) -> tuple[int, int] | None:
+        """(height, width) of the photos that it takes; None where any will do."""
+
+    @property
     def last_conv_layer_name(self) -> str:
         """The layer that Grad-CAM looks at: the trunk's last."""
 

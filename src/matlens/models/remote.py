@@ -82,6 +82,11 @@ class RemoteClassifier:
         return int(self._about["num_classes"])
 
     @property
+    def input_size(self) -> tuple[int, int] | None:
+        """None: GoogLeNet takes photos of any size."""
+        return None
+
+    @property
     def last_conv_layer_name(self) -> str:
         """The layer that Grad-CAM looks at."""
         return str(self._call("get", name="last_conv_layer_name")[0]["value"])

@@ -78,7 +78,8 @@ def find_weights(info: ModelInfo, choice: WeightsChoice, weights_dir: Path | Non
             f"No ImageNet weights for {info.name}: {wanted.name} is not in {searched}, and downloading "
             f"{wanted.url} failed ({type(error).__name__}). Either put that file into "
             f"{weights_dir or cache_folder(info.room)} (or name its folder with --weights-dir), or turn the "
-            "network on, or train from random weights with --weights none.") from error
+            "network on, or train from random weights with --weights none (in Python: weights=None, pretrained=False)."
+        ) from error
 
 
 def _download(file: WeightsFile, folder: Path) -> Path:

@@ -9,12 +9,14 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from matlens.console import Advance, Reporter
 from matlens.data.pipeline import PhotoBatches
 from matlens.errors import DataError, ModelError, SettingsError
-from matlens.models.adapters import classifier_of, is_keras
+from matlens.models.adapters import classifier_of, is_keras, refuse_other_size
 from matlens.models.inception import InceptionV1Wrapper
-from matlens.models.protocol import Batch, Scores
+from matlens.models.protocol import Batch, Classifier, Scores
 from matlens.settings import notebook_settings
 from matlens.training.history import Epoch, History
 from matlens.training.loop import STATISTICS_BATCHES, fit
@@ -59,7 +61,7 @@ def train_model(model: Any, train_ds: Iterable[Any], val_ds: Iterable[Any], name
     classifier = classifier_of(model)
     if is_keras(model) and not model.compiled:
         raise ModelError(f"The model {model.name} is not compiled. Compile it with a loss and metrics=['accuracy'].")
-    train, val = (_Repeated(data, what, classifier.num_classes, epochs - initial_epoch)
+    train, val = (_Repeated(data, what, classifier, epochs - initial_epoch)
                   for data, what in ((train_ds, "train_ds"), (val_ds, "val_ds")))
     folder = Path(save_dir) if save_dir is not None else notebook_settings().models_dir
     file = folder / f"{name}{'.pth' if isinstance(model, InceptionV1Wrapper) else '.h5'}"
@@ -80,9 +82,9 @@ def _unseen(done: int, words: str) -> None:
 class _Repeated:
     """Any iterable of batches as the loop's training data, or validation data; each batch is checked."""
 
-    def __init__(self, data: Iterable[Any], what: str, num_classes: int, passes: int) -> None:
+    def __init__(self, data: Iterable[Any], what: str, classifier: Classifier, passes: int) -> None:
         self._data: Iterable[Any] = getattr(data, "batches", data)  # ours behind a tf.data.Dataset: same photos
-        self._what, self._num_classes = what, num_classes
+        self._what, self._classifier, self._num_classes = what, classifier, classifier.num_classes
         self._once = iter(self._data) is self._data if hasattr(self._data, "__next__") else False
         self._first: list[Batch] = []
         if self._once and passes > 1:
@@ -117,13 +119,15 @@ class _Repeated:
         for batch in batches:
             if not (isinstance(batch, tuple | list) and len(batch) == 2):
                 raise DataError(f"{self._what} must give (images, labels) batches.")
-            images, labels = batch
+            images, labels = (values if hasattr(values, "shape") else np.asarray(values, np.float32)
+                              for values in batch)
             if len(labels.shape) != 2:
                 raise DataError(f"The labels of {self._what} must be one-hot, (B, C), not of shape "
                                 f"{tuple(labels.shape)}.")
             if labels.shape[1] != self._num_classes:
                 raise ModelError(f"The model has {self._num_classes} outputs, but {self._what} has {labels.shape[1]} "
                                  f"classes. Build it with num_classes={labels.shape[1]} (NUM_CLASSES).")
+            refuse_other_size(self._classifier, images)
             if self._once and len(self._first) < STATISTICS_BATCHES:
                 self._first.append((images, labels))
             empty = False

@@ -23,6 +23,9 @@ class KerasClassifier:
     """See `models.protocol.Classifier`."""
 
     def __init__(self, model: keras.Model, base_model: keras.Model | None = None) -> None:
+        if not hasattr(model, "output_shape") or len(model.input_shape) != 4:
+            raise ModelError(f"The model {model.name} does not say that it takes photos: build it from "
+                             "keras.Input((height, width, 3)).")
         self.model = model
         self.base_model = base_model if base_model is not None else find_backbone(model)
         self._trunk: keras.Model | None = None
@@ -40,6 +43,12 @@ class KerasClassifier:
     def num_classes(self) -> int:
         """C, the number of outputs."""
         return int(self.model.output_shape[-1])
+
+    @property
+    def input_size(self) -> tuple[int, int] | None:
+        """(height, width) of the photos that it takes; None where any will do."""
+        height, width = self.model.input_shape[1:3]
+        return None if height is None or width is None else (height, width)
 
     @property
     def last_conv_layer_name(self) -> str:

@@ -2,13 +2,14 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import get_args
 
 import keras
 import numpy as np
 from keras import layers
 
 from matlens.errors import ModelError
-from matlens.models.head import Dense, Head
+from matlens.models.head import Activation, Dense, Head
 
 
 @dataclass(frozen=True)
@@ -44,15 +45,26 @@ def find_cut(model: keras.Model) -> Cut:
     """
     backbone = find_backbone(model)
     dense: list[layers.Dense] = []
+    flattens = False
     for layer in _backwards(model, backbone):
-        if isinstance(layer, layers.Dense):
+        if isinstance(layer, layers.Dense) and layer.activation.__name__ in get_args(Activation):
             dense.insert(0, layer)
-        elif isinstance(layer, layers.GlobalAveragePooling2D | layers.MaxPooling2D):
+        elif _is_head_pooling(layer, flattens):
             held = backbone if backbone is not None and layer in backbone.layers else None
             return Cut(layer, held, tuple(dense))
-        elif not isinstance(layer, layers.Dropout | layers.Flatten):
+        elif isinstance(layer, layers.Flatten):
+            flattens = True
+        elif not isinstance(layer, layers.Dropout):
             break
     raise ModelError(f"{model.name} is no trunk under a head of dense layers, so it cannot be cut.")
+
+
+def _is_head_pooling(layer: keras.layers.Layer, flattens: bool) -> bool:
+    """Whether it is one of the two poolings that `Head` knows."""
+    if isinstance(layer, layers.GlobalAveragePooling2D):
+        return layer.data_format == "channels_last" and (flattens or not layer.keepdims)
+    return (isinstance(layer, layers.MaxPooling2D) and flattens and layer.data_format == "channels_last"
+            and tuple(layer.pool_size) == tuple(layer.strides) == (2, 2) and layer.padding == "valid")
 
 
 def last_map_name(model: keras.Model) -> str:
@@ -81,8 +93,8 @@ def _backwards(model: keras.Model, backbone: keras.Model | None) -> Iterator[ker
 def trunk_of(model: keras.Model, cut: Cut) -> keras.Model:
     """The trunk as a model: (B, H, W, 3) in [0, 1] to the feature map, in inference mode."""
     if cut.backbone is None:
-        return keras.Model(model.input, cut.pool.input, name="trunk")
-    inner = keras.Model(cut.backbone.input, cut.pool.input)
+        return keras.Model(model.inputs, cut.pool.input, name="trunk")
+    inner = keras.Model(cut.backbone.inputs, cut.pool.input)
     image = x = keras.Input(model.input_shape[1:], name="image")
     for layer in model.layers[1:]:
         if layer is cut.backbone:

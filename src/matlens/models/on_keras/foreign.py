@@ -20,9 +20,9 @@ def open_foreign(path: Path) -> keras.Model:
     if not path.is_file():
         raise ModelError(f"No such model file: {path}")
     for kind, home in _classes(_config(path)):
-        if kind in _CODE or (home is not None and home.partition(".")[0] != "keras"):
-            raise ModelError(f"{path} holds the layer {home + '.' if home else ''}{kind}, which is code of somebody "
-                             "else's. Only models of Keras' own layers are opened.")
+        if kind in _CODE or ">" in kind or (home is not None and home.partition(".")[0] != "keras"):
+            raise ModelError(f"{path} holds {kind}, which is code of somebody else's. Only models of Keras' own layers "
+                             "are opened.")
     try:
         model = keras.models.load_model(path, compile=False, safe_mode=True)
     except Exception as error:  # Keras and h5py refuse a damaged file in many ways
@@ -49,7 +49,9 @@ def _config(path: Path) -> Any:
 def _classes(config: Any) -> Iterator[tuple[str, str | None]]:
     """Each class that a configuration names, with the module that it is said to be in."""
     if isinstance(config, dict):
-        if isinstance(config.get("class_name"), str):
+        if config.get("class_name") == "function" and isinstance(config.get("config"), str):
+            yield config["config"], config.get("module")
+        elif isinstance(config.get("class_name"), str):
             yield config["class_name"], config.get("module")
         if config.get("registered_name") and config.get("module") is None and "class_name" in config:
             yield str(config["registered_name"]), "registered"

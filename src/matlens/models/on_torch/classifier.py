@@ -14,7 +14,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from matlens.errors import ModelError
+from matlens.errors import DataError, ModelError
 from matlens.files import write_json
 from matlens.models.head import Dense, Head
 from matlens.models.on_torch.googlenet import GoogLeNetNetwork, to_input
@@ -51,6 +51,11 @@ class TorchClassifier:
         return self.network.device
 
     @property
+    def input_size(self) -> tuple[int, int] | None:
+        """None: GoogLeNet takes photos of any size."""
+        return None
+
+    @property
     def last_conv_layer_name(self) -> str:
         """The layer whose output is the feature map."""
         return _TRUNK[-1]
@@ -82,7 +87,13 @@ class TorchClassifier:
         sums = _Sums()
         for step, (images, labels) in enumerate(batches, 1):
             target = torch.as_tensor(np.asarray(labels), device=self.network.device)
-            logits, aux2, aux1 = self.network.model(to_input(images, self.network.device))
+            try:
+                logits, aux2, aux1 = self.network.model(to_input(images, self.network.device))
+            except ValueError as error:
+                if len(images) > 1:
+                    raise
+                raise DataError("Batch normalisation cannot be trained on a batch of one photo of this size; use "
+                                "another batch size.") from error
             loss = functional.cross_entropy(logits, target) + AUXILIARY_WEIGHT * (
                 functional.cross_entropy(aux1, target) + functional.cross_entropy(aux2, target))
             self.optimizer.zero_grad(set_to_none=True)

@@ -78,8 +78,11 @@ class GoogLeNetNetwork:
         """
         try:
             state = torch.load(path, map_location=self.device, weights_only=True)
-            wanted = self.state_dict().keys()
-            self.model.load_state_dict({name: state[name] for name in wanted}, strict=False)
+            ours = self.state_dict()
+            for name, values in ours.items():  # before anything is copied
+                if state[name].shape != values.shape:
+                    raise ModelError(f"{name} is {tuple(state[name].shape)} there, {tuple(values.shape)} here")
+            self.model.load_state_dict({name: state[name] for name in ours}, strict=False)
         except Exception as error:  # torch.load and load_state_dict raise nearly anything on a foreign file
             raise ModelError(f"{path} does not hold a GoogLeNet with {self.num_classes} classes: {error}") from error
 
