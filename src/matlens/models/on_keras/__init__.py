@@ -1,5 +1,6 @@
 """The Keras room: VGG19, ResNet50 and MobileNetV2. Nothing else in matlens imports Keras or TensorFlow."""
 
+import logging
 import os
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow reads it when it is imported
@@ -17,6 +18,9 @@ if keras.backend.backend() == "tensorflow":
             break
 
 from matlens.models.on_keras.room import KerasRoom
+
+# Batches come in two sizes, and a notebook holds several models: each is traced once, which is meant.
+logging.getLogger("tensorflow").addFilter(lambda record: "tf.function retracing" not in record.getMessage())
 
 room = KerasRoom()
 ON_TENSORFLOW = keras.backend.backend() == "tensorflow"

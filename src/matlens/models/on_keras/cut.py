@@ -93,8 +93,8 @@ def _backwards(model: keras.Model, backbone: keras.Model | None) -> Iterator[ker
 def trunk_of(model: keras.Model, cut: Cut) -> keras.Model:
     """The trunk as a model: (B, H, W, 3) in [0, 1] to the feature map, in inference mode."""
     if cut.backbone is None:
-        return keras.Model(model.inputs, cut.pool.input, name="trunk")
-    inner = keras.Model(cut.backbone.inputs, cut.pool.input)
+        return keras.Model(model.inputs[0], cut.pool.input, name="trunk")
+    inner = keras.Model(cut.backbone.inputs[0], cut.pool.input)
     image = x = keras.Input(model.input_shape[1:], name="image")
     for layer in model.layers[1:]:
         if layer is cut.backbone:

@@ -43,12 +43,12 @@ def _with_outputs(model: keras.Model, layer_name: str) -> keras.Model:
     backbone = find_backbone(model)
     inner = {layer.name: layer for layer in backbone.layers} if backbone is not None else {}
     if layer_name in own and own[layer_name] is not backbone:
-        return _checked(keras.Model(model.inputs, [own[layer_name].output, model.layers[-1].input]), layer_name)
+        return _checked(keras.Model(model.inputs[0], [own[layer_name].output, model.layers[-1].input]), layer_name)
     if backbone is None or layer_name not in inner:
         known = [name for name, layer in (inner or own).items() if len(getattr(layer.output, "shape", ())) == 4]
         raise ModelError(f"{model.name} has no layer '{layer_name}'; the last with feature maps are "
                          f"{', '.join(known[-5:])}.")
-    opened = keras.Model(backbone.inputs, [inner[layer_name].output, backbone.output])
+    opened = keras.Model(backbone.inputs[0], [inner[layer_name].output, backbone.output])
     image = x = keras.Input(model.input_shape[1:])
     features = None
     for layer in model.layers[1:-1]:
