@@ -38,6 +38,11 @@ Finetune = Annotated[int | None, typer.Option("--finetune-epochs", show_default=
                                               help="Then so many epochs with the end of the backbone unfrozen.")]
 Augment = Annotated[bool | None, typer.Option("--augment/--no-augment", help="Vary training photos anew each epoch.",
                                               show_default="augment")]
+Views = Annotated[int | None, typer.Option(help="Views of each training photo, for a frozen trunk: the photo as it is, "
+                                           "and fixed variations of it.", show_default="1")]
+Features = Annotated[bool | None, typer.Option("--feature-cache/--no-feature-cache", show_default="feature-cache",
+                                               help="Compute a frozen trunk's features once; or train the plain way, "
+                                               "with a new variation of each photo each epoch.")]
 KeepTruncated = Annotated[bool | None, typer.Option("--keep-truncated", show_default=False,
                                                     help="Use photos whose end is missing, too.")]
 Deterministic = Annotated[bool | None, typer.Option("--deterministic", show_default=False,
@@ -80,9 +85,9 @@ app.add_typer(data_app, name="data")
 def run(context: typer.Context, data: Data, models: Models = None, protocol: Protocol = None,
         epochs: Epochs = None, img_size: ImgSize = None, batch_size: BatchSize = None, weights: Weights = None,
         weights_dir: WeightsDir = None, out: Out = None, config: Config = None, alpha: Alpha = None,
-        finetune_epochs: Finetune = None, augment: Augment = None, keep_truncated: KeepTruncated = None,
-        deterministic: Deterministic = None, seed: Seed = None, cache_dir: CacheDir = None,
-        quiet: Quiet = False) -> None:
+        finetune_epochs: Finetune = None, augment: Augment = None, views: Views = None,
+        feature_cache: Features = None, keep_truncated: KeepTruncated = None, deterministic: Deterministic = None,
+        seed: Seed = None, cache_dir: CacheDir = None, quiet: Quiet = False) -> None:
     """The whole job: train the models on a folder of photos, judge, explain and compare them, write the report."""
     from matlens.console import Reporter
     from matlens.run import run as run_all
@@ -99,8 +104,9 @@ def train(context: typer.Context,
           data: Data, protocol: Protocol = None, epochs: Epochs = None, img_size: ImgSize = None,
           batch_size: BatchSize = None, weights: Weights = None, weights_dir: WeightsDir = None, out: Out = None,
           config: Config = None, alpha: Alpha = None, finetune_epochs: Finetune = None, augment: Augment = None,
-          keep_truncated: KeepTruncated = None, deterministic: Deterministic = None, seed: Seed = None,
-          cache_dir: CacheDir = None, quiet: Quiet = False) -> None:
+          views: Views = None, feature_cache: Features = None, keep_truncated: KeepTruncated = None,
+          deterministic: Deterministic = None, seed: Seed = None, cache_dir: CacheDir = None, quiet: Quiet = False,
+          ) -> None:
     """Train one model into a run's folder, and stop there."""
     from matlens.console import Reporter
     from matlens.run import start
@@ -109,9 +115,9 @@ def train(context: typer.Context,
 
     settings = Settings.load(config, _options(context.params) | {"models": model})
     reporter = Reporter(quiet)
-    folder, prepared, found = start(settings, out or _default_out(), reporter)
-    train_one(folder, model, prepared, found[model], reporter)
-    reporter.result(str(folder.model_file(model)))
+    begun = start(settings, out or _default_out(), reporter)
+    train_one(begun, model, reporter)
+    reporter.result(str(begun.folder.model_file(model)))
 
 
 @app.command()

@@ -23,26 +23,41 @@ from matlens.models.weights import FoundWeights, find_weights
 from matlens.report.page import write_report
 from matlens.settings import Settings
 from matlens.training.child import Event, run_child
+from matlens.training.conversion import TrunkConversions
+from matlens.training.frozen import train_frozen
 from matlens.training.history import Epoch
 from matlens.training.run_folder import RunFolder
 from matlens.training.worker import TrainTask
 
 
-def start(settings: Settings, out: Path, reporter: Reporter) -> tuple[RunFolder, Prepared, dict[str, FoundWeights]]:
+@dataclasses.dataclass(frozen=True)
+class Started:
+    """A run whose photos are divided and decoded, with what its models begin from."""
+
+    folder: RunFolder
+    prepared: Prepared
+    weights: dict[str, FoundWeights]
+    conversions: TrunkConversions
+
+
+def start(settings: Settings, out: Path, reporter: Reporter) -> Started:
     """Everything that can fail before training: weights, data, folder. Nothing is trained here."""
-    root = open_source(settings.data_dir).root.resolve()
+    source = open_source(settings.data_dir)
+    root = source.root.resolve()
     settings = settings.model_copy(update={"data_dir": root})
     weights = _find_all_weights(settings, reporter)
     if not settings.cache_dir.is_absolute():
         settings = settings.model_copy(update={"cache_dir": settings.cache_dir.resolve()})
     RunFolder(out).refuse_if_foreign(settings, root)
+    conversions = TrunkConversions(settings, {name: found.path for name, found in weights.items()
+                                              if not RunFolder(out).is_trained(name)}, len(source.class_names))
     prepared = prepare(settings, reporter)
     folder = RunFolder.create(out, settings, root)
     if folder.split_file.exists() and folder.split.hash != prepared.split.hash:
         raise RunFolderError(f"The photos in {root} are not those that the run in {out} began with (split.json "
                              "differs). Name a new folder with --out.")
     prepared.split.write(folder.split_file)
-    return folder, prepared, weights
+    return Started(folder, prepared, weights, conversions)
 
 
 def run(settings: Settings, out: Path, reporter: Reporter) -> RunFolder:
@@ -53,11 +68,12 @@ def run(settings: Settings, out: Path, reporter: Reporter) -> RunFolder:
         WorkerError: a model failed; the others are finished, and the report shows them.
     """
     started = time.perf_counter()
-    folder, prepared, weights = start(settings, out, reporter)
+    begun = start(settings, out, reporter)
+    folder = begun.folder
     failures: dict[str, str] = {}
     for name in settings.models:
         try:
-            train(folder, name, prepared, weights[name], reporter)
+            train(begun, name, reporter)
             judge(folder, name, reporter)
         except MatlensError as error:
             failures[name] = str(error)
@@ -85,26 +101,39 @@ def _find_all_weights(settings: Settings, reporter: Reporter) -> dict[str, Found
     return found
 
 
-def train(folder: RunFolder, name: str, prepared: Prepared, weights: FoundWeights, reporter: Reporter) -> None:
-    """Train one model in its own process, unless that is done."""
-    title = model_info(name).title
+def train(begun: Started, name: str, reporter: Reporter) -> None:
+    """Train one model, unless that is done: its head on kept features, or all of it in a process of its own."""
+    folder, prepared, weights, title = begun.folder, begun.prepared, begun.weights[name], model_info(name).title
     if folder.is_trained(name):
         reporter.say(f"{title}: already trained")
         return
     settings = folder.settings
+    trunk = begun.conversions.trunk(name)
+    if trunk is not None and weights.path is not None:
+        reporter.say(f"{title}: training the head on features of {weights.path.name}")
+        train_frozen(folder, name, prepared, trunk, weights.path, _remarks(settings, weights, True), reporter)
+        return
     batches = part_batches(prepared.split, "train", prepared.store, settings.batch_size)
     steps = len(batches)
     epochs = settings.epochs(name) + (settings.finetune_epochs if weights.path else 0)
     reporter.say(f"{title}: training {epochs} epoch{'s' * (epochs > 1)} on {len(batches.rows)} photos"
                  + (f" from {weights.path.name}" if weights.path else " from random weights"))
-    remarks = [weights.remark] if weights.remark else []
-    if not settings.augment:
-        remarks.append("trained without augmentation")
     task = TrainTask(str(folder.path.resolve()), name, str(prepared.store.folder.resolve()),
-                     str(weights.path.resolve()) if weights.path else None, tuple(remarks))
+                     str(weights.path.resolve()) if weights.path else None,
+                     _remarks(settings, weights, False))
     with reporter.progress(title, steps * epochs) as advance:
         run_child("train", dataclasses.asdict(task), folder.log_file(name),
                   _listener(advance, reporter, steps, settings.batch_size))
+
+
+def _remarks(settings: Settings, weights: FoundWeights, on_features: bool) -> tuple[str, ...]:
+    """What a reader of the results must know."""
+    remarks = [weights.remark] if weights.remark else []
+    if on_features and settings.views > 1:
+        remarks.append(f"trained on {settings.views} fixed views of each photo (view 0 as it is)")
+    elif on_features or not settings.augment:
+        remarks.append("trained without augmentation")
+    return tuple(remarks)
 
 
 def _listener(advance: Callable[[int, str], None], reporter: Reporter, steps: int, batch_size: int,

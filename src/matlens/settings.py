@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
 from matlens.errors import SettingsError
 from matlens.models.catalogue import MODELS
@@ -74,6 +74,8 @@ class Settings(BaseModel):
     alpha: Annotated[float, Field(gt=0, le=2)] = 1.0
     finetune_epochs: Annotated[int, Field(ge=0)] = 0
     augment: bool = True
+    feature_cache: bool = True
+    views: Annotated[int, Field(ge=1, le=64)] = 1
     keep_truncated: bool = False
     early_stopping_patience: PositiveInt = 5
     reduce_lr_patience: PositiveInt = 3
@@ -105,6 +107,13 @@ class Settings(BaseModel):
             raise ValueError(f"unknown model '{unknown[0] if unknown else ''}'; "
                              f"choose from {', '.join(MODELS)}, or all")
         return tuple(dict.fromkeys(names))
+
+    @field_validator("views")
+    @classmethod
+    def _of_kept_features(cls, value: int, info: ValidationInfo) -> int:
+        if value > 1 and not info.data.get("feature_cache", True):
+            raise ValueError("views are of kept features; without them (--no-feature-cache) every epoch varies the photos")
+        return value
 
     @field_validator("epochs_of")
     @classmethod

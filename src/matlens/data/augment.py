@@ -16,6 +16,20 @@ FACTOR = 0.1
 """The guide's factor for all of them: rotation by up to a tenth of a full turn, the rest by up to a tenth."""
 
 
+def view_of(photo: npt.NDArray[np.uint8], digest: str, view: int) -> npt.NDArray[np.uint8]:
+    """View number `view` (from 1) of a photo: the augmentation that follows from its content and the view alone.
+
+    Args:
+        photo: (H, W, 3) uint8.
+        digest: SHA-256 of the photo's file, hexadecimal.
+
+    Returns:
+        (H, W, 3) uint8: rounded, so that it can be stored and fed as photos are.
+    """
+    varied = augment(photo, np.random.default_rng([int(digest[:16], 16), view]))
+    return np.asarray((varied * 255).round(), dtype=np.uint8)
+
+
 def augment(photo: npt.NDArray[np.uint8], rng: np.random.Generator) -> npt.NDArray[np.float32]:
     """One random variation of a photo.
 

@@ -61,7 +61,7 @@ class PhotoBatches:
         return list(self.split.class_names) if self.split else []
 
     def __len__(self) -> int:
-        return len(self._bounds())
+        return len(batch_bounds(len(self.rows), self.batch_size))
 
     def __iter__(self) -> Iterator[Batch]:
         return self.epoch(0)
@@ -75,17 +75,11 @@ class PhotoBatches:
         chosen = np.random.default_rng(self.seed).permutation(len(self.rows))[: batches * self.batch_size]
         return PhotoBatches(self.store, self.rows[chosen], self.labels[chosen], self.num_classes, self.batch_size)
 
-    def _bounds(self) -> list[tuple[int, int]]:
-        starts = list(range(0, len(self.rows), self.batch_size))
-        if self.batch_size > 1 and len(starts) > 1 and len(self.rows) - starts[-1] == 1:
-            starts.pop()  # batch normalisation cannot be trained on one photo: it joins the batch before
-        return list(zip(starts, [*starts[1:], len(self.rows)], strict=True))
-
     def _batches(self, epoch: int) -> Iterator[Batch]:
         order = np.arange(len(self.rows))
         if self.shuffle:
             order = np.random.default_rng([self.seed, epoch]).permutation(len(self.rows))
-        for start, end in self._bounds():
+        for start, end in batch_bounds(len(self.rows), self.batch_size):
             chosen = order[start:end]
             pixels = self.store.read(self.rows[chosen])
             if self.augmented:
@@ -96,6 +90,14 @@ class PhotoBatches:
             if self.raw:
                 images = images * np.float32(255)
             yield images, one_hot(self.labels[chosen], self.num_classes)
+
+
+def batch_bounds(photos: int, batch_size: int) -> list[tuple[int, int]]:
+    """Where batches begin and end. A single photo left over joins the batch before: batch normalisation needs two."""
+    starts = list(range(0, photos, batch_size))
+    if batch_size > 1 and len(starts) > 1 and photos - starts[-1] == 1:
+        starts.pop()
+    return list(zip(starts, [*starts[1:], photos], strict=True))
 
 
 def one_hot(labels: npt.NDArray[np.int64], num_classes: int) -> npt.NDArray[np.float32]:

@@ -67,6 +67,7 @@ class PixelStore:
     rows: the row of each photo's content (SHA-256).
     checksums: CRC-32 of each row, checked whenever rows are read.
     problems: by content, why a photo could not be decoded; those have no row.
+    decoding: how the pixels came from the files, as part of keys.
     """
 
     folder: Path
@@ -74,6 +75,7 @@ class PixelStore:
     rows: Mapping[str, int]
     checksums: npt.NDArray[np.uint32]
     problems: Mapping[str, str]
+    decoding: str = ""
 
     def read(self, rows: Iterable[int]) -> npt.NDArray[np.uint8]:
         """Copy rows out, (B, H, W, 3) uint8. Raises DataError where one is not what was written."""
@@ -97,7 +99,8 @@ class PixelStore:
             n = len(about["photos"])
             if pixels.shape != (n, *about["img_size"], 3) or checksums.shape != (n,):
                 return None
-            return cls(folder, pixels, rows, checksums, problems)
+            return cls(folder, pixels, rows, checksums, problems,
+                       f"{about['format']} {about['img_size']} {about['keep_truncated']}")
         except (OSError, ValueError, KeyError, TypeError):
             return None
 

@@ -5,12 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
+from matlens.data.splits import Split
 from matlens.errors import RunFolderError
 from matlens.evaluation.displays import plot_confusion_matrix, plot_roc_curves, plot_training_curves
 from matlens.evaluation.metrics import compute_classification_metrics, compute_confusion_matrix, compute_roc_curves
 from matlens.evaluation.predictions import Predictions, predict_part
 from matlens.evaluation.results import Results
 from matlens.features.artifact import Artifact
+from matlens.features.cache import kept_features
 from matlens.files import read_json
 from matlens.models.catalogue import model_info
 from matlens.training.run_folder import RunFolder
@@ -43,8 +48,9 @@ def evaluate(folder: RunFolder, name: str, on_progress: Callable[[int, int], Non
                              "in a new folder.")
     saved = folder.predictions_file(name)
     if not saved.exists():
+        kept = _kept_test_features(folder, training, split)
         predict_part(Artifact.open(folder.artifact(name)), split, folder.data_root,
-                     keep_truncated=settings.keep_truncated, on_progress=on_progress).write(saved)
+                     keep_truncated=settings.keep_truncated, features=kept, on_progress=on_progress).write(saved)
     predictions = Predictions.read(saved)
     results = Results(
         model_name=name, split_hash=split.hash, protocol=split.protocol, seed=settings.seed,
@@ -62,6 +68,14 @@ def evaluate(folder: RunFolder, name: str, on_progress: Callable[[int, int], Non
                     save_path=folder.picture(name, "roc_curves"))
     results.write(folder.results_file(name))
     return results
+
+
+def _kept_test_features(folder: RunFolder, training: dict[str, Any], split: Split) -> npt.NDArray[np.float32] | None:
+    """The test part's features from the training, if they are still kept."""
+    if not training.get("features_key"):
+        return None
+    every = kept_features(folder.settings.cache_dir, training["features_key"], len(split.photos))
+    return None if every is None else every[[photo.part == "test" for photo in split.photos]]
 
 
 def _training_record(folder: RunFolder, name: str) -> dict[str, Any]:

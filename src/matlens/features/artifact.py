@@ -8,8 +8,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -20,7 +20,8 @@ import numpy.typing as npt
 
 from matlens.errors import ModelError
 from matlens.features.engine import TrunkEngine
-from matlens.files import read_json, whole_folder, write_json
+from matlens.features.trunks import CachedTrunk
+from matlens.files import checksum, read_json, whole_folder, write_json
 from matlens.models.head import Head
 
 Array = npt.NDArray[np.float32]
@@ -37,7 +38,8 @@ class Artifact:
     """A network to predict and explain with.
 
     img_size: (height, width) of the photos that it takes.
-    parity: the largest difference of a probability from the framework's own, seen at the export.
+    parity: the largest difference from the framework's own that was seen at the export: of a probability; where the
+        head was trained on features, of a feature (as a share of the largest).
     """
 
     folder: Path
@@ -69,7 +71,7 @@ class Artifact:
                 raise ModelError(f"{folder} has the format {about['format']}; this matlens reads {_FORMAT}. "
                                  "Make it again with: matlens export RUN")
             for name in _FILES:
-                if _checksum(folder / name) != about["sha256"][name]:
+                if checksum(folder / name) != about["sha256"][name]:
                     raise ModelError(f"{folder / name} is damaged: its checksum is not the one in artifact.json. "
                                      "Make it again with: matlens export RUN")
             return cls(folder, about["model_name"], tuple(about["class_names"]), tuple(about["img_size"]),
@@ -77,6 +79,17 @@ class Artifact:
         except (OSError, json.JSONDecodeError, KeyError, TypeError) as error:
             raise ModelError(f"{folder} is not a matlens artifact ({type(error).__name__}: {error}). "
                              "Make it with: matlens export RUN") from error
+
+
+def assemble_artifact(folder: Path, trunk: CachedTrunk, head: Head, model_name: str, class_names: tuple[str, ...],
+                      img_size: tuple[int, int]) -> Artifact:
+    """The artifact of a trunk that is kept and a head that was trained on its features, whole or not at all."""
+    with whole_folder(folder) as partial:
+        for name in ("trunk.xml", "trunk.bin"):
+            shutil.copyfile(trunk.folder / name, partial / name)
+        head.save(partial / "head.npz")
+        _write_about(partial, model_name, class_names, img_size, trunk.parity)
+    return Artifact.open(folder)
 
 
 def write_artifact(folder: Path, export_trunk: Callable[[Path], Head], predict: Callable[[Array], Array],
@@ -98,13 +111,13 @@ def write_artifact(folder: Path, export_trunk: Callable[[Path], Head], predict: 
         if not parity <= PARITY_TOLERANCE:
             raise ModelError(f"The exported {model_name} differs from its framework by {parity:.2g} in a probability "
                              f"(allowed: {PARITY_TOLERANCE:g}); it was not kept.")
-        write_json(partial / "artifact.json", {
-            "format": _FORMAT, "model_name": model_name, "class_names": list(class_names),
-            "img_size": list(images.shape[1:3]), "parity": parity,
-            "sha256": {name: _checksum(partial / name) for name in _FILES}})
+        _write_about(partial, model_name, class_names, images.shape[1:3], parity)
     return Artifact.open(folder)
 
 
-def _checksum(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def _write_about(folder: Path, model_name: str, class_names: tuple[str, ...], img_size: tuple[int, ...],
+                 parity: float) -> None:
+    write_json(folder / "artifact.json", {
+        "format": _FORMAT, "model_name": model_name, "class_names": list(class_names), "img_size": list(img_size),
+        "parity": parity, "sha256": {name: checksum(folder / name) for name in _FILES}})
+

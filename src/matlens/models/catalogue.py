@@ -29,6 +29,15 @@ class WeightsFile:
 
 
 @dataclass(frozen=True)
+class TransferHead:
+    """The new head of a transfer model: Dense(hidden_units, relu), Dropout(dropout), Dense(classes, softmax)."""
+
+    hidden_units: int
+    dropout: float
+    learning_rate: float = 1e-3
+
+
+@dataclass(frozen=True)
 class ModelInfo:
     """One of the guide's models.
 
@@ -36,6 +45,8 @@ class ModelInfo:
     input: what that file takes, in words, for those who open it elsewhere.
     weights_files: the files that hold its ImageNet weights, the best first, for (alpha, side in pixels); None where
         there are none.
+    transfer_head: what is trained on a frozen trunk that ends in average pooling; None where the whole network is
+        trained.
     """
 
     name: str
@@ -44,6 +55,7 @@ class ModelInfo:
     suffix: str
     input: str = "RGB, float32 in [0, 1], (B, H, W, 3); preprocessing is inside the model"
     weights_files: Callable[[float, int], tuple[WeightsFile, ...]] | None = None
+    transfer_head: TransferHead | None = None
 
 
 def _resnet50(alpha: float, side: int) -> tuple[WeightsFile, ...]:
@@ -66,8 +78,10 @@ def _googlenet(alpha: float, side: int) -> tuple[WeightsFile, ...]:
 
 MODELS: dict[str, ModelInfo] = {info.name: info for info in (
     ModelInfo("vgg19_scratch", "VGG19 from scratch", "keras", ".h5"),
-    ModelInfo("resnet50_transfer", "ResNet50 transfer", "keras", ".h5", weights_files=_resnet50),
-    ModelInfo("mobilenetv2_transfer", "MobileNetV2 transfer", "keras", ".h5", weights_files=_mobilenetv2),
+    ModelInfo("resnet50_transfer", "ResNet50 transfer", "keras", ".h5", weights_files=_resnet50,
+              transfer_head=TransferHead(512, 0.5)),
+    ModelInfo("mobilenetv2_transfer", "MobileNetV2 transfer", "keras", ".h5", weights_files=_mobilenetv2,
+              transfer_head=TransferHead(512, 0.6)),
     ModelInfo("inception_v1", "GoogLeNet (Inception V1)", "torch", ".pth", weights_files=_googlenet,
               input="2 x - 1 for x = RGB, float32 in [0, 1], (B, 3, H, W), in a plain torchvision GoogLeNet; "
                     "matlens.InceptionV1Wrapper takes x as (B, H, W, 3)"),

@@ -48,10 +48,33 @@ class BuildOrder:
     alpha: float = 1.0
 
 
-class Classifier(Protocol):
-    """A compiled network: photos (B, H, W, 3) in [0, 1] to class probabilities (B, C)."""
+class Trainable(Protocol):
+    """What the training loop needs of a network, or of a head."""
 
     learning_rate: float
+
+    @property
+    def trains_statistics(self) -> bool:
+        """Whether batch normalisation is trained, so its statistics want recomputing before validation."""
+
+    def train_epoch(self, batches: Iterable[Batch], on_step: OnStep) -> Scores:
+        """One pass of training."""
+
+    def recompute_statistics(self, batches: Iterable[Batch]) -> None:
+        """Set batch normalisation's mean and variance to their averages over these photos."""
+
+    def validate(self, batches: Iterable[Batch]) -> Scores:
+        """Loss and accuracy without training."""
+
+    def snapshot(self) -> Any:
+        """The weights as they are now, for `restore`."""
+
+    def restore(self, snapshot: Any) -> None:
+        """Bring weights back."""
+
+
+class Classifier(Trainable, Protocol):
+    """A compiled network: photos (B, H, W, 3) in [0, 1] to class probabilities (B, C)."""
 
     @property
     def num_classes(self) -> int:
@@ -69,19 +92,6 @@ class Classifier(Protocol):
     def parameters(self) -> tuple[int, int]:
         """(all, trainable) numbers in the network, as it predicts."""
 
-    @property
-    def trains_statistics(self) -> bool:
-        """Whether batch normalisation is trained, so its statistics want recomputing before validation."""
-
-    def train_epoch(self, batches: Iterable[Batch], on_step: OnStep) -> Scores:
-        """One pass of training."""
-
-    def recompute_statistics(self, batches: Iterable[Batch]) -> None:
-        """Set batch normalisation's mean and variance to their averages over these photos."""
-
-    def validate(self, batches: Iterable[Batch]) -> Scores:
-        """Loss and accuracy without training."""
-
     def predict(self, images: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         """(B, H, W, 3) in [0, 1] to (B, C) float32 probabilities."""
 
@@ -98,12 +108,6 @@ class Classifier(Protocol):
 
     def begin_finetuning(self) -> None:
         """The guide's second stage: unfreeze the end of the backbone, lower the learning rate."""
-
-    def snapshot(self) -> Any:
-        """The weights as they are now, for `restore`."""
-
-    def restore(self, snapshot: Any) -> None:
-        """Bring weights back."""
 
     def save(self, path: Path, about: dict[str, Any]) -> None:
         """Write the model file of the guide, whole or not at all; `about` (class names ...) goes along."""

@@ -18,7 +18,7 @@ Event = dict[str, Any]
 
 
 def run_child(kind: str, task: dict[str, Any], log_file: Path, on_event: Callable[[Event], None]) -> None:
-    """Run `matlens.training.worker` on a task of a kind ("train" or "export") until it ends.
+    """Run `matlens.training.worker` on a task of a kind ("train", "convert" or "export") until it ends.
 
     The child reads the task from its standard input and dies when that closes, however this process ends. Its
     standard output carries events, one JSON object a line; whatever else is printed there goes to `log_file`.

@@ -9,7 +9,7 @@ from functools import partial
 from typing import Protocol
 
 from matlens.errors import ModelError
-from matlens.models.protocol import Batch, Classifier, Scores
+from matlens.models.protocol import Batch, Scores, Trainable
 from matlens.training.callbacks import EarlyStopping, ReduceOnPlateau
 from matlens.training.history import Epoch, History
 
@@ -37,7 +37,7 @@ class TrainingData(Protocol):
         """At most so many batches."""
 
 
-def fit(classifier: Classifier, train: TrainingData, val: Iterable[Batch], progress: Progress, *, epochs: int,
+def fit(classifier: Trainable, train: TrainingData, val: Iterable[Batch], progress: Progress, *, epochs: int,
         initial_epoch: int = 0, early_stopping_patience: int = 5, reduce_lr_patience: int = 3,
         save_best: Callable[[], None] = lambda: None, history: History | None = None) -> History:
     """Train; the classifier ends with the weights of the lowest validation loss.

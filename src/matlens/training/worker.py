@@ -15,20 +15,18 @@ import traceback
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from matlens.data.pipeline import PhotoBatches, part_batches, read_photos
 from matlens.data.splits import Split
 from matlens.data.store import PixelStore
 from matlens.errors import MatlensError, RunFolderError
 from matlens.features.artifact import Artifact, write_artifact
+from matlens.features.trunks import convert_trunk
 from matlens.files import write_json
-from matlens.models.catalogue import model_info
 from matlens.models.protocol import BuildOrder, Classifier, Scores, room_of
 from matlens.models.seeding import seed_everything
 from matlens.training.history import Epoch, History
 from matlens.training.loop import fit
-from matlens.training.resources import peak_rss_bytes
+from matlens.training.record import Clock, about_model, training_record
 from matlens.training.run_folder import RunFolder
 
 _PARITY_PHOTOS = 8
@@ -68,6 +66,14 @@ class TrainTask:
 
 
 @dataclasses.dataclass(frozen=True)
+class ConvertTask:
+    """Which frozen trunk to convert, and into which folder."""
+
+    order: dict[str, Any]
+    folder: str
+
+
+@dataclasses.dataclass(frozen=True)
 class ExportTask:
     """Which trained model of a run to export anew."""
 
@@ -77,7 +83,7 @@ class ExportTask:
 
 def train(task: TrainTask, events: _Events) -> None:
     """Train one model and leave model file, artifact and, last, the record of its training."""
-    clock = _Clock()
+    clock = Clock()
     folder = RunFolder.open(Path(task.run_dir))
     settings, split = folder.settings, folder.split
     store = PixelStore.open(Path(task.store))
@@ -96,14 +102,18 @@ def train(task: TrainTask, events: _Events) -> None:
     clock.lap("train")
     artifact = _export(folder, split, task.model, classifier)
     clock.lap("export")
-    total, trainable = classifier.parameters
-    write_json(folder.training_file(task.model), {
-        "model_name": task.model, "history": history.history, "best_epoch": history.best.number,
-        "epochs": len(history.epochs), "photos_per_second": float(np.median([e.photos_per_second for e in history])),
-        "parameters": total, "trainable_parameters": trainable, "pretrained": task.weights_file is not None,
-        "weights_file": Path(task.weights_file).name if task.weights_file else None,
-        "split_hash": split.hash, "parity": artifact.parity, "remarks": list(task.remarks),
-        "seconds": clock.seconds, "peak_rss_bytes": peak_rss_bytes(), "versions": room.versions()})
+    weights_file = Path(task.weights_file) if task.weights_file else None
+    write_json(folder.training_file(task.model), training_record(
+        task.model, history, split, artifact, clock, parameters=classifier.parameters, weights_file=weights_file,
+        remarks=task.remarks, versions=room.versions()))
+
+
+def convert(task: ConvertTask) -> None:
+    """Convert a pretrained trunk, with a model file whose head is untrained."""
+    order = BuildOrder(**{**task.order, "img_size": tuple(task.order["img_size"]),
+                          "weights_file": Path(task.order["weights_file"])})
+    room = room_of(order.model)
+    convert_trunk(room.build(order), order, Path(task.folder), room.versions())
 
 
 def export(task: ExportTask) -> None:
@@ -131,8 +141,7 @@ def _fit_stages(classifier: Classifier, train_batches: PhotoBatches, val_batches
                 folder: RunFolder, split: Split, task: TrainTask) -> History:
     """The guide's training, and its second stage of fine-tuning where asked for."""
     settings = folder.settings
-    about = {"model_name": task.model, "class_names": split.class_names, "img_size": settings.img_size,
-             "alpha": settings.alpha, "input": model_info(task.model).input}
+    about = about_model(task.model, split, settings)
 
     def stage(first: int, epochs: int, history: History | None = None) -> History:
         return fit(classifier, train_batches, val_batches, events, epochs=first + epochs, initial_epoch=first,
@@ -145,19 +154,6 @@ def _fit_stages(classifier: Classifier, train_batches: PhotoBatches, val_batches
         classifier.begin_finetuning()
         history = stage(history.epochs[-1].number, settings.finetune_epochs, history)
     return history
-
-
-class _Clock:
-    """Wall-clock seconds by stage."""
-
-    def __init__(self) -> None:
-        self.seconds: dict[str, float] = {}
-        self._last = time.perf_counter()
-
-    def lap(self, stage: str) -> None:
-        now = time.perf_counter()
-        self.seconds[stage] = round(now - self._last, 3)
-        self._last = now
 
 
 def _die_with_parent() -> None:
@@ -174,6 +170,8 @@ def main() -> int:
     try:
         if kind == "train":
             train(TrainTask(**content), events)
+        elif kind == "convert":
+            convert(ConvertTask(**content))
         else:
             export(ExportTask(**content))
         events.send("done")

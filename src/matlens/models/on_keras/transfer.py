@@ -7,11 +7,10 @@ import keras
 from keras import layers
 
 from matlens.errors import WeightsError
+from matlens.models.catalogue import MODELS
 from matlens.models.on_keras.preprocessing import caffe_layer, unit_range_layer
 
-LEARNING_RATE = 1e-3
 FINETUNING_LEARNING_RATE = 1e-5
-HIDDEN_UNITS = 512
 
 
 def build_resnet50(
@@ -22,7 +21,7 @@ def build_resnet50(
     `weights` is a file, None for random ones, or a name that Keras looks up itself.
     """
     base_model = _backbone(keras.applications.ResNet50, weights, include_top=include_top, input_shape=input_shape)
-    model = _with_head(base_model, caffe_layer(), input_shape, num_classes, 0.5, "resnet50_transfer", weights)
+    model = _with_head(base_model, caffe_layer(), input_shape, num_classes, "resnet50_transfer", weights)
     return model, base_model
 
 
@@ -33,8 +32,7 @@ def build_mobilenetv2(
     """(model, base_model); see `models.doors.build_mobilenetv2_transfer`."""
     base_model = _backbone(keras.applications.MobileNetV2, weights, include_top=include_top,
                            input_shape=input_shape, alpha=alpha)
-    model = _with_head(base_model, unit_range_layer(), input_shape, num_classes, 0.6, "mobilenetv2_transfer",
-                       weights)
+    model = _with_head(base_model, unit_range_layer(), input_shape, num_classes, "mobilenetv2_transfer", weights)
     return model, base_model
 
 
@@ -79,18 +77,20 @@ def _backbone(application: Callable[..., keras.Model], weights: str | Path | Non
 
 def _with_head(
     base_model: keras.Model, preprocessing: keras.layers.Layer, input_shape: tuple[int, int, int],
-    num_classes: int, dropout_rate: float, name: str, weights: str | Path | None,
+    num_classes: int, name: str, weights: str | Path | None,
 ) -> keras.Model:
+    head = MODELS[name].transfer_head
+    assert head is not None
     base_model.trainable = weights is None
     image = keras.Input(input_shape, name="image")
     x = preprocessing(image)
     x = base_model(x)
-    x = layers.Dense(HIDDEN_UNITS, activation="relu", name="hidden")(x)
-    x = layers.Dropout(dropout_rate, name="dropout")(x)
+    x = layers.Dense(head.hidden_units, activation="relu", name="hidden")(x)
+    x = layers.Dropout(head.dropout, name="dropout")(x)
     x = layers.Dense(num_classes, activation="softmax", name="predictions")(x)
     model = keras.Model(image, x, name=name)
     model.pretrained = weights is not None
-    _compile(model, LEARNING_RATE)
+    _compile(model, head.learning_rate)
     return model
 
 

@@ -1,0 +1,194 @@
+"""Train a head on features in NumPy: the same arithmetic as Keras', without a framework."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from matlens.data.pipeline import batch_bounds, one_hot
+from matlens.models.head import Dense, Head, softmax
+from matlens.models.protocol import Batch, OnStep, Scores
+
+Array = npt.NDArray[np.float32]
+
+_SMALLEST = 1e-7
+"""Keras' epsilon, in Adam's denominator and in the loss."""
+
+
+@dataclass
+class Adam:
+    """Kingma and Ba 2015, as keras.optimizers.Adam computes it."""
+
+    learning_rate: float
+    beta_1: float = 0.9
+    beta_2: float = 0.999
+    steps: int = 0
+    _moments: list[tuple[Array, Array]] = field(default_factory=list)
+
+    def update(self, parameters: Sequence[Array], gradients: Sequence[Array]) -> None:
+        """One step, in place."""
+        if not self._moments:
+            self._moments = [(np.zeros_like(values), np.zeros_like(values)) for values in parameters]
+        self.steps += 1
+        rate = np.float32(self.learning_rate * np.sqrt(1 - self.beta_2**self.steps) / (1 - self.beta_1**self.steps))
+        for values, slope, (mean, square) in zip(parameters, gradients, self._moments, strict=True):
+            mean += np.float32(1 - self.beta_1) * (slope - mean)
+            square += np.float32(1 - self.beta_2) * (slope * slope - square)
+            values -= rate * mean / (np.sqrt(square) + np.float32(_SMALLEST))
+
+
+class HeadTrainer:
+    """Dense(hidden, relu), Dropout, Dense(classes, softmax) on averaged features: the loop's `Classifier`.
+
+    Batches are (features (B, K), labels (B, C)). Dropout follows from (seed, step): there is no generator to restore.
+    """
+
+    trains_statistics = False
+
+    def __init__(self, layers: Sequence[Dense], dropout: float, learning_rate: float, seed: int) -> None:
+        self._hidden, self._last = (Dense(layer.kernel.copy(), layer.bias.copy(), layer.activation) for layer in layers)
+        self._dropout, self._seed = dropout, seed
+        self._adam = Adam(learning_rate)
+
+    @classmethod
+    def fresh(cls, inputs: int, hidden: int, classes: int, dropout: float, learning_rate: float, seed: int,
+              ) -> HeadTrainer:
+        """With Keras' initial weights: Glorot-uniform kernels (Glorot and Bengio 2010), biases 0."""
+        rng = np.random.default_rng([seed, 0])
+        return cls([_fresh(inputs, hidden, "relu", rng), _fresh(hidden, classes, "softmax", rng)], dropout,
+                   learning_rate, seed)
+
+    @property
+    def learning_rate(self) -> float:
+        """The optimiser's present learning rate."""
+        return self._adam.learning_rate
+
+    @learning_rate.setter
+    def learning_rate(self, value: float) -> None:
+        self._adam.learning_rate = value
+
+    def head(self) -> Head:
+        """The head as it is now, copied."""
+        return Head("avg", tuple(Dense(layer.kernel.copy(), layer.bias.copy(), layer.activation)
+                                 for layer in (self._hidden, self._last)))
+
+    def train_epoch(self, batches: Iterable[Batch], on_step: OnStep) -> Scores:
+        """One pass of training."""
+        means = _Means()
+        for step, (features, labels) in enumerate(batches, 1):
+            probabilities = self._train_on(np.asarray(features), labels)
+            means.add(probabilities, labels)
+            on_step(step, means.scores)
+        return means.scores
+
+    def validate(self, batches: Iterable[Batch]) -> Scores:
+        """Loss and accuracy without training."""
+        means = _Means()
+        for features, labels in batches:
+            hidden = np.maximum(np.asarray(features) @ self._hidden.kernel + self._hidden.bias, 0)
+            means.add(softmax(hidden @ self._last.kernel + self._last.bias), labels)
+        return means.scores
+
+    def recompute_statistics(self, batches: Iterable[Batch]) -> None:
+        """A head has none."""
+
+    def snapshot(self) -> Any:
+        """All weights, copied."""
+        return [values.copy() for values in self._parameters]
+
+    def restore(self, snapshot: Any) -> None:
+        """Bring weights back."""
+        for values, kept in zip(self._parameters, snapshot, strict=True):
+            values[...] = kept
+
+    @property
+    def _parameters(self) -> list[Array]:
+        return [self._hidden.kernel, self._hidden.bias, self._last.kernel, self._last.bias]
+
+    def _train_on(self, features: Array, labels: Array) -> Array:
+        hidden = np.maximum(features @ self._hidden.kernel + self._hidden.bias, 0)
+        kept = self._kept(hidden.shape)
+        dropped = hidden * kept
+        probabilities = softmax(dropped @ self._last.kernel + self._last.bias)
+        slope = (probabilities - labels) / np.float32(len(labels))
+        below = (slope @ self._last.kernel.T) * kept * (hidden > 0)
+        self._adam.update(self._parameters, [features.T @ below, below.sum(axis=0), dropped.T @ slope,
+                                             slope.sum(axis=0)])
+        return probabilities
+
+    def _kept(self, shape: tuple[int, ...]) -> Array:
+        """What dropout leaves: 0, or the inverse of the share that is kept."""
+        if self._dropout == 0:
+            return np.ones(shape, dtype=np.float32)
+        rng = np.random.default_rng([self._seed, self._adam.steps, 1])
+        keep = np.float32(1 - self._dropout)
+        return (rng.random(shape, dtype=np.float32) < keep).astype(np.float32) / keep
+
+
+@dataclass(frozen=True)
+class FeatureBatches:
+    """Features of one part in batches, as `PhotoBatches` gives photos: the same orders for the same seed.
+
+    views: (N, K) features of each view; every epoch goes through all of them, the photos of all views mixed.
+    labels: (N,) class numbers.
+    """
+
+    views: tuple[Array, ...]
+    labels: npt.NDArray[np.int64]
+    num_classes: int
+    batch_size: int
+    seed: int = 0
+    shuffle: bool = False
+
+    def __len__(self) -> int:
+        return len(batch_bounds(len(self.views) * len(self.labels), self.batch_size))
+
+    def __iter__(self) -> Iterator[Batch]:
+        return self.epoch(0)
+
+    def epoch(self, number: int) -> Iterator[Batch]:
+        """The batches of one epoch."""
+        photos = len(self.labels)
+        order = np.arange(photos * len(self.views))
+        if self.shuffle:
+            order = np.random.default_rng([self.seed, number]).permutation(len(order))
+        encoded = one_hot(self.labels, self.num_classes)
+        for start, end in batch_bounds(len(order), self.batch_size):
+            chosen = order[start:end]
+            features = np.empty((len(chosen), self.views[0].shape[1]), dtype=np.float32)
+            for view, values in enumerate(self.views):
+                mine = chosen // photos == view
+                features[mine] = values[chosen[mine] % photos]
+            yield features, encoded[chosen % photos]
+
+    def head(self, batches: int) -> Iterable[Batch]:
+        """Not needed: a head has no statistics."""
+        return ()
+
+
+def _fresh(inputs: int, outputs: int, activation: Any, rng: np.random.Generator) -> Dense:
+    limit = np.sqrt(6 / (inputs + outputs))
+    return Dense(rng.uniform(-limit, limit, (inputs, outputs)).astype(np.float32), np.zeros(outputs, np.float32),
+                 activation)
+
+
+class _Means:
+    """Loss and accuracy, means over photos."""
+
+    def __init__(self) -> None:
+        self._loss, self._hits, self._photos = 0.0, 0, 0
+
+    def add(self, probabilities: Array, labels: Array) -> None:
+        likely = np.clip((probabilities * labels).sum(axis=1), _SMALLEST, 1)
+        self._loss -= float(np.log(likely).sum())
+        self._hits += int((probabilities.argmax(axis=1) == labels.argmax(axis=1)).sum())
+        self._photos += len(labels)
+
+    @property
+    def scores(self) -> Scores:
+        photos = max(self._photos, 1)
+        return Scores(self._loss / photos, self._hits / photos)
