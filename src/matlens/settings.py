@@ -112,7 +112,7 @@ class Settings(BaseModel):
     @classmethod
     def _of_kept_features(cls, value: int, info: ValidationInfo) -> int:
         if value > 1 and not info.data.get("feature_cache", True):
-            raise ValueError("views are of kept features; without them (--no-feature-cache) every epoch varies the photos")
+            raise ValueError("views are of kept features, and --no-feature-cache keeps none")
         return value
 
     @field_validator("epochs_of")
