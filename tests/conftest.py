@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 
@@ -26,6 +26,17 @@ def keras() -> ModuleType:
 def torch() -> ModuleType:
     """PyTorch, likewise."""
     return pytest.importorskip("torch")
+
+
+@pytest.fixture(scope="module")
+def one_thread(torch: ModuleType) -> Iterator[None]:
+    """PyTorch with one thread, here and in children: sums in the same order, and no waiting where a core is busy."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("OMP_NUM_THREADS", "1")
+        yield
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="session")

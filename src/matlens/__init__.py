@@ -42,8 +42,8 @@ _HOMES = {
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
-# Not the last two: asking for them raises where nothing was prepared yet, and `import *` asks for all.
-__all__ = ["__version__", *sorted(_HOME_OF.keys() - {"CLASS_NAMES", "NUM_CLASSES"})]
+# Not the label space: asking for it raises where nothing was prepared yet, and `import *` asks for all.
+__all__ = ["__version__", *sorted(_HOME_OF.keys() - _HOMES["matlens.data.label_space"])]
 
 
 def __getattr__(name: str) -> Any:

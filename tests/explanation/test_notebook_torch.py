@@ -15,21 +15,10 @@ from matlens import (
 from matlens.errors import DataError, ModelError
 from matlens.explanation.gradcam import from_gradients
 
-pytestmark = pytest.mark.torch
+pytestmark = [pytest.mark.torch, pytest.mark.usefixtures("one_thread")]
 
 CLASSES = 3
 SIDE = 64
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread(torch):
-    """Threads would only wait for each other where a core is busy; children read the variable."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("OMP_NUM_THREADS", "1")
-        yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")

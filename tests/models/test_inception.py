@@ -16,7 +16,7 @@ from matlens import InceptionV1Wrapper, train_model
 from matlens.errors import ModelError, WeightsError, WorkerError
 from matlens.models.inception import Device
 
-pytestmark = pytest.mark.torch
+pytestmark = [pytest.mark.torch, pytest.mark.usefixtures("one_thread")]
 
 CLASSES = 4
 SIDE = 32
@@ -31,17 +31,6 @@ def photos() -> np.ndarray:
 def batches(photos) -> list[tuple[np.ndarray, np.ndarray]]:
     labels = np.eye(CLASSES, dtype=np.float32)[[0, 1, 2, 3, 0]]
     return [(photos[:3], labels[:3]), (photos[3:], labels[3:])]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread(torch):
-    """Sums in the same order on both sides, and no waiting where a core is busy; children read the variable."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("OMP_NUM_THREADS", "1")
-        yield
-    torch.set_num_threads(threads)
 
 
 def make(in_child: bool) -> InceptionV1Wrapper:

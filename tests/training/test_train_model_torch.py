@@ -12,21 +12,10 @@ from matlens.data.prepare import prepare
 from matlens.errors import DataError, ModelError, SettingsError
 from matlens.settings import Settings
 
-pytestmark = pytest.mark.torch
+pytestmark = [pytest.mark.torch, pytest.mark.usefixtures("one_thread")]
 
 CLASSES = 3
 SIDE = 32
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread(torch):
-    """Threads would only wait for each other where a core is busy; children read the variable."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("OMP_NUM_THREADS", "1")
-        yield
-    torch.set_num_threads(threads)
 
 
 def batches(sizes: tuple[int, ...], seed: int, classes: int = CLASSES) -> list[tuple[np.ndarray, np.ndarray]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -39,10 +40,12 @@ def __getattr__(name: str) -> Any:
     return list(names) if name == "CLASS_NAMES" else len(names)
 
 
-def known_class_names(number: int) -> list[str] | None:
-    """The class names of the prepared directory at hand, if there is one with so many."""
+def class_names_for(number: int, given: Sequence[str] | None) -> tuple[str, ...]:
+    """Names of `number` classes: those given, else the prepared directory's if it has so many, else numbers."""
+    if given:
+        return tuple(given)
     try:
         names: list[str] = __getattr__("CLASS_NAMES")
     except DataError:
-        return None
-    return names if len(names) == number else None
+        names = []
+    return tuple(names) if len(names) == number else tuple(map(str, range(number)))

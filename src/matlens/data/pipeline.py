@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -90,6 +91,25 @@ class PhotoBatches:
             if self.raw:
                 images = images * np.float32(255)
             yield images, one_hot(self.labels[chosen], self.num_classes)
+
+
+def source_of(dataset: Any) -> Any:
+    """The PhotoBatches behind a tf.data.Dataset of `build_datasets`; anything else as it is."""
+    return getattr(dataset, "batches", dataset)
+
+
+def as_batch(given: Any, what: str) -> tuple[Any, Any]:
+    """(images, labels) of anybody's batch, arrays or tensors.
+
+    Raises:
+        DataError: no such pair, or labels that are not (B, C); it names `what`.
+    """
+    if not (isinstance(given, tuple | list) and len(given) == 2):
+        raise DataError(f"{what} must give (images, labels) batches.")
+    images, labels = (values if hasattr(values, "shape") else np.asarray(values, np.float32) for values in given)
+    if len(labels.shape) != 2:
+        raise DataError(f"The labels of {what} must be one-hot, (B, C), not of shape {tuple(labels.shape)}.")
+    return images, labels
 
 
 def batch_bounds(photos: int, batch_size: int) -> list[tuple[int, int]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from matlens.data.label_space import known_class_names
-from matlens.data.pipeline import PhotoBatches
+from matlens.data.label_space import class_names_for
+from matlens.data.pipeline import PhotoBatches, as_batch, source_of
 from matlens.errors import DataError, ModelError, SettingsError
 from matlens.evaluation.judge import scores
 from matlens.evaluation.predictions import Predictions
@@ -49,8 +49,11 @@ def get_predictions_and_labels(model: Any, dataset: Iterable[Any], class_names: 
     """
     found: list[npt.NDArray[np.float32]] = []
     labels: list[npt.NDArray[np.int64]] = []
-    for given, one_hot in _batches(dataset):
-        predicted = np.asarray(_predict(model, given), dtype=np.float32)
+    predict = _predictor(model)
+    for batch in source_of(dataset):
+        images, given_labels = as_batch(batch, "the dataset")
+        one_hot = np.asarray(given_labels)
+        predicted = np.asarray(predict(images), dtype=np.float32)
         if predicted.shape != one_hot.shape:
             raise ModelError(f"The model answers photos whose labels are {one_hot.shape} with an array of shape "
                              f"{predicted.shape}; both must be (photos, classes).")
@@ -94,11 +97,10 @@ def evaluate_model(model: Any, test_ds: Iterable[Any], model_name: str, class_na
     answer = get_predictions_and_labels(clock, test_ds, class_names)
     seconds = time.perf_counter() - started
     n, classes = answer.predictions.shape
-    source = getattr(test_ds, "batches", test_ds)
+    source = source_of(test_ds)
     ours = source if isinstance(source, PhotoBatches) else None
     split = ours.split if ours else None
-    names = tuple(class_names or getattr(test_ds, "class_names", None) or known_class_names(classes)
-                  or map(str, range(classes)))
+    names = class_names_for(classes, class_names or getattr(test_ds, "class_names", None))
     if len(set(names)) != len(names):
         raise SettingsError(f"Two classes have the same name in class_names: {', '.join(names)}.")
     if ours and split and not ours.shuffle:
@@ -127,12 +129,12 @@ class _TimedModel:
     """A model whose predictions are timed."""
 
     def __init__(self, model: Any) -> None:
-        self._model = model
+        self._predict = _predictor(model)
         self._calls: list[tuple[int, float]] = []
 
     def predict(self, images: Any) -> Any:
         started = time.perf_counter()
-        found = _predict(self._model, images)
+        found = self._predict(images)
         self._calls.append((len(images), time.perf_counter() - started))
         return found
 
@@ -143,24 +145,19 @@ class _TimedModel:
         return round(photos / seconds, 1) if seconds else None
 
 
-def _batches(dataset: Iterable[Any]) -> Iterator[tuple[Any, npt.NDArray[Any]]]:
-    for batch in getattr(dataset, "batches", dataset):
-        if not (isinstance(batch, tuple | list) and len(batch) == 2):
-            raise DataError("A dataset must give (images, labels) batches.")
-        images, labels = batch
-        one_hot = np.asarray(labels)
-        if one_hot.ndim != 2:
-            raise DataError(f"Labels must be one-hot, (B, C), not of shape {one_hot.shape}.")
-        yield images, one_hot
-
-
-def _predict(model: Any, images: Any) -> Any:
+def _predictor(model: Any) -> Callable[[Any], Any]:
+    """What gives a model's probabilities. Raises ModelError for what is no model."""
     if is_keras(model):
-        refuse_other_size(classifier_of(model), images)
-        return model.predict_on_batch(images)
+        classifier = classifier_of(model)
+
+        def predict(images: Any) -> Any:
+            refuse_other_size(classifier, images)
+            return model.predict_on_batch(images)
+
+        return predict
     if not hasattr(model, "predict"):
         classifier_of(model)  # says what was given instead
-    return model.predict(np.asarray(images))
+    return lambda images: model.predict(np.asarray(images))
 
 
 def _parameters(model: Any) -> tuple[int, int] | None:

@@ -10,7 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from matlens.data.decode import UnreadableImageError, read_photo
-from matlens.data.label_space import known_class_names
+from matlens.data.label_space import class_names_for
+from matlens.data.pipeline import source_of
 from matlens.errors import DataError, ModelError
 from matlens.explanation.displays import plot_gradcam_grid
 from matlens.explanation.explain import Explained
@@ -97,7 +98,7 @@ def visualize_gradcam_samples(model: Any, dataset: Iterable[Any], class_names: S
         DataError: no photos.
         ModelError: as in `make_gradcam_heatmap`.
     """
-    photos, truths = _samples(getattr(dataset, "batches", dataset), num_samples)
+    photos, truths = _samples(source_of(dataset), num_samples)
     names = class_names or getattr(dataset, "class_names", None)
     return plot_gradcam_grid(
         _as_explained(classifier_of(model), photos, truths, names, last_conv_layer_name, None, alpha),
@@ -131,7 +132,7 @@ def _as_explained(classifier: Classifier, photos: Array, truths: Sequence[int | 
                   ) -> list[Explained]:
     maps, classes, probabilities = _explained(classifier, photos, layer, class_number)
     number = probabilities.shape[1]
-    names = list(class_names or known_class_names(number) or map(str, range(number)))
+    names = class_names_for(number, class_names)
     if len(names) != number:
         raise ModelError(f"{len(names)} class names for a model of {number} classes.")
     height, width = maps.shape[1:]

@@ -120,4 +120,3 @@ def _write_about(folder: Path, model_name: str, class_names: tuple[str, ...], im
     write_json(folder / "artifact.json", {
         "format": _FORMAT, "model_name": model_name, "class_names": list(class_names), "img_size": list(img_size),
         "parity": parity, "sha256": {name: checksum(folder / name) for name in _FILES}})
-

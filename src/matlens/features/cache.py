@@ -42,12 +42,12 @@ class FeatureCache:
     def features(self, digests: Sequence[str], view: int = 0,
                  on_progress: Progress = lambda done, total: None) -> Array:
         """(N, K) float32 for photos named by content: kept ones if they are whole, else computed and kept."""
-        folder = self.cache_dir / "features" / self.key(digests, view)
-        kept = kept_features(self.cache_dir, self.key(digests, view), len(digests))
+        key = self.key(digests, view)
+        kept = kept_features(self.cache_dir, key, len(digests))
         if kept is not None:
             return kept
         found = self._engine.pooled(self._photos(digests, view), len(digests), on_progress)
-        with whole_folder(folder) as partial:
+        with whole_folder(features_folder(self.cache_dir, key)) as partial:
             np.save(partial / "features.npy", found)
             write_json(partial / "features.json", {
                 "format": _FORMAT, "trunk": self.trunk.weights_key, "view": view, "photos": len(digests),
@@ -70,9 +70,14 @@ class FeatureCache:
             yield photo if view == 0 else view_of(photo, digest, view)
 
 
+def features_folder(cache_dir: Path, key: str) -> Path:
+    """Where features are kept."""
+    return cache_dir / "features" / key
+
+
 def kept_features(cache_dir: Path, key: str, n: int) -> Array | None:
     """Features (n, K) that were kept; None where they are not there, of another version, cut off or altered."""
-    folder = cache_dir / "features" / key
+    folder = features_folder(cache_dir, key)
     try:
         about = read_json(folder / "features.json")
         if about["format"] != _FORMAT or checksum(folder / "features.npy") != about["sha256"]:

@@ -6,18 +6,15 @@ Looking one up, or its signature, imports nothing; calling it imports Keras.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from matlens.console import Reporter
 from matlens.errors import SettingsError
-from matlens.models.catalogue import MODELS
 from matlens.models.protocol import LAYERS_TO_UNFREEZE, open_room
 from matlens.models.seeding import seeded
-from matlens.models.weights import find_weights
+from matlens.models.weights import weights_for_notebook
 from matlens.settings import notebook_settings
 
-_SETTINGS = notebook_settings()
-SEED = _SETTINGS.seed
+SEED = notebook_settings().seed
 
 Weights = str | Path | None
 """`imagenet`, `auto`, a file, or None for random weights."""
@@ -141,9 +138,5 @@ def _resolved(name: str, weights: Weights, weights_dir: Path | str | None, inclu
                             "'imagenet', a file, or None.")
     if weights not in ("imagenet", "auto") or include_top:
         return weights
-    choice: Literal["imagenet", "auto"] = "auto" if weights == "auto" else "imagenet"
-    folder = weights_dir or _SETTINGS.weights_dir
-    found = find_weights(MODELS[name], choice, Path(folder) if folder else None, alpha=alpha, side=input_shape[0])
-    if found.remark:
-        Reporter().warn(f"{name}: {found.remark}")
-    return found.path
+    return weights_for_notebook(name, "auto" if weights == "auto" else "imagenet", weights_dir, alpha=alpha,
+                                side=input_shape[0])

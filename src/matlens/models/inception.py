@@ -10,16 +10,14 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from matlens.console import Reporter
 from matlens.errors import ModelError
-from matlens.models.catalogue import MODELS
 from matlens.models.protocol import BuildOrder, open_room
 from matlens.models.remote import RemoteClassifier
 from matlens.models.seeding import seeded
-from matlens.models.weights import find_weights
+from matlens.models.weights import weights_for_notebook
 from matlens.settings import notebook_settings
 
-_SETTINGS = notebook_settings()
+SEED = notebook_settings().seed
 
 
 @dataclass(frozen=True)
@@ -55,7 +53,7 @@ class InceptionV1Wrapper:
 
     def __init__(self, num_classes: int = 23, pretrained: bool | Literal["auto"] = True, *,
                  weights_file: Path | str | None = None, weights_dir: Path | str | None = None,
-                 device: str | None = None, seed: int = _SETTINGS.seed, in_child: bool | None = None) -> None:
+                 device: str | None = None, seed: int = SEED, in_child: bool | None = None) -> None:
         """Build it.
 
         Args:
@@ -131,9 +129,4 @@ def _weights(pretrained: bool | Literal["auto"], file: Path | str | None, folder
         return None
     if file is not None:
         return Path(file)
-    place = folder or _SETTINGS.weights_dir
-    found = find_weights(MODELS["inception_v1"], "auto" if pretrained == "auto" else "imagenet",
-                         Path(place) if place else None)
-    if found.remark:
-        Reporter().warn(f"inception_v1: {found.remark}")
-    return found.path
+    return weights_for_notebook("inception_v1", "auto" if pretrained == "auto" else "imagenet", folder)

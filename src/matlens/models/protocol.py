@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,6 +47,16 @@ class BuildOrder:
     img_size: tuple[int, int] = (224, 224)
     weights_file: Path | None = None
     alpha: float = 1.0
+
+    def to_json(self) -> dict[str, Any]:
+        """For a child process."""
+        return {**dataclasses.asdict(self), "weights_file": str(self.weights_file) if self.weights_file else None}
+
+    @classmethod
+    def from_json(cls, content: dict[str, Any]) -> BuildOrder:
+        """What `to_json` gave."""
+        file = content["weights_file"]
+        return cls(**{**content, "img_size": tuple(content["img_size"]), "weights_file": Path(file) if file else None})
 
 
 class Trainable(Protocol):

@@ -8,7 +8,6 @@ not outlive this process.
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import json
 import math
 import signal
@@ -67,9 +66,7 @@ class RemoteClassifier:
         self._child = subprocess.Popen([sys.executable, "-m", "matlens.models.served"], stdin=subprocess.PIPE,
                                        stdout=subprocess.PIPE, stderr=self._log, start_new_session=True)
         self._end = weakref.finalize(self, _stop, self._child, self._log)
-        about = dataclasses.asdict(order)
-        about["weights_file"] = str(order.weights_file) if order.weights_file else None
-        self._about = self._call("build", order=about, seed=seed, device=device)[0]
+        self._about = self._call("build", order=order.to_json(), seed=seed, device=device)[0]
 
     @property
     def device(self) -> str:

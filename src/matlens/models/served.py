@@ -29,8 +29,7 @@ class _Served:
         self._snapshot: tuple[int, Any] = (0, None)
 
     def build(self, order: dict[str, Any], seed: int, device: str | None) -> Answer:
-        file = order["weights_file"]
-        wanted = BuildOrder(**{**order, "img_size": tuple(order["img_size"]), "weights_file": file and Path(file)})
+        wanted = BuildOrder.from_json(order)
         room = room_of(wanted.model)
         seed_everything(seed, room=room)
         self._classifier = room.build(wanted, **({"device": device} if device else {}))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import threading
 from collections.abc import Mapping
 from pathlib import Path
@@ -59,7 +58,7 @@ def _converted(order: BuildOrder, cache_dir: Path) -> CachedTrunk:
     folder = trunk_folder(cache_dir, order)
     kept = CachedTrunk.open(folder)
     if kept is None:
-        task = {"order": {**dataclasses.asdict(order), "weights_file": str(order.weights_file)}, "folder": str(folder)}
+        task = {"order": order.to_json(), "folder": str(folder)}
         run_child("convert", task, cache_dir / "trunks" / f"{order.model}.log", lambda event: None)
         kept = CachedTrunk.open(folder)
     if kept is None:

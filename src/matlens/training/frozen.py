@@ -11,17 +11,15 @@ import numpy.typing as npt
 
 from matlens.console import Advance, Reporter
 from matlens.data.prepare import Prepared
-from matlens.data.sources import PARTS
 from matlens.features.artifact import assemble_artifact
 from matlens.features.cache import FeatureCache
 from matlens.features.model_file import write_model_file
 from matlens.features.trunks import CachedTrunk
 from matlens.files import write_json
 from matlens.models.catalogue import model_info
-from matlens.models.protocol import Scores
 from matlens.training.head_training import FeatureBatches, HeadTrainer
-from matlens.training.history import Epoch
 from matlens.training.loop import fit
+from matlens.training.progress import ShownProgress
 from matlens.training.record import Clock, about_model, training_record
 from matlens.training.run_folder import RunFolder
 
@@ -50,7 +48,7 @@ def train_frozen(folder: RunFolder, name: str, prepared: Prepared, trunk: Cached
                                 head_info.learning_rate, settings.seed)
     epochs = settings.epochs(name)
     with reporter.progress(info.title, len(train) * epochs) as advance:
-        history = fit(trainer, train, val, _Progress(reporter, advance, len(train)), epochs=epochs,
+        history = fit(trainer, train, val, ShownProgress(reporter, advance, len(train)), epochs=epochs,
                       early_stopping_patience=settings.early_stopping_patience,
                       reduce_lr_patience=settings.reduce_lr_patience)
     clock.lap("train")
@@ -68,7 +66,7 @@ def _features(cache: FeatureCache, prepared: Prepared, views: int, title: str, r
               ) -> list[npt.NDArray[np.float32]]:
     """View 0 of all photos of the split, in its order; then the other views of the training photos."""
     every = [photo.sha256 for photo in prepared.split.photos]
-    train = [photo.sha256 for photo in prepared.split.part(PARTS[0])]
+    train = [photo.sha256 for photo in prepared.split.part("train")]
     found = []
     with reporter.progress(f"{title}: features", len(every) + (views - 1) * len(train)) as advance:
         before = 0
@@ -81,16 +79,3 @@ def _features(cache: FeatureCache, prepared: Prepared, views: int, title: str, r
 
 def _shifted(advance: Advance, before: int, done: int, total: int) -> None:
     advance(before + done, "")
-
-
-class _Progress:
-    """See `loop.Progress`."""
-
-    def __init__(self, reporter: Reporter, advance: Advance, steps: int) -> None:
-        self._reporter, self._advance, self._steps = reporter, advance, steps
-
-    def on_step(self, epoch: int, step: int, scores: Scores) -> None:
-        self._advance((epoch - 1) * self._steps + step, f"epoch {epoch}, loss {scores.loss:.3f}")
-
-    def on_epoch(self, epoch: Epoch, improved: bool) -> None:
-        self._reporter.say(epoch.line(improved))

@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Iterator
 from contextlib import nullcontext
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from matlens.console import Advance, Reporter
-from matlens.data.pipeline import PhotoBatches
+from matlens.console import Reporter
+from matlens.data.pipeline import PhotoBatches, as_batch, source_of
 from matlens.errors import DataError, ModelError, SettingsError
 from matlens.models.adapters import classifier_of, is_keras, refuse_other_size
 from matlens.models.inception import InceptionV1Wrapper
-from matlens.models.protocol import Batch, Classifier, Scores
+from matlens.models.protocol import Batch, Classifier
 from matlens.settings import notebook_settings
-from matlens.training.history import Epoch, History
+from matlens.training.history import History
 from matlens.training.loop import STATISTICS_BATCHES, fit
+from matlens.training.progress import ShownProgress
 
 
 def train_model(model: Any, train_ds: Iterable[Any], val_ds: Iterable[Any], name: str, epochs: int = 4,
@@ -69,7 +67,7 @@ def train_model(model: Any, train_ds: Iterable[Any], val_ds: Iterable[Any], name
     reporter = Reporter(quiet=verbose == 0)
     total = (train.length or 0) * (epochs - initial_epoch)
     with (reporter.progress(name, total) if verbose == 1 and total else nullcontext(_unseen)) as advance:
-        return fit(classifier, train, val, _Progress(reporter, advance, train.length or 0, initial_epoch),
+        return fit(classifier, train, val, ShownProgress(reporter, advance, train.length or 0, initial_epoch),
                    epochs=epochs, initial_epoch=initial_epoch, early_stopping_patience=early_stopping_patience,
                    reduce_lr_patience=reduce_lr_patience, save_best=lambda: classifier.save(file, about),
                    history=history)
@@ -83,7 +81,7 @@ class _Repeated:
     """Any iterable of batches as the loop's training data, or validation data; each batch is checked."""
 
     def __init__(self, data: Iterable[Any], what: str, classifier: Classifier, passes: int) -> None:
-        self._data: Iterable[Any] = getattr(data, "batches", data)  # ours behind a tf.data.Dataset: same photos
+        self._data: Iterable[Any] = source_of(data)
         self._what, self._classifier, self._num_classes = what, classifier, classifier.num_classes
         self._once = iter(self._data) is self._data if hasattr(self._data, "__next__") else False
         self._first: list[Batch] = []
@@ -117,13 +115,7 @@ class _Repeated:
     def _checked(self, batches: Iterable[Any]) -> Iterator[Batch]:
         empty = True
         for batch in batches:
-            if not (isinstance(batch, tuple | list) and len(batch) == 2):
-                raise DataError(f"{self._what} must give (images, labels) batches.")
-            images, labels = (values if hasattr(values, "shape") else np.asarray(values, np.float32)
-                              for values in batch)
-            if len(labels.shape) != 2:
-                raise DataError(f"The labels of {self._what} must be one-hot, (B, C), not of shape "
-                                f"{tuple(labels.shape)}.")
+            images, labels = as_batch(batch, self._what)
             if labels.shape[1] != self._num_classes:
                 raise ModelError(f"The model has {self._num_classes} outputs, but {self._what} has {labels.shape[1]} "
                                  f"classes. Build it with num_classes={labels.shape[1]} (NUM_CLASSES).")
@@ -134,18 +126,3 @@ class _Repeated:
             yield images, labels
         if empty:
             raise DataError(f"{self._what} gave no batch{' (this generator is used up)' if self._once else ''}.")
-
-
-class _Progress:
-    """See `loop.Progress`."""
-
-    def __init__(self, reporter: Reporter, advance: Advance, steps: int, first: int) -> None:
-        self._reporter, self._advance, self._steps, self._first = reporter, advance, steps, first
-
-    def on_step(self, epoch: int, step: int, scores: Scores) -> None:
-        if self._advance is not _unseen and math.isfinite(scores.loss):
-            self._advance((epoch - 1 - self._first) * self._steps + step,
-                          f"epoch {epoch}, loss {scores.loss:.3f}, accuracy {scores.accuracy:.1%}")
-
-    def on_epoch(self, epoch: Epoch, improved: bool) -> None:
-        self._reporter.say(epoch.line(improved))

@@ -110,8 +110,7 @@ def train(task: TrainTask, events: _Events) -> None:
 
 def convert(task: ConvertTask) -> None:
     """Convert a pretrained trunk, with a model file whose head is untrained."""
-    order = BuildOrder(**{**task.order, "img_size": tuple(task.order["img_size"]),
-                          "weights_file": Path(task.order["weights_file"])})
+    order = BuildOrder.from_json(task.order)
     room = room_of(order.model)
     convert_trunk(room.build(order), order, Path(task.folder), room.versions())
 

@@ -28,7 +28,6 @@ class KerasClassifier:
                              "keras.Input((height, width, 3)).")
         self.model = model
         self.base_model = base_model if base_model is not None else find_backbone(model)
-        self._trunk: keras.Model | None = None
 
     @property
     def learning_rate(self) -> float:
@@ -107,9 +106,8 @@ class KerasClassifier:
 
     def features(self, images: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         """(B, h, w, K) float32 feature maps. Raises ModelError for a model that cannot be cut."""
-        if self._trunk is None:
-            self._trunk = trunk_of(self.model, find_cut(self.model))
-        return np.asarray(self._trunk(np.asarray(images), training=False), dtype=np.float32)
+        trunk = trunk_of(self.model, find_cut(self.model))
+        return np.asarray(trunk(np.asarray(images), training=False), dtype=np.float32)
 
     def features_and_gradients(self, images: npt.NDArray[np.float32], classes: npt.NDArray[np.int64], layer: str,
                                ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
