@@ -10,7 +10,7 @@ from typing import Any
 
 from matlens.comparison.table import Comparison, compare_models
 from matlens.console import Reporter
-from matlens.data.pipeline import part_batches
+from matlens.data.pipeline import batch_bounds
 from matlens.data.prepare import Prepared, prepare
 from matlens.data.sources import open_source
 from matlens.errors import MatlensError, RunFolderError, WorkerError
@@ -18,14 +18,14 @@ from matlens.evaluation.judge import evaluate
 from matlens.evaluation.results import Results
 from matlens.explanation.explain import explain_run
 from matlens.models.catalogue import MODELS, model_info
-from matlens.models.protocol import Scores
 from matlens.models.weights import FoundWeights, find_weights
 from matlens.report.page import write_report
 from matlens.settings import Settings
 from matlens.training.child import Event, run_child
 from matlens.training.conversion import TrunkConversions
-from matlens.training.frozen import train_frozen
+from matlens.training.frozen import FrozenTraining
 from matlens.training.history import Epoch
+from matlens.training.plan import plan
 from matlens.training.run_folder import RunFolder
 from matlens.training.worker import TrainTask
 
@@ -102,33 +102,55 @@ def _find_all_weights(settings: Settings, reporter: Reporter) -> dict[str, Found
 
 
 def train(begun: Started, name: str, reporter: Reporter) -> None:
-    """Train one model, unless that is done: its head on kept features, or all of it in a process of its own."""
+    """Train one model, unless that is done: on kept features of what is frozen, the rest in a process of its own."""
     folder, prepared, weights, title = begun.folder, begun.prepared, begun.weights[name], model_info(name).title
     if folder.is_trained(name):
         reporter.say(f"{title}: already trained")
         return
     settings = folder.settings
-    trunk = begun.conversions.trunk(name)
-    if trunk is not None and weights.path is not None:
-        reporter.say(f"{title}: training the head on features of {weights.path.name}")
-        train_frozen(folder, name, prepared, trunk, weights.path, _remarks(settings, weights, True), reporter)
-        return
-    batches = part_batches(prepared.split, "train", prepared.store, settings.batch_size)
-    steps = len(batches)
-    epochs = settings.epochs(name) + (settings.finetune_epochs if weights.path else 0)
-    reporter.say(f"{title}: training {epochs} epoch{'s' * (epochs > 1)} on {len(batches.rows)} photos"
-                 + (f" from {weights.path.name}" if weights.path else " from random weights"))
+    planned = plan(settings, name, weights.path is not None)
     task = TrainTask(str(folder.path.resolve()), name, str(prepared.store.folder.resolve()),
-                     str(weights.path.resolve()) if weights.path else None,
-                     _remarks(settings, weights, False))
+                     str(weights.path.resolve()) if weights.path else None, cut=planned.cut)
+    on_features = False
+    if planned.keeps and weights.path is not None:
+        frozen = FrozenTraining(folder, name, prepared, begun.conversions, planned, reporter)
+        kept = frozen.keep_activations() if planned.cut else None
+        if planned.head and (kept or not planned.cut):
+            reporter.say(f"{title}: training the head on features of {weights.path.name}")
+            history, head = frozen.train_head()
+            if not planned.cut:
+                frozen.finish(history, head, weights.path, _remarks(settings, weights, True))
+                return
+            task = dataclasses.replace(task, epochs_before=tuple(dataclasses.asdict(epoch) for epoch in history))
+        if kept:
+            on_features = True
+            task = dataclasses.replace(task, train_views=kept.train, val_view=kept.val, cut_layer=frozen.cut_layer(),
+                                       seconds=frozen.clock.seconds)
+    _train_in_child(folder, prepared, dataclasses.replace(task, remarks=_remarks(settings, weights, on_features)),
+                    reporter)
+
+
+def _train_in_child(folder: RunFolder, prepared: Prepared, task: TrainTask, reporter: Reporter) -> None:
+    settings, title = folder.settings, model_info(task.model).title
+    epochs = settings.epochs(task.model) - len(task.epochs_before)
+    if settings.recipe == "guide" and task.weights_file:
+        epochs = (0 if task.epochs_before else epochs) + settings.finetune_epochs
+    views = settings.views if task.train_views and settings.recipe == "guide" else 1
+    photos = len(prepared.split.part("train")) * views
+    steps = len(batch_bounds(photos, settings.batch_size))
+    reporter.say(f"{title}: training {epochs} epoch{'s' * (epochs > 1)} on {photos} photos"
+                 + (f" from {Path(task.weights_file).name}" if task.weights_file else " from random weights")
+                 + (f", from {task.cut_layer} on" if task.cut_layer else ""))
     with reporter.progress(title, steps * epochs) as advance:
-        run_child("train", dataclasses.asdict(task), folder.log_file(name),
-                  _listener(advance, reporter, steps, settings.batch_size))
+        run_child("train", dataclasses.asdict(task), folder.log_file(task.model),
+                  _listener(advance, reporter, steps, settings.batch_size, len(task.epochs_before)))
 
 
 def _remarks(settings: Settings, weights: FoundWeights, on_features: bool) -> tuple[str, ...]:
     """What a reader of the results must know."""
     remarks = [weights.remark] if weights.remark else []
+    if settings.recipe == "strong":
+        remarks.append("recipe strong: probabilities are means over the photo and its mirror image")
     if on_features and settings.views > 1:
         remarks.append(f"trained on {settings.views} fixed views of each photo (view 0 as it is)")
     elif on_features or not settings.augment:
@@ -136,26 +158,23 @@ def _remarks(settings: Settings, weights: FoundWeights, on_features: bool) -> tu
     return tuple(remarks)
 
 
-def _listener(advance: Callable[[int, str], None], reporter: Reporter, steps: int, batch_size: int,
+def _listener(advance: Callable[[int, str], None], reporter: Reporter, steps: int, batch_size: int, first: int,
               ) -> Callable[[Event], None]:
-    began = time.monotonic()
-    first_step = began
+    """first: the epochs that were done before."""
+    first_step = time.monotonic()
 
     def hear(event: dict[str, Any]) -> None:
         nonlocal first_step
         if event["event"] == "step":
-            if event["epoch"] == 1 and event["step"] == 1:
+            done = (event["epoch"] - first - 1) * steps + event["step"]
+            if done == 1:
                 first_step = time.monotonic()
-            done = (event["epoch"] - 1) * steps + event["step"]
             rate = (done - 1) * batch_size / max(time.monotonic() - first_step, 1e-3)
             advance(done, f"epoch {event['epoch']}, loss {event['loss']:.3f}, accuracy {event['accuracy']:.1%}"
                           + (f", {rate:.0f} photos/s" if done > 1 else ""))
         elif event["event"] == "epoch":
-            advance(event["number"] * steps, "")
-            scores = {part: Scores(**event[part]) for part in ("train", "val")}
-            epoch = Epoch(event["number"], scores["train"], scores["val"], event["learning_rate"], event["seconds"],
-                          event["photos_per_second"])
-            reporter.say(epoch.line(event["improved"]))
+            advance((event["number"] - first) * steps, "")
+            reporter.say(Epoch.from_json(event).line(event["improved"]))
 
     return hear
 

@@ -43,6 +43,9 @@ def default_cache_dir() -> Path:
     return user_cache_path("matlens", appauthor=False)
 
 
+STRONG_EPOCHS, STRONG_VIEWS = 12, 6
+"""What the recipe `strong` sets where nothing else is said."""
+
 PositiveInt = Annotated[int, Field(ge=1)]
 
 
@@ -64,7 +67,8 @@ class Settings(BaseModel):
     img_size: tuple[int, int] = (224, 224)
     batch_size: PositiveInt = 64
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 42
-    max_epochs: PositiveInt = 4
+    recipe: Literal["guide", "strong"] = "guide"
+    max_epochs: PositiveInt = Field(default_factory=lambda data: STRONG_EPOCHS if data.get("recipe") == "strong" else 4)
 
     models: tuple[str, ...] = tuple(MODELS)
     epochs_of: dict[str, PositiveInt] = {}
@@ -73,9 +77,12 @@ class Settings(BaseModel):
     weights_dir: Path | None = None
     alpha: Annotated[float, Field(gt=0, le=2)] = 1.0
     finetune_epochs: Annotated[int, Field(ge=0)] = 0
+    cut: str | None = None
     augment: bool = True
     feature_cache: bool = True
-    views: Annotated[int, Field(ge=1, le=64)] = 1
+    activations: Literal["float16", "float32"] = "float16"
+    views: Annotated[int, Field(ge=1, le=64)] = Field(default_factory=lambda data: STRONG_VIEWS if data.get(
+        "recipe") == "strong" and data.get("feature_cache") else 1)
     keep_truncated: bool = False
     early_stopping_patience: PositiveInt = 5
     reduce_lr_patience: PositiveInt = 3
@@ -113,6 +120,13 @@ class Settings(BaseModel):
     def _of_kept_features(cls, value: int, info: ValidationInfo) -> int:
         if value > 1 and not info.data.get("feature_cache", True):
             raise ValueError("views are of kept features, and --no-feature-cache keeps none")
+        return value
+
+    @field_validator("cut")
+    @classmethod
+    def _of_finetuning(cls, value: str | None, info: ValidationInfo) -> str | None:
+        if value is not None and info.data.get("recipe") != "strong" and not info.data.get("finetune_epochs"):
+            raise ValueError("a cut is where fine-tuning begins; add --finetune-epochs N or --recipe strong")
         return value
 
     @field_validator("epochs_of")

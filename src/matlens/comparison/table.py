@@ -39,6 +39,12 @@ def percent(share: float | None) -> str:
     return UNKNOWN if share is None else f"{100 * share:.1f} %"
 
 
+def _training_seconds(seconds: Mapping[str, float]) -> float | None:
+    """All that it took to train: features and activations that were computed for it, the head, the network."""
+    found = [seconds[stage] for stage in ("features", "head", "activations", "train") if stage in seconds]
+    return round(sum(found), 3) if found else None
+
+
 @dataclass(frozen=True)
 class Row:
     """One model. Scores are shares in [0, 1]; None stands for unknown; the fields are the CSV's columns."""
@@ -72,7 +78,7 @@ class Row:
         return cls(model, share, **macro,
                    macro_auc=(known.get("roc_auc") or {}).get("macro"),
                    parameters=known.get("parameters"),
-                   training_seconds=(known.get("seconds") or {}).get("train"),
+                   training_seconds=_training_seconds(known.get("seconds") or {}),
                    prediction_photos_per_second=known.get("prediction_photos_per_second"),
                    pretrained="unknown" if pretrained is None else "yes" if pretrained else "no",
                    n_test=int(known.get("n_test") or 0), protocol=str(known.get("protocol") or ""),

@@ -26,8 +26,8 @@ def view_of(photo: npt.NDArray[np.uint8], digest: str, view: int) -> npt.NDArray
     Returns:
         (H, W, 3) uint8: rounded, so that it can be stored and fed as photos are.
     """
-    varied = augment(photo, np.random.default_rng([int(digest[:16], 16), view]))
-    return np.asarray((varied * 255).round(), dtype=np.uint8)
+    warped, table = _warp_and_table(photo, np.random.default_rng([int(digest[:16], 16), view]))
+    return np.asarray(cv2.LUT(warped, (table * 255).round().astype(np.uint8)), dtype=np.uint8)
 
 
 def augment(photo: npt.NDArray[np.uint8], rng: np.random.Generator) -> npt.NDArray[np.float32]:
@@ -40,6 +40,12 @@ def augment(photo: npt.NDArray[np.uint8], rng: np.random.Generator) -> npt.NDArr
     Returns:
         (H, W, 3) float32 in [0, 1]; what moves in from outside is the mirrored photo (Keras' `reflect`).
     """
+    return np.asarray(cv2.LUT(*_warp_and_table(photo, rng)), dtype=np.float32)
+
+
+def _warp_and_table(photo: npt.NDArray[np.uint8], rng: np.random.Generator,
+                    ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.float32]]:
+    """The moved photo (H, W, 3) uint8, and what contrast makes of each byte, (1, 256, 3) float32 in [0, 1]."""
     height, width = photo.shape[:2]
     flip = -1.0 if rng.random() < 0.5 else 1.0
     angle = rng.uniform(-FACTOR, FACTOR) * 2 * math.pi
@@ -54,6 +60,6 @@ def augment(photo: npt.NDArray[np.uint8], rng: np.random.Generator) -> npt.NDArr
     inverse[:, 2] = (middle_x, middle_y) - inverse[:, :2] @ (middle_x + right, middle_y + down)
     warped = cv2.warpAffine(photo, inverse, (width, height), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
                             borderMode=cv2.BORDER_REFLECT)
-    values = warped.astype(np.float32) / np.float32(255)
-    mean = values.mean(axis=(0, 1), keepdims=True)
-    return np.asarray(np.clip((values - mean) * np.float32(contrast) + mean, 0, 1), dtype=np.float32)
+    mean = np.array(cv2.mean(warped)[:3], dtype=np.float32) / np.float32(255)
+    values = np.arange(256, dtype=np.float32)[None, :, None] / np.float32(255)
+    return np.asarray(warped, np.uint8), np.clip((values - mean) * np.float32(contrast) + mean, 0, 1)

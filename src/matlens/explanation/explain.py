@@ -49,8 +49,9 @@ def explain_files(artifact: Artifact, files: Sequence[Path], truths: Sequence[st
             photos.append(read_photo(file, artifact.img_size, keep_truncated=keep_truncated))
         except UnreadableImageError as error:
             raise DataError(f"Cannot read {file}: {error}") from error
-    features = artifact.trunk.features(np.stack(photos).astype(np.float32) / np.float32(255))
-    probabilities = artifact.head.probabilities(features)
+    images = np.stack(photos).astype(np.float32) / np.float32(255)
+    features = artifact.trunk.features(images)
+    probabilities = artifact.predict(images, features)
     classes = probabilities.argmax(axis=1)
     maps = heatmaps(features, artifact.head, classes)
     height, width = features.shape[1:3]

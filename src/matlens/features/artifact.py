@@ -29,7 +29,7 @@ Array = npt.NDArray[np.float32]
 PARITY_TOLERANCE = 1e-4
 """How far any probability may lie from the framework's own."""
 
-_FORMAT = 1
+_FORMAT = 2
 _FILES = ("trunk.xml", "trunk.bin", "head.npz")
 
 
@@ -40,6 +40,7 @@ class Artifact:
     img_size: (height, width) of the photos that it takes.
     parity: the largest difference from the framework's own that was seen at the export: of a probability; where the
         head was trained on features, of a feature (as a share of the largest).
+    mirrored: whether probabilities are means over the photo and its mirror image.
     """
 
     folder: Path
@@ -47,6 +48,7 @@ class Artifact:
     class_names: tuple[str, ...]
     img_size: tuple[int, int]
     parity: float
+    mirrored: bool = False
 
     @cached_property
     def trunk(self) -> TrunkEngine:
@@ -58,9 +60,13 @@ class Artifact:
         """Loaded when first used."""
         return Head.load(self.folder / "head.npz")
 
-    def predict(self, images: Array) -> Array:
-        """(B, H, W, 3) float32 in [0, 1] to probabilities (B, C) float32."""
-        return self.head.probabilities(self.trunk.features(images))
+    def predict(self, images: Array, features: Array | None = None) -> Array:
+        """(B, H, W, 3) float32 in [0, 1], and their feature maps if they are known, to probabilities (B, C) float32."""
+        found = self.head.probabilities(self.trunk.features(images) if features is None else features)
+        if not self.mirrored:
+            return found
+        mirror = self.head.probabilities(self.trunk.features(np.ascontiguousarray(images[:, :, ::-1])))
+        return np.asarray((found + mirror) / 2, dtype=np.float32)
 
     @classmethod
     def open(cls, folder: Path) -> Artifact:
@@ -75,7 +81,7 @@ class Artifact:
                     raise ModelError(f"{folder / name} is damaged: its checksum is not the one in artifact.json. "
                                      "Make it again with: matlens export RUN")
             return cls(folder, about["model_name"], tuple(about["class_names"]), tuple(about["img_size"]),
-                       about["parity"])
+                       about["parity"], about["mirrored"])
         except (OSError, json.JSONDecodeError, KeyError, TypeError) as error:
             raise ModelError(f"{folder} is not a matlens artifact ({type(error).__name__}: {error}). "
                              "Make it with: matlens export RUN") from error
@@ -88,17 +94,18 @@ def assemble_artifact(folder: Path, trunk: CachedTrunk, head: Head, model_name: 
         for name in ("trunk.xml", "trunk.bin"):
             shutil.copyfile(trunk.folder / name, partial / name)
         head.save(partial / "head.npz")
-        _write_about(partial, model_name, class_names, img_size, trunk.parity)
+        _write_about(partial, model_name, class_names, img_size, trunk.parity, False)
     return Artifact.open(folder)
 
 
 def write_artifact(folder: Path, export_trunk: Callable[[Path], Head], predict: Callable[[Array], Array],
-                   images: Array, model_name: str, class_names: tuple[str, ...]) -> Artifact:
+                   images: Array, model_name: str, class_names: tuple[str, ...], mirrored: bool = False) -> Artifact:
     """Export a network, whole or not at all, and compare it with the framework on a few photos.
 
     Args:
         export_trunk, predict: the classifier's own.
         images: (B, H, W, 3) float32 in [0, 1].
+        mirrored: see `Artifact`.
 
     Raises:
         ModelError: a probability differs by more than PARITY_TOLERANCE; nothing is left then.
@@ -111,12 +118,12 @@ def write_artifact(folder: Path, export_trunk: Callable[[Path], Head], predict: 
         if not parity <= PARITY_TOLERANCE:
             raise ModelError(f"The exported {model_name} differs from its framework by {parity:.2g} in a probability "
                              f"(allowed: {PARITY_TOLERANCE:g}); it was not kept.")
-        _write_about(partial, model_name, class_names, images.shape[1:3], parity)
+        _write_about(partial, model_name, class_names, images.shape[1:3], parity, mirrored)
     return Artifact.open(folder)
 
 
 def _write_about(folder: Path, model_name: str, class_names: tuple[str, ...], img_size: tuple[int, ...],
-                 parity: float) -> None:
+                 parity: float, mirrored: bool) -> None:
     write_json(folder / "artifact.json", {
         "format": _FORMAT, "model_name": model_name, "class_names": list(class_names), "img_size": list(img_size),
-        "parity": parity, "sha256": {name: checksum(folder / name) for name in _FILES}})
+        "parity": parity, "mirrored": mirrored, "sha256": {name: checksum(folder / name) for name in _FILES}})

@@ -1,10 +1,11 @@
-"""Features of a frozen trunk, computed once for each photo and view, and kept.
+"""What a frozen trunk, or the front of one, makes of each photo and view: computed once, and kept.
 
     <cache>/features/<key>/
         features.npy      (N, K) float32, averaged over places
         features.json     what they are of, and a checksum
+    <cache>/activations/<key>/      see `activations`
 
-The key is of the trunk (`trunks.weights_key`), the photos' content in their order, their decoding, and the view.
+The key is of the trunk (`TrunkOrder.key`), the photos' content in their order, their decoding, and the view.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
@@ -21,8 +22,8 @@ import numpy.typing as npt
 
 from matlens.data.augment import view_of
 from matlens.data.store import PixelStore
-from matlens.features.engine import PooledEngine
-from matlens.features.trunks import CachedTrunk
+from matlens.features.activations import Activations
+from matlens.features.engine import PhotoEngine
 from matlens.files import checksum, read_json, whole_folder, write_json
 
 Array = npt.NDArray[np.float32]
@@ -31,38 +32,90 @@ Progress = Callable[[int, int], None]
 _FORMAT = 1
 
 
+def _unheard(done: int, total: int) -> None:
+    pass
+
+
 @dataclass(frozen=True)
 class FeatureCache:
-    """Computes and keeps the features of one trunk over one store of photos."""
+    """Computes and keeps what one trunk makes of the photos of one store.
+
+    trunk_key: `TrunkOrder.key`.
+    network: the folder with trunk.xml, confirmed or still a draft.
+    confirm: called before anything is kept; raises if the trunk is not what it should be.
+    """
 
     cache_dir: Path
-    trunk: CachedTrunk
+    trunk_key: str
+    network: Path
     store: PixelStore
+    confirm: Callable[[], object] = lambda: None
 
-    def features(self, digests: Sequence[str], view: int = 0,
-                 on_progress: Progress = lambda done, total: None) -> Array:
+    def features(self, digests: Sequence[str], view: int = 0, on_progress: Progress = _unheard) -> Array:
         """(N, K) float32 for photos named by content: kept ones if they are whole, else computed and kept."""
         key = self.key(digests, view)
         kept = kept_features(self.cache_dir, key, len(digests))
         if kept is not None:
             return kept
-        found = self._engine.pooled(self._photos(digests, view), len(digests), on_progress)
-        with whole_folder(features_folder(self.cache_dir, key)) as partial:
-            np.save(partial / "features.npy", found)
-            write_json(partial / "features.json", {
-                "format": _FORMAT, "trunk": self.trunk.weights_key, "view": view, "photos": len(digests),
-                "sha256": checksum(partial / "features.npy")})
+        found = self._pooling.features(self._photos(digests, view), len(digests), on_progress)
+        self.confirm()
+        with whole_folder(features_folder(self.cache_dir, key)) as partial_folder:
+            np.save(partial_folder / "features.npy", found)
+            write_json(partial_folder / "features.json", {
+                "format": _FORMAT, "trunk": self.trunk_key, "view": view, "photos": len(digests),
+                "sha256": checksum(partial_folder / "features.npy")})
         return found
 
-    @cached_property
-    def _engine(self) -> PooledEngine:
-        height, width = self.store.pixels.shape[1:3]
-        return PooledEngine(self.trunk.folder / "trunk.xml", (height, width))
+    def activations(self, digests: Sequence[str], view: int = 0, dtype: str = "float16",
+                    on_progress: Progress = _unheard) -> Activations:
+        """(N, h, w, K): kept ones if they are there, else computed and kept. Raises OSError where there is no room."""
+        folder = self.activations_folder(digests, view, dtype)
+        kept = Activations.open(folder)
+        if kept is None:
+            shape = (len(digests), *self.map_shape)
+            Activations.write(folder, shape, dtype, partial(self._fill, digests, view, on_progress))
+            kept = Activations.open(folder)
+        if kept is None:
+            raise OSError(f"{folder} cannot be read back")
+        return kept
 
-    def key(self, digests: Sequence[str], view: int = 0) -> str:
+    @property
+    def map_shape(self) -> tuple[int, ...]:
+        """(h, w, K) of one photo's activations."""
+        return self._mapping.shape
+
+    def bytes_to_keep(self, digests: Sequence[str], view: int, dtype: str) -> int:
+        """What activations would take on disk; 0 where they are kept already."""
+        if (self.activations_folder(digests, view, dtype) / "activations.json").exists():
+            return 0
+        return len(digests) * int(np.prod(self.map_shape)) * np.dtype(dtype).itemsize
+
+    def activations_folder(self, digests: Sequence[str], view: int, dtype: str) -> Path:
+        """Where activations are kept."""
+        return self.cache_dir / "activations" / self.key(digests, view, dtype)
+
+    def key(self, digests: Sequence[str], view: int = 0, kind: str = "pooled") -> str:
         """The name of the folder that keeps these features."""
-        about = json.dumps([_FORMAT, self.trunk.weights_key, self.store.decoding, view])
+        about = json.dumps([_FORMAT, self.trunk_key, self.store.decoding, view, kind])
         return hashlib.sha256("\n".join([about, *digests]).encode()).hexdigest()[:24]
+
+    def _fill(self, digests: Sequence[str], view: int, on_progress: Progress,
+              keep: Callable[[int, Array], None]) -> None:
+        self._mapping.run(self._photos(digests, view), len(digests), keep, on_progress)
+        self.confirm()
+
+    @cached_property
+    def _pooling(self) -> PhotoEngine:
+        return PhotoEngine(self.network / "trunk.xml", self._img_size, pooled=True)
+
+    @cached_property
+    def _mapping(self) -> PhotoEngine:
+        return PhotoEngine(self.network / "trunk.xml", self._img_size, pooled=False)
+
+    @property
+    def _img_size(self) -> tuple[int, int]:
+        height, width = self.store.pixels.shape[1:3]
+        return height, width
 
     def _photos(self, digests: Sequence[str], view: int) -> Iterator[npt.NDArray[np.uint8]]:
         for digest in digests:

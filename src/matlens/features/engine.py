@@ -35,41 +35,65 @@ class TrunkEngine:
         return np.array(self._compiled(images)[0], dtype=np.float32)
 
 
-class PooledEngine:
-    """A compiled trunk for many photos: uint8 in, averages over places out, several photos at once."""
+class PhotoEngine:
+    """A compiled trunk, or the front of one, for many photos: bytes in, several photos at once.
 
-    def __init__(self, model_file: Path, img_size: tuple[int, int]) -> None:
-        """Read a trunk, put the scaling of bytes into its graph, and compile it. Raises ModelError."""
+    shape: of what one photo gives: (K,) where places are averaged, else (h, w, K).
+    """
+
+    def __init__(self, model_file: Path, img_size: tuple[int, int], *, pooled: bool) -> None:
+        """Put the scaling of bytes, and the averaging over places, into a trunk's graph. Raises ModelError."""
         openvino = import_openvino()
+        from openvino import opset13
         from openvino.preprocess import PrePostProcessor
 
         try:
             core = openvino.Core()
             model = core.read_model(str(model_file))
             model.reshape([1, *img_size, 3])
+            if pooled:
+                maps = model.get_results()[0].input_value(0)
+                means = opset13.reduce_mean(maps, opset13.constant(np.array([1, 2])), keep_dims=False)
+                model = openvino.Model([opset13.result(means)], model.get_parameters(), "pooled")
             steps = PrePostProcessor(model)
             steps.input().tensor().set_element_type(openvino.Type.u8)
             steps.input().preprocess().convert_element_type(openvino.Type.f32).scale(255.0)
             compiled = core.compile_model(steps.build(), "CPU", {**_FLOAT32, "PERFORMANCE_HINT": "THROUGHPUT"})
         except RuntimeError as error:
             raise _unopened(model_file, error) from error
-        self.depth = int(compiled.output(0).shape[-1])
+        self.shape: tuple[int, ...] = tuple(compiled.output(0).shape[1:])
         self._queue: Any = openvino.AsyncInferQueue(compiled)
 
-    def pooled(self, photos: Iterable[npt.NDArray[np.uint8]], n: int,
-               on_progress: Callable[[int, int], None] = lambda done, total: None) -> Array:
-        """`n` photos (H, W, 3) uint8 to averaged features (n, K) float32, in their order."""
-        found = np.empty((n, self.depth), dtype=np.float32)
+    def run(self, photos: Iterable[npt.NDArray[np.uint8]], n: int, keep: Callable[[int, Array], None],
+            on_progress: Callable[[int, int], None] = lambda done, total: None) -> None:
+        """Hand each of `n` photos (H, W, 3) uint8 to `keep` as (index, features float32), in any order.
 
-        def keep(request: Any, index: int) -> None:
-            found[index] = request.get_output_tensor(0).data.mean(axis=(0, 1, 2))
+        The features are gone after `keep` returns. What it raises is raised here.
+        """
+        failures: list[BaseException] = []
 
-        self._queue.set_callback(keep)
+        def take(request: Any, index: int) -> None:
+            try:
+                keep(index, request.get_output_tensor(0).data[0])
+            except BaseException as error:  # noqa: BLE001 -- OpenVINO would end the process; raised below
+                failures.append(error)
+
+        self._queue.set_callback(take)
         for index, photo in enumerate(photos):
+            if failures:
+                break
             self._queue.start_async({0: photo[None]}, index)
             on_progress(index, n)
         self._queue.wait_all()
+        if failures:
+            raise failures[0]
         on_progress(n, n)
+
+    def features(self, photos: Iterable[npt.NDArray[np.uint8]], n: int,
+                 on_progress: Callable[[int, int], None] = lambda done, total: None) -> Array:
+        """`n` photos (H, W, 3) uint8 to (n, *shape) float32, in their order."""
+        found = np.empty((n, *self.shape), dtype=np.float32)
+        self.run(photos, n, found.__setitem__, on_progress)
         return found
 
 

@@ -5,15 +5,21 @@
         trunk.xml, .bin   OpenVINO: (B, H, W, 3) float32 in [0, 1] to feature maps, preprocessing inside
         model.h5          the whole model with a head that is still untrained, in Keras' own format
 
-The key is of the weights' content, the model, its width, the photo size and the number of classes.
+A trunk may also be only the front of one, up to a layer at which fine-tuning begins; then there is no model file. The
+key is of the weights' content, the model, its width, the photo size, that layer, and the number of classes.
+
+Conversion has two steps, so that features can be computed while the second one runs: `draft_trunk` writes what the
+engine needs, `confirm_trunk` compares it with the framework. Nothing is kept of a draft that was not confirmed.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -21,83 +27,129 @@ from matlens.data.synthetic import MATERIALS, draw_material
 from matlens.errors import ModelError
 from matlens.features.engine import TrunkEngine
 from matlens.files import checksum, read_json, whole_folder, write_json
-from matlens.models.protocol import BuildOrder, Classifier
+from matlens.models.protocol import BuildOrder, Divisible
 
 FEATURE_TOLERANCE = 1e-4
 """How far a feature may lie from the framework's own, as a share of the largest."""
 
-_FORMAT = 1
-_FILES = ("trunk.xml", "trunk.bin", "model.h5")
+LAST_LAYERS = "(last layers)"
+"""In place of a layer's name: the last single tensor before the layers that the guide unfreezes."""
+
+_FORMAT = 2
+_NETWORK = ("trunk.xml", "trunk.bin")
+_TEMPLATE = "model.h5"
+
+
+@dataclass(frozen=True)
+class TrunkOrder:
+    """Which trunk: of what model, and up to which layer's output (None: all of it; or LAST_LAYERS)."""
+
+    build: BuildOrder
+    until: str | None = None
+
+    @property
+    def key(self) -> str:
+        """What decides its features: weights by content, architecture, photo size, and the converting OpenVINO."""
+        from importlib.metadata import version
+
+        assert self.build.weights_file is not None
+        about = [_FORMAT, self.build.model, self.build.alpha, list(self.build.img_size), self.until,
+                 checksum(self.build.weights_file), version("openvino")]
+        return hashlib.sha256(json.dumps(about).encode()).hexdigest()[:24]
+
+    def folder(self, cache_dir: Path) -> Path:
+        """Where it is kept. A whole trunk has a model file with it, which depends on the number of classes."""
+        of = f"-{self.build.num_classes}" if self.until is None else ""
+        return cache_dir / "trunks" / f"{self.build.model}-{self.key}{of}"
+
+    def draft(self, cache_dir: Path) -> Path:
+        """Where its draft lies until it is confirmed."""
+        return self.folder(cache_dir).with_suffix(".draft")
+
+    def to_json(self) -> dict[str, Any]:
+        """For a child process."""
+        return {"build": self.build.to_json(), "until": self.until}
+
+    @classmethod
+    def from_json(cls, content: dict[str, Any]) -> TrunkOrder:
+        """What `to_json` gave."""
+        return cls(BuildOrder.from_json(content["build"]), content["until"])
 
 
 @dataclass(frozen=True)
 class CachedTrunk:
     """A trunk that was converted and compared.
 
-    weights_key: of what decides the features: not of the number of classes.
+    until: the layer whose output it gives.
     parity: the largest difference from the framework's features that was seen, as a share of the largest feature.
     parameters: (all, trainable) numbers of the whole model, its backbone frozen.
     """
 
     folder: Path
-    weights_key: str
+    until: str
     parity: float
     parameters: tuple[int, int]
     versions: dict[str, str]
 
     @property
     def model_template(self) -> Path:
-        """The model file with an untrained head."""
-        return self.folder / "model.h5"
+        """The model file with an untrained head; a front of a trunk has none."""
+        return self.folder / _TEMPLATE
 
     @classmethod
     def open(cls, folder: Path) -> CachedTrunk | None:
         """A trunk that is there and whole, else None."""
         try:
             about = read_json(folder / "trunk.json")
-            if about["format"] != _FORMAT or any(checksum(folder / name) != about["sha256"][name] for name in _FILES):
+            sums = about["sha256"]
+            if about["format"] != _FORMAT or not sums.keys() >= set(_NETWORK) or any(
+                    checksum(folder / name) != known for name, known in sums.items()):
                 return None
-            return cls(folder, about["weights_key"], about["parity"], tuple(about["parameters"]), about["versions"])
-        except (OSError, ValueError, KeyError, TypeError):
+            return cls(folder, about["until"], about["parity"], tuple(about["parameters"]), about["versions"])
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return None
 
 
-def weights_key(order: BuildOrder) -> str:
-    """What decides a trunk's features: weights by content, architecture and photo size."""
-    assert order.weights_file is not None
-    about = [_FORMAT, order.model, order.alpha, list(order.img_size), checksum(order.weights_file)]
-    return hashlib.sha256(json.dumps(about).encode()).hexdigest()[:24]
+def draft_trunk(classifier: Divisible, order: TrunkOrder, cache_dir: Path) -> None:
+    """Write what the engine needs of a trunk, whole or not at all. Raises ModelError for a layer that cannot be."""
+    with whole_folder(order.draft(cache_dir)) as partial:
+        classifier.export_trunk(partial, resolved_layer(classifier, order))
 
 
-def trunk_folder(cache_dir: Path, order: BuildOrder) -> Path:
-    """Where the trunk of a model is kept."""
-    return cache_dir / "trunks" / f"{order.model}-{weights_key(order)}-{order.num_classes}"
-
-
-def convert_trunk(classifier: Classifier, order: BuildOrder, folder: Path, versions: dict[str, str]) -> CachedTrunk:
-    """Write a classifier's trunk and model file, whole or not at all, and compare features with the framework's.
+def confirm_trunk(classifier: Divisible, order: TrunkOrder, cache_dir: Path, versions: dict[str, str]) -> CachedTrunk:
+    """Compare a draft's features with the framework's, and keep it with what belongs to it, whole or not at all.
 
     Raises:
         ModelError: a feature differs by more than FEATURE_TOLERANCE; nothing is kept then.
     """
+    folder, draft, until = order.folder(cache_dir), order.draft(cache_dir), resolved_layer(classifier, order)
+    photos = _sample_photos(order.build.img_size)
+    wanted = classifier.features(photos, until)
+    found = TrunkEngine(draft / "trunk.xml").features(photos)
+    parity = float(np.abs(found - wanted).max() / max(np.abs(wanted).max(), 1e-6))
+    if not parity <= FEATURE_TOLERANCE:
+        shutil.rmtree(draft)
+        raise ModelError(f"The converted trunk of {order.build.model} differs from its framework by {parity:.2g} of "
+                         f"the largest feature (allowed: {FEATURE_TOLERANCE:g}). Use --no-feature-cache.")
     with whole_folder(folder) as partial:
-        classifier.export_trunk(partial)
-        classifier.save(partial / "model.h5", {})
-        photos = _sample_photos(order.img_size)
-        wanted = classifier.features(photos)
-        found = TrunkEngine(partial / "trunk.xml").features(photos)
-        parity = float(np.abs(found - wanted).max() / max(np.abs(wanted).max(), 1e-6))
-        if not parity <= FEATURE_TOLERANCE:
-            raise ModelError(f"The converted trunk of {order.model} differs from its framework by {parity:.2g} of the "
-                             f"largest feature (allowed: {FEATURE_TOLERANCE:g}). Use --no-feature-cache.")
+        for name in _NETWORK:
+            shutil.copyfile(draft / name, partial / name)
+        if until is None:
+            classifier.save(partial / _TEMPLATE, {})
         write_json(partial / "trunk.json", {
-            "format": _FORMAT, "weights_key": weights_key(order), "parity": parity,
+            "format": _FORMAT, "until": until or classifier.last_conv_layer_name, "parity": parity,
             "parameters": classifier.parameters, "versions": versions,
-            "sha256": {name: checksum(partial / name) for name in _FILES}})
+            "sha256": {file.name: checksum(file) for file in sorted(partial.iterdir())}})
+    shutil.rmtree(draft)
     trunk = CachedTrunk.open(folder)
     if trunk is None:
         raise ModelError(f"The converted trunk in {folder} cannot be read back. Name another folder with --cache-dir.")
     return trunk
+
+
+def resolved_layer(classifier: Divisible, order: TrunkOrder) -> str | None:
+    """The layer's name where the order leaves it to the model; None for the whole trunk."""
+    return classifier.cut_for_finetuning() if order.until == LAST_LAYERS else order.until
 
 
 def _sample_photos(img_size: tuple[int, int]) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
@@ -105,5 +157,3 @@ def _sample_photos(img_size: tuple[int, int]) -> np.ndarray[tuple[int, ...], np.
     height, width = img_size
     drawn = [draw_material(name, max(img_size), np.random.default_rng(1)) for name in MATERIALS[:4]]
     return np.stack(drawn)[:, :height, :width].astype(np.float32) / np.float32(255)
-
-

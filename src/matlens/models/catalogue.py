@@ -47,6 +47,7 @@ class ModelInfo:
         there are none.
     transfer_head: what is trained on a frozen trunk that ends in average pooling; None where the whole network is
         trained.
+    strong_cut: the layer after which the recipe `strong` trains.
     """
 
     name: str
@@ -56,6 +57,7 @@ class ModelInfo:
     input: str = "RGB, float32 in [0, 1], (B, H, W, 3); preprocessing is inside the model"
     weights_files: Callable[[float, int], tuple[WeightsFile, ...]] | None = None
     transfer_head: TransferHead | None = None
+    strong_cut: str | None = None
 
 
 def _resnet50(alpha: float, side: int) -> tuple[WeightsFile, ...]:
@@ -79,10 +81,11 @@ def _googlenet(alpha: float, side: int) -> tuple[WeightsFile, ...]:
 MODELS: dict[str, ModelInfo] = {info.name: info for info in (
     ModelInfo("vgg19_scratch", "VGG19 from scratch", "keras", ".h5"),
     ModelInfo("resnet50_transfer", "ResNet50 transfer", "keras", ".h5", weights_files=_resnet50,
-              transfer_head=TransferHead(512, 0.5)),
+              transfer_head=TransferHead(512, 0.5), strong_cut="conv4_block6_out"),
     ModelInfo("mobilenetv2_transfer", "MobileNetV2 transfer", "keras", ".h5", weights_files=_mobilenetv2,
-              transfer_head=TransferHead(512, 0.6)),
+              transfer_head=TransferHead(512, 0.6), strong_cut="block_12_add"),
     ModelInfo("inception_v1", "GoogLeNet (Inception V1)", "torch", ".pth", weights_files=_googlenet,
+              strong_cut="inception4d",
               input="2 x - 1 for x = RGB, float32 in [0, 1], (B, 3, H, W), in a plain torchvision GoogLeNet; "
                     "matlens.InceptionV1Wrapper takes x as (B, H, W, 3)"),
 )}

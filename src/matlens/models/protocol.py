@@ -84,6 +84,16 @@ class Trainable(Protocol):
         """Bring weights back."""
 
 
+class Tunable(Trainable, Protocol):
+    """What the recipe `strong` needs besides."""
+
+    def use_adamw(self, weight_decay: float) -> None:
+        """Replace the optimiser by AdamW (Loshchilov and Hutter 2019); the learning rate stays."""
+
+    def snapshot(self) -> list[npt.NDArray[Any]]:
+        """As above, as arrays that can be averaged."""
+
+
 class Classifier(Trainable, Protocol):
     """A compiled network: photos (B, H, W, 3) in [0, 1] to class probabilities (B, C)."""
 
@@ -117,9 +127,6 @@ class Classifier(Trainable, Protocol):
     def head(self) -> Head:
         """What follows the trunk, as it is now."""
 
-    def begin_finetuning(self) -> None:
-        """The guide's second stage: unfreeze the end of the backbone, lower the learning rate."""
-
     def save(self, path: Path, about: dict[str, Any]) -> None:
         """Write the model file of the guide, whole or not at all; `about` (class names ...) goes along."""
 
@@ -130,16 +137,35 @@ class Classifier(Trainable, Protocol):
         """
 
 
+class Divisible(Classifier, Tunable, Protocol):
+    """A classifier that can also be cut inside its trunk: at a layer whose output alone goes on to the later ones."""
+
+    def features(self, images: npt.NDArray[np.float32], until: str | None = None) -> npt.NDArray[np.float32]:
+        """As above; `until` a layer: that layer's output. Raises ModelError for a layer that is no cut."""
+
+    def export_trunk(self, folder: Path, until: str | None = None) -> Head:
+        """As above; `until` a layer: the front of the trunk, up to that layer's output."""
+
+    def begin_finetuning(self, cut: str | None = None) -> None:
+        """The guide's second stage: unfreeze the end of the backbone (or what follows the cut), lower the rate."""
+
+    def cut_for_finetuning(self) -> str:
+        """The layer after which the guide's second stage can begin with kept activations. Raises ModelError."""
+
+    def after(self, cut: str) -> Tunable:
+        """What follows the cut, as something to train on its activations (B, h, w, K); it shares the weights."""
+
+
 class Room(Protocol):
     """A framework behind one door. Importing a room imports its framework."""
 
     def seed(self, seed: int, deterministic: bool) -> None:
         """Seed the framework's generators, and ask for deterministic operations."""
 
-    def build(self, order: BuildOrder) -> Classifier:
+    def build(self, order: BuildOrder) -> Divisible:
         """A fresh, compiled network. Raises ModelError or WeightsError."""
 
-    def load(self, path: Path, order: BuildOrder) -> Classifier:
+    def load(self, path: Path, order: BuildOrder) -> Divisible:
         """A trained network from its file. Raises ModelError."""
 
     def versions(self) -> dict[str, str]:

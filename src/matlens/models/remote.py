@@ -141,10 +141,6 @@ class RemoteClassifier:
             self._call("save_head", path=str(path))
             return Head.load(path)
 
-    def begin_finetuning(self) -> None:
-        """The guide's second stage."""
-        self._call("begin_finetuning")
-
     def snapshot(self) -> Any:
         """The weights as they are now; they stay in the child, which keeps the latest only."""
         return self._call("snapshot")[0]["number"]

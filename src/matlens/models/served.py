@@ -62,10 +62,6 @@ class _Served:
         self._classifier.restore(self._snapshot[1])
         return {}, []
 
-    def begin_finetuning(self) -> Answer:
-        self._classifier.begin_finetuning()
-        return {}, []
-
     def save(self, path: str, about: dict[str, Any]) -> Answer:
         self._classifier.save(Path(path), about)
         return {}, []

@@ -8,8 +8,9 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from matlens.errors import WorkerError, named_error
@@ -17,11 +18,13 @@ from matlens.errors import WorkerError, named_error
 Event = dict[str, Any]
 
 
-def run_child(kind: str, task: dict[str, Any], log_file: Path, on_event: Callable[[Event], None]) -> None:
-    """Run `matlens.training.worker` on a task of a kind ("train", "convert" or "export") until it ends.
+def run_child(kind: str, task: dict[str, Any], log_file: Path, on_event: Callable[[Event], None],
+              environment: Mapping[str, str] = MappingProxyType({})) -> None:
+    """Run `matlens.training.worker` on a task of a kind ("train", "draft", "confirm" or "export") until it ends.
 
     The child reads the task from its standard input and dies when that closes, however this process ends. Its
     standard output carries events, one JSON object a line; whatever else is printed there goes to `log_file`.
+    `environment` is set in addition to this process' own.
 
     Raises:
         MatlensError: the one that the child raised, or WorkerError if it ended without one.
@@ -30,7 +33,8 @@ def run_child(kind: str, task: dict[str, Any], log_file: Path, on_event: Callabl
     failure: Event | None = None
     with log_file.open("ab") as log, subprocess.Popen(
             [sys.executable, "-m", "matlens.training.worker"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-            stderr=log, text=True, encoding="utf-8", start_new_session=True) as child:
+            stderr=log, text=True, encoding="utf-8", start_new_session=True,
+            env=os.environ | dict(environment)) as child:
         assert child.stdin is not None and child.stdout is not None
         try:
             child.stdin.write(json.dumps({"kind": kind, **task}) + "\n")

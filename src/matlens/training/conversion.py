@@ -7,60 +7,95 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from matlens.errors import MatlensError, WorkerError
-from matlens.features.trunks import CachedTrunk, trunk_folder
+from matlens.features.trunks import CachedTrunk, TrunkOrder
 from matlens.models.catalogue import model_info
 from matlens.models.protocol import BuildOrder
 from matlens.settings import Settings
 from matlens.training.child import run_child
+from matlens.training.plan import plan
 
 
 class TrunkConversions:
-    """Trunks by model, one after the other in a thread, each in a process of its own that may import the framework."""
+    """Trunks by model, one after the other in a thread, each in processes of its own that may import the framework."""
 
     def __init__(self, settings: Settings, weights: Mapping[str, Path | None], num_classes: int) -> None:
         """Begin. weights: files of ImageNet weights by model; None where a model begins from random ones."""
-        self._cache_dir = settings.cache_dir
-        self._orders = {name: BuildOrder(name, num_classes, settings.img_size, file.resolve(), settings.alpha)
-                        for name, file in weights.items()
-                        if file is not None and trains_on_features(settings, name)}
-        self._done = {name: threading.Event() for name in self._orders}
-        self._found: dict[str, CachedTrunk | MatlensError] = {}
+        self._conversions = {
+            (name, until): Conversion(TrunkOrder(
+                BuildOrder(name, num_classes, settings.img_size, file.resolve(), settings.alpha), until),
+                settings.cache_dir)
+            for name, file in weights.items() if file is not None
+            for until in plan(settings, name, True).trunks}
         threading.Thread(target=self._work, daemon=True, name="matlens-conversion").start()
 
-    def trunk(self, name: str) -> CachedTrunk | None:
-        """Wait for a model's trunk; None where the model is trained the plain way. Raises what converting raised."""
-        if name not in self._orders:
-            return None
-        self._done[name].wait()
-        found = self._found[name]
-        if isinstance(found, MatlensError):
-            raise found
-        return found
+    def of(self, name: str, until: str | None) -> Conversion:
+        """One that the plan for a pretrained model asks for."""
+        return self._conversions[name, until]
 
     def _work(self) -> None:
-        for name, order in self._orders.items():
-            try:
-                self._found[name] = _converted(order, self._cache_dir)
-            except MatlensError as error:
-                self._found[name] = error
-            except Exception as error:  # noqa: BLE001 -- raised again where the trunk is asked for
-                self._found[name] = WorkerError(f"{type(error).__name__}: {error}")
-            self._done[name].set()
+        for conversion in self._conversions.values():
+            conversion.do()
 
 
-def trains_on_features(settings: Settings, name: str) -> bool:
-    """Whether a pretrained model's head is trained on kept features: not where the photos change or the trunk does."""
-    return (settings.feature_cache and not settings.finetune_epochs
-            and model_info(name).transfer_head is not None)
+class Conversion:
+    """One trunk in the making. Its features can be computed as soon as there is a draft."""
+
+    def __init__(self, order: TrunkOrder, cache_dir: Path) -> None:
+        self.order, self._cache_dir = order, cache_dir
+        self._drafted, self._confirmed = threading.Event(), threading.Event()
+        self._found: CachedTrunk | None = None
+        self._failure: MatlensError | None = None
+
+    @property
+    def network(self) -> Path:
+        """Wait for the folder with trunk.xml, a draft or confirmed. Raises what converting raised."""
+        self._drafted.wait()
+        self._raise_failure()
+        return self._found.folder if self._found else self.order.draft(self._cache_dir)
+
+    def confirmed(self) -> CachedTrunk:
+        """Wait for the trunk that was compared with its framework. Raises what converting raised."""
+        self._confirmed.wait()
+        self._raise_failure()
+        assert self._found is not None
+        return self._found
+
+    def do(self) -> None:
+        """Convert, unless it is kept already. Errors are kept for those who wait."""
+        try:
+            self._found = CachedTrunk.open(self.order.folder(self._cache_dir))
+            if self._found is None:
+                self._convert()
+        except MatlensError as error:
+            self._failure = error
+        except Exception as error:  # noqa: BLE001 -- raised again where the trunk is asked for
+            self._failure = WorkerError(f"{type(error).__name__}: {error}")
+        self._drafted.set()
+        self._confirmed.set()
+
+    def _convert(self) -> None:
+        try:
+            self._run("draft", _DRAFT_ENVIRONMENT)
+            self._drafted.set()
+        except MatlensError:  # another Keras, whose OpenVINO backend is not up to it: its own backend then drafts too
+            if model_info(self.order.build.model).room != "keras":
+                raise
+        self._run("confirm", {})
+        self._found = CachedTrunk.open(self.order.folder(self._cache_dir))
+        if self._found is None:
+            raise WorkerError(f"The converted trunk in {self.order.folder(self._cache_dir)} cannot be read back. Name "
+                              "another folder with --cache-dir.")
+
+    def _run(self, kind: str, environment: Mapping[str, str]) -> None:
+        log = self._cache_dir / "trunks" / f"{self.order.build.model}.log"
+        run_child(kind, {"order": self.order.to_json(), "cache_dir": str(self._cache_dir)}, log, lambda event: None,
+                  environment)
+
+    def _raise_failure(self) -> None:
+        if self._failure is not None:
+            raise self._failure
 
 
-def _converted(order: BuildOrder, cache_dir: Path) -> CachedTrunk:
-    folder = trunk_folder(cache_dir, order)
-    kept = CachedTrunk.open(folder)
-    if kept is None:
-        task = {"order": order.to_json(), "folder": str(folder)}
-        run_child("convert", task, cache_dir / "trunks" / f"{order.model}.log", lambda event: None)
-        kept = CachedTrunk.open(folder)
-    if kept is None:
-        raise WorkerError(f"The converted trunk in {folder} cannot be read back. Name another folder with --cache-dir.")
-    return kept
+_DRAFT_ENVIRONMENT: Mapping[str, str] = {"KERAS_BACKEND": "openvino"}
+"""Keras' OpenVINO backend builds and writes a trunk in a second, TensorFlow needs seven; the confirming process
+compares the two. PyTorch does not read it."""

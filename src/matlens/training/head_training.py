@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from matlens.data.pipeline import batch_bounds, one_hot
 from matlens.models.head import Dense, Head, softmax
 from matlens.models.protocol import Batch, OnStep, Scores
 
@@ -127,47 +126,6 @@ class HeadTrainer:
         rng = np.random.default_rng([self._seed, self._adam.steps, 1])
         keep = np.float32(1 - self._dropout)
         return (rng.random(shape, dtype=np.float32) < keep).astype(np.float32) / keep
-
-
-@dataclass(frozen=True)
-class FeatureBatches:
-    """Features of one part in batches, as `PhotoBatches` gives photos: the same orders for the same seed.
-
-    views: (N, K) features of each view; every epoch goes through all of them, the photos of all views mixed.
-    labels: (N,) class numbers.
-    """
-
-    views: tuple[Array, ...]
-    labels: npt.NDArray[np.int64]
-    num_classes: int
-    batch_size: int
-    seed: int = 0
-    shuffle: bool = False
-
-    def __len__(self) -> int:
-        return len(batch_bounds(len(self.views) * len(self.labels), self.batch_size))
-
-    def __iter__(self) -> Iterator[Batch]:
-        return self.epoch(0)
-
-    def epoch(self, number: int) -> Iterator[Batch]:
-        """The batches of one epoch."""
-        photos = len(self.labels)
-        order = np.arange(photos * len(self.views))
-        if self.shuffle:
-            order = np.random.default_rng([self.seed, number]).permutation(len(order))
-        encoded = one_hot(self.labels, self.num_classes)
-        for start, end in batch_bounds(len(order), self.batch_size):
-            chosen = order[start:end]
-            features = np.empty((len(chosen), self.views[0].shape[1]), dtype=np.float32)
-            for view, values in enumerate(self.views):
-                mine = chosen // photos == view
-                features[mine] = values[chosen[mine] % photos]
-            yield features, encoded[chosen % photos]
-
-    def head(self, batches: int) -> Iterable[Batch]:
-        """Not needed: a head has no statistics."""
-        return ()
 
 
 def _fresh(inputs: int, outputs: int, activation: Any, rng: np.random.Generator) -> Dense:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from matlens.models.protocol import Scores
 
@@ -18,6 +19,13 @@ class Epoch:
     learning_rate: float
     seconds: float
     photos_per_second: float
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> Epoch:
+        """From what `dataclasses.asdict` gave."""
+        scores = {part: Scores(**content[part]) for part in ("train", "val")}
+        return cls(content["number"], scores["train"], scores["val"], content["learning_rate"], content["seconds"],
+                   content["photos_per_second"])
 
     def line(self, improved: bool) -> str:
         """The epoch in words."""

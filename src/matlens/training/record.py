@@ -37,13 +37,15 @@ def about_model(name: str, split: Split, settings: Settings) -> dict[str, Any]:
             "alpha": settings.alpha, "input": model_info(name).input}
 
 
-def training_record(name: str, history: History, split: Split, artifact: Artifact, clock: Clock, *,
+def training_record(name: str, history: History, split: Split, artifact: Artifact, seconds: dict[str, float], *,
                     parameters: tuple[int, int], weights_file: Path | None, remarks: Sequence[str],
                     versions: dict[str, str], views: int | None = None, features_key: str | None = None,
-                    ) -> dict[str, Any]:
+                    cut: str | None = None) -> dict[str, Any]:
     """The content of `<name>_training.json`.
 
-    views, features_key: of the features that a head was trained on; None where a network was trained on photos.
+    views: how many fixed views of each photo; None where photos were varied anew in each epoch, or not at all.
+    features_key: of the features that a head was trained on; None where anything else was trained.
+    cut: the layer after which the network was trained; None where all of it was, or its head alone.
     """
     total, trainable = parameters
     return {
@@ -51,6 +53,6 @@ def training_record(name: str, history: History, split: Split, artifact: Artifac
         "epochs": len(history.epochs), "photos_per_second": float(np.median([e.photos_per_second for e in history])),
         "parameters": total, "trainable_parameters": trainable, "pretrained": weights_file is not None,
         "weights_file": weights_file.name if weights_file else None, "views": views,
-        "features_key": features_key, "split_hash": split.hash,
-        "parity": artifact.parity, "remarks": list(remarks), "seconds": clock.seconds,
+        "features_key": features_key, "cut": cut, "split_hash": split.hash,
+        "parity": artifact.parity, "remarks": list(remarks), "seconds": seconds,
         "peak_rss_bytes": peak_rss_bytes(), "versions": versions}

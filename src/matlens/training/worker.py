@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 import traceback
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,17 +20,23 @@ from matlens.data.pipeline import PhotoBatches, part_batches, read_photos
 from matlens.data.splits import Split
 from matlens.data.store import PixelStore
 from matlens.errors import MatlensError, RunFolderError
+from matlens.features.activations import Activations
 from matlens.features.artifact import Artifact, write_artifact
-from matlens.features.trunks import convert_trunk
+from matlens.features.trunks import LAST_LAYERS, TrunkOrder, confirm_trunk, draft_trunk
 from matlens.files import write_json
-from matlens.models.protocol import BuildOrder, Classifier, Scores, room_of
+from matlens.models.protocol import BuildOrder, Classifier, Divisible, Scores, Trainable, Tunable, room_of
 from matlens.models.seeding import seed_everything
+from matlens.training.feature_batches import FeatureBatches
 from matlens.training.history import Epoch, History
 from matlens.training.loop import fit
 from matlens.training.record import Clock, about_model, training_record
 from matlens.training.run_folder import RunFolder
+from matlens.training.strong import STRONG, fit_strong
 
 _PARITY_PHOTOS = 8
+
+_NOT_NEEDED = ("matplotlib", "matplotlib.pyplot", "pandas", "sklearn")
+"""Keras imports them if it can, which is a third of its start, for wrappers and pictures that nothing here uses."""
 
 
 class _Events:
@@ -56,21 +63,34 @@ class _Events:
 
 @dataclasses.dataclass(frozen=True)
 class TrainTask:
-    """What to train: a model of a run whose split and store are made. weights_file: ImageNet's, or None."""
+    """What to train: a model of a run whose split and store are made.
+
+    weights_file: ImageNet's, or None.
+    cut: train only what follows this layer (or LAST_LAYERS); None trains what the guide does.
+    cut_layer, train_views, val_view: folders of activations at the cut, by view, if they are kept.
+    epochs_before: the history of a head that was trained already and lies in the model file.
+    seconds: what the parent has spent on this model.
+    """
 
     run_dir: str
     model: str
     store: str
     weights_file: str | None = None
     remarks: tuple[str, ...] = ()
+    cut: str | None = None
+    cut_layer: str | None = None
+    train_views: tuple[str, ...] = ()
+    val_view: str = ""
+    epochs_before: tuple[dict[str, Any], ...] = ()
+    seconds: dict[str, float] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True)
-class ConvertTask:
-    """Which frozen trunk to convert, and into which folder."""
+class TrunkTask:
+    """Which trunk to draft or to confirm."""
 
     order: dict[str, Any]
-    folder: str
+    cache_dir: str
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,33 +106,37 @@ def train(task: TrainTask, events: _Events) -> None:
     clock = Clock()
     folder = RunFolder.open(Path(task.run_dir))
     settings, split = folder.settings, folder.split
-    store = PixelStore.open(Path(task.store))
-    if store is None:
-        raise RunFolderError(f"The pixel store {task.store} is gone. Run the same command again.")
     room = room_of(task.model)
     seed_everything(settings.seed, deterministic=settings.deterministic, room=room)
     clock.lap("start")
-    classifier = room.build(_order(folder, split, task.model, task.weights_file))
+    order = _order(folder, split, task.model, task.weights_file)
+    classifier = room.load(folder.model_file(task.model), order) if task.epochs_before else room.build(order)
     clock.lap("build")
-
-    train_batches = part_batches(split, "train", store, settings.batch_size, seed=settings.seed, shuffle=True,
-                                 augmented=settings.augment)
-    val_batches = part_batches(split, "val", store, settings.batch_size)
-    history = _fit_stages(classifier, train_batches, val_batches, events, folder, split, task)
+    history = _fit_stages(classifier, *_batches(folder, split, task), events, folder, split, task)
     clock.lap("train")
     artifact = _export(folder, split, task.model, classifier)
     clock.lap("export")
     weights_file = Path(task.weights_file) if task.weights_file else None
     write_json(folder.training_file(task.model), training_record(
-        task.model, history, split, artifact, clock, parameters=classifier.parameters, weights_file=weights_file,
-        remarks=task.remarks, versions=room.versions()))
+        task.model, history, split, artifact, {**task.seconds, **clock.seconds}, parameters=classifier.parameters,
+        weights_file=weights_file, remarks=task.remarks, versions=room.versions(),
+        views=settings.views if task.train_views else None, cut=task.cut_layer or task.cut))
 
 
-def convert(task: ConvertTask) -> None:
-    """Convert a pretrained trunk, with a model file whose head is untrained."""
-    order = BuildOrder.from_json(task.order)
-    room = room_of(order.model)
-    convert_trunk(room.build(order), order, Path(task.folder), room.versions())
+def draft(task: TrunkTask) -> None:
+    """Convert a pretrained trunk as fast as can be."""
+    order = TrunkOrder.from_json(task.order)
+    draft_trunk(room_of(order.build.model).build(order.build), order, Path(task.cache_dir))
+
+
+def confirm(task: TrunkTask) -> None:
+    """Compare a draft with the framework, and keep it with a model file whose head is untrained."""
+    order, cache_dir = TrunkOrder.from_json(task.order), Path(task.cache_dir)
+    room = room_of(order.build.model)
+    classifier = room.build(order.build)
+    if not order.draft(cache_dir).exists():
+        draft_trunk(classifier, order, cache_dir)
+    confirm_trunk(classifier, order, cache_dir, room.versions())
 
 
 def export(task: ExportTask) -> None:
@@ -133,25 +157,65 @@ def _export(folder: RunFolder, split: Split, model: str, classifier: Classifier)
     photos = next(read_photos(folder.data_root, split.part("val")[:_PARITY_PHOTOS], folder.settings.img_size,
                               keep_truncated=folder.settings.keep_truncated))
     return write_artifact(folder.artifact(model), classifier.export_trunk, classifier.predict, photos, model,
-                          split.class_names)
+                          split.class_names, mirrored=folder.settings.recipe == "strong")
 
 
-def _fit_stages(classifier: Classifier, train_batches: PhotoBatches, val_batches: PhotoBatches, events: _Events,
+_Batches = PhotoBatches | FeatureBatches
+
+
+def _batches(folder: RunFolder, split: Split, task: TrainTask) -> tuple[_Batches, _Batches]:
+    """Of training and validation: photos, or activations of them."""
+    settings = folder.settings
+    if not task.train_views:
+        store = PixelStore.open(Path(task.store))
+        if store is None:
+            raise RunFolderError(f"The pixel store {task.store} is gone. Run the same command again.")
+        return (part_batches(split, "train", store, settings.batch_size, seed=settings.seed, shuffle=True,
+                             augmented=settings.augment),
+                part_batches(split, "val", store, settings.batch_size))
+
+    def kept(part: str, folders: Sequence[str]) -> FeatureBatches:
+        views = [Activations.open(Path(each)) for each in folders]
+        if None in views:
+            raise RunFolderError(f"Kept activations in {folders[0]} are gone. Run the same command again.")
+        return FeatureBatches(tuple(view for view in views if view is not None), split.labels(split.part(part)),
+                              len(split.class_names), settings.batch_size, settings.seed, shuffle=part == "train",
+                              by_turns=settings.recipe == "strong")
+
+    return kept("train", task.train_views), kept("val", [task.val_view])
+
+
+def _fit_stages(classifier: Divisible, train_batches: _Batches, val_batches: _Batches, events: _Events,
                 folder: RunFolder, split: Split, task: TrainTask) -> History:
-    """The guide's training, and its second stage of fine-tuning where asked for."""
+    """The guide's training, and its second stage of fine-tuning where asked for; or the recipe `strong`."""
     settings = folder.settings
     about = about_model(task.model, split, settings)
 
-    def stage(first: int, epochs: int, history: History | None = None) -> History:
-        return fit(classifier, train_batches, val_batches, events, epochs=first + epochs, initial_epoch=first,
-                   early_stopping_patience=settings.early_stopping_patience,
-                   reduce_lr_patience=settings.reduce_lr_patience, history=history,
-                   save_best=lambda: classifier.save(folder.model_file(task.model), about))
+    def save() -> None:
+        classifier.save(folder.model_file(task.model), about)
 
-    history = stage(0, settings.epochs(task.model))
+    def begin_finetuning() -> Tunable:
+        classifier.begin_finetuning(None if task.cut == LAST_LAYERS else task.cut)
+        return classifier.after(task.cut_layer) if task.cut_layer else classifier
+
+    if settings.recipe == "strong":
+        network: Tunable = classifier
+        if task.cut:
+            network = begin_finetuning()
+            network.learning_rate = STRONG.learning_rate
+        return fit_strong(network, train_batches, val_batches, events, epochs=settings.epochs(task.model),
+                          steps=len(train_batches), save_best=save)
+
+    def stage(network: Trainable, first: int, epochs: int, history: History | None = None) -> History:
+        return fit(network, train_batches, val_batches, events, epochs=first + epochs, initial_epoch=first,
+                   early_stopping_patience=settings.early_stopping_patience,
+                   reduce_lr_patience=settings.reduce_lr_patience, history=history, save_best=save)
+
+    history = History([Epoch.from_json(each) for each in task.epochs_before])
+    if not history.epochs:
+        history = stage(classifier, 0, settings.epochs(task.model))
     if settings.finetune_epochs and task.weights_file is not None:
-        classifier.begin_finetuning()
-        history = stage(history.epochs[-1].number, settings.finetune_epochs, history)
+        history = stage(begin_finetuning(), history.epochs[-1].number, settings.finetune_epochs, history)
     return history
 
 
@@ -162,6 +226,8 @@ def _die_with_parent() -> None:
 
 def main() -> int:
     """Do one task; 0 if it ended well."""
+    for name in _NOT_NEEDED:
+        sys.modules.setdefault(name, None)  # type: ignore[arg-type]  # makes its import fail
     events = _Events()
     content = json.loads(sys.stdin.readline())
     kind = content.pop("kind")
@@ -169,8 +235,10 @@ def main() -> int:
     try:
         if kind == "train":
             train(TrainTask(**content), events)
-        elif kind == "convert":
-            convert(ConvertTask(**content))
+        elif kind == "draft":
+            draft(TrunkTask(**content))
+        elif kind == "confirm":
+            confirm(TrunkTask(**content))
         else:
             export(ExportTask(**content))
         events.send("done")

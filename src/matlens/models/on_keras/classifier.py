@@ -14,7 +14,8 @@ from matlens.errors import ModelError
 from matlens.files import whole_file
 from matlens.models.head import Head
 from matlens.models.on_keras.cut import find_backbone, find_cut, head_of, last_map_name, trunk_of
-from matlens.models.on_keras.transfer import normalisations, unfreeze
+from matlens.models.on_keras.finetuning import after_cut, before_cut, cut_before, freeze_until
+from matlens.models.on_keras.transfer import FINETUNING_LEARNING_RATE, compile_classifier, normalisations, unfreeze
 from matlens.models.openvino import import_openvino
 from matlens.models.protocol import LAYERS_TO_UNFREEZE, Batch, OnStep, Scores
 
@@ -104,10 +105,12 @@ class KerasClassifier:
         """(B, C) float32 probabilities."""
         return np.asarray(self.model.predict(images, batch_size=32, verbose=0), dtype=np.float32)
 
-    def features(self, images: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    def features(self, images: npt.NDArray[np.float32], until: str | None = None) -> npt.NDArray[np.float32]:
         """(B, h, w, K) float32 feature maps. Raises ModelError for a model that cannot be cut."""
-        trunk = trunk_of(self.model, find_cut(self.model))
-        return np.asarray(trunk(np.asarray(images), training=False), dtype=np.float32)
+        return np.asarray(self._trunk(until)(np.asarray(images), training=False), dtype=np.float32)
+
+    def _trunk(self, until: str | None) -> keras.Model:
+        return trunk_of(self.model, find_cut(self.model)) if until is None else before_cut(self.model, until)
 
     def features_and_gradients(self, images: npt.NDArray[np.float32], classes: npt.NDArray[np.int64], layer: str,
                                ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
@@ -120,10 +123,30 @@ class KerasClassifier:
         """The head as it is now. Raises ModelError for a model that cannot be cut."""
         return head_of(find_cut(self.model))
 
-    def begin_finetuning(self) -> None:
-        """Unfreeze the end of the backbone, Adam(1e-5)."""
-        if self.base_model is not None:
+    def begin_finetuning(self, cut: str | None = None) -> None:
+        """Unfreeze the end of the backbone, or what follows the cut; Adam(1e-5)."""
+        if cut is not None:
+            freeze_until(self.model, cut)
+            compile_classifier(self.model, keras.optimizers.Adam(FINETUNING_LEARNING_RATE))
+        elif self.base_model is not None:
             unfreeze(self.model, self.base_model, LAYERS_TO_UNFREEZE)
+
+    def cut_for_finetuning(self) -> str:
+        """The last single tensor before the layers that the guide's second stage unfreezes."""
+        chain = (self.base_model or self.model).layers
+        return cut_before(self.model, chain[max(0, len(chain) - LAYERS_TO_UNFREEZE)])
+
+    def after(self, cut: str) -> "KerasClassifier":
+        """The rest of the network on activations, with an optimiser like the whole one's."""
+        rest = after_cut(self.model, cut)
+        compile_classifier(rest, type(self.model.optimizer).from_config(self.model.optimizer.get_config()))
+        return KerasClassifier(rest)
+
+    def use_adamw(self, weight_decay: float) -> None:
+        """AdamW from now on; biases and normalisation do not decay."""
+        optimizer = keras.optimizers.AdamW(self.learning_rate, weight_decay=weight_decay)
+        optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
+        compile_classifier(self.model, optimizer)
 
     def snapshot(self) -> Any:
         """All weights, copied."""
@@ -140,12 +163,11 @@ class KerasClassifier:
             with h5py.File(partial, "a") as file:
                 file.create_dataset("matlens", data=json.dumps(about))
 
-    def export_trunk(self, folder: Path) -> Head:
+    def export_trunk(self, folder: Path, until: str | None = None) -> Head:
         """Write trunk.xml and trunk.bin; return the head."""
         import_openvino()  # before Keras does
-        cut = find_cut(self.model)
-        trunk_of(self.model, cut).export(str(folder / "trunk.xml"), format="openvino", verbose=False)
-        return head_of(cut)
+        self._trunk(until).export(str(folder / "trunk.xml"), format="openvino", verbose=False)
+        return self.head()
 
 
 class _Means:

@@ -92,12 +92,17 @@ def _backwards(model: keras.Model, backbone: keras.Model | None) -> Iterator[ker
 
 def trunk_of(model: keras.Model, cut: Cut) -> keras.Model:
     """The trunk as a model: (B, H, W, 3) in [0, 1] to the feature map, in inference mode."""
-    if cut.backbone is None:
-        return keras.Model(model.inputs[0], cut.pool.input, name="trunk")
-    inner = keras.Model(cut.backbone.inputs[0], cut.pool.input)
+    return front_of(model, cut.backbone, cut.pool.input)
+
+
+def front_of(model: keras.Model, backbone: keras.Model | None, tensor: keras.KerasTensor) -> keras.Model:
+    """The part of a model from the photo to a tensor of its backbone (or its own), in inference mode."""
+    if backbone is None:
+        return keras.Model(model.inputs[0], tensor, name="trunk")
+    inner = keras.Model(backbone.inputs[0], tensor)
     image = x = keras.Input(model.input_shape[1:], name="image")
     for layer in model.layers[1:]:
-        if layer is cut.backbone:
+        if layer is backbone:
             break
         x = layer(x)
     return keras.Model(image, inner(x, training=False), name="trunk")

@@ -50,7 +50,7 @@ def unfreeze(model: keras.Model, base_model: keras.Model, num_layers_to_unfreeze
         layer.trainable = False
     for layer in normalisations(base_model) if fixed else []:
         layer.trainable = False
-    _compile(model, FINETUNING_LEARNING_RATE)
+    compile_classifier(model, keras.optimizers.Adam(FINETUNING_LEARNING_RATE))
 
 
 def normalisations(model: keras.Model) -> list[keras.layers.BatchNormalization]:
@@ -90,9 +90,10 @@ def _with_head(
     x = layers.Dense(num_classes, activation="softmax", name="predictions")(x)
     model = keras.Model(image, x, name=name)
     model.pretrained = weights is not None
-    _compile(model, head.learning_rate)
+    compile_classifier(model, keras.optimizers.Adam(head.learning_rate))
     return model
 
 
-def _compile(model: keras.Model, learning_rate: float) -> None:
-    model.compile(keras.optimizers.Adam(learning_rate), "categorical_crossentropy", metrics=["accuracy"])
+def compile_classifier(model: keras.Model, optimizer: keras.optimizers.Optimizer) -> None:
+    """With the guide's loss and metric."""
+    model.compile(optimizer, "categorical_crossentropy", metrics=["accuracy"])

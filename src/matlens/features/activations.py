@@ -1,0 +1,87 @@
+"""Activations at a layer inside the trunk, one feature map a photo, kept on disk and read in batches.
+
+    <cache>/activations/<key>/
+        activations.npy     (N, h, w, K) float16 or float32, memory-mapped when read
+        checksums.npy       (N,) CRC-32 of each photo's, checked whenever it is read
+        activations.json    what they are of
+"""
+
+from __future__ import annotations
+
+import threading
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from matlens.errors import DataError
+from matlens.files import read_json, whole_folder, write_json
+
+_FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Activations:
+    """values: (N, h, w, K); checksums: (N,) CRC-32 of each row."""
+
+    folder: Path
+    values: npt.NDArray[np.floating]
+    checksums: npt.NDArray[np.uint32]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(N, h, w, K)."""
+        return self.values.shape
+
+    def __getitem__(self, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
+        """Copy rows out, (B, h, w, K) float32. Raises DataError where one is not what was written."""
+        chosen = self.values[rows]
+        for row, value in zip(rows, chosen, strict=True):
+            if zlib.crc32(value.data) != self.checksums[row]:
+                raise DataError(f"The kept activations in {self.folder} are damaged at row {row}. Delete that folder; "
+                                "they are computed again.")
+        return np.asarray(chosen, dtype=np.float32)
+
+    @classmethod
+    def open(cls, folder: Path) -> Activations | None:
+        """What was kept; None where it is not there, not whole, or of another version."""
+        try:
+            about = read_json(folder / "activations.json")
+            values = np.load(folder / "activations.npy", mmap_mode="r", allow_pickle=False)
+            checksums = np.load(folder / "checksums.npy", allow_pickle=False)
+            if about["format"] != _FORMAT or list(values.shape) != about["shape"] or values.ndim != 4 or (
+                    checksums.shape != values.shape[:1]):
+                return None
+            return cls(folder, values, checksums)
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+
+    @classmethod
+    def write(cls, folder: Path, shape: tuple[int, ...], dtype: str,
+              fill: Callable[[Callable[[int, npt.NDArray[np.float32]], None]], None]) -> None:
+        """Keep N rows, whole or not at all: `fill` hands each to the function that it gets, as (row, values), once.
+
+        Raises OSError where there is no room, and what `fill` raises.
+        """
+        checksums = np.zeros(shape[0], dtype=np.uint32)
+        lock = threading.Lock()
+        with whole_folder(folder) as partial:
+            # Written, not mapped: a full disk is then an error to catch instead of a bus error.
+            with (partial / "activations.npy").open("wb") as file:
+                np.lib.format.write_array_header_1_0(file, {"descr": np.dtype(dtype).str, "fortran_order": False,
+                                                            "shape": shape})
+                start, size = file.tell(), np.dtype(dtype).itemsize * int(np.prod(shape[1:]))
+
+                def keep(row: int, values: npt.NDArray[np.float32]) -> None:
+                    stored = values.astype(dtype)
+                    checksums[row] = zlib.crc32(stored.data)
+                    with lock:
+                        file.seek(start + row * size)
+                        file.write(stored.data)
+
+                fill(keep)
+            np.save(partial / "checksums.npy", checksums)
+            write_json(partial / "activations.json", {"format": _FORMAT, "shape": list(shape)})
