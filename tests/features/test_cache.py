@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from matlens.console import Reporter
 from matlens.data.augment import view_of
 from matlens.data.sources import open_source
 from matlens.data.store import PixelStore, hash_photos, prepare_store
@@ -37,7 +38,7 @@ def store(drawn: Path, tmp_path: Path) -> PixelStore:
 
 @pytest.fixture
 def cache(store: PixelStore, tmp_path: Path) -> FeatureCache:
-    made = FeatureCache(tmp_path, CachedTrunk(tmp_path, "trunk", 0.0, (1, 1), {}), store)
+    made = FeatureCache(tmp_path, CachedTrunk(tmp_path, "trunk", 0.0, (1, 1), {}), store, Reporter(quiet=True))
     made.__dict__["_engine"] = Engine()
     return made
 

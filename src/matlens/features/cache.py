@@ -19,11 +19,14 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from matlens.caches import kept_or_made, note_use, whole_entry
+from matlens.console import Reporter
 from matlens.data.augment import view_of
 from matlens.data.store import PixelStore
+from matlens.errors import RunFolderError
 from matlens.features.engine import PooledEngine
 from matlens.features.trunks import CachedTrunk
-from matlens.files import checksum, read_json, whole_folder, write_json
+from matlens.files import checksum, read_json, write_json
 
 Array = npt.NDArray[np.float32]
 Progress = Callable[[int, int], None]
@@ -38,21 +41,35 @@ class FeatureCache:
     cache_dir: Path
     trunk: CachedTrunk
     store: PixelStore
+    reporter: Reporter
 
     def features(self, digests: Sequence[str], view: int = 0,
                  on_progress: Progress = lambda done, total: None) -> Array:
-        """(N, K) float32 for photos named by content: kept ones if they are whole, else computed and kept."""
+        """(N, K) float32 for photos named by content: kept ones if they are whole, else computed and kept.
+
+        Where they cannot be written, a warning is given: they are in memory, so the run goes on.
+        """
         key = self.key(digests, view)
-        kept = kept_features(self.cache_dir, key, len(digests))
-        if kept is not None:
-            return kept
-        found = self._engine.pooled(self._photos(digests, view), len(digests), on_progress)
-        with whole_folder(features_folder(self.cache_dir, key)) as partial:
-            np.save(partial / "features.npy", found)
-            write_json(partial / "features.json", {
-                "format": _FORMAT, "trunk": self.trunk.weights_key, "view": view, "photos": len(digests),
-                "sha256": checksum(partial / "features.npy")})
-        return found
+        folder = features_folder(self.cache_dir, key)
+        computed: list[Array] = []
+
+        def make() -> None:
+            computed.append(self._engine.pooled(self._photos(digests, view), len(digests), on_progress))
+            with whole_entry(folder, "features") as partial:
+                np.save(partial / "features.npy", computed[0])
+                write_json(partial / "features.json", {
+                    "format": _FORMAT, "model": self.trunk.folder.name.partition("-")[0],
+                    "trunk": self.trunk.weights_key, "view": view, "photos": len(digests),
+                    "sha256": checksum(partial / "features.npy")})
+
+        try:
+            return kept_or_made(folder, "features", lambda _: kept_features(self.cache_dir, key, len(digests)), make,
+                                self.reporter.say)
+        except RunFolderError as error:
+            if not computed:
+                raise
+            self.reporter.warn(f"{error} This run goes on; another one computes these features again.")
+            return computed[0]
 
     @cached_property
     def _engine(self) -> PooledEngine:
@@ -83,6 +100,9 @@ def kept_features(cache_dir: Path, key: str, n: int) -> Array | None:
         if about["format"] != _FORMAT or checksum(folder / "features.npy") != about["sha256"]:
             return None
         found: Array = np.load(folder / "features.npy", mmap_mode="r", allow_pickle=False)
-        return found if found.ndim == 2 and len(found) == n and found.dtype == np.float32 else None
+        if found.ndim != 2 or len(found) != n or found.dtype != np.float32:
+            return None
+        note_use(folder)
+        return found
     except (OSError, ValueError, KeyError, TypeError):
         return None

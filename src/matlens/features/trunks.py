@@ -17,10 +17,11 @@ from pathlib import Path
 
 import numpy as np
 
+from matlens.caches import whole_entry
 from matlens.data.synthetic import MATERIALS, draw_material
 from matlens.errors import ModelError
 from matlens.features.engine import TrunkEngine
-from matlens.files import checksum, read_json, whole_folder, write_json
+from matlens.files import checksum, read_json, write_json
 from matlens.models.protocol import BuildOrder, Classifier
 
 FEATURE_TOLERANCE = 1e-4
@@ -80,7 +81,7 @@ def convert_trunk(classifier: Classifier, order: BuildOrder, folder: Path, versi
     Raises:
         ModelError: a feature differs by more than FEATURE_TOLERANCE; nothing is kept then.
     """
-    with whole_folder(folder) as partial:
+    with whole_entry(folder, f"the converted trunk of {order.model}") as partial:
         classifier.export_trunk(partial)
         classifier.save(partial / "model.h5", {})
         photos = _sample_photos(order.img_size)

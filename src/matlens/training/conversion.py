@@ -6,6 +6,7 @@ import threading
 from collections.abc import Mapping
 from pathlib import Path
 
+from matlens.caches import Say, kept_or_made, silent, writing
 from matlens.errors import MatlensError, WorkerError
 from matlens.features.trunks import CachedTrunk, trunk_folder
 from matlens.models.catalogue import model_info
@@ -17,9 +18,13 @@ from matlens.training.child import run_child
 class TrunkConversions:
     """Trunks by model, one after the other in a thread, each in a process of its own that may import the framework."""
 
-    def __init__(self, settings: Settings, weights: Mapping[str, Path | None], num_classes: int) -> None:
-        """Begin. weights: files of ImageNet weights by model; None where a model begins from random ones."""
-        self._cache_dir = settings.cache_dir
+    def __init__(self, settings: Settings, weights: Mapping[str, Path | None], num_classes: int,
+                 say: Say = silent) -> None:
+        """Begin. weights: files of ImageNet weights by model; None where a model begins from random ones.
+
+        say: told that another process is converting the same trunk.
+        """
+        self._cache_dir, self._say = settings.cache_dir, say
         self._orders = {name: BuildOrder(name, num_classes, settings.img_size, file.resolve(), settings.alpha)
                         for name, file in weights.items()
                         if file is not None and trains_on_features(settings, name)}
@@ -40,7 +45,7 @@ class TrunkConversions:
     def _work(self) -> None:
         for name, order in self._orders.items():
             try:
-                self._found[name] = _converted(order, self._cache_dir)
+                self._found[name] = _converted(order, self._cache_dir, self._say)
             except MatlensError as error:
                 self._found[name] = error
             except Exception as error:  # noqa: BLE001 -- raised again where the trunk is asked for
@@ -54,13 +59,15 @@ def trains_on_features(settings: Settings, name: str) -> bool:
             and model_info(name).transfer_head is not None)
 
 
-def _converted(order: BuildOrder, cache_dir: Path) -> CachedTrunk:
+def _converted(order: BuildOrder, cache_dir: Path, say: Say) -> CachedTrunk:
     folder = trunk_folder(cache_dir, order)
-    kept = CachedTrunk.open(folder)
-    if kept is None:
-        task = {"order": order.to_json(), "folder": str(folder)}
-        run_child("convert", task, cache_dir / "trunks" / f"{order.model}.log", lambda event: None)
-        kept = CachedTrunk.open(folder)
-    if kept is None:
-        raise WorkerError(f"The converted trunk in {folder} cannot be read back. Name another folder with --cache-dir.")
-    return kept
+    log_file = cache_dir / "trunks" / f"{order.model}.log"
+    what = f"the converted trunk of {order.model}"
+
+    def make() -> None:
+        with writing(folder, what):
+            log_file.parent.mkdir(parents=True, exist_ok=True)
+            log_file.touch()
+        run_child("convert", {"order": order.to_json(), "folder": str(folder)}, log_file, lambda event: None)
+
+    return kept_or_made(folder, what, CachedTrunk.open, make, say)

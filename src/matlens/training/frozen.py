@@ -31,7 +31,7 @@ def train_frozen(folder: RunFolder, name: str, prepared: Prepared, trunk: Cached
     head_info = info.transfer_head
     assert head_info is not None
     clock = Clock()
-    cache = FeatureCache(settings.cache_dir, trunk, prepared.store)
+    cache = FeatureCache(settings.cache_dir, trunk, prepared.store, reporter)
     views = _features(cache, prepared, settings.views, info.title, reporter)
     clock.lap("features")
 
