@@ -128,10 +128,12 @@ def writing(folder: Path, what: str) -> Iterator[None]:
     try:
         yield
     except (OSError, RuntimeError) as error:
-        # All that OpenVINO says of a full disk.
-        if isinstance(error, RuntimeError) and "iostream error" not in str(error):
+        if isinstance(error, OSError):
+            reason = os.strerror(error.errno) if error.errno else str(error)
+        elif "iostream error" in str(error):  # all that OpenVINO says of a full disk
+            reason = "most likely no space left"
+        else:
             raise
-        reason = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else error
         raise RunFolderError(f"Cannot write {what} to {folder.parents[1]}: {reason}. Make room there (matlens data "
                              "store --prune --all), or name another folder with --cache-dir.") from error
 
@@ -221,8 +223,8 @@ def _partials(kind_folder: Path) -> Iterator[tuple[Path, Path]]:
 
 
 def _lock_at(file: Path) -> FileLock:
-    # Not the thread's: what a helper thread marks stays in use when the thread ends. And no imitation of a lock where
-    # the file system has none: that would outlive its process.
+    # The process's, not the thread's: what a helper thread marked is let go of by the main one. And no imitation of a
+    # lock where the file system has none: that would outlive its process.
     return FileLock(file, thread_local=False, fallback_to_soft=False)
 
 
