@@ -48,8 +48,8 @@ KeepTruncated = Annotated[bool | None, typer.Option("--keep-truncated", show_def
 Deterministic = Annotated[bool | None, typer.Option("--deterministic", show_default=False,
                                                     help="The same bytes of results each time (slower).")]
 Seed = Annotated[int | None, typer.Option(help="Of split, weights, order and augmentation.", show_default="42")]
-CacheDir = Annotated[Path | None, typer.Option(help="Where decoded photos and features are kept. [default: "
-                                               "MATLENS_CACHE or the platform's cache folder]", show_default=False)]
+CacheDir = Annotated[Path | None, typer.Option(help="Where decoded photos and features are kept.",
+                                               show_default="MATLENS_CACHE or the platform's cache folder")]
 CacheLimit = Annotated[float | None, typer.Option(help="GB that the cache may hold after the run: beyond, what was not "
                                                   "used for longest goes, never what a run is using.",
                                                   show_default="20")]

@@ -84,21 +84,25 @@ def split(folder: Folder, out: Annotated[Path, typer.Option("--out", "-o", help=
 
 @data_app.command()
 def store(
-    table: Annotated[bool, typer.Option("--list", help="Show what is kept, the last used first. [default]",
+    table: Annotated[bool, typer.Option("--list", help="Show what is kept, the last used first (this is done anyway "
+                                        "without --prune).",
                                         show_default=False)] = False,
     prune: Annotated[bool, typer.Option("--prune", help="Remove what killed runs left over, then what was not used for "
                                         "longest, until the rest keeps to the limit.", show_default=False)] = False,
-    limit: Annotated[float | None, typer.Option(help="With --prune: GB that may stay. [default: the setting "
-                                                "cache_limit, 20]", min=0, show_default=False)] = None,
+    limit: Annotated[float | None, typer.Option(help="With --prune: GB that may stay.", min=0,
+                                                show_default="the setting cache_limit: 20")] = None,
     everything: Annotated[bool, typer.Option("--all", help="With --prune: remove everything that is not in use.",
                                              show_default=False)] = False,
-    cache_dir: Annotated[Path | None, typer.Option(help="The cache's folder. [default: MATLENS_CACHE or the platform's "
-                                                   "cache folder]", show_default=False)] = None,
+    cache_dir: Annotated[Path | None, typer.Option(help="The cache's folder.",
+                                                   show_default="MATLENS_CACHE or the platform's cache folder")] = None,
 ) -> None:
     """See what is kept between runs, and make room.
 
-    Kept are decoded photos (pixels), converted networks (trunks) and what those say of photos (features). All of it
-    is made again when a run needs it, so removing it costs time only. What a living run uses is never removed.
+    Kept are decoded photos (pixels), converted networks (trunks) and what those say of photos (features).
+
+    A run makes again what it misses, so removing costs time only. What a living run uses is never removed.
+
+    Example: matlens data store --prune --limit 5
     """
     from rich.filesize import decimal
 

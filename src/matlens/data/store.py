@@ -1,7 +1,7 @@
 """The pixel store: every readable photo decoded and resized once, as one memory-mapped uint8 array.
 
 A store is keyed by the content of its photos and by how they were decoded, so runs, models and splits of the
-same photos share it. It lies in the cache folder and may be deleted at any time.
+same photos share it. It lies in the cache folder (`matlens.caches`).
 """
 
 from __future__ import annotations
