@@ -57,7 +57,8 @@ def test_every_setting_may_be_written_in_upper_or_lower_case(tmp_path, upper):
     ("WEIGHTS = 'places'", "weights"), ("ALPHA = 2.5", "alpha"), ("ALPHA = nan", "alpha"),
     ("FINETUNE_EPOCHS = -1", "finetune_epochs"), ("[EPOCHS_OF]\nvgg = 3", "vgg"),
     ("[EPOCHS_OF]\nvgg19_scratch = 0", "epochs_of"), ("AUGMENT = 'perhaps'", "augment"),
-    ("VIEWS = 0", "views"), ("VIEWS = 2\nFEATURE_CACHE = false", "views")])
+    ("VIEWS = 0", "views"), ("CACHE_LIMIT = -1", "cache_limit"), ("CACHE_LIMIT = inf", "cache_limit"),
+    ("VIEWS = 2\nFEATURE_CACHE = false", "views")])
 def test_what_cannot_be_is_refused_by_name_and_file(tmp_path, text, named):
     """A misspelt or impossible setting that is passed over costs a night of training."""
     file = toml(tmp_path, text)

@@ -48,8 +48,11 @@ KeepTruncated = Annotated[bool | None, typer.Option("--keep-truncated", show_def
 Deterministic = Annotated[bool | None, typer.Option("--deterministic", show_default=False,
                                                     help="The same bytes of results each time (slower).")]
 Seed = Annotated[int | None, typer.Option(help="Of split, weights, order and augmentation.", show_default="42")]
-CacheDir = Annotated[Path | None, typer.Option(help="Where decoded photos are kept. [default: MATLENS_CACHE or the "
-                                               "platform's cache folder]", show_default=False)]
+CacheDir = Annotated[Path | None, typer.Option(help="Where decoded photos and features are kept.",
+                                               show_default="MATLENS_CACHE or the platform's cache folder")]
+CacheLimit = Annotated[float | None, typer.Option(help="GB that the cache may hold after the run: beyond, what was not "
+                                                  "used for longest goes, never what a run is using.",
+                                                  show_default="20")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print the result only.")]
 Run = Annotated[Path, typer.Argument(help="A run's folder.", show_default=False)]
 
@@ -69,13 +72,14 @@ def main_options(
 @app.command()
 def demo(out: Annotated[Path, typer.Option("--out", "-o", help="The run's folder.")] = Path("runs/demo"),
          models: Models = None, epochs: Epochs = None, seed: Seed = None, weights: Weights = "auto",
-         weights_dir: WeightsDir = None, cache_dir: CacheDir = None, quiet: Quiet = False) -> None:
+         weights_dir: WeightsDir = None, cache_dir: CacheDir = None, cache_limit: CacheLimit = None,
+         quiet: Quiet = False) -> None:
     """The main job on drawn materials, in minutes: four models, one report. Needs no photos and no network."""
     from matlens.console import Reporter
     from matlens.demo import run_demo
 
     run_demo(out, {"models": models, "max_epochs": epochs, "seed": seed, "weights": weights, "weights_dir": weights_dir,
-                   "cache_dir": cache_dir}, Reporter(quiet))
+                   "cache_dir": cache_dir, "cache_limit": cache_limit}, Reporter(quiet))
 
 
 app.add_typer(data_app, name="data")
@@ -87,7 +91,7 @@ def run(context: typer.Context, data: Data, models: Models = None, protocol: Pro
         weights_dir: WeightsDir = None, out: Out = None, config: Config = None, alpha: Alpha = None,
         finetune_epochs: Finetune = None, augment: Augment = None, views: Views = None,
         feature_cache: Features = None, keep_truncated: KeepTruncated = None, deterministic: Deterministic = None,
-        seed: Seed = None, cache_dir: CacheDir = None, quiet: Quiet = False) -> None:
+        seed: Seed = None, cache_dir: CacheDir = None, cache_limit: CacheLimit = None, quiet: Quiet = False) -> None:
     """The whole job: train the models on a folder of photos, judge, explain and compare them, write the report."""
     from matlens.console import Reporter
     from matlens.run import run as run_all
@@ -105,11 +109,11 @@ def train(context: typer.Context,
           batch_size: BatchSize = None, weights: Weights = None, weights_dir: WeightsDir = None, out: Out = None,
           config: Config = None, alpha: Alpha = None, finetune_epochs: Finetune = None, augment: Augment = None,
           views: Views = None, feature_cache: Features = None, keep_truncated: KeepTruncated = None,
-          deterministic: Deterministic = None, seed: Seed = None, cache_dir: CacheDir = None, quiet: Quiet = False,
-          ) -> None:
+          deterministic: Deterministic = None, seed: Seed = None, cache_dir: CacheDir = None,
+          cache_limit: CacheLimit = None, quiet: Quiet = False) -> None:
     """Train one model into a run's folder, and stop there."""
     from matlens.console import Reporter
-    from matlens.run import start
+    from matlens.run import keep_to_limit, start
     from matlens.run import train as train_one
     from matlens.settings import Settings
 
@@ -117,6 +121,7 @@ def train(context: typer.Context,
     reporter = Reporter(quiet)
     begun = start(settings, out or _default_out(), reporter)
     train_one(begun, model, reporter)
+    keep_to_limit(begun.folder.settings, reporter)
     reporter.result(str(begun.folder.model_file(model)))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 PARTIAL_SUFFIX = ".partial"
+
+_PARTIAL_NAME = re.compile(rf"\.(.+)\.\d+{re.escape(PARTIAL_SUFFIX)}(\..+)?")
 
 
 def _sync(path: Path) -> None:
@@ -26,9 +29,16 @@ def _sync(path: Path) -> None:
         os.close(handle)
 
 
-def _partial(path: Path) -> Path:
+def partial_of(path: Path) -> Path:
+    """The temporary neighbour that this process writes to."""
     # The suffix stays last, since writers such as Keras choose the format by it.
     return path.with_name(f".{path.stem}.{os.getpid()}{PARTIAL_SUFFIX}{path.suffix}")
+
+
+def whole_of(partial: Path) -> Path | None:
+    """What a temporary neighbour, of any process, is to become; None if it is none."""
+    match = _PARTIAL_NAME.fullmatch(partial.name)
+    return match and partial.with_name(match[1] + (match[2] or ""))
 
 
 @contextmanager
@@ -38,7 +48,7 @@ def whole_file(path: Path) -> Iterator[Path]:
     The old file, if any, stays as it was until then. Parent folders are made.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = _partial(path)
+    partial = partial_of(path)
     try:
         yield partial
         _sync(partial)
@@ -52,7 +62,7 @@ def whole_file(path: Path) -> Iterator[Path]:
 def whole_folder(path: Path) -> Iterator[Path]:
     """The same for a folder: written beside `path`, then put in its place, replacing what was there."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = _partial(path)
+    partial = partial_of(path)
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir()
     try:

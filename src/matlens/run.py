@@ -8,6 +8,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from rich.filesize import decimal
+
+from matlens.caches import prune
 from matlens.comparison.table import Comparison, compare_models
 from matlens.console import Reporter
 from matlens.data.pipeline import batch_bounds
@@ -50,7 +53,8 @@ def start(settings: Settings, out: Path, reporter: Reporter) -> Started:
         settings = settings.model_copy(update={"cache_dir": settings.cache_dir.resolve()})
     RunFolder(out).refuse_if_foreign(settings, root)
     conversions = TrunkConversions(settings, {name: found.path for name, found in weights.items()
-                                              if not RunFolder(out).is_trained(name)}, len(source.class_names))
+                                              if not RunFolder(out).is_trained(name)}, len(source.class_names),
+                                   reporter.say)
     prepared = prepare(settings, reporter)
     folder = RunFolder.create(out, settings, root)
     if folder.split_file.exists() and folder.split.hash != prepared.split.hash:
@@ -78,6 +82,7 @@ def run(settings: Settings, out: Path, reporter: Reporter) -> RunFolder:
         except MatlensError as error:
             failures[name] = str(error)
             reporter.warn(f"{name} failed: {error}")
+    keep_to_limit(folder.settings, reporter)
     comparison = summarise(folder)
     if comparison is not None:
         reporter.say("")
@@ -199,6 +204,20 @@ def summarise(folder: RunFolder) -> Comparison | None:
     comparison = compare_models(judged, folder.reports)
     write_report(folder.path)
     return comparison
+
+
+def keep_to_limit(settings: Settings, reporter: Reporter) -> None:
+    """Remove from the cache what was not used for longest, until it keeps to its limit; nothing that is in use."""
+    limit = settings.cache_limit * 1e9
+    pruned = prune(settings.cache_dir, limit)
+    if pruned.removed:
+        freed = decimal(sum(entry.size for entry in pruned.removed))
+        reporter.say(f"cache: removed what was not used for longest ({len(pruned.removed)} of {settings.cache_dir}, "
+                     f"{freed}) to keep to --cache-limit {settings.cache_limit:g}")
+    if pruned.left > limit:
+        reporter.warn(f"What runs are using in {settings.cache_dir} takes {decimal(pruned.left)}, more than "
+                      f"--cache-limit {settings.cache_limit:g} GB allows. It stays until they end; then a run, or "
+                      "matlens data store --prune, removes it.")
 
 
 def judged_models(folders: Sequence[RunFolder]) -> list[Results]:

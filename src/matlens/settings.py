@@ -88,6 +88,7 @@ class Settings(BaseModel):
     reduce_lr_patience: PositiveInt = 3
     deterministic: bool = False
     cache_dir: Path = Field(default_factory=default_cache_dir)
+    cache_limit: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 20
 
     @field_validator("img_size", mode="before")
     @classmethod

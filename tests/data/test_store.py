@@ -106,6 +106,26 @@ def test_a_store_with_a_damaged_description_is_not_opened(root, tmp_path, conten
     assert PixelStore.open(store.folder) is None
 
 
+@pytest.mark.parametrize("damage", ["names swapped", "a problem less", "another version"])
+def test_a_description_that_was_altered_is_not_believed(root, tmp_path, damage):
+    """It still reads well, but gives photos each other's names, or takes a broken one for a black one."""
+    (root / "bad.png").write_text("text")
+    hashes = hashes_of(root)
+    store = prepare_store(root, hashes, (4, 4), tmp_path / "cache")
+    about = json.loads((store.folder / "store.json").read_text())
+    if damage == "names swapped":
+        about["photos"] = about["photos"][::-1]
+    elif damage == "a problem less":
+        about["problems"] = {}
+    else:
+        about["format"] = 99
+        about["sha256"] = module._seal({key: value for key, value in about.items() if key != "sha256"})
+    (store.folder / "store.json").write_text(json.dumps(about))
+    assert PixelStore.open(store.folder) is None
+    again = prepare_store(root, hashes, (4, 4), tmp_path / "cache")
+    assert (again.rows, again.problems) == (store.rows, store.problems)
+
+
 def test_a_disk_that_fills_up_while_decoding_is_told_and_leaves_nothing(root, tmp_path, monkeypatch):
     """Another program may take the room in the meantime: a message with the way out, and no half store."""
     def full(*arguments: object) -> None:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from matlens.console import Reporter
 from matlens.data.augment import view_of
 from matlens.data.sources import open_source
 from matlens.data.store import PixelStore, hash_photos, prepare_store
+from matlens.features import cache as module
 from matlens.features.cache import FeatureCache, kept_features
 from matlens.features.trunks import CachedTrunk
 
@@ -37,7 +40,7 @@ def store(drawn: Path, tmp_path: Path) -> PixelStore:
 
 @pytest.fixture
 def cache(store: PixelStore, tmp_path: Path) -> FeatureCache:
-    made = FeatureCache(tmp_path, CachedTrunk(tmp_path, "trunk", 0.0, (1, 1), {}), store)
+    made = FeatureCache(tmp_path, CachedTrunk(tmp_path, "trunk", 0.0, (1, 1), {}), store, Reporter(quiet=True))
     made.__dict__["_engine"] = Engine()
     return made
 
@@ -78,6 +81,28 @@ def test_what_is_not_whole_is_made_again(cache, store, tmp_path, damage):
     assert kept_features(tmp_path, cache.key(digests), 4) is None
     np.testing.assert_array_equal(cache.features(digests), first)
     assert cache._engine.calls == 2
+    assert kept_features(tmp_path, cache.key(digests), 4) is not None
+
+
+@pytest.mark.parametrize("name", ["features.npy", "features.json"])
+def test_a_full_disk_costs_keeping_the_features_and_not_the_run(cache, store, tmp_path, monkeypatch, capsys, name):
+    """They are in memory by then, after minutes of work; and half of them must not stay."""
+    def full(path: Path, *_: object) -> None:
+        path.write_bytes(b"half")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    digests = sorted(store.rows)[:4]
+    with monkeypatch.context() as patch:
+        patch.setattr(module.np if name.endswith("npy") else module, "save" if name.endswith("npy") else "write_json",
+                      full)
+        first = cache.features(digests)
+    warning = " ".join(capsys.readouterr().err.split())
+    assert "No space left" in warning
+    assert f"{tmp_path}" in warning
+    assert "--cache-dir" in warning
+    np.testing.assert_allclose(first, [store.read([store.rows[each]])[0].mean(axis=(0, 1)) for each in digests], 1e-6)
+    assert not list((tmp_path / "features").iterdir())
+    np.testing.assert_array_equal(cache.features(digests), first)
     assert kept_features(tmp_path, cache.key(digests), 4) is not None
 
 

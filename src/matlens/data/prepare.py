@@ -37,7 +37,8 @@ def prepare(settings: Settings, reporter: Reporter) -> Prepared:
         hashes, problems = hash_photos(source.root, paths, lambda done, _: advance(done, ""))
     with reporter.progress("decoding photos", len(paths)) as advance:
         store = prepare_store(source.root, hashes, settings.img_size, settings.cache_dir,
-                              keep_truncated=settings.keep_truncated, on_progress=lambda done, _: advance(done, ""))
+                              keep_truncated=settings.keep_truncated, on_progress=lambda done, _: advance(done, ""),
+                              say=reporter.say)
     problems |= {path: store.problems[digest] for path, digest in hashes.items() if digest in store.problems}
     report_problems(problems, source.root, reporter)
     split = make_split(source, protocol, hashes, problems, seed=settings.seed)

@@ -1,12 +1,13 @@
 """The pixel store: every readable photo decoded and resized once, as one memory-mapped uint8 array.
 
 A store is keyed by the content of its photos and by how they were decoded, so runs, models and splits of the
-same photos share it. It lies in the cache folder and may be deleted at any time.
+same photos share it. It lies in the cache folder (`matlens.caches`).
 """
 
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import shutil
 import zlib
@@ -14,13 +15,15 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from matlens.caches import Say, kept_or_made, silent, whole_entry
 from matlens.data.decode import UnreadableImageError, read_photo
 from matlens.errors import DataError, RunFolderError
-from matlens.files import read_json, whole_folder, write_json
+from matlens.files import read_json, write_json
 
 _FORMAT = 1
 """Part of the key: raise it when decoding or resizing changes."""
@@ -89,9 +92,11 @@ class PixelStore:
 
     @classmethod
     def open(cls, folder: Path) -> PixelStore | None:
-        """Open a finished store; None if it is not there or not whole."""
+        """Open a finished store; None if it is not there, of another version, or not whole."""
         try:
             about = read_json(folder / "store.json")
+            if about.pop("sha256") != _seal(about) or about["format"] != _FORMAT:
+                return None
             pixels = np.load(folder / "pixels.npy", mmap_mode="r", allow_pickle=False)
             checksums = np.load(folder / "checksums.npy", allow_pickle=False)
             problems = about["problems"]
@@ -106,12 +111,13 @@ class PixelStore:
 
 
 def prepare_store(root: Path, hashes: Mapping[str, str], img_size: tuple[int, int], cache_dir: Path, *,
-                  keep_truncated: bool = False, on_progress: Progress = _quiet) -> PixelStore:
+                  keep_truncated: bool = False, on_progress: Progress = _quiet, say: Say = silent) -> PixelStore:
     """Open the store of these photos, or make it: decode and resize each distinct content once, in parallel.
 
     Args:
         hashes: SHA-256 by path relative to `root`.
         img_size: (height, width).
+        say: told that another process is making the same store.
 
     Raises:
         RunFolderError: the cache folder has too little free space, or cannot be written.
@@ -120,34 +126,26 @@ def prepare_store(root: Path, hashes: Mapping[str, str], img_size: tuple[int, in
     digests = sorted(path_of)
     key = hashlib.sha256("\n".join([f"{_FORMAT} {img_size} {keep_truncated}", *digests]).encode()).hexdigest()[:24]
     folder = cache_dir / "pixels" / key
-    store = PixelStore.open(folder)
-    if store is None:
-        _refuse_without_space(cache_dir, len(digests) * img_size[0] * img_size[1] * 3)
-        try:
-            with whole_folder(folder) as partial:
-                _fill(partial, root, path_of, digests, img_size, keep_truncated, on_progress)
-        except OSError as error:
-            raise _unwritable(cache_dir, error) from error
-        store = PixelStore.open(folder)
-    if store is None:
-        raise RunFolderError(f"The pixel store {folder} cannot be read back. Name another folder with --cache-dir.")
-    return store
+
+    def make() -> None:
+        with whole_entry(folder, "decoded photos") as partial:
+            _refuse_without_space(cache_dir, len(digests) * img_size[0] * img_size[1] * 3)
+            _fill(partial, root, path_of, digests, img_size, keep_truncated, on_progress)
+
+    return kept_or_made(folder, "decoded photos", PixelStore.open, make, say)
 
 
 def _refuse_without_space(cache_dir: Path, needed: int) -> None:
-    try:
-        cache_dir.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise _unwritable(cache_dir, error) from error
     free = shutil.disk_usage(cache_dir).free
     if needed * 1.05 + 50e6 > free:
         raise RunFolderError(f"The decoded photos need {needed / 1e9:.1f} GB in {cache_dir}, which has "
-                             f"{free / 1e9:.1f} GB free. Make room, or name another folder with --cache-dir.")
+                             f"{free / 1e9:.1f} GB free. Make room (matlens data store --prune --all), or name another "
+                             "folder with --cache-dir.")
 
 
-def _unwritable(cache_dir: Path, error: OSError) -> RunFolderError:
-    return RunFolderError(f"Cannot write decoded photos to {cache_dir}: {error.strerror or error}. "
-                          "Name another folder with --cache-dir.")
+def _seal(about: dict[str, Any]) -> str:
+    """SHA-256 of a description: a row under another photo's name would be a wrong label."""
+    return hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()
 
 
 def _fill(folder: Path, root: Path, path_of: Mapping[str, str], digests: Sequence[str], img_size: tuple[int, int],
@@ -175,5 +173,6 @@ def _fill(folder: Path, root: Path, path_of: Mapping[str, str], digests: Sequenc
                 checksums.append(zlib.crc32(outcome.data))
                 on_progress(start + offset, len(digests))
     np.save(folder / "checksums.npy", np.array(checksums, dtype=np.uint32))
-    write_json(folder / "store.json", {"format": _FORMAT, "img_size": list(img_size), "photos": digests,
-                                       "problems": problems, "keep_truncated": keep_truncated})
+    about = {"format": _FORMAT, "img_size": list(img_size), "photos": list(digests), "problems": problems,
+             "keep_truncated": keep_truncated}
+    write_json(folder / "store.json", {**about, "sha256": _seal(about)})

@@ -10,15 +10,18 @@ from __future__ import annotations
 
 import threading
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from matlens.caches import whole_entry
 from matlens.errors import DataError
-from matlens.files import read_json, whole_folder, write_json
+from matlens.files import read_json, write_json
 
 _FORMAT = 1
 
@@ -61,14 +64,16 @@ class Activations:
 
     @classmethod
     def write(cls, folder: Path, shape: tuple[int, ...], dtype: str,
-              fill: Callable[[Callable[[int, npt.NDArray[np.float32]], None]], None]) -> None:
+              fill: Callable[[Callable[[int, npt.NDArray[np.float32]], None]], None],
+              about: Mapping[str, Any] = MappingProxyType({})) -> None:
         """Keep N rows, whole or not at all: `fill` hands each to the function that it gets, as (row, values), once.
+        `about` goes into the JSON.
 
-        Raises OSError where there is no room, and what `fill` raises.
+        Raises RunFolderError where there is no room, and what `fill` raises.
         """
         checksums = np.zeros(shape[0], dtype=np.uint32)
         lock = threading.Lock()
-        with whole_folder(folder) as partial:
+        with whole_entry(folder, "activations") as partial:
             # Written, not mapped: a full disk is then an error to catch instead of a bus error.
             with (partial / "activations.npy").open("wb") as file:
                 np.lib.format.write_array_header_1_0(file, {"descr": np.dtype(dtype).str, "fortran_order": False,
@@ -84,4 +89,4 @@ class Activations:
 
                 fill(keep)
             np.save(partial / "checksums.npy", checksums)
-            write_json(partial / "activations.json", {"format": _FORMAT, "shape": list(shape)})
+            write_json(partial / "activations.json", {**about, "format": _FORMAT, "shape": list(shape)})

@@ -20,11 +20,13 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from matlens.caches import Say, kept_or_made, note_use, silent, whole_entry
 from matlens.data.augment import view_of
 from matlens.data.store import PixelStore
+from matlens.errors import RunFolderError
 from matlens.features.activations import Activations
 from matlens.features.engine import PhotoEngine
-from matlens.files import checksum, read_json, whole_folder, write_json
+from matlens.files import checksum, read_json, write_json
 
 Array = npt.NDArray[np.float32]
 Progress = Callable[[int, int], None]
@@ -41,43 +43,61 @@ class FeatureCache:
     """Computes and keeps what one trunk makes of the photos of one store.
 
     trunk_key: `TrunkOrder.key`.
+    model: whose trunk it is.
     network: the folder with trunk.xml, confirmed or still a draft.
     confirm: called before anything is kept; raises if the trunk is not what it should be.
+    say, warn: told that another run is waited for, and that something could not be kept.
     """
 
     cache_dir: Path
     trunk_key: str
+    model: str
     network: Path
     store: PixelStore
     confirm: Callable[[], object] = lambda: None
+    say: Say = silent
+    warn: Say = silent
 
     def features(self, digests: Sequence[str], view: int = 0, on_progress: Progress = _unheard) -> Array:
-        """(N, K) float32 for photos named by content: kept ones if they are whole, else computed and kept."""
+        """(N, K) float32 for photos named by content: kept ones if they are whole, else computed and kept.
+
+        Where they cannot be written, a warning is given: they are in memory, so the run goes on.
+        """
         key = self.key(digests, view)
-        kept = kept_features(self.cache_dir, key, len(digests))
-        if kept is not None:
-            return kept
-        found = self._pooling.features(self._photos(digests, view), len(digests), on_progress)
-        self.confirm()
-        with whole_folder(features_folder(self.cache_dir, key)) as partial_folder:
-            np.save(partial_folder / "features.npy", found)
-            write_json(partial_folder / "features.json", {
-                "format": _FORMAT, "trunk": self.trunk_key, "view": view, "photos": len(digests),
-                "sha256": checksum(partial_folder / "features.npy")})
-        return found
+        folder = features_folder(self.cache_dir, key)
+        computed: list[Array] = []
+
+        def make() -> None:
+            computed.append(self._pooling.features(self._photos(digests, view), len(digests), on_progress))
+            self.confirm()
+            with whole_entry(folder, "features") as partial_folder:
+                np.save(partial_folder / "features.npy", computed[0])
+                write_json(partial_folder / "features.json", {
+                    "format": _FORMAT, **self._about(digests, view),
+                    "sha256": checksum(partial_folder / "features.npy")})
+
+        try:
+            return kept_or_made(folder, "features", lambda _: kept_features(self.cache_dir, key, len(digests)), make,
+                                self.say)
+        except RunFolderError as error:
+            if not computed:
+                raise
+            self.warn(f"{error} This run goes on; another one computes these features again.")
+            return computed[0]
 
     def activations(self, digests: Sequence[str], view: int = 0, dtype: str = "float16",
                     on_progress: Progress = _unheard) -> Activations:
-        """(N, h, w, K): kept ones if they are there, else computed and kept. Raises OSError where there is no room."""
+        """(N, h, w, K): kept ones if they are there, else computed and kept. Raises RunFolderError without room."""
         folder = self.activations_folder(digests, view, dtype)
-        kept = Activations.open(folder)
-        if kept is None:
-            shape = (len(digests), *self.map_shape)
-            Activations.write(folder, shape, dtype, partial(self._fill, digests, view, on_progress))
-            kept = Activations.open(folder)
-        if kept is None:
-            raise OSError(f"{folder} cannot be read back")
-        return kept
+
+        def make() -> None:
+            Activations.write(folder, (len(digests), *self.map_shape), dtype,
+                              partial(self._fill, digests, view, on_progress), self._about(digests, view))
+
+        return kept_or_made(folder, "activations", Activations.open, make, self.say)
+
+    def _about(self, digests: Sequence[str], view: int) -> dict[str, object]:
+        return {"model": self.model, "trunk": self.trunk_key, "view": view, "photos": len(digests)}
 
     @property
     def map_shape(self) -> tuple[int, ...]:
@@ -136,6 +156,9 @@ def kept_features(cache_dir: Path, key: str, n: int) -> Array | None:
         if about["format"] != _FORMAT or checksum(folder / "features.npy") != about["sha256"]:
             return None
         found: Array = np.load(folder / "features.npy", mmap_mode="r", allow_pickle=False)
-        return found if found.ndim == 2 and len(found) == n and found.dtype == np.float32 else None
+        if found.ndim != 2 or len(found) != n or found.dtype != np.float32:
+            return None
+        note_use(folder)
+        return found
     except (OSError, ValueError, KeyError, TypeError):
         return None

@@ -4,6 +4,7 @@
         trunk.json        format, parity, parameters, versions, checksums of the other files
         trunk.xml, .bin   OpenVINO: (B, H, W, 3) float32 in [0, 1] to feature maps, preprocessing inside
         model.h5          the whole model with a head that is still untrained, in Keras' own format
+    <cache>/drafts/<key>/ trunk.xml, .bin of one that is not confirmed yet
 
 A trunk may also be only the front of one, up to a layer at which fine-tuning begins; then there is no model file. The
 key is of the weights' content, the model, its width, the photo size, that layer, and the number of classes.
@@ -23,10 +24,11 @@ from typing import Any
 
 import numpy as np
 
+from matlens.caches import whole_entry
 from matlens.data.synthetic import MATERIALS, draw_material
 from matlens.errors import ModelError
 from matlens.features.engine import TrunkEngine
-from matlens.files import checksum, read_json, whole_folder, write_json
+from matlens.files import checksum, read_json, write_json
 from matlens.models.protocol import BuildOrder, Divisible
 
 FEATURE_TOLERANCE = 1e-4
@@ -64,7 +66,7 @@ class TrunkOrder:
 
     def draft(self, cache_dir: Path) -> Path:
         """Where its draft lies until it is confirmed."""
-        return self.folder(cache_dir).with_suffix(".draft")
+        return cache_dir / "drafts" / self.folder(cache_dir).name
 
     def to_json(self) -> dict[str, Any]:
         """For a child process."""
@@ -112,7 +114,7 @@ class CachedTrunk:
 
 def draft_trunk(classifier: Divisible, order: TrunkOrder, cache_dir: Path) -> None:
     """Write what the engine needs of a trunk, whole or not at all. Raises ModelError for a layer that cannot be."""
-    with whole_folder(order.draft(cache_dir)) as partial:
+    with whole_entry(order.draft(cache_dir), f"the trunk of {order.build.model}") as partial:
         classifier.export_trunk(partial, resolved_layer(classifier, order))
 
 
@@ -131,7 +133,7 @@ def confirm_trunk(classifier: Divisible, order: TrunkOrder, cache_dir: Path, ver
         shutil.rmtree(draft)
         raise ModelError(f"The converted trunk of {order.build.model} differs from its framework by {parity:.2g} of "
                          f"the largest feature (allowed: {FEATURE_TOLERANCE:g}). Use --no-feature-cache.")
-    with whole_folder(folder) as partial:
+    with whole_entry(folder, f"the trunk of {order.build.model}") as partial:
         for name in _NETWORK:
             shutil.copyfile(draft / name, partial / name)
         if until is None:

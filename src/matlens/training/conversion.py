@@ -6,6 +6,7 @@ import threading
 from collections.abc import Mapping
 from pathlib import Path
 
+from matlens.caches import Say, kept_or_made, silent, writing
 from matlens.errors import MatlensError, WorkerError
 from matlens.features.trunks import CachedTrunk, TrunkOrder
 from matlens.models.catalogue import model_info
@@ -18,12 +19,16 @@ from matlens.training.plan import plan
 class TrunkConversions:
     """Trunks by model, one after the other in a thread, each in processes of its own that may import the framework."""
 
-    def __init__(self, settings: Settings, weights: Mapping[str, Path | None], num_classes: int) -> None:
-        """Begin. weights: files of ImageNet weights by model; None where a model begins from random ones."""
+    def __init__(self, settings: Settings, weights: Mapping[str, Path | None], num_classes: int,
+                 say: Say = silent) -> None:
+        """Begin. weights: files of ImageNet weights by model; None where a model begins from random ones.
+
+        say: told that another process is converting the same trunk.
+        """
         self._conversions = {
             (name, until): Conversion(TrunkOrder(
                 BuildOrder(name, num_classes, settings.img_size, file.resolve(), settings.alpha), until),
-                settings.cache_dir)
+                settings.cache_dir, say)
             for name, file in weights.items() if file is not None
             for until in plan(settings, name, True).trunks}
         threading.Thread(target=self._work, daemon=True, name="matlens-conversion").start()
@@ -40,8 +45,9 @@ class TrunkConversions:
 class Conversion:
     """One trunk in the making. Its features can be computed as soon as there is a draft."""
 
-    def __init__(self, order: TrunkOrder, cache_dir: Path) -> None:
-        self.order, self._cache_dir = order, cache_dir
+    def __init__(self, order: TrunkOrder, cache_dir: Path, say: Say = silent) -> None:
+        self.order, self._cache_dir, self._say = order, cache_dir, say
+        self._what = f"the converted trunk of {order.build.model}"
         self._drafted, self._confirmed = threading.Event(), threading.Event()
         self._found: CachedTrunk | None = None
         self._failure: MatlensError | None = None
@@ -63,9 +69,8 @@ class Conversion:
     def do(self) -> None:
         """Convert, unless it is kept already. Errors are kept for those who wait."""
         try:
-            self._found = CachedTrunk.open(self.order.folder(self._cache_dir))
-            if self._found is None:
-                self._convert()
+            self._found = kept_or_made(self.order.folder(self._cache_dir), self._what, CachedTrunk.open, self._make,
+                                       self._say)
         except MatlensError as error:
             self._failure = error
         except Exception as error:  # noqa: BLE001 -- raised again where the trunk is asked for
@@ -73,27 +78,31 @@ class Conversion:
         self._drafted.set()
         self._confirmed.set()
 
-    def _convert(self) -> None:
+    def _make(self) -> None:
+        draft = self.order.draft(self._cache_dir)
         try:
-            self._run("draft", _DRAFT_ENVIRONMENT)
+            kept_or_made(draft, self._what, _whole_draft, lambda: self._run("draft", _DRAFT_ENVIRONMENT), self._say)
             self._drafted.set()
         except MatlensError:  # another Keras, whose OpenVINO backend is not up to it: its own backend then drafts too
             if model_info(self.order.build.model).room != "keras":
                 raise
         self._run("confirm", {})
-        self._found = CachedTrunk.open(self.order.folder(self._cache_dir))
-        if self._found is None:
-            raise WorkerError(f"The converted trunk in {self.order.folder(self._cache_dir)} cannot be read back. Name "
-                              "another folder with --cache-dir.")
 
     def _run(self, kind: str, environment: Mapping[str, str]) -> None:
         log = self._cache_dir / "trunks" / f"{self.order.build.model}.log"
+        with writing(self.order.folder(self._cache_dir), self._what):
+            log.parent.mkdir(parents=True, exist_ok=True)
+            log.touch()
         run_child(kind, {"order": self.order.to_json(), "cache_dir": str(self._cache_dir)}, log, lambda event: None,
                   environment)
 
     def _raise_failure(self) -> None:
         if self._failure is not None:
             raise self._failure
+
+
+def _whole_draft(folder: Path) -> Path | None:
+    return folder if (folder / "trunk.xml").exists() and (folder / "trunk.bin").exists() else None
 
 
 _DRAFT_ENVIRONMENT: Mapping[str, str] = {"KERAS_BACKEND": "openvino"}

@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from matlens.console import Advance, Reporter
 from matlens.data.prepare import Prepared
+from matlens.errors import RunFolderError
 from matlens.features.artifact import assemble_artifact
 from matlens.features.cache import FeatureCache
 from matlens.features.model_file import write_model_file
@@ -112,7 +113,7 @@ class FrozenTraining:
         title, photos = model_info(self.name).title, sum(len(digests[part]) for part, _ in wanted)
         try:
             if needed + _HELD_FREE > free:
-                raise OSError("no space left on the device")
+                raise RunFolderError(f"The disk of {settings.cache_dir} has too little room for activations.")
             folders = []
             with self.reporter.progress(f"{title}: activations", photos) as advance:
                 before = 0
@@ -120,10 +121,9 @@ class FrozenTraining:
                     folders.append(str(cache.activations(digests[part], view, dtype,
                                                          partial(_shifted, advance, before)).folder))
                     before += len(digests[part])
-        except OSError as error:
-            self.reporter.warn(f"{self.name}: activations ({needed / 1e9:.2f} GB) cannot be kept in "
-                               f"{settings.cache_dir} ({error.strerror or error}), so every epoch computes them again, "
-                               "several times slower. Make room, or name another folder with --cache-dir.")
+        except RunFolderError as error:
+            self.reporter.warn(f"{self.name}: {error} Every epoch computes them again ({needed / 1e9:.2f} GB were "
+                               "wanted), which is several times slower.")
             return None
         self.clock.lap("activations")
         return Kept(tuple(folders[:-1]), folders[-1])
@@ -136,8 +136,8 @@ class FrozenTraining:
         return self.conversions.of(self.name, until).confirmed()
 
     def _cache(self, conversion: Conversion) -> FeatureCache:
-        return FeatureCache(self.folder.settings.cache_dir, conversion.order.key, conversion.network,
-                            self.prepared.store, conversion.confirmed)
+        return FeatureCache(self.folder.settings.cache_dir, conversion.order.key, self.name, conversion.network,
+                            self.prepared.store, conversion.confirmed, self.reporter.say, self.reporter.warn)
 
     def _features(self, cache: FeatureCache) -> list[npt.NDArray[np.float32]]:
         """View 0 of all photos of the split, in its order; then the other views of the training photos."""
