@@ -20,26 +20,34 @@ app = typer.Typer(
 
 Data = Annotated[Path, typer.Option("--data", "-d", help="The dataset: class folders, train/ val/ test/, or MINC-2500.",
                                     show_default=False)]
-Out = Annotated[Path | None, typer.Option("--out", "-o", help="The run's folder; an unfinished run in it goes on. "
-                                          "[default: runs/<time>, on Kaggle /kaggle/working]", show_default=False)]
+Out = Annotated[Path | None, typer.Option("--out", "-o", help="The run's folder; an unfinished run in it goes on.",
+                                          show_default="runs/<time>, on Kaggle /kaggle/working")]
 Config = Annotated[Path | None, typer.Option(envvar="MATLENS_CONFIG", help="A TOML file with any of the settings; "
                                              "options win over it.")]
-Protocol = Annotated[str | None, typer.Option(help="minc:1 ... minc:5 (official split), random (70/15/15) or prepared. "
-                                              "[default: what the folder has]", show_default=False)]
+Protocol = Annotated[str | None, typer.Option(help="minc:1 ... minc:5 (official split), random (70/15/15) or prepared.",
+                                              show_default="what the folder has")]
 Models = Annotated[str | None, typer.Option(help="Names separated by commas, or all.", show_default="all")]
-Epochs = Annotated[int | None, typer.Option(help="Epochs of training.", show_default="4")]
+Recipe = Annotated[str | None, typer.Option(help="guide: the notebook guide's hyperparameters; strong: the best that "
+                                            "its time buys, a pretrained network trained from inside its trunk on.",
+                                            show_default="guide")]
+Epochs = Annotated[int | None, typer.Option(help="Epochs of training.", show_default="4, strong: 12")]
 ImgSize = Annotated[int | None, typer.Option(help="Side of the photos in pixels.", show_default="224")]
-BatchSize = Annotated[int | None, typer.Option(help="Photos per training step.", show_default="64")]
+BatchSize = Annotated[int | None, typer.Option(help="Photos per training step.", show_default="64, strong: 32")]
 Weights = Annotated[str | None, typer.Option(help="imagenet: pretrained; none: random; auto: pretrained if there are "
                                              "any.", show_default="imagenet")]
 WeightsDir = Annotated[Path | None, typer.Option(help="A folder to look for ImageNet weights in (never written to).")]
 Alpha = Annotated[float | None, typer.Option(help="MobileNetV2's width.", show_default="1.0")]
 Finetune = Annotated[int | None, typer.Option("--finetune-epochs", show_default="0",
                                               help="Then so many epochs with the end of the backbone unfrozen.")]
+Cut = Annotated[str | None, typer.Option(help="With --finetune-epochs or --recipe strong: train what follows this "
+                                         "layer; what lies before is computed once, and kept.",
+                                         show_default="the guide's last 40 layers; strong: chosen for each model")]
+Kept = Annotated[str | None, typer.Option("--activations", show_default="float16",
+                                          help="float16 or float32: how activations at a cut are kept.")]
 Augment = Annotated[bool | None, typer.Option("--augment/--no-augment", help="Vary training photos anew each epoch.",
                                               show_default="augment")]
 Views = Annotated[int | None, typer.Option(help="Views of each training photo, for a frozen trunk: the photo as it is, "
-                                           "and fixed variations of it.", show_default="1")]
+                                           "and fixed variations of it.", show_default="1, strong: 6")]
 Features = Annotated[bool | None, typer.Option("--feature-cache/--no-feature-cache", show_default="feature-cache",
                                                help="Compute a frozen trunk's features once; or train the plain way, "
                                                "with a new variation of each photo each epoch.")]
@@ -87,10 +95,11 @@ app.add_typer(data_app, name="data")
 
 @app.command()
 def run(context: typer.Context, data: Data, models: Models = None, protocol: Protocol = None,
-        epochs: Epochs = None, img_size: ImgSize = None, batch_size: BatchSize = None, weights: Weights = None,
-        weights_dir: WeightsDir = None, out: Out = None, config: Config = None, alpha: Alpha = None,
-        finetune_epochs: Finetune = None, augment: Augment = None, views: Views = None,
-        feature_cache: Features = None, keep_truncated: KeepTruncated = None, deterministic: Deterministic = None,
+        recipe: Recipe = None, epochs: Epochs = None, img_size: ImgSize = None, batch_size: BatchSize = None,
+        weights: Weights = None, weights_dir: WeightsDir = None, out: Out = None, config: Config = None,
+        alpha: Alpha = None, finetune_epochs: Finetune = None, cut: Cut = None, augment: Augment = None,
+        views: Views = None, feature_cache: Features = None, activations: Kept = None,
+        keep_truncated: KeepTruncated = None, deterministic: Deterministic = None,
         seed: Seed = None, cache_dir: CacheDir = None, cache_limit: CacheLimit = None, quiet: Quiet = False) -> None:
     """The whole job: train the models on a folder of photos, judge, explain and compare them, write the report."""
     from matlens.console import Reporter
@@ -105,12 +114,12 @@ def run(context: typer.Context, data: Data, models: Models = None, protocol: Pro
 def train(context: typer.Context,
           model: Annotated[str, typer.Argument(help="vgg19_scratch, resnet50_transfer, mobilenetv2_transfer or "
                                                "inception_v1.", show_default=False)],
-          data: Data, protocol: Protocol = None, epochs: Epochs = None, img_size: ImgSize = None,
+          data: Data, protocol: Protocol = None, recipe: Recipe = None, epochs: Epochs = None, img_size: ImgSize = None,
           batch_size: BatchSize = None, weights: Weights = None, weights_dir: WeightsDir = None, out: Out = None,
-          config: Config = None, alpha: Alpha = None, finetune_epochs: Finetune = None, augment: Augment = None,
-          views: Views = None, feature_cache: Features = None, keep_truncated: KeepTruncated = None,
-          deterministic: Deterministic = None, seed: Seed = None, cache_dir: CacheDir = None,
-          cache_limit: CacheLimit = None, quiet: Quiet = False) -> None:
+          config: Config = None, alpha: Alpha = None, finetune_epochs: Finetune = None, cut: Cut = None,
+          augment: Augment = None, views: Views = None, feature_cache: Features = None, activations: Kept = None,
+          keep_truncated: KeepTruncated = None, deterministic: Deterministic = None, seed: Seed = None,
+          cache_dir: CacheDir = None, cache_limit: CacheLimit = None, quiet: Quiet = False) -> None:
     """Train one model into a run's folder, and stop there."""
     from matlens.console import Reporter
     from matlens.run import keep_to_limit, start
@@ -143,8 +152,8 @@ def evaluate(run: Run, models: Models = None, quiet: Quiet = False) -> None:
 
 
 @app.command()
-def explain(run: Run, images: Annotated[list[Path] | None, typer.Option(help="A photo to explain; may be repeated. "
-                                        "[default: test photos of the run]", show_default=False)] = None,
+def explain(run: Run, images: Annotated[list[Path] | None, typer.Option(help="A photo to explain; may be repeated.",
+                                        show_default="test photos of the run")] = None,
             models: Models = None, quiet: Quiet = False) -> None:
     """Draw Grad-CAM heat maps: of test photos into the run's report, or of --images into reports/."""
     from matlens.console import Reporter
@@ -180,8 +189,8 @@ def compare(runs: Annotated[list[Path], typer.Argument(help="Run folders.", show
 @app.command()
 def predict(run: Annotated[Path, typer.Argument(help="A run's folder, or an .artifact folder.", show_default=False)],
             images: Annotated[list[Path], typer.Argument(help="Photos.", show_default=False)],
-            model: Annotated[str | None, typer.Option(help="Which of the run's models. [default: the one with the best "
-                                                      "validation accuracy]", show_default=False)] = None,
+            model: Annotated[str | None, typer.Option(help="Which of the run's models.",
+                                                      show_default="the one with the best validation accuracy")] = None,
             json: Annotated[bool, typer.Option("--json", help="A JSON object a line, all probabilities.")] = False,
             ) -> None:
     """Say what photos show: one line a photo with path, class and probability."""

@@ -14,9 +14,9 @@ Folder = Annotated[Path, typer.Argument(help="A dataset's folder.", show_default
 
 
 @data_app.command()
-def find(places: Annotated[list[Path] | None, typer.Argument(help="Where to look. [default: MATLENS_DATA, Kaggle's "
-                                                             "input, the default data folder, here]",
-                                                             show_default=False)] = None) -> None:
+def find(places: Annotated[list[Path] | None, typer.Argument(
+        help="Where to look.", show_default="MATLENS_DATA, Kaggle's input, the default data folder, here")] = None,
+        ) -> None:
     """Look for datasets and say how each is laid out."""
     from matlens.data.find import find_sources
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib
+import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -72,6 +74,7 @@ def run(settings: Settings, out: Path, reporter: Reporter) -> RunFolder:
         WorkerError: a model failed; the others are finished, and the report shows them.
     """
     started = time.perf_counter()
+    threading.Thread(target=_import_ahead, daemon=True, name="matlens-imports").start()
     begun = start(settings, out, reporter)
     folder = begun.folder
     failures: dict[str, str] = {}
@@ -93,6 +96,12 @@ def run(settings: Settings, out: Path, reporter: Reporter) -> RunFolder:
         raise WorkerError(f"{len(failures)} of {len(settings.models)} models failed ({', '.join(failures)}). "
                           f"Mend it, then go on with the same command: what is finished stays.")
     return folder
+
+
+def _import_ahead() -> None:
+    """What judging will need takes two seconds to import: done while the trunks are being converted."""
+    for name in ("sklearn.metrics", "seaborn"):
+        importlib.import_module(name)
 
 
 def _find_all_weights(settings: Settings, reporter: Reporter) -> dict[str, FoundWeights]:

@@ -43,10 +43,12 @@ def default_cache_dir() -> Path:
     return user_cache_path("matlens", appauthor=False)
 
 
-STRONG_EPOCHS, STRONG_VIEWS = 12, 6
-"""What the recipe `strong` sets where nothing else is said."""
-
 PositiveInt = Annotated[int, Field(ge=1)]
+
+
+def _by_recipe(known: Mapping[str, Any], guide: int, strong: int) -> int:
+    """A default that the recipe decides."""
+    return strong if known.get("recipe") == "strong" else guide
 
 
 class Settings(BaseModel):
@@ -65,10 +67,10 @@ class Settings(BaseModel):
     reports_dir: Path = Field(default_factory=lambda: _working("reports"))
 
     img_size: tuple[int, int] = (224, 224)
-    batch_size: PositiveInt = 64
-    seed: Annotated[int, Field(ge=0, lt=2**32)] = 42
     recipe: Literal["guide", "strong"] = "guide"
-    max_epochs: PositiveInt = Field(default_factory=lambda data: STRONG_EPOCHS if data.get("recipe") == "strong" else 4)
+    batch_size: PositiveInt = Field(default_factory=lambda data: _by_recipe(data, 64, 32))
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 42
+    max_epochs: PositiveInt = Field(default_factory=lambda data: _by_recipe(data, 4, 12))
 
     models: tuple[str, ...] = tuple(MODELS)
     epochs_of: dict[str, PositiveInt] = {}
@@ -81,8 +83,8 @@ class Settings(BaseModel):
     augment: bool = True
     feature_cache: bool = True
     activations: Literal["float16", "float32"] = "float16"
-    views: Annotated[int, Field(ge=1, le=64)] = Field(default_factory=lambda data: STRONG_VIEWS if data.get(
-        "recipe") == "strong" and data.get("feature_cache") else 1)
+    views: Annotated[int, Field(ge=1, le=64)] = Field(
+        default_factory=lambda data: _by_recipe(data, 1, 6) if data.get("feature_cache") else 1)
     keep_truncated: bool = False
     early_stopping_patience: PositiveInt = 5
     reduce_lr_patience: PositiveInt = 3
@@ -121,6 +123,13 @@ class Settings(BaseModel):
     def _of_kept_features(cls, value: int, info: ValidationInfo) -> int:
         if value > 1 and not info.data.get("feature_cache", True):
             raise ValueError("views are of kept features, and --no-feature-cache keeps none")
+        return value
+
+    @field_validator("finetune_epochs")
+    @classmethod
+    def _of_the_guide(cls, value: int, info: ValidationInfo) -> int:
+        if value and info.data.get("recipe") == "strong":
+            raise ValueError("the recipe strong trains inside the trunk from the start; give --epochs instead")
         return value
 
     @field_validator("cut")
