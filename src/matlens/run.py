@@ -32,7 +32,7 @@ from matlens.training.frozen import FrozenTraining
 from matlens.training.history import Epoch
 from matlens.training.plan import plan
 from matlens.training.run_folder import RunFolder
-from matlens.training.worker import TrainTask
+from matlens.training.tasks import TrainTask
 
 
 @dataclasses.dataclass(frozen=True)
@@ -131,11 +131,12 @@ def train(begun: Started, name: str, reporter: Reporter) -> None:
         kept = frozen.keep_activations() if planned.cut else None
         if planned.head and (kept or not planned.cut):
             reporter.say(f"{title}: training the head on features of {weights.path.name}")
-            history, head = frozen.train_head()
+            trained = frozen.train_head()
             if not planned.cut:
-                frozen.finish(history, head, weights.path, _remarks(settings, weights, True))
+                frozen.finish(trained, weights.path, _remarks(settings, weights, True))
                 return
-            task = dataclasses.replace(task, epochs_before=tuple(dataclasses.asdict(epoch) for epoch in history))
+            task = dataclasses.replace(
+                task, epochs_before=tuple(dataclasses.asdict(epoch) for epoch in trained.history))
         if kept:
             on_features = True
             task = dataclasses.replace(task, train_views=kept.train, val_view=kept.val, cut_layer=frozen.cut_layer(),

@@ -83,6 +83,7 @@ class Settings(BaseModel):
     augment: bool = True
     feature_cache: bool = True
     activations: Literal["float16", "float32"] = "float16"
+    features_on: Literal["auto", "openvino", "framework"] = "auto"
     views: Annotated[int, Field(ge=1, le=64)] = Field(
         default_factory=lambda data: _by_recipe(data, 1, 6) if data.get("feature_cache") else 1)
     keep_truncated: bool = False

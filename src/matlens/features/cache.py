@@ -22,16 +22,38 @@ import numpy.typing as npt
 
 from matlens.caches import Say, kept_or_made, note_use, silent, whole_entry
 from matlens.data.augment import view_of
+from matlens.data.splits import Split
 from matlens.data.store import PixelStore
 from matlens.errors import RunFolderError
 from matlens.features.activations import Activations
-from matlens.features.engine import PhotoEngine
+from matlens.features.engine import Engine, features_of
 from matlens.files import checksum, read_json, write_json
 
 Array = npt.NDArray[np.float32]
 Progress = Callable[[int, int], None]
 
 _FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """One view of some photos, named by content. part: "all", "train" or "val"."""
+
+    part: str
+    view: int
+    digests: tuple[str, ...]
+
+
+def feature_parts(split: Split, views: int, *, pooled: bool) -> tuple[Wanted, ...]:
+    """What a training needs: the training photos in all views, the others as they are.
+
+    pooled: view 0 of all photos in one, in the split's order, since averaged features of the test part are used too.
+    """
+    train, val = (tuple(photo.sha256 for photo in split.part(part)) for part in ("train", "val"))
+    varied = tuple(Wanted("train", view, train) for view in range(1, views))
+    if pooled:
+        return (Wanted("all", 0, tuple(photo.sha256 for photo in split.photos)), *varied)
+    return (Wanted("train", 0, train), *varied, Wanted("val", 0, val))
 
 
 def _unheard(done: int, total: int) -> None:
@@ -44,7 +66,8 @@ class FeatureCache:
 
     trunk_key: `TrunkOrder.key`.
     model: whose trunk it is.
-    network: the folder with trunk.xml, confirmed or still a draft.
+    engine_for: gives the engine that averages over places, or (False) the one that does not; asked if there is work.
+    by: what computes, "openvino" or "framework": the figures differ in the last digits.
     confirm: called before anything is kept; raises if the trunk is not what it should be.
     say, warn: told that another run is waited for, and that something could not be kept.
     """
@@ -52,8 +75,9 @@ class FeatureCache:
     cache_dir: Path
     trunk_key: str
     model: str
-    network: Path
     store: PixelStore
+    engine_for: Callable[[bool], Engine]
+    by: str = "openvino"
     confirm: Callable[[], object] = lambda: None
     say: Say = silent
     warn: Say = silent
@@ -68,7 +92,7 @@ class FeatureCache:
         computed: list[Array] = []
 
         def make() -> None:
-            computed.append(self._pooling.features(self._photos(digests, view), len(digests), on_progress))
+            computed.append(features_of(self._pooling, self._photos(digests, view), len(digests), on_progress))
             self.confirm()
             with whole_entry(folder, "features") as partial_folder:
                 np.save(partial_folder / "features.npy", computed[0])
@@ -99,6 +123,13 @@ class FeatureCache:
     def _about(self, digests: Sequence[str], view: int) -> dict[str, object]:
         return {"model": self.model, "trunk": self.trunk_key, "view": view, "photos": len(digests)}
 
+    def keeps(self, digests: Sequence[str], view: int, kind: str) -> bool:
+        """Whether features ("pooled") or activations (their dtype) are there and whole."""
+        key = self.key(digests, view, kind)
+        if kind == "pooled":
+            return kept_features(self.cache_dir, key, len(digests)) is not None
+        return Activations.open(self.activations_folder(digests, view, kind)) is not None
+
     @property
     def map_shape(self) -> tuple[int, ...]:
         """(h, w, K) of one photo's activations."""
@@ -116,7 +147,7 @@ class FeatureCache:
 
     def key(self, digests: Sequence[str], view: int = 0, kind: str = "pooled") -> str:
         """The name of the folder that keeps these features."""
-        about = json.dumps([_FORMAT, self.trunk_key, self.store.decoding, view, kind])
+        about = json.dumps([_FORMAT, self.trunk_key, self.store.decoding, view, kind, self.by])
         return hashlib.sha256("\n".join([about, *digests]).encode()).hexdigest()[:24]
 
     def _fill(self, digests: Sequence[str], view: int, on_progress: Progress,
@@ -125,17 +156,12 @@ class FeatureCache:
         self.confirm()
 
     @cached_property
-    def _pooling(self) -> PhotoEngine:
-        return PhotoEngine(self.network / "trunk.xml", self._img_size, pooled=True)
+    def _pooling(self) -> Engine:
+        return self.engine_for(True)
 
     @cached_property
-    def _mapping(self) -> PhotoEngine:
-        return PhotoEngine(self.network / "trunk.xml", self._img_size, pooled=False)
-
-    @property
-    def _img_size(self) -> tuple[int, int]:
-        height, width = self.store.pixels.shape[1:3]
-        return height, width
+    def _mapping(self) -> Engine:
+        return self.engine_for(False)
 
     def _photos(self, digests: Sequence[str], view: int) -> Iterator[npt.NDArray[np.uint8]]:
         for digest in digests:

@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import partial
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from matlens.errors import ModelError
 from matlens.models.openvino import import_openvino
+from matlens.models.protocol import Divisible
 
 Array = npt.NDArray[np.float32]
 
 _FLOAT32 = {"INFERENCE_PRECISION_HINT": "f32"}
 """OpenVINO would choose bfloat16 by itself where the processor has it, and features then differ in the second digit."""
+
+
+_BATCH = 64
+"""Photos that a framework gets at once."""
 
 
 class TrunkEngine:
@@ -35,11 +42,21 @@ class TrunkEngine:
         return np.array(self._compiled(images)[0], dtype=np.float32)
 
 
-class PhotoEngine:
-    """A compiled trunk, or the front of one, for many photos: bytes in, several photos at once.
+class Engine(Protocol):
+    """Makes features of many photos. shape: of one photo's, (K,) where places are averaged, else (h, w, K)."""
 
-    shape: of what one photo gives: (K,) where places are averaged, else (h, w, K).
-    """
+    shape: tuple[int, ...]
+
+    def run(self, photos: Iterable[npt.NDArray[np.uint8]], n: int, keep: Callable[[int, Array], None],
+            on_progress: Callable[[int, int], None] = lambda done, total: None) -> None:
+        """Hand each of `n` photos (H, W, 3) uint8 to `keep` as (index, features float32), in any order.
+
+        The features are gone after `keep` returns. What it raises is raised here.
+        """
+
+
+class PhotoEngine:
+    """A compiled trunk, or the front of one, for many photos: bytes in, several photos at once. An `Engine`."""
 
     def __init__(self, model_file: Path, img_size: tuple[int, int], *, pooled: bool) -> None:
         """Put the scaling of bytes, and the averaging over places, into a trunk's graph. Raises ModelError."""
@@ -66,10 +83,7 @@ class PhotoEngine:
 
     def run(self, photos: Iterable[npt.NDArray[np.uint8]], n: int, keep: Callable[[int, Array], None],
             on_progress: Callable[[int, int], None] = lambda done, total: None) -> None:
-        """Hand each of `n` photos (H, W, 3) uint8 to `keep` as (index, features float32), in any order.
-
-        The features are gone after `keep` returns. What it raises is raised here.
-        """
+        """See `Engine`."""
         failures: list[BaseException] = []
 
         def take(request: Any, index: int) -> None:
@@ -89,12 +103,39 @@ class PhotoEngine:
             raise failures[0]
         on_progress(n, n)
 
-    def features(self, photos: Iterable[npt.NDArray[np.uint8]], n: int,
-                 on_progress: Callable[[int, int], None] = lambda done, total: None) -> Array:
-        """`n` photos (H, W, 3) uint8 to (n, *shape) float32, in their order."""
-        found = np.empty((n, *self.shape), dtype=np.float32)
-        self.run(photos, n, found.__setitem__, on_progress)
-        return found
+
+class FrameworkEngine:
+    """The same by a model's own framework, on its GPU: float32 in batches."""
+
+    def __init__(self, classifier: Divisible, img_size: tuple[int, int], *, pooled: bool, until: str | None = None,
+                 ) -> None:
+        self._features = partial(classifier.features, until=until)
+        self._pooled = pooled
+        blank = self._of(np.zeros((1, *img_size, 3), dtype=np.uint8))
+        self.shape: tuple[int, ...] = blank.shape[1:]
+
+    def run(self, photos: Iterable[npt.NDArray[np.uint8]], n: int, keep: Callable[[int, Array], None],
+            on_progress: Callable[[int, int], None] = lambda done, total: None) -> None:
+        """See `Engine`."""
+        done = 0
+        remaining = iter(photos)
+        while batch := list(islice(remaining, _BATCH)):
+            for values in self._of(np.stack(batch)):
+                keep(done, values)
+                done += 1
+            on_progress(done, n)
+
+    def _of(self, photos: npt.NDArray[np.uint8]) -> Array:
+        maps = self._features(photos.astype(np.float32) / np.float32(255))
+        return np.asarray(maps.mean(axis=(1, 2)) if self._pooled else maps, dtype=np.float32)
+
+
+def features_of(engine: Engine, photos: Iterable[npt.NDArray[np.uint8]], n: int,
+                on_progress: Callable[[int, int], None] = lambda done, total: None) -> Array:
+    """`n` photos (H, W, 3) uint8 to (n, *shape) float32, in their order."""
+    found = np.empty((n, *engine.shape), dtype=np.float32)
+    engine.run(photos, n, found.__setitem__, on_progress)
+    return found
 
 
 def _unopened(model_file: Path, error: RuntimeError) -> ModelError:

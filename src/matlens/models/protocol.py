@@ -168,6 +168,9 @@ class Room(Protocol):
     def load(self, path: Path, order: BuildOrder) -> Divisible:
         """A trained network from its file. Raises ModelError."""
 
+    def has_gpu(self) -> bool:
+        """Whether the framework sees a GPU."""
+
     def versions(self) -> dict[str, str]:
         """The framework's packages and their versions."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import shutil
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -16,12 +17,14 @@ from matlens.console import Advance, Reporter
 from matlens.data.prepare import Prepared
 from matlens.errors import RunFolderError
 from matlens.features.artifact import assemble_artifact
-from matlens.features.cache import FeatureCache
+from matlens.features.cache import FeatureCache, Wanted, feature_parts
+from matlens.features.engine import Engine, PhotoEngine
 from matlens.features.model_file import write_model_file
 from matlens.features.trunks import CachedTrunk
 from matlens.files import write_json
 from matlens.models.catalogue import model_info
 from matlens.models.head import Head
+from matlens.training.child import run_child
 from matlens.training.conversion import Conversion, TrunkConversions
 from matlens.training.feature_batches import FeatureBatches
 from matlens.training.head_training import HeadTrainer
@@ -30,6 +33,7 @@ from matlens.training.loop import fit
 from matlens.training.plan import Plan
 from matlens.training.progress import ShownProgress
 from matlens.training.record import Clock, about_model, training_record
+from matlens.training.resources import has_nvidia_gpu
 from matlens.training.run_folder import RunFolder
 
 _HELD_FREE = 1e9
@@ -45,6 +49,15 @@ class Kept:
 
 
 @dataclass(frozen=True)
+class TrainedHead:
+    """A head, and the key of the features (of view 0) that it was trained on."""
+
+    history: History
+    head: Head
+    features_key: str
+
+
+@dataclass(frozen=True)
 class FrozenTraining:
     """One model's training on kept features. Needs no framework until something inside the trunk is trained."""
 
@@ -56,12 +69,14 @@ class FrozenTraining:
     reporter: Reporter
     clock: Clock = dataclasses.field(default_factory=Clock)
 
-    def train_head(self) -> tuple[History, Head]:
+    def train_head(self) -> TrainedHead:
         """Train the head on averaged features and leave the model file."""
         settings, split, info = self.folder.settings, self.prepared.split, model_info(self.name)
         assert info.transfer_head is not None
         conversion = self.conversions.of(self.name, None)
-        views = self._features(self._cache(conversion))
+        wanted = feature_parts(split, settings.views, pooled=True)
+        cache = self._cache(conversion, self._in_framework(conversion, wanted))
+        views = self._features(cache, wanted)
         self.clock.lap("features")
         part_of = np.array([photo.part for photo in split.photos])
         labels = split.labels(split.photos)
@@ -83,44 +98,42 @@ class FrozenTraining:
         write_model_file(conversion.confirmed().model_template, head, self.folder.model_file(self.name),
                          about_model(self.name, split, settings))
         self.clock.lap("head" if self.plan.cut else "train")
-        return history, head
+        return TrainedHead(history, head, cache.key(wanted[0].digests))
 
-    def finish(self, history: History, head: Head, weights_file: Path, remarks: Sequence[str]) -> None:
+    def finish(self, trained: TrainedHead, weights_file: Path, remarks: Sequence[str]) -> None:
         """Leave the artifact and, last, the record of a training that was of the head alone."""
         settings, split, trunk = self.folder.settings, self.prepared.split, self._trunk(None)
-        artifact = assemble_artifact(self.folder.artifact(self.name), trunk, head, self.name, split.class_names,
+        artifact = assemble_artifact(self.folder.artifact(self.name), trunk, trained.head, self.name, split.class_names,
                                      settings.img_size)
         self.clock.lap("export")
-        key = self._cache(self.conversions.of(self.name, None)).key([photo.sha256 for photo in split.photos])
         write_json(self.folder.training_file(self.name), training_record(
-            self.name, history, split, artifact, self.clock.seconds, parameters=trunk.parameters,
+            self.name, trained.history, split, artifact, self.clock.seconds, parameters=trunk.parameters,
             weights_file=weights_file, remarks=remarks, versions=trunk.versions, views=settings.views,
-            features_key=key))
+            features_key=trained.features_key))
 
     def keep_activations(self) -> Kept | None:
         """Compute activations at the cut, or find those that are kept; None, with a warning, where there is no room."""
-        settings, split = self.folder.settings, self.prepared.split
-        cache = self._cache(self.conversions.of(self.name, self.plan.cut))
-        digests = {part: [photo.sha256 for photo in split.part(part)] for part in ("train", "val")}
-        wanted = [("train", view) for view in range(settings.views)] + [("val", 0)]
-        dtype = settings.activations
-        needed = sum(cache.bytes_to_keep(digests[part], view, dtype) for part, view in wanted)
+        settings, dtype = self.folder.settings, self.folder.settings.activations
+        conversion = self.conversions.of(self.name, self.plan.cut)
+        wanted = feature_parts(self.prepared.split, settings.views, pooled=False)
+        cache = self._cache(conversion, self._wants_framework)
+        needed = sum(cache.bytes_to_keep(each.digests, each.view, dtype) for each in wanted)
         settings.cache_dir.mkdir(parents=True, exist_ok=True)
         free = shutil.disk_usage(settings.cache_dir).free
         if needed:
             self.reporter.say(f"  activations at the cut: {needed / 1e9:.2f} GB in {settings.cache_dir} "
                               f"({free / 1e9:.0f} GB free)")
-        title, photos = model_info(self.name).title, sum(len(digests[part]) for part, _ in wanted)
         try:
             if needed + _HELD_FREE > free:
                 raise RunFolderError(f"The disk of {settings.cache_dir} has too little room for activations.")
             folders = []
-            with self.reporter.progress(f"{title}: activations", photos) as advance:
+            cache = self._cache(conversion, self._in_framework(conversion, wanted))
+            with self._progress("activations", wanted) as advance:
                 before = 0
-                for part, view in wanted:
-                    folders.append(str(cache.activations(digests[part], view, dtype,
+                for each in wanted:
+                    folders.append(str(cache.activations(each.digests, each.view, dtype,
                                                          partial(_shifted, advance, before)).folder))
-                    before += len(digests[part])
+                    before += len(each.digests)
         except RunFolderError as error:
             self.reporter.warn(f"{self.name}: {error} Every epoch computes them again ({needed / 1e9:.2f} GB were "
                                "wanted), which is several times slower.")
@@ -135,23 +148,44 @@ class FrozenTraining:
     def _trunk(self, until: str | None) -> CachedTrunk:
         return self.conversions.of(self.name, until).confirmed()
 
-    def _cache(self, conversion: Conversion) -> FeatureCache:
-        return FeatureCache(self.folder.settings.cache_dir, conversion.order.key, self.name, conversion.network,
-                            self.prepared.store, conversion.confirmed, self.reporter.say, self.reporter.warn)
+    def _cache(self, conversion: Conversion, by_framework: bool = False) -> FeatureCache:
+        def engine(pooled: bool) -> Engine:
+            return PhotoEngine(conversion.network / "trunk.xml", self.folder.settings.img_size, pooled=pooled)
 
-    def _features(self, cache: FeatureCache) -> list[npt.NDArray[np.float32]]:
+        return FeatureCache(self.folder.settings.cache_dir, conversion.order.key, self.name, self.prepared.store,
+                            engine, "framework" if by_framework else "openvino", conversion.confirmed, self.reporter.say,
+                            self.reporter.warn)
+
+    def _features(self, cache: FeatureCache, wanted: Sequence[Wanted]) -> list[npt.NDArray[np.float32]]:
         """View 0 of all photos of the split, in its order; then the other views of the training photos."""
-        views, title = self.folder.settings.views, model_info(self.name).title
-        every = [photo.sha256 for photo in self.prepared.split.photos]
-        train = [photo.sha256 for photo in self.prepared.split.part("train")]
         found = []
-        with self.reporter.progress(f"{title}: features", len(every) + (views - 1) * len(train)) as advance:
+        with self._progress("features", wanted) as advance:
             before = 0
-            for view in range(views):
-                digests = every if view == 0 else train
-                found.append(cache.features(digests, view, partial(_shifted, advance, before)))
-                before += len(digests)
+            for each in wanted:
+                found.append(cache.features(each.digests, each.view, partial(_shifted, advance, before)))
+                before += len(each.digests)
         return found
+
+    @property
+    def _wants_framework(self) -> bool:
+        choice = self.folder.settings.features_on
+        return choice == "framework" or (choice == "auto" and has_nvidia_gpu())
+
+    def _in_framework(self, conversion: Conversion, wanted: Sequence[Wanted]) -> bool:
+        """Have features computed by the model's framework, if that is asked for or it has a GPU; whether it did."""
+        settings, pooled = self.folder.settings, conversion.order.until is None
+        if not self._wants_framework:
+            return False
+        task = {"order": conversion.order.to_json(), "run_dir": str(self.folder.path.resolve()),
+                "store": str(self.prepared.store.folder.resolve()), "gpu_only": settings.features_on == "auto"}
+        with self._progress("features" if pooled else "activations", wanted) as advance:
+            run_child("features", task, self.folder.log_file(self.name), lambda event: advance(event["done"], ""))
+        cache, kind = self._cache(conversion, True), settings.activations
+        return all(cache.keeps(each.digests, each.view, "pooled" if pooled else kind) for each in wanted)
+
+    def _progress(self, what: str, wanted: Sequence[Wanted]) -> AbstractContextManager[Advance]:
+        photos = sum(len(each.digests) for each in wanted)
+        return self.reporter.progress(f"{model_info(self.name).title}: {what}", photos)
 
 
 def _shifted(advance: Advance, before: int, done: int, total: int) -> None:

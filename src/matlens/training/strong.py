@@ -30,7 +30,7 @@ class Strong:
     average_epochs: about over how many of the last epochs weights are averaged.
     """
 
-    learning_rate: float = 2e-3
+    learning_rate: float = 1e-3
     weight_decay: float = 0.05
     label_smoothing: float = 0.1
     warm_up: float = 0.1

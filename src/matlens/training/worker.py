@@ -22,7 +22,9 @@ from matlens.data.store import PixelStore
 from matlens.errors import MatlensError, RunFolderError
 from matlens.features.activations import Activations
 from matlens.features.artifact import Artifact, write_artifact
-from matlens.features.trunks import LAST_LAYERS, TrunkOrder, confirm_trunk, draft_trunk
+from matlens.features.cache import FeatureCache, feature_parts
+from matlens.features.engine import FrameworkEngine
+from matlens.features.trunks import LAST_LAYERS, TrunkOrder, confirm_trunk, draft_trunk, resolved_layer
 from matlens.files import write_json
 from matlens.models.protocol import BuildOrder, Classifier, Divisible, Scores, Trainable, Tunable, room_of
 from matlens.models.seeding import seed_everything
@@ -32,6 +34,7 @@ from matlens.training.loop import fit
 from matlens.training.record import Clock, about_model, training_record
 from matlens.training.run_folder import RunFolder
 from matlens.training.strong import STRONG, fit_strong
+from matlens.training.tasks import ExportTask, FeaturesTask, TrainTask, TrunkTask
 
 _PARITY_PHOTOS = 8
 
@@ -57,48 +60,13 @@ class _Events:
             self._last = time.monotonic()
             self.send("step", epoch=epoch, step=step, loss=scores.loss, accuracy=scores.accuracy)
 
+    def photos(self, done: int) -> None:
+        if time.monotonic() - self._last > 0.2:
+            self._last = time.monotonic()
+            self.send("photos", done=done)
+
     def on_epoch(self, epoch: Epoch, improved: bool) -> None:
         self.send("epoch", improved=improved, **dataclasses.asdict(epoch))
-
-
-@dataclasses.dataclass(frozen=True)
-class TrainTask:
-    """What to train: a model of a run whose split and store are made.
-
-    weights_file: ImageNet's, or None.
-    cut: train only what follows this layer (or LAST_LAYERS); None trains what the guide does.
-    cut_layer, train_views, val_view: folders of activations at the cut, by view, if they are kept.
-    epochs_before: the history of a head that was trained already and lies in the model file.
-    seconds: what the parent has spent on this model.
-    """
-
-    run_dir: str
-    model: str
-    store: str
-    weights_file: str | None = None
-    remarks: tuple[str, ...] = ()
-    cut: str | None = None
-    cut_layer: str | None = None
-    train_views: tuple[str, ...] = ()
-    val_view: str = ""
-    epochs_before: tuple[dict[str, Any], ...] = ()
-    seconds: dict[str, float] = dataclasses.field(default_factory=dict)
-
-
-@dataclasses.dataclass(frozen=True)
-class TrunkTask:
-    """Which trunk to draft or to confirm."""
-
-    order: dict[str, Any]
-    cache_dir: str
-
-
-@dataclasses.dataclass(frozen=True)
-class ExportTask:
-    """Which trained model of a run to export anew."""
-
-    run_dir: str
-    model: str
 
 
 def train(task: TrainTask, events: _Events) -> None:
@@ -139,6 +107,29 @@ def confirm(task: TrunkTask) -> None:
     confirm_trunk(classifier, order, cache_dir, room.versions())
 
 
+def features(task: FeaturesTask, events: _Events) -> None:
+    """Compute a frozen trunk's features in its framework and keep them; nothing where `gpu_only` finds no GPU."""
+    order, room = TrunkOrder.from_json(task.order), room_of(TrunkOrder.from_json(task.order).build.model)
+    if task.gpu_only and not room.has_gpu():
+        return
+    folder = RunFolder.open(Path(task.run_dir))
+    store, classifier = _open_store(task.store), room.build(order.build)
+    until = resolved_layer(classifier, order)
+    cache = FeatureCache(folder.settings.cache_dir, order.key, order.build.model, store,
+                         lambda pooled: FrameworkEngine(classifier, order.build.img_size, pooled=pooled, until=until),
+                         "framework")
+    done = 0
+    for wanted in feature_parts(folder.split, folder.settings.views, pooled=until is None):
+        def heard(now: int, _: int, before: int = done) -> None:
+            events.photos(before + now)
+
+        if until is None:
+            cache.features(wanted.digests, wanted.view, heard)
+        else:
+            cache.activations(wanted.digests, wanted.view, folder.settings.activations, heard)
+        done += len(wanted.digests)
+
+
 def export(task: ExportTask) -> None:
     """Load a trained model from its file and write its artifact anew."""
     folder = RunFolder.open(Path(task.run_dir))
@@ -160,6 +151,13 @@ def _export(folder: RunFolder, split: Split, model: str, classifier: Classifier)
                           split.class_names, mirrored=folder.settings.recipe == "strong")
 
 
+def _open_store(folder: str) -> PixelStore:
+    store = PixelStore.open(Path(folder))
+    if store is None:
+        raise RunFolderError(f"The pixel store {folder} is gone. Run the same command again.")
+    return store
+
+
 _Batches = PhotoBatches | FeatureBatches
 
 
@@ -167,9 +165,7 @@ def _batches(folder: RunFolder, split: Split, task: TrainTask) -> tuple[_Batches
     """Of training and validation: photos, or activations of them."""
     settings = folder.settings
     if not task.train_views:
-        store = PixelStore.open(Path(task.store))
-        if store is None:
-            raise RunFolderError(f"The pixel store {task.store} is gone. Run the same command again.")
+        store = _open_store(task.store)
         return (part_batches(split, "train", store, settings.batch_size, seed=settings.seed, shuffle=True,
                              augmented=settings.augment),
                 part_batches(split, "val", store, settings.batch_size))
@@ -235,6 +231,8 @@ def main() -> int:
     try:
         if kind == "train":
             train(TrainTask(**content), events)
+        elif kind == "features":
+            features(FeaturesTask(**content), events)
         elif kind == "draft":
             draft(TrunkTask(**content))
         elif kind == "confirm":

@@ -55,6 +55,10 @@ class KerasRoom:
                              f"classes: {error}") from error
         return classifier
 
+    def has_gpu(self) -> bool:
+        """Whether Keras' backend sees a GPU."""
+        return bool(keras.distribution.list_devices("gpu"))
+
     def versions(self) -> dict[str, str]:
         """Keras and its backend."""
         backend = keras.backend.backend()

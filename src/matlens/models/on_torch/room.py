@@ -36,6 +36,10 @@ class TorchRoom:
         classifier.load_weights(path)
         return classifier
 
+    def has_gpu(self) -> bool:
+        """Whether PyTorch sees a GPU."""
+        return torch.cuda.is_available()
+
     def versions(self) -> dict[str, str]:
         """PyTorch and torchvision."""
         return {"torch": torch.__version__, "torchvision": torchvision.__version__}

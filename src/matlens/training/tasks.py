@@ -1,0 +1,56 @@
+"""What a child process is asked to do: plain values, sent as JSON."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class TrainTask:
+    """What to train: a model of a run whose split and store are made.
+
+    weights_file: ImageNet's, or None.
+    cut: train only what follows this layer (or LAST_LAYERS); None trains what the guide does.
+    cut_layer, train_views, val_view: folders of activations at the cut, by view, if they are kept.
+    epochs_before: the history of a head that was trained already and lies in the model file.
+    seconds: what the parent has spent on this model.
+    """
+
+    run_dir: str
+    model: str
+    store: str
+    weights_file: str | None = None
+    remarks: tuple[str, ...] = ()
+    cut: str | None = None
+    cut_layer: str | None = None
+    train_views: tuple[str, ...] = ()
+    val_view: str = ""
+    epochs_before: tuple[dict[str, Any], ...] = ()
+    seconds: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class TrunkTask:
+    """Which trunk to draft or to confirm."""
+
+    order: dict[str, Any]
+    cache_dir: str
+
+
+@dataclass(frozen=True)
+class FeaturesTask:
+    """Of which trunk to compute what the run needs."""
+
+    order: dict[str, Any]
+    run_dir: str
+    store: str
+    gpu_only: bool
+
+
+@dataclass(frozen=True)
+class ExportTask:
+    """Which trained model of a run to export anew."""
+
+    run_dir: str
+    model: str
