@@ -106,6 +106,13 @@ def test_an_epoch_has_every_photo_once_in_an_order_of_its_own(store):
         assert len(np.unique(epoch.reshape(12, -1), axis=0)) == 12
 
 
+def test_memory_is_used_again_only_when_no_piece_of_a_batch_is_left(store):
+    """A row that somebody kept, or a tensor on it, must not turn into a photo of a later batch."""
+    kept = [images[0][1:, :, ::2] for images, _ in batches_of(store, 48, 2)]
+    for number, piece in enumerate(kept):
+        np.testing.assert_array_equal(piece, store.pixels[2 * number][1:, :, ::2] / np.float32(255))
+
+
 @pytest.mark.parametrize(("n", "size", "expected"), [(9, 4, [4, 5]), (10, 4, [4, 4, 2]), (3, 64, [3]),
                                                   (3, 1, [1, 1, 1])])
 def test_no_batch_of_one_is_left_over(store, n, size, expected):

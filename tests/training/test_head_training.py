@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import zlib
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -124,15 +127,12 @@ def test_the_best_epoch_is_kept():
 def test_features_come_in_the_order_in_which_photos_would():
     """The same seed must mean the same order, with features or with photos."""
     from matlens.data.pipeline import PhotoBatches
+    from matlens.data.store import PixelStore
 
-    class Store:
-        """A store whose photos show their row."""
-
-        def read(self, rows):
-            return np.array([np.full((2, 2, 3), row, np.uint8) for row in rows])
-
+    pixels = np.repeat(np.arange(13, dtype=np.uint8), 12).reshape(13, 2, 2, 3)  # photos that show their row
+    store = PixelStore(Path(), pixels, {}, np.array([zlib.crc32(photo.data) for photo in pixels]), {})
     labels = np.arange(13) % CLASSES
-    photos = PhotoBatches(Store(), np.arange(13), labels, CLASSES, 4, seed=9, shuffle=True)  # type: ignore[arg-type]
+    photos = PhotoBatches(store, np.arange(13), labels, CLASSES, 4, seed=9, shuffle=True)
     features = FeatureBatches((np.arange(13, dtype=np.float32)[:, None],), labels, CLASSES, 4, seed=9, shuffle=True)
     for epoch in (0, 3):
         for (images, one_hot), (values, encoded) in zip(photos.epoch(epoch), features.epoch(epoch), strict=True):

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import itertools
+import math
 import os
 import queue
 import threading
+import weakref
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -25,6 +28,8 @@ from matlens.models.protocol import Batch
 
 _AHEAD = 2
 """Batches prepared in advance."""
+
+_TOP = np.float32(255)
 
 
 @dataclass(frozen=True)
@@ -80,17 +85,52 @@ class PhotoBatches:
         order = np.arange(len(self.rows))
         if self.shuffle:
             order = np.random.default_rng([self.seed, epoch]).permutation(len(self.rows))
-        for start, end in batch_bounds(len(self.rows), self.batch_size):
-            chosen = order[start:end]
-            pixels = self.store.read(self.rows[chosen])
+        memory, threads = _Recycled(), os.cpu_count() or 1
+        with ThreadPoolExecutor(threads) as pool:
+            for start, end in batch_bounds(len(self.rows), self.batch_size):
+                chosen = order[start:end]
+                images = memory.take((len(chosen), *self.store.pixels.shape[1:]))
+                shares = [slice(share, None, threads) for share in range(threads)]
+                list(pool.map(self._fill, [images[share] for share in shares], [chosen[share] for share in shares],
+                              itertools.repeat(epoch)))
+                yield images, one_hot(self.labels[chosen], self.num_classes)
+
+    def _fill(self, images: npt.NDArray[np.float32], positions: npt.NDArray[np.int64], epoch: int) -> None:
+        """Write the photos at some positions into `images`."""
+        for image, position, row in zip(images, positions, self.rows[positions].tolist(), strict=True):
+            photo = self.store.photo(row)
             if self.augmented:
-                images = np.stack([augment(photo, np.random.default_rng([self.seed, epoch, position, 1]))
-                                   for photo, position in zip(pixels, chosen, strict=True)])
+                image[:] = augment(photo, np.random.default_rng([self.seed, epoch, position, 1]))
             else:
-                images = pixels.astype(np.float32) / np.float32(255)
+                image[:] = photo  # copied first: to divide bytes into floats takes half as long again
+                image /= _TOP
             if self.raw:
-                images = images * np.float32(255)
-            yield images, one_hot(self.labels[chosen], self.num_classes)
+                image *= _TOP
+
+
+class _Lent:
+    """What NumPy keeps alive for as long as any array, or view of one, lies on some memory."""
+
+    def __init__(self, memory: npt.NDArray[np.float32]) -> None:
+        self.__array_interface__ = memory.__array_interface__
+
+
+class _Recycled:
+    """Arrays whose memory is used again once nobody holds them: to ask the system for new pages takes longer than to
+    fill them with photos."""
+
+    def __init__(self) -> None:
+        self._free: list[npt.NDArray[np.float32]] = []
+
+    def take(self, shape: tuple[int, ...]) -> npt.NDArray[np.float32]:
+        """An array of any content."""
+        size = math.prod(shape)
+        memory = self._free.pop() if self._free else np.empty(size, dtype=np.float32)
+        if memory.size < size:
+            memory = np.empty(size, dtype=np.float32)
+        lent = _Lent(memory)
+        weakref.finalize(lent, self._free.append, memory).atexit = False
+        return np.asarray(lent)[:size].reshape(shape)
 
 
 def source_of(dataset: Any) -> Any:

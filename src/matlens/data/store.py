@@ -14,6 +14,7 @@ import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -68,7 +69,7 @@ class PixelStore:
 
     pixels: (N, H, W, 3) uint8 RGB, memory-mapped, read-only.
     rows: the row of each photo's content (SHA-256).
-    checksums: CRC-32 of each row, checked whenever rows are read.
+    checksums: CRC-32 of each row, checked when a process first reads it.
     problems: by content, why a photo could not be decoded; those have no row.
     decoding: how the pixels came from the files, as part of keys.
     """
@@ -80,15 +81,23 @@ class PixelStore:
     problems: Mapping[str, str]
     decoding: str = ""
 
-    def read(self, rows: Iterable[int]) -> npt.NDArray[np.uint8]:
-        """Copy rows out, (B, H, W, 3) uint8. Raises DataError where one is not what was written."""
-        chosen = list(rows)
-        batch = self.pixels[chosen]
-        for row, photo in zip(chosen, batch, strict=True):
+    @cached_property
+    def _checked(self) -> npt.NDArray[np.bool_]:
+        return np.zeros(len(self.checksums), dtype=np.bool_)
+
+    def photo(self, row: int) -> npt.NDArray[np.uint8]:
+        """One row as it lies in the file, (H, W, 3) uint8. Raises DataError where it is not what was written."""
+        photo: npt.NDArray[np.uint8] = self.pixels[row]
+        if not self._checked[row]:
             if zlib.crc32(photo.data) != self.checksums[row]:
                 raise DataError(f"The pixel store {self.folder} is damaged at row {row}. Delete that folder; "
                                 "it is made again from the photos.")
-        return batch
+            self._checked[row] = True
+        return photo
+
+    def read(self, rows: Iterable[int]) -> npt.NDArray[np.uint8]:
+        """Copy rows out, (B, H, W, 3) uint8. Raises DataError as `photo` does."""
+        return np.stack([self.photo(row) for row in rows])
 
     @classmethod
     def open(cls, folder: Path) -> PixelStore | None:
@@ -97,7 +106,8 @@ class PixelStore:
             about = read_json(folder / "store.json")
             if about.pop("sha256") != _seal(about) or about["format"] != _FORMAT:
                 return None
-            pixels = np.load(folder / "pixels.npy", mmap_mode="r", allow_pickle=False)
+            # A plain array over the mapped one: rows of np.memmap are made several times more slowly.
+            pixels = np.asarray(np.load(folder / "pixels.npy", mmap_mode="r", allow_pickle=False))
             checksums = np.load(folder / "checksums.npy", allow_pickle=False)
             problems = about["problems"]
             rows = {digest: row for row, digest in enumerate(about["photos"]) if digest not in problems}

@@ -16,6 +16,7 @@ from matlens.explanation.displays import plot_gradcam_grid
 from matlens.explanation.gradcam import heatmaps, overlay_heatmap
 from matlens.features.artifact import Artifact
 from matlens.models.catalogue import model_info
+from matlens.models.head import softmax
 from matlens.training.run_folder import RunFolder
 
 GRID_PHOTOS = 12
@@ -51,9 +52,10 @@ def explain_files(artifact: Artifact, files: Sequence[Path], truths: Sequence[st
             raise DataError(f"Cannot read {file}: {error}") from error
     images = np.stack(photos).astype(np.float32) / np.float32(255)
     features = artifact.trunk.features(images)
-    probabilities = artifact.predict(images, features)
+    values = artifact.head.forward(features)
+    probabilities = artifact.predict(images, softmax(values[-1]))
     classes = probabilities.argmax(axis=1)
-    maps = heatmaps(features, artifact.head, classes)
+    maps = heatmaps(features, artifact.head, classes, values)
     height, width = features.shape[1:3]
     return [Explained(photo, overlay_heatmap(heat, photo) if height * width > 1 else photo,
                       artifact.class_names[number], float(row[number]), (height, width), truth)

@@ -10,7 +10,7 @@ from matlens.models.head import Head
 Array = npt.NDArray[np.float32]
 
 
-def heatmaps(features: Array, head: Head, classes: npt.NDArray[np.int64]) -> Array:
+def heatmaps(features: Array, head: Head, classes: npt.NDArray[np.int64], values: list[Array] | None = None) -> Array:
     """Heat maps of one class each.
 
     The score is the class logit and the layer is the trunk's output after its activation, so the gradient is
@@ -19,16 +19,22 @@ def heatmaps(features: Array, head: Head, classes: npt.NDArray[np.int64]) -> Arr
     Args:
         features: (B, h, w, K) the trunk's feature maps.
         classes: (B,) the class to explain, for each photo.
+        values: what `head.forward(features)` gave, where it is known already.
 
     Returns:
         (B, h, w) float32 in [0, 1], the largest value of each map 1; all 0 where nothing speaks for the class.
     """
-    return from_gradients(features, head.gradient(features, classes))
+    _, height, width, channels = features.shape
+    gradients = head.channel_gradients(values or head.forward(features), classes, channels)
+    return _weighted(features, gradients / np.float32(height * width))
 
 
 def from_gradients(features: Array, gradients: Array) -> Array:
     """The same from feature maps and the score's gradients there, both (B, h, w, K)."""
-    weights = gradients.mean(axis=(1, 2))
+    return _weighted(features, gradients.mean(axis=(1, 2)))
+
+
+def _weighted(features: Array, weights: Array) -> Array:
     maps = np.maximum(np.einsum("bhwk,bk->bhw", features, weights), 0)
     peaks = maps.max(axis=(1, 2), keepdims=True)
     return np.asarray(np.divide(maps, peaks, out=np.zeros_like(maps), where=peaks > 0), dtype=np.float32)

@@ -15,7 +15,7 @@ from matlens.data.pipeline import source_of
 from matlens.errors import DataError, ModelError
 from matlens.explanation.displays import plot_gradcam_grid
 from matlens.explanation.explain import Explained
-from matlens.explanation.gradcam import from_gradients, overlay_heatmap
+from matlens.explanation.gradcam import from_gradients, heatmaps, overlay_heatmap
 from matlens.models.adapters import classifier_of, refuse_other_size
 from matlens.models.head import softmax
 from matlens.models.protocol import Classifier
@@ -110,19 +110,20 @@ def _explained(classifier: Classifier, photos: Array, layer: str | None, class_n
     """Heat maps (B, h, w), the classes explained (B,), and all probabilities (B, C)."""
     refuse_other_size(classifier, photos)
     own = layer is None or layer == classifier.last_conv_layer_name
-    head = features = None
+    head = features = values = None
     if own:
         try:
             head = classifier.head()
             features = classifier.features(photos)
+            values = head.forward(features)
         except ModelError:  # a model of somebody else's, that cannot be cut: the framework differentiates
             layer = classifier.last_conv_layer_name
-    probabilities = classifier.predict(photos) if head is None or features is None else softmax(head.logits(features))
+    probabilities = classifier.predict(photos) if values is None else softmax(values[-1])
     if class_number is not None and not 0 <= class_number < probabilities.shape[1]:
         raise ModelError(f"pred_index={class_number}: the model has the classes 0 to {probabilities.shape[1] - 1}.")
     classes = probabilities.argmax(axis=1) if class_number is None else np.full(len(photos), class_number)
     if head is not None and features is not None:
-        return from_gradients(features, head.gradient(features, classes)), classes, probabilities
+        return heatmaps(features, head, classes, values), classes, probabilities
     assert layer is not None
     return from_gradients(*classifier.features_and_gradients(photos, classes, layer)), classes, probabilities
 

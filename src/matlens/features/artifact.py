@@ -60,9 +60,12 @@ class Artifact:
         """Loaded when first used."""
         return Head.load(self.folder / "head.npz")
 
-    def predict(self, images: Array, features: Array | None = None) -> Array:
-        """(B, H, W, 3) float32 in [0, 1], and their feature maps if they are known, to probabilities (B, C) float32."""
-        found = self.head.probabilities(self.trunk.features(images) if features is None else features)
+    def predict(self, images: Array, of_photos: Array | None = None) -> Array:
+        """(B, H, W, 3) float32 in [0, 1] to probabilities (B, C) float32.
+
+        of_photos: the probabilities of the photos as they are, if they are known.
+        """
+        found = self.head.probabilities(self.trunk.features(images)) if of_photos is None else of_photos
         if not self.mirrored:
             return found
         mirror = self.head.probabilities(self.trunk.features(np.ascontiguousarray(images[:, :, ::-1])))

@@ -153,8 +153,8 @@ class FrozenTraining:
             return PhotoEngine(conversion.network / "trunk.xml", self.folder.settings.img_size, pooled=pooled)
 
         return FeatureCache(self.folder.settings.cache_dir, conversion.order.key, self.name, self.prepared.store,
-                            engine, "framework" if by_framework else "openvino", conversion.confirmed, self.reporter.say,
-                            self.reporter.warn)
+                            engine, "framework" if by_framework else "openvino", conversion.confirmed,
+                            self.reporter.say, self.reporter.warn)
 
     def _features(self, cache: FeatureCache, wanted: Sequence[Wanted]) -> list[npt.NDArray[np.float32]]:
         """View 0 of all photos of the split, in its order; then the other views of the training photos."""
