@@ -47,6 +47,11 @@ KeepTruncated = Annotated[bool | None, typer.Option("--keep-truncated", show_def
                                                     help="Use photos whose end is missing, too.")]
 Deterministic = Annotated[bool | None, typer.Option("--deterministic", show_default=False,
                                                     help="The same bytes of results each time (slower).")]
+Precision = Annotated[str | None, typer.Option(
+    help="What networks are trained in: float32; bfloat16 or float16, mixed with float32 where numbers are delicate, "
+         "which a GPU does in about half the time and memory; auto: the shorter type that the GPU has (bfloat16 from "
+         "compute capability 8.0, float16 from 7.0), on a CPU float32. Model files are float32 in any case.",
+    show_default="auto")]
 Seed = Annotated[int | None, typer.Option(help="Of split, weights, order and augmentation.", show_default="42")]
 CacheDir = Annotated[Path | None, typer.Option(help="Where decoded photos are kept. [default: MATLENS_CACHE or the "
                                                "platform's cache folder]", show_default=False)]
@@ -86,8 +91,9 @@ def run(context: typer.Context, data: Data, models: Models = None, protocol: Pro
         epochs: Epochs = None, img_size: ImgSize = None, batch_size: BatchSize = None, weights: Weights = None,
         weights_dir: WeightsDir = None, out: Out = None, config: Config = None, alpha: Alpha = None,
         finetune_epochs: Finetune = None, augment: Augment = None, views: Views = None,
-        feature_cache: Features = None, keep_truncated: KeepTruncated = None, deterministic: Deterministic = None,
-        seed: Seed = None, cache_dir: CacheDir = None, quiet: Quiet = False) -> None:
+        feature_cache: Features = None, precision: Precision = None, keep_truncated: KeepTruncated = None,
+        deterministic: Deterministic = None, seed: Seed = None, cache_dir: CacheDir = None, quiet: Quiet = False,
+        ) -> None:
     """The whole job: train the models on a folder of photos, judge, explain and compare them, write the report."""
     from matlens.console import Reporter
     from matlens.run import run as run_all
@@ -104,9 +110,9 @@ def train(context: typer.Context,
           data: Data, protocol: Protocol = None, epochs: Epochs = None, img_size: ImgSize = None,
           batch_size: BatchSize = None, weights: Weights = None, weights_dir: WeightsDir = None, out: Out = None,
           config: Config = None, alpha: Alpha = None, finetune_epochs: Finetune = None, augment: Augment = None,
-          views: Views = None, feature_cache: Features = None, keep_truncated: KeepTruncated = None,
-          deterministic: Deterministic = None, seed: Seed = None, cache_dir: CacheDir = None, quiet: Quiet = False,
-          ) -> None:
+          views: Views = None, feature_cache: Features = None, precision: Precision = None,
+          keep_truncated: KeepTruncated = None, deterministic: Deterministic = None, seed: Seed = None,
+          cache_dir: CacheDir = None, quiet: Quiet = False) -> None:
     """Train one model into a run's folder, and stop there."""
     from matlens.console import Reporter
     from matlens.run import start

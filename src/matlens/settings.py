@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationIn
 
 from matlens.errors import SettingsError
 from matlens.models.catalogue import MODELS
+from matlens.models.precision import Wish
 
 KAGGLE_ROOT = Path("/kaggle")
 
@@ -76,6 +77,7 @@ class Settings(BaseModel):
     augment: bool = True
     feature_cache: bool = True
     views: Annotated[int, Field(ge=1, le=64)] = 1
+    precision: Wish = "auto"
     keep_truncated: bool = False
     early_stopping_patience: PositiveInt = 5
     reduce_lr_patience: PositiveInt = 3

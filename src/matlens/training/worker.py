@@ -10,7 +10,6 @@ import json
 import os
 import sys
 import threading
-import time
 import traceback
 from pathlib import Path
 from typing import Any
@@ -39,16 +38,13 @@ class _Events:
         # Frameworks print to standard output; only events may, so it becomes standard error for all others.
         self._out = os.fdopen(os.dup(1), "w", encoding="utf-8")
         os.dup2(2, 1)
-        self._last = 0.0
 
     def send(self, event: str, **content: Any) -> None:
         self._out.write(json.dumps({"event": event, **content}) + "\n")
         self._out.flush()
 
     def on_step(self, epoch: int, step: int, scores: Scores) -> None:
-        if time.monotonic() - self._last > 0.2:
-            self._last = time.monotonic()
-            self.send("step", epoch=epoch, step=step, loss=scores.loss, accuracy=scores.accuracy)
+        self.send("step", epoch=epoch, step=step, loss=scores.loss, accuracy=scores.accuracy)
 
     def on_epoch(self, epoch: Epoch, improved: bool) -> None:
         self.send("epoch", improved=improved, **dataclasses.asdict(epoch))
@@ -92,7 +88,8 @@ def train(task: TrainTask, events: _Events) -> None:
     room = room_of(task.model)
     seed_everything(settings.seed, deterministic=settings.deterministic, room=room)
     clock.lap("start")
-    classifier = room.build(_order(folder, split, task.model, task.weights_file))
+    order = _order(folder, split, task.model, task.weights_file)
+    classifier = room.build(dataclasses.replace(order, precision=settings.precision))
     clock.lap("build")
 
     train_batches = part_batches(split, "train", store, settings.batch_size, seed=settings.seed, shuffle=True,
@@ -105,7 +102,7 @@ def train(task: TrainTask, events: _Events) -> None:
     weights_file = Path(task.weights_file) if task.weights_file else None
     write_json(folder.training_file(task.model), training_record(
         task.model, history, split, artifact, clock, parameters=classifier.parameters, weights_file=weights_file,
-        remarks=task.remarks, versions=room.versions()))
+        remarks=task.remarks, versions=room.versions(), precision=classifier.precision))
 
 
 def convert(task: ConvertTask) -> None:

@@ -14,20 +14,25 @@ from matlens.errors import ModelError
 from matlens.files import whole_file
 from matlens.models.head import Head
 from matlens.models.on_keras.cut import find_backbone, find_cut, head_of, last_map_name, trunk_of
+from matlens.models.on_keras.precision import mixed
 from matlens.models.on_keras.transfer import normalisations, unfreeze
 from matlens.models.openvino import import_openvino
+from matlens.models.precision import Precision
 from matlens.models.protocol import LAYERS_TO_UNFREEZE, Batch, OnStep, Scores
 
 
 class KerasClassifier:
     """See `models.protocol.Classifier`."""
 
-    def __init__(self, model: keras.Model, base_model: keras.Model | None = None) -> None:
+    def __init__(self, model: keras.Model, base_model: keras.Model | None = None,
+                 precision: Precision = "float32") -> None:
         if not hasattr(model, "output_shape") or len(model.input_shape) != 4:
             raise ModelError(f"The model {model.name} does not say that it takes photos: build it from "
                              "keras.Input((height, width, 3)).")
         self.model = model
         self.base_model = base_model if base_model is not None else find_backbone(model)
+        self.precision = precision
+        self._scale_loss()
 
     @property
     def learning_rate(self) -> float:
@@ -70,11 +75,12 @@ class KerasClassifier:
     def train_epoch(self, batches: Iterable[Batch], on_step: OnStep) -> Scores:
         """One pass of `train_on_batch`; the scores are means over photos."""
         means = _Means()
-        for step, (images, labels) in enumerate(batches, 1):
-            self.model.reset_metrics()
-            means.add(self.model.train_on_batch(images, labels, return_dict=True), len(images))
-            on_step(step, means.scores)
-        return means.scores
+        with mixed(self.model, self.precision):
+            for step, (images, labels) in enumerate(batches, 1):
+                self.model.reset_metrics()
+                means.add(self.model.train_on_batch(images, labels, return_dict=True), len(images))
+                on_step(step, means.scores)
+        return means.scores()
 
     def validate(self, batches: Iterable[Batch]) -> Scores:
         """Loss and accuracy by `test_on_batch`, means over photos."""
@@ -82,7 +88,7 @@ class KerasClassifier:
         for images, labels in batches:
             self.model.reset_metrics()
             means.add(self.model.test_on_batch(images, labels, return_dict=True), len(images))
-        return means.scores
+        return means.scores()
 
     def recompute_statistics(self, batches: Iterable[Batch]) -> None:
         """Average each normalisation's batch mean and variance over the batches.
@@ -124,6 +130,7 @@ class KerasClassifier:
         """Unfreeze the end of the backbone, Adam(1e-5)."""
         if self.base_model is not None:
             unfreeze(self.model, self.base_model, LAYERS_TO_UNFREEZE)
+            self._scale_loss()
 
     def snapshot(self) -> Any:
         """All weights, copied."""
@@ -147,6 +154,10 @@ class KerasClassifier:
         trunk_of(self.model, cut).export(str(folder / "trunk.xml"), format="openvino", verbose=False)
         return head_of(cut)
 
+    def _scale_loss(self) -> None:
+        if self.precision == "float16":  # its smallest number is 6e-8, and many gradients are smaller
+            self.model.optimizer = keras.optimizers.LossScaleOptimizer(self.model.optimizer)
+
 
 class _Means:
     def __init__(self) -> None:
@@ -159,7 +170,6 @@ class _Means:
         self._sums += np.array([float(logs["loss"]), float(logs["accuracy"])]) * photos
         self._photos += photos
 
-    @property
     def scores(self) -> Scores:
         loss, accuracy = self._sums / max(self._photos, 1)
         return Scores(float(loss), float(accuracy))

@@ -8,6 +8,7 @@ from keras import layers
 
 from matlens.errors import WeightsError
 from matlens.models.catalogue import MODELS
+from matlens.models.on_keras.adam import fast_adam
 from matlens.models.on_keras.preprocessing import caffe_layer, unit_range_layer
 
 FINETUNING_LEARNING_RATE = 1e-5
@@ -95,4 +96,4 @@ def _with_head(
 
 
 def _compile(model: keras.Model, learning_rate: float) -> None:
-    model.compile(keras.optimizers.Adam(learning_rate), "categorical_crossentropy", metrics=["accuracy"])
+    model.compile(fast_adam(learning_rate), "categorical_crossentropy", metrics=["accuracy"])
