@@ -2,9 +2,10 @@
 
     python benchmarks/bench_steps.py [vgg19_scratch|inception_v1 ...]
 
-224 px, random photos and weights, float32. The peers are Keras' `fit` of the same VGG19 with keras.optimizers.Adam, and a
-loop over torchvision's GoogLeNet as PyTorch's tutorials write it (NCHW, torch.optim.Adam, the same loss). Ours and theirs
-alternate; photos/s as medians of the steps after the first. Each framework gets a process of its own.
+224 px, random photos and weights, float32. The peers are Keras' `fit` of the same VGG19 with keras.optimizers.Adam, and
+a loop over torchvision's GoogLeNet as PyTorch's tutorials write it (NCHW, torch.optim.Adam, the same loss). Ours and
+theirs alternate; photos/s as medians of the steps after the first. Each framework gets a process of its own. Other work
+on the machine spoils it: PyTorch's threads wait for each other after every layer.
 """
 
 from __future__ import annotations
@@ -86,7 +87,7 @@ def main() -> None:
         measure(sys.argv[2])
         return
     for name in sys.argv[1:] or PEERS:
-        subprocess.run([sys.executable, __file__, "--here", name], check=True, stderr=subprocess.DEVNULL)
+        subprocess.run([sys.executable, __file__, "--here", name], check=True)
 
 
 if __name__ == "__main__":
