@@ -55,6 +55,11 @@ KeepTruncated = Annotated[bool | None, typer.Option("--keep-truncated", show_def
                                                     help="Use photos whose end is missing, too.")]
 Deterministic = Annotated[bool | None, typer.Option("--deterministic", show_default=False,
                                                     help="The same bytes of results each time (slower).")]
+Precision = Annotated[str | None, typer.Option(
+    help="What networks are trained in: float32; bfloat16 or float16, mixed with float32 where numbers are delicate, "
+         "which a GPU does in about half the time and memory; auto: the shorter type that the GPU has (bfloat16 from "
+         "compute capability 8.0, float16 from 7.0), on a CPU float32. Model files are float32 in any case.",
+    show_default="auto")]
 Seed = Annotated[int | None, typer.Option(help="Of split, weights, order and augmentation.", show_default="42")]
 CacheDir = Annotated[Path | None, typer.Option(help="Where decoded photos and features are kept.",
                                                show_default="MATLENS_CACHE or the platform's cache folder")]
@@ -99,7 +104,7 @@ def run(context: typer.Context, data: Data, models: Models = None, protocol: Pro
         weights: Weights = None, weights_dir: WeightsDir = None, out: Out = None, config: Config = None,
         alpha: Alpha = None, finetune_epochs: Finetune = None, cut: Cut = None, augment: Augment = None,
         views: Views = None, feature_cache: Features = None, activations: Kept = None,
-        keep_truncated: KeepTruncated = None, deterministic: Deterministic = None,
+        precision: Precision = None, keep_truncated: KeepTruncated = None, deterministic: Deterministic = None,
         seed: Seed = None, cache_dir: CacheDir = None, cache_limit: CacheLimit = None, quiet: Quiet = False) -> None:
     """The whole job: train the models on a folder of photos, judge, explain and compare them, write the report."""
     from matlens.console import Reporter
@@ -118,8 +123,8 @@ def train(context: typer.Context,
           batch_size: BatchSize = None, weights: Weights = None, weights_dir: WeightsDir = None, out: Out = None,
           config: Config = None, alpha: Alpha = None, finetune_epochs: Finetune = None, cut: Cut = None,
           augment: Augment = None, views: Views = None, feature_cache: Features = None, activations: Kept = None,
-          keep_truncated: KeepTruncated = None, deterministic: Deterministic = None, seed: Seed = None,
-          cache_dir: CacheDir = None, cache_limit: CacheLimit = None, quiet: Quiet = False) -> None:
+          precision: Precision = None, keep_truncated: KeepTruncated = None, deterministic: Deterministic = None,
+          seed: Seed = None, cache_dir: CacheDir = None, cache_limit: CacheLimit = None, quiet: Quiet = False) -> None:
     """Train one model into a run's folder, and stop there."""
     from matlens.console import Reporter
     from matlens.run import keep_to_limit, start

@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationIn
 
 from matlens.errors import SettingsError
 from matlens.models.catalogue import MODELS
+from matlens.models.precision import Wish
 
 KAGGLE_ROOT = Path("/kaggle")
 
@@ -86,6 +87,7 @@ class Settings(BaseModel):
     features_on: Literal["auto", "openvino", "framework"] = "auto"
     views: Annotated[int, Field(ge=1, le=64)] = Field(
         default_factory=lambda data: _by_recipe(data, 1, 6) if data.get("feature_cache") else 1)
+    precision: Wish = "auto"
     keep_truncated: bool = False
     early_stopping_patience: PositiveInt = 5
     reduce_lr_patience: PositiveInt = 3

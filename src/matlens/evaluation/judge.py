@@ -56,7 +56,8 @@ def evaluate(folder: RunFolder, name: str, on_progress: Callable[[int, int], Non
         model_name=name, split_hash=split.hash, protocol=split.protocol, seed=settings.seed,
         pretrained=training["pretrained"], parameters=training["parameters"],
         trainable_parameters=training["trainable_parameters"], img_size=settings.img_size,
-        epochs=training["epochs"], best_epoch=training["best_epoch"], seconds=training["seconds"],
+        epochs=training["epochs"], best_epoch=training["best_epoch"],
+        precision=training.get("precision", "float32"), seconds=training["seconds"],
         prediction_photos_per_second=predictions.photos_per_second, peak_rss_bytes=training["peak_rss_bytes"],
         versions={**folder.about["versions"], **training["versions"]}, remarks=tuple(training["remarks"]),
         **scores(predictions, split.class_names))

@@ -41,6 +41,7 @@ class Results:
     img_size: tuple[int, int] | None = None
     epochs: int | None = None
     best_epoch: int | None = None
+    precision: str | None = None
     seconds: dict[str, float] = field(default_factory=dict)
     prediction_photos_per_second: float | None = None
     peak_rss_bytes: int | None = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ import numpy.typing as npt
 from matlens.errors import ModelError
 from matlens.models.catalogue import RoomName, model_info
 from matlens.models.head import Head
+from matlens.models.precision import Precision, Wish
 
 Batch = tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]
 """(images (B, H, W, 3) float32 in [0, 1], labels (B, C) float32 one-hot)."""
@@ -31,8 +33,23 @@ class Scores:
     accuracy: float
 
 
-OnStep = Callable[[int, Scores], None]
-"""Called after a training step with (steps done, the epoch's scores so far)."""
+OnStep = Callable[[int, Callable[[], Scores]], None]
+"""Called after a training step with (steps done, how to read the epoch's scores so far: that waits for the device)."""
+
+
+class Pace:
+    """Says when to tell of a step: the first time, then at most five times a second."""
+
+    def __init__(self) -> None:
+        self._next = 0.0
+
+    def due(self) -> bool:
+        """Whether it is time again."""
+        now = time.monotonic()
+        if now < self._next:
+            return False
+        self._next = now + 0.2
+        return True
 
 
 @dataclass(frozen=True)
@@ -40,6 +57,7 @@ class BuildOrder:
     """What to build.
 
     weights_file: ImageNet weights, or None for random ones.
+    precision: what to train in; auto is the room's choice.
     """
 
     model: str
@@ -47,6 +65,7 @@ class BuildOrder:
     img_size: tuple[int, int] = (224, 224)
     weights_file: Path | None = None
     alpha: float = 1.0
+    precision: Wish = "float32"
 
     def to_json(self) -> dict[str, Any]:
         """For a child process."""
@@ -100,6 +119,10 @@ class Classifier(Trainable, Protocol):
     @property
     def num_classes(self) -> int:
         """C, the number of outputs."""
+
+    @property
+    def precision(self) -> Precision:
+        """What `train_epoch` computes in; all else is float32."""
 
     @property
     def input_size(self) -> tuple[int, int] | None:

@@ -17,6 +17,7 @@ import tempfile
 import threading
 import weakref
 from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
@@ -25,6 +26,7 @@ import numpy.typing as npt
 
 from matlens.errors import WorkerError, named_error
 from matlens.models.head import Head
+from matlens.models.precision import Precision
 from matlens.models.protocol import Batch, BuildOrder, OnStep, Scores
 
 _AT_ONCE = 32
@@ -77,6 +79,12 @@ class RemoteClassifier:
     def num_classes(self) -> int:
         """C, the number of outputs."""
         return int(self._about["num_classes"])
+
+    @property
+    def precision(self) -> Precision:
+        """What it is trained in."""
+        found: Precision = self._call("get", name="precision")[0]["value"]
+        return found
 
     @property
     def input_size(self) -> tuple[int, int] | None:
@@ -172,7 +180,7 @@ class RemoteClassifier:
         return np.concatenate([self._call(method, arrays=[photos[start:start + _AT_ONCE]])[1][0] for start in starts])
 
     def _call(self, method: str, *, arrays: Sequence[npt.NDArray[Any]] = (), batches: Iterable[Batch] = (),
-              on_step: OnStep = lambda step, scores: None, **content: Any,
+              on_step: OnStep = lambda step, read: None, **content: Any,
               ) -> tuple[dict[str, Any], list[npt.NDArray[Any]]]:
         """Ask, hand out batches as the child wants them, and return its answer."""
         if not self._end.alive:
@@ -188,7 +196,7 @@ class RemoteClassifier:
                         batch = None if interrupted else source.next()
                         send(self._child.stdin, {"end": batch is None}, batch or ())
                     elif message["kind"] == "step":
-                        on_step(message["step"], Scores(**message["scores"]))
+                        on_step(message["step"], partial(Scores, **message["scores"]))
                     else:
                         break
         except (EOFError, BrokenPipeError) as error:

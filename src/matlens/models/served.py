@@ -13,7 +13,7 @@ from typing import IO, Any
 
 import numpy.typing as npt
 
-from matlens.models.protocol import Batch, BuildOrder, Scores, room_of
+from matlens.models.protocol import Batch, BuildOrder, Pace, Scores, room_of
 from matlens.models.remote import receive, send
 from matlens.models.seeding import seed_everything
 
@@ -27,6 +27,7 @@ class _Served:
         self._asked, self._answers = asked, answers
         self._classifier: Any = None
         self._snapshot: tuple[int, Any] = (0, None)
+        self._pace = Pace()
 
     def build(self, order: dict[str, Any], seed: int, device: str | None) -> Answer:
         wanted = BuildOrder.from_json(order)
@@ -96,8 +97,9 @@ class _Served:
             images, labels = arrays
             yield images, labels
 
-    def _on_step(self, step: int, scores: Scores) -> None:
-        send(self._answers, {"kind": "step", "step": step, "scores": dataclasses.asdict(scores)})
+    def _on_step(self, step: int, read: Callable[[], Scores]) -> None:
+        if self._pace.due():
+            send(self._answers, {"kind": "step", "step": step, "scores": dataclasses.asdict(read())})
 
 
 def _told(scores: Scores) -> Answer:

@@ -82,7 +82,7 @@ class HeadTrainer:
             probabilities = self._train_on(np.asarray(features), labels)
             means.add(probabilities, labels)
             on_step(step, means.scores)
-        return means.scores
+        return means.scores()
 
     def validate(self, batches: Iterable[Batch]) -> Scores:
         """Loss and accuracy without training."""
@@ -90,7 +90,7 @@ class HeadTrainer:
         for features, labels in batches:
             hidden = np.maximum(np.asarray(features) @ self._hidden.kernel + self._hidden.bias, 0)
             means.add(softmax(hidden @ self._last.kernel + self._last.bias), labels)
-        return means.scores
+        return means.scores()
 
     def recompute_statistics(self, batches: Iterable[Batch]) -> None:
         """A head has none."""
@@ -146,7 +146,6 @@ class _Means:
         self._hits += int((probabilities.argmax(axis=1) == labels.argmax(axis=1)).sum())
         self._photos += len(labels)
 
-    @property
     def scores(self) -> Scores:
         photos = max(self._photos, 1)
         return Scores(self._loss / photos, self._hits / photos)

@@ -5,11 +5,10 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterable
-from functools import partial
 from typing import Protocol
 
 from matlens.errors import ModelError
-from matlens.models.protocol import Batch, Scores, Trainable
+from matlens.models.protocol import Batch, Pace, Scores, Trainable
 from matlens.training.callbacks import EarlyStopping, ReduceOnPlateau
 from matlens.training.history import Epoch, History
 
@@ -21,7 +20,7 @@ class Progress(Protocol):
     """Told what happens; every method may do nothing."""
 
     def on_step(self, epoch: int, step: int, scores: Scores) -> None:
-        """A training step of an epoch (both counted from 1) is done."""
+        """A training step of an epoch (both counted from 1) is done; not told of each, see `Pace`."""
 
     def on_epoch(self, epoch: Epoch, improved: bool) -> None:
         """An epoch is done, validation included."""
@@ -53,6 +52,7 @@ def fit(classifier: Trainable, train: TrainingData, val: Iterable[Batch], progre
     history = history or History()
     stopping, plateau = EarlyStopping(early_stopping_patience), ReduceOnPlateau(reduce_lr_patience)
     best_weights = classifier.snapshot() if history.epochs else None
+    pace = Pace()
     for number in range(initial_epoch + 1, epochs + 1):
         started = time.perf_counter()
         photos = 0
@@ -63,7 +63,11 @@ def fit(classifier: Trainable, train: TrainingData, val: Iterable[Batch], progre
                 photos += len(images)
                 yield images, labels
 
-        scores = classifier.train_epoch(counted(train.epoch(number - 1)), partial(progress.on_step, number))
+        def told(step: int, read: Callable[[], Scores], number: int = number) -> None:
+            if pace.due():
+                progress.on_step(number, step, read())
+
+        scores = classifier.train_epoch(counted(train.epoch(number - 1)), told)
         trained = time.perf_counter() - started
         if classifier.trains_statistics:
             classifier.recompute_statistics(train.head(STATISTICS_BATCHES))

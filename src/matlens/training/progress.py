@@ -19,5 +19,6 @@ class ShownProgress:
                       f"epoch {epoch}, loss {scores.loss:.3f}, accuracy {scores.accuracy:.1%}")
 
     def on_epoch(self, epoch: Epoch, improved: bool) -> None:
-        """Say how the epoch went."""
+        """Move the bar to the epoch's end, and say how it went."""
+        self._advance((epoch.number - self._first) * self._steps, "")
         self._reporter.say(epoch.line(improved))

@@ -12,6 +12,7 @@ import numpy as np
 from matlens.data.splits import Split
 from matlens.features.artifact import Artifact
 from matlens.models.catalogue import model_info
+from matlens.models.precision import Precision
 from matlens.settings import Settings
 from matlens.training.history import History
 from matlens.training.resources import peak_rss_bytes
@@ -39,8 +40,8 @@ def about_model(name: str, split: Split, settings: Settings) -> dict[str, Any]:
 
 def training_record(name: str, history: History, split: Split, artifact: Artifact, seconds: dict[str, float], *,
                     parameters: tuple[int, int], weights_file: Path | None, remarks: Sequence[str],
-                    versions: dict[str, str], views: int | None = None, features_key: str | None = None,
-                    cut: str | None = None) -> dict[str, Any]:
+                    versions: dict[str, str], precision: Precision = "float32", views: int | None = None,
+                    features_key: str | None = None, cut: str | None = None) -> dict[str, Any]:
     """The content of `<name>_training.json`.
 
     views: how many fixed views of each photo; None where photos were varied anew in each epoch, or not at all.
@@ -48,11 +49,13 @@ def training_record(name: str, history: History, split: Split, artifact: Artifac
     cut: the layer after which the network was trained; None where all of it was, or its head alone.
     """
     total, trainable = parameters
+    if precision != "float32":
+        remarks = [*remarks, f"trained in mixed precision ({precision})"]
     return {
         "model_name": name, "history": history.history, "best_epoch": history.best.number,
         "epochs": len(history.epochs), "photos_per_second": float(np.median([e.photos_per_second for e in history])),
         "parameters": total, "trainable_parameters": trainable, "pretrained": weights_file is not None,
         "weights_file": weights_file.name if weights_file else None, "views": views,
         "features_key": features_key, "cut": cut, "split_hash": split.hash,
-        "parity": artifact.parity, "remarks": list(remarks), "seconds": seconds,
+        "parity": artifact.parity, "precision": precision, "remarks": list(remarks), "seconds": seconds,
         "peak_rss_bytes": peak_rss_bytes(), "versions": versions}

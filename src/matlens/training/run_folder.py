@@ -169,8 +169,8 @@ class RunFolder:
 
     def _refuse_other_settings(self, settings: Settings, data_root: Path) -> None:
         before, now = self.about["settings"], settings.model_dump(mode="json")
-        changed = [f"{key}: {before.get(key)} there, {now[key]} now" for key in now
-                   if key not in _NOT_COMPARED and before.get(key) != now[key]]
+        changed = [f"{key}: {before[key]} there, {now[key]} now" for key in now.keys() & before.keys()
+                   if key not in _NOT_COMPARED and before[key] != now[key]]
         if self.about["data_root"] != str(data_root):
             changed.append(f"photos: {self.about['data_root']} there, {data_root} now")
         if changed:

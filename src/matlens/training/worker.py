@@ -10,7 +10,6 @@ import json
 import os
 import sys
 import threading
-import time
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
@@ -26,7 +25,8 @@ from matlens.features.cache import FeatureCache, feature_parts
 from matlens.features.engine import FrameworkEngine
 from matlens.features.trunks import LAST_LAYERS, TrunkOrder, confirm_trunk, draft_trunk, resolved_layer
 from matlens.files import write_json
-from matlens.models.protocol import BuildOrder, Classifier, Divisible, Scores, Trainable, Tunable, room_of
+from matlens.models.catalogue import model_info
+from matlens.models.protocol import BuildOrder, Classifier, Divisible, Pace, Scores, Trainable, Tunable, room_of
 from matlens.models.seeding import seed_everything
 from matlens.training.feature_batches import FeatureBatches
 from matlens.training.history import Epoch, History
@@ -49,20 +49,17 @@ class _Events:
         # Frameworks print to standard output; only events may, so it becomes standard error for all others.
         self._out = os.fdopen(os.dup(1), "w", encoding="utf-8")
         os.dup2(2, 1)
-        self._last = 0.0
+        self._pace = Pace()
 
     def send(self, event: str, **content: Any) -> None:
         self._out.write(json.dumps({"event": event, **content}) + "\n")
         self._out.flush()
 
     def on_step(self, epoch: int, step: int, scores: Scores) -> None:
-        if time.monotonic() - self._last > 0.2:
-            self._last = time.monotonic()
-            self.send("step", epoch=epoch, step=step, loss=scores.loss, accuracy=scores.accuracy)
+        self.send("step", epoch=epoch, step=step, loss=scores.loss, accuracy=scores.accuracy)
 
     def photos(self, done: int) -> None:
-        if time.monotonic() - self._last > 0.2:
-            self._last = time.monotonic()
+        if self._pace.due():
             self.send("photos", done=done)
 
     def on_epoch(self, epoch: Epoch, improved: bool) -> None:
@@ -78,6 +75,7 @@ def train(task: TrainTask, events: _Events) -> None:
     seed_everything(settings.seed, deterministic=settings.deterministic, room=room)
     clock.lap("start")
     order = _order(folder, split, task.model, task.weights_file)
+    order = dataclasses.replace(order, precision=settings.precision)
     classifier = room.load(folder.model_file(task.model), order) if task.epochs_before else room.build(order)
     clock.lap("build")
     history = _fit_stages(classifier, *_batches(folder, split, task), events, folder, split, task)
@@ -88,7 +86,8 @@ def train(task: TrainTask, events: _Events) -> None:
     write_json(folder.training_file(task.model), training_record(
         task.model, history, split, artifact, {**task.seconds, **clock.seconds}, parameters=classifier.parameters,
         weights_file=weights_file, remarks=task.remarks, versions=room.versions(),
-        views=settings.views if task.train_views else None, cut=task.cut_layer or task.cut))
+        precision=classifier.precision, views=settings.views if task.train_views else None,
+        cut=task.cut_layer or task.cut))
 
 
 def draft(task: TrunkTask) -> None:
@@ -207,6 +206,8 @@ def _fit_stages(classifier: Divisible, train_batches: _Batches, val_batches: _Ba
                    early_stopping_patience=settings.early_stopping_patience,
                    reduce_lr_patience=settings.reduce_lr_patience, history=history, save_best=save)
 
+    if task.cut and model_info(task.model).transfer_head is None:  # no first stage: frozen up to the cut from the start
+        return stage(begin_finetuning(), 0, settings.epochs(task.model) + settings.finetune_epochs)
     history = History([Epoch.from_json(each) for each in task.epochs_before])
     if not history.epochs:
         history = stage(classifier, 0, settings.epochs(task.model))

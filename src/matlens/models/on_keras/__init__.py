@@ -1,7 +1,10 @@
 """The Keras room: VGG19, ResNet50 and MobileNetV2. Nothing else in matlens imports Keras or TensorFlow."""
 
+import contextlib
 import logging
 import os
+
+from matlens.models.cores import usable_cores
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow reads it when it is imported
 
@@ -16,6 +19,9 @@ if keras.backend.backend() == "tensorflow":
             tensorflow.config.experimental.set_memory_growth(gpu, True)
         except RuntimeError:  # in a notebook that has used the GPU already: it keeps the growth it has
             break
+    if tensorflow.config.threading.get_intra_op_parallelism_threads() == 0:  # 0: TensorFlow's own choice
+        with contextlib.suppress(RuntimeError):  # in a notebook that has used TensorFlow already
+            tensorflow.config.threading.set_intra_op_parallelism_threads(usable_cores())
 
 from matlens.models.on_keras.room import KerasRoom
 

@@ -13,22 +13,28 @@ import numpy.typing as npt
 from matlens.errors import ModelError
 from matlens.files import whole_file
 from matlens.models.head import Head
+from matlens.models.on_keras.adam import fast_adam
 from matlens.models.on_keras.cut import find_backbone, find_cut, head_of, last_map_name, trunk_of
 from matlens.models.on_keras.finetuning import after_cut, before_cut, cut_before, freeze_until
+from matlens.models.on_keras.precision import mixed
 from matlens.models.on_keras.transfer import FINETUNING_LEARNING_RATE, compile_classifier, normalisations, unfreeze
 from matlens.models.openvino import import_openvino
+from matlens.models.precision import Precision
 from matlens.models.protocol import LAYERS_TO_UNFREEZE, Batch, OnStep, Scores
 
 
 class KerasClassifier:
     """See `models.protocol.Classifier`."""
 
-    def __init__(self, model: keras.Model, base_model: keras.Model | None = None) -> None:
+    def __init__(self, model: keras.Model, base_model: keras.Model | None = None,
+                 precision: Precision = "float32") -> None:
         if not hasattr(model, "output_shape") or len(model.input_shape) != 4:
             raise ModelError(f"The model {model.name} does not say that it takes photos: build it from "
                              "keras.Input((height, width, 3)).")
         self.model = model
         self.base_model = base_model if base_model is not None else find_backbone(model)
+        self.precision = precision
+        self._scale_loss()
 
     @property
     def learning_rate(self) -> float:
@@ -71,11 +77,12 @@ class KerasClassifier:
     def train_epoch(self, batches: Iterable[Batch], on_step: OnStep) -> Scores:
         """One pass of `train_on_batch`; the scores are means over photos."""
         means = _Means()
-        for step, (images, labels) in enumerate(batches, 1):
-            self.model.reset_metrics()
-            means.add(self.model.train_on_batch(images, labels, return_dict=True), len(images))
-            on_step(step, means.scores)
-        return means.scores
+        with mixed(self.model, self.precision):
+            for step, (images, labels) in enumerate(batches, 1):
+                self.model.reset_metrics()
+                means.add(self.model.train_on_batch(images, labels, return_dict=True), len(images))
+                on_step(step, means.scores)
+        return means.scores()
 
     def validate(self, batches: Iterable[Batch]) -> Scores:
         """Loss and accuracy by `test_on_batch`, means over photos."""
@@ -83,7 +90,7 @@ class KerasClassifier:
         for images, labels in batches:
             self.model.reset_metrics()
             means.add(self.model.test_on_batch(images, labels, return_dict=True), len(images))
-        return means.scores
+        return means.scores()
 
     def recompute_statistics(self, batches: Iterable[Batch]) -> None:
         """Average each normalisation's batch mean and variance over the batches.
@@ -127,9 +134,10 @@ class KerasClassifier:
         """Unfreeze the end of the backbone, or what follows the cut; Adam(1e-5)."""
         if cut is not None:
             freeze_until(self.model, cut)
-            compile_classifier(self.model, keras.optimizers.Adam(FINETUNING_LEARNING_RATE))
+            compile_classifier(self.model, fast_adam(FINETUNING_LEARNING_RATE))
         elif self.base_model is not None:
             unfreeze(self.model, self.base_model, LAYERS_TO_UNFREEZE)
+        self._scale_loss()
 
     def cut_for_finetuning(self) -> str:
         """The last single tensor before the layers that the guide's second stage unfreezes."""
@@ -137,16 +145,17 @@ class KerasClassifier:
         return cut_before(self.model, chain[max(0, len(chain) - LAYERS_TO_UNFREEZE)])
 
     def after(self, cut: str) -> "KerasClassifier":
-        """The rest of the network on activations, with an optimiser like the whole one's."""
+        """The rest of the network on activations, with an Adam like the whole one's."""
         rest = after_cut(self.model, cut)
-        compile_classifier(rest, type(self.model.optimizer).from_config(self.model.optimizer.get_config()))
-        return KerasClassifier(rest)
+        compile_classifier(rest, fast_adam(self.learning_rate))
+        return KerasClassifier(rest, precision=self.precision)
 
     def use_adamw(self, weight_decay: float) -> None:
         """AdamW from now on; biases and normalisation do not decay."""
         optimizer = keras.optimizers.AdamW(self.learning_rate, weight_decay=weight_decay)
         optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
         compile_classifier(self.model, optimizer)
+        self._scale_loss()
 
     def snapshot(self) -> Any:
         """All weights, copied."""
@@ -169,6 +178,11 @@ class KerasClassifier:
         self._trunk(until).export(str(folder / "trunk.xml"), format="openvino", verbose=False)
         return self.head()
 
+    def _scale_loss(self) -> None:
+        scaled = isinstance(self.model.optimizer, keras.optimizers.LossScaleOptimizer)
+        if self.precision == "float16" and not scaled:  # its smallest number is 6e-8, and many gradients are smaller
+            self.model.optimizer = keras.optimizers.LossScaleOptimizer(self.model.optimizer)
+
 
 class _Means:
     def __init__(self) -> None:
@@ -181,7 +195,6 @@ class _Means:
         self._sums += np.array([float(logs["loss"]), float(logs["accuracy"])]) * photos
         self._photos += photos
 
-    @property
     def scores(self) -> Scores:
         loss, accuracy = self._sums / max(self._photos, 1)
         return Scores(float(loss), float(accuracy))

@@ -12,8 +12,10 @@ import keras
 from matlens.errors import ModelError
 from matlens.models.catalogue import model_info
 from matlens.models.on_keras.classifier import KerasClassifier
+from matlens.models.on_keras.precision import gpu_capability
 from matlens.models.on_keras.transfer import build_mobilenetv2, build_resnet50
 from matlens.models.on_keras.vgg19 import build_vgg19
+from matlens.models.precision import choose_precision
 from matlens.models.protocol import BuildOrder
 
 logging.getLogger("absl").setLevel(logging.ERROR)  # "HDF5 is legacy": it is the guide's format
@@ -33,13 +35,14 @@ class KerasRoom:
     def build(self, order: BuildOrder) -> KerasClassifier:
         """Build one of the guide's Keras models."""
         shape = (*order.img_size, 3)
+        precision = choose_precision(order.precision, gpu_capability())
         if order.model == "vgg19_scratch":
-            return KerasClassifier(build_vgg19(shape, order.num_classes))
+            return KerasClassifier(build_vgg19(shape, order.num_classes), precision=precision)
         if order.model == "resnet50_transfer":
-            return KerasClassifier(*build_resnet50(shape, order.num_classes, order.weights_file))
+            return KerasClassifier(*build_resnet50(shape, order.num_classes, order.weights_file), precision)
         if order.model == "mobilenetv2_transfer":
             return KerasClassifier(*build_mobilenetv2(
-                shape, order.num_classes, order.weights_file, alpha=order.alpha))
+                shape, order.num_classes, order.weights_file, alpha=order.alpha), precision)
         raise ModelError(f"{model_info(order.model).name} is not a Keras model.")
 
     def load(self, path: Path, order: BuildOrder) -> KerasClassifier:

@@ -8,6 +8,7 @@ from keras import layers
 
 from matlens.errors import WeightsError
 from matlens.models.catalogue import MODELS
+from matlens.models.on_keras.adam import fast_adam
 from matlens.models.on_keras.preprocessing import caffe_layer, unit_range_layer
 
 FINETUNING_LEARNING_RATE = 1e-5
@@ -50,7 +51,7 @@ def unfreeze(model: keras.Model, base_model: keras.Model, num_layers_to_unfreeze
         layer.trainable = False
     for layer in normalisations(base_model) if fixed else []:
         layer.trainable = False
-    compile_classifier(model, keras.optimizers.Adam(FINETUNING_LEARNING_RATE))
+    compile_classifier(model, fast_adam(FINETUNING_LEARNING_RATE))
 
 
 def normalisations(model: keras.Model) -> list[keras.layers.BatchNormalization]:
@@ -90,7 +91,7 @@ def _with_head(
     x = layers.Dense(num_classes, activation="softmax", name="predictions")(x)
     model = keras.Model(image, x, name=name)
     model.pretrained = weights is not None
-    compile_classifier(model, keras.optimizers.Adam(head.learning_rate))
+    compile_classifier(model, fast_adam(head.learning_rate))
     return model
 
 

@@ -3,6 +3,8 @@
 import keras
 from keras import layers, regularizers
 
+from matlens.models.on_keras.adam import fast_adam
+
 BLOCKS = ((64, 2), (128, 2), (256, 4), (512, 4), (512, 4))
 """(filters, convolutions) of each block."""
 
@@ -29,5 +31,5 @@ def build_vgg19(
                      name="predictions")(x)
     model = keras.Model(image, x, name="vgg19_scratch")
     model.pretrained = False
-    model.compile(keras.optimizers.Adam(LEARNING_RATE), "categorical_crossentropy", metrics=["accuracy"])
+    model.compile(fast_adam(LEARNING_RATE), "categorical_crossentropy", metrics=["accuracy"])
     return model

@@ -1,6 +1,12 @@
 """The PyTorch room: GoogLeNet. Nothing else in matlens imports torch or torchvision."""
 
+import torch
+
+from matlens.models.cores import usable_cores
 from matlens.models.on_torch.room import TorchRoom
+
+# Never more than PyTorch chose, which leaves a core's second thread alone and heeds OMP_NUM_THREADS.
+torch.set_num_threads(min(torch.get_num_threads(), usable_cores()))
 
 room = TorchRoom()
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import copy
 import warnings
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -12,38 +10,27 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import nn
-from torch.nn import functional
 
-from matlens.errors import DataError, ModelError
+from matlens.errors import ModelError
 from matlens.files import write_json
 from matlens.models.head import Dense, Head
-from matlens.models.on_torch.googlenet import GoogLeNetNetwork, to_input
+from matlens.models.on_torch.googlenet import GoogLeNetNetwork, on_device, to_input
+from matlens.models.on_torch.training import TorchTrainable
 from matlens.models.openvino import import_openvino
-from matlens.models.protocol import Batch, OnStep, Scores
-
-LEARNING_RATE = 1e-3
-AUXILIARY_WEIGHT = 0.3
-"""Of each auxiliary classifier's loss (Szegedy et al. 2014, section 5)."""
+from matlens.models.precision import Precision
 
 _TRUNK = ("conv1", "maxpool1", "conv2", "conv3", "maxpool2", "inception3a", "inception3b", "maxpool3", "inception4a",
           "inception4b", "inception4c", "inception4d", "inception4e", "maxpool4", "inception5a", "inception5b")
+_AUXILIARY = {"inception4a": "aux1", "inception4d": "aux2"}
+"""The auxiliary classifier that takes a layer's output."""
 
 
-class TorchClassifier:
-    """See `models.protocol.Classifier`."""
+class TorchClassifier(TorchTrainable):
+    """See `models.protocol.Divisible`."""
 
-    def __init__(self, network: GoogLeNetNetwork) -> None:
+    def __init__(self, network: GoogLeNetNetwork, precision: Precision = "float32") -> None:
         self.network = network
-        self.optimizer = torch.optim.Adam(network.model.parameters(), lr=LEARNING_RATE)
-
-    @property
-    def learning_rate(self) -> float:
-        """The optimiser's present learning rate."""
-        return float(self.optimizer.param_groups[0]["lr"])
-
-    @learning_rate.setter
-    def learning_rate(self, value: float) -> None:
-        self.optimizer.param_groups[0]["lr"] = value
+        super().__init__(network.model, to_input, network.device, pretrained=network.pretrained, precision=precision)
 
     @property
     def device(self) -> torch.device:
@@ -73,72 +60,13 @@ class TorchClassifier:
         trainable = self.network.get_trainable_params_count()
         return trainable + statistics, trainable
 
-    @property
-    def trains_statistics(self) -> bool:
-        """Whether batch normalisation is trained: from random weights only."""
-        return not self.network.pretrained
-
-    def train_epoch(self, batches: Iterable[Batch], on_step: OnStep) -> Scores:
-        """One pass; the epoch's loss is the mean over photos, batches counted as they come."""
-        self.network.model.train()
-        if self.network.pretrained:
-            for module in _normalisations(self.network.model):
-                module.eval()
-        sums = _Sums()
-        for step, (images, labels) in enumerate(batches, 1):
-            target = torch.as_tensor(np.asarray(labels), device=self.network.device)
-            try:
-                logits, aux2, aux1 = self.network.model(to_input(images, self.network.device))
-            except ValueError as error:
-                if len(images) > 1:
-                    raise
-                raise DataError("Batch normalisation cannot be trained on a batch of one photo of this size; use "
-                                "another batch size.") from error
-            loss = functional.cross_entropy(logits, target) + AUXILIARY_WEIGHT * (
-                functional.cross_entropy(aux1, target) + functional.cross_entropy(aux2, target))
-            self.optimizer.zero_grad(set_to_none=True)
-            loss.backward()
-            self.optimizer.step()
-            sums.add(loss.detach(), logits.detach(), target)
-            on_step(step, sums.scores())
-        return sums.scores()
-
-    def validate(self, batches: Iterable[Batch]) -> Scores:
-        """Cross-entropy and accuracy of the main classifier."""
-        self.network.model.eval()
-        sums = _Sums()
-        with torch.inference_mode():
-            for images, labels in batches:
-                target = torch.as_tensor(np.asarray(labels), device=self.network.device)
-                logits = self.network.model(to_input(images, self.network.device))
-                sums.add(functional.cross_entropy(logits, target), logits, target)
-        return sums.scores()
-
-    def recompute_statistics(self, batches: Iterable[Batch]) -> None:
-        """Average each normalisation's batch mean and variance over the batches (momentum None is PyTorch's way)."""
-        modules = _normalisations(self.network.model)
-        momenta = [module.momentum for module in modules]
-        self.network.model.eval()
-        for module in modules:
-            module.reset_running_stats()
-            module.momentum = None
-            module.train()
-        try:
-            with torch.no_grad():
-                for images, _ in batches:
-                    self.network.model(to_input(images, self.network.device))
-        finally:
-            for module, momentum in zip(modules, momenta, strict=True):
-                module.momentum = momentum
-            self.network.model.eval()
-
     def predict(self, images: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         """(B, C) float32 probabilities."""
         return self.network.predict(images)
 
-    def features(self, images: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    def features(self, images: npt.NDArray[np.float32], until: str | None = None) -> npt.NDArray[np.float32]:
         """(B, h, w, K) float32 feature maps."""
-        trunk = _Trunk(self.network.model).eval()
+        trunk = _Trunk(self.network.model, until).eval()
         with torch.inference_mode():
             photos = torch.as_tensor(np.asarray(images, dtype=np.float32), device=self.network.device)
             return trunk(photos).cpu().numpy()
@@ -170,16 +98,24 @@ class TorchClassifier:
         kernel, bias = (values.detach().cpu().numpy().copy() for values in (fc.weight.T.contiguous(), fc.bias))
         return Head("avg", (Dense(kernel, bias, "softmax"),))
 
-    def begin_finetuning(self) -> None:
-        """Nothing to unfreeze: GoogLeNet is trained whole."""
+    def begin_finetuning(self, cut: str | None = None) -> None:
+        """Freeze all up to the cut. Without one nothing changes: the guide trains GoogLeNet whole, at one rate."""
+        if cut is not None:
+            for name in _until(cut):
+                getattr(self.network.model, name).requires_grad_(False)
+            for tap, name in _AUXILIARY.items():
+                if _TRUNK.index(tap) < _TRUNK.index(cut):
+                    getattr(self.network.model, name).requires_grad_(False)
 
-    def snapshot(self) -> Any:
-        """All weights, copied."""
-        return copy.deepcopy(self.network.model.state_dict())
+    def cut_for_finetuning(self) -> str:
+        """GoogLeNet has no second stage in the guide. Raises ModelError."""
+        raise ModelError("GoogLeNet is trained whole in the guide; name a layer with --cut.")
 
-    def restore(self, snapshot: Any) -> None:
-        """Bring weights back."""
-        self.network.model.load_state_dict(snapshot)
+    def after(self, cut: str) -> TorchTrainable:
+        """The rest of the network on activations."""
+        return TorchTrainable(_Rest(self.network.model, cut), _to_activations, self.network.device,
+                              pretrained=self.network.pretrained, precision=self.precision,
+                              learning_rate=self.learning_rate)
 
     def save(self, path: Path, about: dict[str, Any]) -> None:
         """Write the plain state dict (.pth), and `about` beside it as .json."""
@@ -194,11 +130,11 @@ class TorchClassifier:
         """Read a state dict. Raises ModelError."""
         self.network.load(path)
 
-    def export_trunk(self, folder: Path) -> Head:
+    def export_trunk(self, folder: Path, until: str | None = None) -> Head:
         """Write trunk.xml and trunk.bin; return the head."""
         openvino = import_openvino()
         height, width = 64, 64  # only traced with: the network takes any size
-        trunk = _Trunk(self.network.model).eval()
+        trunk = _Trunk(self.network.model, until).eval()
         example = torch.rand(2, height, width, 3, device=self.network.device)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # tracing is deprecated, and is what OpenVINO reads best
@@ -208,36 +144,50 @@ class TorchClassifier:
 
 
 class _Trunk(nn.Module):
-    """(B, H, W, 3) in [0, 1] to the last Inception block's (B, h, w, 1024)."""
+    """(B, H, W, 3) in [0, 1] to a layer's (B, h, w, K), by default the last Inception block's."""
 
-    def __init__(self, model: nn.Module) -> None:
+    def __init__(self, model: nn.Module, until: str | None = None) -> None:
         super().__init__()
-        self.model = model
+        self.model, self._layers = model, _until(until or _TRUNK[-1])
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         x = images.permute(0, 3, 1, 2) * 2 - 1
-        for name in _TRUNK:
+        for name in self._layers:
             x = getattr(self.model, name)(x)
         return x.permute(0, 2, 3, 1)
 
 
-class _Sums:
-    """Loss and hits summed on the device; read only when asked for."""
+class _Rest(nn.Module):
+    """What follows a cut: activations (B, K, h, w) to what GoogLeNet gives, the auxiliary classifiers behind it too."""
 
-    def __init__(self) -> None:
-        self._loss: torch.Tensor | float = 0.0
-        self._hits: torch.Tensor | float = 0.0
-        self._photos = 0
+    def __init__(self, model: nn.Module, cut: str) -> None:
+        super().__init__()
+        self._cut = cut
+        rest = _TRUNK[len(_until(cut)):]
+        taps = [name for tap, name in _AUXILIARY.items() if tap in (cut, *rest)]
+        for name in (*rest, *taps, "avgpool", "dropout", "fc"):
+            self.add_module(name, getattr(model, name))
+        self.flatten = nn.Flatten()
 
-    def add(self, loss: torch.Tensor, logits: torch.Tensor, target: torch.Tensor) -> None:
-        self._photos += len(target)
-        self._loss = self._loss + loss * len(target)
-        self._hits = self._hits + (logits.argmax(1) == target.argmax(1)).sum()
+    def forward(self, x: torch.Tensor) -> torch.Tensor | tuple[torch.Tensor | None, ...]:
+        auxiliary: list[torch.Tensor | None] = []
+        for name in (self._cut, *_TRUNK[len(_until(self._cut)):]):
+            if name != self._cut:
+                x = getattr(self, name)(x)
+            if self.training and name in _AUXILIARY:
+                auxiliary.insert(0, getattr(self, _AUXILIARY[name])(x))
+        for name in ("avgpool", "flatten", "dropout", "fc"):
+            x = getattr(self, name)(x)
+        return (x, *auxiliary) if self.training else x
 
-    def scores(self) -> Scores:
-        photos = max(self._photos, 1)
-        return Scores(float(self._loss) / photos, float(self._hits) / photos)
+
+def _until(layer: str) -> tuple[str, ...]:
+    """The trunk's layers up to one. Raises ModelError."""
+    if layer not in _TRUNK:
+        raise ModelError(f"GoogLeNet cannot be cut after '{layer}'. Layers after which it can: {', '.join(_TRUNK)}.")
+    return _TRUNK[:_TRUNK.index(layer) + 1]
 
 
-def _normalisations(model: nn.Module) -> list[nn.BatchNorm2d]:
-    return [module for module in model.modules() if isinstance(module, nn.BatchNorm2d)]
+def _to_activations(values: Any, device: torch.device) -> torch.Tensor:
+    """(B, h, w, K) to (B, K, h, w), channels last."""
+    return on_device(values, device).permute(0, 3, 1, 2)

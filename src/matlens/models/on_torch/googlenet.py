@@ -26,8 +26,15 @@ def to_input(images: Any, device: torch.device) -> torch.Tensor:
     That is torchvision's normalisation by ImageNet's mean and deviation followed by GoogLeNet's own
     `transform_input`, which undoes it: (x - 0.5) / 0.5 in one step. So `transform_input` is off in the network.
     """
-    tensor = torch.as_tensor(np.asarray(images, dtype=np.float32)).to(device, non_blocking=True)
-    return tensor.permute(0, 3, 1, 2).contiguous(memory_format=torch.channels_last) * 2 - 1
+    return on_device(images, device).permute(0, 3, 1, 2).contiguous(memory_format=torch.channels_last) * 2 - 1
+
+
+def on_device(values: Any, device: torch.device) -> torch.Tensor:
+    """An array or tensor as float32 there; to a GPU beside its work on the batch before."""
+    tensor = torch.as_tensor(np.asarray(values, dtype=np.float32))
+    if device.type == "cuda":
+        tensor = tensor.pin_memory()  # from other memory the copy would wait
+    return tensor.to(device, non_blocking=True)
 
 
 class GoogLeNetNetwork:

@@ -11,6 +11,7 @@ from matlens.errors import ModelError
 from matlens.models.catalogue import model_info
 from matlens.models.on_torch.classifier import TorchClassifier
 from matlens.models.on_torch.googlenet import GoogLeNetNetwork
+from matlens.models.precision import choose_precision
 from matlens.models.protocol import BuildOrder
 
 
@@ -28,7 +29,12 @@ class TorchRoom:
         """Build GoogLeNet; `device` is a GPU, if there is one, unless told."""
         if order.model != "inception_v1":
             raise ModelError(f"{model_info(order.model).name} is not a PyTorch model.")
-        return TorchClassifier(GoogLeNetNetwork(order.num_classes, order.weights_file, device))
+        network = GoogLeNetNetwork(order.num_classes, order.weights_file, device)
+        capability = None
+        if network.device.type == "cuda":
+            capability = torch.cuda.get_device_capability(network.device)
+            torch.backends.cudnn.benchmark = not torch.are_deterministic_algorithms_enabled()
+        return TorchClassifier(network, choose_precision(order.precision, capability))
 
     def load(self, path: Path, order: BuildOrder) -> TorchClassifier:
         """Build by our own code, and take only the weights from the file."""

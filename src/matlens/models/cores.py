@@ -1,0 +1,28 @@
+"""How many threads are worth starting."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+_CGROUP = Path("/sys/fs/cgroup")
+
+
+def usable_cores(cgroup: Path = _CGROUP) -> int:
+    """The cores that this process may use: those of its affinity, fewer where a container's quota is lower.
+
+    Frameworks know the affinity but not the quota (`docker run --cpus`), and their threads then wait for each other.
+
+    Args:
+        cgroup: the kernel's control group as files: cpu.max (version 2), or cpu/cpu.cfs_* (version 1).
+    """
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    try:
+        if (cgroup / "cpu.max").exists():
+            quota, period = (cgroup / "cpu.max").read_text().split()
+        else:
+            quota, period = ((cgroup / "cpu" / f"cpu.cfs_{what}_us").read_text() for what in ("quota", "period"))
+        limit = int(quota) / int(period)  # without a limit: "max", or -1
+    except (OSError, ValueError):
+        return cores
+    return max(1, min(cores, round(limit))) if limit > 0 else cores
