@@ -30,7 +30,7 @@ Models = Annotated[str | None, typer.Option(help="Names separated by commas, or 
 Recipe = Annotated[str | None, typer.Option(help="guide: the notebook guide's hyperparameters; strong: the best that "
                                             "its time buys, a pretrained network trained from inside its trunk on.",
                                             show_default="guide")]
-Epochs = Annotated[int | None, typer.Option(help="Epochs of training.", show_default="4, strong: 12")]
+Epochs = Annotated[int | None, typer.Option(help="Epochs of training.", show_default="4, strong: 10")]
 ImgSize = Annotated[int | None, typer.Option(help="Side of the photos in pixels.", show_default="224")]
 BatchSize = Annotated[int | None, typer.Option(help="Photos per training step.", show_default="64, strong: 32")]
 Weights = Annotated[str | None, typer.Option(help="imagenet: pretrained; none: random; auto: pretrained if there are "
@@ -47,7 +47,7 @@ Kept = Annotated[str | None, typer.Option("--activations", show_default="float16
 Augment = Annotated[bool | None, typer.Option("--augment/--no-augment", help="Vary training photos anew each epoch.",
                                               show_default="augment")]
 Views = Annotated[int | None, typer.Option(help="Views of each training photo, for a frozen trunk: the photo as it is, "
-                                           "and fixed variations of it.", show_default="1, strong: 6")]
+                                           "and fixed variations of it.", show_default="1, strong: 4")]
 Features = Annotated[bool | None, typer.Option("--feature-cache/--no-feature-cache", show_default="feature-cache",
                                                help="Compute a frozen trunk's features once; or train the plain way, "
                                                "with a new variation of each photo each epoch.")]

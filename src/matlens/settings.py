@@ -71,7 +71,7 @@ class Settings(BaseModel):
     recipe: Literal["guide", "strong"] = "guide"
     batch_size: PositiveInt = Field(default_factory=lambda data: _by_recipe(data, 64, 32))
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 42
-    max_epochs: PositiveInt = Field(default_factory=lambda data: _by_recipe(data, 4, 12))
+    max_epochs: PositiveInt = Field(default_factory=lambda data: _by_recipe(data, 4, 10))
 
     models: tuple[str, ...] = tuple(MODELS)
     epochs_of: dict[str, PositiveInt] = {}
@@ -86,7 +86,7 @@ class Settings(BaseModel):
     activations: Literal["float16", "float32"] = "float16"
     features_on: Literal["auto", "openvino", "framework"] = "auto"
     views: Annotated[int, Field(ge=1, le=64)] = Field(
-        default_factory=lambda data: _by_recipe(data, 1, 6) if data.get("feature_cache") else 1)
+        default_factory=lambda data: _by_recipe(data, 1, 4) if data.get("feature_cache") else 1)
     precision: Wish = "auto"
     keep_truncated: bool = False
     early_stopping_patience: PositiveInt = 5
