@@ -23,6 +23,16 @@ def keras() -> ModuleType:
 
 
 @pytest.fixture(scope="session")
+def published(keras: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Random weights in a file that stands for the published one of MobileNetV2 (alpha 0.35), and is named as that."""
+    keras.utils.set_random_seed(1)
+    file = tmp_path_factory.mktemp("weights") / "mobilenet_v2_weights_tf_dim_ordering_tf_kernels_0.35_224_no_top.h5"
+    keras.applications.MobileNetV2(include_top=False, weights=None, input_shape=(64, 64, 3),
+                                   alpha=0.35).save(file, include_optimizer=False)
+    return file
+
+
+@pytest.fixture(scope="session")
 def torch() -> ModuleType:
     """PyTorch, likewise."""
     return pytest.importorskip("torch")
