@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 
@@ -24,11 +25,24 @@ def keras() -> ModuleType:
 
 @pytest.fixture(scope="session")
 def published(keras: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Random weights in a file that stands for the published one of MobileNetV2 (alpha 0.35), and is named as that."""
-    keras.utils.set_random_seed(1)
+    """A file that stands for the published weights of MobileNetV2 (alpha 0.35), and is named as that."""
     file = tmp_path_factory.mktemp("weights") / "mobilenet_v2_weights_tf_dim_ordering_tf_kernels_0.35_224_no_top.h5"
-    keras.applications.MobileNetV2(include_top=False, weights=None, input_shape=(64, 64, 3),
-                                   alpha=0.35).save(file, include_optimizer=False)
+    return publish(keras, keras.applications.MobileNetV2, file, alpha=0.35)
+
+
+def publish(keras: ModuleType, application: Callable[..., Any], file: Path, reach: float = 1, **options: object,
+            ) -> Path:
+    """Random weights of a backbone, with the statistics of noise: else what goes through it vanishes or explodes.
+
+    reach: how far from 0 its input goes.
+    """
+    keras.utils.set_random_seed(1)
+    backbone = application(include_top=False, weights=None, input_shape=(64, 64, 3), **options)
+    for layer in backbone.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.momentum = 0.0
+    backbone(keras.random.uniform((8, 64, 64, 3), -reach, reach), training=True)
+    backbone.save(file, include_optimizer=False)
     return file
 
 

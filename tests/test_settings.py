@@ -58,8 +58,8 @@ def test_every_setting_may_be_written_in_upper_or_lower_case(tmp_path, upper):
     ("FINETUNE_EPOCHS = -1", "finetune_epochs"), ("[EPOCHS_OF]\nvgg = 3", "vgg"),
     ("[EPOCHS_OF]\nvgg19_scratch = 0", "epochs_of"), ("AUGMENT = 'perhaps'", "augment"),
     ("VIEWS = 0", "views"), ("CACHE_LIMIT = -1", "cache_limit"), ("CACHE_LIMIT = inf", "cache_limit"),
-    ("VIEWS = 2\nFEATURE_CACHE = false", "views"), ("RECIPE = 'best'", "recipe"), ("ACTIVATIONS = 'int8'", "activations"),
-    ("CUT = 'block_9_add'", r"cut.*--finetune-epochs N or --recipe strong")])
+    ("VIEWS = 2\nFEATURE_CACHE = false", "views"), ("RECIPE = 'best'", "recipe"),
+    ("ACTIVATIONS = 'int8'", "activations"), ("CUT = 'block_9_add'", r"cut.*--finetune-epochs N or --recipe strong")])
 def test_what_cannot_be_is_refused_by_name_and_file(tmp_path, text, named):
     """A misspelt or impossible setting that is passed over costs a night of training."""
     file = toml(tmp_path, text)

@@ -85,7 +85,7 @@ def test_a_full_disk_is_told_with_the_way_out_and_leaves_nothing(folder):
         keep(0, MAPS[0])
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    with pytest.raises(RunFolderError, match=rf"Cannot write activations to {folder.parents[1]}: No space.*--cache-dir"):
+    with pytest.raises(RunFolderError, match=rf"activations to {folder.parents[1]}: No space.*--cache-dir"):
         Activations.write(folder, MAPS.shape, "float16", fill)
     assert list(folder.parent.iterdir()) == []
 

@@ -144,7 +144,7 @@ def test_nothing_is_kept_where_the_trunk_turns_out_to_differ(tmp_path, order, mo
     Children(monkeypatch, confirm=raises(ModelError("differs from its framework")))
     one = conversion.Conversion(order, tmp_path)
     one.do()
-    cache = FeatureCache(tmp_path, order.key, NAME, tmp_path, Store(), one.confirmed)  # type: ignore[arg-type]
+    cache = FeatureCache(tmp_path, order.key, NAME, lambda: tmp_path, Store(), one.confirmed)  # type: ignore[arg-type]
     cache.__dict__.update(_pooling=Engine(), _mapping=Engine())
     for ask in (one.confirmed, lambda: one.network, lambda: cache.features(["a", "b"]),
                 lambda: cache.activations(["a", "b"])):
@@ -159,7 +159,7 @@ def test_a_defect_while_converting_reaches_who_waits(tmp_path, order, monkeypatc
     Children(monkeypatch, confirm=raises(KeyError("a defect")))
     one = conversion.Conversion(order, tmp_path)
     one.do()
-    with pytest.raises(WorkerError, match="KeyError.*a defect"):
+    with pytest.raises(WorkerError, match=r"KeyError.*a defect"):
         one.confirmed()
 
 

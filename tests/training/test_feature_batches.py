@@ -61,7 +61,7 @@ def test_an_epoch_of_views_has_every_view_of_every_photo_once_with_its_label():
 
 
 def test_by_turns_each_epoch_has_each_photo_once_and_as_many_epochs_as_views_have_each_view_once():
-    """As augmentation would have it: an epoch costs what an epoch of photos costs, and none sees the same photo twice."""
+    """As augmentation would have it: an epoch costs what one of photos does, and brings other variations."""
     photos, views = 11, 4
     batches = FeatureBatches(numbered(photos, views, 1), np.arange(photos) % CLASSES, CLASSES, 4, seed=2, shuffle=True,
                              by_turns=True)

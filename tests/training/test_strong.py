@@ -1,4 +1,4 @@
-"""The recipe `strong` with a stand-in for a network: the schedule, smoothed labels, averaged weights, the best epoch."""
+"""The recipe `strong` with a stand-in for a network: the schedule, smoothed labels, averaged weights, the best."""
 
 from __future__ import annotations
 

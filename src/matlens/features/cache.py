@@ -23,7 +23,7 @@ import numpy.typing as npt
 from matlens.caches import Say, kept_or_made, note_use, silent, whole_entry
 from matlens.data.augment import view_of
 from matlens.data.store import PixelStore
-from matlens.errors import RunFolderError
+from matlens.errors import ModelError, RunFolderError
 from matlens.features.activations import Activations
 from matlens.features.engine import PhotoEngine
 from matlens.files import checksum, read_json, write_json
@@ -44,7 +44,7 @@ class FeatureCache:
 
     trunk_key: `TrunkOrder.key`.
     model: whose trunk it is.
-    network: the folder with trunk.xml, confirmed or still a draft.
+    network: gives the folder with trunk.xml, confirmed or still a draft.
     confirm: called before anything is kept; raises if the trunk is not what it should be.
     say, warn: told that another run is waited for, and that something could not be kept.
     """
@@ -52,7 +52,7 @@ class FeatureCache:
     cache_dir: Path
     trunk_key: str
     model: str
-    network: Path
+    network: Callable[[], Path]
     store: PixelStore
     confirm: Callable[[], object] = lambda: None
     say: Say = silent
@@ -126,11 +126,18 @@ class FeatureCache:
 
     @cached_property
     def _pooling(self) -> PhotoEngine:
-        return PhotoEngine(self.network / "trunk.xml", self._img_size, pooled=True)
+        return self._engine(pooled=True)
 
     @cached_property
     def _mapping(self) -> PhotoEngine:
-        return PhotoEngine(self.network / "trunk.xml", self._img_size, pooled=False)
+        return self._engine(pooled=False)
+
+    def _engine(self, *, pooled: bool) -> PhotoEngine:
+        try:
+            return PhotoEngine(self.network() / "trunk.xml", self._img_size, pooled=pooled)
+        except ModelError:  # a draft may have been confirmed, and so removed, before it was read
+            self.confirm()
+            return PhotoEngine(self.network() / "trunk.xml", self._img_size, pooled=pooled)
 
     @property
     def _img_size(self) -> tuple[int, int]:

@@ -112,7 +112,7 @@ class FrozenTraining:
                               f"({free / 1e9:.0f} GB free)")
         title, photos = model_info(self.name).title, sum(len(digests[part]) for part, _ in wanted)
         try:
-            if needed + _HELD_FREE > free:
+            if needed and needed + _HELD_FREE > free:
                 raise RunFolderError(f"The disk of {settings.cache_dir} has too little room for activations.")
             folders = []
             with self.reporter.progress(f"{title}: activations", photos) as advance:
@@ -136,8 +136,9 @@ class FrozenTraining:
         return self.conversions.of(self.name, until).confirmed()
 
     def _cache(self, conversion: Conversion) -> FeatureCache:
-        return FeatureCache(self.folder.settings.cache_dir, conversion.order.key, self.name, conversion.network,
-                            self.prepared.store, conversion.confirmed, self.reporter.say, self.reporter.warn)
+        return FeatureCache(self.folder.settings.cache_dir, conversion.order.key, self.name,
+                            lambda: conversion.network, self.prepared.store, conversion.confirmed, self.reporter.say,
+                            self.reporter.warn)
 
     def _features(self, cache: FeatureCache) -> list[npt.NDArray[np.float32]]:
         """View 0 of all photos of the split, in its order; then the other views of the training photos."""
