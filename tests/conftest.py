@@ -30,6 +30,22 @@ def published(keras: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Pa
     return publish(keras, keras.applications.MobileNetV2, file, alpha=0.35)
 
 
+@pytest.fixture(scope="session")
+def kept_trunks(published: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A cache with MobileNetV2's trunk for `published` weights and four classes, and the front at the guide's cut."""
+    from matlens.features.trunks import LAST_LAYERS, TrunkOrder, confirm_trunk, draft_trunk
+    from matlens.models.protocol import BuildOrder, room_of
+
+    cache = tmp_path_factory.mktemp("cache")
+    build = BuildOrder("mobilenetv2_transfer", 4, (64, 64), published, 0.35)
+    room = room_of(build.model)
+    classifier = room.build(build)
+    for order in (TrunkOrder(build), TrunkOrder(build, LAST_LAYERS)):
+        draft_trunk(classifier, order, cache)
+        confirm_trunk(classifier, order, cache, room.versions())
+    return cache
+
+
 def publish(keras: ModuleType, application: Callable[..., Any], file: Path, reach: float = 1, **options: object,
             ) -> Path:
     """Random weights of a backbone, with the statistics of noise: else what goes through it vanishes or explodes.

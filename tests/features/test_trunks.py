@@ -12,7 +12,7 @@ import pytest
 from matlens.errors import ModelError
 from matlens.features.engine import PhotoEngine
 from matlens.features.model_file import write_model_file
-from matlens.features.trunks import LAST_LAYERS, CachedTrunk, TrunkOrder, confirm_trunk, draft_trunk
+from matlens.features.trunks import LAST_LAYERS, CachedTrunk, TrunkOrder, confirm_trunk
 from matlens.models.head import Dense, Head
 from matlens.models.protocol import BuildOrder, room_of
 
@@ -32,17 +32,15 @@ def classifier(build):
     return room_of(NAME).build(build)
 
 
-def converted(classifier, order: TrunkOrder, cache: Path) -> CachedTrunk:
-    draft_trunk(classifier, order, cache)
-    assert not order.folder(cache).exists()
-    trunk = confirm_trunk(classifier, order, cache, {"keras": "x"})
-    assert not order.draft(cache).exists()
-    return trunk
-
-
 @pytest.fixture(scope="module")
-def trunk(build, classifier, tmp_path_factory) -> CachedTrunk:
-    return converted(classifier, TrunkOrder(build), tmp_path_factory.mktemp("cache"))
+def trunk(build, kept_trunks) -> CachedTrunk:
+    return opened(TrunkOrder(build), kept_trunks)
+
+
+def opened(order: TrunkOrder, cache: Path) -> CachedTrunk:
+    found = CachedTrunk.open(order.folder(cache))
+    assert found is not None
+    return found
 
 
 def test_averaged_features_of_bytes_are_the_frameworks(classifier, trunk):
@@ -54,10 +52,14 @@ def test_averaged_features_of_bytes_are_the_frameworks(classifier, trunk):
     assert trunk.until == "out_relu"
 
 
-def test_activations_at_the_guides_cut_are_the_frameworks(build, classifier, trunk, tmp_path):
+def test_nothing_is_left_of_a_draft_that_was_confirmed(kept_trunks):
+    """ResNet50's takes a tenth of a gigabyte."""
+    assert list((kept_trunks / "drafts").iterdir()) == []
+
+
+def test_activations_at_the_guides_cut_are_the_frameworks(build, classifier, trunk, kept_trunks):
     """The second stage of training reads them in place of photos; there is no model file with the front of a trunk."""
-    order = TrunkOrder(build, LAST_LAYERS)
-    front = converted(classifier, order, tmp_path)
+    front = opened(TrunkOrder(build, LAST_LAYERS), kept_trunks)
     assert (front.until, front.parameters) == ("block_12_add", trunk.parameters)
     assert not front.model_template.exists()
     found = PhotoEngine(front.folder / "trunk.xml", (SIDE, SIDE), pooled=False).features(iter(PHOTOS), len(PHOTOS))
@@ -72,7 +74,7 @@ def test_a_trunk_that_differs_is_refused(build, classifier, trunk, tmp_path, mon
     shutil.copytree(trunk.folder, order.draft(tmp_path))
     features = classifier.features
     monkeypatch.setattr(classifier, "features", lambda images, until: features(images, until) * 1.001)
-    with pytest.raises(ModelError, match="differs.*no-feature-cache"):
+    with pytest.raises(ModelError, match=r"differs.*no-feature-cache"):
         confirm_trunk(classifier, order, tmp_path, {})
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
 
