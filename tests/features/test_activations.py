@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from matlens.errors import DataError, RunFolderError
+from matlens.errors import DataError, ModelError, RunFolderError
 from matlens.features.activations import Activations
 
 MAPS = np.random.default_rng(0).normal(0, 30, (5, 3, 2, 4)).astype(np.float32)
@@ -77,6 +77,19 @@ def test_what_is_not_whole_is_not_there(folder, damage):
         changed = {"format": 99} if damage == "another format" else {"shape": [5, 2, 3, 4]}
         about.write_text(json.dumps(json.loads(about.read_text()) | changed))
     assert Activations.open(folder) is None
+
+
+def test_a_value_that_float16_cannot_hold_is_an_error(folder):
+    """It would be kept as infinity, and training would diverge in its first epoch without saying why."""
+    def largest(value: float):
+        return lambda keep: [keep(row, np.full((1, 1, 1), value, np.float32)) for row in range(2)]
+
+    with pytest.raises(ModelError, match=r"too large for float16.*--activations float32"):
+        Activations.write(folder, (2, 1, 1, 1), "float16", largest(65520))
+    assert Activations.open(folder) is None
+    for dtype, value in (("float16", 65504), ("float32", 65520)):
+        Activations.write(folder, (2, 1, 1, 1), dtype, largest(-value))
+        assert Activations.open(folder)[np.array([1])] == -value
 
 
 def test_a_full_disk_is_told_with_the_way_out_and_leaves_nothing(folder):
