@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from matlens.features.engine import PooledEngine
+from matlens.features.engine import PhotoEngine
 from matlens.models.protocol import BuildOrder, room_of
 
 SIDE, PHOTOS, PASSES = 224, 256, 5
@@ -41,9 +41,9 @@ def main() -> None:
         classifier = room_of(name).build(BuildOrder(name, 6, (SIDE, SIDE)))
         with tempfile.TemporaryDirectory() as folder:
             classifier.export_trunk(Path(folder))
-            engine = PooledEngine(Path(folder) / "trunk.xml", (SIDE, SIDE))
+            engine = PhotoEngine(Path(folder) / "trunk.xml", (SIDE, SIDE), pooled=True)
             model, floats = classifier.model, photos.astype(np.float32) / 255  # type: ignore[attr-defined]
-            ours = rates(lambda engine=engine: engine.pooled(iter(photos), PHOTOS))  # type: ignore[misc]
+            ours = rates(lambda engine=engine: engine.features(iter(photos), PHOTOS))  # type: ignore[misc]
             keras = rates(lambda model=model, floats=floats: model.predict(floats, batch_size=64, verbose=0))
         for what, found in ((f"{name}, matlens", ours), (f"{name}, Keras predict", keras)):
             print(f"{what:<38} {statistics.median(found):6.0f} photos/s  (n = {PHOTOS} photos, {PASSES} passes, "

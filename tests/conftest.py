@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 
@@ -20,6 +21,45 @@ Cli = Callable[..., "subprocess.CompletedProcess[str]"]
 def keras() -> ModuleType:
     """Keras, imported when first asked for: test files are collected in every group's process."""
     return pytest.importorskip("keras")
+
+
+@pytest.fixture(scope="session")
+def published(keras: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file that stands for the published weights of MobileNetV2 (alpha 0.35), and is named as that."""
+    file = tmp_path_factory.mktemp("weights") / "mobilenet_v2_weights_tf_dim_ordering_tf_kernels_0.35_224_no_top.h5"
+    return publish(keras, keras.applications.MobileNetV2, file, alpha=0.35)
+
+
+@pytest.fixture(scope="session")
+def kept_trunks(published: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A cache with MobileNetV2's trunk for `published` weights and four classes, and the front at the guide's cut."""
+    from matlens.features.trunks import LAST_LAYERS, TrunkOrder, confirm_trunk, draft_trunk
+    from matlens.models.protocol import BuildOrder, room_of
+
+    cache = tmp_path_factory.mktemp("cache")
+    build = BuildOrder("mobilenetv2_transfer", 4, (64, 64), published, 0.35)
+    room = room_of(build.model)
+    classifier = room.build(build)
+    for order in (TrunkOrder(build), TrunkOrder(build, LAST_LAYERS)):
+        draft_trunk(classifier, order, cache)
+        confirm_trunk(classifier, order, cache, room.versions())
+    return cache
+
+
+def publish(keras: ModuleType, application: Callable[..., Any], file: Path, reach: float = 1, **options: object,
+            ) -> Path:
+    """Random weights of a backbone, with the statistics of noise: else what goes through it vanishes or explodes.
+
+    reach: how far from 0 its input goes.
+    """
+    keras.utils.set_random_seed(1)
+    backbone = application(include_top=False, weights=None, input_shape=(64, 64, 3), **options)
+    for layer in backbone.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.momentum = 0.0
+    backbone(keras.random.uniform((8, 64, 64, 3), -reach, reach), training=True)
+    backbone.save(file, include_optimizer=False)
+    return file
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,7 @@ import matlens
 from matlens import settings as module
 from matlens.errors import SettingsError
 from matlens.models.catalogue import MODELS
-from matlens.settings import KNOBS, Settings, needs_split
+from matlens.settings import KNOBS, STRONG_EPOCHS, STRONG_VIEWS, Settings, needs_split
 
 
 @pytest.fixture(autouse=True)
@@ -58,7 +58,8 @@ def test_every_setting_may_be_written_in_upper_or_lower_case(tmp_path, upper):
     ("FINETUNE_EPOCHS = -1", "finetune_epochs"), ("[EPOCHS_OF]\nvgg = 3", "vgg"),
     ("[EPOCHS_OF]\nvgg19_scratch = 0", "epochs_of"), ("AUGMENT = 'perhaps'", "augment"),
     ("VIEWS = 0", "views"), ("CACHE_LIMIT = -1", "cache_limit"), ("CACHE_LIMIT = inf", "cache_limit"),
-    ("VIEWS = 2\nFEATURE_CACHE = false", "views")])
+    ("VIEWS = 2\nFEATURE_CACHE = false", "views"), ("RECIPE = 'best'", "recipe"),
+    ("ACTIVATIONS = 'int8'", "activations"), ("CUT = 'block_9_add'", r"cut.*--finetune-epochs N or --recipe strong")])
 def test_what_cannot_be_is_refused_by_name_and_file(tmp_path, text, named):
     """A misspelt or impossible setting that is passed over costs a night of training."""
     file = toml(tmp_path, text)
@@ -98,6 +99,33 @@ def test_settings_do_not_change_and_come_back_from_json():
     assert Settings.load(options=found.model_dump(mode="json")) == found
     with pytest.raises(ValidationError):
         found.seed = 1
+
+
+def test_the_recipe_strong_brings_its_epochs_and_views_unless_told_otherwise(tmp_path):
+    """`--recipe strong` alone is the recipe; who asks for three epochs gets three."""
+    def chosen(**options):
+        found = Settings.load(options=options)
+        assert Settings.load(options=found.model_dump(mode="json")) == found, "run.json is how a run knows what it was"
+        return found.max_epochs, found.views
+
+    strong = (STRONG_EPOCHS, STRONG_VIEWS)
+    assert chosen() == (4, 1)
+    assert chosen(recipe="strong") == strong
+    assert chosen(recipe="strong", max_epochs=3) == (3, STRONG_VIEWS)
+    assert chosen(recipe="strong", views=2) == (STRONG_EPOCHS, 2)
+    assert chosen(recipe="strong", feature_cache=False) == (STRONG_EPOCHS, 1), "views are of kept features"
+    file = toml(tmp_path, "RECIPE = 'strong'\nMAX_EPOCHS = 5")
+    assert Settings.load(file).max_epochs == 5
+    assert Settings.load(file, {"recipe": "guide"}).views == 1
+    assert Settings(recipe="strong", epochs_of={"inception_v1": 2}).epochs("inception_v1") == 2
+
+
+@pytest.mark.parametrize("options", [{"recipe": "strong"}, {"finetune_epochs": 1}])
+def test_a_cut_is_where_something_inside_the_trunk_is_trained(options):
+    """And it is kept in run.json."""
+    found = Settings.load(options={**options, "cut": "block_9_add"})
+    assert found.cut == "block_9_add"
+    assert Settings.load(options=found.model_dump(mode="json")) == found
 
 
 def test_kaggle_is_recognised_by_its_input_folder(tmp_path, monkeypatch):

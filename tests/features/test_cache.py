@@ -13,22 +13,36 @@ from matlens.console import Reporter
 from matlens.data.augment import view_of
 from matlens.data.sources import open_source
 from matlens.data.store import PixelStore, hash_photos, prepare_store
+from matlens.errors import ModelError, RunFolderError
 from matlens.features import cache as module
 from matlens.features.cache import FeatureCache, kept_features
-from matlens.features.trunks import CachedTrunk
 
 SIDE = 32
 
 
-class Engine:
+class Pooling:
     """Answers with each photo's mean colours, and counts."""
 
     def __init__(self) -> None:
         self.calls = 0
 
-    def pooled(self, photos, n, on_progress=None):
+    def features(self, photos, n, on_progress=None):
         self.calls += 1
         return np.stack([photo.mean(axis=(0, 1)) for photo in photos]).astype(np.float32)
+
+
+class Mapping:
+    """Answers with each photo's corner, the last photo first, and counts."""
+
+    shape = (2, 2, 3)
+
+    def __init__(self) -> None:
+        self.calls = 0
+
+    def run(self, photos, n, keep, on_progress=None):
+        self.calls += 1
+        for index, photo in reversed(list(enumerate(photos))):
+            keep(index, photo[:2, :2].astype(np.float32) / 7)
 
 
 @pytest.fixture
@@ -40,9 +54,13 @@ def store(drawn: Path, tmp_path: Path) -> PixelStore:
 
 @pytest.fixture
 def cache(store: PixelStore, tmp_path: Path) -> FeatureCache:
-    made = FeatureCache(tmp_path, CachedTrunk(tmp_path, "trunk", 0.0, (1, 1), {}), store, Reporter(quiet=True))
-    made.__dict__["_engine"] = Engine()
-    return made
+    warn = Reporter(quiet=True).warn
+    return with_engines(FeatureCache(tmp_path, "key", "some_model", lambda: tmp_path, store, warn=warn))
+
+
+def with_engines(cache: FeatureCache) -> FeatureCache:
+    cache.__dict__.update(_pooling=Pooling(), _mapping=Mapping())
+    return cache
 
 
 def test_features_are_computed_once_and_are_of_the_photos_asked_for(cache, store, tmp_path):
@@ -52,10 +70,10 @@ def test_features_are_computed_once_and_are_of_the_photos_asked_for(cache, store
     expected = [store.read([store.rows[digest]])[0].mean(axis=(0, 1)) for digest in digests]
     np.testing.assert_allclose(first, expected, rtol=1e-6)
     np.testing.assert_array_equal(cache.features(digests), first)
-    assert cache._engine.calls == 1
+    assert cache._pooling.calls == 1
     cache.features(digests[::-1])
     cache.features(digests, view=1)
-    assert cache._engine.calls == 3, "another order and another view are other features"
+    assert cache._pooling.calls == 3, "another order and another view are other features"
     np.testing.assert_array_equal(kept_features(tmp_path, cache.key(digests), 5), first)
 
 
@@ -80,7 +98,7 @@ def test_what_is_not_whole_is_made_again(cache, store, tmp_path, damage):
         about.write_text("[]")
     assert kept_features(tmp_path, cache.key(digests), 4) is None
     np.testing.assert_array_equal(cache.features(digests), first)
-    assert cache._engine.calls == 2
+    assert cache._pooling.calls == 2
     assert kept_features(tmp_path, cache.key(digests), 4) is not None
 
 
@@ -114,3 +132,77 @@ def test_a_view_follows_from_the_photo_and_its_number_alone(store):
     assert view_of(photo, digest, 1).dtype == np.uint8
     assert not np.array_equal(view_of(photo, digest, 1), view_of(photo, digest, 2))
     assert not np.array_equal(view_of(photo, digest, 1), view_of(photo, other, 1))
+
+
+def test_activations_are_computed_once_and_are_of_the_photos_asked_for(cache, store):
+    """Gigabytes and minutes; seeds and resumed runs share them."""
+    digests = sorted(store.rows)[:5]
+    first = cache.activations(digests)
+    photos = np.stack([store.read([store.rows[digest]])[0] for digest in digests])
+    wanted = (photos[:, :2, :2].astype(np.float32) / 7).astype(np.float16)
+    np.testing.assert_array_equal(first[np.arange(5)], wanted.astype(np.float32))
+    np.testing.assert_array_equal(cache.activations(digests)[np.array([3, 0])], first[np.array([3, 0])])
+    assert cache._mapping.calls == 1
+    folders = {cache.activations(*wanted).folder for wanted in (
+        (digests,), (digests[::-1],), (digests, 1), (digests, 0, "float32"))}
+    assert cache._mapping.calls == len(folders) == 4, "another order, view and precision are others"
+
+
+def test_how_much_activations_will_take_is_known_before_they_are_computed(cache, store):
+    """A disk that fills up in the night stops whatever else writes there."""
+    digests = sorted(store.rows)[:5]
+    assert cache.bytes_to_keep(digests, 0, "float16") == 5 * 2 * 2 * 3 * 2
+    assert cache.bytes_to_keep(digests, 0, "float32") == 5 * 2 * 2 * 3 * 4
+    kept = cache.activations(digests)
+    assert cache.bytes_to_keep(digests, 0, "float16") == 0
+    assert cache.bytes_to_keep(digests, 1, "float16") > 0
+    assert kept.values.nbytes == 5 * 2 * 2 * 3 * 2
+
+
+def test_nothing_is_kept_of_a_trunk_that_is_not_confirmed(store, tmp_path):
+    """Wrong features would make wrong heads for as long as the cache lives."""
+    def refuse() -> None:
+        raise ModelError("the trunk differs")
+
+    cache = with_engines(FeatureCache(tmp_path, "key", "some_model", lambda: tmp_path, store, refuse))
+    for compute in (cache.features, cache.activations):
+        with pytest.raises(ModelError, match="the trunk differs"):
+            compute(sorted(store.rows)[:3])
+    assert (cache._pooling.calls, cache._mapping.calls) == (1, 1), "computed beside the confirmation"
+    assert not [file for kind in ("features", "activations") for file in (tmp_path / kind).glob("**/*")]
+
+
+def test_a_draft_that_is_confirmed_before_it_is_read_does_not_stop_the_run(store, tmp_path, monkeypatch):
+    """It is removed then, and the trunk lies elsewhere; decoding photos may take as long as confirming."""
+    draft, trunk = tmp_path / "drafts" / "key", tmp_path / "trunks" / "key"
+    confirmed: list[bool] = []
+
+    def confirm() -> None:
+        confirmed.append(True)
+        trunk.mkdir(parents=True, exist_ok=True)
+
+    def engine(file: Path, img_size: tuple[int, int], *, pooled: bool) -> Pooling | Mapping:
+        if not file.parent.exists():
+            raise ModelError(f"OpenVINO cannot open {file}")
+        assert img_size == (SIDE, SIDE)
+        return Pooling() if pooled else Mapping()
+
+    monkeypatch.setattr(module, "PhotoEngine", engine)
+    for compute in ("features", "activations"):
+        confirmed.clear()
+        cache = FeatureCache(tmp_path, "key", "some_model", lambda: trunk if confirmed else draft, store, confirm)
+        assert len(getattr(cache, compute)(sorted(store.rows)[:3]).shape) in (2, 4)
+    gone = FeatureCache(tmp_path, "other", "some_model", lambda: draft, store)
+    with pytest.raises(ModelError, match=str(draft)):
+        gone.features(sorted(store.rows)[:3])
+
+
+def test_activations_that_cannot_be_written_are_an_error(cache, store, tmp_path, monkeypatch):
+    """They are not in memory, so training must go another way."""
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("matlens.features.activations.np.save", full)
+    with pytest.raises(RunFolderError, match=r"activations.*No space left.*--cache-dir"):
+        cache.activations(sorted(store.rows)[:3])
+    assert not list((tmp_path / "activations").iterdir())

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 
@@ -14,6 +12,7 @@ pytestmark = pytest.mark.keras
 
 CLASSES = 5
 SHAPE = (64, 64, 3)
+CHAIN = ("depthwise", "depthwise_BN", "depthwise_relu", "project", "project_BN")
 
 
 @pytest.fixture(scope="module")
@@ -26,14 +25,6 @@ def classifiers(keras):
     """One of each, from random weights."""
     return {name: room_of(name).build(BuildOrder(name, CLASSES, SHAPE[:2]))
             for name in ("vgg19_scratch", "resnet50_transfer", "mobilenetv2_transfer")}
-
-
-@pytest.fixture(scope="module")
-def pretrained_file(keras, tmp_path_factory) -> Path:
-    """A file in the format of Keras' own, for MobileNetV2 at alpha 0.35."""
-    path = tmp_path_factory.mktemp("weights") / "mobile.weights.h5"
-    keras.applications.MobileNetV2(include_top=False, weights=None, input_shape=SHAPE, alpha=0.35).save_weights(path)
-    return path
 
 
 def dense(inputs: int, outputs: int) -> int:
@@ -74,6 +65,29 @@ def test_parameter_counts_are_the_backbones_plus_the_heads(keras, classifiers):
         "mobilenetv2_transfer": 2_257_984 + dense(1280, 512) + dense(512, CLASSES),
     }
     assert {name: classifier.parameters[0] for name, classifier in classifiers.items()} == own
+
+
+@pytest.mark.parametrize(("name", "layers", "guides"), [
+    ("vgg19_scratch", [f"block{block}_{part}" for block in range(1, 6) for part in (
+        *(f"conv{number}" for number in range(1, 3 if block < 3 else 5)), "pool")][:-1], None),
+    ("resnet50_transfer", ["conv1_pad", "conv1_conv", "conv1_bn", "conv1_relu", "pool1_pad", "pool1_pool", *(
+        f"conv{stage}_block{block}_{end}" for stage, blocks in ((2, 3), (3, 4), (4, 6), (5, 3))
+        for block in range(1, blocks + 1) for end in ("add", "out"))], "conv4_block5_out"),
+    # Sandler et al. 2018, table 2: the first block of a row, of another width or stride, has no shortcut.
+    ("mobilenetv2_transfer", ["Conv1", "bn_Conv1", "Conv1_relu", *(f"expanded_conv_{part}" for part in CHAIN), *(
+        f"block_{block}_{part}" for block in range(1, 17) for part in (
+            ("expand", "expand_BN", "expand_relu", *["pad"] * (block in (1, 3, 6, 13)), *CHAIN)
+            if block in (1, 3, 6, 10, 13, 16) else ("add",))), "Conv_1", "Conv_1_bn", "out_relu"], "block_12_add")])
+def test_a_network_can_be_cut_wherever_one_tensor_alone_goes_on(classifiers, name, layers, guides):
+    """Inside a residual block, after `conv4_block6_1_relu` say, two go on; one of them alone would be half of the sum.
+
+    The guide's second stage trains 40 layers: ResNet50's from conv4_block6_2_conv on, MobileNetV2's from block_12_add.
+    """
+    from matlens.models.on_keras.finetuning import single_tensors
+
+    assert list(single_tensors(classifiers[name].model)) == layers
+    if guides:
+        assert classifiers[name].cut_for_finetuning() == guides
 
 
 def test_preprocessing_is_each_backbones_own(keras, classifiers, photos):
@@ -147,12 +161,12 @@ def test_the_heads_gradient_is_the_frameworks(keras, classifiers, photos, name):
 
 
 @pytest.mark.slow
-def test_a_pretrained_backbone_is_frozen_and_unfrozen_as_the_guide_says(keras, pretrained_file):
+def test_a_pretrained_backbone_is_frozen_and_unfrozen_as_the_guide_says(keras, published):
     """Batch normalisation in inference mode, forty layers, a rate of 1e-5."""
     from matlens import build_mobilenetv2_transfer, unfreeze_resnet_for_finetuning
     from matlens.models.on_keras.classifier import KerasClassifier
 
-    model, base = build_mobilenetv2_transfer(SHAPE, CLASSES, weights=pretrained_file, alpha=0.35)
+    model, base = build_mobilenetv2_transfer(SHAPE, CLASSES, weights=published, alpha=0.35)
     assert not base.trainable_weights
     assert not KerasClassifier(model).trains_statistics
     again = unfreeze_resnet_for_finetuning(model, base)

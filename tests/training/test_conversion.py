@@ -1,16 +1,18 @@
-"""Trunks are converted by one run while others wait; a disk that is full while they are written is told."""
+"""Trunks are converted by one run while others wait; a draft is used at once, and nothing of it is kept unconfirmed."""
 
 from __future__ import annotations
 
 import errno
 import threading
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
-from matlens.errors import RunFolderError
-from matlens.features.trunks import CachedTrunk, convert_trunk, trunk_folder
+from matlens.errors import ModelError, RunFolderError, WorkerError
+from matlens.features.cache import FeatureCache
+from matlens.features.trunks import CachedTrunk, TrunkOrder, confirm_trunk, draft_trunk
 from matlens.models.protocol import BuildOrder
 from matlens.settings import Settings
 from matlens.training import conversion
@@ -24,30 +26,141 @@ def weights(tmp_path: Path) -> Path:
     return tmp_path / "weights.h5"
 
 
+@pytest.fixture
+def order(weights: Path) -> TrunkOrder:
+    return TrunkOrder(BuildOrder(NAME, 4, (64, 64), weights))
+
+
+class Children:
+    """In place of the processes that draft and confirm: they leave empty files. What each kind does first is given."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, **first: Any) -> None:
+        self.first, self.kinds, self.environments = first, [], []
+        monkeypatch.setattr(conversion, "run_child", self.run)
+        monkeypatch.setattr(CachedTrunk, "open", lambda folder: CachedTrunk(folder, "", 0, (1, 1), {})
+                            if folder.exists() else None)
+
+    def run(self, kind: str, task: dict[str, Any], log: Path, on_event: object, environment: dict[str, str]) -> None:
+        self.kinds.append(kind)
+        self.environments.append(dict(environment))
+        order, cache = TrunkOrder.from_json(task["order"]), Path(task["cache_dir"])
+        self.first.get(kind, lambda: None)()
+        folder = order.draft(cache) if kind == "draft" else order.folder(cache)
+        folder.mkdir(parents=True)
+        for name in ("trunk.xml", "trunk.bin"):
+            (folder / name).touch()
+
+
+def waits_for(event: threading.Event) -> Any:
+    def wait() -> None:
+        assert event.wait(20)
+
+    return wait
+
+
+def raises(error: Exception) -> Any:
+    def fail() -> None:
+        raise error
+
+    return fail
+
+
 def test_two_runs_at_once_convert_a_trunk_once(tmp_path, weights, monkeypatch):
     """Converting ResNet50 takes half a minute and a gigabyte of memory."""
-    converting, may_end = threading.Event(), threading.Event()
-    converted: list[str] = []
-
-    def child(kind: str, task: dict[str, str], *_: object) -> None:
-        converted.append(task["folder"])
-        converting.set()
-        assert may_end.wait(20)
-        Path(task["folder"]).mkdir()
-
-    monkeypatch.setattr(conversion, "run_child", child)
-    monkeypatch.setattr(CachedTrunk, "open", lambda folder: CachedTrunk(folder, "", 0, (1, 1), {})
-                        if folder.exists() else None)
+    may_end = threading.Event()
+    children = Children(monkeypatch, confirm=waits_for(may_end))
     monkeypatch.setattr("matlens.caches._PATIENCE", 0.05)
     settings = Settings(img_size=64, cache_dir=tmp_path / "cache")
-    first = conversion.TrunkConversions(settings, {NAME: weights}, 4)
-    assert converting.wait(20)
+    first = conversion.TrunkConversions(settings, {NAME: weights}, 4).of(NAME, None)
+    assert first.network == first.order.draft(tmp_path / "cache")
     waiting = threading.Event()
-    second = conversion.TrunkConversions(settings, {NAME: weights}, 4, lambda _: waiting.set())
+    second = conversion.TrunkConversions(settings, {NAME: weights}, 4, lambda _: waiting.set()).of(NAME, None)
     assert waiting.wait(20)
     may_end.set()
-    assert first.trunk(NAME) == second.trunk(NAME)
-    assert len(converted) == 1
+    assert first.confirmed() == second.confirmed()
+    assert first.network == second.network == first.order.folder(tmp_path / "cache")
+    assert children.kinds == ["draft", "confirm"]
+
+
+def test_features_can_be_computed_from_the_draft_while_it_is_compared(tmp_path, order, monkeypatch):
+    """Comparing takes TensorFlow's start and more; a draft by Keras' OpenVINO backend is there in seconds."""
+    may_end = threading.Event()
+    children = Children(monkeypatch, confirm=waits_for(may_end))
+    one = conversion.Conversion(order, tmp_path)
+    thread = threading.Thread(target=one.do)
+    thread.start()
+    assert one.network == order.draft(tmp_path)
+    assert children.environments[0] == {"KERAS_BACKEND": "openvino"}
+    may_end.set()
+    assert one.confirmed().folder == order.folder(tmp_path)
+    thread.join()
+    assert children.environments == [{"KERAS_BACKEND": "openvino"}, {}], "the framework itself is who confirms"
+
+
+def test_where_the_draft_fails_the_framework_drafts_itself(tmp_path, order, monkeypatch):
+    """Another Keras may have an OpenVINO backend that is not up to it: seconds are lost, not the run."""
+    children = Children(monkeypatch, draft=raises(WorkerError("no such operation")))
+    one = conversion.Conversion(order, tmp_path)
+    one.do()
+    assert one.network == one.confirmed().folder == order.folder(tmp_path)
+    assert children.kinds == ["draft", "confirm"]
+
+
+def test_pytorch_drafts_only_once(tmp_path, weights, monkeypatch):
+    """It has no other backend, so what fails once fails twice."""
+    children = Children(monkeypatch, draft=raises(ModelError("no such layer")))
+    one = conversion.Conversion(TrunkOrder(BuildOrder("inception_v1", 4, (64, 64), weights), "inception9z"), tmp_path)
+    one.do()
+    for ask in (lambda: one.network, one.confirmed):
+        with pytest.raises(ModelError, match="no such layer"):
+            ask()
+    assert children.kinds == ["draft"]
+
+
+class Store:
+    """Photos of nothing."""
+
+    rows, decoding, pixels = {"a": 0, "b": 1}, "1", np.zeros((2, 8, 8, 3), np.uint8)
+
+    def read(self, rows: list[int]) -> np.ndarray:
+        return self.pixels[rows]
+
+
+class Engine:
+    """Computes at once, while the trunk is still compared."""
+
+    shape = (1, 1, 3)
+
+    def features(self, photos, n, on_progress):
+        return np.zeros((n, 3), np.float32)
+
+    def run(self, photos, n, keep, on_progress):
+        for index in range(n):
+            keep(index, np.zeros(self.shape, np.float32))
+
+
+def test_nothing_is_kept_where_the_trunk_turns_out_to_differ(tmp_path, order, monkeypatch):
+    """Neither it nor the features that were computed with it meanwhile."""
+    Children(monkeypatch, confirm=raises(ModelError("differs from its framework")))
+    one = conversion.Conversion(order, tmp_path)
+    one.do()
+    cache = FeatureCache(tmp_path, order.key, NAME, lambda: tmp_path, Store(), one.confirmed)  # type: ignore[arg-type]
+    cache.__dict__.update(_pooling=Engine(), _mapping=Engine())
+    for ask in (one.confirmed, lambda: one.network, lambda: cache.features(["a", "b"]),
+                lambda: cache.activations(["a", "b"])):
+        with pytest.raises(ModelError, match="differs from its framework"):
+            ask()
+    for kind in ("trunks", "features", "activations"):
+        assert [path for path in (tmp_path / kind).glob("*") if path.is_dir()] == []
+
+
+def test_a_defect_while_converting_reaches_who_waits(tmp_path, order, monkeypatch):
+    """A thread that died without a word would leave the run waiting for ever."""
+    Children(monkeypatch, confirm=raises(KeyError("a defect")))
+    one = conversion.Conversion(order, tmp_path)
+    one.do()
+    with pytest.raises(WorkerError, match=r"KeyError.*a defect"):
+        one.confirmed()
 
 
 def test_a_folder_for_trunks_that_cannot_be_written_is_named(tmp_path, weights):
@@ -55,24 +168,39 @@ def test_a_folder_for_trunks_that_cannot_be_written_is_named(tmp_path, weights):
     (tmp_path / "trunks").write_text("in the way")
     found = conversion.TrunkConversions(Settings(img_size=64, cache_dir=tmp_path), {NAME: weights}, 4)
     with pytest.raises(RunFolderError, match=rf"Cannot write the converted trunk.*{tmp_path}.*--cache-dir"):
-        found.trunk(NAME)
+        found.of(NAME, None).confirmed()
 
 
+class Classifier:
+    """Writes half of a trunk, or half of what belongs to it."""
+
+    last_conv_layer_name, parameters = "last", (1, 1)
+
+    def __init__(self, error: Exception, while_drafting: bool) -> None:
+        self.error, self.while_drafting = error, while_drafting
+
+    def export_trunk(self, folder: Path, until: str | None = None) -> None:
+        (folder / "trunk.bin").write_bytes(b"half")
+        if self.while_drafting:
+            raise self.error
+        (folder / "trunk.xml").write_bytes(b"whole")
+
+    def features(self, photos: np.ndarray, until: str | None = None) -> np.ndarray:
+        return np.ones((len(photos), 2, 2, 3), np.float32)
+
+    def save(self, path: Path, about: dict[str, object]) -> None:
+        path.write_bytes(b"half")
+        raise self.error
+
+
+@pytest.mark.parametrize("while_drafting", [True, False])
 @pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "-"), RuntimeError("basic_ios::clear: iostream error")])
-def test_a_disk_that_fills_up_while_a_trunk_is_written_is_told_and_leaves_nothing(tmp_path, weights, error):
+def test_a_disk_that_fills_up_while_a_trunk_is_written_is_told_and_leaves_nothing(tmp_path, order, monkeypatch, error,
+                                                                                 while_drafting):
     """A tenth of a gigabyte and more; OpenVINO's part or Keras'."""
-    class Classifier:
-        def export_trunk(self, folder: Path) -> None:
-            (folder / "trunk.bin").write_bytes(b"half")
-
-        def save(self, path: Path, about: dict[str, object]) -> None:
-            raise error
-
-        def features(self, photos: np.ndarray) -> np.ndarray:
-            raise AssertionError("nothing to compare")
-
-    order = BuildOrder(NAME, 4, (64, 64), weights, 1.0)
-    folder = trunk_folder(tmp_path, order)
-    with pytest.raises(RunFolderError, match=rf"{tmp_path}.*no space left.*--cache-dir|{tmp_path}.*No space"):
-        convert_trunk(Classifier(), order, folder, {})  # type: ignore[arg-type]
-    assert not list((tmp_path / "trunks").iterdir())
+    classifier: Any = Classifier(error, while_drafting)
+    monkeypatch.setattr("matlens.features.trunks.TrunkEngine", lambda file: classifier)
+    with pytest.raises(RunFolderError, match=rf"{tmp_path}.*(no space left.*|No space.*)--cache-dir"):
+        draft_trunk(classifier, order, tmp_path)
+        confirm_trunk(classifier, order, tmp_path, {})
+    assert not list((tmp_path / ("drafts" if while_drafting else "trunks")).iterdir())

@@ -10,7 +10,8 @@ import pytest
 
 from matlens.models.head import Dense
 from matlens.training.callbacks import EarlyStopping
-from matlens.training.head_training import Adam, FeatureBatches, HeadTrainer
+from matlens.training.feature_batches import FeatureBatches
+from matlens.training.head_training import Adam, HeadTrainer
 from matlens.training.loop import fit
 
 CLASSES, DEPTH, HIDDEN = 4, 24, 16
@@ -122,29 +123,3 @@ def test_the_best_epoch_is_kept():
     history = fit(trainer, train, val, Nobody(), epochs=8)
     assert trainer.validate(val).loss == pytest.approx(history.best.val.loss)
     assert EarlyStopping().patience == 5
-
-
-def test_features_come_in_the_order_in_which_photos_would():
-    """The same seed must mean the same order, with features or with photos."""
-    from matlens.data.pipeline import PhotoBatches
-    from matlens.data.store import PixelStore
-
-    pixels = np.repeat(np.arange(13, dtype=np.uint8), 12).reshape(13, 2, 2, 3)  # photos that show their row
-    store = PixelStore(Path(), pixels, {}, np.array([zlib.crc32(photo.data) for photo in pixels]), {})
-    labels = np.arange(13) % CLASSES
-    photos = PhotoBatches(store, np.arange(13), labels, CLASSES, 4, seed=9, shuffle=True)
-    features = FeatureBatches((np.arange(13, dtype=np.float32)[:, None],), labels, CLASSES, 4, seed=9, shuffle=True)
-    for epoch in (0, 3):
-        for (images, one_hot), (values, encoded) in zip(photos.epoch(epoch), features.epoch(epoch), strict=True):
-            np.testing.assert_array_equal((images[:, 0, 0, 0] * 255).round(), values[:, 0])
-            np.testing.assert_array_equal(one_hot, encoded)
-
-
-def test_an_epoch_of_views_has_every_view_of_every_photo_once_with_its_label():
-    """A view that came with another photo's label would teach nonsense."""
-    views = tuple(np.arange(7, dtype=np.float32)[:, None] + 100 * view for view in range(3))
-    labels = np.arange(7) % CLASSES
-    seen = [(float(value[0]), int(label.argmax())) for values, encoded in
-            FeatureBatches(views, labels, CLASSES, 5, seed=2, shuffle=True).epoch(0)
-            for value, label in zip(values, encoded, strict=True)]
-    assert sorted(seen) == [(float(photo + 100 * view), photo % CLASSES) for view in range(3) for photo in range(7)]

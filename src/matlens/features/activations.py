@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from matlens.caches import whole_entry
-from matlens.errors import DataError
+from matlens.errors import DataError, ModelError
 from matlens.files import read_json, write_json
 
 _FORMAT = 1
@@ -69,7 +69,8 @@ class Activations:
         """Keep N rows, whole or not at all: `fill` hands each to the function that it gets, as (row, values), once.
         `about` goes into the JSON.
 
-        Raises RunFolderError where there is no room, and what `fill` raises.
+        Raises RunFolderError where there is no room, ModelError for a value that is too large for `dtype` (float16 ends
+        at 65504), and what `fill` raises.
         """
         checksums = np.zeros(shape[0], dtype=np.uint32)
         lock = threading.Lock()
@@ -81,7 +82,11 @@ class Activations:
                 start, size = file.tell(), np.dtype(dtype).itemsize * int(np.prod(shape[1:]))
 
                 def keep(row: int, values: npt.NDArray[np.float32]) -> None:
-                    stored = values.astype(dtype)
+                    with np.errstate(over="ignore"):
+                        stored = values.astype(dtype)
+                    if not np.isfinite(stored).all():
+                        raise ModelError(f"Activations of photo {row} are too large for {dtype}. "
+                                         "Use --activations float32, or --no-feature-cache.")
                     checksums[row] = zlib.crc32(stored.data)
                     with lock:
                         file.seek(start + row * size)

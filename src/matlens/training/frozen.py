@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from matlens.console import Advance, Reporter
 from matlens.data.prepare import Prepared
-from matlens.errors import RunFolderError
+from matlens.errors import ModelError, RunFolderError
 from matlens.features.artifact import assemble_artifact
 from matlens.features.cache import FeatureCache, Wanted, feature_parts
 from matlens.features.engine import Engine, PhotoEngine
@@ -124,7 +124,7 @@ class FrozenTraining:
             self.reporter.say(f"  activations at the cut: {needed / 1e9:.2f} GB in {settings.cache_dir} "
                               f"({free / 1e9:.0f} GB free)")
         try:
-            if needed + _HELD_FREE > free:
+            if needed and needed + _HELD_FREE > free:
                 raise RunFolderError(f"The disk of {settings.cache_dir} has too little room for activations.")
             folders = []
             cache = self._cache(conversion, self._in_framework(conversion, wanted))
@@ -150,7 +150,11 @@ class FrozenTraining:
 
     def _cache(self, conversion: Conversion, by_framework: bool = False) -> FeatureCache:
         def engine(pooled: bool) -> Engine:
-            return PhotoEngine(conversion.network / "trunk.xml", self.folder.settings.img_size, pooled=pooled)
+            size = self.folder.settings.img_size
+            try:
+                return PhotoEngine(conversion.network / "trunk.xml", size, pooled=pooled)
+            except ModelError:  # a draft may have been confirmed, and so removed, before it was read
+                return PhotoEngine(conversion.confirmed().folder / "trunk.xml", size, pooled=pooled)
 
         return FeatureCache(self.folder.settings.cache_dir, conversion.order.key, self.name, self.prepared.store,
                             engine, "framework" if by_framework else "openvino", conversion.confirmed,

@@ -29,9 +29,10 @@ def single_tensors(model: keras.Model) -> tuple[str, ...]:
 
 
 def cut_before(model: keras.Model, trainable: keras.layers.Layer) -> str:
-    """The last single tensor before a layer. Raises ModelError if there is none."""
+    """The last single tensor before the first weights from a layer on. Raises ModelError if there is none."""
     chain = (find_backbone(model) or model).layers
-    before = {layer.name for layer in chain[:chain.index(trainable)]}
+    first = next(number for number in range(chain.index(trainable), len(chain)) if chain[number].weights)
+    before = {layer.name for layer in chain[:first]}
     found = [name for name in single_tensors(model) if name in before]
     if not found:
         raise ModelError(f"Nothing of {model.name} lies before '{trainable.name}', so there is nothing to keep. Use "
