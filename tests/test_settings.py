@@ -11,7 +11,7 @@ import matlens
 from matlens import settings as module
 from matlens.errors import SettingsError
 from matlens.models.catalogue import MODELS
-from matlens.settings import KNOBS, STRONG_EPOCHS, STRONG_VIEWS, Settings, needs_split
+from matlens.settings import KNOBS, Settings, needs_split
 
 
 @pytest.fixture(autouse=True)
@@ -108,12 +108,12 @@ def test_the_recipe_strong_brings_its_epochs_and_views_unless_told_otherwise(tmp
         assert Settings.load(options=found.model_dump(mode="json")) == found, "run.json is how a run knows what it was"
         return found.max_epochs, found.views
 
-    strong = (STRONG_EPOCHS, STRONG_VIEWS)
+    strong = (10, 4)
     assert chosen() == (4, 1)
     assert chosen(recipe="strong") == strong
-    assert chosen(recipe="strong", max_epochs=3) == (3, STRONG_VIEWS)
-    assert chosen(recipe="strong", views=2) == (STRONG_EPOCHS, 2)
-    assert chosen(recipe="strong", feature_cache=False) == (STRONG_EPOCHS, 1), "views are of kept features"
+    assert chosen(recipe="strong", max_epochs=3) == (3, 4)
+    assert chosen(recipe="strong", views=2) == (10, 2)
+    assert chosen(recipe="strong", feature_cache=False) == (10, 1), "views are of kept features"
     file = toml(tmp_path, "RECIPE = 'strong'\nMAX_EPOCHS = 5")
     assert Settings.load(file).max_epochs == 5
     assert Settings.load(file, {"recipe": "guide"}).views == 1

@@ -188,6 +188,8 @@ def _read_toml(file: Path) -> dict[str, Any]:
 def _explain(error: ValidationError, file: Path | None) -> str:
     lines = []
     for problem in error.errors():
+        if problem["type"] == "default_factory_not_called":  # what it waits for is another of the problems
+            continue
         key = str(problem["loc"][0])
         if problem["type"] == "extra_forbidden":
             lines.append(f"unknown setting '{key}'; known are {', '.join(Settings.model_fields)}")

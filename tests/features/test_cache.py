@@ -26,9 +26,12 @@ class Pooling:
     def __init__(self) -> None:
         self.calls = 0
 
-    def features(self, photos, n, on_progress=None):
+    shape = (3,)
+
+    def run(self, photos, n, keep, on_progress=None):
         self.calls += 1
-        return np.stack([photo.mean(axis=(0, 1)) for photo in photos]).astype(np.float32)
+        for index, photo in enumerate(photos):
+            keep(index, photo.mean(axis=(0, 1)).astype(np.float32))
 
 
 class Mapping:
@@ -55,12 +58,11 @@ def store(drawn: Path, tmp_path: Path) -> PixelStore:
 @pytest.fixture
 def cache(store: PixelStore, tmp_path: Path) -> FeatureCache:
     warn = Reporter(quiet=True).warn
-    return with_engines(FeatureCache(tmp_path, "key", "some_model", lambda: tmp_path, store, warn=warn))
+    return FeatureCache(tmp_path, "key", "some_model", store, engine, warn=warn)
 
 
-def with_engines(cache: FeatureCache) -> FeatureCache:
-    cache.__dict__.update(_pooling=Pooling(), _mapping=Mapping())
-    return cache
+def engine(pooled: bool) -> Pooling | Mapping:
+    return Pooling() if pooled else Mapping()
 
 
 def test_features_are_computed_once_and_are_of_the_photos_asked_for(cache, store, tmp_path):
@@ -164,37 +166,12 @@ def test_nothing_is_kept_of_a_trunk_that_is_not_confirmed(store, tmp_path):
     def refuse() -> None:
         raise ModelError("the trunk differs")
 
-    cache = with_engines(FeatureCache(tmp_path, "key", "some_model", lambda: tmp_path, store, refuse))
+    cache = FeatureCache(tmp_path, "key", "some_model", store, engine, confirm=refuse)
     for compute in (cache.features, cache.activations):
         with pytest.raises(ModelError, match="the trunk differs"):
             compute(sorted(store.rows)[:3])
     assert (cache._pooling.calls, cache._mapping.calls) == (1, 1), "computed beside the confirmation"
     assert not [file for kind in ("features", "activations") for file in (tmp_path / kind).glob("**/*")]
-
-
-def test_a_draft_that_is_confirmed_before_it_is_read_does_not_stop_the_run(store, tmp_path, monkeypatch):
-    """It is removed then, and the trunk lies elsewhere; decoding photos may take as long as confirming."""
-    draft, trunk = tmp_path / "drafts" / "key", tmp_path / "trunks" / "key"
-    confirmed: list[bool] = []
-
-    def confirm() -> None:
-        confirmed.append(True)
-        trunk.mkdir(parents=True, exist_ok=True)
-
-    def engine(file: Path, img_size: tuple[int, int], *, pooled: bool) -> Pooling | Mapping:
-        if not file.parent.exists():
-            raise ModelError(f"OpenVINO cannot open {file}")
-        assert img_size == (SIDE, SIDE)
-        return Pooling() if pooled else Mapping()
-
-    monkeypatch.setattr(module, "PhotoEngine", engine)
-    for compute in ("features", "activations"):
-        confirmed.clear()
-        cache = FeatureCache(tmp_path, "key", "some_model", lambda: trunk if confirmed else draft, store, confirm)
-        assert len(getattr(cache, compute)(sorted(store.rows)[:3]).shape) in (2, 4)
-    gone = FeatureCache(tmp_path, "other", "some_model", lambda: draft, store)
-    with pytest.raises(ModelError, match=str(draft)):
-        gone.features(sorted(store.rows)[:3])
 
 
 def test_activations_that_cannot_be_written_are_an_error(cache, store, tmp_path, monkeypatch):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from matlens.errors import ModelError
-from matlens.features.engine import PhotoEngine
+from matlens.features.engine import FrameworkEngine, PhotoEngine, features_of
 from matlens.models.openvino import import_openvino
 
 SIDE = 8
@@ -33,10 +33,10 @@ def test_each_photo_gets_its_own_answer(trunk):
     wanted = PHOTOS.astype(np.float32) / 255 * 2 - 1
     maps = PhotoEngine(trunk, (SIDE, SIDE), pooled=False)
     assert maps.shape == (SIDE, SIDE, 3)
-    np.testing.assert_allclose(maps.features(iter(PHOTOS), 40), wanted, atol=1e-6)
+    np.testing.assert_allclose(features_of(maps, iter(PHOTOS), 40), wanted, atol=1e-6)
     means = PhotoEngine(trunk, (SIDE, SIDE), pooled=True)
     assert means.shape == (3,)
-    np.testing.assert_allclose(means.features(iter(PHOTOS), 40), wanted.mean(axis=(1, 2)), atol=1e-6)
+    np.testing.assert_allclose(features_of(means, iter(PHOTOS), 40), wanted.mean(axis=(1, 2)), atol=1e-6)
 
 
 def test_what_fails_while_an_answer_is_kept_is_raised_and_stops_the_work(trunk):
@@ -54,7 +54,8 @@ def test_what_fails_while_an_answer_is_kept_is_raised_and_stops_the_work(trunk):
     with pytest.raises(OSError, match="disk full"):
         engine.run(photos(), 100_000, keep)
     assert len(drawn) < 100_000
-    np.testing.assert_allclose(engine.features(iter(PHOTOS), 40), PHOTOS.astype(np.float32) / 255 * 2 - 1, atol=1e-6)
+    again = features_of(engine, iter(PHOTOS), 40)
+    np.testing.assert_allclose(again, PHOTOS.astype(np.float32) / 255 * 2 - 1, atol=1e-6)
 
 
 def test_what_fails_while_photos_are_read_is_raised(trunk):
@@ -64,7 +65,7 @@ def test_what_fails_while_photos_are_read_is_raised(trunk):
         raise ValueError("damaged")
 
     with pytest.raises(ValueError, match="damaged"):
-        PhotoEngine(trunk, (SIDE, SIDE), pooled=True).features(photos(), 2)
+        features_of(PhotoEngine(trunk, (SIDE, SIDE), pooled=True), photos(), 2)
 
 
 def test_a_file_that_is_no_trunk_is_named(tmp_path):
@@ -72,3 +73,19 @@ def test_a_file_that_is_no_trunk_is_named(tmp_path):
     (tmp_path / "trunk.xml").write_text("<net")
     with pytest.raises(ModelError, match=str(tmp_path / "trunk.xml")):
         PhotoEngine(tmp_path / "trunk.xml", (SIDE, SIDE), pooled=True)
+
+
+@pytest.mark.parametrize("pooled", [True, False])
+def test_a_framework_gives_what_openvino_gives(trunk, pooled):
+    """On a GPU the framework computes features; heads and tables must not notice."""
+    class Doubling:
+        def features(self, images: np.ndarray, until: str | None = None) -> np.ndarray:
+            assert until == "a layer"
+            return images * 2 - 1
+
+    by_framework = FrameworkEngine(Doubling(), (SIDE, SIDE), pooled=pooled, until="a layer")  # type: ignore[arg-type]
+    by_openvino = PhotoEngine(trunk, (SIDE, SIDE), pooled=pooled)
+    assert by_framework.shape == by_openvino.shape
+    many = np.concatenate([PHOTOS, PHOTOS[::-1]])  # more than a batch
+    np.testing.assert_allclose(features_of(by_framework, iter(many), 80), features_of(by_openvino, iter(many), 80),
+                               atol=1e-6)

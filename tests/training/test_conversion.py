@@ -131,9 +131,6 @@ class Engine:
 
     shape = (1, 1, 3)
 
-    def features(self, photos, n, on_progress):
-        return np.zeros((n, 3), np.float32)
-
     def run(self, photos, n, keep, on_progress):
         for index in range(n):
             keep(index, np.zeros(self.shape, np.float32))
@@ -144,8 +141,8 @@ def test_nothing_is_kept_where_the_trunk_turns_out_to_differ(tmp_path, order, mo
     Children(monkeypatch, confirm=raises(ModelError("differs from its framework")))
     one = conversion.Conversion(order, tmp_path)
     one.do()
-    cache = FeatureCache(tmp_path, order.key, NAME, lambda: tmp_path, Store(), one.confirmed)  # type: ignore[arg-type]
-    cache.__dict__.update(_pooling=Engine(), _mapping=Engine())
+    cache = FeatureCache(tmp_path, order.key, NAME, Store(),  # type: ignore[arg-type]
+                         lambda pooled: Engine(), confirm=one.confirmed)
     for ask in (one.confirmed, lambda: one.network, lambda: cache.features(["a", "b"]),
                 lambda: cache.activations(["a", "b"])):
         with pytest.raises(ModelError, match="differs from its framework"):

@@ -31,11 +31,11 @@ RESNET, MOBILENET, VGG, GOOGLENET = "resnet50_transfer", "mobilenetv2_transfer",
     (GOOGLENET, {"recipe": "strong"}, True, Plan(cut="inception4d", keeps=True), ("inception4d",)),
     (MOBILENET, {"recipe": "strong", "cut": "block_9_add"}, True, Plan(cut="block_9_add", keeps=True),
      ("block_9_add",)),
-    (MOBILENET, {"recipe": "strong", "finetune_epochs": 2}, True, Plan(cut="block_12_add", keeps=True),
+    (MOBILENET, {"recipe": "strong", "max_epochs": 2}, True, Plan(cut="block_12_add", keeps=True),
      ("block_12_add",)),
     (MOBILENET, {"recipe": "strong", "feature_cache": False}, True, Plan(cut="block_12_add"), ()),
     # Random weights: nothing can be frozen.
-    *((name, {"recipe": recipe, "finetune_epochs": 2}, False, Plan(), ())
+    *((name, {"recipe": recipe, "max_epochs": 2}, False, Plan(), ())
       for name in (RESNET, VGG, GOOGLENET) for recipe in ("guide", "strong")),
 ])
 def test_what_is_frozen_is_kept_and_the_rest_is_trained(name, options, pretrained, wanted, trunks):

@@ -179,8 +179,8 @@ class KerasClassifier:
         return self.head()
 
     def _scale_loss(self) -> None:
-        scaled = isinstance(self.model.optimizer, keras.optimizers.LossScaleOptimizer)
-        if self.precision == "float16" and not scaled:  # its smallest number is 6e-8, and many gradients are smaller
+        if self.precision == "float16" and not isinstance(self.model.optimizer, keras.optimizers.LossScaleOptimizer):
+            # float16's smallest number is 6e-8, and many gradients are smaller.
             self.model.optimizer = keras.optimizers.LossScaleOptimizer(self.model.optimizer)
 
 
