@@ -12,16 +12,20 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
 from matlens.data.pipeline import PhotoBatches, part_batches, read_photos
-from matlens.data.splits import Split
+from matlens.data.splits import Photo, Split
 from matlens.data.store import PixelStore
 from matlens.errors import MatlensError, RunFolderError
 from matlens.features.activations import Activations
 from matlens.features.artifact import Artifact, write_artifact
+from matlens.features.quantise import CALIBRATION_PHOTOS, quantise_artifact
 from matlens.features.trunks import LAST_LAYERS, TrunkOrder, confirm_trunk, draft_trunk
 from matlens.files import write_json
 from matlens.models.protocol import BuildOrder, Classifier, Divisible, Scores, Trainable, Tunable, room_of
@@ -101,6 +105,18 @@ class ExportTask:
     model: str
 
 
+@dataclasses.dataclass(frozen=True)
+class QuantiseTask:
+    """Which trained model of a run to make an INT8 artifact of.
+
+    max_drop: percentage points of validation accuracy that may be lost.
+    """
+
+    run_dir: str
+    model: str
+    max_drop: float
+
+
 def train(task: TrainTask, events: _Events) -> None:
     """Train one model and leave model file, artifact and, last, the record of its training."""
     clock = Clock()
@@ -145,6 +161,23 @@ def export(task: ExportTask) -> None:
     split = folder.split
     classifier = room_of(task.model).load(folder.model_file(task.model), _order(folder, split, task.model))
     _export(folder, split, task.model, classifier)
+
+
+def quantise(task: QuantiseTask, events: _Events) -> None:
+    """Make the INT8 artifact of a float32 one, and tell how the two compare."""
+    # NNCF would load PyTorch wherever it is installed; for OpenVINO's models it needs none of it.
+    sys.modules.setdefault("torch", None)  # type: ignore[arg-type]
+    folder = RunFolder.open(Path(task.run_dir))
+    split, settings, artifact = folder.split, folder.settings, Artifact.open(folder.artifact(task.model))
+
+    def read(photos: Sequence[Photo]) -> Iterator[npt.NDArray[np.float32]]:
+        return read_photos(folder.data_root, photos, artifact.img_size, keep_truncated=settings.keep_truncated)
+
+    train_photos, val_photos = split.part("train"), split.part("val")
+    chosen = np.random.default_rng(settings.seed).permutation(len(train_photos))[:CALIBRATION_PHOTOS]
+    found = quantise_artifact(artifact, folder.int8_artifact(task.model), list(read([train_photos[i] for i in chosen])),
+                              read(val_photos), split.labels(val_photos), task.max_drop)
+    events.send("judged", **dataclasses.asdict(found))
 
 
 def _order(folder: RunFolder, split: Split, model: str, weights_file: str | None = None) -> BuildOrder:
@@ -239,6 +272,8 @@ def main() -> int:
             draft(TrunkTask(**content))
         elif kind == "confirm":
             confirm(TrunkTask(**content))
+        elif kind == "quantise":
+            quantise(QuantiseTask(**content), events)
         else:
             export(ExportTask(**content))
         events.send("done")
