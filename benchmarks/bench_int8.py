@@ -87,8 +87,8 @@ def main() -> None:
                 int8 = dataclasses.replace(artifact, folder=work / "int8")
                 for part in ("val", "test"):
                     judged = run.split.part(part)
-                    found = compare(artifact.predict, int8.predict, read_photos(run.data_root, judged, artifact.img_size),
-                                    run.split.labels(judged))
+                    images = read_photos(run.data_root, judged, artifact.img_size)
+                    found = compare(artifact.predict, int8.predict, images, run.split.labels(judged))
                     print(f"  {part}: accuracy {found.int8_accuracy:.1%}, float32's {found.float32_accuracy:.1%}, the "
                           f"same class for {found.agreement:.1%} of {found.n_photos} photos, largest difference of a "
                           f"probability {found.parity:.2f}", flush=True)

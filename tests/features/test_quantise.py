@@ -47,8 +47,9 @@ def write_trunk(folder: Path, seed: int = 0) -> None:
 
     photos = ops.parameter([-1, SIDE, SIDE, 3], np.float32)
     scaled = ops.subtract(ops.multiply(photos, np.float32(2)), np.float32(1))
-    first = convolution(ops.pad(scaled, [0, 1, 2, 0], [0, 0, 1, 0], "constant", np.float32(0)), 3, 16, 3, 4, 0)
-    maps = ops.add(convolution(first, 16, 16, 3, 1, 1), first)
+    first = convolution(scaled, 3, 16, 3, 4, 1)
+    padded = ops.pad(first, [0, 1, 2, 0], [0, 1, 0, 0], "constant", np.float32(0))
+    maps = ops.add(convolution(padded, 16, 16, 3, 1, 0), first)
     openvino.save_model(openvino.Model([maps], [photos]), folder / "trunk.xml", compress_to_fp16=False)
 
 
