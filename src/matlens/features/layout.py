@@ -28,6 +28,7 @@ def channels_first(model: Any) -> None:
         elif node.get_type_name() in _BY_VALUE | {"Pad"}:
             _move_ahead(node)
     model.validate_nodes_and_infer_types()
+    apply_moc_transformations(model, cf=True)  # scales that stand behind their convolution by now go into its weights
 
 
 def _unite(node: Any) -> None:
