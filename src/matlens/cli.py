@@ -5,13 +5,17 @@ from __future__ import annotations
 import sys
 import time
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from matlens import __version__
 from matlens.cli_data import data_app
 from matlens.errors import MatlensError
+
+if TYPE_CHECKING:
+    from matlens.console import Reporter
+    from matlens.training.run_folder import RunFolder
 
 app = typer.Typer(
     no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="rich",
@@ -196,13 +200,15 @@ def predict(run: Annotated[Path, typer.Argument(help="A run's folder, or an .art
             images: Annotated[list[Path], typer.Argument(help="Photos.", show_default=False)],
             model: Annotated[str | None, typer.Option(help="Which of the run's models.",
                                                       show_default="the one with the best validation accuracy")] = None,
+            int8: Annotated[bool, typer.Option("--int8", help="Use the INT8 version that matlens export --int8 made.")]
+            = False,
             json: Annotated[bool, typer.Option("--json", help="A JSON object a line, all probabilities.")] = False,
             ) -> None:
     """Say what photos show: one line a photo with path, class and probability."""
     from matlens.predict import predict_files, predicting_artifact
 
     failed = 0
-    for line, is_error in predict_files(predicting_artifact(run, model), images, as_json=json):
+    for line, is_error in predict_files(predicting_artifact(run, model, int8=int8), images, as_json=json):
         typer.echo(line, err=is_error)
         failed += is_error
     if failed:
@@ -210,7 +216,11 @@ def predict(run: Annotated[Path, typer.Argument(help="A run's folder, or an .art
 
 
 @app.command()
-def export(run: Run, models: Models = None, quiet: Quiet = False) -> None:
+def export(run: Run, models: Models = None,
+           int8: Annotated[bool, typer.Option("--int8", help="Make INT8 versions of the artifacts instead: faster, for "
+                                              "matlens predict --int8. Needs nncf.")] = False,
+           max_drop: Annotated[float, typer.Option(min=0, max=100, help="With --int8: percentage points of validation "
+                                                   "accuracy that may be lost.")] = 1.0, quiet: Quiet = False) -> None:
     """Make the portable artifact anew from the model file, and compare it with the framework's own output."""
     from matlens.console import Reporter
     from matlens.features.artifact import Artifact
@@ -218,11 +228,29 @@ def export(run: Run, models: Models = None, quiet: Quiet = False) -> None:
     from matlens.training.run_folder import RunFolder
 
     reporter, folder = Reporter(quiet), RunFolder.open(run)
+    if int8:
+        for name in folder.trained_models(_names(models)):
+            _export_int8(folder, name, max_drop, reporter)
+        return
     for name in _names(models) or folder.model_names:
         run_child("export", {"run_dir": str(folder.path.resolve()), "model": name}, folder.log_file(name),
                   lambda event: None)
         artifact = Artifact.open(folder.artifact(name))
         reporter.result(f"{artifact.folder}: probabilities within {artifact.parity:.1g} of the framework's")
+
+
+def _export_int8(folder: RunFolder, name: str, max_drop: float, reporter: Reporter) -> None:
+    from matlens.training.child import run_child
+
+    def tell(event: dict[str, Any]) -> None:
+        reporter.result(
+            f"{folder.int8_artifact(name)}: accuracy {event['int8_accuracy']:.1%}, float32's "
+            f"{event['float32_accuracy']:.1%}, on {event['n_photos']} validation photos; the same class for "
+            f"{event['agreement']:.1%}")
+
+    reporter.say(f"{name}: INT8 from training photos, judged on validation photos")
+    run_child("quantise", {"run_dir": str(folder.path.resolve()), "model": name, "max_drop": max_drop},
+              folder.log_file(name), tell)
 
 
 def _options(given: dict[str, Any]) -> dict[str, Any]:

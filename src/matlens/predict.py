@@ -9,18 +9,23 @@ from pathlib import Path
 import numpy as np
 
 from matlens.data.decode import UnreadableImageError, read_photo
+from matlens.errors import ModelError
 from matlens.features.artifact import Artifact
-from matlens.files import read_json
+from matlens.files import checksum, read_json
 from matlens.training.run_folder import RunFolder
 
 
-def predicting_artifact(run: Path, model: str | None = None) -> Artifact:
+def predicting_artifact(run: Path, model: str | None = None, *, int8: bool = False) -> Artifact:
     """The artifact of a run's model, by default of the one with the best validation accuracy.
 
     `run` may also be an artifact's own folder. Raises RunFolderError or ModelError.
     """
     if (run / "artifact.json").exists():
-        return Artifact.open(run)
+        artifact = Artifact.open(run)
+        if int8 and artifact.precision != "int8":
+            raise ModelError(f"{run} is a float32 artifact. With --int8, name the run's folder, or one that ends in "
+                             ".int8.artifact.")
+        return artifact
     folder = RunFolder.open(run)
     names = folder.trained_models((model,) if model else None)
 
@@ -28,7 +33,19 @@ def predicting_artifact(run: Path, model: str | None = None) -> Artifact:
         record = read_json(folder.training_file(name))
         return float(record["history"]["val_accuracy"][record["best_epoch"] - 1])
 
-    return Artifact.open(folder.artifact(max(names, key=validation_accuracy)))
+    best = max(names, key=validation_accuracy)
+    return _int8_artifact(folder, best) if int8 else Artifact.open(folder.artifact(best))
+
+
+def _int8_artifact(folder: RunFolder, name: str) -> Artifact:
+    found, way_out = folder.int8_artifact(name), f"matlens export {folder.path} --int8 --models {name}"
+    if not found.exists():
+        raise ModelError(f"{found} is not there. Make it with: {way_out}")
+    artifact, float32 = Artifact.open(found), Artifact.open(folder.artifact(name))
+    # The head is a copy: where it is another one by now, the model was trained again.
+    if checksum(artifact.folder / "head.npz") != checksum(float32.folder / "head.npz"):
+        raise ModelError(f"{found} was made of an earlier training of {name}. Make it again with: {way_out}")
+    return artifact
 
 
 def predict_files(artifact: Artifact, files: Sequence[Path], *, as_json: bool = False) -> Iterator[tuple[str, bool]]:

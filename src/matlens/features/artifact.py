@@ -1,7 +1,7 @@
 """The portable artifact: a trained network as a folder that runs without TensorFlow and without PyTorch.
 
     <name>.artifact/
-        artifact.json     what it is: format, class names, photo size, checksums of the other files
+        artifact.json     what it is: format, class names, photo size, precision, checksums of the other files
         trunk.xml, .bin   OpenVINO: (B, H, W, 3) float32 in [0, 1] to feature maps, preprocessing inside
         head.npz          pooling and dense weights
 """
@@ -14,6 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -25,6 +26,7 @@ from matlens.files import checksum, read_json, whole_folder, write_json
 from matlens.models.head import Head
 
 Array = npt.NDArray[np.float32]
+Precision = Literal["float32", "int8"]
 
 PARITY_TOLERANCE = 1e-4
 """How far any probability may lie from the framework's own."""
@@ -39,7 +41,8 @@ class Artifact:
 
     img_size: (height, width) of the photos that it takes.
     parity: the largest difference from the framework's own that was seen at the export: of a probability; where the
-        head was trained on features, of a feature (as a share of the largest).
+        head was trained on features, of a feature (as a share of the largest). In INT8: of a probability from that in
+        float32.
     mirrored: whether probabilities are means over the photo and its mirror image.
     """
 
@@ -49,6 +52,7 @@ class Artifact:
     img_size: tuple[int, int]
     parity: float
     mirrored: bool = False
+    precision: Precision = "float32"
 
     @cached_property
     def trunk(self) -> TrunkEngine:
@@ -74,20 +78,21 @@ class Artifact:
     @classmethod
     def open(cls, folder: Path) -> Artifact:
         """Open an artifact after checking its files' checksums. Raises ModelError."""
+        way_out = "matlens export RUN" + " --int8" * folder.name.endswith(".int8.artifact")
         try:
             about = read_json(folder / "artifact.json")
             if about["format"] != _FORMAT:
                 raise ModelError(f"{folder} has the format {about['format']}; this matlens reads {_FORMAT}. "
-                                 "Make it again with: matlens export RUN")
+                                 f"Make it again with: {way_out}")
             for name in _FILES:
                 if checksum(folder / name) != about["sha256"][name]:
                     raise ModelError(f"{folder / name} is damaged: its checksum is not the one in artifact.json. "
-                                     "Make it again with: matlens export RUN")
+                                     f"Make it again with: {way_out}")
             return cls(folder, about["model_name"], tuple(about["class_names"]), tuple(about["img_size"]),
-                       about["parity"], about["mirrored"])
+                       about["parity"], about["mirrored"], about.get("precision", "float32"))
         except (OSError, json.JSONDecodeError, KeyError, TypeError) as error:
             raise ModelError(f"{folder} is not a matlens artifact ({type(error).__name__}: {error}). "
-                             "Make it with: matlens export RUN") from error
+                             f"Make it with: {way_out}") from error
 
 
 def assemble_artifact(folder: Path, trunk: CachedTrunk, head: Head, model_name: str, class_names: tuple[str, ...],
@@ -97,7 +102,7 @@ def assemble_artifact(folder: Path, trunk: CachedTrunk, head: Head, model_name: 
         for name in ("trunk.xml", "trunk.bin"):
             shutil.copyfile(trunk.folder / name, partial / name)
         head.save(partial / "head.npz")
-        _write_about(partial, model_name, class_names, img_size, trunk.parity, False)
+        write_about(partial, model_name, class_names, img_size, parity=trunk.parity)
     return Artifact.open(folder)
 
 
@@ -121,12 +126,14 @@ def write_artifact(folder: Path, export_trunk: Callable[[Path], Head], predict: 
         if not parity <= PARITY_TOLERANCE:
             raise ModelError(f"The exported {model_name} differs from its framework by {parity:.2g} in a probability "
                              f"(allowed: {PARITY_TOLERANCE:g}); it was not kept.")
-        _write_about(partial, model_name, class_names, images.shape[1:3], parity, mirrored)
+        write_about(partial, model_name, class_names, images.shape[1:3], parity=parity, mirrored=mirrored)
     return Artifact.open(folder)
 
 
-def _write_about(folder: Path, model_name: str, class_names: tuple[str, ...], img_size: tuple[int, ...],
-                 parity: float, mirrored: bool) -> None:
+def write_about(folder: Path, model_name: str, class_names: tuple[str, ...], img_size: tuple[int, ...], *,
+                parity: float, mirrored: bool = False, precision: Precision = "float32", **more: Any) -> None:
+    """Write artifact.json beside an artifact's other files; `more` goes along."""
     write_json(folder / "artifact.json", {
         "format": _FORMAT, "model_name": model_name, "class_names": list(class_names), "img_size": list(img_size),
-        "parity": parity, "mirrored": mirrored, "sha256": {name: checksum(folder / name) for name in _FILES}})
+        "parity": parity, "mirrored": mirrored, "precision": precision, **more,
+        "sha256": {name: checksum(folder / name) for name in _FILES}})

@@ -28,6 +28,7 @@ from matlens.caches import whole_entry
 from matlens.data.synthetic import MATERIALS, draw_material
 from matlens.errors import ModelError
 from matlens.features.engine import TrunkEngine
+from matlens.features.layout import lay_channels_first
 from matlens.files import checksum, read_json, write_json
 from matlens.models.protocol import BuildOrder, Divisible
 
@@ -116,6 +117,7 @@ def draft_trunk(classifier: Divisible, order: TrunkOrder, cache_dir: Path) -> No
     """Write what the engine needs of a trunk, whole or not at all. Raises ModelError for a layer that cannot be."""
     with whole_entry(order.draft(cache_dir), f"the trunk of {order.build.model}") as partial:
         classifier.export_trunk(partial, resolved_layer(classifier, order))
+        lay_channels_first(partial / "trunk.xml")
 
 
 def confirm_trunk(classifier: Divisible, order: TrunkOrder, cache_dir: Path, versions: dict[str, str]) -> CachedTrunk:

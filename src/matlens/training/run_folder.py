@@ -59,6 +59,10 @@ class RunFolder:
         """The portable artifact's folder."""
         return self.models / f"{name}.artifact"
 
+    def int8_artifact(self, name: str) -> Path:
+        """Its INT8 version, where one was made."""
+        return self.models / f"{name}.int8.artifact"
+
     def training_file(self, name: str) -> Path:
         """How the model was trained; written last, so a model is trained if this file is there."""
         return self.reports / f"{name}_training.json"

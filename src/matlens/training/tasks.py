@@ -54,3 +54,15 @@ class ExportTask:
 
     run_dir: str
     model: str
+
+
+@dataclass(frozen=True)
+class QuantiseTask:
+    """Which trained model of a run to make an INT8 artifact of.
+
+    max_drop: percentage points of validation accuracy that may be lost.
+    """
+
+    run_dir: str
+    model: str
+    max_drop: float

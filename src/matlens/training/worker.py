@@ -17,13 +17,10 @@ from typing import Any
 
 from matlens.data.pipeline import PhotoBatches, part_batches, read_photos
 from matlens.data.splits import Split
-from matlens.data.store import PixelStore
 from matlens.errors import MatlensError, RunFolderError
 from matlens.features.activations import Activations
 from matlens.features.artifact import Artifact, write_artifact
-from matlens.features.cache import FeatureCache, feature_parts
-from matlens.features.engine import FrameworkEngine
-from matlens.features.trunks import LAST_LAYERS, TrunkOrder, confirm_trunk, draft_trunk, resolved_layer
+from matlens.features.trunks import LAST_LAYERS
 from matlens.files import write_json
 from matlens.models.catalogue import model_info
 from matlens.models.protocol import BuildOrder, Classifier, Divisible, Pace, Scores, Trainable, Tunable, room_of
@@ -34,7 +31,8 @@ from matlens.training.loop import fit
 from matlens.training.record import Clock, about_model, training_record
 from matlens.training.run_folder import RunFolder
 from matlens.training.strong import STRONG, fit_strong
-from matlens.training.tasks import ExportTask, FeaturesTask, TrainTask, TrunkTask
+from matlens.training.tasks import ExportTask, FeaturesTask, QuantiseTask, TrainTask, TrunkTask
+from matlens.training.trunk_jobs import confirm, draft, features, open_store, quantise
 
 _PARITY_PHOTOS = 8
 
@@ -90,45 +88,6 @@ def train(task: TrainTask, events: _Events) -> None:
         cut=task.cut_layer or task.cut))
 
 
-def draft(task: TrunkTask) -> None:
-    """Convert a pretrained trunk as fast as can be."""
-    order = TrunkOrder.from_json(task.order)
-    draft_trunk(room_of(order.build.model).build(order.build), order, Path(task.cache_dir))
-
-
-def confirm(task: TrunkTask) -> None:
-    """Compare a draft with the framework, and keep it with a model file whose head is untrained."""
-    order, cache_dir = TrunkOrder.from_json(task.order), Path(task.cache_dir)
-    room = room_of(order.build.model)
-    classifier = room.build(order.build)
-    if not order.draft(cache_dir).exists():
-        draft_trunk(classifier, order, cache_dir)
-    confirm_trunk(classifier, order, cache_dir, room.versions())
-
-
-def features(task: FeaturesTask, events: _Events) -> None:
-    """Compute a frozen trunk's features in its framework and keep them; nothing where `gpu_only` finds no GPU."""
-    order, room = TrunkOrder.from_json(task.order), room_of(TrunkOrder.from_json(task.order).build.model)
-    if task.gpu_only and not room.has_gpu():
-        return
-    folder = RunFolder.open(Path(task.run_dir))
-    store, classifier = _open_store(task.store), room.build(order.build)
-    until = resolved_layer(classifier, order)
-    cache = FeatureCache(folder.settings.cache_dir, order.key, order.build.model, store,
-                         lambda pooled: FrameworkEngine(classifier, order.build.img_size, pooled=pooled, until=until),
-                         "framework")
-    done = 0
-    for wanted in feature_parts(folder.split, folder.settings.views, pooled=until is None):
-        def heard(now: int, _: int, before: int = done) -> None:
-            events.photos(before + now)
-
-        if until is None:
-            cache.features(wanted.digests, wanted.view, heard)
-        else:
-            cache.activations(wanted.digests, wanted.view, folder.settings.activations, heard)
-        done += len(wanted.digests)
-
-
 def export(task: ExportTask) -> None:
     """Load a trained model from its file and write its artifact anew."""
     folder = RunFolder.open(Path(task.run_dir))
@@ -150,13 +109,6 @@ def _export(folder: RunFolder, split: Split, model: str, classifier: Classifier)
                           split.class_names, mirrored=folder.settings.recipe == "strong")
 
 
-def _open_store(folder: str) -> PixelStore:
-    store = PixelStore.open(Path(folder))
-    if store is None:
-        raise RunFolderError(f"The pixel store {folder} is gone. Run the same command again.")
-    return store
-
-
 _Batches = PhotoBatches | FeatureBatches
 
 
@@ -164,7 +116,7 @@ def _batches(folder: RunFolder, split: Split, task: TrainTask) -> tuple[_Batches
     """Of training and validation: photos, or activations of them."""
     settings = folder.settings
     if not task.train_views:
-        store = _open_store(task.store)
+        store = open_store(task.store)
         return (part_batches(split, "train", store, settings.batch_size, seed=settings.seed, shuffle=True,
                              augmented=settings.augment),
                 part_batches(split, "val", store, settings.batch_size))
@@ -238,6 +190,8 @@ def main() -> int:
             draft(TrunkTask(**content))
         elif kind == "confirm":
             confirm(TrunkTask(**content))
+        elif kind == "quantise":
+            quantise(QuantiseTask(**content), events)
         else:
             export(ExportTask(**content))
         events.send("done")
