@@ -17,8 +17,8 @@ from matlens.errors import DataError, RunFolderError
 from matlens.features.artifact import PARITY_TOLERANCE, Artifact
 from matlens.files import whole_file
 
-_COMPARED = 2
-"""Batches of photos that are predicted from their files where features are kept."""
+_COMPARED = 1
+"""Batches of photos (32) that are predicted from their files where features are kept."""
 
 
 @dataclass(frozen=True)

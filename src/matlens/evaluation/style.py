@@ -7,7 +7,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from matlens.files import whole_file
 
@@ -79,9 +79,15 @@ def save_figure(figure: Figure, save_path: Path | str | None) -> Figure:
     installed = {font.name for font in fontManager.ttflist}
     for text in figure.findobj(lambda artist: isinstance(artist, Text)):
         text.set(fontfamily=["DejaVu Sans", *(name for name in FALLBACK_FONTS if name in installed)])
-    figure.draw_without_rendering()  # square axes settle in the second pass of the layout only
+    figure.draw_without_rendering()
+    layout = figure.get_layout_engine()
+    if layout is not None:
+        layout.execute(figure)  # square axes settle in the second pass only
     if save_path is not None:
         path = Path(save_path)
+        form = path.suffix[1:] or "png"
+        figure.set_layout_engine("none")  # it has settled; matplotlib would run it twice more
+        options: dict[str, Any] = {"pil_kwargs": {"compress_level": 3}} if form == "png" else {}
         with whole_file(path) as partial:
-            figure.savefig(partial, format=path.suffix[1:] or "png", dpi=150, bbox_inches="tight")
+            figure.savefig(partial, format=form, dpi=150, bbox_inches=figure.get_tightbbox().padded(0.1), **options)
     return figure

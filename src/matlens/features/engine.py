@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from functools import partial
+from functools import lru_cache, partial
 from itertools import islice
 from pathlib import Path
 from typing import Any, Protocol
@@ -30,11 +30,9 @@ class TrunkEngine:
 
     def __init__(self, model_file: Path) -> None:
         """Read and compile an OpenVINO model (.xml with its .bin). Raises ModelError."""
-        openvino = import_openvino()
         try:
-            self._compiled: Any = openvino.Core().compile_model(
-                str(model_file), "CPU", {**_FLOAT32, "PERFORMANCE_HINT": "LATENCY"})
-        except RuntimeError as error:
+            self._compiled = _compiled(str(model_file), model_file.with_suffix(".bin").stat().st_mtime_ns)
+        except (OSError, RuntimeError) as error:
             raise _unopened(model_file, error) from error
 
     def features(self, images: Array) -> Array:
@@ -138,5 +136,11 @@ def features_of(engine: Engine, photos: Iterable[npt.NDArray[np.uint8]], n: int,
     return found
 
 
-def _unopened(model_file: Path, error: RuntimeError) -> ModelError:
+@lru_cache(maxsize=2)
+def _compiled(model_file: str, changed: int) -> Any:
+    """A trunk is compiled once for judging and explaining, and anew when its file has changed."""
+    return import_openvino().Core().compile_model(model_file, "CPU", {**_FLOAT32, "PERFORMANCE_HINT": "LATENCY"})
+
+
+def _unopened(model_file: Path, error: Exception) -> ModelError:
     return ModelError(f"OpenVINO cannot open {model_file}: {str(error).splitlines()[-1]}")
