@@ -15,16 +15,15 @@ from matlens.training.loop import fit
 COLOURS = np.array([[1, 0.1, 0.1], [0.1, 1, 0.1], [0.1, 0.1, 1]], np.float32)
 
 
-def marked(n: int, side: int, seed: int, corner: tuple[int, int] | None = None,
-           ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Grey noise with a coloured patch in a corner (any, or always the same).
+def marked(n: int, side: int, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Grey noise with a coloured patch in a corner.
 
     Returns photos, classes (the colour) and corners (row, column in 0, 1).
     """
     rng = np.random.default_rng(seed)
     photos = np.repeat(rng.uniform(0.3, 0.6, (n, side, side, 1)), 3, -1).astype(np.float32)
     classes = np.arange(n) % 3
-    corners = rng.integers(0, 2, (n, 2)) if corner is None else np.tile(corner, (n, 1))
+    corners = rng.integers(0, 2, (n, 2))
     patch = side // 3
     for photo, number, (down, right) in zip(photos, classes, corners, strict=True):
         top, left = down * (side - patch), right * (side - patch)
@@ -35,8 +34,8 @@ def marked(n: int, side: int, seed: int, corner: tuple[int, int] | None = None,
 class Marked:
     """Training data of marked photos, by epoch."""
 
-    def __init__(self, n: int, side: int, batch_size: int, corner: tuple[int, int] | None) -> None:
-        self.photos, self.classes, _ = marked(n, side, 1, corner)
+    def __init__(self, n: int, side: int, batch_size: int) -> None:
+        self.photos, self.classes, _ = marked(n, side, 1)
         self.batch_size = batch_size
 
     def epoch(self, number: int) -> Iterator[Batch]:
@@ -52,15 +51,15 @@ class Marked:
 
 
 def share_of_found_corners(model: str, tmp_path, *, side: int, epochs: int, n: int = 96, batch_size: int = 16,
-                           corner: tuple[int, int] | None = None) -> float:
+                           ) -> float:
     """Train from random weights, and say how often the heat of a right answer lies towards the marked corner."""
     room = room_of(model)
     room.seed(0, False)
     classifier = room.build(BuildOrder(model, 3, (side, side)))
-    data = Marked(n, side, batch_size, corner)
+    data = Marked(n, side, batch_size)
     silent = SimpleNamespace(on_step=lambda *_: None, on_epoch=lambda *_: None)
     fit(classifier, data, list(data.head(1)), silent, epochs=epochs, early_stopping_patience=99)
-    photos, classes, corners = marked(24, side, 2, corner)
+    photos, classes, corners = marked(24, side, 2)
     artifact = write_artifact(tmp_path / "a", classifier.export_trunk, classifier.predict, photos[:4], model,
                               ("red", "green", "blue"))
     features = artifact.trunk.features(photos)

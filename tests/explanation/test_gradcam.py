@@ -66,13 +66,12 @@ def test_the_grid_shows_mistakes_and_every_class():
 
 @pytest.mark.slow
 @pytest.mark.keras
-@pytest.mark.parametrize(("model", "side", "epochs", "corner"), [
-    ("mobilenetv2_transfer", 96, 8, None), ("resnet50_transfer", 96, 6, None), ("vgg19_scratch", 64, 14, (1, 1))])
-def test_keras_models_light_up_the_marked_corner(tmp_path, model, side, epochs, corner):
-    """A quarter would be chance. VGG19 learns too slowly for corners that move."""
+@pytest.mark.parametrize(("model", "epochs"), [("mobilenetv2_transfer", 8), ("resnet50_transfer", 6)])
+def test_keras_models_light_up_the_marked_corner(tmp_path, model, epochs):
+    """A quarter would be chance. VGG19 from scratch learns too slowly for it; its gradients are compared elsewhere."""
     from corner import share_of_found_corners
 
-    assert share_of_found_corners(model, tmp_path, side=side, epochs=epochs, corner=corner) > 0.5
+    assert share_of_found_corners(model, tmp_path, side=96, epochs=epochs) > 0.5
 
 
 @pytest.mark.slow

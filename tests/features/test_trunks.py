@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from matlens.errors import ModelError
-from matlens.features.engine import PhotoEngine
+from matlens.features.engine import PhotoEngine, features_of
 from matlens.features.model_file import write_model_file
 from matlens.features.trunks import LAST_LAYERS, CachedTrunk, TrunkOrder, confirm_trunk
 from matlens.models.head import Dense, Head
@@ -45,7 +45,8 @@ def opened(order: TrunkOrder, cache: Path) -> CachedTrunk:
 
 def test_averaged_features_of_bytes_are_the_frameworks(classifier, trunk):
     """Photos go in as bytes, several at a time; what comes out is what Keras would have pooled."""
-    found = PhotoEngine(trunk.folder / "trunk.xml", (SIDE, SIDE), pooled=True).features(iter(PHOTOS), len(PHOTOS))
+    engine = PhotoEngine(trunk.folder / "trunk.xml", (SIDE, SIDE), pooled=True)
+    found = features_of(engine, iter(PHOTOS), len(PHOTOS))
     wanted = classifier.features(PHOTOS.astype(np.float32) / 255).mean(axis=(1, 2))
     np.testing.assert_allclose(found, wanted, atol=1e-4 * np.abs(wanted).max())
     assert trunk.parity <= 1e-4
@@ -62,7 +63,8 @@ def test_activations_at_the_guides_cut_are_the_frameworks(build, classifier, tru
     front = opened(TrunkOrder(build, LAST_LAYERS), kept_trunks)
     assert (front.until, front.parameters) == ("block_12_add", trunk.parameters)
     assert not front.model_template.exists()
-    found = PhotoEngine(front.folder / "trunk.xml", (SIDE, SIDE), pooled=False).features(iter(PHOTOS), len(PHOTOS))
+    engine = PhotoEngine(front.folder / "trunk.xml", (SIDE, SIDE), pooled=False)
+    found = features_of(engine, iter(PHOTOS), len(PHOTOS))
     wanted = classifier.features(PHOTOS.astype(np.float32) / 255, "block_12_add")
     assert wanted.shape == (9, 4, 4, 32)  # 64 / 16 places, the 96 channels of its row at alpha 0.35
     np.testing.assert_allclose(found, wanted, atol=1e-4 * np.abs(wanted).max())

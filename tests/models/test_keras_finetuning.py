@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 
 from conftest import publish
 from matlens.data.pipeline import PhotoBatches
+from matlens.data.store import PixelStore
 from matlens.errors import ModelError
 from matlens.features.activations import Activations
 from matlens.models.protocol import BuildOrder, room_of
@@ -77,13 +79,9 @@ def test_exactly_what_lies_behind_the_cut_is_trained(keras, published, pretraine
         id(each) for each in classifier.model.trainable_weights]
 
 
-class Store:
+def store() -> PixelStore:
     """The photos by row."""
-
-    pixels = PHOTOS
-
-    def read(self, rows):
-        return PHOTOS[rows]
+    return PixelStore(Path(), PHOTOS, {}, np.array([zlib.crc32(photo.data) for photo in PHOTOS]), {})
 
 
 def kept(folder: Path, values: np.ndarray) -> Activations:
@@ -109,7 +107,7 @@ def test_finetuning_from_the_cut_is_finetuning_end_to_end(keras, published, tmp_
     layer = cut or classifier.cut_for_finetuning()
     maps = kept(tmp_path / "activations" / "train", classifier.features(PHOTOS.astype(np.float32) / 255, layer))
     ways = {
-        "photos": (PhotoBatches(Store(), np.arange(8), LABELS, CLASSES, 4, seed=3, shuffle=True), lambda: classifier),
+        "photos": (PhotoBatches(store(), np.arange(8), LABELS, CLASSES, 4, seed=3, shuffle=True), lambda: classifier),
         "activations": (FeatureBatches((maps,), LABELS, CLASSES, 4, seed=3, shuffle=True),
                         lambda: classifier.after(layer))}
     start, ends = classifier.snapshot(), {}
