@@ -197,6 +197,7 @@ def test_a_disk_that_fills_up_while_a_trunk_is_written_is_told_and_leaves_nothin
     """A tenth of a gigabyte and more; OpenVINO's part or Keras'."""
     classifier: Any = Classifier(error, while_drafting)
     monkeypatch.setattr("matlens.features.trunks.TrunkEngine", lambda file: classifier)
+    monkeypatch.setattr("matlens.features.trunks.lay_channels_first", lambda file: None)
     with pytest.raises(RunFolderError, match=rf"{tmp_path}.*(no space left.*|No space.*)--cache-dir"):
         draft_trunk(classifier, order, tmp_path)
         confirm_trunk(classifier, order, tmp_path, {})
