@@ -108,12 +108,12 @@ def test_the_recipe_strong_brings_its_epochs_and_views_unless_told_otherwise(tmp
         assert Settings.load(options=found.model_dump(mode="json")) == found, "run.json is how a run knows what it was"
         return found.max_epochs, found.views
 
-    strong = (10, 4)
+    strong = (9, 4)
     assert chosen() == (4, 1)
     assert chosen(recipe="strong") == strong
     assert chosen(recipe="strong", max_epochs=3) == (3, 4)
-    assert chosen(recipe="strong", views=2) == (10, 2)
-    assert chosen(recipe="strong", feature_cache=False) == (10, 1), "views are of kept features"
+    assert chosen(recipe="strong", views=2) == (9, 2)
+    assert chosen(recipe="strong", feature_cache=False) == (9, 1), "views are of kept features"
     file = toml(tmp_path, "RECIPE = 'strong'\nMAX_EPOCHS = 5")
     assert Settings.load(file).max_epochs == 5
     assert Settings.load(file, {"recipe": "guide"}).views == 1

@@ -34,7 +34,7 @@ Models = Annotated[str | None, typer.Option(help="Names separated by commas, or 
 Recipe = Annotated[str | None, typer.Option(help="guide: the notebook guide's hyperparameters; strong: the best that "
                                             "its time buys, a pretrained network trained from inside its trunk on.",
                                             show_default="guide")]
-Epochs = Annotated[int | None, typer.Option(help="Epochs of training.", show_default="4, strong: 10")]
+Epochs = Annotated[int | None, typer.Option(help="Epochs of training.", show_default="4, strong: 9")]
 ImgSize = Annotated[int | None, typer.Option(help="Side of the photos in pixels.", show_default="224")]
 BatchSize = Annotated[int | None, typer.Option(help="Photos per training step.", show_default="64, strong: 32")]
 Weights = Annotated[str | None, typer.Option(help="imagenet: pretrained; none: random; auto: pretrained if there are "

@@ -71,7 +71,7 @@ class Settings(BaseModel):
     recipe: Literal["guide", "strong"] = "guide"
     batch_size: PositiveInt = Field(default_factory=lambda data: _by_recipe(data, 64, 32))
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 42
-    max_epochs: PositiveInt = Field(default_factory=lambda data: _by_recipe(data, 4, 10))
+    max_epochs: PositiveInt = Field(default_factory=lambda data: _by_recipe(data, 4, 9))
 
     models: tuple[str, ...] = tuple(MODELS)
     epochs_of: dict[str, PositiveInt] = {}
