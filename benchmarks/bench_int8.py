@@ -22,7 +22,7 @@ import numpy.typing as npt
 
 from matlens.data.pipeline import read_photos
 from matlens.features.artifact import Artifact
-from matlens.features.engine import PhotoEngine
+from matlens.features.engine import PhotoEngine, features_of
 from matlens.features.layout import channels_first
 from matlens.features.quantise import CALIBRATION_PHOTOS, compare, quantise_trunk
 from matlens.models.openvino import import_openvino
@@ -39,7 +39,7 @@ def measure(trunks: dict[str, Path], photos: npt.NDArray[np.uint8]) -> None:
     for _ in range(PASSES + 1):
         for name, engine in engines.items():
             started = time.perf_counter()
-            engine.features(iter(photos), len(photos))
+            features_of(engine, iter(photos), len(photos))
             rates[name].append(len(photos) / (time.perf_counter() - started))
     middle = {name: statistics.median(found[1:]) for name, found in rates.items()}  # the first pass does not count
     for name, found in rates.items():

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from matlens.features.engine import PhotoEngine
+from matlens.features.engine import PhotoEngine, features_of
 from matlens.models.protocol import BuildOrder, room_of
 
 SIDE, PHOTOS, PASSES = 224, 256, 5
@@ -43,7 +43,7 @@ def main() -> None:
             classifier.export_trunk(Path(folder))
             engine = PhotoEngine(Path(folder) / "trunk.xml", (SIDE, SIDE), pooled=True)
             model, floats = classifier.model, photos.astype(np.float32) / 255  # type: ignore[attr-defined]
-            ours = rates(lambda engine=engine: engine.features(iter(photos), PHOTOS))  # type: ignore[misc]
+            ours = rates(lambda engine=engine: features_of(engine, iter(photos), PHOTOS))  # type: ignore[misc]
             keras = rates(lambda model=model, floats=floats: model.predict(floats, batch_size=64, verbose=0))
         for what, found in ((f"{name}, matlens", ours), (f"{name}, Keras predict", keras)):
             print(f"{what:<38} {statistics.median(found):6.0f} photos/s  (n = {PHOTOS} photos, {PASSES} passes, "
