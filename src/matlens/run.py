@@ -147,9 +147,9 @@ def train(begun: Started, name: str, reporter: Reporter) -> None:
 
 def _train_in_child(folder: RunFolder, prepared: Prepared, task: TrainTask, reporter: Reporter) -> None:
     settings, title = folder.settings, model_info(task.model).title
-    epochs = settings.epochs(task.model) - len(task.epochs_before)
-    if settings.recipe == "guide" and task.weights_file:
-        epochs = (0 if task.epochs_before else epochs) + settings.finetune_epochs
+    epochs = 0 if task.epochs_before else settings.epochs(task.model)
+    if task.weights_file:
+        epochs += settings.finetune_epochs
     views = settings.views if task.train_views and settings.recipe == "guide" else 1
     photos = len(prepared.split.part("train")) * views
     steps = len(batch_bounds(photos, settings.batch_size))

@@ -125,9 +125,8 @@ class FeatureCache:
 
     def keeps(self, digests: Sequence[str], view: int, kind: str) -> bool:
         """Whether features ("pooled") or activations (their dtype) are there and whole."""
-        key = self.key(digests, view, kind)
         if kind == "pooled":
-            return kept_features(self.cache_dir, key, len(digests)) is not None
+            return kept_features(self.cache_dir, self.key(digests, view), len(digests)) is not None
         return Activations.open(self.activations_folder(digests, view, kind)) is not None
 
     @property

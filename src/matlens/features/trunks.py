@@ -19,6 +19,7 @@ import hashlib
 import json
 import shutil
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +51,7 @@ class TrunkOrder:
     build: BuildOrder
     until: str | None = None
 
-    @property
+    @cached_property  # it reads all of the weights
     def key(self) -> str:
         """What decides its features: weights by content, architecture, photo size, and the converting OpenVINO."""
         from importlib.metadata import version

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +18,7 @@ from matlens.console import Advance, Reporter
 from matlens.data.prepare import Prepared
 from matlens.errors import ModelError, RunFolderError
 from matlens.features.artifact import assemble_artifact
-from matlens.features.cache import FeatureCache, Wanted, feature_parts
+from matlens.features.cache import FeatureCache, Progress, Wanted, feature_parts
 from matlens.features.engine import Engine, PhotoEngine
 from matlens.features.model_file import write_model_file
 from matlens.features.trunks import CachedTrunk
@@ -35,6 +36,8 @@ from matlens.training.progress import ShownProgress
 from matlens.training.record import Clock, about_model, training_record
 from matlens.training.resources import has_nvidia_gpu
 from matlens.training.run_folder import RunFolder
+
+Computed = TypeVar("Computed")
 
 _HELD_FREE = 1e9
 """Bytes that activations leave free on the disk."""
@@ -76,7 +79,7 @@ class FrozenTraining:
         conversion = self.conversions.of(self.name, None)
         wanted = feature_parts(split, settings.views, pooled=True)
         cache = self._cache(conversion, self._in_framework(conversion, wanted))
-        views = self._features(cache, wanted)
+        views = self._computed("features", wanted, lambda each, heard: cache.features(each.digests, each.view, heard))
         self.clock.lap("features")
         part_of = np.array([photo.part for photo in split.photos])
         labels = split.labels(split.photos)
@@ -126,20 +129,16 @@ class FrozenTraining:
         try:
             if needed and needed + _HELD_FREE > free:
                 raise RunFolderError(f"The disk of {settings.cache_dir} has too little room for activations.")
-            folders = []
             cache = self._cache(conversion, self._in_framework(conversion, wanted))
-            with self._progress("activations", wanted) as advance:
-                before = 0
-                for each in wanted:
-                    folders.append(str(cache.activations(each.digests, each.view, dtype,
-                                                         partial(_shifted, advance, before)).folder))
-                    before += len(each.digests)
+            kept = self._computed("activations", wanted, lambda each, heard: cache.activations(
+                each.digests, each.view, dtype, heard))
         except RunFolderError as error:
             self.reporter.warn(f"{self.name}: {error} Every epoch computes them again ({needed / 1e9:.2f} GB were "
                                "wanted), which is several times slower.")
             return None
         self.clock.lap("activations")
-        return Kept(tuple(folders[:-1]), folders[-1])
+        *train, val = (str(each.folder) for each in kept)
+        return Kept(tuple(train), val)
 
     def cut_layer(self) -> str:
         """The layer at which activations were taken."""
@@ -160,17 +159,17 @@ class FrozenTraining:
                             engine, "framework" if by_framework else "openvino", conversion.confirmed,
                             self.reporter.say, self.reporter.warn)
 
-    def _features(self, cache: FeatureCache, wanted: Sequence[Wanted]) -> list[npt.NDArray[np.float32]]:
-        """View 0 of all photos of the split, in its order; then the other views of the training photos."""
-        found = []
-        with self._progress("features", wanted) as advance:
-            before = 0
+    def _computed(self, what: str, wanted: Sequence[Wanted], compute: Callable[[Wanted, Progress], Computed],
+                  ) -> list[Computed]:
+        """What `compute` makes of each view, in their order, under one bar of progress."""
+        found, before = [], 0
+        with self._progress(what, wanted) as advance:
             for each in wanted:
-                found.append(cache.features(each.digests, each.view, partial(_shifted, advance, before)))
+                found.append(compute(each, partial(_shifted, advance, before)))
                 before += len(each.digests)
         return found
 
-    @property
+    @cached_property
     def _wants_framework(self) -> bool:
         choice = self.folder.settings.features_on
         return choice == "framework" or (choice == "auto" and has_nvidia_gpu())

@@ -53,7 +53,8 @@ def confirm(task: TrunkTask) -> None:
 
 def features(task: FeaturesTask, events: Events) -> None:
     """Compute a frozen trunk's features in its framework and keep them; nothing where `gpu_only` finds no GPU."""
-    order, room = TrunkOrder.from_json(task.order), room_of(TrunkOrder.from_json(task.order).build.model)
+    order = TrunkOrder.from_json(task.order)
+    room = room_of(order.build.model)
     if task.gpu_only and not room.has_gpu():
         return
     folder = RunFolder.open(Path(task.run_dir))
@@ -92,6 +93,7 @@ def quantise(task: QuantiseTask, events: Events) -> None:
 
 
 def open_store(folder: str) -> PixelStore:
+    """The run's store. Raises RunFolderError where it is gone."""
     store = PixelStore.open(Path(folder))
     if store is None:
         raise RunFolderError(f"The pixel store {folder} is gone. Run the same command again.")
