@@ -24,6 +24,7 @@ from matlens.cli_options import (
     Epochs,
     Features,
     Finetune,
+    Groups,
     ImgSize,
     KeepTruncated,
     Kept,
@@ -35,6 +36,7 @@ from matlens.cli_options import (
     Recipe,
     Run,
     Seed,
+    TrainOn,
     Views,
     Weights,
     WeightsDir,
@@ -80,7 +82,8 @@ app.add_typer(data_app, name="data")
 
 
 @app.command()
-def run(context: typer.Context, data: Data, models: Models = None, protocol: Protocol = None,
+def run(context: typer.Context, data: Data, models: Models = None, protocol: Protocol = None, groups: Groups = None,
+        train_on: TrainOn = None,
         recipe: Recipe = None, epochs: Epochs = None, img_size: ImgSize = None, batch_size: BatchSize = None,
         weights: Weights = None, weights_dir: WeightsDir = None, out: Out = None, config: Config = None,
         alpha: Alpha = None, finetune_epochs: Finetune = None, cut: Cut = None, augment: Augment = None,
@@ -89,18 +92,24 @@ def run(context: typer.Context, data: Data, models: Models = None, protocol: Pro
         seed: Seed = None, cache_dir: CacheDir = None, cache_limit: CacheLimit = None, quiet: Quiet = False) -> None:
     """The whole job: train the models on a folder of photos, judge, explain and compare them, write the report."""
     from matlens.console import Reporter
+    from matlens.data.protocols import is_series
     from matlens.run import run as run_all
+    from matlens.series import run_series
     from matlens.settings import Settings
 
     settings = Settings.load(config, _options(context.params))
-    run_all(settings, out or _default_out(), Reporter(quiet))
+    if is_series(settings.protocol):
+        run_series(settings, out or _default_out(), Reporter(quiet))
+    else:
+        run_all(settings, out or _default_out(), Reporter(quiet))
 
 
 @app.command()
 def train(context: typer.Context,
           model: Annotated[str, typer.Argument(help="vgg19_scratch, resnet50_transfer, mobilenetv2_transfer or "
                                                "inception_v1.", show_default=False)],
-          data: Data, protocol: Protocol = None, recipe: Recipe = None, epochs: Epochs = None, img_size: ImgSize = None,
+          data: Data, protocol: Protocol = None, groups: Groups = None,
+        train_on: TrainOn = None, recipe: Recipe = None, epochs: Epochs = None, img_size: ImgSize = None,
           batch_size: BatchSize = None, weights: Weights = None, weights_dir: WeightsDir = None, out: Out = None,
           config: Config = None, alpha: Alpha = None, finetune_epochs: Finetune = None, cut: Cut = None,
           augment: Augment = None, views: Views = None, feature_cache: Features = None, activations: Kept = None,
@@ -108,11 +117,16 @@ def train(context: typer.Context,
           seed: Seed = None, cache_dir: CacheDir = None, cache_limit: CacheLimit = None, quiet: Quiet = False) -> None:
     """Train one model into a run's folder, and stop there."""
     from matlens.console import Reporter
+    from matlens.data.protocols import is_series
+    from matlens.errors import SettingsError
     from matlens.run import keep_to_limit, start
     from matlens.run import train as train_one
     from matlens.settings import Settings
 
     settings = Settings.load(config, _options(context.params) | {"models": model})
+    if is_series(settings.protocol):
+        raise SettingsError(f"matlens train trains on one split, and {settings.protocol} stands for several: name one, "
+                            "or use matlens run.")
     reporter = Reporter(quiet)
     begun = start(settings, out or _default_out(), reporter)
     train_one(begun, model, reporter)
@@ -159,14 +173,11 @@ def explain(run: Run, images: Annotated[list[Path] | None, typer.Option(help="A 
 def compare(runs: Annotated[list[Path], typer.Argument(help="Run folders.", show_default=False)],
             out: Annotated[Path | None, typer.Option("--out", "-o", help="A folder for model_comparison.csv and .md.")]
             = None) -> None:
-    """Put the models of one or several runs side by side."""
-    from matlens.comparison.table import compare as compare_results
+    """Put the models of one or several runs side by side, or those of several series (minc:all, kfold:5)."""
     from matlens.console import Reporter
-    from matlens.run import judged_models
-    from matlens.training.run_folder import RunFolder
+    from matlens.series import compare_folders
 
-    judged = judged_models([RunFolder.open(path) for path in runs])
-    comparison = compare_results(judged)
+    comparison = compare_folders(runs)
     if out is not None:
         comparison.write(out)
     Reporter().result(comparison.to_markdown())

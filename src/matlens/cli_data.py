@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from matlens.cli_options import Groups
+
 data_app = typer.Typer(no_args_is_help=True,
                        help="Find, check, count, divide and draw photos; see and prune what is kept of them.")
 
@@ -74,11 +76,12 @@ def split(folder: Folder, out: Annotated[Path, typer.Option("--out", "-o", help=
           val: Annotated[float, typer.Option(help="Share for validation.")] = 0.15,
           test: Annotated[float, typer.Option(help="Share for testing.")] = 0.15,
           seed: Annotated[int, typer.Option(help="Of the division.")] = 42,
+          groups: Groups = None,
           force: Annotated[bool, typer.Option("--force", help="Replace a split that is there.")] = False) -> None:
     """Copy the readable photos into train/, val/ and test/, each class divided by the same shares."""
     from matlens.data.prepared import create_split
 
-    made = create_split(folder, out, train, val, test, seed, force)
+    made = create_split(folder, out, train, val, test, seed, force, groups=groups)
     typer.echo(f"{out}: " + ", ".join(f"{part} {sum(by_class.values())}" for part, by_class in made.counts().items()))
 
 

@@ -13,8 +13,18 @@ Out = Annotated[Path | None, typer.Option("--out", "-o", help="The run's folder;
                                           show_default="runs/<time>, on Kaggle /kaggle/working")]
 Config = Annotated[Path | None, typer.Option(envvar="MATLENS_CONFIG", help="A TOML file with any of the settings; "
                                              "options win over it.")]
-Protocol = Annotated[str | None, typer.Option(help="minc:1 ... minc:5 (official split), random (70/15/15) or prepared.",
-                                              show_default="what the folder has")]
+Protocol = Annotated[str | None, typer.Option(
+    help="How photos are divided. minc:1 ... minc:5: an official split; random: 70/15/15 of each class; grouped: the "
+         "same, but what --groups names stays together; kfold:5:1 ... kfold:5:5: a fold; prepared: the folders train/ "
+         "val/ test/. minc:all and kfold:5 make a run of each, and give mean and standard deviation.",
+    show_default="what the folder has")]
+Groups = Annotated[str | None, typer.Option(
+    help="Photos that must not be divided: a file of lines path,group, or a regular expression whose (captured) text "
+         "photos of a group share, such as '(scene[0-9]+)_'. Copies of a photo stay together in any case.",
+    show_default=False)]
+TrainOn = Annotated[str | None, typer.Option(help="train, or train+val: the validation photos, too, as some papers do; "
+                                             "the last epoch is then kept, since nothing is left to choose one by.",
+                                             show_default="train")]
 Models = Annotated[str | None, typer.Option(help="Names separated by commas, or all.", show_default="all")]
 Recipe = Annotated[str | None, typer.Option(help="guide: the notebook guide's hyperparameters; strong: the best that "
                                             "its time buys, a pretrained network trained from inside its trunk on.",

@@ -164,6 +164,8 @@ def _train_in_child(folder: RunFolder, prepared: Prepared, task: TrainTask, repo
 def _remarks(settings: Settings, weights: FoundWeights, on_features: bool) -> tuple[str, ...]:
     """What a reader of the results must know."""
     remarks = [weights.remark] if weights.remark else []
+    if settings.train_on == "train+val":
+        remarks.append("trained on the validation photos, too, to the last epoch")
     if settings.recipe == "strong":
         remarks.append("recipe strong: probabilities are means over the photo and its mirror image")
     if on_features and settings.views > 1:
@@ -208,7 +210,7 @@ def judge(folder: RunFolder, name: str, reporter: Reporter) -> Results:
 
 def summarise(folder: RunFolder) -> Comparison | None:
     """Compare the models that were judged, and write the report. None if there are none."""
-    judged = _judged_in(folder)
+    judged = judged_in(folder)
     if not judged:
         return None
     comparison = compare_models(judged, folder.reports)
@@ -236,7 +238,7 @@ def judged_models(folders: Sequence[RunFolder]) -> list[Results]:
     Raises:
         RunFolderError: a run without results.
     """
-    found = {folder.path: _judged_in(folder) for folder in folders}
+    found = {folder.path: judged_in(folder) for folder in folders}
     for path, results in found.items():
         if not results:
             raise RunFolderError(f"{path} holds no results yet. Make them with: matlens evaluate {path}")
@@ -246,6 +248,7 @@ def judged_models(folders: Sequence[RunFolder]) -> list[Results]:
             for path, results in found.items() for each in results]
 
 
-def _judged_in(folder: RunFolder) -> list[Results]:
+def judged_in(folder: RunFolder) -> list[Results]:
+    """The results of a run's models that were judged."""
     return [Results.read(folder.results_file(name)) for name in folder.model_names
             if folder.results_file(name).exists()]

@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
+from matlens.data.protocols import PATTERN, WORDS
 from matlens.errors import SettingsError
 from matlens.models.catalogue import MODELS
 from matlens.models.precision import Wish
@@ -75,7 +76,9 @@ class Settings(BaseModel):
 
     models: tuple[str, ...] = tuple(MODELS)
     epochs_of: dict[str, PositiveInt] = {}
-    protocol: Annotated[str, Field(pattern=r"^(minc:\d+|random|prepared)$")] | None = None
+    protocol: Annotated[str, Field(pattern=PATTERN)] | None = None
+    groups: str | None = None
+    train_on: Literal["train", "train+val"] = "train"
     weights: Literal["imagenet", "none", "auto"] = "imagenet"
     weights_dir: Path | None = None
     alpha: Annotated[float, Field(gt=0, le=2)] = 1.0
@@ -120,6 +123,16 @@ class Settings(BaseModel):
             raise ValueError(f"unknown model '{unknown[0] if unknown else ''}'; "
                              f"choose from {', '.join(MODELS)}, or all")
         return tuple(dict.fromkeys(names))
+
+    @field_validator("groups")
+    @classmethod
+    def _of_a_protocol_that_draws(cls, value: str | None, info: ValidationInfo) -> str | None:
+        protocol = info.data.get("protocol")
+        if value is not None and protocol is not None and protocol != "grouped" and not protocol.startswith("kfold:"):
+            raise ValueError(f"groups are kept together by the protocols grouped and kfold:K, not by {protocol}")
+        if value is None and protocol == "grouped":
+            raise ValueError("the protocol grouped takes --groups: a file of lines path,group, or a pattern")
+        return value
 
     @field_validator("views")
     @classmethod
@@ -194,7 +207,7 @@ def _explain(error: ValidationError, file: Path | None) -> str:
         if problem["type"] == "extra_forbidden":
             lines.append(f"unknown setting '{key}'; known are {', '.join(Settings.model_fields)}")
         else:
-            message = problem["msg"].removeprefix("Value error, ")
+            message = f"choose {WORDS}" if key == "protocol" else problem["msg"].removeprefix("Value error, ")
             lines.append(f"{key} = {problem['input']!r}: {message[:1].lower()}{message[1:]}")
     source = f" in {file} or the options" if file else ""
     return f"Impossible settings{source}: " + "; ".join(lines)

@@ -33,6 +33,14 @@ def test_the_best_model_comes_first() -> None:
     assert [row.model for row in comparison.rows] == ["high", "middle", "low"]
 
 
+def test_models_of_one_split_stand_together() -> None:
+    """A list by accuracy over several splits would be the ranking that the note below it forbids."""
+    comparison = compare([results("a", 0.5), results("b", 0.9, split_hash="other"), results("c", 0.7),
+                          results("d", 0.6, split_hash="other")])
+    assert [row.model for row in comparison.rows] == ["b", "d", "c", "a"]
+    assert "must not be ranked" in comparison.to_markdown()
+
+
 def test_the_csv_can_be_computed_with() -> None:
     one = results("a,b", 1 / 3, remarks=("first.", "second"), pretrained=None, parameters=None, seconds={},
                   roc_auc={"macro": None})

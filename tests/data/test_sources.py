@@ -10,8 +10,9 @@ import pytest
 
 from matlens.data.counts import class_counts, count_by_part
 from matlens.data.find import find_sources
+from matlens.data.protocols import default_protocol
 from matlens.data.sources import open_source, read_official_split
-from matlens.data.splits import default_protocol, make_split
+from matlens.data.splits import make_split
 from matlens.errors import DataError
 
 

@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from matlens.data.division import part_sizes
 from matlens.data.sources import Listed, Source
-from matlens.data.splits import Split, check_ratios, make_split, part_sizes
+from matlens.data.splits import Split, check_ratios, make_split
 from matlens.errors import DataError, SettingsError
 
 

@@ -93,7 +93,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Comparison:
-    """At least one row, sorted by accuracy, best first."""
+    """At least one row; those that were judged on the same photos stand together, the best accuracy first."""
 
     rows: tuple[Row, ...]
 
@@ -139,17 +139,17 @@ class Comparison:
                 return UNKNOWN
             if isinstance(value, float):
                 return f"{value:,.1f}"
-            return f"{value:,}" if isinstance(value, int) else _escape(value)
+            return f"{value:,}" if isinstance(value, int) else escape(value)
 
         table = [[name.replace("_", " ") for name in names],
                  ["---" if name in text_columns else "---:" for name in names],
                  *([cell(row, name) for name in names] for row in self.rows)]
-        errors = ", ".join(f"{_escape(row.model)} ± {100 * row.error:.1f}" for row in self.rows
+        errors = ", ".join(f"{escape(row.model)} ± {100 * row.error:.1f}" for row in self.rows
                            if row.error is not None)
         notes = [] if self.same_photos else [f"**{NOT_THE_SAME_PHOTOS}**"]
         if errors:
             notes.append(f"Standard error of the accuracy in percentage points, sqrt(p(1-p)/n): {errors}.")
-        remarks = [f"- {_escape(row.model)}: {_escape(row.remarks)}" for row in self.rows if row.remarks]
+        remarks = [f"- {escape(row.model)}: {escape(row.remarks)}" for row in self.rows if row.remarks]
         if remarks:
             notes.append("\n".join(["Remarks:", "", *remarks]))
         return "\n\n".join(["\n".join(f"| {' | '.join(line)} |" for line in table), *notes]) + "\n"
@@ -163,7 +163,7 @@ class Comparison:
                 write_text(Path(folder) / MARKDOWN_NAME, self.to_markdown()))
 
 
-def _escape(text: str) -> str:
+def escape(text: str) -> str:
     """Keep a name or sentence of the user's inside its Markdown cell, and as it was spelled."""
     return re.sub(r"([\\|`*<\[\]])", r"\\\1", " ".join(text.split()))
 
@@ -178,7 +178,9 @@ def compare(results_list: Iterable[Results | Mapping[str, Any]]) -> Comparison:
     if not rows:
         raise RunFolderError("There is no judged model to compare. Train and judge one with: matlens run "
                              "--data DIR. Judge one that is trained with: matlens evaluate RUN")
-    return Comparison(tuple(sorted(rows, key=lambda row: (-row.accuracy, row.model))))
+    best_first = sorted(rows, key=lambda row: (-row.accuracy, row.model))
+    splits = list(dict.fromkeys((row.split_hash, row.n_test) for row in best_first))
+    return Comparison(tuple(sorted(best_first, key=lambda row: splits.index((row.split_hash, row.n_test)))))
 
 
 def compare_models(results_list: Iterable[Results | Mapping[str, Any]],

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from matlens.console import Reporter
+from matlens.data.decode import Pixels
+from matlens.data.minc import deviations, is_minc_2500
+from matlens.data.protocols import default_protocol, draws, listed_by_protocol
 from matlens.data.sources import Source, open_source
-from matlens.data.splits import Split, default_protocol, listed_by_protocol, make_split
+from matlens.data.splits import Split, make_split
 from matlens.data.store import PixelStore, hash_photos, prepare_store
+from matlens.data.together import joined, look_alikes, named_groups
 from matlens.settings import Settings
 
 _NAMED = 5
@@ -31,8 +38,9 @@ def prepare(settings: Settings, reporter: Reporter) -> Prepared:
         DataError, SettingsError or RunFolderError: what is wrong, and the way out.
     """
     source = open_source(settings.data_dir)
-    protocol = settings.protocol or default_protocol(source)
+    protocol = settings.protocol or default_protocol(source, settings.groups)
     paths = sorted({photo.path for photo in listed_by_protocol(source, protocol)})
+    named = named_groups(paths, settings.groups) if settings.groups is not None else []
     with reporter.progress("reading photos", len(paths)) as advance:
         hashes, problems = hash_photos(source.root, paths, lambda done, _: advance(done, ""))
     with reporter.progress("decoding photos", len(paths)) as advance:
@@ -41,13 +49,49 @@ def prepare(settings: Settings, reporter: Reporter) -> Prepared:
                               say=reporter.say)
     problems |= {path: store.problems[digest] for path, digest in hashes.items() if digest in store.problems}
     report_problems(problems, source.root, reporter)
-    split = make_split(source, protocol, hashes, problems, seed=settings.seed)
+    together = kept_together(named, {path: digest for path, digest in hashes.items() if path not in problems},
+                             lambda digest: store.photo(store.rows[digest]), reporter) if draws(protocol) else []
+    split = make_split(source, protocol, hashes, problems, seed=settings.seed, together=together,
+                       groups=settings.groups, train_on=settings.train_on)
+    split = dataclasses.replace(split, remarks=_remarks(source, split))
     counts = {part: sum(by_class.values()) for part, by_class in split.counts().items()}
     reporter.say(f"{len(split.photos)} photos of {len(split.class_names)} classes in {source.root} "
                  f"({protocol}: {counts['train']} train, {counts['val']} val, {counts['test']} test)")
+    for remark in split.remarks:
+        reporter.warn(f"{remark} (matlens data audit {settings.data_dir} has the whole list)")
     if source.other_files:
         reporter.say(f"{source.other_files} files in class folders are no photos by their names; passed over")
     return Prepared(source, split, store)
+
+
+def kept_together(named: Sequence[tuple[str, ...]], hashes: Mapping[str, str], read: Callable[[str], Pixels | None],
+                  reporter: Reporter) -> list[tuple[str, ...]]:
+    """Photos that no split may divide: the user's groups, and copies of one photo, exact or nearly so.
+
+    Args:
+        hashes: SHA-256 by path, of readable photos.
+        read: gives the pixels, (H, W, 3) uint8, of the photo with a SHA-256.
+    """
+    with reporter.progress("looking for copies", len(hashes)) as advance:
+        copies = look_alikes(hashes, read, lambda done, _: advance(done, ""))
+    if copies:
+        reporter.say(f"{sum(map(len, copies))} photos are copies of each other, exact or nearly so ({len(copies)} "
+                     f"groups, such as {', '.join(copies[0][:3])}); each group stays in one part")
+    return joined([*named, *copies])
+
+
+def _remarks(source: Source, split: Split) -> tuple[str, ...]:
+    """What is wrong with a split that was made elsewhere; those that matlens draws have none of it."""
+    parts_of: dict[str, set[str]] = defaultdict(set)
+    for photo in split.photos:
+        parts_of[photo.sha256].add(photo.part)
+    leaked = sum(photo.part == "test" and len(parts_of[photo.sha256]) > 1 for photo in split.photos)
+    remarks = [f"{leaked} of {len(split.part('test'))} test photos are in train or val, too, byte for byte"
+               ] if leaked else []
+    if split.protocol.startswith("minc:") and is_minc_2500(source) and (deviating := deviations(source)):
+        more = f" (and {len(deviating) - 1} more)" if len(deviating) > 1 else ""
+        remarks.append(f"this is not MINC-2500 as published: {deviating[0]}{more}")
+    return tuple(remarks)
 
 
 def report_problems(problems: dict[str, str], root: Path, reporter: Reporter) -> None:

@@ -7,12 +7,14 @@ import shutil
 from pathlib import Path
 
 from matlens.console import Reporter
+from matlens.data.decode import read_photo
 from matlens.data.integrity import check_photos
 from matlens.data.label_space import remember_prepared
-from matlens.data.prepare import report_problems
+from matlens.data.prepare import kept_together, report_problems
 from matlens.data.sources import PARTS, open_source
 from matlens.data.splits import Split, check_ratios, make_split
 from matlens.data.store import hash_photos
+from matlens.data.together import named_groups
 from matlens.errors import DataError
 from matlens.files import whole_folder
 from matlens.settings import notebook_settings
@@ -22,17 +24,21 @@ MANIFEST = "split.json"
 
 
 def create_split(data_dir: str | Path, output_dir: str | Path, train_ratio: float = 0.7, val_ratio: float = 0.15,
-                 test_ratio: float = 0.15, seed: int = notebook_settings().seed, force: bool = False) -> Split:
+                 test_ratio: float = 0.15, seed: int = notebook_settings().seed, force: bool = False, *,
+                 groups: str | None = None) -> Split:
     """Copy the photos of `data_dir` into output_dir/train, val and test, each class divided by the same shares.
 
-    Photos that cannot be read are left out and named. Without `force` a finished split of the same photos with the
-    same parameters is kept as it is.
+    Photos that cannot be read are left out and named; copies of one photo stay in one part. Without `force` a
+    finished split of the same photos with the same parameters is kept as it is.
+
+    Args:
+        groups: photos that must stay together, too: a file of lines `path,group`, or a pattern (see `named_groups`).
 
     Returns:
         The split, also written as output_dir/split.json.
 
     Raises:
-        SettingsError: ratios that do not sum to 1.
+        SettingsError: ratios that do not sum to 1, or groups that are neither a file nor a pattern.
         DataError: a class too small to be divided, another split in `output_dir` without `force`, or an
             `output_dir` that cannot be written or lies among the photos.
     """
@@ -41,11 +47,16 @@ def create_split(data_dir: str | Path, output_dir: str | Path, train_ratio: floa
     source = open_source(Path(data_dir))
     _refuse_overlap(out, Path(data_dir))
     paths = [photo.path for photo in source.photos]
+    named = named_groups(paths, groups) if groups is not None else []
     hashes, problems = hash_photos(source.root, paths)
     with reporter.progress("checking photos", len(paths)) as advance:
         problems |= check_photos(source, lambda done, _: advance(done, ""))
     report_problems(problems, source.root, reporter)
-    split = make_split(source, "random", hashes, problems, seed=seed, ratios=ratios)
+    path_of = {digest: path for path, digest in hashes.items() if path not in problems}
+    together = kept_together(named, {path: hashes[path] for path in paths if path not in problems},
+                             lambda digest: read_photo(source.root / path_of[digest]), reporter)
+    split = make_split(source, "random" if groups is None else "grouped", hashes, problems, seed=seed, ratios=ratios,
+                       together=together, groups=groups)
     remember_prepared(out)
     if not force and _is_there(out, split):
         return split

@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import unicodedata
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Literal, get_args
 
 import numpy as np
+import numpy.typing as npt
 
-from matlens.data.sources import PARTS, Listed, Source, read_official_split
+from matlens.data.division import divide
+from matlens.data.protocols import draws, folds_of, listed_by_protocol
+from matlens.data.sources import PARTS, Source
 from matlens.errors import DataError, SettingsError
 from matlens.files import read_json, write_json
 
 RATIOS = (0.7, 0.15, 0.15)
+
+TrainOn = Literal["train", "train+val"]
 
 
 @dataclass(frozen=True)
@@ -42,9 +47,13 @@ class LeftOut:
 class Split:
     """Which photo is in which part.
 
-    protocol: `minc:N`, `random` or `prepared`; seed and ratios only for `random`.
+    protocol: see `matlens.data.protocols`; seed, ratios (not of folds), groups and together only if it draws.
     photos: in the order train, val, test; inside a part in the order of the protocol.
     left_out: what was listed and could not be read; it is in no part.
+    groups: the file or pattern that the user named groups by.
+    together: photos that were kept in one part, by path: those groups, and copies of one photo.
+    train_on: `train+val` trains on the photos of both parts, as some papers do.
+    remarks: what a reader of results must know of this split.
     """
 
     protocol: str
@@ -53,6 +62,10 @@ class Split:
     left_out: tuple[LeftOut, ...] = ()
     seed: int | None = None
     ratios: tuple[float, float, float] | None = None
+    groups: str | None = None
+    together: tuple[tuple[str, ...], ...] = ()
+    train_on: TrainOn = "train"
+    remarks: tuple[str, ...] = ()
 
     @cached_property
     def hash(self) -> str:
@@ -60,9 +73,14 @@ class Split:
         lines = sorted(f"{photo.part}\t{photo.class_name}\t{photo.path}\t{photo.sha256}" for photo in self.photos)
         return hashlib.sha256("\n".join([*self.class_names, *lines]).encode()).hexdigest()
 
+    def used_for(self, part: str) -> npt.NDArray[np.bool_]:
+        """Which of `photos` to train on (train), to validate on (val) or to test on (test), (N,)."""
+        parts = ("train", "val") if part == "train" and self.train_on == "train+val" else (part,)
+        return np.array([photo.part in parts for photo in self.photos], dtype=np.bool_)
+
     def part(self, name: str) -> tuple[Photo, ...]:
-        """The photos of one part (train, val or test)."""
-        return tuple(photo for photo in self.photos if photo.part == name)
+        """Those photos."""
+        return tuple(photo for photo, used in zip(self.photos, self.used_for(name), strict=True) if used)
 
     def labels(self, photos: Iterable[Photo]) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
         """Class numbers, (N,) int64: positions in `class_names`."""
@@ -78,6 +96,7 @@ class Split:
         """Write the manifest, whole or not at all."""
         content = {
             "format": 1, "protocol": self.protocol, "hash": self.hash, "seed": self.seed, "ratios": self.ratios,
+            "groups": self.groups, "together": self.together, "train_on": self.train_on, "remarks": self.remarks,
             "class_names": self.class_names,
             "photos": [{"path": p.path, "class": p.class_name, "part": p.part, "sha256": p.sha256}
                        for p in self.photos],
@@ -93,8 +112,12 @@ class Split:
             photos = tuple(Photo(p["path"], p["class"], p["part"], p["sha256"]) for p in content["photos"])
             split = cls(content["protocol"], tuple(content["class_names"]), photos,
                         tuple(LeftOut(**left) for left in content["left_out"]), content["seed"],
-                        None if content["ratios"] is None else tuple(content["ratios"]))
+                        None if content["ratios"] is None else tuple(content["ratios"]), content.get("groups"),
+                        tuple(map(tuple, content.get("together", ()))), content.get("train_on", "train"),
+                        tuple(content.get("remarks", ())))
             stated = content["hash"]
+            if split.train_on not in get_args(TrainOn):
+                raise ValueError(f"train_on is {split.train_on!r}")
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise DataError(f"{path} is not a split manifest ({type(error).__name__}: {error}).") from error
         for photo in photos:
@@ -103,13 +126,6 @@ class Split:
         if split.hash != stated:
             raise DataError(f"{path} was altered: its photos do not give the hash that it states.")
         return split
-
-
-def default_protocol(source: Source) -> str:
-    """`minc:1` where label files exist, `prepared` for train/ val/ test/, else `random`."""
-    if source.layout == "minc":
-        return f"minc:{source.split_numbers[0]}"
-    return "prepared" if source.layout == "prepared" else "random"
 
 
 def check_ratios(ratios: Sequence[float]) -> tuple[float, float, float]:
@@ -122,33 +138,16 @@ def check_ratios(ratios: Sequence[float]) -> tuple[float, float, float]:
     return train, val, test
 
 
-def listed_by_protocol(source: Source, protocol: str) -> tuple[Listed, ...]:
-    """The photos that a protocol is about, before anything is opened. Raises SettingsError or DataError."""
-    kind, _, number = protocol.partition(":")
-    if kind == "minc" and number.isdigit():
-        if source.layout != "minc":
-            raise DataError(f"--protocol {protocol} needs MINC-2500's layout (images/ and labels/train{number}.txt); "
-                            f"{source.root} has none. Use --protocol {default_protocol(source)}.")
-        return read_official_split(source, int(number))
-    if protocol == "random":
-        if source.layout == "prepared":
-            return tuple(dataclasses.replace(photo, part=None) for photo in source.photos)
-        return source.photos
-    if protocol == "prepared":
-        if source.layout != "prepared":
-            raise DataError(f"--protocol prepared needs the folders train/ val/ test/; {source.root} has none. "
-                            f"Use --protocol {default_protocol(source)}.")
-        return source.photos
-    raise SettingsError(f"Unknown protocol '{protocol}'. Choose minc:1 ... minc:5, random or prepared.")
-
-
 def make_split(source: Source, protocol: str, hashes: Mapping[str, str], problems: Mapping[str, str], *,
-               seed: int = 42, ratios: tuple[float, float, float] = RATIOS) -> Split:
+               seed: int = 42, ratios: tuple[float, float, float] = RATIOS, together: Sequence[tuple[str, ...]] = (),
+               groups: str | None = None, train_on: TrainOn = "train") -> Split:
     """Divide the photos of `source`.
 
     Args:
         hashes: SHA-256 by path, of all photos that were read.
         problems: what is wrong, by path, with those that must be left out.
+        together: groups of paths that no photo is in two of; a protocol that draws leaves each in one part.
+        groups: what the user named such groups by.
 
     Raises:
         DataError: a class that is missing or empty in a part, or with fewer photos than parts.
@@ -156,16 +155,28 @@ def make_split(source: Source, protocol: str, hashes: Mapping[str, str], problem
     listed = listed_by_protocol(source, protocol)
     left_out = tuple(LeftOut(photo.path, problems[photo.path]) for photo in listed if photo.path in problems)
     readable = [photo for photo in listed if photo.path not in problems]
-    is_random = protocol == "random"
-    if is_random:
-        readable = _divide(readable, source.class_names, hashes, seed, check_ratios(ratios))
+    drawn = draws(protocol)
+    is_fold = protocol.startswith("kfold:")
+    if drawn:
+        names = {path: str(number) for number, group in enumerate(together) for path in group}
+        folds, fold = folds_of(protocol) if is_fold else (0, 0)
+        shares = (1 / folds,) * folds if is_fold else check_ratios(ratios)
+        divided = divide(readable, source.class_names, hashes, shares, seed, names)
+        parts = [_part_of_fold(number, folds, fold) for number in range(1, folds + 1)] if is_fold else PARTS
+        readable = [dataclasses.replace(photo, part=part) for part, photos in zip(parts, divided, strict=True)
+                    for photo in photos]
     order = {part: position for position, part in enumerate(PARTS)}
     photos = tuple(Photo(photo.path, photo.class_name, photo.part or "", hashes[photo.path])
                    for photo in sorted(readable, key=lambda photo: order[photo.part or ""]))
-    split = Split(protocol, source.class_names, photos, left_out,
-                  seed if is_random else None, ratios if is_random else None)
+    split = Split(protocol, source.class_names, photos, left_out, seed if drawn else None,
+                  ratios if drawn and not is_fold else None, groups, tuple(together) if drawn else (), train_on)
     _refuse_gaps(split, source)
     return split
+
+
+def _part_of_fold(number: int, folds: int, tested: int) -> str:
+    """Fold `tested` is the test part, the next one (after the last the first) is val."""
+    return "test" if number == tested else "val" if number == tested % folds + 1 else "train"
 
 
 def _refuse_gaps(split: Split, source: Source) -> None:
@@ -177,36 +188,3 @@ def _refuse_gaps(split: Split, source: Source) -> None:
             f"Every class must have photos in train, val and test, but in {source.root} ({split.protocol}) there are "
             f"none for {', '.join(gaps[:10])}{' and more' if len(gaps) > 10 else ''}{lost}. "
             "Add photos, remove that class folder, or divide anew with --protocol random.")
-
-
-def _divide(photos: list[Listed], class_names: Sequence[str], hashes: Mapping[str, str], seed: int,
-            ratios: tuple[float, float, float]) -> list[Listed]:
-    """Stratified: each class is shuffled by itself, so that a class added later moves no other photo."""
-    by_class: dict[str, list[Listed]] = defaultdict(list)
-    for photo in photos:
-        by_class[photo.class_name].append(photo)
-    divided: list[Listed] = []
-    for name in class_names:
-        mine = sorted(by_class[name], key=lambda photo: (hashes[photo.path], photo.path))
-        if len(mine) < len(PARTS):
-            raise DataError(f"Class '{name}' has {len(mine)} readable photo{'s' * (len(mine) != 1)}, but each of "
-                            f"train, val and test needs one. Add photos or remove the folder.")
-        named = int.from_bytes(hashlib.sha256(unicodedata.normalize("NFC", name).encode()).digest()[:8], "little")
-        order = np.random.default_rng([seed, named]).permutation(len(mine))
-        start = 0
-        for part, size in zip(PARTS, part_sizes(len(mine), ratios), strict=True):
-            divided += [dataclasses.replace(mine[index], part=part) for index in sorted(order[start:start + size])]
-            start += size
-    return divided
-
-
-def part_sizes(n: int, ratios: tuple[float, float, float]) -> tuple[int, int, int]:
-    """How many of `n` >= 3 photos go to train, val and test: largest remainders, at least one each."""
-    exact = [n * ratio for ratio in ratios]
-    sizes = [int(share) for share in exact]
-    for index in sorted(range(3), key=lambda i: (sizes[i] - exact[i], i))[: n - sum(sizes)]:
-        sizes[index] += 1
-    while 0 in sizes:
-        sizes[sizes.index(max(sizes))] -= 1
-        sizes[sizes.index(0)] += 1
-    return sizes[0], sizes[1], sizes[2]

@@ -15,7 +15,7 @@ from matlens.evaluation.metrics import compute_classification_metrics, compute_c
 from matlens.evaluation.predictions import Predictions, predict_part
 from matlens.evaluation.results import Results
 from matlens.features.artifact import Artifact
-from matlens.features.cache import kept_features
+from matlens.features.cache import feature_parts, kept_features, rows_of
 from matlens.files import read_json
 from matlens.models.catalogue import model_info
 from matlens.training.run_folder import RunFolder
@@ -53,13 +53,13 @@ def evaluate(folder: RunFolder, name: str, on_progress: Callable[[int, int], Non
                      keep_truncated=settings.keep_truncated, features=kept, on_progress=on_progress).write(saved)
     predictions = Predictions.read(saved)
     results = Results(
-        model_name=name, split_hash=split.hash, protocol=split.protocol, seed=settings.seed,
+        model_name=name, split_hash=split.hash, protocol=split.protocol, train_on=split.train_on, seed=settings.seed,
         pretrained=training["pretrained"], parameters=training["parameters"],
         trainable_parameters=training["trainable_parameters"], img_size=settings.img_size,
         epochs=training["epochs"], best_epoch=training["best_epoch"],
         precision=training.get("precision", "float32"), seconds=training["seconds"],
         prediction_photos_per_second=predictions.photos_per_second, peak_rss_bytes=training["peak_rss_bytes"],
-        versions={**folder.about["versions"], **training["versions"]}, remarks=tuple(training["remarks"]),
+        versions={**folder.about["versions"], **training["versions"]}, remarks=(*training["remarks"], *split.remarks),
         **scores(predictions, split.class_names))
     title = model_info(name).title
     plot_training_curves(training["history"], title, folder.picture(name, "training_curves"))
@@ -75,8 +75,9 @@ def _kept_test_features(folder: RunFolder, training: dict[str, Any], split: Spli
     """The test part's features from the training, if they are still kept."""
     if not training.get("features_key"):
         return None
-    every = kept_features(folder.settings.cache_dir, training["features_key"], len(split.photos))
-    return None if every is None else every[[photo.part == "test" for photo in split.photos]]
+    digests = feature_parts(split, 1, pooled=True)[0].digests
+    every = kept_features(folder.settings.cache_dir, training["features_key"], len(digests))
+    return None if every is None else every[rows_of(split.part("test"), digests)]
 
 
 def _training_record(folder: RunFolder, name: str) -> dict[str, Any]:

@@ -34,6 +34,7 @@ class Results:
     roc_auc: dict[str, Any]
     split_hash: str = ""
     protocol: str = ""
+    train_on: str = "train"
     seed: int | None = None
     pretrained: bool | None = None
     parameters: int | None = None

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
@@ -22,7 +22,7 @@ import numpy.typing as npt
 
 from matlens.caches import Say, kept_or_made, note_use, silent, whole_entry
 from matlens.data.augment import view_of
-from matlens.data.splits import Split
+from matlens.data.splits import Photo, Split
 from matlens.data.store import PixelStore
 from matlens.errors import RunFolderError
 from matlens.features.activations import Activations
@@ -47,13 +47,20 @@ class Wanted:
 def feature_parts(split: Split, views: int, *, pooled: bool) -> tuple[Wanted, ...]:
     """What a training needs: the training photos in all views, the others as they are.
 
-    pooled: view 0 of all photos in one, in the split's order, since averaged features of the test part are used too.
+    pooled: view 0 of all photos in one, since averaged features of the test part are used too; by content, so that
+        all splits of the same photos share them.
     """
     train, val = (tuple(photo.sha256 for photo in split.part(part)) for part in ("train", "val"))
     varied = tuple(Wanted("train", view, train) for view in range(1, views))
     if pooled:
-        return (Wanted("all", 0, tuple(photo.sha256 for photo in split.photos)), *varied)
+        return (Wanted("all", 0, tuple(sorted({photo.sha256 for photo in split.photos}))), *varied)
     return (Wanted("train", 0, train), *varied, Wanted("val", 0, val))
+
+
+def rows_of(photos: Iterable[Photo], digests: Sequence[str]) -> npt.NDArray[np.int64]:
+    """(N,) where each photo's content stands in `digests`."""
+    row = {digest: index for index, digest in enumerate(digests)}
+    return np.array([row[photo.sha256] for photo in photos], dtype=np.int64)
 
 
 def _unheard(done: int, total: int) -> None:

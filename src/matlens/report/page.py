@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import dataclasses
-import importlib.resources
 import json
 import os
 import struct
@@ -29,7 +28,8 @@ from matlens.comparison.table import (
 )
 from matlens.errors import RunFolderError
 from matlens.evaluation.results import Results
-from matlens.files import read_json, write_text
+from matlens.files import read_json
+from matlens.report.templating import write_page
 
 DEFAULT_TITLE = "What the models see in materials"
 PAGE_NAME = "report.html"
@@ -239,8 +239,6 @@ def write_report(run_dir: Path | str, title: str | None = None) -> Path:
 
     `title` is by default the one in run.json. Raises RunFolderError if `run_dir` is no folder.
     """
-    import jinja2
-
     run_dir = Path(run_dir)
     if not run_dir.is_dir():
         raise RunFolderError(f"{run_dir} is not a folder. Name the one that was given to matlens run --out.")
@@ -259,16 +257,12 @@ def write_report(run_dir: Path | str, title: str | None = None) -> Path:
     versions = dict(run.get("versions", {}))
     for results in judged.values():
         versions = results.versions | versions
-    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined,
-                                     trim_blocks=True, lstrip_blocks=True)
-    environment.filters.update(percent=_percent, plus_minus=_plus_minus, duration=_duration, size=_size,
-                               number=_number, millions=_millions)
-    template = importlib.resources.files("matlens.report") / "page.html.j2"
     files = _files(run_dir)
-    html = environment.from_string(template.read_text(encoding="utf-8")).render(
+    return write_page(
+        run_dir / PAGE_NAME, "page.html.j2",
+        {"percent": _percent, "plus_minus": _plus_minus, "duration": _duration, "size": _size, "number": _number,
+         "millions": _millions},
         title=title or run.get("title") or DEFAULT_TITLE, headline=headline, sentences=sentences,
         problems=problems, comparison=comparison, sections=sections, split=split, data=_data(split),
         settings=dict(_flat(run.get("settings", {}))), versions=versions,
         files=files[:FILES_SHOWN], files_more=max(len(files) - FILES_SHOWN, 0))
-    # A file name that is no UTF-8 comes as a lone surrogate, which no file can hold.
-    return write_text(run_dir / PAGE_NAME, html.lstrip().encode("utf-8", "replace").decode("utf-8"))

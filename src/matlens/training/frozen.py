@@ -18,7 +18,7 @@ from matlens.console import Advance, Reporter
 from matlens.data.prepare import Prepared
 from matlens.errors import ModelError, RunFolderError
 from matlens.features.artifact import assemble_artifact
-from matlens.features.cache import FeatureCache, Progress, Wanted, feature_parts
+from matlens.features.cache import FeatureCache, Progress, Wanted, feature_parts, rows_of
 from matlens.features.engine import Engine, PhotoEngine
 from matlens.features.model_file import write_model_file
 from matlens.features.trunks import CachedTrunk
@@ -81,22 +81,21 @@ class FrozenTraining:
         cache = self._cache(conversion, self._in_framework(conversion, wanted))
         views = self._computed("features", wanted, lambda each, heard: cache.features(each.digests, each.view, heard))
         self.clock.lap("features")
-        part_of = np.array([photo.part for photo in split.photos])
-        labels = split.labels(split.photos)
 
-        def batches(part: str, of_part: Sequence[npt.NDArray[np.float32]]) -> FeatureBatches:
-            return FeatureBatches(tuple(of_part), labels[part_of == part], len(split.class_names), settings.batch_size,
-                                  settings.seed, shuffle=part == "train")
+        def batches(part: str, varied: Sequence[npt.NDArray[np.float32]]) -> FeatureBatches:
+            photos = split.part(part)
+            return FeatureBatches((views[0][rows_of(photos, wanted[0].digests)], *varied), split.labels(photos),
+                                  len(split.class_names), settings.batch_size, settings.seed, shuffle=part == "train")
 
-        train = batches("train", [views[0][part_of == "train"], *views[1:]])
-        val = batches("val", [views[0][part_of == "val"]])
+        train, val = batches("train", views[1:]), batches("val", [])
         trainer = HeadTrainer.fresh(views[0].shape[1], info.transfer_head.hidden_units, len(split.class_names),
                                     info.transfer_head.dropout, info.transfer_head.learning_rate, settings.seed)
         epochs = settings.epochs(self.name)
         with self.reporter.progress(info.title, len(train) * epochs) as advance:
             history = fit(trainer, train, val, ShownProgress(self.reporter, advance, len(train)), epochs=epochs,
                           early_stopping_patience=settings.early_stopping_patience,
-                          reduce_lr_patience=settings.reduce_lr_patience)
+                          reduce_lr_patience=settings.reduce_lr_patience,
+                          history=History(keep_last=split.train_on == "train+val"))
         head = trainer.head()
         write_model_file(conversion.confirmed().model_template, head, self.folder.model_file(self.name),
                          about_model(self.name, split, settings))

@@ -36,16 +36,22 @@ class Epoch:
 
 @dataclass
 class History:
-    """The epochs so far, and the guide's view of them."""
+    """The epochs so far, and the guide's view of them.
+
+    keep_last: the last epoch is the one to keep, since validation photos are trained on.
+    """
 
     epochs: list[Epoch] = field(default_factory=list)
+    keep_last: bool = False
 
     def __iter__(self) -> Iterator[Epoch]:
         return iter(self.epochs)
 
     @property
     def best(self) -> Epoch:
-        """The epoch with the lowest validation loss, the first of equals."""
+        """The epoch with the lowest validation loss, the first of equals; or the last one."""
+        if self.keep_last:
+            return self.epochs[-1]
         return min(self.epochs, key=lambda epoch: epoch.val.loss)
 
     @property

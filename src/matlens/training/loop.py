@@ -44,7 +44,8 @@ def fit(classifier: Trainable, train: TrainingData, val: Iterable[Batch], progre
     Args:
         epochs: the last epoch's number; training starts at `initial_epoch` + 1, as Keras' `fit` counts.
         save_best: called after each epoch that set a new lowest validation loss.
-        history: an earlier stage's, to be continued; its best epoch stays the one to beat.
+        history: an earlier stage's, to be continued; its best epoch stays the one to beat. With `keep_last` nothing is
+            chosen by validation: neither the epoch, nor the end, nor the learning rate.
 
     Raises:
         ModelError: the loss is not a number any more.
@@ -83,6 +84,8 @@ def fit(classifier: Trainable, train: TrainingData, val: Iterable[Batch], progre
             best_weights = classifier.snapshot()
             save_best()
         progress.on_epoch(history.epochs[-1], improved)
+        if history.keep_last:
+            continue
         stop = stopping.should_stop(val_scores.loss)
         classifier.learning_rate = plateau.next_rate(val_scores.loss, rate)
         if stop:

@@ -95,6 +95,10 @@ class RunFolder:
             content["settings"], content["data_root"], content["versions"]
             return content
         except (OSError, ValueError, KeyError, TypeError) as error:
+            if (self.path / "series.json").exists():
+                raise RunFolderError(f"{self.path} is the folder of a series; name one of the runs in it, such as "
+                                     f"{min(self.path.glob('*/run.json'), default=self.path / 'run.json').parent}."
+                                     ) from error
             raise RunFolderError(f"{self.path} is not the folder of a run: {self.run_file.name} is missing or damaged. "
                                  "Name the folder that was given to matlens run --out.") from error
 
@@ -141,7 +145,7 @@ class RunFolder:
         """Raise RunFolderError if the folder holds another run, or other things; the message says which."""
         if self.run_file.exists():
             self._refuse_other_settings(settings, data_root)
-        elif self.path.exists() and self.path != KAGGLE_WORKING and not _is_empty_folder(self.path):
+        elif self.path.exists() and self.path != KAGGLE_WORKING and not is_empty_folder(self.path):
             raise RunFolderError(f"{self.path} is there already and is not the folder of a run. "
                                  "Name a new folder with --out; nothing in it was changed.")
 
@@ -182,7 +186,8 @@ class RunFolder:
                                  "folder with --out, or give the same settings to go on with that run.")
 
 
-def _is_empty_folder(path: Path) -> bool:
+def is_empty_folder(path: Path) -> bool:
+    """Whether this is a folder without anything in it."""
     return path.is_dir() and not any(path.iterdir())
 
 

@@ -47,7 +47,8 @@ STRONG = Strong()
 
 
 def fit_strong(network: Tunable, train: TrainingData, val: Iterable[Batch], progress: Progress, *, epochs: int,
-               steps: int, save_best: Callable[[], None], recipe: Strong = STRONG) -> History:
+               steps: int, save_best: Callable[[], None], recipe: Strong = STRONG, history: History | None = None,
+               ) -> History:
     """Train by the recipe; the network ends with the averaged weights of the lowest validation loss.
 
     steps: training steps an epoch. Losses of training are of smoothed labels, those of validation are not.
@@ -59,7 +60,7 @@ def fit_strong(network: Tunable, train: TrainingData, val: Iterable[Batch], prog
             save_best()
 
     return fit(tuned, train, val, progress, epochs=epochs, early_stopping_patience=epochs, reduce_lr_patience=epochs,
-               save_best=save)
+               save_best=save, history=history)
 
 
 class _Tuned:

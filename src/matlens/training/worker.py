@@ -136,7 +136,7 @@ def _fit_stages(classifier: Divisible, train_batches: _Batches, val_batches: _Ba
                 folder: RunFolder, split: Split, task: TrainTask) -> History:
     """The guide's training, and its second stage of fine-tuning where asked for; or the recipe `strong`."""
     settings = folder.settings
-    about = about_model(task.model, split, settings)
+    about, keep_last = about_model(task.model, split, settings), split.train_on == "train+val"
 
     def save() -> None:
         classifier.save(folder.model_file(task.model), about)
@@ -151,7 +151,8 @@ def _fit_stages(classifier: Divisible, train_batches: _Batches, val_batches: _Ba
             network = begin_finetuning()
             network.learning_rate = STRONG.learning_rate
         return fit_strong(network, train_batches, val_batches, events, epochs=settings.epochs(task.model),
-                          steps=len(train_batches), save_best=save)
+                          steps=len(train_batches), save_best=save,
+                          history=History(keep_last=keep_last))
 
     def stage(network: Trainable, first: int, epochs: int, history: History | None = None) -> History:
         return fit(network, train_batches, val_batches, events, epochs=first + epochs, initial_epoch=first,
@@ -159,10 +160,11 @@ def _fit_stages(classifier: Divisible, train_batches: _Batches, val_batches: _Ba
                    reduce_lr_patience=settings.reduce_lr_patience, history=history, save_best=save)
 
     if task.cut and model_info(task.model).transfer_head is None:  # no first stage: frozen up to the cut from the start
-        return stage(begin_finetuning(), 0, settings.epochs(task.model) + settings.finetune_epochs)
-    history = History([Epoch.from_json(each) for each in task.epochs_before])
+        return stage(begin_finetuning(), 0, settings.epochs(task.model) + settings.finetune_epochs,
+                     History(keep_last=keep_last))
+    history = History([Epoch.from_json(each) for each in task.epochs_before], keep_last)
     if not history.epochs:
-        history = stage(classifier, 0, settings.epochs(task.model))
+        history = stage(classifier, 0, settings.epochs(task.model), history)
     if settings.finetune_epochs and task.weights_file is not None:
         history = stage(begin_finetuning(), history.epochs[-1].number, settings.finetune_epochs, history)
     return history

@@ -1,0 +1,88 @@
+"""The main job on several splits, `minc:all` or `kfold:K`: a run for each, then mean and standard deviation."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from matlens.comparison.series import SeriesComparison
+from matlens.comparison.table import Comparison, compare
+from matlens.console import Reporter
+from matlens.data.protocols import listed_by_protocol, splits_of_series
+from matlens.data.sources import open_source
+from matlens.errors import RunFolderError, WorkerError
+from matlens.report.series_page import write_series_report
+from matlens.run import judged_in, judged_models, run
+from matlens.settings import Settings
+from matlens.training.run_folder import RunFolder
+from matlens.training.series_folder import SeriesFolder, is_series_folder
+
+
+def run_series(settings: Settings, out: Path, reporter: Reporter) -> SeriesFolder:
+    """Do the whole job on each split of `settings.protocol`; what an earlier start finished is not done again.
+
+    Raises:
+        UsageError: before anything is trained, or for one of the splits.
+        WorkerError: models failed; the others are finished, on all splits.
+    """
+    started = time.perf_counter()
+    source, protocol = open_source(settings.data_dir), settings.protocol or ""
+    splits = splits_of_series(protocol, source)
+    for split in splits:
+        listed_by_protocol(source, split)  # raises what is wrong with the lists of the last one, too
+    series = SeriesFolder.create(out, protocol, splits)
+    failures = []
+    for number, (name, split) in enumerate(series.splits.items(), 1):
+        reporter.say(f"\n{split} ({number} of {len(splits)}): {out / name}", style="bold")
+        try:
+            run(settings.model_copy(update={"protocol": split}), out / name, reporter)
+        except WorkerError as error:
+            reporter.warn(f"{split}: {error}")
+            failures.append(split)
+        summarise_series(series)
+    comparison = summarise_series(series)
+    reporter.say("")
+    for row in comparison.rows if comparison else ():
+        reporter.say(f"  {row.model:<22} {row.accuracy} accuracy over {len(row.splits)} splits")
+    reporter.result(f"report: {out / 'report.html'}  ({time.perf_counter() - started:.0f} s)")
+    if failures:
+        raise WorkerError(f"Models failed on {len(failures)} of {len(splits)} splits ({', '.join(failures)}). Mend it, "
+                          "then go on with the same command: what is finished stays.")
+    return series
+
+
+def compare_series(series: SeriesFolder) -> SeriesComparison:
+    """What the runs say together. Raises RunFolderError where no model was judged yet."""
+    runs = series.runs()
+    return SeriesComparison.of(series.protocol, {split: judged_in(runs[split]) if split in runs else []
+                                                 for split in series.splits.values()})
+
+
+def compare_folders(paths: Sequence[Path]) -> Comparison | SeriesComparison:
+    """Models of runs side by side, or of series. Raises RunFolderError where both are named, or unlike series."""
+    if not any(map(is_series_folder, paths)):
+        return compare(judged_models([RunFolder.open(path) for path in paths]))
+    if not all(map(is_series_folder, paths)):
+        raise RunFolderError("A series and a single run cannot be put side by side: a mean over splits is not the "
+                             "accuracy on one. Name series only, or the runs inside of the series.")
+    found = [compare_series(SeriesFolder.open(path)) for path in paths]
+    if len({each.protocol for each in found}) > 1:
+        raise RunFolderError("These series have other splits each and cannot be compared: " + ", ".join(
+            f"{path} {each.protocol}" for path, each in zip(paths, found, strict=True)))
+    if len(found) == 1:
+        return found[0]
+    rows = [dataclasses.replace(row, model=f"{path.name}/{row.model}")
+            for path, each in zip(paths, found, strict=True) for row in each.rows]
+    return SeriesComparison(found[0].protocol, tuple(sorted(rows, key=lambda row: (-row.accuracy.mean, row.model))))
+
+
+def summarise_series(series: SeriesFolder) -> SeriesComparison | None:
+    """Write the tables and the page. None if no model was judged yet."""
+    if not any(judged_in(run) for run in series.runs().values()):
+        return None
+    comparison = compare_series(series)
+    comparison.write(series.reports)
+    write_series_report(series, comparison)
+    return comparison

@@ -1,0 +1,165 @@
+"""Several splits of one protocol: what their runs say together, and what must not be said."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from matlens.comparison.series import SeriesComparison, Spread
+from matlens.console import Reporter
+from matlens.errors import RunFolderError, WorkerError
+from matlens.evaluation.results import Results
+from matlens.features.engine import features_of
+from matlens.series import compare_folders, run_series, summarise_series
+from matlens.settings import Settings
+from matlens.training.run_folder import RunFolder
+from matlens.training.series_folder import SeriesFolder, runs_in
+
+SPLITS = ("minc:1", "minc:2", "minc:3")
+ACCURACIES = {"mobilenetv2_transfer": (0.70, 0.80, 0.90), "resnet50_transfer": (0.72, 0.74, 0.76)}
+
+
+def results(model: str, accuracy: float, split: str, **changes: object) -> Results:
+    return dataclasses.replace(Results(
+        model_name=model, class_names=("a", "b"), n_test=100, accuracy=accuracy, macro_precision=0.5, macro_recall=0.5,
+        macro_f1=accuracy / 2, per_class={}, classification_report="", confusion_matrix=[[1, 0], [0, 1]],
+        roc_auc={"macro": 0.9}, split_hash=f"hash of {split}", protocol=split), **changes)
+
+
+@pytest.fixture
+def series(tmp_path: Path) -> SeriesFolder:
+    """Two models that were judged on three splits."""
+    made = SeriesFolder.create(tmp_path / "series", "minc:all", SPLITS)
+    for number, (name, split) in enumerate(made.splits.items()):
+        folder = RunFolder.create(made.path / name, Settings.load(options={
+            "protocol": split, "models": list(ACCURACIES), "data_dir": tmp_path}), tmp_path)
+        for model, accuracies in ACCURACIES.items():
+            results(model, accuracies[number], split).write(folder.results_file(model))
+    return made
+
+
+def test_mean_and_sample_standard_deviation(series):
+    """As papers give them: 80 ± 10 for 70, 80, 90 (n - 1 in the denominator)."""
+    comparison = summarise_series(series)
+    assert comparison is not None
+    assert [row.model for row in comparison.rows] == ["mobilenetv2_transfer", "resnet50_transfer"]
+    assert [str(row.accuracy) for row in comparison.rows] == ["80.0 ± 10.0 %", "74.0 ± 2.0 %"]
+    assert [row.accuracy.deviation for row in comparison.rows] == pytest.approx([0.1, 0.02])
+    content = json.loads((series.reports / "series_results.json").read_text())["models"]["resnet50_transfer"]
+    assert content["accuracy"]["mean"] == pytest.approx(0.74)
+    assert content["accuracy"]["by_split"] == {"minc:1": 0.72, "minc:2": 0.74, "minc:3": 0.76}
+    assert content["macro_f1"]["mean"] == pytest.approx(0.37)
+    rows = list(csv.DictReader((series.reports / "model_comparison.csv").read_text().splitlines()))
+    assert [(row["model"], row["n_splits"], float(row["min_accuracy"]), float(row["max_accuracy"]), row["n_test"])
+            for row in rows] == [("mobilenetv2_transfer", "3", 0.7, 0.9, "300"),
+                                 ("resnet50_transfer", "3", 0.72, 0.76, "300")]
+
+
+def test_the_page_says_how_often_the_first_is_ahead_and_leads_to_the_runs(series):
+    """Ahead on 2 of 3 splits (70 < 72, 80 > 74, 90 > 76), by (-2 + 6 + 14) / 3 points."""
+    summarise_series(series)
+    page = (series.path / "report.html").read_text()
+    assert "ahead of resnet50_transfer on 2 of 3 splits, by 6.0 points on average" in page
+    assert all(f'href="./minc-{number}/report.html"' in page for number in (1, 2, 3))
+
+
+def test_means_over_different_splits_are_not_ranked(series):
+    """A model that is judged on the easy splits only would come first."""
+    (series.path / "minc-3/reports/resnet50_transfer_results.json").unlink()
+    comparison = summarise_series(series)
+    assert comparison is not None and not comparison.same_photos
+    assert "must not be ranked" in comparison.to_markdown()
+    assert "missing" in (series.path / "report.html").read_text()
+    assert comparison.rows[-1].missing == ("minc:3",)
+
+
+def test_one_value_has_no_deviation():
+    """± 0 would claim what nobody knows."""
+    assert str(Spread((0.8,))) == "80.0 %"
+    assert Spread((0.8,)).deviation is None
+
+
+def test_series_compare_with_series_of_the_same_splits_only(series, tmp_path):
+    """Two recipes on five splits each can be compared; a series and a run, or minc:all and folds, cannot."""
+    other = shutil.copytree(series.path, tmp_path / "other")
+    comparison = compare_folders([series.path, other])
+    assert isinstance(comparison, SeriesComparison) and comparison.same_photos
+    assert [row.model for row in comparison.rows][:2] == ["other/mobilenetv2_transfer", "series/mobilenetv2_transfer"]
+    with pytest.raises(RunFolderError, match="cannot be put side by side"):
+        compare_folders([series.path, series.path / "minc-1"])
+    manifest = other / "series.json"
+    manifest.write_text(manifest.read_text().replace("minc:all", "kfold:3"))
+    with pytest.raises(RunFolderError, match="other splits each"):
+        compare_folders([series.path, other])
+
+
+def test_another_split_behind_the_same_name_is_seen(series, tmp_path):
+    """minc:1 of another folder of photos is another split."""
+    other = shutil.copytree(series.path, tmp_path / "other")
+    for file in other.rglob("*_results.json"):
+        file.write_text(file.read_text().replace("hash of", "another hash of"))
+    assert not compare_folders([series.path, other]).same_photos
+
+
+def test_the_runs_of_a_series_are_found_and_its_folder_is_no_run(series, tmp_path):
+    """What takes runs takes a series for all of its runs; what takes one run says which there are."""
+    assert [run.path.name for run in runs_in([series.path])] == ["minc-1", "minc-2", "minc-3"]
+    with pytest.raises(RunFolderError, match=r"name one of the runs in it, such as .*minc-1"):
+        RunFolder.open(series.path)
+    with pytest.raises(RunFolderError, match="other splits"):
+        SeriesFolder.create(series.path, "kfold:3", ["kfold:3:1"])
+    (tmp_path / "used").mkdir()
+    (tmp_path / "used" / "file").touch()
+    with pytest.raises(RunFolderError, match="is there already"):
+        SeriesFolder.create(tmp_path / "used", "minc:all", SPLITS)
+
+
+@pytest.mark.parametrize("content", ['{"protocol": "minc:all", "splits": {"../x": "minc:1"}}', "[]", "", "{}"])
+def test_a_manifest_that_is_none_or_leads_out_is_refused(tmp_path, content):
+    """A folder from elsewhere must not make matlens read beside it."""
+    (tmp_path / "series.json").write_text(content)
+    with pytest.raises(RunFolderError, match="not the folder of a series"):
+        SeriesFolder.open(tmp_path)
+
+
+def test_a_model_that_fails_on_one_split_leaves_the_others_standing(drawn, tmp_path, monkeypatch):
+    """Hours of other splits must not be lost; the same command goes on."""
+    done = []
+
+    def run(settings: Settings, out: Path, reporter: Reporter) -> None:
+        done.append(settings.protocol)
+        if settings.protocol == "kfold:4:2":
+            raise WorkerError("killed")
+
+    monkeypatch.setattr("matlens.series.run", run)
+    with pytest.raises(WorkerError, match=r"1 of 4 splits \(kfold:4:2\)"):
+        run_series(Settings.load(options={"data_dir": drawn, "protocol": "kfold:4"}), tmp_path / "out",
+                   Reporter(quiet=True))
+    assert done == [f"kfold:4:{fold}" for fold in (1, 2, 3, 4)]
+
+
+@pytest.mark.keras
+@pytest.mark.slow
+def test_folds_of_a_real_run_share_features_and_judge_each_photo_once(drawn, published, kept_trunks, tmp_path,
+                                                                      monkeypatch):
+    """A frozen trunk sees each photo once for all folds; then the test parts are all of the photos."""
+    settings = Settings.load(options={
+        "data_dir": drawn, "img_size": 64, "alpha": 0.35, "models": "mobilenetv2_transfer", "batch_size": 8,
+        "max_epochs": 1, "weights_dir": published.parent, "cache_dir": kept_trunks, "protocol": "kfold:3"})
+    features = []
+
+    def counted(engine, photos, n, on_progress):
+        features.append(n)
+        return features_of(engine, photos, n, on_progress)
+
+    monkeypatch.setattr("matlens.features.cache.features_of", counted)
+    series = run_series(settings, tmp_path / "out", Reporter(quiet=True))
+    judged = [json.loads(run.results_file("mobilenetv2_transfer").read_text()) for run in series.runs().values()]
+    assert sum(each["n_test"] for each in judged) == 48
+    assert features == [48]
+    assert (series.path / "report.html").exists()
