@@ -106,8 +106,8 @@ class SeriesComparison:
             accuracy_on = dict(zip(row.splits, row.accuracy.values, strict=True))
             lines.append([escape(row.model), str(row.accuracy), str(row.macro_f1),
                           *(f"{100 * accuracy_on[split]:.1f} %" if split in accuracy_on else "-" for split in splits)])
-        notes = [f"Mean ± sample standard deviation over the splits of {self.protocol}. Their photos overlap, so the "
-                 "deviation is that of the splits, not a standard error of the mean."]
+        notes = [f"Mean ± sample standard deviation over the splits of {self.protocol}. Their training photos overlap, "
+                 "so the deviation is that of the splits, not a standard error of the mean."]
         if not self.same_photos:
             notes.insert(0, "**Not all models were judged on all of the same splits: their means must not be ranked.**")
         remarks = [f"- {escape(row.model)}: {escape('; '.join(row.remarks))}" for row in self.rows if row.remarks]
