@@ -30,6 +30,7 @@ from matlens.comparison.table import (
 from matlens.errors import RunFolderError
 from matlens.evaluation.results import Results
 from matlens.files import read_json, write_text
+from matlens.report.second_look import second_look
 
 DEFAULT_TITLE = "What the models see in materials"
 PAGE_NAME = "report.html"
@@ -256,6 +257,7 @@ def write_report(run_dir: Path | str, title: str | None = None) -> Path:
                  for results in found if results.split_hash != split.get("hash", results.split_hash)]
     headline, sentences = (verdict(comparison, sections[0].results) if comparison else
                            ("No model has been judged yet", ["The same command goes on from here."]))
+    look = second_look(run_dir, run, problems) if comparison else None
     versions = dict(run.get("versions", {}))
     for results in judged.values():
         versions = results.versions | versions
@@ -267,7 +269,7 @@ def write_report(run_dir: Path | str, title: str | None = None) -> Path:
     files = _files(run_dir)
     html = environment.from_string(template.read_text(encoding="utf-8")).render(
         title=title or run.get("title") or DEFAULT_TITLE, headline=headline, sentences=sentences,
-        problems=problems, comparison=comparison, sections=sections, split=split, data=_data(split),
+        problems=problems, comparison=comparison, sections=sections, look=look, split=split, data=_data(split),
         settings=dict(_flat(run.get("settings", {}))), versions=versions,
         files=files[:FILES_SHOWN], files_more=max(len(files) - FILES_SHOWN, 0))
     # A file name that is no UTF-8 comes as a lone surrogate, which no file can hold.
