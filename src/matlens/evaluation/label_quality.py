@@ -66,28 +66,27 @@ class LabelIssues:
 
 def suspect_positions(probabilities: npt.NDArray[np.floating], labels: npt.NDArray[np.int64],
                       ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
-    """Positions of the suspects, the worst first, and the quality of every label.
+    """Positions (S,) of the suspects, the worst first, and the quality of their labels, (S,) in [0, 1].
+
+    There are none where all photos have one label, or all one answer: that tells nothing of any photo.
 
     Args:
         probabilities: (N, C), of photos that the models were not trained on.
         labels: (N,) class numbers. A class without a photo has no average to reach: no photo is confidently of it.
-
-    Returns:
-        (S,) positions and (N,) qualities in [0, 1]. No suspects with fewer than two classes in `labels`.
     """
-    if len(np.unique(labels)) < 2:
-        return np.empty(0, np.int64), np.ones(len(labels))
+    if min(len(np.unique(labels)), len(np.unique(probabilities.argmax(axis=1)))) < 2:
+        return np.empty(0, np.int64), np.empty(0)
     from cleanlab.filter import find_label_issues
     from cleanlab.rank import get_label_quality_scores
 
     exact = probabilities.astype(np.float64)
-    # Of a class with few photos, the other filters leave one unlisted, whatever the models say.
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about classes of few photos, or of none
-        listed = find_label_issues(labels, exact, filter_by="confident_learning", n_jobs=1)
-    quality = np.asarray(get_label_quality_scores(labels, exact, method="normalized_margin"), np.float64)
+        # The default filter would leave a photo of each class unlisted, whatever the models say.
+        listed = np.flatnonzero(find_label_issues(labels, exact, filter_by="confident_learning", n_jobs=1))
+    quality = get_label_quality_scores(labels, exact, method="normalized_margin")[listed]
     worst_first = np.argsort(quality, kind="stable")
-    return worst_first[listed[worst_first]].astype(np.int64), quality
+    return listed[worst_first], quality[worst_first]
 
 
 def find_suspects(predictions: Mapping[str, Predictions], class_names: Sequence[str]) -> LabelIssues:
@@ -120,13 +119,12 @@ def find_suspects(predictions: Mapping[str, Predictions], class_names: Sequence[
         for row in here[each.predicted != each.labels]:
             against[row].append(name)
     mean = total / judged_by
-    positions, quality = suspect_positions(mean, labels)
     suggested = mean.argmax(axis=1)
     return LabelIssues(tuple(predictions), len(rows), tuple(
         Suspect(paths[row], class_names[labels[row]], class_names[suggested[row]],
                 round(float(mean[row, labels[row]]), 6), round(float(mean[row, suggested[row]]), 6),
-                round(float(quality[row]), 6), tuple(against[row]))
-        for row in positions))
+                round(float(quality), 6), tuple(against[row]))
+        for row, quality in zip(*suspect_positions(mean, labels), strict=True)))
 
 
 def label_issues(folders: Sequence[RunFolder], chosen: Sequence[str] | None = None) -> LabelIssues:

@@ -60,5 +60,6 @@ def _thumbnail(path: Path, keep_truncated: bool) -> Thumbnail | None:
         return None
     scale = min(SIDE / max(pixels.shape[:2]), 1)
     height, width = (max(round(side * scale), 1) for side in pixels.shape[:2])
-    jpeg = simplejpeg.encode_jpeg(np.ascontiguousarray(resize(pixels, (height, width))), quality=80)
+    jpeg = simplejpeg.encode_jpeg(np.ascontiguousarray(resize(pixels, (height, width))), quality=70,
+                                  colorsubsampling="420")
     return Thumbnail(base64.b64encode(jpeg).decode("ascii"), width, height)
