@@ -36,7 +36,7 @@ def labels(runs: Annotated[list[Path], typer.Argument(help="Run folders; of seve
         written.append(found.write(folders[0].label_issues_file))
     console = Console(highlight=False)
     if found.issues:
-        table = Table("rank", "path", "given", "suggested", "probability", "models that disagree")
+        table = Table("rank", "path", "given", "suggested", "probability", "models against")
         table.columns[1].overflow = "fold"
         for rank, suspect in enumerate(found.issues[:limit], 1):
             table.add_row(str(rank), escape(suspect.path), escape(suspect.given), escape(suspect.suggested),
