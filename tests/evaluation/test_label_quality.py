@@ -220,7 +220,7 @@ def test_summarise_lists_suspects_and_survives_damaged_predictions(tmp_path: Pat
 @pytest.mark.slow
 @pytest.mark.real
 def test_labels_exchanged_among_real_photos_are_found(shared: Path) -> None:
-    """Five per cent of TrashNet's labels exchanged, judged by colours and edges (a linear model, right on about 60 %).
+    """Five per cent of TrashNet's labels exchanged, judged by colours alone (a linear model, right on half).
 
     By chance a list of 50 would hold 2.5 of them, with a standard error of 1.5: ten are five standard errors more.
     """
@@ -230,18 +230,17 @@ def test_labels_exchanged_among_real_photos_are_found(shared: Path) -> None:
     from matlens.data.decode import read_photo
 
     files = sorted((shared / "data" / "trashnet-2527" / "images").rglob("*.jpg"))[::2]
-    photos = np.stack([read_photo(file, (48, 48)) for file in files]) / 255
+    photos = np.stack([read_photo(file, (32, 32)) for file in files]) / 255
     n = len(photos)
-    edges = np.sqrt(np.abs(np.diff(photos.mean(axis=3), axis=2))).reshape(n, -1, 1)
-    quantiles = [np.sort(values, axis=1)[:, ::120].reshape(n, -1) for values in (photos.reshape(n, -1, 3), edges)]
-    blocks = photos.reshape(n, 6, 8, 6, 8, 3).mean(axis=(2, 4)).reshape(n, -1)
+    blocks = photos.reshape(n, 8, 4, 8, 4, 3).mean(axis=(2, 4)).reshape(n, -1)
+    quantiles = np.sort(photos.reshape(n, -1, 3), axis=1)[:, ::64].reshape(n, -1)
     truth = np.unique([file.parent.name for file in files], return_inverse=True)[1]
     rng = np.random.default_rng(0)
     planted = rng.choice(n, n // 20, replace=False)
     labels = truth.copy()
     labels[planted] = (truth[planted] + rng.integers(1, 6, len(planted))) % 6
-    probabilities = cross_val_predict(LinearDiscriminantAnalysis(solver="lsqr", shrinkage=0.3),
-                                      np.hstack([blocks, *quantiles]), labels, cv=5, method="predict_proba")
+    probabilities = cross_val_predict(LinearDiscriminantAnalysis(solver="lsqr", shrinkage=0.1),
+                                      np.hstack([blocks, quantiles]), labels, cv=5, method="predict_proba")
     listed = suspect_positions(probabilities, labels)[0]
     assert len(np.intersect1d(listed[:50], planted)) >= 10
     assert len(np.intersect1d(listed, planted)) > len(planted) / 2
