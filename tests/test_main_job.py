@@ -41,6 +41,7 @@ def assert_left(out: Path, models: dict[str, str]) -> None:
     for name in models:
         assert name in table
         assert name in page
+    assert json.loads((out / "reports" / "label_issues.json").read_text())["models"]
     assert len((out / "reports" / "model_comparison.csv").read_text().splitlines()) == 1 + len(models)
     assert not re.search(r"(?:src|href)=.https?:", page)
     assert not [path for path in out.rglob("*") if ".partial" in path.name]

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from matlens.comparison.literature import MINC_CLASSES
 from matlens.comparison.series import SeriesComparison, Spread
 from matlens.console import Reporter
 from matlens.errors import RunFolderError, WorkerError
@@ -96,6 +97,18 @@ def test_series_compare_with_series_of_the_same_splits_only(series, tmp_path):
     manifest.write_text(manifest.read_text().replace("minc:all", "kfold:3"))
     with pytest.raises(RunFolderError, match="other splits each"):
         compare_folders([series.path, other])
+
+
+def test_published_results_stand_below_with_their_protocol(series):
+    """Bell et al. judged on five splits, others on one: a reader must see which."""
+    comparison = compare_folders([series.path], literature=True)
+    assert comparison.published == ()  # these are not MINC-2500's classes
+    for file in series.path.rglob("*_results.json"):
+        content = json.loads(file.read_text())
+        file.write_text(json.dumps(content | {"class_names": sorted(MINC_CLASSES)}))
+    table = compare_folders([series.path], literature=True).to_markdown()
+    assert "| published: AlexNet (Bell et al. 2015): mean over splits 1 to 5, ± 0.2 | 76.0 % | n/a | n/a |" in table
+    assert "not ranked" in table
 
 
 def test_another_split_behind_the_same_name_is_seen(series, tmp_path):

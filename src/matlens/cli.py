@@ -11,6 +11,7 @@ import typer
 
 from matlens import __version__
 from matlens.cli_data import data_app
+from matlens.cli_labels import labels
 from matlens.cli_options import (
     Alpha,
     Augment,
@@ -169,18 +170,26 @@ def explain(run: Run, images: Annotated[list[Path] | None, typer.Option(help="A 
         summarise(folder)
 
 
+app.command()(labels)
+
+
 @app.command()
 def compare(runs: Annotated[list[Path], typer.Argument(help="Run folders.", show_default=False)],
             out: Annotated[Path | None, typer.Option("--out", "-o", help="A folder for model_comparison.csv and .md.")]
-            = None) -> None:
+            = None,
+            literature: Annotated[bool, typer.Option("--literature", help="Show published results on MINC-2500 below "
+                                                     "those of runs on it.")] = False) -> None:
     """Put the models of one or several runs side by side, or those of several series (minc:all, kfold:5)."""
     from matlens.console import Reporter
     from matlens.series import compare_folders
 
-    comparison = compare_folders(runs)
+    reporter, comparison = Reporter(), compare_folders(runs, literature=literature)
+    if literature and not comparison.published:
+        reporter.warn("--literature has published results on MINC-2500 alone. These models know other classes than its "
+                      "23, so the table is as it would be without the option.")
     if out is not None:
         comparison.write(out)
-    Reporter().result(comparison.to_markdown())
+    reporter.result(comparison.to_markdown())
 
 
 @app.command()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import importlib
 import threading
@@ -20,6 +21,7 @@ from matlens.data.prepare import Prepared, prepare
 from matlens.data.sources import open_source
 from matlens.errors import MatlensError, RunFolderError, WorkerError
 from matlens.evaluation.judge import evaluate
+from matlens.evaluation.label_quality import label_issues
 from matlens.evaluation.results import Results
 from matlens.explanation.explain import explain_run
 from matlens.models.catalogue import MODELS, model_info
@@ -100,7 +102,7 @@ def run(settings: Settings, out: Path, reporter: Reporter) -> RunFolder:
 
 def _import_ahead() -> None:
     """What judging will need takes two seconds to import: done while the trunks are being converted."""
-    for name in ("sklearn.metrics", "seaborn"):
+    for name in ("sklearn.metrics", "seaborn", "cleanlab.filter"):
         importlib.import_module(name)
 
 
@@ -209,11 +211,14 @@ def judge(folder: RunFolder, name: str, reporter: Reporter) -> Results:
 
 
 def summarise(folder: RunFolder) -> Comparison | None:
-    """Compare the models that were judged, and write the report. None if there are none."""
+    """Compare the models that were judged, list suspect labels, and write the report. None if there are none."""
     judged = judged_in(folder)
     if not judged:
         return None
     comparison = compare_models(judged, folder.reports)
+    folder.label_issues_file.unlink(missing_ok=True)
+    with contextlib.suppress(MatlensError):  # what is damaged must not hide the results: the page names what is missing
+        label_issues([folder], [results.model_name for results in judged]).write(folder.label_issues_file)
     write_report(folder.path)
     return comparison
 

@@ -7,6 +7,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from matlens.comparison.literature import published_beside
 from matlens.comparison.series import SeriesComparison
 from matlens.comparison.table import Comparison, compare
 from matlens.console import Reporter
@@ -17,7 +18,7 @@ from matlens.report.series_page import write_series_report
 from matlens.run import judged_in, judged_models, run
 from matlens.settings import Settings
 from matlens.training.run_folder import RunFolder
-from matlens.training.series_folder import SeriesFolder, is_series_folder
+from matlens.training.series_folder import SeriesFolder, is_series_folder, runs_in
 
 
 def run_series(settings: Settings, out: Path, reporter: Reporter) -> SeriesFolder:
@@ -60,10 +61,14 @@ def compare_series(series: SeriesFolder) -> SeriesComparison:
                                                  for split in series.splits.values()})
 
 
-def compare_folders(paths: Sequence[Path]) -> Comparison | SeriesComparison:
-    """Models of runs side by side, or of series. Raises RunFolderError where both are named, or unlike series."""
+def compare_folders(paths: Sequence[Path], *, literature: bool = False) -> Comparison | SeriesComparison:
+    """Models of runs side by side, or of series; with `literature` published results below those on MINC-2500.
+
+    Raises RunFolderError where runs and series are named, or unlike series.
+    """
     if not any(map(is_series_folder, paths)):
-        return compare(judged_models([RunFolder.open(path) for path in paths]))
+        judged = judged_models([RunFolder.open(path) for path in paths])
+        return compare(judged, published_beside(judged) if literature else ())
     if not all(map(is_series_folder, paths)):
         raise RunFolderError("A series and a single run cannot be put side by side: a mean over splits is not the "
                              "accuracy on one. Name series only, or the runs inside of the series.")
@@ -71,11 +76,11 @@ def compare_folders(paths: Sequence[Path]) -> Comparison | SeriesComparison:
     if len({each.protocol for each in found}) > 1:
         raise RunFolderError("These series have other splits each and cannot be compared: " + ", ".join(
             f"{path} {each.protocol}" for path, each in zip(paths, found, strict=True)))
-    if len(found) == 1:
-        return found[0]
-    rows = [dataclasses.replace(row, model=f"{path.name}/{row.model}")
+    rows = [dataclasses.replace(row, model=f"{path.name}/{row.model}" if len(found) > 1 else row.model)
             for path, each in zip(paths, found, strict=True) for row in each.rows]
-    return SeriesComparison(found[0].protocol, tuple(sorted(rows, key=lambda row: (-row.accuracy.mean, row.model))))
+    published = published_beside(result for run in runs_in(paths) for result in judged_in(run)) if literature else ()
+    return SeriesComparison(found[0].protocol, tuple(sorted(rows, key=lambda row: (-row.accuracy.mean, row.model))),
+                            published)
 
 
 def summarise_series(series: SeriesFolder) -> SeriesComparison | None:

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from matlens.comparison.literature import MINC_2500, MINC_CLASSES, Published, published_beside
 from matlens.comparison.table import compare, compare_models, percent, standard_error
 from matlens.errors import RunFolderError
 from matlens.evaluation.results import Results
@@ -161,3 +162,63 @@ def test_results_of_another_tool_need_only_a_name_and_an_accuracy() -> None:
 @pytest.mark.parametrize("share, shown", [(0.8634, "86.3 %"), (1, "100.0 %"), (0, "0.0 %"), (None, "n/a")])
 def test_shares_are_shown_as_percentages(share: float | None, shown: str) -> None:
     assert percent(share) == shown
+
+
+BETTER = Published("theirs", 0.9, "their own split", "other photos", "https://example.org/a_b")
+
+
+def test_published_results_stand_below_and_are_never_bold_or_ranked() -> None:
+    ours = [results("x", 0.7), results("y", 0.8)]
+    comparison = compare(ours, (BETTER,))
+    lines = comparison.to_markdown().splitlines()
+    assert [line.split(" | ")[0] for line in lines[2:5]] == ["| y", "| x", "| published: theirs"]
+    assert "**80.0 %**" in lines[2] and "**" not in lines[4]
+    assert cells(comparison.to_markdown(), 0)[-1] == "source"
+    theirs = dict(zip(cells(comparison.to_markdown(), 0), cells(comparison.to_markdown(), 4), strict=True))
+    assert (theirs["accuracy"], theirs["protocol"], theirs["source"], theirs["macro f1"], theirs["n test"]) == (
+        "90.0 %", "their own split", "https://example.org/a_b", "n/a", "n/a")
+    assert "protocols of their own" in comparison.to_markdown() and "- published: theirs: other photos" in lines
+    assert comparison.lead() == compare(ours).lead() and comparison.same_photos
+
+
+def test_published_results_are_in_the_csv_with_their_source() -> None:
+    ours, theirs = csv.DictReader(compare([results("x")], (BETTER,)).to_csv().splitlines())
+    assert (ours["model"], ours["source"]) == ("x", "")
+    assert {key: value for key, value in theirs.items() if value} == {
+        "model": "published: theirs", "accuracy": "0.9", "protocol": "their own split", "remarks": "other photos",
+        "source": "https://example.org/a_b"}
+
+
+def test_without_them_there_is_no_source() -> None:
+    comparison = compare([results()])
+    assert "source" not in comparison.to_csv() and "source" not in comparison.to_markdown()
+    assert "published" not in comparison.to_markdown()
+
+
+def test_published_results_are_for_models_of_minc_2500() -> None:
+    """MINC-2500 has 23 classes; one model of other classes, and the table would mix datasets."""
+    minc = results("x", class_names=tuple(sorted(MINC_CLASSES)))
+    assert len(MINC_CLASSES) == 23
+    assert published_beside([minc, minc]) == MINC_2500
+    assert published_beside([minc, results("y")]) == ()
+    assert all(0.7 < each.accuracy < 0.9 and each.source.startswith("https://") and each.protocol for each in MINC_2500)
+
+
+@pytest.mark.parametrize("classes", [tuple(sorted(MINC_CLASSES)), ("a", "b")], ids=["minc", "others"])
+def test_compare_shows_them_on_request(tmp_path: Path, classes: tuple[str, ...]) -> None:
+    from typer.testing import CliRunner
+
+    from matlens.cli import app
+    from matlens.settings import Settings
+    from matlens.training.run_folder import RunFolder
+
+    run = RunFolder.create(tmp_path / "run", Settings(models=("inception_v1",)), tmp_path)
+    results("inception_v1", class_names=classes).write(run.results_file("inception_v1"))
+    done = CliRunner().invoke(app, ["compare", str(run.path), "--literature", "--out", str(tmp_path / "out")])
+    plain = CliRunner().invoke(app, ["compare", str(run.path)])
+    assert (done.exit_code, plain.exit_code) == (0, 0)
+    on_minc = len(classes) == 23
+    assert done.stdout.count("| published: ") == (len(MINC_2500) if on_minc else 0)
+    assert ("published results on MINC-2500 alone" in done.stderr) is not on_minc
+    assert ("source" in (tmp_path / "out" / "model_comparison.csv").read_text("utf-8")) is on_minc
+    assert "published" not in plain.output

@@ -12,10 +12,12 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from PIL import Image
 
 from matlens.errors import RunFolderError
+from matlens.evaluation.label_quality import LabelIssues, Suspect
 from matlens.evaluation.results import Results
 from matlens.report.page import write_report
 
@@ -41,16 +43,19 @@ def results(name: str, accuracy: float = 0.9, n: int = 100, classes: tuple[str, 
 
 
 def make_run(folder: Path, judged: list[Results], classes: tuple[str, ...] = ("glass", "wood"),
-             left_out: int = 0, asked: list[str] | None = None, pictures: tuple[str, ...] = KINDS) -> Path:
+             left_out: int = 0, asked: list[str] | None = None, pictures: tuple[str, ...] = KINDS,
+             suspects: tuple[Suspect, ...] = ()) -> Path:
     photos = [{"path": f"{name}/{part}{i}.jpg", "class": name, "part": part, "sha256": "0"}
               for name in classes for part, n in (("train", 3), ("val", 2), ("test", 1)) for i in range(n)]
     split = {"protocol": "random", "class_names": classes, "hash": "c0ffee", "photos": photos,
              "left_out": [{"path": f"bad{i}.jpg", "reason": "0 bytes"} for i in range(left_out)]}
     run = {"settings": {"img_size": [224, 224], "paths": {"data": "d"}}, "versions": {"numpy": "2.4.6"},
-           "models": asked or [each.model_name for each in judged]}
+           "models": asked or [each.model_name for each in judged], "data_root": str(folder / "photos")}
     (folder / "reports").mkdir(parents=True)
     (folder / "split.json").write_text(json.dumps(split), "utf-8")
     (folder / "run.json").write_text(json.dumps(run), "utf-8")
+    names = tuple(each.model_name for each in judged)
+    LabelIssues(names, 100, suspects).write(folder / "reports" / "label_issues.json")
     for each in judged:
         each.write(folder / "reports" / f"{each.model_name}_results.json")
         for kind in pictures:
@@ -267,3 +272,58 @@ def test_the_page_replaces_the_old_one_whole(tmp_path: Path) -> None:
 def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(RunFolderError, match=r"nowhere is not a folder.*--out"):
         write_report(tmp_path / "nowhere")
+
+
+def suspect(path: str, given: str = "glass", suggested: str = "wood") -> Suspect:
+    return Suspect(path, given, suggested, 0.05, 0.925, 0.0625, ("x",))
+
+
+def write_noise(folder: Path, n: int, size: tuple[int, int]) -> tuple[Suspect, ...]:
+    """Photos that no JPEG can make small."""
+    (folder / "photos").mkdir(parents=True)
+    pixels = np.random.default_rng(0).integers(0, 256, (*size, 3), dtype=np.uint8)
+    for i in range(n):
+        Image.fromarray(pixels).save(folder / "photos" / f"{i}.png")
+    return tuple(suspect(f"{i}.png") for i in range(n))
+
+
+def test_suspect_labels_are_shown_with_their_photos(tmp_path: Path) -> None:
+    """The longer side becomes 160 px; a photo that is gone, or broken, is named all the same."""
+    suspects = (*write_noise(tmp_path / "r", 1, (100, 400)), suspect("gone.jpg"), suspect("broken.jpg"))
+    (tmp_path / "r" / "photos" / "broken.jpg").write_bytes(b"no photo")
+    seen = page(make_run(tmp_path / "r", [results("x"), results("y")], suspects=suspects))
+    pictures = [attributes for tag, attributes in seen.tags if "jpeg" in (attributes.get("src") or "")]
+    assert [(picture["width"], picture["height"]) for picture in pictures] == [("160", "40")]
+    with Image.open(BytesIO(base64.b64decode((pictures[0]["src"] or "").partition(",")[2]))) as photo:
+        assert (photo.format, photo.size) == ("JPEG", (160, 40))
+    assert "3 of 100 test photos are confidently of another class" in seen.text and "not a verdict" in seen.text
+    assert "glass , perhaps wood (92.5 %); 1 of 2 models disagree with the label 0.png" in seen.text
+    assert seen.text.count("cannot be read any more") == 2 and "gone.jpg" in seen.text and "broken.jpg" in seen.text
+    assert "#labels" in seen.all("href")
+
+
+def test_many_suspects_keep_the_page_small(tmp_path: Path) -> None:
+    """24 pictures; even of noise, which compresses worst, they take less than half a megabyte."""
+    suspects = write_noise(tmp_path / "r", 25, (160, 160))
+    run = make_run(tmp_path / "r", [results("x")], suspects=suspects)
+    seen = page(run)
+    assert sum("jpeg" in source for source in seen.all("src")) == 24
+    assert "The 24 likeliest are shown; all are in reports/label_issues.json" in seen.text and "24.png" not in seen.text
+    with_pictures = (run / "report.html").stat().st_size
+    LabelIssues(("x",), 100, ()).write(run / "reports" / "label_issues.json")
+    assert with_pictures - write_report(run).stat().st_size < 500_000
+
+
+def test_without_suspects_a_sentence_says_so(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "r", [results("x")])
+    text = page(run).text
+    assert "No label is worth a second look" in text and "What is missing" not in text
+    (run / "reports" / "label_issues.json").unlink()
+    text = page(run).text
+    assert "label_issues.json is missing" in text and "second look" not in text
+
+
+def test_names_of_suspects_stay_text(tmp_path: Path) -> None:
+    seen = page(make_run(tmp_path / "r", [results("x")], suspects=(suspect(EVIL, EVIL, EVIL),)))
+    assert "script" not in {tag for tag, _ in seen.tags}
+    assert seen.text.count(EVIL) == 3

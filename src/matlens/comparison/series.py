@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from matlens.comparison.table import CSV_NAME, MARKDOWN_NAME, escape
+from matlens.comparison.literature import Published
+from matlens.comparison.table import CSV_NAME, MARKDOWN_NAME, NOT_RANKED, UNKNOWN, escape, percent
 from matlens.errors import RunFolderError
 from matlens.evaluation.results import Results
 from matlens.files import write_json, write_text
@@ -55,10 +56,11 @@ class SeriesRow:
 
 @dataclass(frozen=True)
 class SeriesComparison:
-    """At least one row, best mean accuracy first."""
+    """At least one row, best mean accuracy first. published: others' results, shown below, never ranked."""
 
     protocol: str
     rows: tuple[SeriesRow, ...]
+    published: tuple[Published, ...] = ()
 
     @classmethod
     def of(cls, protocol: str, results: Mapping[str, Sequence[Results]]) -> SeriesComparison:
@@ -95,6 +97,9 @@ class SeriesComparison:
             writer.writerow([row.model, self.protocol, len(row.splits), row.accuracy.mean, row.accuracy.deviation,
                              min(row.accuracy.values), max(row.accuracy.values), row.macro_f1.mean,
                              row.macro_f1.deviation, sum(row.n_test), row.train_on, "; ".join(row.remarks)])
+        for each in self.published:
+            writer.writerow([each.cells["model"], each.protocol, "", each.accuracy, *[""] * 7,
+                             f"{each.differs}; {each.source}"])
         return text.getvalue()
 
     def to_markdown(self) -> str:
@@ -106,11 +111,18 @@ class SeriesComparison:
             accuracy_on = dict(zip(row.splits, row.accuracy.values, strict=True))
             lines.append([escape(row.model), str(row.accuracy), str(row.macro_f1),
                           *(f"{100 * accuracy_on[split]:.1f} %" if split in accuracy_on else "-" for split in splits)])
+        lines += [[escape(f"{each.cells['model']}: {each.protocol}"), percent(each.accuracy),
+                   *[UNKNOWN] * (len(head) - 2)]
+                  for each in self.published]
         notes = [f"Mean ± sample standard deviation over the splits of {self.protocol}. Their training photos overlap, "
                  "so the deviation is that of the splits, not a standard error of the mean."]
         if not self.same_photos:
             notes.insert(0, "**Not all models were judged on all of the same splits: their means must not be ranked.**")
-        remarks = [f"- {escape(row.model)}: {escape('; '.join(row.remarks))}" for row in self.rows if row.remarks]
+        if self.published:
+            notes.append(NOT_RANKED)
+        remarks = [f"- {escape(model)}: {escape(text)}" for model, text in [
+            *((row.model, "; ".join(row.remarks)) for row in self.rows),
+            *((each.cells["model"], f"{each.differs}; {each.source}") for each in self.published)] if text]
         if remarks:
             notes.append("\n".join(["Remarks:", "", *remarks]))
         return "\n\n".join(["\n".join(f"| {' | '.join(line)} |" for line in lines), *notes]) + "\n"

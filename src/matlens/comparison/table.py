@@ -17,6 +17,7 @@ from numbers import Real
 from pathlib import Path
 from typing import Any
 
+from matlens.comparison.literature import Published
 from matlens.errors import RunFolderError
 from matlens.evaluation.results import Results
 from matlens.files import write_text
@@ -25,6 +26,8 @@ from matlens.settings import notebook_settings
 SCORES = ("accuracy", "macro_precision", "macro_recall", "macro_f1", "macro_auc")
 CSV_NAME, MARKDOWN_NAME = "model_comparison.csv", "model_comparison.md"
 UNKNOWN = "n/a"
+NOT_RANKED = ("Rows marked as published hold others' figures under protocols of their own (see protocol and remarks). "
+              "They stand below these models, and are not ranked with them.")
 NOT_THE_SAME_PHOTOS = ("These models were not judged on the same photos and must not be ranked by these "
                        "scores. Judge all of them on one split first.")
 
@@ -93,9 +96,13 @@ class Row:
 
 @dataclass(frozen=True)
 class Comparison:
-    """At least one row; those that were judged on the same photos stand together, the best accuracy first."""
+    """At least one row; those that were judged on the same photos stand together, the best accuracy first.
+
+    published: others' results, shown below, never ranked.
+    """
 
     rows: tuple[Row, ...]
+    published: tuple[Published, ...] = ()
 
     @property
     def same_photos(self) -> bool:
@@ -121,35 +128,47 @@ class Comparison:
     def to_csv(self) -> str:
         """Full precision, plain numbers, empty where unknown."""
         text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(field.name for field in dataclasses.fields(Row))
-        writer.writerows(dataclasses.astuple(row) for row in self.rows)
+        writer = csv.DictWriter(text, self._columns, restval="", lineterminator="\n")
+        writer.writeheader()
+        writer.writerows([*map(dataclasses.asdict, self.rows), *(each.cells for each in self.published)])
         return text.getvalue()
+
+    @property
+    def _columns(self) -> list[str]:
+        return [field.name for field in dataclasses.fields(Row)] + ["source"] * bool(self.published)
 
     def to_markdown(self) -> str:
         """Percentages, the best of each score in bold; below it what one must know before ranking."""
-        names = [field.name for field in dataclasses.fields(Row) if field.name != "remarks"]
-        text_columns = {"model", "pretrained", "protocol", "split_hash"}
+        names = [name for name in self._columns if name != "remarks"]
+        text_columns = {"model", "pretrained", "protocol", "split_hash", "source"}
 
-        def cell(row: Row, name: str) -> str:
-            value = getattr(row, name)
+        def shown(value: Any, name: str) -> str:
             if name in SCORES:
-                return f"**{percent(value)}**" if self.is_best(row, name) else percent(value)
+                return percent(value)
             if value is None or value == "":
                 return UNKNOWN
             if isinstance(value, float):
                 return f"{value:,.1f}"
             return f"{value:,}" if isinstance(value, int) else escape(value)
 
+        def cell(row: Row, name: str) -> str:
+            text = shown(getattr(row, name, None), name)
+            return f"**{text}**" if name in SCORES and self.is_best(row, name) else text
+
         table = [[name.replace("_", " ") for name in names],
                  ["---" if name in text_columns else "---:" for name in names],
-                 *([cell(row, name) for name in names] for row in self.rows)]
+                 *([cell(row, name) for name in names] for row in self.rows),
+                 *([shown(each.cells.get(name), name) for name in names] for each in self.published)]
         errors = ", ".join(f"{escape(row.model)} ± {100 * row.error:.1f}" for row in self.rows
                            if row.error is not None)
         notes = [] if self.same_photos else [f"**{NOT_THE_SAME_PHOTOS}**"]
         if errors:
             notes.append(f"Standard error of the accuracy in percentage points, sqrt(p(1-p)/n): {errors}.")
-        remarks = [f"- {escape(row.model)}: {escape(row.remarks)}" for row in self.rows if row.remarks]
+        if self.published:
+            notes.append(NOT_RANKED)
+        remarks = [f"- {escape(model)}: {escape(text)}" for model, text in
+                   [*((row.model, row.remarks) for row in self.rows),
+                    *((each.cells["model"], each.differs) for each in self.published)] if text]
         if remarks:
             notes.append("\n".join(["Remarks:", "", *remarks]))
         return "\n\n".join(["\n".join(f"| {' | '.join(line)} |" for line in table), *notes]) + "\n"
@@ -168,8 +187,8 @@ def escape(text: str) -> str:
     return re.sub(r"([\\|`*<\[\]])", r"\\\1", " ".join(text.split()))
 
 
-def compare(results_list: Iterable[Results | Mapping[str, Any]]) -> Comparison:
-    """Put judged models side by side, best accuracy first.
+def compare(results_list: Iterable[Results | Mapping[str, Any]], published: tuple[Published, ...] = ()) -> Comparison:
+    """Put judged models side by side, best accuracy first, and `published` results below them.
 
     `results_list` holds Results, or what `<name>_results.json` holds. Raises RunFolderError where there is
     nothing to compare or a model has no accuracy.
@@ -180,7 +199,7 @@ def compare(results_list: Iterable[Results | Mapping[str, Any]]) -> Comparison:
                              "--data DIR. Judge one that is trained with: matlens evaluate RUN")
     best_first = sorted(rows, key=lambda row: (-row.accuracy, row.model))
     splits = list(dict.fromkeys((row.split_hash, row.n_test) for row in best_first))
-    return Comparison(tuple(sorted(best_first, key=lambda row: splits.index((row.split_hash, row.n_test)))))
+    return Comparison(tuple(sorted(best_first, key=lambda row: splits.index((row.split_hash, row.n_test)))), published)
 
 
 def compare_models(results_list: Iterable[Results | Mapping[str, Any]],

@@ -29,6 +29,7 @@ from matlens.comparison.table import (
 from matlens.errors import RunFolderError
 from matlens.evaluation.results import Results
 from matlens.files import read_json
+from matlens.report.second_look import second_look
 from matlens.report.templating import write_page
 
 DEFAULT_TITLE = "What the models see in materials"
@@ -254,6 +255,7 @@ def write_report(run_dir: Path | str, title: str | None = None) -> Path:
                  for results in found if results.split_hash != split.get("hash", results.split_hash)]
     headline, sentences = (verdict(comparison, sections[0].results) if comparison else
                            ("No model has been judged yet", ["The same command goes on from here."]))
+    look = second_look(run_dir, run, problems) if comparison else None
     versions = dict(run.get("versions", {}))
     for results in judged.values():
         versions = results.versions | versions
@@ -263,6 +265,6 @@ def write_report(run_dir: Path | str, title: str | None = None) -> Path:
         {"percent": _percent, "plus_minus": _plus_minus, "duration": _duration, "size": _size, "number": _number,
          "millions": _millions},
         title=title or run.get("title") or DEFAULT_TITLE, headline=headline, sentences=sentences,
-        problems=problems, comparison=comparison, sections=sections, split=split, data=_data(split),
+        problems=problems, comparison=comparison, sections=sections, look=look, split=split, data=_data(split),
         settings=dict(_flat(run.get("settings", {}))), versions=versions,
         files=files[:FILES_SHOWN], files_more=max(len(files) - FILES_SHOWN, 0))

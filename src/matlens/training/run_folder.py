@@ -75,6 +75,11 @@ class RunFolder:
         """Metrics."""
         return self.reports / f"{name}_results.json"
 
+    @property
+    def label_issues_file(self) -> Path:
+        """Photos whose labels are worth a second look."""
+        return self.reports / "label_issues.json"
+
     def picture(self, name: str, kind: str) -> Path:
         """training_curves, confusion_matrix, roc_curves or gradcam."""
         return self.reports / f"{name}_{kind}.png"

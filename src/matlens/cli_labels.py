@@ -1,0 +1,49 @@
+"""`matlens labels`: photos whose labels are worth a second look."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from matlens.cli_options import Models
+
+
+def labels(runs: Annotated[list[Path], typer.Argument(help="Run folders, or that of a series; of several, such as "
+                                                      "the folds of a cross-validation, photos are joined by path.",
+                                                      show_default=False)],
+           models: Models = None,
+           json: Annotated[Path | None, typer.Option("--json", help="A file for the whole list.")] = None,
+           limit: Annotated[int, typer.Option(min=1, help="Photos shown.")] = 20) -> None:
+    """List the test photos that are most likely mislabelled: a list to look at, not a verdict.
+
+    The whole list of one run goes into its reports/label_issues.json, unless --models picks some of its models.
+    """
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    from matlens.evaluation.label_quality import label_issues
+    from matlens.settings import Settings
+    from matlens.training.series_folder import runs_in
+
+    folders = runs_in(runs)
+    chosen = Settings.load(options={"models": models}).models if models else None
+    found = label_issues(folders, chosen)
+    written = [] if json is None else [found.write(json)]
+    if len(folders) == 1 and chosen is None:
+        written.append(found.write(folders[0].label_issues_file))
+    console = Console(highlight=False)
+    if found.issues:
+        table = Table("rank", "path", "given", "suggested", "probability", "models against")
+        table.columns[1].overflow = "fold"
+        for rank, suspect in enumerate(found.issues[:limit], 1):
+            table.add_row(str(rank), escape(suspect.path), escape(suspect.given), escape(suspect.suggested),
+                          f"{suspect.suggested_probability:.1%}", str(len(suspect.models_that_disagree)))
+        console.print(table)
+    typer.echo(f"{len(found.issues)} of {found.n_photos} photos may be mislabelled, judged by {', '.join(found.models)}"
+               + (f"; the {limit} likeliest are shown" if len(found.issues) > limit else "")
+               + ". This is a list to look at, not a verdict.")
+    for path in written:
+        typer.echo(f"whole list: {path}")

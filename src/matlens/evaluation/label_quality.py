@@ -1,0 +1,156 @@
+"""Photos whose labels are worth a second look, by confident learning (Northcutt et al. 2021, doi:10.1613/jair.1.12125).
+
+A photo is listed if it is confidently of another class: its probability of that class is at least what photos labelled
+so have on average. The ranking is a list to look at, not a verdict: the models may be wrong, and a photo may show two
+materials.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from matlens.errors import RunFolderError
+from matlens.evaluation.predictions import Predictions
+from matlens.files import read_json, write_json
+from matlens.training.run_folder import RunFolder
+
+
+@dataclass(frozen=True)
+class Suspect:
+    """A photo, its label (`given`) and the class that is most probable instead (`suggested`).
+
+    Probabilities are means over the models that judged the photo; quality is the normalized margin between the two,
+    (given_probability - suggested_probability + 1) / 2, below 0.5: the lower, the likelier is a wrong label.
+    """
+
+    path: str
+    given: str
+    suggested: str
+    given_probability: float
+    suggested_probability: float
+    quality: float
+    models_that_disagree: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class LabelIssues:
+    """The content of `label_issues.json`: the suspects among `n_photos`, the worst first."""
+
+    models: tuple[str, ...]
+    n_photos: int
+    issues: tuple[Suspect, ...]
+
+    def write(self, path: Path) -> Path:
+        """Write as JSON, whole or not at all."""
+        return write_json(path, {"format": 1, **dataclasses.asdict(self)})
+
+    @classmethod
+    def read(cls, path: Path) -> LabelIssues:
+        """Read what `write` wrote. Raises RunFolderError."""
+        try:
+            content = read_json(path)
+            issues = [Suspect(**issue | {"models_that_disagree": tuple(issue["models_that_disagree"])})
+                      for issue in content["issues"]]
+            return cls(tuple(content["models"]), int(content["n_photos"]), tuple(issues))
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise RunFolderError(f"{path.name} is missing or damaged ({error}). Make it with: matlens labels "
+                                 f"{path.parent.parent}") from error
+
+
+def suspect_positions(probabilities: npt.NDArray[np.floating], labels: npt.NDArray[np.int64],
+                      ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
+    """Positions (S,) of the suspects, the worst first, and the quality of their labels, (S,) in [0, 1].
+
+    There are none where all photos have one label, or all one answer: that tells nothing of any photo.
+
+    Args:
+        probabilities: (N, C), of photos that the models were not trained on.
+        labels: (N,) class numbers. A class without a photo has no average to reach: no photo is confidently of it.
+    """
+    if min(len(np.unique(labels)), len(np.unique(probabilities.argmax(axis=1)))) < 2:
+        return np.empty(0, np.int64), np.empty(0)
+    from cleanlab.filter import find_label_issues
+    from cleanlab.rank import get_label_quality_scores
+
+    exact = probabilities.astype(np.float64)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # about classes of few photos, or of none
+        # The default filter would leave a photo of each class unlisted, whatever the models say.
+        listed = np.flatnonzero(find_label_issues(labels, exact, filter_by="confident_learning", n_jobs=1))
+    quality = get_label_quality_scores(labels, exact, method="normalized_margin")[listed]
+    worst_first = np.argsort(quality, kind="stable")
+    return listed[worst_first], quality[worst_first]
+
+
+def find_suspects(predictions: Mapping[str, Predictions], class_names: Sequence[str]) -> LabelIssues:
+    """Join predictions by photo, and rank the suspects.
+
+    A photo's probabilities are the mean over all that judged it, in which one network's blunders count for less. Which
+    of them answer something else than the label tells how many stand behind a suspicion.
+
+    Args:
+        predictions: of models by name, on the same photos or on others (the folds of a cross-validation).
+
+    Raises:
+        RunFolderError: a photo's label is not the same everywhere.
+    """
+    rows = {path: row for row, path in enumerate(dict.fromkeys(p for each in predictions.values() for p in each.paths))}
+    paths, labels = list(rows), np.full(len(rows), -1, np.int64)
+    total, judged_by = np.zeros((len(rows), len(class_names))), np.zeros((len(rows), 1))
+    against: list[list[str]] = [[] for _ in rows]
+    for name, each in predictions.items():
+        here = np.array([rows[path] for path in each.paths], np.int64)
+        contradicted = np.flatnonzero((labels[here] >= 0) & (labels[here] != each.labels))
+        if len(contradicted):
+            first = contradicted[0]
+            raise RunFolderError(f"{each.paths[first]} is {class_names[each.labels[first]]} for {name} and "
+                                 f"{class_names[labels[here[first]]]} for another: these runs are not of the same "
+                                 "photos. Name runs of one dataset.")
+        labels[here] = each.labels
+        total[here] += each.probabilities
+        judged_by[here] += 1
+        for row in here[each.predicted != each.labels]:
+            against[row].append(name)
+    mean = total / judged_by
+    suggested = mean.argmax(axis=1)
+    return LabelIssues(tuple(predictions), len(rows), tuple(
+        Suspect(paths[row], class_names[labels[row]], class_names[suggested[row]],
+                round(float(mean[row, labels[row]]), 6), round(float(mean[row, suggested[row]]), 6),
+                round(float(quality), 6), tuple(against[row]))
+        for row, quality in zip(*suspect_positions(mean, labels), strict=True)))
+
+
+def label_issues(folders: Sequence[RunFolder], chosen: Sequence[str] | None = None) -> LabelIssues:
+    """The suspects of one run, or of several joined by the photos' paths; with several, a model's name tells the run.
+
+    Args:
+        chosen: names of models; by default all that have predictions.
+
+    Raises:
+        RunFolderError or DataError: no or damaged predictions, or runs of other classes; the message names the run.
+    """
+    predictions: dict[str, Predictions] = {}
+    first = folders[0]
+    for folder in folders:
+        if folder.split.class_names != first.split.class_names:
+            raise RunFolderError(f"{folder.path} has other classes than {first.path}, or has them in another order "
+                                 f"({', '.join(folder.split.class_names)}). Name runs of one dataset.")
+        asked = chosen or [name for name in folder.model_names if folder.predictions_file(name).exists()]
+        absent = [name for name in asked if not folder.predictions_file(name).exists()]
+        if absent or not asked:
+            raise RunFolderError(f"{folder.path} holds no predictions{' of ' if absent else ''}{', '.join(absent)}. "
+                                 f"Make them with: matlens evaluate {folder.path}")
+        for name in asked:
+            each = Predictions.read(folder.predictions_file(name))
+            if not np.isfinite(each.probabilities).all():
+                raise RunFolderError(f"{folder.predictions_file(name)} holds probabilities that are no numbers: the "
+                                     "training diverged. Leave the model out with --models.")
+            predictions[name if len(folders) == 1 else f"{folder.path}/{name}"] = each
+    return find_suspects(predictions, first.split.class_names)
