@@ -36,11 +36,13 @@ def labels(runs: Annotated[list[Path], typer.Argument(help="Run folders, or that
         written.append(found.write(folders[0].label_issues_file))
     console = Console(highlight=False)
     if found.issues:
-        table = Table("rank", "path", "given", "suggested", "probability", "models against")
+        several = len(found.models) > 1
+        table = Table("", "photo", "given", "suggested", "", *["models against"] * several, box=None, pad_edge=False)
         table.columns[1].overflow = "fold"
         for rank, suspect in enumerate(found.issues[:limit], 1):
             table.add_row(str(rank), escape(suspect.path), escape(suspect.given), escape(suspect.suggested),
-                          f"{suspect.suggested_probability:.1%}", str(len(suspect.models_that_disagree)))
+                          f"{suspect.suggested_probability:.1%}",
+                          *[str(len(suspect.models_that_disagree))] * several)
         console.print(table)
     typer.echo(f"{len(found.issues)} of {found.n_photos} photos may be mislabelled, judged by {', '.join(found.models)}"
                + (f"; the {limit} likeliest are shown" if len(found.issues) > limit else "")
