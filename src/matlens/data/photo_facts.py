@@ -143,9 +143,10 @@ def looks_of(pixels: Pixels) -> Looks:
     median = np.array([_level(_shares(channel), 0.5) for channel in channels])
     shares = _shares(grey)
     spread = cv2.subtract(cv2.max(cv2.max(*channels[:2]), channels[2]), cv2.min(cv2.min(*channels[:2]), channels[2]))
-    return Looks(flat=float(_near(small, median, _FLAT).mean()), low=_level(shares, 0.05), high=_level(shares, 0.95),
-                 burnt=float(1 - shares[_BURNT - 1]), chroma=_level(_shares(spread), 0.99), sharpness=_sharpness(grey),
-                 filled=_filled(_near(small, np.array(FILL), _FILLED)), hash=perceptual_hash(small))
+    return Looks(flat=float(_near(small, median, _FLAT).mean() / 255), low=_level(shares, 0.05),
+                 high=_level(shares, 0.95), burnt=float(1 - shares[_BURNT - 1]), chroma=_level(_shares(spread), 0.99),
+                 sharpness=_sharpness(grey), filled=_filled(_near(small, np.array(FILL), _FILLED)),
+                 hash=perceptual_hash(small))
 
 
 def _shares(values: Pixels) -> npt.NDArray[np.float64]:
@@ -157,26 +158,32 @@ def _level(shares: npt.NDArray[np.float64], share: float) -> int:
     return int(np.searchsorted(shares, share))
 
 
-def _near(small: Pixels, colour: npt.NDArray[np.int_], reach: int) -> npt.NDArray[np.float64]:
-    """1 where all three channels lie within `reach` of a colour, else 0."""
+def _near(small: Pixels, colour: npt.NDArray[np.int_], reach: int) -> Pixels:
+    """(H, W), 255 where all three channels lie within `reach` of a colour, else 0."""
     within = cv2.inRange(small, np.clip(colour - reach, 0, 255), np.clip(colour + reach, 0, 255))
-    return np.asarray(within) / 255
+    return np.asarray(within, dtype=np.uint8)
 
 
 def _sharpness(grey: Pixels) -> float:
     if min(grey.shape) < _SMALLEST_JUDGED:
         return float("inf")
     plain = grey.astype(np.float32)
-    edges, soft = (float(np.percentile(np.abs(cv2.Laplacian(view, cv2.CV_32F)[2:-2, 2:-2]), 99.5))
-                   for view in (plain, cv2.GaussianBlur(plain, (0, 0), 1.5)))
+    edges, soft = map(_strongest_edges, (plain, cv2.GaussianBlur(plain, (0, 0), 1.5)))
     return edges / max(soft, 0.1)
 
 
-def _filled(mask: npt.NDArray[np.float64]) -> float:
+def _strongest_edges(grey: npt.NDArray[np.float32]) -> float:
+    """The 99.5th percentile of the Laplacian's magnitude, to a sixteenth; a histogram is faster than sorting."""
+    strength = np.abs(cv2.Laplacian(grey, cv2.CV_32F)[2:-2, 2:-2])
+    counts = cv2.calcHist([strength], [0], None, [1024 * 16], [0, 1024])
+    return _level(np.cumsum(counts, dtype=np.float64) / strength.size, 0.995) / 16
+
+
+def _filled(mask: Pixels) -> float:
     """The share of the area in bands at the edges whose lines are nearly whole in the mask."""
     inner = 1.0
     for axis in (1, 0):
-        whole = mask.mean(axis=axis) >= _BAND
+        whole = mask.mean(axis=axis) >= 255 * _BAND
         if whole.all():
             return 1.0
         first, last = int(np.argmin(whole)), int(np.argmin(whole[::-1]))
