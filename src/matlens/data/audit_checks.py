@@ -50,8 +50,10 @@ class Thresholds:
     smallest_side: px. size_factor: of the median side, either way. aspect: long side by short side.
     usual_share: where so many photos have one size, or are coloured, others are odd.
     imbalance: largest class by smallest.
-    blank, dark, bright, burnt, blurred, contrast, grey, padding: of `Looks`, in its units (`contrast`: high - low,
-        below which sharpness is not judged; `bright`: of low).
+    blank, dark, bright, burnt, blurred, grey, padding: of flat, high, low, burnt, sharpness, chroma and filled in
+        `Looks`.
+    soft: of edges by contrast (high - low); blurred is what is at most so soft, or at most `blurred`.
+    contrast: grey levels below which sharpness is not judged.
     """
 
     smallest_side: int = 32
@@ -64,6 +66,7 @@ class Thresholds:
     bright: int = 170
     burnt: float = 0.5
     blurred: float = 2.5
+    soft: float = 0.08
     contrast: int = 30
     grey: int = 3
     padding: float = 0.05
@@ -172,9 +175,13 @@ def find_poor(facts: Sequence[PhotoFacts], limits: Thresholds) -> Iterator[Findi
         elif looks.burnt >= limits.burnt and looks.low >= limits.bright:
             yield Finding("bright", (fact.path,), f"{looks.burnt:.0%} of it is burnt out to white, and 95 % of its "
                           f"pixels are at grey level {looks.low} of 255 or above")
-        elif looks.sharpness <= limits.blurred and looks.high - looks.low >= limits.contrast:
-            yield Finding("blurred", (fact.path,), f"its sharpest edges are {looks.sharpness:.1f} times as strong as "
-                          f"after a slight blur ({limits.blurred:g} or less is blurred)")
+        elif (contrast := looks.high - looks.low) >= limits.contrast:
+            if looks.edges <= limits.soft * contrast:
+                yield Finding("blurred", (fact.path,), f"its strongest edges are {looks.edges / contrast:.1%} of its "
+                              f"contrast ({limits.soft:.0%} or less is blurred)")
+            elif looks.sharpness <= limits.blurred:
+                yield Finding("blurred", (fact.path,), f"a slight blur leaves {1 / looks.sharpness:.0%} of its "
+                              f"strongest edges ({1 / limits.blurred:.0%} or more is blurred)")
         if looks.filled >= limits.padding:
             yield Finding("padding", (fact.path,), f"{looks.filled:.0%} of it are bands of MINC's fill colour")
 

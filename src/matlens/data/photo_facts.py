@@ -24,7 +24,7 @@ FILL = (124, 117, 104)
 """The colour that MINC-2500 fills patches with where they reach beyond the photo they are cut from."""
 
 _SIDE = 256
-_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "MPO", "AVIF", "JPEG2000")
+_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "AVIF", "JPEG2000")
 _FLAT = 4  # grey levels on each channel: what JPEG leaves of one colour
 _FILLED = 8  # the same beside a sharp edge
 _BAND = 0.97  # of a line's pixels
@@ -42,9 +42,10 @@ class Looks:
     low, high: grey levels (0 to 255) below which 5 and 95 % of the pixels lie.
     burnt: share of pixels at grey level 250 or more.
     chroma: difference of a pixel's largest and smallest channel that 99 % of the pixels do not exceed.
-    sharpness: how many times as strong the strongest edges are (99.5th percentile of the Laplacian's magnitude) as
-        after a slight blur (Gaussian, 1.5 px); an edge that was soft before loses little. Unlike the Laplacian's
-        variance it does not depend on contrast, or on how much there is to see. Infinite below 16 px.
+    edges: the 99.5th percentile of the Laplacian's magnitude, in grey levels: unlike its variance it does not depend
+        on how much there is to see. Infinite below 16 px.
+    sharpness: how many times as strong those are as after a slight blur (Gaussian, 1.5 px): what was soft before loses
+        little, whatever its contrast. Infinite below 16 px.
     filled: share of the photo in bands of MINC's fill colour along its edges.
     hash: `duplicates.perceptual_hash`.
     """
@@ -54,6 +55,7 @@ class Looks:
     high: int
     burnt: float
     chroma: int
+    edges: float
     sharpness: float
     filled: float
     hash: int
@@ -80,7 +82,7 @@ class PhotoFacts:
     width: int = 0
     height: int = 0
     animated: bool = False
-    looks: Looks = Looks(0, 0, 0, 0, 0, 0, 0, 0)
+    looks: Looks = Looks(0, 0, 0, 0, 0, 0, 0, 0, 0)
 
 
 def read_facts(root: Path, photos: Sequence[Listed],
@@ -110,17 +112,6 @@ def facts_of(root: Path, photo: Listed) -> PhotoFacts:
                       looks_of(pixels))
 
 
-def photo_format(file: Path) -> str | None:
-    """Which photo format a file has by its content, whatever its name; None if it is no photo."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            with Image.open(file, formats=_FORMATS) as image:
-                return image.format
-    except (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError):
-        return None
-
-
 def _header(data: bytes, pixels: Pixels) -> tuple[str, str, tuple[int, int], bool]:
     """Format, mode, (width, height) and whether there are more pictures, of a file that was decoded."""
     try:
@@ -142,10 +133,11 @@ def looks_of(pixels: Pixels) -> Looks:
     channels = cv2.split(small)
     median = np.array([_level(_shares(channel), 0.5) for channel in channels])
     shares = _shares(grey)
+    edges, sharpness = _edges(grey)
     spread = cv2.subtract(cv2.max(cv2.max(*channels[:2]), channels[2]), cv2.min(cv2.min(*channels[:2]), channels[2]))
     return Looks(flat=float(_near(small, median, _FLAT).mean() / 255), low=_level(shares, 0.05),
                  high=_level(shares, 0.95), burnt=float(1 - shares[_BURNT - 1]), chroma=_level(_shares(spread), 0.99),
-                 sharpness=_sharpness(grey), filled=_filled(_near(small, np.array(FILL), _FILLED)),
+                 edges=edges, sharpness=sharpness, filled=_filled(_near(small, np.array(FILL), _FILLED)),
                  hash=perceptual_hash(small))
 
 
@@ -164,12 +156,13 @@ def _near(small: Pixels, colour: npt.NDArray[np.int_], reach: int) -> Pixels:
     return np.asarray(within, dtype=np.uint8)
 
 
-def _sharpness(grey: Pixels) -> float:
+def _edges(grey: Pixels) -> tuple[float, float]:
+    """`edges` and `sharpness` of Looks."""
     if min(grey.shape) < _SMALLEST_JUDGED:
-        return float("inf")
+        return float("inf"), float("inf")
     plain = grey.astype(np.float32)
     edges, soft = map(_strongest_edges, (plain, cv2.GaussianBlur(plain, (0, 0), 1.5)))
-    return edges / max(soft, 0.1)
+    return edges, edges / max(soft, 0.1)
 
 
 def _strongest_edges(grey: npt.NDArray[np.float32]) -> float:
@@ -192,7 +185,19 @@ def _filled(mask: Pixels) -> float:
 
 
 def other_photos(root: Path, paths: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """(path, format) of those files that are photos by content."""
+    """(path, format) of those files that are photos by content, whatever their names."""
+    Image.init()
+    formats = [name for name in _FORMATS if name in Image.OPEN]  # Pillow may be built without some
+
+    def format_of(path: str) -> str | None:
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                with Image.open(root / path, formats=formats) as image:
+                    return image.format
+        except (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError):
+            return None
+
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        found = pool.map(lambda path: photo_format(root / path), paths)
+        found = pool.map(format_of, paths)
         yield from ((path, kind) for path, kind in zip(paths, found, strict=True) if kind is not None)
