@@ -10,6 +10,7 @@ import os
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -66,6 +67,7 @@ def near_duplicates(hashes: Sequence[int] | npt.NDArray[np.uint64], read: Callab
         Sorted tuples of at least two indices, sorted.
     """
     group_of = list(range(len(hashes)))
+    plain: set[int] = set()  # thousands of black photos share one hash: each is looked at once
 
     def root(index: int) -> int:
         while group_of[index] != index:
@@ -75,9 +77,11 @@ def near_duplicates(hashes: Sequence[int] | npt.NDArray[np.uint64], read: Callab
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         for pairs in _candidates(np.asarray(hashes, dtype=np.uint64), on_progress):
             for start in range(0, len(pairs), _PAIRS):
-                open_pairs = [(i, j) for i, j in pairs[start:start + _PAIRS].tolist() if root(i) != root(j)]
+                open_pairs = [(i, j) for i, j in pairs[start:start + _PAIRS].tolist()
+                              if i not in plain and j not in plain and root(i) != root(j)]
                 needed = sorted({index for pair in open_pairs for index in pair})
                 views = dict(zip(needed, pool.map(lambda index: _view(read(index)), needed), strict=True))
+                plain |= {index for index, view in views.items() if view is None}
                 verdicts = pool.map(_same, [views[i] for i, _ in open_pairs], [views[j] for _, j in open_pairs])
                 for (i, j), same in zip(open_pairs, verdicts, strict=True):
                     if same:
@@ -100,20 +104,30 @@ def _candidates(hashes: npt.NDArray[np.uint64], on_progress: Progress) -> Iterat
         on_progress(min(start + _ROWS, len(hashes)), len(hashes))
 
 
-def _view(pixels: Pixels | None) -> Pixels | None:
-    """(128, 128, 3) uint8; None where there is nothing to compare."""
-    return None if pixels is None else resize(pixels, (_SIDE, _SIDE))
+@dataclass(frozen=True)
+class _View:
+    """A photo to compare. pixels: (128, 128, 3) uint8; small: (32, 32, 3) float32."""
+
+    pixels: Pixels
+    small: _Floats
 
 
-def _same(first: Pixels | None, second: Pixels | None) -> bool:
-    if first is None or second is None:
+def _view(pixels: Pixels | None) -> _View | None:
+    """None where there is nothing to compare."""
+    if pixels is None:
+        return None
+    view = resize(pixels, (_SIDE, _SIDE))
+    if _detail(_smooth(view)).std() < _LEAST_DETAIL:
+        return None
+    return _View(view, cv2.resize(view, (32, 32), interpolation=cv2.INTER_AREA).astype(np.float32))
+
+
+def _same(first: _View | None, second: _View | None) -> bool:
+    if first is None or second is None or _correlation(first.small, second.small) < _COARSE:
         return False
-    if first.tobytes() > second.tobytes():  # laying over is not symmetric, and files come in any order
+    if first.pixels.tobytes() > second.pixels.tobytes():  # laying over is not symmetric, and files come in any order
         first, second = second, first
-    one, other = (cv2.GaussianBlur(view.astype(np.float32), (0, 0), 1.2) for view in (first, second))
-    small, small_other = (cv2.resize(view, (32, 32), interpolation=cv2.INTER_AREA) for view in (one, other))
-    if _correlation(small, small_other) < _COARSE:
-        return False
+    one, other = _smooth(first.pixels), _smooth(second.pixels)
     if _match(one, other):
         return True
     laid = _laid_over(one, other)
@@ -121,13 +135,20 @@ def _same(first: Pixels | None, second: Pixels | None) -> bool:
 
 
 def _match(one: _Floats, other: _Floats) -> bool:
-    details = []
-    for view in (one, other):
-        grey = cv2.cvtColor(view, cv2.COLOR_RGB2GRAY)
-        details.append(_inner(grey - cv2.GaussianBlur(grey, (0, 0), 4)))
-    return bool(min(detail.std() for detail in details) >= _LEAST_DETAIL
-                and _correlation(*details) >= SAME_DETAIL
-                and _correlation(_inner(one), _inner(other)) >= SAME_COLOURS)
+    return (_correlation(_detail(one), _detail(other)) >= SAME_DETAIL
+            and _correlation(_inner(one), _inner(other)) >= SAME_COLOURS)
+
+
+def _smooth(view: Pixels) -> _Floats:
+    """Without the finest noise, which encoding changes."""
+    smooth: _Floats = cv2.GaussianBlur(view.astype(np.float32), (0, 0), 1.2)
+    return smooth
+
+
+def _detail(view: _Floats) -> _Floats:
+    """Fine structure alone, in grey levels: no shading, no large shapes."""
+    grey = cv2.cvtColor(view, cv2.COLOR_RGB2GRAY)
+    return _inner(grey - cv2.GaussianBlur(grey, (0, 0), 4))
 
 
 def _laid_over(one: _Floats, other: _Floats) -> _Floats | None:
