@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from matlens.cli_audit import audit
 from matlens.cli_options import Groups
 
 data_app = typer.Typer(no_args_is_help=True,
@@ -32,23 +33,7 @@ def find(places: Annotated[list[Path] | None, typer.Argument(
         raise typer.Exit(2)
 
 
-@data_app.command()
-def audit(folder: Folder, strict: Annotated[bool, typer.Option("--strict", help="Exit with 3 if something is found.")]
-          = False) -> None:
-    """Read every photo in full and name those that are broken. Nothing is changed."""
-    from matlens.console import Reporter
-    from matlens.data.integrity import check_photos
-    from matlens.data.sources import open_source
-
-    reporter = Reporter()
-    source = open_source(folder)
-    with reporter.progress("checking photos", len(source.photos)) as advance:
-        problems = check_photos(source, lambda done, _: advance(done, ""))
-    for path, reason in problems.items():
-        reporter.result(f"{path}: {reason}")
-    reporter.result(f"{len(problems)} of {len(source.photos)} photos cannot be read")
-    if problems and strict:
-        raise typer.Exit(3)
+data_app.command()(audit)
 
 
 @data_app.command()

@@ -17,6 +17,11 @@ _PLAIN_EVERY = 10.0
 """Seconds between two lines of progress where there is no terminal."""
 
 
+def printable(text: str) -> str:
+    """Text on one line, nothing in it hidden or acted on: a file name may hold line breaks and terminal codes."""
+    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
+
+
 class Reporter:
     """Lines to standard output, live bars on a terminal; with `quiet`, only what `result` says."""
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-import shutil
 from pathlib import Path
 
 from matlens.console import Reporter
 from matlens.data.integrity import check_files
+from matlens.data.quarantine import free_place, is_reachable, leads_out, move_file, refuse_inside
 from matlens.data.sources import is_hidden, is_photo
 from matlens.errors import DataError
 
@@ -34,24 +34,22 @@ def remove_corrupted_images(data_dir: str | Path, *, quarantine: str | Path | No
     if not root.is_dir():
         raise DataError(f"No such folder: {root}")
     target = Path(quarantine) if quarantine is not None else None
-    if target is not None and target.resolve().is_relative_to(root.resolve()):
-        raise DataError(f"The quarantine {target} lies inside {root}; name a folder outside of it.")
+    if target is not None:
+        refuse_inside(target, root)
     paths = _own_photos(root)
     with reporter.progress("checking photos", len(paths)) as advance:
         problems = check_files(root, paths, keep_truncated=keep_truncated,
                                on_progress=lambda done, _: advance(done, ""))
     removed: dict[str, str] = {}
     for path, problem in problems.items():
-        if not _is_reachable(root / path):
+        if not is_reachable(root / path):
             reporter.warn(f"{root / path} cannot be opened ({problem}); it may be whole, so it was left alone")
             continue
         try:
             if target is None:
                 (root / path).unlink()
             else:
-                place = target / path
-                place.parent.mkdir(parents=True, exist_ok=True)
-                shutil.move(root / path, _free(place))
+                move_file(root / path, free_place(target / path))
         except OSError as error:
             raise DataError(f"Cannot remove {root / path}: {error.strerror or error}. Before it {len(removed)} "
                             f"broken photos were removed{': ' if removed else ''}{', '.join(removed)}.") from error
@@ -61,32 +59,11 @@ def remove_corrupted_images(data_dir: str | Path, *, quarantine: str | Path | No
 
 def _own_photos(root: Path) -> list[str]:
     """Photos by name below `root`, relative to it; links that lead out are not followed."""
-    inside = root.resolve()
     found = []
     for place, folders, names in os.walk(root):
         folders[:] = [name for name in folders if not is_hidden(name)]
         for name in names:
             path = Path(place, name)
-            if is_photo(name) and (not path.is_symlink() or path.resolve().is_relative_to(inside)):
+            if is_photo(name) and not (path.is_symlink() and leads_out(path, root)):
                 found.append(path.relative_to(root).as_posix())
     return sorted(found)
-
-
-def _is_reachable(file: Path) -> bool:
-    """Whether a file's content can be read, or is surely gone (a link to nothing)."""
-    try:
-        with file.open("rb") as opened:
-            opened.read(1)
-    except FileNotFoundError:
-        return file.is_symlink()
-    except OSError:
-        return False
-    return True
-
-
-def _free(place: Path) -> Path:
-    """`place`, or the same with a number where something lies there."""
-    number, free = 1, place
-    while free.exists() or free.is_symlink():
-        free, number = place.with_stem(f"{place.stem}-{number}"), number + 1
-    return free

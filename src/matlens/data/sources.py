@@ -19,7 +19,9 @@ Layout = Literal["folders", "minc", "prepared"]
 
 _PART_FOLDERS = {"train": "train", "val": "val", "validate": "val", "validation": "val", "valid": "val",
                  "test": "test"}
-_LISTS = {"train": "train", "validate": "val", "test": "test"}
+LISTS = {"train": "train", "validate": "val", "test": "test"}
+"""The part that each of MINC-2500's lists is of."""
+
 _LIST_NAME = re.compile(r"(train|validate|test)(\d+)\.txt")
 
 
@@ -203,7 +205,7 @@ _READERS = {"folders": _read_folders, "prepared": _read_prepared, "minc": _read_
 
 def _split_numbers(labels: Path) -> tuple[int, ...]:
     found = Counter(int(match[2]) for entry in labels.iterdir() if (match := _LIST_NAME.fullmatch(entry.name)))
-    return tuple(sorted(number for number, lists in found.items() if lists == len(_LISTS)))
+    return tuple(sorted(number for number, lists in found.items() if lists == len(LISTS)))
 
 
 def read_official_split(source: Source, number: int) -> tuple[Listed, ...]:
@@ -216,7 +218,7 @@ def read_official_split(source: Source, number: int) -> tuple[Listed, ...]:
         have = ", ".join(f"minc:{n}" for n in source.split_numbers) or "none"
         raise DataError(f"{source.root} has no official split minc:{number}; there are: {have}.")
     photos: dict[str, Listed] = {}
-    for listing, part in _LISTS.items():
+    for listing, part in LISTS.items():
         file = source.root / "labels" / f"{listing}{number}.txt"
         for line in _lines(file):
             path = line.strip()
