@@ -1,2 +1,0 @@
-def is_minc_2500(source): return False
-def deviations(source): return []
