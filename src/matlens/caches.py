@@ -98,7 +98,7 @@ def kept_or_made(folder: Path, what: str, open_whole: Callable[[Path], Kept | No
     Raises:
         RunFolderError: what was written cannot be read back. And whatever making raises.
     """
-    with _turn(folder, lambda: say(f"another run is making {what} in {folder}; waiting for it")) as alone:
+    with turn(_lock(folder, "lock"), lambda: say(f"another run is making {what} in {folder}; waiting for it")) as alone:
         if alone:
             _mark(folder)
         kept = open_whole(folder)
@@ -176,7 +176,7 @@ def left_overs(cache_dir: Path) -> list[Path]:
 def prune(cache_dir: Path, limit: float) -> Pruned:
     """Remove left-overs, then the least recently used entries until `limit` bytes are left; none that is in use."""
     for file in (cache_dir / _LOCKS).glob("*"):
-        _is_held(_lock_at(file))
+        _is_held(lock_at(file))
     left_over = 0
     for partial in left_overs(cache_dir):
         with suppress(OSError):
@@ -222,14 +222,15 @@ def _partials(kind_folder: Path) -> Iterator[tuple[Path, Path]]:
             yield partial, entry
 
 
-def _lock_at(file: Path) -> FileLock:
+def lock_at(file: Path) -> FileLock:
+    """A lock by way of this file. Acquiring it makes missing folders."""
     # The process's, not the thread's: what a helper thread marked is let go of by the main one. And no imitation of a
     # lock where the file system has none: that would outlive its process.
     return FileLock(file, thread_local=False, fallback_to_soft=False)
 
 
 def _lock(folder: Path, ending: str) -> FileLock:
-    return _lock_at(folder.parents[1] / _LOCKS / f"{folder.parent.name}.{folder.name}.{ending}")
+    return lock_at(folder.parents[1] / _LOCKS / f"{folder.parent.name}.{folder.name}.{ending}")
 
 
 def _let_go(lock: FileLock) -> None:
@@ -251,13 +252,12 @@ def _is_held(lock: FileLock) -> bool:
 
 def _is_marked(folder: Path) -> bool:
     marks = (folder.parents[1] / _LOCKS).glob(f"{folder.parent.name}.{folder.name}.*.used")
-    return any(_is_held(_lock_at(mark)) for mark in marks)
+    return any(_is_held(lock_at(mark)) for mark in marks)
 
 
 @contextmanager
-def _turn(folder: Path, on_wait: Callable[[], None]) -> Iterator[bool]:
-    """Have an entry to oneself. Gives False where no locks can be had."""
-    lock = _lock(folder, "lock")
+def turn(lock: FileLock, on_wait: Callable[[], None]) -> Iterator[bool]:
+    """Have to oneself what a lock stands for. Gives False where no locks can be had."""
     try:
         try:
             lock.acquire(timeout=_PATIENCE)

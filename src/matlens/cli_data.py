@@ -1,17 +1,22 @@
-"""`matlens data`: where the photos are, what is wrong with them, how they are divided, what is kept; drawn ones."""
+"""`matlens data`: where photos are, or come from; what is wrong with them, how they are divided, what is kept."""
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from matlens.cli_audit import audit
-from matlens.cli_options import Groups
+from matlens.cli_options import Groups, Quiet
+
+if TYPE_CHECKING:
+    from matlens.console import Reporter
+    from matlens.data.sources import Source
 
 data_app = typer.Typer(no_args_is_help=True,
-                       help="Find, check, count, divide and draw photos; see and prune what is kept of them.")
+                       help="Find, fetch, check, count, divide and draw photos; see and prune what is kept of them.")
 
 Folder = Annotated[Path, typer.Argument(help="A dataset's folder.", show_default=False)]
 
@@ -20,17 +25,78 @@ Folder = Annotated[Path, typer.Argument(help="A dataset's folder.", show_default
 def find(places: Annotated[list[Path] | None, typer.Argument(
         help="Where to look.", show_default="MATLENS_DATA, Kaggle's input, the default data folder, here")] = None,
         ) -> None:
-    """Look for datasets and say how each is laid out."""
-    from matlens.data.find import find_sources
+    """Look for datasets and say how each is laid out, and whether one is MINC-2500, and whole.
 
-    found = find_sources(places)
-    for source in found:
-        splits = f", official splits {', '.join(map(str, source.split_numbers))}" if source.split_numbers else ""
-        typer.echo(f"{source.root}: {source.layout}, {len(source.class_names)} classes, {len(source.photos)} photos"
-                   f"{splits}")
+    Example: matlens data find ~/Downloads
+    """
+    from matlens.console import Reporter
+    from matlens.data.find import find_sources
+    from matlens.errors import DataError
+
+    reporter = Reporter()
+    if missing := [str(place) for place in places or () if not place.is_dir()]:
+        raise DataError(f"No such folder: {', '.join(missing)}")
+    found = find_sources(places, reporter.warn)
+    _tell(found, reporter)
     if not found:
-        typer.echo("No dataset found. Name a folder: matlens data find DIR", err=True)
+        typer.echo("No dataset found. Name a folder: matlens data find DIR; or fetch one: matlens data fetch minc-2500",
+                   err=True)
         raise typer.Exit(2)
+
+
+@data_app.command()
+def fetch(name: Annotated[str, typer.Argument(help="minc-2500, or owner/slug of a dataset on Kaggle.",
+                                              show_default=False)],
+          to: Annotated[Path | None, typer.Option(help="The dataset's folder.", show_default="minc-2500: the default "
+                                                  "data folder, on Kaggle /kaggle/tmp/minc-2500; owner/slug: "
+                                                  "kagglehub's cache")] = None,
+          url: Annotated[str | None, typer.Option(help="With minc-2500: another place that has its archive (http, "
+                                                  "https or file).", show_default="its authors' server")] = None,
+          sha1: Annotated[str | None, typer.Option(help="With minc-2500: the archive's SHA-1.", show_default="that of "
+                                                   "its authors' archive")] = None,
+          keep_archive: Annotated[bool, typer.Option("--keep-archive", help="With minc-2500: do not remove the archive "
+                                                     "after unpacking.", show_default=False)] = False,
+          quiet: Quiet = False) -> None:
+    """Download a dataset. What was interrupted goes on with the same command.
+
+    Example: matlens data fetch minc-2500
+    """
+    from matlens.console import Reporter
+    from matlens.data import minc
+    from matlens.errors import SettingsError
+
+    reporter = Reporter(quiet)
+    if name == "minc-2500":
+        from matlens.data.fetch import default_place, fetch_minc
+
+        found = [fetch_minc(to or default_place(), reporter, url=url or minc.ARCHIVE_URL,
+                            sha1=sha1 or minc.ARCHIVE_SHA1, keep_archive=keep_archive)]
+    elif re.fullmatch(r"[\w-]+/[\w.-]+", name):
+        from matlens.data.kaggle import fetch_from_kaggle
+
+        if url or sha1 or keep_archive:
+            raise SettingsError("--url, --sha1 and --keep-archive are about the archive of minc-2500; "
+                                f"{name} comes from Kaggle.")
+        found = fetch_from_kaggle(name, to)
+    else:
+        raise SettingsError(f"{name}: give minc-2500, or owner/slug of a dataset on Kaggle, as in the address of its "
+                            "page.")
+    _tell(found, reporter)
+
+
+def _tell(sources: list[Source], reporter: Reporter) -> None:
+    """A line about each dataset, and in what one that is MINC-2500 differs from it."""
+    from matlens.data import minc
+
+    for source in sources:
+        splits = f", official splits {', '.join(map(str, source.split_numbers))}" if source.split_numbers else ""
+        known = source.layout == "minc" and minc.is_minc_2500(source)
+        wrong = minc.deviations(source) if known else []
+        whole = f"; MINC-2500, {'not ' if wrong else ''}whole" if known else ""
+        reporter.result(f"{source.root}: {source.layout}, {len(source.class_names)} classes, {len(source.photos)} "
+                        f"photos{splits}{whole}")
+        for sentence in wrong:
+            reporter.result(f"  {sentence}")
 
 
 data_app.command()(audit)

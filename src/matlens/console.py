@@ -67,13 +67,15 @@ class Reporter:
 
     def _plain(self, title: str, total: int) -> Advance:
         started = last = time.monotonic()
+        first: int | None = None
 
         def advance(done: int, words: str) -> None:
-            nonlocal last
+            nonlocal last, first
             now = time.monotonic()
+            first = done - 1 if first is None else first  # work that goes on did not begin at 0
             if now - last >= _PLAIN_EVERY and done < total:
                 last = now
-                left = (now - started) / max(done, 1) * (total - done)
+                left = (now - started) / max(done - first, 1) * (total - done)
                 self.say(f"{title}: {done}/{total} {words} ({left:.0f} s left)".replace("  ", " "))
 
         return advance

@@ -14,6 +14,9 @@ from typing import Any
 
 PARTIAL_SUFFIX = ".partial"
 
+_MANY = 1000
+"""Files, from which on all that the system has to write is flushed at once: one by one, 57,500 took three minutes."""
+
 _PARTIAL_NAME = re.compile(rf"\.(.+)\.\d+{re.escape(PARTIAL_SUFFIX)}(\..+)?")
 
 
@@ -27,6 +30,16 @@ def _sync(path: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def _sync_below(folder: Path) -> None:
+    """The same for all files in a folder."""
+    files = [file for file in folder.rglob("*") if file.is_file()]
+    if len(files) > _MANY and hasattr(os, "sync"):
+        os.sync()
+        return
+    for file in files:
+        _sync(file)
 
 
 def partial_of(path: Path) -> Path:
@@ -67,9 +80,7 @@ def whole_folder(path: Path) -> Iterator[Path]:
     partial.mkdir()
     try:
         yield partial
-        for file in partial.rglob("*"):
-            if file.is_file():
-                _sync(file)
+        _sync_below(partial)
         if path.exists():
             shutil.rmtree(path)
         partial.replace(path)

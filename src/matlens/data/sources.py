@@ -6,13 +6,15 @@ import os
 import re
 import unicodedata
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import Literal
 
 from matlens.errors import DataError
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"})
+_ENDINGS = tuple(IMAGE_SUFFIXES)
 PARTS = ("train", "val", "test")
 
 Layout = Literal["folders", "minc", "prepared"]
@@ -102,11 +104,29 @@ def _refuse_undecodable(source: Source) -> None:
 
 def subfolders(folder: Path) -> list[Path]:
     """Visible subfolders, by name. Hidden ones (.ipynb_checkpoints, __MACOSX) are no classes."""
+    return sorted((folder / entry.name for entry in entries(folder) if is_folder(entry) and not is_hidden(entry.name)),
+                  key=lambda entry: unicodedata.normalize("NFC", entry.name))
+
+
+def entries(folder: Path) -> list[os.DirEntry[str]]:
+    """What lies in a folder, in one reading of it.
+
+    Raises:
+        DataError: it cannot be read.
+    """
     try:
-        return sorted((entry for entry in folder.iterdir() if entry.is_dir() and not is_hidden(entry.name)),
-                      key=lambda entry: unicodedata.normalize("NFC", entry.name))
+        with os.scandir(folder) as found:
+            return list(found)
     except OSError as error:
         raise DataError(f"Cannot read the folder {folder}: {error.strerror}") from error
+
+
+def is_folder(entry: os.DirEntry[str]) -> bool:
+    """Whether an entry is a folder or a link to one."""
+    try:
+        return entry.is_dir()
+    except OSError:  # a link to itself
+        return False
 
 
 def is_hidden(name: str) -> bool:
@@ -116,30 +136,39 @@ def is_hidden(name: str) -> bool:
 
 def _layout(root: Path) -> Layout | None:
     folders = subfolders(root)
-    if (root / "images").is_dir() and (root / "labels").is_dir() and _split_numbers(root / "labels"):
+    named = layout_by_names(root, folders)
+    if named is None and any(_has_photo(folder) for folder in folders):
+        return "folders" if not _is_wrapper(folders) else None
+    return named
+
+
+def layout_by_names(root: Path, folders: Sequence[Path]) -> Layout | None:
+    """`minc` or `prepared`, which the names of `root`'s subfolders tell without a look for photos; else None.
+
+    Raises:
+        DataError: a folder that cannot be read.
+    """
+    if {"images", "labels"} <= {folder.name for folder in folders} and _split_numbers(root / "labels"):
         return "minc"
     divided = {folder: _PART_FOLDERS[folder.name.lower()] for folder in folders if folder.name.lower() in _PART_FOLDERS}
     parts = set(divided.values())
     if "train" in parts and len(parts) > 1 and any(subfolders(folder) for folder in divided):
         return "prepared"
-    if any(_has_photo(folder) for folder in folders):
-        return "folders" if not _is_wrapper(folders) else None
     return None
 
 
 def _is_wrapper(folders: list[Path]) -> bool:
     """True for a single folder whose photos all lie in subfolders: no class, but what holds the classes."""
-    return len(folders) == 1 and not is_class_folder(folders[0])
+    return len(folders) == 1 and not _is_class_folder(folders[0])
 
 
-def is_class_folder(folder: Path) -> bool:
-    """Whether photos lie directly in a folder."""
-    return any(is_photo(entry.name) for entry in folder.iterdir() if entry.is_file())
+def _is_class_folder(folder: Path) -> bool:
+    return any(is_photo(entry.name) and not is_folder(entry) for entry in entries(folder))
 
 
 def is_photo(name: str) -> bool:
     """Whether a file is a photo by its name."""
-    return PurePath(name).suffix.lower() in IMAGE_SUFFIXES and not is_hidden(name)
+    return name.lower().endswith(_ENDINGS) and not is_hidden(name)
 
 
 def _has_photo(folder: Path) -> bool:
@@ -204,7 +233,7 @@ _READERS = {"folders": _read_folders, "prepared": _read_prepared, "minc": _read_
 
 
 def _split_numbers(labels: Path) -> tuple[int, ...]:
-    found = Counter(int(match[2]) for entry in labels.iterdir() if (match := _LIST_NAME.fullmatch(entry.name)))
+    found = Counter(int(match[2]) for entry in entries(labels) if (match := _LIST_NAME.fullmatch(entry.name)))
     return tuple(sorted(number for number, lists in found.items() if lists == len(LISTS)))
 
 
