@@ -282,9 +282,10 @@ def main() -> None:
             raise
         typer.secho(f"error: {error}", err=True, fg="red")
         raise SystemExit(error.exit_code) from None
-    except KeyboardInterrupt:
-        typer.secho("interrupted; what was finished is kept, and the same command goes on from there", err=True)
-        raise SystemExit(130) from None
+    except SystemExit as stopped:
+        if stopped.code == 130:  # what typer makes of Ctrl-C
+            typer.secho("interrupted; what was finished is kept, and the same command goes on from there", err=True)
+        raise
     except Exception as error:
         if debug:
             raise

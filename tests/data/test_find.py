@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
 import matlens
-from matlens import create_split, find_dataset
+from matlens import cli, create_split, find_dataset
 from matlens.data import find, label_space
+from matlens.data import minc as minc_facts
 from matlens.errors import DataError, SettingsError
 
 
@@ -105,6 +107,95 @@ def test_matlens_data_is_searched_too(tmp_path, monkeypatch):
     monkeypatch.setenv("MATLENS_DATA", str(tmp_path / "store"))
     expected = minc(tmp_path / "store" / "downloads" / "minc-2500")
     assert find_dataset() == expected
+
+
+def test_what_fetch_takes_on_kaggle_is_found(kaggle):
+    """The input folder is read-only there."""
+    expected = minc(kaggle.parent / "tmp" / "minc-2500")
+    assert find_dataset() == expected
+
+
+def test_each_folder_is_read_once(tmp_path, monkeypatch):
+    """57,500 photos on a network drive: what was seen is not looked at again, and photos of MINC's layout not even once
+    before they are listed."""
+    for number in range(3):
+        for name in ("brick", "wood"):
+            photos(tmp_path / "deep" / str(number) / "a" / "b" / name)
+    minc(tmp_path / "deep" / "minc-2500" / "minc-2500")
+    read: list[Path] = []
+    look_into = find._look_into
+    monkeypatch.setattr(find, "_look_into", lambda folder: read.append(folder) or look_into(folder))
+    found = find.find_sources([tmp_path / "deep"])
+    assert [source.root.relative_to(tmp_path / "deep").as_posix() for source in found] == [
+        "0/a/b", "1/a/b", "2/a/b", "minc-2500/minc-2500"]
+    # deep, 3 x (number, a, b, brick, wood), minc-2500 twice
+    assert len(read) == len(set(read)) == 1 + 3 * 5 + 2
+
+
+def test_links_in_circles_and_unreadable_folders_are_passed_over(tmp_path, monkeypatch):
+    """A home folder has both; the dataset beside them must be found, once."""
+    root = tmp_path / "home"
+    expected = minc(root / "data" / "minc-2500")
+    for name in ("up1", "up2", "up3"):
+        (root / "data" / name).symlink_to(root)
+    (root / "itself").symlink_to(root / "itself")
+    (root / "second-way").symlink_to(expected)
+    (root / "locked").mkdir()
+    scandir = os.scandir
+
+    def refuse(folder: Path) -> object:
+        if Path(folder).name == "locked":
+            raise PermissionError(13, "Permission denied")
+        return scandir(folder)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    assert [source.root.resolve() for source in find.find_sources([root])] == [expected]
+
+
+def test_huge_trees_have_a_bound(tmp_path, monkeypatch):
+    """The upper folders first: what is named near is found, and that more was left is said."""
+    for number in range(30):
+        (tmp_path / "home" / "a-project" / str(number)).mkdir(parents=True)
+    expected = minc(tmp_path / "home" / "z-data" / "minc-2500")
+    heard: list[str] = []
+    monkeypatch.setattr(find, "_MOST_FOLDERS", 40)
+    assert [source.root for source in find.find_sources([tmp_path / "home"], heard.append)] == [expected]
+    assert heard == []
+    monkeypatch.setattr(find, "_MOST_FOLDERS", 20)
+    assert find.find_sources([tmp_path / "home"], heard.append) == []
+    assert len(heard) == 1
+    assert heard[0].startswith(f"{tmp_path / 'home'} has more than 20 folders; ")
+
+
+@pytest.mark.parametrize("changed", [False, True])
+def test_find_says_whether_it_is_minc_2500_and_whole(tmp_path, monkeypatch, capsys, changed):
+    """Figures on a copy with other photos compare with no published ones."""
+    root = minc(tmp_path / "minc")
+    (root / "labels" / "validate1.txt").write_text("images/wood/0.png\n")
+    (root / "labels" / "test1.txt").write_text("")
+    for name, value in {"CLASS_NAMES": ("brick", "wood"), "PHOTOS_PER_CLASS": 1, "SPLIT_NUMBERS": (1,), "PART_SIZES":
+                        {}, "PARTS": ()}.items():
+        monkeypatch.setattr(minc_facts, name, value)
+    if changed:
+        (root / "images" / "wood" / "0.png").unlink()
+    monkeypatch.setattr("sys.argv", ["matlens", "data", "find", str(tmp_path)])
+    with pytest.raises(SystemExit) as stopped:
+        cli.main()
+    assert not stopped.value.code
+    assert capsys.readouterr().out.splitlines() == ([
+        f"{root}: minc, 2 classes, 1 photos, official splits 1; MINC-2500, not whole",
+        "  Of each class there should be 1 photos: wood has 0.",
+        "  Official split 1 lists photos that are not there: images/wood/0.png."] if changed else [
+        f"{root}: minc, 2 classes, 2 photos, official splits 1; MINC-2500, whole"])
+
+
+def test_find_names_a_folder_that_is_not_there(tmp_path, monkeypatch, capsys):
+    """A slip in the path is not an empty folder."""
+    monkeypatch.setattr("sys.argv", ["matlens", "data", "find", str(tmp_path / "nowhere")])
+    with pytest.raises(SystemExit) as stopped:
+        cli.main()
+    assert stopped.value.code == 2
+    assert "No such folder: " in capsys.readouterr().err
 
 
 def test_the_label_space_follows_the_split(tmp_path):
