@@ -46,13 +46,21 @@ _DAMAGE = (OSError, ValueError, SyntaxError, EOFError, IndexError, TypeError, At
 
 _truncated_lock = threading.Lock()
 _large_lock = threading.Lock()
+_libtiff = threading.local()
+
+
+def _note_error(place: bytes | None, text: bytes | None, values: int | None) -> None:
+    _libtiff.error = (place or b"").decode(errors="replace")
+
+
+_ERROR_HANDLER = ctypes.CFUNCTYPE(None, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_void_p)(_note_error)
 
 # What is wrong with a file is said in an error. Pillow would warn besides (such as of a palette with transparency,
 # harmless to RGB pixels), log, and let libtiff print. Once and for all: warnings.catch_warnings is not for threads.
 warnings.filterwarnings("ignore", module=r"PIL\.")
 logging.getLogger("PIL").addHandler(logging.NullHandler())
 with contextlib.suppress(OSError, AttributeError):  # a Pillow without libtiff, or with one that cannot be reached
-    ctypes.CDLL(_imaging.__file__).TIFFSetErrorHandler(None)
+    ctypes.CDLL(_imaging.__file__).TIFFSetErrorHandler(_ERROR_HANDLER)
 
 
 class UnreadableImageError(ValueError):
@@ -193,7 +201,10 @@ def _upright(pixels: Pixels, orientation: int) -> Pixels:
 
 def _load(image: Image.Image, keep_truncated: bool) -> None:
     if not keep_truncated:
+        _libtiff.error = None
         image.load()
+        if _libtiff.error is not None:  # of some damages libtiff says so and goes on, over memory as it lies there
+            raise OSError(f"damaged TIFF ({_libtiff.error})")
         return
     with _truncated_lock:  # Pillow has one switch for the whole process
         before = ImageFile.LOAD_TRUNCATED_IMAGES
@@ -215,7 +226,7 @@ def _scaled_grey(values: npt.NDArray[np.generic], mode: str) -> Pixels:
     peak = float(np.max(values, initial=0, where=np.isfinite(values)))
     top = 65_535.0 if mode != "F" and peak > 255 else 255.0 if peak > 1 or mode != "F" else 1.0
     grey = np.empty(values.shape, dtype=np.uint8)
-    with np.errstate(invalid="ignore"):  # a NaN counts as 0
+    with np.errstate(invalid="ignore", over="ignore"):  # a NaN counts as 0
         for row, some in enumerate(values):  # as floats the whole would be four to eight times as large
             grey[row] = np.clip(np.nan_to_num(some.astype(np.float64)) / top * 255.0, 0, 255).round()
     return np.repeat(grey[:, :, None], 3, axis=2)
