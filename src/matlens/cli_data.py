@@ -103,22 +103,60 @@ data_app.command()(audit)
 
 
 @data_app.command()
-def counts(folder: Folder) -> None:
-    """Count the photos of each class, in each part where the folder is divided."""
+def counts(folder: Folder,
+           png: Annotated[Path | None, typer.Option("--png", help="Draw the bars: .png, .svg or .pdf.",
+                                                    show_default=False)] = None,
+           json: Annotated[Path | None, typer.Option("--json", help="Write the numbers: {part: {class: photos}}.",
+                                                     show_default=False)] = None) -> None:
+    """Count the photos of each class, in each part where the folder is divided.
+
+    Example: matlens data counts photos --png counts.png
+    """
     from rich.console import Console
-    from rich.table import Table
 
-    from matlens.data.counts import count_by_part
+    from matlens.data.displays import ClassBars
     from matlens.data.sources import open_source
+    from matlens.files import write_json
+    from matlens.style import save_figure
 
-    source = open_source(folder)
-    by_part = count_by_part(source)
-    table = Table("class", *by_part)
-    for name in source.class_names:
-        table.add_row(name, *(str(counted[name]) for counted in by_part.values()))
-    table.add_section()
-    table.add_row("all", *(str(sum(counted.values())) for counted in by_part.values()))
-    Console().print(table)
+    if png is not None:
+        _refuse_no_picture(png, "--png")
+    bars = ClassBars.from_source(open_source(folder))
+    console = Console()
+    console.print(bars.table(console.width, blocks=console.encoding.lower().startswith("utf")))
+    if json is not None:
+        write_json(json, bars.by_part)
+    if png is not None:
+        save_figure(bars.draw(), png)
+
+
+@data_app.command()
+def samples(folder: Folder,
+            out: Annotated[Path, typer.Option("--out", "-o", help="The picture: .png, .svg or .pdf.")],
+            per_class: Annotated[int, typer.Option(help="Photos of each class.", min=1, max=50)] = 6,
+            seed: Annotated[int, typer.Option(help="Of the choice.", min=0)] = 42) -> None:
+    """Draw photos of each class side by side; those that cannot be read are passed over.
+
+    Example: matlens data samples photos --out samples.png
+    """
+    from matlens.console import Reporter
+    from matlens.data.displays import SampleGrid
+    from matlens.data.sources import open_source
+    from matlens.style import save_figure
+
+    _refuse_no_picture(out, "--out")
+    source, reporter = open_source(folder), Reporter()
+    with reporter.progress("reading samples", len(source.class_names)) as advance:
+        grid = SampleGrid.from_source(source, per_class, seed, lambda done, _: advance(done, ""))
+    save_figure(grid.draw(), out)
+    reporter.result(f"{out}: {sum(map(len, grid.rows.values()))} photos of {len(grid.rows)} classes")
+
+
+def _refuse_no_picture(file: Path, option: str) -> None:
+    from matlens.errors import SettingsError
+
+    if file.suffix.lower() not in (".png", ".svg", ".pdf"):
+        raise SettingsError(f"{option} {file}: a picture's name ends in .png, .svg or .pdf.")
 
 
 @data_app.command()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import warnings
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -180,3 +182,71 @@ def test_a_strong_reduction_averages():
     board = (np.indices((80, 80)).sum(0) % 2 * 255).astype(np.uint8)
     small = resize(np.repeat(board[:, :, None], 3, 2), (10, 10))
     assert np.abs(small.astype(int) - 127.5).max() <= 1
+
+
+def test_a_photo_of_many_pixels_need_not_be_long_to_be_refused(picture):
+    """A side beyond what formats of photos allow is a damaged header: Pillow would make gigabytes of it."""
+    with pytest.raises(UnreadableImageError, match="65536 x 1 pixels are too many"):
+        decode(encoded(Image.new("L", (65_536, 1)), "PNG"))
+    assert decode(encoded(Image.new("L", (65_535, 1)), "PNG")).shape == (1, 65_535, 3)
+
+
+def test_a_turned_photo_is_read_smaller_in_its_own_directions(picture):
+    """The size that is asked for is that of the upright photo: 600 x 800 as stored, 800 x 600 as seen."""
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    data = encoded(picture.resize((800, 600)), "JPEG", exif=exif)
+    assert decode(data, min_size=(100, 10)).shape == (200, 150, 3)
+    assert decode(data, min_size=(10, 151)).shape == (800, 600, 3)
+
+
+def test_exif_is_found_behind_a_large_profile(picture):
+    """Phones write EXIF first, converters may not: 128 kB of colour profile come before it here."""
+    exif = Image.Exif()
+    exif[0x0112] = 8
+    data = encoded(picture, "JPEG", exif=exif)
+    profile = b"\xff\xe2\xff\xff" + bytes(65_533)
+    assert decode(data[:2] + 2 * profile + data[2:]).shape == (40, 30, 3)
+
+
+@pytest.mark.parametrize("fmt", ["JPEG", "PNG", "WEBP"])
+@pytest.mark.parametrize("exif", [b"", b"II*\x00", b"II*\x00\xff\xff\xff\xff", b"II*\x00\x08\x00\x00\x00\xff\xff",
+                                  b"MM\x00*\x00\x00\x00\x08\x00\x01\x01\x12\x00\x03\x00\x00\x00\x01\x00\x09\x00\x00",
+                                  b"junk" * 20])
+def test_damaged_exif_does_not_cost_the_photo(picture, fmt, exif):
+    """The pixels are whole, and a camera's maker may write what it likes beside them."""
+    found = decode(encoded(picture, fmt, exif=b"Exif\x00\x00" + exif, quality=95)).astype(int)
+    assert np.abs(found - np.asarray(picture, int)).mean() < 4
+
+
+def test_formats_that_are_no_photos_are_not_opened(picture):
+    """An EPS would start Ghostscript; a phone's HEIC under a JPEG's name needs converting, which is said."""
+    with pytest.raises(UnreadableImageError, match="not an image"):
+        decode(encoded(picture, "EPS"))
+    with pytest.raises(UnreadableImageError, match=r"HEIC or AVIF, .* convert it to JPEG"):
+        decode(b"\x00\x00\x00\x18ftypheic" + bytes(100))
+
+
+def test_damage_that_libtiff_passes_over_is_refused_in_silence(picture, capfd):
+    """It would say so on the terminal and go on with what lay in the memory: another photo each time."""
+    data = bytearray(encoded(picture.convert("1"), "TIFF", compression="group4"))
+    data[12:20] = bytes(8)  # early in its one strip, which begins at 8
+    with pytest.raises(UnreadableImageError, match="damaged TIFF"):
+        decode(bytes(data))
+    assert capfd.readouterr() == ("", "")
+
+
+def test_reading_in_threads_leaves_the_warnings_of_others_alone(picture):
+    """Python's filters are one list for all threads: put back in another order they would silence a notebook."""
+    data = encoded(picture.convert("P"), "PNG", transparency=b"\x00\x80\xff")
+    before = list(warnings.filters)
+    with ThreadPoolExecutor(8) as pool:
+        for _ in pool.map(decode, [data] * 200):
+            assert warnings.filters == before
+    assert warnings.filters == before
+
+
+def test_nan_and_infinity_in_a_float_photo(tmp_path):
+    """By hand: the largest finite value, 200, says that the scale ends at 255; NaN is black, infinity white."""
+    values = Image.fromarray(np.array([[np.nan, np.inf, -np.inf, 51, 200]], np.float32))
+    assert decode(encoded(values, "TIFF"))[0, :, 0].tolist() == [0, 255, 0, 51, 200]

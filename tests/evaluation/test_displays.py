@@ -24,7 +24,7 @@ from matlens.evaluation.displays import (
     plot_roc_curves,
     plot_training_curves,
 )
-from matlens.evaluation.style import COLORS, class_labels, elided
+from matlens.style import COLORS, class_labels, elided
 
 LONG = ["Стекло_прозрачное_бутылочное_зелёное_окно", "Glaß", "polished_stone_of_a_kitchen_worktop_$dark$",
         r"_$\frac$", "木", "x" * 60]

@@ -5,25 +5,62 @@ Both ways give the same picture: upright (EXIF orientation applied), three chann
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import io
+import logging
+import struct
 import threading
 import warnings
+import zlib
 from pathlib import Path
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 import simplejpeg
-from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageFile, UnidentifiedImageError, _imaging
 
 Pixels = npt.NDArray[np.uint8]
 
-MAX_PIXELS = 178_956_970
-"""Larger photos are refused before they are decoded: Pillow's own limit against decompression bombs."""
+MAX_PIXELS, MAX_SIDE = 128_000_000, 65_535
+"""Larger photos are refused before they are decoded: cameras go to some 100 million pixels, formats to far more."""
+
+MAX_SCANNED = 32 * MAX_PIXELS
+"""Pixels by scans of a JPEG: each scan of a progressive one costs a pass, and a small file may hold thousands."""
+
+_ALONE = 32_000_000
+"""Larger photos are decoded one at a time, so that memory does not grow with the number of threads."""
+
+_FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "TIFF", "BMP")
+"""Of Pillow's others no photo needs any, and some start programs (EPS runs Ghostscript)."""
 
 _JPEG_MAGIC = b"\xff\xd8\xff"
+_EXIF_MAGIC = b"Exif\x00\x00"
 _PLAIN_JPEG = ("YCbCr", "Gray", "RGB")
+_ORIENTATION, _SHORT = 0x0112, 3  # EXIF's numbers of the tag and of its type
+_MIRRORS = {2: 1, 3: -1, 4: 0, 6: 1, 7: -1, 8: 0}  # by orientation, OpenCV's: 0 upside down, 1 left to right, -1 both
+_DAMAGE = (OSError, ValueError, SyntaxError, EOFError, IndexError, TypeError, AttributeError, KeyError, OverflowError,
+           NotImplementedError, MemoryError, ArithmeticError, RuntimeError, struct.error, zlib.error, Warning)
+"""What Pillow's plugins raise on damaged files; warnings where the user has made errors of them."""
+
 _truncated_lock = threading.Lock()
+_large_lock = threading.Lock()
+_libtiff = threading.local()
+
+
+def _note_error(place: bytes | None, text: bytes | None, values: int | None) -> None:
+    _libtiff.error = (place or b"").decode(errors="replace")
+
+
+_ERROR_HANDLER = ctypes.CFUNCTYPE(None, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_void_p)(_note_error)
+
+# What is wrong with a file is said in an error. Pillow would warn besides (such as of a palette with transparency,
+# harmless to RGB pixels), log, and let libtiff print. Once and for all: warnings.catch_warnings is not for threads.
+warnings.filterwarnings("ignore", module=r"PIL\.")
+logging.getLogger("PIL").addHandler(logging.NullHandler())
+with contextlib.suppress(OSError, AttributeError):  # a Pillow without libtiff, or with one that cannot be reached
+    ctypes.CDLL(_imaging.__file__).TIFFSetErrorHandler(_ERROR_HANDLER)
 
 
 class UnreadableImageError(ValueError):
@@ -34,20 +71,22 @@ def decode(data: bytes, *, min_size: tuple[int, int] | None = None, keep_truncat
     """Decode a whole photo.
 
     Args:
-        data: the file's content, in any format that Pillow reads; of an animation, the first frame.
+        data: the file's content: JPEG, PNG, WebP, GIF, TIFF or BMP; of several frames or pages, the first.
         min_size: (height, width); a far larger JPEG may be decoded at a half, a quarter or an eighth of
             its size, never below twice this one.
         keep_truncated: take a photo whose end is missing, the missing part grey or black.
 
     Returns:
-        (H, W, 3) uint8 RGB, upright.
+        (H, W, 3) uint8 RGB, upright. Meanwhile up to 20 bytes a pixel are taken (WebP; 3 to 10 otherwise mostly).
 
     Raises:
-        UnreadableImageError: empty, not a photo, truncated, damaged, or larger than MAX_PIXELS.
+        UnreadableImageError: empty, not a photo, truncated, damaged, or larger than MAX_PIXELS and MAX_SIDE.
     """
     if not data:
         raise UnreadableImageError("empty file")
-    if data.startswith(_JPEG_MAGIC) and b"Exif\x00\x00" not in data[:65_536]:
+    if data[4:8] == b"ftyp":
+        raise UnreadableImageError("HEIC or AVIF, which is not read: convert it to JPEG")
+    if data.startswith(_JPEG_MAGIC):
         pixels = _decode_plain_jpeg(data, min_size)
         if pixels is not None:
             return pixels
@@ -58,39 +97,114 @@ def _decode_plain_jpeg(data: bytes, min_size: tuple[int, int] | None) -> Pixels 
     """(H, W, 3) uint8, or None where simplejpeg refuses: Pillow then says what is wrong."""
     try:
         height, width, colorspace, _ = simplejpeg.decode_jpeg_header(data)
-        if colorspace not in _PLAIN_JPEG or height * width > MAX_PIXELS:
-            return None
-        smallest = {}
-        if min_size is not None and height >= 4 * min_size[0] and width >= 4 * min_size[1]:
-            smallest = {"min_height": 2 * min_size[0], "min_width": 2 * min_size[1]}
-        pixels: Pixels = simplejpeg.decode_jpeg(data, colorspace="RGB", **smallest)
-        return pixels
     except ValueError:
         return None
+    if colorspace not in _PLAIN_JPEG:
+        return None
+    _refuse_bomb(data, height, width)
+    orientation = _orientation(_exif_of_jpeg(data))
+    smallest = {}
+    if min_size is not None:
+        rows, columns = min_size if orientation < 5 else min_size[::-1]
+        if height >= 4 * rows and width >= 4 * columns:
+            smallest = {"min_height": 2 * rows, "min_width": 2 * columns}
+    try:
+        with _turn(height * width):
+            pixels: Pixels = simplejpeg.decode_jpeg(data, colorspace="RGB", **smallest)
+    except ValueError:
+        return None
+    return _upright(pixels, orientation)
 
 
 def _decode_with_pillow(data: bytes, keep_truncated: bool) -> Pixels:
+    exif = b""
+    if data.startswith(_JPEG_MAGIC):
+        exif = _exif_of_jpeg(data)
+        data = data.replace(_EXIF_MAGIC, b"Gone\x00\x00")  # what is wrong with it is not to be the photo's fault
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # such as a palette with transparency: harmless to RGB pixels
-            with Image.open(io.BytesIO(data)) as image:
-                if image.width * image.height > MAX_PIXELS:
-                    raise UnreadableImageError(f"{image.width} x {image.height} pixels are too many")
+        with Image.open(_Metered(data), formats=_FORMATS) as image:
+            width, height = image.size
+            tags = getattr(image, "tag_v2", {})
+            # libtiff decodes a tile in whole, however little of it is in the picture.
+            _refuse_bomb(data, max(height, tags.get(323, 0)), max(width, tags.get(322, 0)))
+            with _turn(height * width):
                 _load(image, keep_truncated)
-                return _to_rgb(ImageOps.exif_transpose(image))
+                return _upright(_to_rgb(image), _orientation(exif or image.info.get("exif", b"")))
     except UnreadableImageError:
         raise
     except UnidentifiedImageError as error:
         raise UnreadableImageError("not an image") from error
-    except (OSError, ValueError, SyntaxError, EOFError, IndexError, TypeError, AttributeError, KeyError,
-            OverflowError, NotImplementedError, MemoryError, ArithmeticError, RuntimeError,
-            Image.DecompressionBombError) as error:  # Pillow's plugins raise all of these on damaged files
-        raise UnreadableImageError(str(error) or type(error).__name__) from error
+    except Image.DecompressionBombError as error:
+        raise UnreadableImageError(f"too many pixels, at most {MAX_PIXELS:,} are read") from error
+    except _DAMAGE as error:
+        raise UnreadableImageError(str(error).strip() or type(error).__name__) from error
+
+
+class _Metered(io.BytesIO):
+    """A file that may be read some times over, not more: in a TIFF thousands of tags may claim the same megabyte."""
+
+    def __init__(self, data: bytes) -> None:
+        super().__init__(data)
+        self._left = 8 * len(data) + 1_000_000
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """As BytesIO's. Raises OSError beyond the measure."""
+        content = super().read(size)
+        self._left -= len(content)
+        if self._left < 0:
+            raise OSError("its parts claim far more bytes than it has")
+        return content
+
+
+def _turn(pixels: int) -> contextlib.AbstractContextManager[object]:
+    return _large_lock if pixels > _ALONE else contextlib.nullcontext()
+
+
+def _refuse_bomb(data: bytes, height: int, width: int) -> None:
+    if height * width > MAX_PIXELS or max(height, width) > MAX_SIDE:
+        raise UnreadableImageError(f"{width} x {height} pixels are too many, at most {MAX_PIXELS:,} are read")
+    if data.startswith(_JPEG_MAGIC) and height * width * (scans := data.count(b"\xff\xda")) > MAX_SCANNED:
+        raise UnreadableImageError(f"{scans} scans of {width} x {height} pixels are too many")
+
+
+def _exif_of_jpeg(data: bytes) -> bytes:
+    """The content of the EXIF segment (marker, length, magic), and what follows; empty without one."""
+    at = data.find(_EXIF_MAGIC)
+    return data[at:at + 65_536] if at >= 4 and data[at - 4:at - 2] == b"\xff\xe1" else b""
+
+
+def _orientation(exif: bytes) -> int:
+    """1 to 8; 1 (upright) where EXIF data does not say it, or is damaged: its pixels may be whole all the same."""
+    tiff = exif.removeprefix(_EXIF_MAGIC)
+    order = {b"II*\x00": "<", b"MM\x00*": ">"}.get(tiff[:4])
+    if order is None:
+        return 1
+    try:
+        (start,) = struct.unpack_from(f"{order}I", tiff, 4)
+        (entries,) = struct.unpack_from(f"{order}H", tiff, start)
+        for entry in range(start + 2, start + 2 + 12 * entries, 12):
+            tag, kind, _, value = struct.unpack_from(f"{order}HHIH", tiff, entry)
+            if tag == _ORIENTATION:
+                return value if kind == _SHORT and 1 <= value <= 8 else 1
+    except struct.error:
+        pass
+    return 1
+
+
+def _upright(pixels: Pixels, orientation: int) -> Pixels:
+    """EXIF: 2 to 4 are mirrored or turned, 5 to 8 the same with rows and columns exchanged."""
+    if orientation >= 5:
+        pixels = cv2.transpose(pixels)
+    mirror = _MIRRORS.get(orientation)
+    return pixels if mirror is None else cv2.flip(pixels, mirror)
 
 
 def _load(image: Image.Image, keep_truncated: bool) -> None:
     if not keep_truncated:
+        _libtiff.error = None
         image.load()
+        if _libtiff.error is not None:  # of some damages libtiff says so and goes on, over memory as it lies there
+            raise OSError(f"damaged TIFF ({_libtiff.error})")
         return
     with _truncated_lock:  # Pillow has one switch for the whole process
         before = ImageFile.LOAD_TRUNCATED_IMAGES
@@ -103,15 +217,18 @@ def _load(image: Image.Image, keep_truncated: bool) -> None:
 
 def _to_rgb(image: Image.Image) -> Pixels:
     if image.mode.startswith("I") or image.mode == "F":
-        return _scaled_grey(np.asarray(image, dtype=np.float64), image.mode)
-    return np.asarray(image.convert("RGB"))
+        return _scaled_grey(np.asarray(image), image.mode)
+    return np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
 
 
-def _scaled_grey(values: npt.NDArray[np.float64], mode: str) -> Pixels:
+def _scaled_grey(values: npt.NDArray[np.generic], mode: str) -> Pixels:
     """16-bit and float greys as eight bits; Pillow's own conversion would clip them at 255."""
-    peak = float(values.max(initial=0.0))
+    peak = float(np.max(values, initial=0, where=np.isfinite(values)))
     top = 65_535.0 if mode != "F" and peak > 255 else 255.0 if peak > 1 or mode != "F" else 1.0
-    grey = np.clip(np.nan_to_num(values) / top * 255.0, 0, 255).round().astype(np.uint8)
+    grey = np.empty(values.shape, dtype=np.uint8)
+    with np.errstate(invalid="ignore", over="ignore"):  # a NaN counts as 0
+        for row, some in enumerate(values):  # as floats the whole would be four to eight times as large
+            grey[row] = np.clip(np.nan_to_num(some.astype(np.float64)) / top * 255.0, 0, 255).round()
     return np.repeat(grey[:, :, None], 3, axis=2)
 
 

@@ -26,7 +26,7 @@ from matlens.data.decode import UnreadableImageError, read_photo
 from matlens.errors import DataError, RunFolderError
 from matlens.files import read_json, write_json
 
-_FORMAT = 1
+_FORMAT = 2
 """Part of the key: raise it when decoding or resizing changes."""
 
 _AT_ONCE = 256

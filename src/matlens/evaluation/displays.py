@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from matlens.evaluation.style import (
+from matlens.style import (
+    CHARACTER,
     COLORS,
     FAINT,
     INK,
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 Floats = npt.NDArray[np.float64]
 SHADES = "blend:#e3f1ec,#62b3a4,#2a6f8e,#1b2a49"  # steadily darker, so told apart without colours too
 MANY_CLASSES, NAMED_CLASSES = 10, 5  # the ROC legend names every class, or of many only the worst
-SMALLEST_NUMBER, CHARACTER = 6.0, 0.6  # points, width of a letter by its font size
+SMALLEST_NUMBER = 6.0  # points
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ INK, MUTED, FAINT = "#222222", "#5c5c5c", "#bdbdbd"
 COLORS = ("#0173b2", "#de8f05", "#029e73", "#d55e00", "#cc78bc", "#ca9161", "#fbafe4", "#949494", "#ece133",
           "#56b4e9")  # seaborn's "colorblind"
 TITLE_WIDTH = 6.8  # inches
+CHARACTER = 0.6  # width of a letter by its font size
 # matplotlib's own DejaVu Sans has no CJK: whichever of these is installed steps in.
 FALLBACK_FONTS = ("Noto Sans CJK SC", "Noto Sans CJK JP", "WenQuanYi Micro Hei", "Microsoft YaHei")
 
@@ -27,6 +28,12 @@ def elided(name: str, length: int = 24) -> str:
     """Shorten in the middle, where names differ least; what cannot be printed becomes a question mark."""
     shown = "".join(c if c.isprintable() else "?" for c in unicodedata.normalize("NFC", name))
     return shown if len(shown) <= length else f"{shown[:length // 2]}…{shown[length // 2 + 1 - length:]}"
+
+
+def text_width(text: str, font: float) -> float:
+    """About how long a text becomes, in inches, in a font of so many points; CJK characters count twice."""
+    letters = sum(2 if unicodedata.east_asian_width(letter) in "WF" else 1 for letter in text)
+    return CHARACTER * font * letters / 72
 
 
 def class_labels(names: Sequence[str]) -> list[str]:
