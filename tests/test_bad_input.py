@@ -271,7 +271,7 @@ def test_data_commands_name_a_folder_without_photos(matlens, tmp_path, command):
     for folder in ("empty", "nowhere"):
         code, message = matlens("data", command, tmp_path / folder, *out)
         assert code == 2
-        assert "No dataset found" in message if command == "find" else str(tmp_path / folder) in message
+        assert ("No dataset found" if (command, folder) == ("find", "empty") else str(tmp_path / folder)) in message
     assert not (tmp_path / "split").exists()
     assert not (tmp_path / "nowhere").exists()
 

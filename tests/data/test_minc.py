@@ -1,4 +1,4 @@
-"""Whether a copy of MINC-2500 is whole: who compares with published figures must have the same photos in the same parts."""
+"""Whether a copy of MINC-2500 is whole: published figures are about the same photos in the same parts."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import pytest
 from matlens.data import minc
 from matlens.data.sources import Listed, Source
 
-NAMES = ("brick carpet ceramic fabric foliage food glass hair leather metal mirror other painted paper plastic "
-         "polishedstone skin sky stone tile wallpaper water wood").split()
+NAMES = """brick carpet ceramic fabric foliage food glass hair leather metal mirror other
+painted paper plastic polishedstone skin sky stone tile wallpaper water wood""".split()
 
 
 def copy_of_minc(root: Path, train: int, validate: int, test: int) -> Source:
-    """Lists of so many photos of each class, the same in all five splits, and a source of photos that are only names."""
+    """Lists of so many photos of each class, the same in all five splits; the photos are only names."""
     photos = [[f"images/{name}/{name}_{number:06d}.jpg" for number in range(train + validate + test)] for name in NAMES]
     (root / "labels").mkdir(parents=True)
     begins = {"train": (0, train), "validate": (train, train + validate), "test": (train + validate, None)}
