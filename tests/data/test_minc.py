@@ -10,7 +10,8 @@ from matlens.data import minc
 from matlens.data.sources import Listed, Source
 
 NAMES = ["brick", "carpet", "ceramic", "fabric", "foliage", "food", "glass", "hair", "leather", "metal", "mirror",
-         "other", "painted", "paper", "plastic", "polishedstone", "skin", "sky", "stone", "tile", "wallpaper", "water", "wood"]
+         "other", "painted", "paper", "plastic", "polishedstone", "skin", "sky",
+         "stone", "tile", "wallpaper", "water", "wood"]
 
 
 def copy_of_minc(root: Path, train: int, validate: int, test: int) -> Source:
