@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from matlens import cli as command_line
 from matlens.data.synthetic import draw_dataset
 
 Cli = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -105,5 +106,18 @@ def cli(tmp_path_factory: pytest.TempPathFactory) -> Cli:
     def run(*arguments: str | Path, timeout: int = 600) -> subprocess.CompletedProcess[str]:
         return subprocess.run([sys.executable, "-m", "matlens", *map(str, arguments)], text=True, capture_output=True,
                               timeout=timeout, env={**os.environ, "MATLENS_CACHE": str(cache)}, check=False)
+
+    return run
+
+
+@pytest.fixture
+def matlens(monkeypatch, capsys):
+    """Run the command line here. Returns (exit code, standard output, standard error in one line)."""
+    def run(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr("sys.argv", ["matlens", *map(str, arguments)])
+        with pytest.raises(SystemExit) as stopped:
+            command_line.main()
+        out = capsys.readouterr()
+        return int(stopped.value.code or 0), out.out, " ".join(out.err.split())
 
     return run

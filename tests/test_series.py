@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from matlens.comparison.literature import MINC_CLASSES
 from matlens.comparison.series import SeriesComparison, Spread
 from matlens.console import Reporter
+from matlens.data.minc import CLASS_NAMES
 from matlens.errors import RunFolderError, WorkerError
 from matlens.evaluation.results import Results
 from matlens.features.engine import features_of
@@ -105,7 +105,7 @@ def test_published_results_stand_below_with_their_protocol(series):
     assert comparison.published == ()  # these are not MINC-2500's classes
     for file in series.path.rglob("*_results.json"):
         content = json.loads(file.read_text())
-        file.write_text(json.dumps(content | {"class_names": sorted(MINC_CLASSES)}))
+        file.write_text(json.dumps(content | {"class_names": CLASS_NAMES}))
     table = compare_folders([series.path], literature=True).to_markdown()
     assert "| published: AlexNet (Bell et al. 2015): mean over splits 1 to 5, ± 0.2 | 76.0 % | n/a | n/a |" in table
     assert "not ranked" in table

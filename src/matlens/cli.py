@@ -84,8 +84,8 @@ app.add_typer(data_app, name="data")
 
 @app.command()
 def run(context: typer.Context, data: Data, models: Models = None, protocol: Protocol = None, groups: Groups = None,
-        train_on: TrainOn = None,
-        recipe: Recipe = None, epochs: Epochs = None, img_size: ImgSize = None, batch_size: BatchSize = None,
+        train_on: TrainOn = None, recipe: Recipe = None, epochs: Epochs = None, img_size: ImgSize = None,
+        batch_size: BatchSize = None,
         weights: Weights = None, weights_dir: WeightsDir = None, out: Out = None, config: Config = None,
         alpha: Alpha = None, finetune_epochs: Finetune = None, cut: Cut = None, augment: Augment = None,
         views: Views = None, feature_cache: Features = None, activations: Kept = None,
@@ -109,8 +109,8 @@ def run(context: typer.Context, data: Data, models: Models = None, protocol: Pro
 def train(context: typer.Context,
           model: Annotated[str, typer.Argument(help="vgg19_scratch, resnet50_transfer, mobilenetv2_transfer or "
                                                "inception_v1.", show_default=False)],
-          data: Data, protocol: Protocol = None, groups: Groups = None,
-        train_on: TrainOn = None, recipe: Recipe = None, epochs: Epochs = None, img_size: ImgSize = None,
+          data: Data, protocol: Protocol = None, groups: Groups = None, train_on: TrainOn = None,
+          recipe: Recipe = None, epochs: Epochs = None, img_size: ImgSize = None,
           batch_size: BatchSize = None, weights: Weights = None, weights_dir: WeightsDir = None, out: Out = None,
           config: Config = None, alpha: Alpha = None, finetune_epochs: Finetune = None, cut: Cut = None,
           augment: Augment = None, views: Views = None, feature_cache: Features = None, activations: Kept = None,

@@ -14,11 +14,12 @@ from matlens.console import Reporter
 from matlens.data.protocols import listed_by_protocol, splits_of_series
 from matlens.data.sources import open_source
 from matlens.errors import RunFolderError, WorkerError
+from matlens.evaluation.results import Results
 from matlens.report.series_page import write_series_report
 from matlens.run import judged_in, judged_models, run
 from matlens.settings import Settings
 from matlens.training.run_folder import RunFolder
-from matlens.training.series_folder import SeriesFolder, is_series_folder, runs_in
+from matlens.training.series_folder import SeriesFolder, is_series_folder
 
 
 def run_series(settings: Settings, out: Path, reporter: Reporter) -> SeriesFolder:
@@ -34,7 +35,7 @@ def run_series(settings: Settings, out: Path, reporter: Reporter) -> SeriesFolde
     for split in splits:
         listed_by_protocol(source, split)  # raises what is wrong with the lists of the last one, too
     series = SeriesFolder.create(out, protocol, splits)
-    failures = []
+    failures, comparison = [], None
     for number, (name, split) in enumerate(series.splits.items(), 1):
         reporter.say(f"\n{split} ({number} of {len(splits)}): {out / name}", style="bold")
         try:
@@ -42,8 +43,7 @@ def run_series(settings: Settings, out: Path, reporter: Reporter) -> SeriesFolde
         except WorkerError as error:
             reporter.warn(f"{split}: {error}")
             failures.append(split)
-        summarise_series(series)
-    comparison = summarise_series(series)
+        comparison = summarise_series(series)
     reporter.say("")
     for row in comparison.rows if comparison else ():
         reporter.say(f"  {row.model:<22} {row.accuracy} accuracy over {len(row.splits)} splits")
@@ -52,13 +52,6 @@ def run_series(settings: Settings, out: Path, reporter: Reporter) -> SeriesFolde
         raise WorkerError(f"Models failed on {len(failures)} of {len(splits)} splits ({', '.join(failures)}). Mend it, "
                           "then go on with the same command: what is finished stays.")
     return series
-
-
-def compare_series(series: SeriesFolder) -> SeriesComparison:
-    """What the runs say together. Raises RunFolderError where no model was judged yet."""
-    runs = series.runs()
-    return SeriesComparison.of(series.protocol, {split: judged_in(runs[split]) if split in runs else []
-                                                 for split in series.splits.values()})
 
 
 def compare_folders(paths: Sequence[Path], *, literature: bool = False) -> Comparison | SeriesComparison:
@@ -72,22 +65,32 @@ def compare_folders(paths: Sequence[Path], *, literature: bool = False) -> Compa
     if not all(map(is_series_folder, paths)):
         raise RunFolderError("A series and a single run cannot be put side by side: a mean over splits is not the "
                              "accuracy on one. Name series only, or the runs inside of the series.")
-    found = [compare_series(SeriesFolder.open(path)) for path in paths]
+    series = [SeriesFolder.open(path) for path in paths]
+    judged_on = [_judged(each) for each in series]
+    found = [SeriesComparison.of(each.protocol, judged) for each, judged in zip(series, judged_on, strict=True)]
     if len({each.protocol for each in found}) > 1:
         raise RunFolderError("These series have other splits each and cannot be compared: " + ", ".join(
             f"{path} {each.protocol}" for path, each in zip(paths, found, strict=True)))
     rows = [dataclasses.replace(row, model=f"{path.name}/{row.model}" if len(found) > 1 else row.model)
             for path, each in zip(paths, found, strict=True) for row in each.rows]
-    published = published_beside(result for run in runs_in(paths) for result in judged_in(run)) if literature else ()
+    published = (published_beside(result for each in judged_on for judged in each.values() for result in judged)
+                 if literature else ())
     return SeriesComparison(found[0].protocol, tuple(sorted(rows, key=lambda row: (-row.accuracy.mean, row.model))),
                             published)
 
 
 def summarise_series(series: SeriesFolder) -> SeriesComparison | None:
     """Write the tables and the page. None if no model was judged yet."""
-    if not any(judged_in(run) for run in series.runs().values()):
+    results = _judged(series)
+    if not any(results.values()):
         return None
-    comparison = compare_series(series)
+    comparison = SeriesComparison.of(series.protocol, results)
     comparison.write(series.reports)
     write_series_report(series, comparison)
     return comparison
+
+
+def _judged(series: SeriesFolder) -> dict[str, list[Results]]:
+    """The results of each split, by its protocol."""
+    runs = series.runs()
+    return {split: judged_in(runs[split]) if split in runs else [] for split in series.splits.values()}

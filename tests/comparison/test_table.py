@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
-from matlens.comparison.literature import MINC_2500, MINC_CLASSES, Published, published_beside
+from matlens.comparison.literature import MINC_2500, Published, published_beside
 from matlens.comparison.table import compare, compare_models, percent, standard_error
+from matlens.data.minc import CLASS_NAMES
 from matlens.errors import RunFolderError
 from matlens.evaluation.results import Results
 
@@ -197,14 +198,14 @@ def test_without_them_there_is_no_source() -> None:
 
 def test_published_results_are_for_models_of_minc_2500() -> None:
     """MINC-2500 has 23 classes; one model of other classes, and the table would mix datasets."""
-    minc = results("x", class_names=tuple(sorted(MINC_CLASSES)))
-    assert len(MINC_CLASSES) == 23
+    minc = results("x", class_names=CLASS_NAMES)
+    assert len(CLASS_NAMES) == 23
     assert published_beside([minc, minc]) == MINC_2500
     assert published_beside([minc, results("y")]) == ()
     assert all(0.7 < each.accuracy < 0.9 and each.source.startswith("https://") and each.protocol for each in MINC_2500)
 
 
-@pytest.mark.parametrize("classes", [tuple(sorted(MINC_CLASSES)), ("a", "b")], ids=["minc", "others"])
+@pytest.mark.parametrize("classes", [CLASS_NAMES, ("a", "b")], ids=["minc", "others"])
 def test_compare_shows_them_on_request(tmp_path: Path, classes: tuple[str, ...]) -> None:
     from typer.testing import CliRunner
 

@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from matlens import cli
 from matlens.data import audit as audit_module
 from matlens.data.audit import Audit, audit
 from matlens.data.audit_checks import KINDS
-from matlens.data.photo_facts import FILL, looks_of
+from matlens.data.minc import FILL_COLOUR
+from matlens.data.photo_facts import looks_of
 from matlens.data.sources import open_source
 from matlens.data.splits import Photo, Split
 from matlens.data.synthetic import draw_material
@@ -59,7 +59,7 @@ def plant(root: Path) -> dict[str, set[tuple[str, ...]]]:
     save(root / "wood/bright.jpg", np.clip(fresh("wood", 10).astype(int) + 190, 0, 255).astype(np.uint8))
     save(root / "brick/blurred.jpg", cv2.GaussianBlur(fresh("brick", 11), (0, 0), 4))
     padded = fresh("brick", 12)
-    padded[:, :8] = FILL
+    padded[:, :8] = FILL_COLOUR
     save(root / "brick/padded.jpg", padded)
     return {
         "unreadable": {("brick/cut.jpg",), (HOSTILE,)}, "empty": {("brick/zero.png",)},
@@ -81,19 +81,6 @@ def by_kind(found: Audit) -> dict[str, set[tuple[str, ...]]]:
 def photos(drawn: Path, tmp_path: Path) -> Path:
     """A copy that a test may break."""
     return Path(shutil.copytree(drawn, tmp_path / "photos"))
-
-
-@pytest.fixture
-def matlens(monkeypatch, capsys):
-    """Run the command line here. Returns (exit code, standard output, standard error in one line)."""
-    def run(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr("sys.argv", ["matlens", *map(str, arguments)])
-        with pytest.raises(SystemExit) as stopped:
-            cli.main()
-        out = capsys.readouterr()
-        return int(stopped.value.code or 0), out.out, " ".join(out.err.split())
-
-    return run
 
 
 def test_every_planted_fault_is_found_and_nothing_else(photos, matlens, tmp_path):
@@ -208,7 +195,7 @@ def test_a_split_of_other_photos_is_refused(drawn, matlens, tmp_path):
 @pytest.mark.parametrize(("colour", "low", "high", "burnt"), [((0, 0, 0), 0, 0, 0), ((255, 255, 255), 255, 255, 1),
                                                               ((10, 10, 10), 10, 10, 0)])
 def test_looks_of_one_colour_are_known(colour, low, high, burnt):
-    """Closed form: all levels are the colour's, nothing has an edge, and what is not FILL is not filled."""
+    """Closed form: all levels are the colour's, nothing has an edge, and what is not FILL_COLOUR is not filled."""
     looks = looks_of(np.full((300, 400, 3), colour, dtype=np.uint8))
     assert (looks.flat, looks.low, looks.high, looks.burnt, looks.chroma, looks.filled) == (1, low, high, burnt, 0, 0)
 
@@ -217,5 +204,5 @@ def test_looks_of_one_colour_are_known(colour, low, high, burnt):
 def test_padding_is_measured_as_a_share_of_the_photo(top, left, share):
     """1 - (1 - top/256)(1 - left/256), for bands of a 256 px photo of noise."""
     pixels = np.random.default_rng(1).integers(0, 256, (256, 256, 3), dtype=np.uint8)
-    pixels[:top], pixels[:, :left] = FILL, FILL
+    pixels[:top], pixels[:, :left] = FILL_COLOUR, FILL_COLOUR
     assert looks_of(pixels).filled == pytest.approx(share)

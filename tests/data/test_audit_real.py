@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from matlens.data.audit import audit
-from matlens.data.photo_facts import FILL
+from matlens.data.minc import FILL_COLOUR
 from matlens.data.sources import open_source
 
 pytestmark = [pytest.mark.real, pytest.mark.slow]
@@ -36,7 +36,7 @@ def resized(pixels: Pixels, side: int) -> Pixels:
 
 
 def padded(pixels: Pixels) -> Pixels:
-    return np.vstack([np.full((60, 362, 3), FILL, dtype=np.uint8), pixels[60:]])
+    return np.vstack([np.full((60, 362, 3), FILL_COLOUR, dtype=np.uint8), pixels[60:]])
 
 
 COPIES: dict[str, Callable[[Pixels], bytes]] = {

@@ -11,7 +11,6 @@ import pytest
 from test_audit import HOSTILE, fresh, plant, save
 from test_removal import contents
 
-from matlens import cli
 from matlens.data import quarantine as quarantine_module
 from matlens.data.audit import audit
 from matlens.data.quarantine import LOG, move_out, plan_removal, restore
@@ -30,19 +29,6 @@ def photos(drawn: Path, tmp_path: Path) -> Path:
 @pytest.fixture
 def away(tmp_path: Path) -> Path:
     return tmp_path / "away"
-
-
-@pytest.fixture
-def matlens(monkeypatch, capsys):
-    """Run the command line here. Returns (exit code, standard output, standard error in one line)."""
-    def run(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr("sys.argv", ["matlens", *map(str, arguments)])
-        with pytest.raises(SystemExit) as stopped:
-            cli.main()
-        out = capsys.readouterr()
-        return int(stopped.value.code or 0), out.out, " ".join(out.err.split())
-
-    return run
 
 
 def log_of(away: Path) -> list[dict[str, str]]:

@@ -10,11 +10,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from matlens.data.minc import CLASS_NAMES
 from matlens.evaluation.results import Results
-
-MINC_CLASSES = frozenset({
-    "brick", "carpet", "ceramic", "fabric", "foliage", "food", "glass", "hair", "leather", "metal", "mirror", "other",
-    "painted", "paper", "plastic", "polishedstone", "skin", "sky", "stone", "tile", "wallpaper", "water", "wood"})
 
 
 @dataclass(frozen=True)
@@ -59,4 +56,4 @@ MINC_2500 = (
 
 def published_beside(judged: Iterable[Results]) -> tuple[Published, ...]:
     """The published results if all of these models know MINC-2500's 23 classes, else none."""
-    return MINC_2500 if all(set(results.class_names) == MINC_CLASSES for results in judged) else ()
+    return MINC_2500 if all(set(results.class_names) == set(CLASS_NAMES) for results in judged) else ()

@@ -29,7 +29,7 @@ from matlens.data.audit_checks import (
 from matlens.data.decode import Pixels, UnreadableImageError, read_photo
 from matlens.data.duplicates import near_duplicates
 from matlens.data.photo_facts import PhotoFacts, other_photos, read_facts
-from matlens.data.sources import LISTS, PARTS, Source, is_hidden, is_photo
+from matlens.data.sources import LISTS, PARTS, Source, is_hidden, is_photo, listed_in
 from matlens.data.splits import Split
 from matlens.errors import DataError
 
@@ -129,12 +129,7 @@ def _official(labels: Path, number: int) -> dict[str, tuple[str, ...]]:
     """The parts of each path of an official split. Unlike `read_official_split` it takes lists with faults."""
     parts: dict[str, list[str]] = defaultdict(list)
     for listing, part in LISTS.items():
-        file = labels / f"{listing}{number}.txt"
-        try:
-            lines = file.read_text(encoding="utf-8").splitlines()
-        except (OSError, UnicodeDecodeError) as error:
-            raise DataError(f"Cannot read the list {file}: {error}") from error
-        for path in filter(None, map(str.strip, lines)):
+        for path in listed_in(labels / f"{listing}{number}.txt"):
             if part not in parts[path]:
                 parts[path].append(part)
     return {path: tuple(sorted(listed, key=PARTS.index)) for path, listed in parts.items()}

@@ -7,7 +7,6 @@ and a second shot of a scene in which nothing moved. Another photo of the same t
 from __future__ import annotations
 
 import os
-from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from matlens.data.clusters import Clusters
 from matlens.data.decode import Pixels, resize
 
 HASH_DISTANCE = 10
@@ -66,30 +66,22 @@ def near_duplicates(hashes: Sequence[int] | npt.NDArray[np.uint64], read: Callab
     Returns:
         Sorted tuples of at least two indices, sorted.
     """
-    group_of = list(range(len(hashes)))
+    clusters: Clusters[int] = Clusters()
     plain: set[int] = set()  # thousands of black photos share one hash: each is looked at once
-
-    def root(index: int) -> int:
-        while group_of[index] != index:
-            group_of[index] = index = group_of[group_of[index]]
-        return index
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         for pairs in _candidates(np.asarray(hashes, dtype=np.uint64), on_progress):
             for start in range(0, len(pairs), _PAIRS):
                 open_pairs = [(i, j) for i, j in pairs[start:start + _PAIRS].tolist()
-                              if i not in plain and j not in plain and root(i) != root(j)]
+                              if i not in plain and j not in plain and not clusters.are_joined(i, j)]
                 needed = sorted({index for pair in open_pairs for index in pair})
                 views = dict(zip(needed, pool.map(lambda index: _view(read(index)), needed), strict=True))
                 plain |= {index for index, view in views.items() if view is None}
                 verdicts = pool.map(_same, [views[i] for i, _ in open_pairs], [views[j] for _, j in open_pairs])
                 for (i, j), same in zip(open_pairs, verdicts, strict=True):
                     if same:
-                        group_of[root(j)] = root(i)
-    groups = defaultdict(list)
-    for index in range(len(hashes)):
-        groups[root(index)].append(index)
-    return sorted(tuple(group) for group in groups.values() if len(group) > 1)
+                        clusters.join(i, j)
+    return clusters.groups()
 
 
 def _candidates(hashes: npt.NDArray[np.uint64], on_progress: Progress) -> Iterator[npt.NDArray[np.int64]]:

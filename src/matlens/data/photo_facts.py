@@ -18,10 +18,8 @@ from PIL import Image
 
 from matlens.data.decode import Pixels, UnreadableImageError, decode
 from matlens.data.duplicates import perceptual_hash
+from matlens.data.minc import FILL_COLOUR
 from matlens.data.sources import Listed
-
-FILL = (124, 117, 104)
-"""The colour that MINC-2500 fills patches with where they reach beyond the photo they are cut from."""
 
 _SIDE = 256
 _FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "AVIF", "JPEG2000")
@@ -137,7 +135,7 @@ def looks_of(pixels: Pixels) -> Looks:
     spread = cv2.subtract(cv2.max(cv2.max(*channels[:2]), channels[2]), cv2.min(cv2.min(*channels[:2]), channels[2]))
     return Looks(flat=float(_near(small, median, _FLAT).mean() / 255), low=_level(shares, 0.05),
                  high=_level(shares, 0.95), burnt=float(1 - shares[_BURNT - 1]), chroma=_level(_shares(spread), 0.99),
-                 edges=edges, sharpness=sharpness, filled=_filled(_near(small, np.array(FILL), _FILLED)),
+                 edges=edges, sharpness=sharpness, filled=_filled(_near(small, np.array(FILL_COLOUR), _FILLED)),
                  hash=perceptual_hash(small))
 
 

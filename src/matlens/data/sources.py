@@ -249,10 +249,7 @@ def read_official_split(source: Source, number: int) -> tuple[Listed, ...]:
     photos: dict[str, Listed] = {}
     for listing, part in LISTS.items():
         file = source.root / "labels" / f"{listing}{number}.txt"
-        for line in _lines(file):
-            path = line.strip()
-            if not path:
-                continue
+        for path in listed_in(file):
             pieces = path.split("/")
             if len(pieces) != 3 or pieces[0] != "images" or pieces[1] not in source.class_names or ".." in pieces:
                 raise DataError(f"{file}: the line '{path}' does not name a photo as images/<class>/<file>.")
@@ -263,8 +260,9 @@ def read_official_split(source: Source, number: int) -> tuple[Listed, ...]:
     return tuple(photos.values())
 
 
-def _lines(file: Path) -> list[str]:
+def listed_in(file: Path) -> list[str]:
+    """The paths that one of MINC's lists names. Raises DataError for a list that cannot be read."""
     try:
-        return file.read_text(encoding="utf-8").splitlines()
+        return list(filter(None, map(str.strip, file.read_text(encoding="utf-8").splitlines())))
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"Cannot read the list {file}: {error}") from error

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Literal, get_args
 
 import numpy as np
-import numpy.typing as npt
 
 from matlens.data.division import divide
 from matlens.data.protocols import draws, folds_of, listed_by_protocol
@@ -73,14 +72,10 @@ class Split:
         lines = sorted(f"{photo.part}\t{photo.class_name}\t{photo.path}\t{photo.sha256}" for photo in self.photos)
         return hashlib.sha256("\n".join([*self.class_names, *lines]).encode()).hexdigest()
 
-    def used_for(self, part: str) -> npt.NDArray[np.bool_]:
-        """Which of `photos` to train on (train), to validate on (val) or to test on (test), (N,)."""
-        parts = ("train", "val") if part == "train" and self.train_on == "train+val" else (part,)
-        return np.array([photo.part in parts for photo in self.photos], dtype=np.bool_)
-
     def part(self, name: str) -> tuple[Photo, ...]:
-        """Those photos."""
-        return tuple(photo for photo, used in zip(self.photos, self.used_for(name), strict=True) if used)
+        """The photos to train on (train), to validate on (val) or to test on (test)."""
+        parts = ("train", "val") if name == "train" and self.train_on == "train+val" else (name,)
+        return tuple(photo for photo in self.photos if photo.part in parts)
 
     def labels(self, photos: Iterable[Photo]) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
         """Class numbers, (N,) int64: positions in `class_names`."""

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from matlens.data.clusters import Clusters
 from matlens.data.decode import Pixels
 from matlens.data.duplicates import near_duplicates, perceptual_hash
 from matlens.errors import DataError, SettingsError
@@ -102,17 +103,11 @@ def _print_of(pixels: Pixels | None) -> int | None:
 
 def joined(groups: Iterable[Sequence[str]]) -> list[tuple[str, ...]]:
     """Groups that share a photo become one; sorted."""
-    above: dict[str, str] = {}
-
-    def root(path: str) -> str:
-        while above.setdefault(path, path) != path:
-            above[path] = path = above[above[path]]
-        return path
-
+    clusters: Clusters[str] = Clusters()
     for group in groups:
         for path in group:
-            above[root(path)] = root(group[0])
-    return _at_least_two({path: root(path) for path in list(above)})
+            clusters.join(group[0], path)
+    return clusters.groups()
 
 
 def _at_least_two(named: Mapping[str, str]) -> list[tuple[str, ...]]:

@@ -137,11 +137,11 @@ def label_issues(folders: Sequence[RunFolder], chosen: Sequence[str] | None = No
         RunFolderError or DataError: no or damaged predictions, or runs of other classes; the message names the run.
     """
     predictions: dict[str, Predictions] = {}
-    first = folders[0]
+    class_names = folders[0].split.class_names
     for folder in folders:
-        if folder.split.class_names != first.split.class_names:
-            raise RunFolderError(f"{folder.path} has other classes than {first.path}, or has them in another order "
-                                 f"({', '.join(folder.split.class_names)}). Name runs of one dataset.")
+        if folder is not folders[0] and (other := folder.split.class_names) != class_names:
+            raise RunFolderError(f"{folder.path} has other classes than {folders[0].path}, or has them in another "
+                                 f"order ({', '.join(other)}). Name runs of one dataset.")
         asked = chosen or [name for name in folder.model_names if folder.predictions_file(name).exists()]
         absent = [name for name in asked if not folder.predictions_file(name).exists()]
         if absent or not asked:
@@ -153,4 +153,4 @@ def label_issues(folders: Sequence[RunFolder], chosen: Sequence[str] | None = No
                 raise RunFolderError(f"{folder.predictions_file(name)} holds probabilities that are no numbers: the "
                                      "training diverged. Leave the model out with --models.")
             predictions[name if len(folders) == 1 else f"{folder.path}/{name}"] = each
-    return find_suspects(predictions, first.split.class_names)
+    return find_suspects(predictions, class_names)

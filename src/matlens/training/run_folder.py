@@ -22,6 +22,9 @@ _NOT_COMPARED = frozenset({"cache_dir", "cache_limit", "output_dir", "models_dir
 KAGGLE_WORKING = KAGGLE_ROOT / "working"
 """Holds the notebook's own files too, so it need not be empty."""
 
+SERIES_NAME = "series.json"
+"""In a folder of several runs (`matlens.training.series_folder`)."""
+
 _PACKAGES = ("matlens", "numpy", "pillow", "simplejpeg", "opencv-python-headless", "scikit-learn", "openvino")
 
 
@@ -100,7 +103,7 @@ class RunFolder:
             content["settings"], content["data_root"], content["versions"]
             return content
         except (OSError, ValueError, KeyError, TypeError) as error:
-            if (self.path / "series.json").exists():
+            if (self.path / SERIES_NAME).exists():
                 raise RunFolderError(f"{self.path} is the folder of a series; name one of the runs in it, such as "
                                      f"{min(self.path.glob('*/run.json'), default=self.path / 'run.json').parent}."
                                      ) from error

@@ -9,9 +9,7 @@ from typing import Any
 
 from matlens.errors import RunFolderError
 from matlens.files import read_json, write_json
-from matlens.training.run_folder import KAGGLE_WORKING, RunFolder, is_empty_folder
-
-SERIES_NAME = "series.json"
+from matlens.training.run_folder import KAGGLE_WORKING, SERIES_NAME, RunFolder, is_empty_folder
 
 
 @dataclass(frozen=True)
