@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import io
 import math
 import os
+import threading
+import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -28,6 +31,8 @@ _FLAT = 4  # grey levels on each channel: what JPEG leaves of one colour
 _FILLED = 8  # the same beside a sharp edge
 _BAND = 0.97  # of a line's pixels
 _BURNT = 250
+_SHARE = 32  # photos that a worker takes at a time
+_MANY = 1000  # photos that are worth the second that processes take to begin
 _SMALLEST_JUDGED = 16  # px: an edge and its surroundings
 
 Progress = Callable[[int, int], None]
@@ -87,17 +92,42 @@ class PhotoFacts:
 
 def read_facts(root: Path, photos: Sequence[Listed],
                on_progress: Progress = lambda done, total: None) -> list[PhotoFacts]:
-    """Read and decode each photo once, on all processors; no pixels are kept."""
-    facts, threads = [], cv2.getNumThreads()
-    cv2.setNumThreads(1)  # all processors have a photo each
-    try:
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
-            for fact in pool.map(lambda photo: facts_of(root, photo), photos):
-                facts.append(fact)
-                on_progress(len(facts), len(photos))
-    finally:
-        cv2.setNumThreads(threads)
+    """Read and decode each photo once, on all processors; no pixels are kept.
+
+    Many photos are read in processes: in threads the short steps of one photo wait for those of the other.
+    """
+    from joblib import Parallel, delayed
+
+    shares = (photos[start:start + _SHARE] for start in range(0, len(photos), _SHARE))
+    backend, work = ("loky", _facts_in_a_process) if len(photos) >= _MANY else ("threading", _facts_of_all)
+    workers = Parallel(n_jobs=os.cpu_count(), backend=backend, return_as="generator", pre_dispatch="4 * n_jobs")
+    facts: list[PhotoFacts] = []
+    for share in workers(delayed(work)(root, share) for share in shares):
+        facts += share
+        on_progress(len(facts), len(photos))
     return facts
+
+
+def _facts_of_all(root: Path, photos: Sequence[Listed]) -> list[PhotoFacts]:
+    return [facts_of(root, photo) for photo in photos]
+
+
+def _facts_in_a_process(root: Path, photos: Sequence[Listed]) -> list[PhotoFacts]:
+    cv2.setNumThreads(1)  # each processor has a photo
+    _end_with(os.getppid())
+    return _facts_of_all(root, photos)
+
+
+@functools.cache
+def _end_with(parent: int) -> None:
+    """End this process soon after its parent, which joblib's would outlive by minutes if it is killed."""
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(1)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def facts_of(root: Path, photo: Listed) -> PhotoFacts:
