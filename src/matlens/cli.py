@@ -43,6 +43,7 @@ from matlens.cli_options import (
     WeightsDir,
 )
 from matlens.errors import MatlensError
+from matlens.stopping import orderly_stop
 
 if TYPE_CHECKING:
     from matlens.console import Reporter
@@ -75,8 +76,9 @@ def demo(out: Annotated[Path, typer.Option("--out", "-o", help="The run's folder
     from matlens.console import Reporter
     from matlens.demo import run_demo
 
-    run_demo(out, {"models": models, "max_epochs": epochs, "seed": seed, "weights": weights, "weights_dir": weights_dir,
-                   "cache_dir": cache_dir, "cache_limit": cache_limit}, Reporter(quiet))
+    with orderly_stop(out):
+        run_demo(out, {"models": models, "max_epochs": epochs, "seed": seed, "weights": weights,
+                       "weights_dir": weights_dir, "cache_dir": cache_dir, "cache_limit": cache_limit}, Reporter(quiet))
 
 
 app.add_typer(data_app, name="data")
@@ -98,11 +100,9 @@ def run(context: typer.Context, data: Data, models: Models = None, protocol: Pro
     from matlens.series import run_series
     from matlens.settings import Settings
 
-    settings = Settings.load(config, _options(context.params))
-    if is_series(settings.protocol):
-        run_series(settings, out or _default_out(), Reporter(quiet))
-    else:
-        run_all(settings, out or _default_out(), Reporter(quiet))
+    settings, out = Settings.load(config, _options(context.params)), out or _default_out()
+    with orderly_stop(out):
+        (run_series if is_series(settings.protocol) else run_all)(settings, out, Reporter(quiet))
 
 
 @app.command()
@@ -128,10 +128,11 @@ def train(context: typer.Context,
     if is_series(settings.protocol):
         raise SettingsError(f"matlens train trains on one split, and {settings.protocol} stands for several: name one, "
                             "or use matlens run.")
-    reporter = Reporter(quiet)
-    begun = start(settings, out or _default_out(), reporter)
-    train_one(begun, model, reporter)
-    keep_to_limit(begun.folder.settings, reporter)
+    reporter, out = Reporter(quiet), out or _default_out()
+    with orderly_stop(out):
+        begun = start(settings, out, reporter)
+        train_one(begun, model, reporter)
+        keep_to_limit(begun.folder.settings, reporter)
     reporter.result(str(begun.folder.model_file(model)))
 
 

@@ -31,7 +31,10 @@ Recipe = Annotated[str | None, typer.Option(help="guide: the notebook guide's hy
                                             show_default="guide")]
 Epochs = Annotated[int | None, typer.Option(help="Epochs of training.", show_default="4, strong: 9")]
 ImgSize = Annotated[int | None, typer.Option(help="Side of the photos in pixels.", show_default="224")]
-BatchSize = Annotated[int | None, typer.Option(help="Photos per training step.", show_default="64, strong: 32")]
+BatchSize = Annotated[str | None, typer.Option(
+    help="Photos per training step, computed in parts where memory is short (the parts' gradients are added up). auto: "
+         "the default, and a model whose process the system kills goes on by itself in parts of half the size.",
+    metavar="N|auto", show_default="64, strong: 32")]
 Weights = Annotated[str | None, typer.Option(help="imagenet: pretrained; none: random; auto: pretrained if there are "
                                              "any.", show_default="imagenet")]
 WeightsDir = Annotated[Path | None, typer.Option(help="A folder to look for ImageNet weights in (never written to).")]

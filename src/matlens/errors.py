@@ -8,6 +8,7 @@
     │   ├── WeightsError      pretrained weights that are missing or unreadable
     │   └── RunFolderError    an output folder that cannot be used
     └── WorkerError           a model's own process ended badly (exit code 1)
+        └── KilledError       the system killed it, most likely for want of memory
 
 A message names the file, the class or the option, and the way out.
 """
@@ -49,6 +50,10 @@ class RunFolderError(UsageError):
 
 class WorkerError(MatlensError):
     """A model's own process ended without a result."""
+
+
+class KilledError(WorkerError):
+    """A model's own process was killed, most likely for want of memory."""
 
 
 def named_error(kind: str, message: str) -> MatlensError:

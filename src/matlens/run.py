@@ -7,32 +7,32 @@ import dataclasses
 import importlib
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from rich.filesize import decimal
 
 from matlens.caches import prune
-from matlens.comparison.table import Comparison, compare_models
+from matlens.comparison.table import MARKDOWN_NAME, Comparison, compare_models
 from matlens.console import Reporter
 from matlens.data.pipeline import batch_bounds
 from matlens.data.prepare import Prepared, prepare
 from matlens.data.sources import open_source
-from matlens.errors import MatlensError, RunFolderError, WorkerError
+from matlens.errors import KilledError, MatlensError, RunFolderError, WorkerError
 from matlens.evaluation.judge import evaluate
 from matlens.evaluation.label_quality import label_issues
 from matlens.evaluation.results import Results
 from matlens.explanation.explain import explain_run
+from matlens.files import write_text
 from matlens.models.catalogue import MODELS, model_info
 from matlens.models.weights import FoundWeights, find_weights
 from matlens.report.page import write_report
 from matlens.settings import Settings
-from matlens.training.child import Event, run_child
+from matlens.training.child import run_child
 from matlens.training.conversion import TrunkConversions
 from matlens.training.frozen import FrozenTraining
-from matlens.training.history import Epoch
 from matlens.training.plan import plan
+from matlens.training.progress import ChildListener
 from matlens.training.run_folder import RunFolder
 from matlens.training.tasks import TrainTask
 
@@ -122,6 +122,7 @@ def train(begun: Started, name: str, reporter: Reporter) -> None:
     folder, prepared, weights, title = begun.folder, begun.prepared, begun.weights[name], model_info(name).title
     if folder.is_trained(name):
         reporter.say(f"{title}: already trained")
+        folder.forget_states(name)
         return
     settings = folder.settings
     planned = plan(settings, name, weights.path is not None)
@@ -159,8 +160,18 @@ def _train_in_child(folder: RunFolder, prepared: Prepared, task: TrainTask, repo
                  + (f" from {Path(task.weights_file).name}" if task.weights_file else " from random weights")
                  + (f", from {task.cut_layer} on" if task.cut_layer else ""))
     with reporter.progress(title, steps * epochs) as advance:
-        run_child("train", dataclasses.asdict(task), folder.log_file(task.model),
-                  _listener(advance, reporter, steps, settings.batch_size, len(task.epochs_before)))
+        listener = ChildListener(folder, task, reporter, advance, steps)
+        while True:
+            try:
+                run_child("train", dataclasses.asdict(task), folder.log_file(task.model), listener.hear)
+                return
+            except KilledError as error:
+                at_once = (listener.micro_batch or settings.batch_size) // 2
+                if not settings.auto_batch or at_once == 0:
+                    raise
+                reporter.warn(f"{task.model}: {error}. With --batch-size auto it goes on, {at_once} photos at once.")
+                listener.micro_batch = at_once
+                task = dataclasses.replace(task, micro_batch=at_once)
 
 
 def _remarks(settings: Settings, weights: FoundWeights, on_features: bool) -> tuple[str, ...]:
@@ -175,27 +186,6 @@ def _remarks(settings: Settings, weights: FoundWeights, on_features: bool) -> tu
     elif on_features or not settings.augment:
         remarks.append("trained without augmentation")
     return tuple(remarks)
-
-
-def _listener(advance: Callable[[int, str], None], reporter: Reporter, steps: int, batch_size: int, first: int,
-              ) -> Callable[[Event], None]:
-    """first: the epochs that were done before."""
-    first_step = time.monotonic()
-
-    def hear(event: dict[str, Any]) -> None:
-        nonlocal first_step
-        if event["event"] == "step":
-            done = (event["epoch"] - first - 1) * steps + event["step"]
-            if done == 1:
-                first_step = time.monotonic()
-            rate = (done - 1) * batch_size / max(time.monotonic() - first_step, 1e-3)
-            advance(done, f"epoch {event['epoch']}, loss {event['loss']:.3f}, accuracy {event['accuracy']:.1%}"
-                          + (f", {rate:.0f} photos/s" if done > 1 else ""))
-        elif event["event"] == "epoch":
-            advance((event["number"] - first) * steps, "")
-            reporter.say(Epoch.from_json(event).line(event["improved"]))
-
-    return hear
 
 
 def judge(folder: RunFolder, name: str, reporter: Reporter) -> Results:
@@ -216,6 +206,10 @@ def summarise(folder: RunFolder) -> Comparison | None:
     if not judged:
         return None
     comparison = compare_models(judged, folder.reports)
+    missing = sorted(set(folder.model_names) - {results.model_name for results in judged})
+    if missing:
+        write_text(folder.reports / MARKDOWN_NAME, f"{comparison.to_markdown()}\nNot in this table, since not trained "
+                                                   f"or not judged to the end: {', '.join(missing)}.\n")
     folder.label_issues_file.unlink(missing_ok=True)
     with contextlib.suppress(MatlensError):  # what is damaged must not hide the results: the page names what is missing
         label_issues([folder], [results.model_name for results in judged]).write(folder.label_issues_file)

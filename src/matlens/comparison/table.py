@@ -19,7 +19,7 @@ from typing import Any
 
 from matlens.comparison.literature import Published
 from matlens.errors import RunFolderError
-from matlens.evaluation.results import Results
+from matlens.evaluation.results import Results, prediction_rate
 from matlens.files import write_text
 from matlens.settings import notebook_settings
 
@@ -82,7 +82,7 @@ class Row:
                    macro_auc=(known.get("roc_auc") or {}).get("macro"),
                    parameters=known.get("parameters"),
                    training_seconds=_training_seconds(known.get("seconds") or {}),
-                   prediction_photos_per_second=known.get("prediction_photos_per_second"),
+                   prediction_photos_per_second=prediction_rate(known),
                    pretrained="unknown" if pretrained is None else "yes" if pretrained else "no",
                    n_test=int(known.get("n_test") or 0), protocol=str(known.get("protocol") or ""),
                    split_hash=str(known.get("split_hash") or "")[:12],

@@ -57,7 +57,8 @@ def evaluate(folder: RunFolder, name: str, on_progress: Callable[[int, int], Non
         pretrained=training["pretrained"], parameters=training["parameters"],
         trainable_parameters=training["trainable_parameters"], img_size=settings.img_size,
         epochs=training["epochs"], best_epoch=training["best_epoch"],
-        precision=training.get("precision", "float32"), seconds=training["seconds"],
+        precision=training.get("precision", "float32"), batch_size=settings.batch_size,
+        micro_batch=training.get("micro_batch") or settings.batch_size, seconds=training["seconds"],
         prediction_photos_per_second=predictions.photos_per_second, peak_rss_bytes=training["peak_rss_bytes"],
         versions={**folder.about["versions"], **training["versions"]}, remarks=(*training["remarks"], *split.remarks),
         **scores(predictions, split.class_names))

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from matlens.errors import RunFolderError
 from matlens.files import read_json, write_json
+
+_A_PHOTO = "predict_a_photo"
 
 
 @dataclass(frozen=True)
@@ -18,7 +21,8 @@ class Results:
 
     Scores are fractions in [0, 1]; `roc_auc` values are None where a class has no positive or no negative
     photo. `seconds` maps a stage (train, predict, ...) to its wall-clock seconds. `remarks` are sentences
-    that a reader must know before comparing this model (untrained backbone, no augmentation, ...).
+    that a reader must know before comparing this model (untrained backbone, no augmentation, ...). Of a step's
+    `batch_size` photos, `micro_batch` were computed at once.
     """
 
     model_name: str
@@ -43,6 +47,8 @@ class Results:
     epochs: int | None = None
     best_epoch: int | None = None
     precision: str | None = None
+    batch_size: int | None = None
+    micro_batch: int | None = None
     seconds: dict[str, float] = field(default_factory=dict)
     prediction_photos_per_second: float | None = None
     peak_rss_bytes: int | None = None
@@ -50,8 +56,11 @@ class Results:
     remarks: tuple[str, ...] = ()
 
     def write(self, path: Path) -> Path:
-        """Write as JSON, whole or not at all."""
-        return write_json(path, dataclasses.asdict(self))
+        """Write as JSON, whole or not at all. The rate of prediction goes into `seconds`."""
+        content = dataclasses.asdict(self)
+        if rate := content.pop("prediction_photos_per_second"):
+            content["seconds"][_A_PHOTO] = 1 / rate
+        return write_json(path, content)
 
     @classmethod
     def read(cls, path: Path) -> Results:
@@ -60,6 +69,8 @@ class Results:
             content = read_json(path)
             known = {f.name for f in dataclasses.fields(cls)}
             values = {key: value for key, value in content.items() if key in known}
+            values["prediction_photos_per_second"] = prediction_rate(content)
+            values.get("seconds", {}).pop(_A_PHOTO, None)
             for key in ("class_names", "remarks", "img_size"):
                 if isinstance(values.get(key), list):
                     values[key] = tuple(values[key])
@@ -67,3 +78,9 @@ class Results:
         except (OSError, json.JSONDecodeError, TypeError, AttributeError) as error:
             raise RunFolderError(f"{path} is not a results file of matlens ({error}). "
                                  "Make it again with: matlens evaluate RUN") from error
+
+
+def prediction_rate(content: Mapping[str, Any]) -> float | None:
+    """Photos predicted per second, of what a `<name>_results.json` holds or the fields of Results."""
+    a_photo = (content.get("seconds") or {}).get(_A_PHOTO)
+    return round(1 / a_photo, 1) if a_photo else content.get("prediction_photos_per_second")

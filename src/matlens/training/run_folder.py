@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
+import hashlib
+import json
 import platform
+import shutil
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -14,9 +18,10 @@ from matlens.errors import RunFolderError
 from matlens.files import read_json, write_json
 from matlens.models.catalogue import model_info
 from matlens.settings import KAGGLE_ROOT, Settings
+from matlens.training.checkpoints import Checkpoints, Listener
 
 _NOT_COMPARED = frozenset({"cache_dir", "cache_limit", "output_dir", "models_dir", "reports_dir", "dataset_name",
-                           "weights_dir", "models"})
+                           "weights_dir", "models", "auto_batch"})
 """Settings that may differ when a run is resumed: they decide where, or how much, not what comes out."""
 
 KAGGLE_WORKING = KAGGLE_ROOT / "working"
@@ -86,6 +91,29 @@ class RunFolder:
     def picture(self, name: str, kind: str) -> Path:
         """training_curves, confusion_matrix, roc_curves or gradcam."""
         return self.reports / f"{name}_{kind}.png"
+
+    def states(self, name: str) -> Path:
+        """The folder of what an unfinished training goes on from (`training.checkpoints`)."""
+        return self.path / "states" / name
+
+    def checkpoints(self, name: str, listener: Listener, about: Any, apart: float = 0.0) -> Checkpoints:
+        """The states of a model's training. about: plain values that decide it, besides settings and split."""
+        settings = {key: value for key, value in self.settings.model_dump(mode="json").items()
+                    if key not in _NOT_COMPARED}
+        key = hashlib.sha256(json.dumps([name, self.split.hash, settings, about], sort_keys=True).encode()).hexdigest()
+        return Checkpoints(self.states(name), key, listener, apart)
+
+    def forget_states(self, name: str) -> None:
+        """Remove them: the training is done."""
+        shutil.rmtree(self.states(name), ignore_errors=True)
+        with contextlib.suppress(OSError):  # another model's are there, or none ever were
+            self.states(name).parent.rmdir()
+
+    def note_resumption(self, name: str, epoch: int) -> None:
+        """Write into run.json at which epoch a model's training was gone on with."""
+        about = self.about
+        about["resumed_at_epoch"] = {**about.get("resumed_at_epoch", {}), name: epoch}
+        write_json(self.run_file, about)
 
     def log_file(self, name: str) -> Path:
         """What the model's own process printed."""
@@ -166,9 +194,9 @@ class RunFolder:
         """
         folder = cls(path)
         folder.refuse_if_foreign(settings, data_root)
-        started = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+        started, resumed = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"), {}
         if folder.run_file.exists():
-            started = folder.about["started"]
+            started, resumed = folder.about["started"], folder.about.get("resumed_at_epoch", {})
             asked = tuple(dict.fromkeys([*folder.model_names, *settings.models]))
             settings = settings.model_copy(update={"models": asked})
         try:
@@ -177,7 +205,7 @@ class RunFolder:
             write_json(folder.run_file, {
                 "format": 1, "started": started, "data_root": str(data_root),
                 "settings": settings.model_dump(mode="json"), "models": list(settings.models),
-                "versions": package_versions()})
+                "versions": package_versions(), "resumed_at_epoch": resumed})
         except OSError as error:
             raise RunFolderError(f"Cannot write to {path}: {error.strerror}. "
                                  "Name another folder with --out.") from error
