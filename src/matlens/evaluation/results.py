@@ -19,6 +19,7 @@ class Results:
     Scores are fractions in [0, 1]; `roc_auc` values are None where a class has no positive or no negative
     photo. `seconds` maps a stage (train, predict, ...) to its wall-clock seconds. `remarks` are sentences
     that a reader must know before comparing this model (untrained backbone, no augmentation, ...).
+    `faithfulness` and `robustness` sum up what was measured on request (`matlens.on_request`).
     """
 
     model_name: str
@@ -48,6 +49,8 @@ class Results:
     peak_rss_bytes: int | None = None
     versions: dict[str, str] = field(default_factory=dict)
     remarks: tuple[str, ...] = ()
+    faithfulness: dict[str, Any] | None = None
+    robustness: dict[str, Any] | None = None
 
     def write(self, path: Path) -> Path:
         """Write as JSON, whole or not at all."""

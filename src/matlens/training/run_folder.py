@@ -87,6 +87,10 @@ class RunFolder:
         """training_curves, confusion_matrix, roc_curves or gradcam."""
         return self.reports / f"{name}_{kind}.png"
 
+    def on_request_file(self, name: str, kind: str) -> Path:
+        """faithfulness, robustness or gallery, where it was asked for."""
+        return self.reports / f"{name}_{kind}.json"
+
     def log_file(self, name: str) -> Path:
         """What the model's own process printed."""
         return self.path / "logs" / f"{name}.log"
