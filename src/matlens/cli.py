@@ -5,13 +5,14 @@ from __future__ import annotations
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from matlens import __version__
 from matlens.cli_data import data_app
 from matlens.cli_labels import labels
+from matlens.cli_models import evaluate, explain, export
 from matlens.cli_options import (
     Alpha,
     Augment,
@@ -35,7 +36,6 @@ from matlens.cli_options import (
     Protocol,
     Quiet,
     Recipe,
-    Run,
     Seed,
     TrainOn,
     Views,
@@ -44,10 +44,6 @@ from matlens.cli_options import (
 )
 from matlens.errors import MatlensError
 from matlens.stopping import orderly_stop
-
-if TYPE_CHECKING:
-    from matlens.console import Reporter
-    from matlens.training.run_folder import RunFolder
 
 app = typer.Typer(
     no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="rich",
@@ -136,41 +132,8 @@ def train(context: typer.Context,
     reporter.result(str(begun.folder.model_file(model)))
 
 
-@app.command()
-def evaluate(run: Run, models: Models = None, quiet: Quiet = False) -> None:
-    """Judge the trained models of a run: predictions, metrics, pictures, comparison and report, made anew."""
-    from matlens.console import Reporter
-    from matlens.evaluation.judge import evaluate as evaluate_one
-    from matlens.run import summarise
-    from matlens.training.run_folder import RunFolder
-
-    reporter, folder = Reporter(quiet), RunFolder.open(run)
-    for name in folder.trained_models(_names(models)):
-        with reporter.progress(f"{name}: predicting", len(folder.split.part("test"))) as advance:
-            results = evaluate_one(folder, name, lambda done, _: advance(done, ""))
-        reporter.result(f"{name}: accuracy {results.accuracy:.1%}, macro F1 {results.macro_f1:.1%} on "
-                        f"{results.n_test} test photos")
-    summarise(folder)
-
-
-@app.command()
-def explain(run: Run, images: Annotated[list[Path] | None, typer.Option(help="A photo to explain; may be repeated.",
-                                        show_default="test photos of the run")] = None,
-            models: Models = None, quiet: Quiet = False) -> None:
-    """Draw Grad-CAM heat maps: of test photos into the run's report, or of --images into reports/."""
-    from matlens.console import Reporter
-    from matlens.explanation.explain import explain_images, explain_run
-    from matlens.run import summarise
-    from matlens.training.run_folder import RunFolder
-
-    reporter, folder = Reporter(quiet), RunFolder.open(run)
-    for name in folder.trained_models(_names(models)):
-        path = explain_images(folder, name, images) if images else explain_run(folder, name)
-        reporter.result(str(path))
-    if not images:
-        summarise(folder)
-
-
+app.command()(evaluate)
+app.command()(explain)
 app.command()(labels)
 
 
@@ -213,42 +176,7 @@ def predict(run: Annotated[Path, typer.Argument(help="A run's folder, or an .art
         raise typer.Exit(2)
 
 
-@app.command()
-def export(run: Run, models: Models = None,
-           int8: Annotated[bool, typer.Option("--int8", help="Make INT8 versions of the artifacts instead: faster, for "
-                                              "matlens predict --int8. Needs nncf.")] = False,
-           max_drop: Annotated[float, typer.Option(min=0, max=100, help="With --int8: percentage points of validation "
-                                                   "accuracy that may be lost.")] = 1.0, quiet: Quiet = False) -> None:
-    """Make the portable artifact anew from the model file, and compare it with the framework's own output."""
-    from matlens.console import Reporter
-    from matlens.features.artifact import Artifact
-    from matlens.training.child import run_child
-    from matlens.training.run_folder import RunFolder
-
-    reporter, folder = Reporter(quiet), RunFolder.open(run)
-    if int8:
-        for name in folder.trained_models(_names(models)):
-            _export_int8(folder, name, max_drop, reporter)
-        return
-    for name in _names(models) or folder.model_names:
-        run_child("export", {"run_dir": str(folder.path.resolve()), "model": name}, folder.log_file(name),
-                  lambda event: None)
-        artifact = Artifact.open(folder.artifact(name))
-        reporter.result(f"{artifact.folder}: probabilities within {artifact.parity:.1g} of the framework's")
-
-
-def _export_int8(folder: RunFolder, name: str, max_drop: float, reporter: Reporter) -> None:
-    from matlens.training.child import run_child
-
-    def tell(event: dict[str, Any]) -> None:
-        reporter.result(
-            f"{folder.int8_artifact(name)}: accuracy {event['int8_accuracy']:.1%}, float32's "
-            f"{event['float32_accuracy']:.1%}, on {event['n_photos']} validation photos; the same class for "
-            f"{event['agreement']:.1%}")
-
-    reporter.say(f"{name}: INT8 from training photos, judged on validation photos")
-    run_child("quantise", {"run_dir": str(folder.path.resolve()), "model": name, "max_drop": max_drop},
-              folder.log_file(name), tell)
+app.command()(export)
 
 
 def _options(given: dict[str, Any]) -> dict[str, Any]:
@@ -256,14 +184,6 @@ def _options(given: dict[str, Any]) -> dict[str, Any]:
     renamed = {"data": "data_dir", "epochs": "max_epochs"}
     return {renamed.get(name, name): value for name, value in given.items()
             if name not in ("out", "config", "quiet", "model")}
-
-
-def _names(models: str | None) -> tuple[str, ...] | None:
-    if models is None:
-        return None
-    from matlens.settings import Settings
-
-    return Settings.load(options={"models": models}).models
 
 
 def _default_out() -> Path:

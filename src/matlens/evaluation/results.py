@@ -22,7 +22,8 @@ class Results:
     Scores are fractions in [0, 1]; `roc_auc` values are None where a class has no positive or no negative
     photo. `seconds` maps a stage (train, predict, ...) to its wall-clock seconds. `remarks` are sentences
     that a reader must know before comparing this model (untrained backbone, no augmentation, ...). Of a step's
-    `batch_size` photos, `micro_batch` were computed at once.
+    `batch_size` photos, `micro_batch` were computed at once. `faithfulness` and `robustness` sum up what was measured
+    on request (`matlens.on_request`).
     """
 
     model_name: str
@@ -54,6 +55,8 @@ class Results:
     peak_rss_bytes: int | None = None
     versions: dict[str, str] = field(default_factory=dict)
     remarks: tuple[str, ...] = ()
+    faithfulness: dict[str, Any] | None = None
+    robustness: dict[str, Any] | None = None
 
     def write(self, path: Path) -> Path:
         """Write as JSON, whole or not at all. The rate of prediction goes into `seconds`."""

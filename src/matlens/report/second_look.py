@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from matlens.data.thumbnails import Thumbnail, thumbnail
 from matlens.errors import RunFolderError
 from matlens.evaluation.label_quality import LabelIssues, Suspect
-from matlens.report.thumbnails import Thumbnail, thumbnail
 
 SUSPECTS_SHOWN = 24
 

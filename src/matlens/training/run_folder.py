@@ -115,6 +115,10 @@ class RunFolder:
         about["resumed_at_epoch"] = {**about.get("resumed_at_epoch", {}), name: epoch}
         write_json(self.run_file, about)
 
+    def on_request_file(self, name: str, kind: str) -> Path:
+        """faithfulness, robustness or gallery, where it was asked for."""
+        return self.reports / f"{name}_{kind}.json"
+
     def log_file(self, name: str) -> Path:
         """What the model's own process printed."""
         return self.path / "logs" / f"{name}.log"

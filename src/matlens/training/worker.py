@@ -32,8 +32,8 @@ from matlens.training.loop import fit
 from matlens.training.record import Clock, about_model, training_record
 from matlens.training.run_folder import RunFolder
 from matlens.training.strong import STRONG, fit_strong
-from matlens.training.tasks import ExportTask, FeaturesTask, QuantiseTask, TrainTask, TrunkTask
-from matlens.training.trunk_jobs import confirm, draft, features, open_store, quantise
+from matlens.training.tasks import ExportTask, FeaturesTask, GradientsTask, QuantiseTask, TrainTask, TrunkTask
+from matlens.training.trunk_jobs import confirm, draft, features, gradients, open_store, quantise
 
 _PARITY_PHOTOS = 8
 
@@ -106,9 +106,11 @@ def train(task: TrainTask, events: _Events) -> None:
 def export(task: ExportTask) -> None:
     """Load a trained model from its file and write its artifact anew."""
     folder = RunFolder.open(Path(task.run_dir))
-    split = folder.split
-    classifier = room_of(task.model).load(folder.model_file(task.model), _order(folder, split, task.model))
-    _export(folder, split, task.model, classifier)
+    _export(folder, folder.split, task.model, _load(folder, task.model))
+
+
+def _load(folder: RunFolder, model: str) -> Classifier:
+    return room_of(model).load(folder.model_file(model), _order(folder, folder.split, model))
 
 
 def _order(folder: RunFolder, split: Split, model: str, weights_file: str | None = None) -> BuildOrder:
@@ -212,6 +214,9 @@ def main() -> int:
             confirm(TrunkTask(**content))
         elif kind == "quantise":
             quantise(QuantiseTask(**content), events)
+        elif kind == "gradients":
+            wanted = GradientsTask(**content)
+            gradients(_load(RunFolder.open(Path(wanted.run_dir)), wanted.model), wanted, events)
         else:
             export(ExportTask(**content))
         events.send("done")
