@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from pathlib import Path
@@ -42,7 +43,9 @@ from matlens.cli_options import (
     Weights,
     WeightsDir,
 )
+from matlens.cli_rerun import rerun
 from matlens.errors import MatlensError
+from matlens.files import why_unwritable
 from matlens.stopping import orderly_stop
 
 app = typer.Typer(
@@ -119,13 +122,14 @@ def train(context: typer.Context,
     from matlens.run import keep_to_limit, start
     from matlens.run import train as train_one
     from matlens.settings import Settings
+    from matlens.training.alone import alone_in
 
     settings = Settings.load(config, _options(context.params) | {"models": model})
     if is_series(settings.protocol):
         raise SettingsError(f"matlens train trains on one split, and {settings.protocol} stands for several: name one, "
                             "or use matlens run.")
     reporter, out = Reporter(quiet), out or _default_out()
-    with orderly_stop(out):
+    with orderly_stop(out), alone_in(out):
         begun = start(settings, out, reporter)
         train_one(begun, model, reporter)
         keep_to_limit(begun.folder.settings, reporter)
@@ -135,6 +139,7 @@ def train(context: typer.Context,
 app.command()(evaluate)
 app.command()(explain)
 app.command()(labels)
+app.command()(rerun)
 
 
 @app.command()
@@ -192,6 +197,16 @@ def _default_out() -> Path:
     return KAGGLE_ROOT / "working" if is_kaggle() else Path("runs") / time.strftime("%Y-%m-%d_%H-%M-%S")
 
 
+def _say_error(message: str) -> None:
+    from matlens.console import printable_lines
+
+    typer.secho(f"error: {printable_lines(message)}", err=True, fg="red")
+
+
+def _named(place: Any) -> str:
+    return "" if place is None else os.fsdecode(place) if isinstance(place, bytes | str | os.PathLike) else str(place)
+
+
 def main() -> None:
     """The console script. Exit codes: 0 done, 2 the user can mend it, 1 a defect of ours, 130 interrupted."""
     debug = "--debug" in sys.argv[1:]
@@ -201,7 +216,7 @@ def main() -> None:
     except MatlensError as error:
         if debug:
             raise
-        typer.secho(f"error: {error}", err=True, fg="red")
+        _say_error(str(error))
         raise SystemExit(error.exit_code) from None
     except SystemExit as stopped:
         if stopped.code == 130:  # what typer makes of Ctrl-C
@@ -210,6 +225,10 @@ def main() -> None:
     except Exception as error:
         if debug:
             raise
+        if isinstance(error, OSError) and (error.filename is not None or why_unwritable(error)):
+            _say_error(": ".join(filter(None, (_named(error.filename), error.strerror))) + ". What was finished before "
+                       "is kept; mend this, then go on with the same command.")
+            raise SystemExit(2) from None
         typer.secho(f"matlens has a defect: {type(error).__name__}: {error}. Please report it with what --debug adds "
                     "to this command shows.", err=True, fg="red")
         raise SystemExit(1) from None

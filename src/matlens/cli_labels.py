@@ -24,6 +24,7 @@ def labels(runs: Annotated[list[Path], typer.Argument(help="Run folders, or that
     from rich.markup import escape
     from rich.table import Table
 
+    from matlens.console import printable
     from matlens.evaluation.label_quality import label_issues
     from matlens.settings import Settings
     from matlens.training.series_folder import runs_in
@@ -40,8 +41,8 @@ def labels(runs: Annotated[list[Path], typer.Argument(help="Run folders, or that
         table = Table("", "photo", "given", "suggested", "", *["models against"] * several, box=None, pad_edge=False)
         table.columns[1].overflow = "fold"
         for rank, suspect in enumerate(found.issues[:limit], 1):
-            table.add_row(str(rank), escape(suspect.path), escape(suspect.given), escape(suspect.suggested),
-                          f"{suspect.suggested_probability:.1%}",
+            names = (escape(printable(name)) for name in (suspect.path, suspect.given, suspect.suggested))
+            table.add_row(str(rank), *names, f"{suspect.suggested_probability:.1%}",
                           *[str(len(suspect.models_that_disagree))] * several)
         console.print(table)
     typer.echo(f"{len(found.issues)} of {found.n_photos} photos may be mislabelled, judged by {', '.join(found.models)}"

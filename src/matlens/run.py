@@ -18,7 +18,7 @@ from matlens.console import Reporter
 from matlens.data.pipeline import batch_bounds
 from matlens.data.prepare import Prepared, prepare
 from matlens.data.sources import open_source
-from matlens.errors import KilledError, MatlensError, RunFolderError, WorkerError
+from matlens.errors import DataError, KilledError, MatlensError, RunFolderError, WorkerError
 from matlens.evaluation.judge import evaluate
 from matlens.evaluation.label_quality import label_issues
 from matlens.evaluation.results import Results
@@ -28,6 +28,7 @@ from matlens.models.catalogue import MODELS, model_info
 from matlens.models.weights import FoundWeights, find_weights
 from matlens.report.page import write_report
 from matlens.settings import Settings
+from matlens.training.alone import alone_in
 from matlens.training.child import run_child
 from matlens.training.conversion import TrunkConversions
 from matlens.training.frozen import FrozenTraining
@@ -47,8 +48,11 @@ class Started:
     conversions: TrunkConversions
 
 
-def start(settings: Settings, out: Path, reporter: Reporter) -> Started:
-    """Everything that can fail before training: weights, data, folder. Nothing is trained here."""
+def start(settings: Settings, out: Path, reporter: Reporter, split_hash: str | None = None) -> Started:
+    """Everything that can fail before training: weights, data, folder. Nothing is trained here.
+
+    `out` must be had alone (`matlens.training.alone`). split_hash: refuse photos that are divided otherwise.
+    """
     source = open_source(settings.data_dir)
     root = source.root.resolve()
     settings = settings.model_copy(update={"data_dir": root})
@@ -60,24 +64,33 @@ def start(settings: Settings, out: Path, reporter: Reporter) -> Started:
                                               if not RunFolder(out).is_trained(name)}, len(source.class_names),
                                    reporter.say)
     prepared = prepare(settings, reporter)
+    if split_hash not in (None, prepared.split.hash):
+        raise DataError(f"The photos in {root}, or their division, are not those of the run that is to be repeated: "
+                        "the hash of the split is another. Say where they are now with --data.")
     folder = RunFolder.create(out, settings, root)
     if folder.split_file.exists() and folder.split.hash != prepared.split.hash:
         raise RunFolderError(f"The photos in {root} are not those that the run in {out} began with (split.json "
                              "differs). Name a new folder with --out.")
     prepared.split.write(folder.split_file)
+    folder.note_split(prepared.split)
     return Started(folder, prepared, weights, conversions)
 
 
-def run(settings: Settings, out: Path, reporter: Reporter) -> RunFolder:
+def run(settings: Settings, out: Path, reporter: Reporter, split_hash: str | None = None) -> RunFolder:
     """Do the whole job; what an earlier start of the same run finished is not done again.
 
     Raises:
         UsageError: before anything is trained.
         WorkerError: a model failed; the others are finished, and the report shows them.
     """
+    with alone_in(out):
+        return _run_alone(settings, out, reporter, split_hash)
+
+
+def _run_alone(settings: Settings, out: Path, reporter: Reporter, split_hash: str | None) -> RunFolder:
     started = time.perf_counter()
     threading.Thread(target=_import_ahead, daemon=True, name="matlens-imports").start()
-    begun = start(settings, out, reporter)
+    begun = start(settings, out, reporter, split_hash)
     folder = begun.folder
     failures: dict[str, str] = {}
     for name in settings.models:

@@ -18,6 +18,7 @@ from matlens.evaluation.results import Results
 from matlens.report.series_page import write_series_report
 from matlens.run import judged_in, judged_models, run
 from matlens.settings import Settings
+from matlens.training.alone import alone_in
 from matlens.training.run_folder import RunFolder
 from matlens.training.series_folder import SeriesFolder, is_series_folder
 
@@ -29,6 +30,11 @@ def run_series(settings: Settings, out: Path, reporter: Reporter) -> SeriesFolde
         UsageError: before anything is trained, or for one of the splits.
         WorkerError: models failed; the others are finished, on all splits.
     """
+    with alone_in(out):
+        return _run_series_alone(settings, out, reporter)
+
+
+def _run_series_alone(settings: Settings, out: Path, reporter: Reporter) -> SeriesFolder:
     started = time.perf_counter()
     source, protocol = open_source(settings.data_dir), settings.protocol or ""
     splits = splits_of_series(protocol, source)

@@ -20,10 +20,10 @@ from matlens.evaluation.predictions import Predictions
 from matlens.evaluation.results import Results
 from matlens.models.adapters import classifier_of, is_keras, refuse_other_size
 from matlens.models.inception import InceptionV1Wrapper
+from matlens.provenance import package_versions
 from matlens.settings import notebook_settings
 from matlens.training.history import History
 from matlens.training.resources import peak_rss_bytes
-from matlens.training.run_folder import package_versions
 
 
 class PredictionsAndLabels(NamedTuple):

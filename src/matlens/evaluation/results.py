@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -78,7 +77,7 @@ class Results:
                 if isinstance(values.get(key), list):
                     values[key] = tuple(values[key])
             return cls(**values)
-        except (OSError, json.JSONDecodeError, TypeError, AttributeError) as error:
+        except (OSError, ValueError, TypeError, AttributeError) as error:
             raise RunFolderError(f"{path} is not a results file of matlens ({error}). "
                                  "Make it again with: matlens evaluate RUN") from error
 

@@ -7,21 +7,25 @@ Grad-CAM need no framework.
 
 from __future__ import annotations
 
-import zipfile
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
 
 from matlens.errors import ModelError
+from matlens.untrusted_arrays import read_arrays
 
 Array = npt.NDArray[np.float32]
 Pooling = Literal["avg", "max_flatten"]
 Activation = Literal["linear", "relu", "softmax"]
 Score = Literal["logit", "probability"]
 """What of a class is explained: its score before the last softmax, or after it."""
+
+_ARRAYS = {"pooling": ("U", 0), "activations": ("U", 1), r"kernel_\d": ("f", 2), r"bias_\d": ("f", 1)}
+"""What a file holds: names, NumPy's letters of kinds, dimensions."""
 
 
 @dataclass(frozen=True)
@@ -133,13 +137,23 @@ class Head:
     def load(cls, path: Path) -> Head:
         """Read what `save` wrote. Raises ModelError."""
         try:
-            with np.load(path, allow_pickle=False) as file:
-                activations = file["activations"].tolist()
-                layers = tuple(Dense(file[f"kernel_{index}"], file[f"bias_{index}"], activation)
-                               for index, activation in enumerate(activations))
-                return cls(str(file["pooling"]), layers)  # type: ignore[arg-type]
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+            arrays = read_arrays(path, _ARRAYS)
+            layers = tuple(Dense(arrays[f"kernel_{index}"], arrays[f"bias_{index}"], activation)
+                           for index, activation in enumerate(arrays["activations"].tolist()))
+            head = cls(str(arrays["pooling"]), layers)  # type: ignore[arg-type]
+            head._refuse_misfit()
+            return head
+        except (OSError, ValueError, KeyError) as error:
             raise ModelError(f"{path} is not the head of a matlens artifact ({error}).") from error
+
+
+    def _refuse_misfit(self) -> None:
+        widths = [layer.kernel.shape for layer in self.layers]
+        if self.pooling not in get_args(Pooling) or not self.layers or any(
+                layer.activation not in get_args(Activation) or layer.bias.shape != layer.kernel.shape[1:]
+                or {layer.kernel.dtype, layer.bias.dtype} != {np.dtype(np.float32)} for layer in self.layers) or any(
+                before[1] != after[0] for before, after in pairwise(widths)):
+            raise ValueError("its layers do not fit together")
 
 
 def softmax(logits: Array) -> Array:

@@ -5,6 +5,7 @@ Reads one task (JSON, a line) from standard input, trains, and tells of it on st
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import os
@@ -21,7 +22,7 @@ from matlens.errors import MatlensError, RunFolderError
 from matlens.features.activations import Activations
 from matlens.features.artifact import Artifact, write_artifact
 from matlens.features.trunks import LAST_LAYERS
-from matlens.files import write_json
+from matlens.files import why_unwritable, write_json
 from matlens.models.catalogue import model_info
 from matlens.models.protocol import BuildOrder, Classifier, Divisible, Pace, Resumable, Scores, Tunable, room_of
 from matlens.models.seeding import seed_everything
@@ -221,8 +222,13 @@ def main() -> int:
             export(ExportTask(**content))
         events.send("done")
     except Exception as error:  # noqa: BLE001 -- told to the parent, which raises it
-        traceback.print_exc()
-        events.send("failed", kind=type(error).__name__, message=str(error))
+        # Told first: on a full disk the log cannot be written.
+        known = isinstance(error, MatlensError)
+        unwritten = None if known else why_unwritable(error)
+        events.send("failed", kind="WriteError" if unwritten else type(error).__name__,
+                    message=f"Cannot write: {unwritten[1]} ({error})" if unwritten else str(error))
+        with contextlib.suppress(OSError):
+            traceback.print_exc()
         return 2 if isinstance(error, MatlensError) else 1
     return 0
 
