@@ -16,7 +16,7 @@ from matlens.models.catalogue import model_info
 from matlens.settings import KAGGLE_ROOT, Settings
 
 _NOT_COMPARED = frozenset({"cache_dir", "cache_limit", "output_dir", "models_dir", "reports_dir", "dataset_name",
-                           "weights_dir", "models"})
+                           "weights_dir", "models", "material_groups"})
 """Settings that may differ when a run is resumed: they decide where, or how much, not what comes out."""
 
 KAGGLE_WORKING = KAGGLE_ROOT / "working"
