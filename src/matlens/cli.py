@@ -12,8 +12,9 @@ import typer
 
 from matlens import __version__
 from matlens.cli_data import data_app
+from matlens.cli_judge import compare, evaluate
 from matlens.cli_labels import labels
-from matlens.cli_models import evaluate, explain, export
+from matlens.cli_models import explain, export
 from matlens.cli_options import (
     Alpha,
     Augment,
@@ -31,6 +32,7 @@ from matlens.cli_options import (
     ImgSize,
     KeepTruncated,
     Kept,
+    MaterialGroups,
     Models,
     Out,
     Precision,
@@ -86,7 +88,7 @@ app.add_typer(data_app, name="data")
 @app.command()
 def run(context: typer.Context, data: Data, models: Models = None, protocol: Protocol = None, groups: Groups = None,
         train_on: TrainOn = None, recipe: Recipe = None, epochs: Epochs = None, img_size: ImgSize = None,
-        batch_size: BatchSize = None,
+        batch_size: BatchSize = None, material_groups: MaterialGroups = None,
         weights: Weights = None, weights_dir: WeightsDir = None, out: Out = None, config: Config = None,
         alpha: Alpha = None, finetune_epochs: Finetune = None, cut: Cut = None, augment: Augment = None,
         views: Views = None, feature_cache: Features = None, activations: Kept = None,
@@ -140,25 +142,7 @@ app.command()(evaluate)
 app.command()(explain)
 app.command()(labels)
 app.command()(rerun)
-
-
-@app.command()
-def compare(runs: Annotated[list[Path], typer.Argument(help="Run folders.", show_default=False)],
-            out: Annotated[Path | None, typer.Option("--out", "-o", help="A folder for model_comparison.csv and .md.")]
-            = None,
-            literature: Annotated[bool, typer.Option("--literature", help="Show published results on MINC-2500 below "
-                                                     "those of runs on it.")] = False) -> None:
-    """Put the models of one or several runs side by side, or those of several series (minc:all, kfold:5)."""
-    from matlens.console import Reporter
-    from matlens.series import compare_folders
-
-    reporter, comparison = Reporter(), compare_folders(runs, literature=literature)
-    if literature and not comparison.published:
-        reporter.warn("--literature has published results on MINC-2500 alone. These models know other classes than its "
-                      "23, so the table is as it would be without the option.")
-    if out is not None:
-        comparison.write(out)
-    reporter.result(comparison.to_markdown())
+app.command()(compare)
 
 
 @app.command()

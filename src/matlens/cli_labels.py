@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from matlens.cli_options import Models
+from matlens.cli_options import Models, chosen_models
 
 
 def labels(runs: Annotated[list[Path], typer.Argument(help="Run folders, or that of a series; of several, such as "
@@ -26,11 +26,10 @@ def labels(runs: Annotated[list[Path], typer.Argument(help="Run folders, or that
 
     from matlens.console import printable
     from matlens.evaluation.label_quality import label_issues
-    from matlens.settings import Settings
     from matlens.training.series_folder import runs_in
 
     folders = runs_in(runs)
-    chosen = Settings.load(options={"models": models}).models if models else None
+    chosen = chosen_models(models)
     found = label_issues(folders, chosen)
     written = [] if json is None else [found.write(json)]
     if len(folders) == 1 and chosen is None:

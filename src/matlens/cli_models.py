@@ -1,4 +1,4 @@
-"""Subcommands for the trained models of a run: evaluate, explain, export."""
+"""`matlens explain` and `matlens export`: what trained models looked at, and their portable artifacts."""
 
 from __future__ import annotations
 
@@ -7,43 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from matlens.cli_options import Models, Quiet, Run
+from matlens.cli_options import Models, Quiet, Run, chosen_models
 
 if TYPE_CHECKING:
     from matlens.console import Reporter
     from matlens.training.run_folder import RunFolder
-
-
-def evaluate(run: Run, models: Models = None,
-             robustness: Annotated[bool, typer.Option(
-                 "--robustness", help="Then measure accuracy on photos that are darker, blurred, compressed, turned, "
-                 "shuffled, without their surroundings ...: 65 predictions a photo.")] = False,
-             robustness_photos: Annotated[int | None, typer.Option(
-                 "--robustness-photos", min=1, help="With --robustness: so many test photos at most.",
-                 show_default="500")] = None,
-             quiet: Quiet = False) -> None:
-    """Judge the trained models of a run: predictions, metrics, pictures, comparison and report, made anew."""
-    from matlens.console import Reporter
-    from matlens.errors import SettingsError
-    from matlens.evaluation.judge import evaluate as evaluate_one
-    from matlens.on_request import measure_robustness, note_in_results
-    from matlens.robustness.curves import PHOTOS
-    from matlens.run import summarise
-    from matlens.training.run_folder import RunFolder
-
-    if robustness_photos is not None and not robustness:
-        raise SettingsError("--robustness-photos says how many photos --robustness takes: give both.")
-    reporter, folder = Reporter(quiet), RunFolder.open(run)
-    names = folder.trained_models(_names(models))
-    for name in names:
-        with reporter.progress(f"{name}: predicting", len(folder.split.part("test"))) as advance:
-            results = evaluate_one(folder, name, lambda done, _: advance(done, ""))
-        reporter.result(f"{name}: accuracy {results.accuracy:.1%}, macro F1 {results.macro_f1:.1%} on "
-                        f"{results.n_test} test photos")
-        note_in_results(folder, name, reporter)
-    if robustness:
-        measure_robustness(folder, names, robustness_photos or PHOTOS, reporter)
-    summarise(folder)
 
 
 def explain(run: Run,
@@ -83,7 +51,7 @@ def explain(run: Run,
         raise SettingsError("--faithfulness and --galleries are of the answers' logits at the last layer: leave out "
                             "--images, --worst, --class, --target, --score and --layer.")
     reporter, folder = Reporter(quiet), RunFolder.open(run)
-    names = folder.trained_models(_names(models))
+    names = folder.trained_models(chosen_models(models))
     if galleries:
         make_galleries(folder, names, request.method, reporter)
     if faithfulness is not None:
@@ -110,10 +78,10 @@ def export(run: Run, models: Models = None,
 
     reporter, folder = Reporter(quiet), RunFolder.open(run)
     if int8:
-        for name in folder.trained_models(_names(models)):
+        for name in folder.trained_models(chosen_models(models)):
             _export_int8(folder, name, max_drop, reporter)
         return
-    for name in _names(models) or folder.model_names:
+    for name in chosen_models(models) or folder.model_names:
         run_child("export", {"run_dir": str(folder.path.resolve()), "model": name}, folder.log_file(name),
                   lambda event: None)
         artifact = Artifact.open(folder.artifact(name))
@@ -132,11 +100,3 @@ def _export_int8(folder: RunFolder, name: str, max_drop: float, reporter: Report
     reporter.say(f"{name}: INT8 from training photos, judged on validation photos")
     run_child("quantise", {"run_dir": str(folder.path.resolve()), "model": name, "max_drop": max_drop},
               folder.log_file(name), tell)
-
-
-def _names(models: str | None) -> tuple[str, ...] | None:
-    if models is None:
-        return None
-    from matlens.settings import Settings
-
-    return Settings.load(options={"models": models}).models

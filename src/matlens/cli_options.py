@@ -22,6 +22,10 @@ Groups = Annotated[str | None, typer.Option(
     help="Photos that must not be divided: a file of lines path,group, or a regular expression whose (captured) text "
          "photos of a group share, such as '(scene[0-9]+)_'. Copies of a photo stay together in any case.",
     show_default=False)]
+MaterialGroups = Annotated[Path | None, typer.Option(
+    "--material-groups", metavar="FILE", show_default="MINC-2500's, for its classes",
+    help="Materials that are alike, for accuracy at group level: a TOML file with a table groups of lists of class "
+         "names. It is copied into the run's folder.")]
 TrainOn = Annotated[str | None, typer.Option(help="train, or train+val: the validation photos, too, as some papers do; "
                                              "the last epoch is then kept, since nothing is left to choose one by.",
                                              show_default="train")]
@@ -70,3 +74,12 @@ CacheLimit = Annotated[float | None, typer.Option(help="GB that the cache may ho
                                                   show_default="20")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print the result only.")]
 Run = Annotated[Path, typer.Argument(help="A run's folder.", show_default=False)]
+
+
+def chosen_models(models: str | None) -> tuple[str, ...] | None:
+    """The names that --models lists; None where it is not given. Raises SettingsError."""
+    if models is None:
+        return None
+    from matlens.settings import Settings
+
+    return Settings.load(options={"models": models}).models

@@ -13,6 +13,8 @@ from pathlib import Path
 from rich.filesize import decimal
 
 from matlens.caches import prune
+from matlens.comparison.displays import draw_differences
+from matlens.comparison.row import between
 from matlens.comparison.table import MARKDOWN_NAME, Comparison, compare_models
 from matlens.console import Reporter
 from matlens.data.pipeline import batch_bounds
@@ -21,6 +23,8 @@ from matlens.data.sources import open_source
 from matlens.errors import DataError, KilledError, MatlensError, RunFolderError, WorkerError
 from matlens.evaluation.judge import evaluate
 from matlens.evaluation.label_quality import label_issues
+from matlens.evaluation.material_groups import MaterialGroups, keep_groups
+from matlens.evaluation.part_predictions import photos_to_predict
 from matlens.evaluation.results import Results
 from matlens.explanation.explain import explain_run
 from matlens.files import write_text
@@ -56,6 +60,8 @@ def start(settings: Settings, out: Path, reporter: Reporter, split_hash: str | N
     source = open_source(settings.data_dir)
     root = source.root.resolve()
     settings = settings.model_copy(update={"data_dir": root})
+    if settings.material_groups is not None:
+        MaterialGroups.read(settings.material_groups, source.class_names)  # refused before anything is trained
     weights = _find_all_weights(settings, reporter)
     if not settings.cache_dir.is_absolute():
         settings = settings.model_copy(update={"cache_dir": settings.cache_dir.resolve()})
@@ -73,6 +79,7 @@ def start(settings: Settings, out: Path, reporter: Reporter, split_hash: str | N
                              "differs). Name a new folder with --out.")
     prepared.split.write(folder.split_file)
     folder.note_split(prepared.split)
+    keep_groups(settings.material_groups, folder.path, prepared.split.class_names)
     return Started(folder, prepared, weights, conversions)
 
 
@@ -105,7 +112,9 @@ def _run_alone(settings: Settings, out: Path, reporter: Reporter, split_hash: st
     if comparison is not None:
         reporter.say("")
         for row in comparison.rows:
-            reporter.say(f"  {row.model:<22} {row.accuracy:6.1%} accuracy on {row.n_test} test photos")
+            reporter.say(f"  {row.model:<22} {between(row)} accuracy on {row.n_test} test photos")
+        for sentence in comparison.sentences:
+            reporter.say(f"  {sentence}")
         reporter.result(f"report: {folder.path / 'report.html'}  ({time.perf_counter() - started:.0f} s)")
     if failures:
         raise WorkerError(f"{len(failures)} of {len(settings.models)} models failed ({', '.join(failures)}). "
@@ -115,7 +124,7 @@ def _run_alone(settings: Settings, out: Path, reporter: Reporter, split_hash: st
 
 def _import_ahead() -> None:
     """What judging will need takes two seconds to import: done while the trunks are being converted."""
-    for name in ("sklearn.metrics", "seaborn", "cleanlab.filter"):
+    for name in ("sklearn.metrics", "scipy.optimize", "seaborn", "cleanlab.filter"):
         importlib.import_module(name)
 
 
@@ -205,7 +214,7 @@ def judge(folder: RunFolder, name: str, reporter: Reporter) -> Results:
     """Evaluate and explain one trained model, unless that is done."""
     if folder.results_file(name).exists() and folder.picture(name, "gradcam").exists():
         return Results.read(folder.results_file(name))
-    with reporter.progress(f"{model_info(name).title}: predicting", len(folder.split.part("test"))) as advance:
+    with reporter.progress(f"{model_info(name).title}: predicting", photos_to_predict(folder, name)) as advance:
         results = evaluate(folder, name, lambda done, _: advance(done, ""))
     explain_run(folder, name)
     reporter.say(f"  test accuracy {results.accuracy:.1%}, macro F1 {results.macro_f1:.1%} "
@@ -213,7 +222,7 @@ def judge(folder: RunFolder, name: str, reporter: Reporter) -> Results:
     return results
 
 
-def summarise(folder: RunFolder) -> Comparison | None:
+def summarise(folder: RunFolder, *, svg: bool = False) -> Comparison | None:
     """Compare the models that were judged, list suspect labels, and write the report. None if there are none."""
     judged = judged_in(folder)
     if not judged:
@@ -223,6 +232,7 @@ def summarise(folder: RunFolder) -> Comparison | None:
     if missing:
         write_text(folder.reports / MARKDOWN_NAME, f"{comparison.to_markdown()}\nNot in this table, since not trained "
                                                    f"or not judged to the end: {', '.join(missing)}.\n")
+    draw_differences(comparison, folder.reports, svg=svg)
     folder.label_issues_file.unlink(missing_ok=True)
     with contextlib.suppress(MatlensError):  # what is damaged must not hide the results: the page names what is missing
         label_issues([folder], [results.model_name for results in judged]).write(folder.label_issues_file)
@@ -258,6 +268,13 @@ def judged_models(folders: Sequence[RunFolder]) -> list[Results]:
         return next(iter(found.values()))
     return [dataclasses.replace(each, model_name=f"{path.name}/{each.model_name}")
             for path, results in found.items() for each in results]
+
+
+def predictions_in(folders: Sequence[RunFolder]) -> dict[str, Path]:
+    """The files of predictions of several runs, by the names that `judged_models` gives."""
+    alone = len(folders) == 1
+    return {name if alone else f"{folder.path.name}/{name}": folder.predictions_file(name)
+            for folder in folders for name in folder.model_names}
 
 
 def judged_in(folder: RunFolder) -> list[Results]:

@@ -16,7 +16,7 @@ from matlens.data.sources import open_source
 from matlens.errors import RunFolderError, WorkerError
 from matlens.evaluation.results import Results
 from matlens.report.series_page import write_series_report
-from matlens.run import judged_in, judged_models, run
+from matlens.run import judged_in, judged_models, predictions_in, run
 from matlens.settings import Settings
 from matlens.training.alone import alone_in
 from matlens.training.run_folder import RunFolder
@@ -66,8 +66,9 @@ def compare_folders(paths: Sequence[Path], *, literature: bool = False) -> Compa
     Raises RunFolderError where runs and series are named, or unlike series.
     """
     if not any(map(is_series_folder, paths)):
-        judged = judged_models([RunFolder.open(path) for path in paths])
-        return compare(judged, published_beside(judged) if literature else ())
+        folders = [RunFolder.open(path) for path in paths]
+        judged = judged_models(folders)
+        return compare(judged, published_beside(judged) if literature else (), predictions_in(folders))
     if not all(map(is_series_folder, paths)):
         raise RunFolderError("A series and a single run cannot be put side by side: a mean over splits is not the "
                              "accuracy on one. Name series only, or the runs inside of the series.")

@@ -19,10 +19,12 @@ class Results:
     """The content of `<name>_results.json`.
 
     Scores are fractions in [0, 1]; `roc_auc` values are None where a class has no positive or no negative
-    photo. `seconds` maps a stage (train, predict, ...) to its wall-clock seconds. `remarks` are sentences
-    that a reader must know before comparing this model (untrained backbone, no augmentation, ...). Of a step's
-    `batch_size` photos, `micro_batch` were computed at once. `faithfulness` and `robustness` sum up what was measured
-    on request (`matlens.on_request`).
+    photo. log_loss is in nats, brier in [0, 2], cohen_kappa in [-1, 1]; None where they cannot be told. What `top_k`,
+    `calibration`, `coverage`, `confused_pairs`, `groups` and `intervals` hold is said in docs/formats.md. `seconds`
+    maps a stage (train, predict, ...) to its wall-clock seconds. `remarks` are sentences that a reader must know
+    before comparing this model (untrained backbone, no augmentation, ...). Of a step's `batch_size` photos,
+    `micro_batch` were computed at once. `faithfulness` and `robustness` sum up what was measured on request
+    (`matlens.on_request`).
     """
 
     model_name: str
@@ -36,6 +38,17 @@ class Results:
     classification_report: str
     confusion_matrix: list[list[int]]
     roc_auc: dict[str, Any]
+    mean_class_accuracy: float | None = None
+    balanced_accuracy: float | None = None
+    top_k: dict[str, float | None] = field(default_factory=dict)
+    cohen_kappa: float | None = None
+    log_loss: float | None = None
+    brier: float | None = None
+    calibration: dict[str, Any] | None = None
+    coverage: dict[str, Any] | None = None
+    confused_pairs: list[dict[str, Any]] = field(default_factory=list)
+    groups: dict[str, Any] | None = None
+    intervals: dict[str, Any] = field(default_factory=dict)
     split_hash: str = ""
     protocol: str = ""
     train_on: str = "train"

@@ -22,7 +22,7 @@ from matlens.settings import KAGGLE_ROOT, Settings
 from matlens.training.checkpoints import Checkpoints, Listener
 
 _NOT_COMPARED = frozenset({"cache_dir", "cache_limit", "output_dir", "models_dir", "reports_dir", "dataset_name",
-                           "weights_dir", "models", "auto_batch"})
+                           "weights_dir", "models", "auto_batch", "material_groups"})
 """Settings that may differ when a run is resumed: they decide where, or how much, not what comes out."""
 
 KAGGLE_WORKING = KAGGLE_ROOT / "working"
