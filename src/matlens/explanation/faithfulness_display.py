@@ -22,7 +22,7 @@ def plot_faithfulness(found: Faithfulness, model_name: str = "", save_path: Path
     """Draw the curves of the maps and of both baselines; the legends hold the scores."""
     from matplotlib.ticker import PercentFormatter
 
-    figure = new_figure(12.6, 4.2, f"Are heat maps faithful? {found.n_photos} test photos", model_name)
+    figure = new_figure(12.6, 5.0, f"Are heat maps faithful? {found.n_photos} test photos", model_name)
     labels = {found.method: TITLES.get(found.method, found.method), "random": "random map", "centre": "centre"}  # type: ignore[call-overload]
     for axes, (name, heading, x) in zip(figure.subplots(1, 3, sharey=True), _PANELS, strict=True):
         style_axes(axes, heading, x, "Probability of the explained class" if name == "deletion" else "")
@@ -39,7 +39,7 @@ def plot_faithfulness(found: Faithfulness, model_name: str = "", save_path: Path
         axes.xaxis.set_major_formatter(PercentFormatter(xmax=1))
         axes.set_xlim(-0.02, 1.02)
         axes.set_ylim(0, 1.02)
-        axes.legend(fontsize=8.5, framealpha=0.9, edgecolor="none", loc="best",
+        axes.legend(fontsize=8.5, frameon=False, loc="upper left", bbox_to_anchor=(0, -0.16), ncols=2,
                     title={"deletion": "Area", "insertion": "Area", "road": "Half the gap"}[name], title_fontsize=8.5,
                     alignment="left")
     return save_figure(figure, save_path)

@@ -62,20 +62,21 @@ class SideBySide:
                     for title, row in explained.items()})
 
     @property
-    def top(self) -> float:
-        """The hottest value of all, where the colour scale ends; 1 at least."""
-        return max(1.0, *(float(maps.max()) for maps in self.densities.values()))
+    def tops(self) -> tuple[float, ...]:
+        """Of each photo the hottest value of all models, where its colour scale ends; 1 at least."""
+        return tuple(max(1.0, *(float(maps[row].max()) for maps in self.densities.values()))
+                     for row in range(len(self.photos)))
 
     def draw(self, what: str = "Grad-CAM") -> Figure:
-        """A row a photo: the photo, then each model's heat laid over it, with its answer."""
+        """A row a photo: the photo, then each model's heat laid over it, with its answer; one colour scale a row."""
         from matplotlib.cm import ScalarMappable
         from matplotlib.colors import Normalize
 
         rows, columns = len(self.photos), 1 + len(self.said)
         figure = new_figure(_CELL * columns + 0.9, _CELL * rows + 0.3 * rows + 0.7, f"{what}, side by side", "")
         grid = figure.subplots(rows, columns, squeeze=False)
-        scale = ScalarMappable(Normalize(0, self.top), _COLOURS)
-        for row, (axes, photo) in enumerate(zip(grid, self.photos, strict=True)):
+        for row, (axes, photo, top) in enumerate(zip(grid, self.photos, self.tops, strict=True)):
+            scale = ScalarMappable(Normalize(0, top), _COLOURS)
             axes[0].imshow(photo)
             axes[0].set_title("Photo" if row == 0 else "", fontsize=10, color=INK)
             for place, (title, answers) in zip(axes[1:], self.said.items(), strict=True):
@@ -85,10 +86,9 @@ class SideBySide:
                 place.set_title(f"{title}\n{answer}" if row == 0 else answer, fontsize=10, color=INK, parse_math=False)
             for place in axes:
                 place.set_axis_off()
-        bar = figure.colorbar(scale, ax=grid.ravel().tolist(), shrink=min(1.0, 0.9 if rows == 1 else 1.6 / rows),
-                              pad=0.02, aspect=25)
-        bar.set_label("heat, in multiples of an even spread", fontsize=9, color=INK)
-        bar.ax.tick_params(labelsize=9, colors=MUTED)
+            bar = figure.colorbar(scale, ax=axes.tolist(), shrink=0.9, pad=0.02, aspect=20)
+            bar.set_label("times an even spread", fontsize=9, color=INK)
+            bar.ax.tick_params(labelsize=9, colors=MUTED)
         return figure
 
 

@@ -21,7 +21,7 @@ _MARKERS = "os^DvP*X"
 def plot_robustness(found: Mapping[str, Robustness], save_path: Path | None = None) -> Figure:
     """Draw a panel a perturbation, the weakest strength at the left, a line a model; keys are the models' titles.
 
-    Dotted: the accuracy on photos as they are (of one model).
+    Dotted: the accuracy on photos as they are (of one model); dashed: chance, 1 / classes.
 
     Raises:
         ValueError: nothing to draw.
