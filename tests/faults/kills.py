@@ -84,7 +84,8 @@ class Harness:
                    "--weights", "none", "--alpha", "0.35", "--epochs", EPOCHS, "--img-size", "40",
                    "--batch-size", "8", "--deterministic", "--out", out, *more]
         return subprocess.Popen(list(map(str, command)), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-                                env={**os.environ, "MATLENS_CACHE": str(self.folder / "cache")})
+                                env={**os.environ, "MATLENS_CACHE": str(self.folder / "cache"),
+                                     "OMP_NUM_THREADS": "1"})  # else they wait for each other where a core is busy
 
     def finish(self, model: str, out: Path) -> str:
         """The same to the end; what it printed."""

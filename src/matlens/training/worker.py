@@ -13,6 +13,7 @@ import sys
 import threading
 import traceback
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -65,14 +66,21 @@ class _Events:
     def on_epoch(self, epoch: Epoch, improved: bool) -> None:
         self.send("epoch", improved=improved, **dataclasses.asdict(epoch))
 
+
+@dataclass(frozen=True)
+class _Listener:
+    """Tells what becomes of states (`checkpoints.Listener`), and of batches that do not fit."""
+
+    events: _Events
+
     def on_resume(self, epoch: int) -> None:
-        self.send("resumed", epoch=epoch)
+        self.events.send("resumed", epoch=epoch)
 
     def on_warning(self, text: str) -> None:
-        self.send("warning", text=text)
+        self.events.send("warning", text=text)
 
     def on_halved(self, size: int) -> None:
-        self.send("halved", size=size)
+        self.events.send("halved", size=size)
 
 
 def train(task: TrainTask, events: _Events) -> None:
@@ -87,10 +95,10 @@ def train(task: TrainTask, events: _Events) -> None:
     order = dataclasses.replace(order, precision=settings.precision)
     classifier = room.load(folder.model_file(task.model), order) if task.epochs_before else room.build(order)
     classifier.micro_batches.limit(task.micro_batch)
-    classifier.micro_batches.on_halved = events.on_halved
+    classifier.micro_batches.on_halved = _Listener(events).on_halved
     clock.lap("build")
-    checkpoints = folder.checkpoints(task.model, events, [task.weights_file and Path(task.weights_file).name, task.cut,
-                                                          task.cut_layer, len(task.train_views)])
+    checkpoints = folder.checkpoints(task.model, _Listener(events), [
+        task.weights_file and Path(task.weights_file).name, task.cut, task.cut_layer, len(task.train_views)])
     history = _fit_stages(classifier, *_batches(folder, split, task), events, folder, split, task, checkpoints)
     clock.lap("train", sum(epoch.seconds for epoch in history.epochs[len(task.epochs_before):]))
     artifact = _export(folder, split, task.model, classifier)
