@@ -18,7 +18,7 @@ from matlens.settings import Settings
 from matlens.training.run_folder import RunFolder
 from matlens.training.series_folder import SeriesFolder, is_series_folder
 
-NOT_REPEATED = frozenset({"seconds", "peak_rss_bytes", "prediction_photos_per_second", "resumed_at_epoch", "versions"})
+NOT_REPEATED = frozenset({"seconds", "peak_rss_bytes", "resumed_at_epoch", "versions"})
 """Of results, what is of a time and a machine and not of the model."""
 
 _RECORDED = ("versions", "frameworks", "hardware", "git", "environment")

@@ -30,8 +30,8 @@ def results(name: str = "m", accuracy: float = 0.8, n: int = 400, **changes: Any
         model_name=name, class_names=("a", "b"), n_test=n, accuracy=accuracy, macro_precision=accuracy,
         macro_recall=accuracy, macro_f1=accuracy, per_class={}, classification_report="",
         confusion_matrix=[[1, 0], [0, 1]], roc_auc={"macro": 0.9}, split_hash="0123456789abcdef",
-        protocol="minc:1", pretrained=True, parameters=1234567, seconds={"train": 12.25, "predict": 1.0},
-        prediction_photos_per_second=106.0), **changes)
+        protocol="minc:1", pretrained=True, parameters=1234567, seconds={"train": 12.25, "predict": 1.0,
+                                                                            "predict_a_photo": 1 / 106}), **changes)
 
 
 def cells(markdown: str, line: int) -> list[str]:
@@ -52,8 +52,8 @@ def test_models_of_one_split_stand_together() -> None:
 
 
 def test_the_csv_can_be_computed_with() -> None:
-    one = results("a,b", 1 / 3, remarks=("first.", "second"), pretrained=None, parameters=None, seconds={},
-                  roc_auc={"macro": None})
+    one = results("a,b", 1 / 3, remarks=("first.", "second"), pretrained=None, parameters=None,
+                  seconds={"predict_a_photo": 1 / 106}, roc_auc={"macro": None})
     header, row = csv.reader(compare([one]).to_csv().splitlines())
     assert dict(zip(header, row, strict=True)) == {
         "model": "a,b", "accuracy": "0.3333333333333333", "macro_precision": "0.3333333333333333",

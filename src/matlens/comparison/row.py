@@ -99,7 +99,7 @@ class Row:
                    macro_auc=(known.get("roc_auc") or {}).get("macro"),
                    parameters=known.get("parameters"),
                    training_seconds=_training_seconds(known.get("seconds") or {}),
-                   prediction_photos_per_second=prediction_rate(known),
+                   prediction_photos_per_second=prediction_rate(known.get("seconds") or {}),
                    pretrained="unknown" if pretrained is None else "yes" if pretrained else "no",
                    n_test=int(known.get("n_test") or 0), protocol=str(known.get("protocol") or ""),
                    split_hash=str(known.get("split_hash") or "")[:12],

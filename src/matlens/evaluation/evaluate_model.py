@@ -16,7 +16,7 @@ from matlens.data.label_space import class_names_for
 from matlens.data.pipeline import PhotoBatches, as_batch, source_of
 from matlens.errors import DataError, ModelError, SettingsError
 from matlens.evaluation.predictions import Predictions
-from matlens.evaluation.results import Results
+from matlens.evaluation.results import Results, a_photo
 from matlens.evaluation.scores import scores
 from matlens.models.adapters import classifier_of, is_keras, refuse_other_size
 from matlens.models.inception import InceptionV1Wrapper
@@ -121,8 +121,8 @@ def evaluate_model(model: Any, test_ds: Iterable[Any], model_name: str, class_na
         img_size=ours.img_size if ours else None,
         epochs=len(history.epochs) if history else None, best_epoch=history.best.number if history else None,
         seconds={**({"train": round(sum(epoch.seconds for epoch in history), 3)} if history else {}),
-                 "predict": round(seconds, 3)},
-        prediction_photos_per_second=predictions.photos_per_second, peak_rss_bytes=peak_rss_bytes(),
+                 "predict": round(seconds, 3), **a_photo(predictions.photos_per_second)},
+        peak_rss_bytes=peak_rss_bytes(),
         versions=package_versions() | _framework_versions(model), **scores(
             predictions, names, validation=validation, no_validation="" if validation else NO_VALIDATION))
     folder = Path(save_dir) if save_dir is not None else notebook_settings().reports_dir

@@ -13,7 +13,7 @@ from matlens.evaluation.material_groups import FILE_NAME, MaterialGroups
 from matlens.evaluation.metrics import compute_roc_curves
 from matlens.evaluation.part_predictions import PartPredictions, Progress, photos_to_predict
 from matlens.evaluation.predictions import Predictions
-from matlens.evaluation.results import Results
+from matlens.evaluation.results import Results, a_photo
 from matlens.evaluation.scores import scores
 from matlens.files import read_json
 from matlens.models.catalogue import model_info
@@ -53,8 +53,9 @@ def evaluate(folder: RunFolder, name: str, on_progress: Progress = lambda done, 
         trainable_parameters=training["trainable_parameters"], img_size=settings.img_size,
         epochs=training["epochs"], best_epoch=training["best_epoch"],
         precision=training.get("precision", "float32"), batch_size=settings.batch_size,
-        micro_batch=training.get("micro_batch") or settings.batch_size, seconds=training["seconds"],
-        prediction_photos_per_second=predictions.photos_per_second, peak_rss_bytes=training["peak_rss_bytes"],
+        micro_batch=training.get("micro_batch") or settings.batch_size,
+        seconds={**training["seconds"], **a_photo(predictions.photos_per_second)},
+        peak_rss_bytes=training["peak_rss_bytes"],
         versions={**folder.about["versions"], **training["versions"]}, remarks=(*training["remarks"], *split.remarks),
         **scores(predictions, split.class_names, groups=groups_of(folder, split), validation=validation,
                  no_validation=no_validation))
