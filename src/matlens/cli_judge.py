@@ -38,7 +38,8 @@ def evaluate(run: Run, models: Models = None, material_groups: MaterialGroups = 
     names = folder.trained_models(chosen_models(models))
     for name in names:
         with reporter.progress(f"{name}: predicting", photos_to_predict(folder, name)) as advance:
-            results = evaluate_one(folder, name, lambda done, _: advance(done, ""), svg=svg)
+            results = evaluate_one(folder, name, lambda done, _: advance(done, ""), every_picture=True,
+                                   svg=svg)
         reporter.result(f"{name}: accuracy {between(results)}, macro F1 {results.macro_f1:.1%} on "
                         f"{results.n_test} test photos")
         note_in_results(folder, name, reporter)

@@ -29,9 +29,12 @@ class _Display(Protocol):
         """A figure of what is held."""
 
 
-def evaluate(folder: RunFolder, name: str, on_progress: Progress = lambda done, total: None, *, svg: bool = False,
-             ) -> Results:
-    """Judge a trained model of a run: predictions (made once), results and their pictures (PNG; with `svg` SVG, too).
+def evaluate(folder: RunFolder, name: str, on_progress: Progress = lambda done, total: None, *,
+             every_picture: bool = False, svg: bool = False) -> Results:
+    """Judge a trained model of a run: predictions (made once), results and their pictures.
+
+    A run draws those that its report shows; with `every_picture` all are drawn, which takes a second or two longer, and
+    with `svg` as SVG besides PNG.
 
     on_progress hears of photos predicted, of `photos_to_predict` in all.
 
@@ -59,7 +62,9 @@ def evaluate(folder: RunFolder, name: str, on_progress: Progress = lambda done, 
         versions={**folder.about["versions"], **training["versions"]}, remarks=(*training["remarks"], *split.remarks),
         **scores(predictions, split.class_names, groups=groups_of(folder, split), validation=validation,
                  no_validation=no_validation))
-    for kind, figure in _pictures(results, predictions, training["history"]).items():
+    displays = _pictures(results, predictions, training["history"]) | (_more_pictures(results) if every_picture else {})
+    for kind, display in displays.items():
+        figure = display.draw()
         save_figure(figure, folder.picture(name, kind))
         if svg:
             save_figure(figure, folder.picture(name, kind).with_suffix(".svg"))
@@ -67,22 +72,25 @@ def evaluate(folder: RunFolder, name: str, on_progress: Progress = lambda done, 
     return results
 
 
-def _pictures(results: Results, predictions: Predictions, history: dict[str, Any]) -> dict[str, Figure]:
-    """Figures by the kind that stands in the file's name."""
+def _pictures(results: Results, predictions: Predictions, history: dict[str, Any]) -> dict[str, _Display]:
+    """Pictures by the kind that stands in the file's name."""
     title, names = model_info(results.model_name).title, results.class_names
     roc = compute_roc_curves(predictions.labels, predictions.probabilities, names)
-    figures: dict[str, _Display] = {
-        "training_curves": TrainingCurves.from_history(history, title),
-        "confusion_matrix": ConfusionMatrix.from_matrix(results.confusion_matrix, names, title),
-        "roc_curves": RocCurves.from_roc_data(roc, title),
+    return {"training_curves": TrainingCurves.from_history(history, title),
+            "confusion_matrix": ConfusionMatrix.from_matrix(results.confusion_matrix, names, title),
+            "roc_curves": RocCurves.from_roc_data(roc, title)}
+
+
+def _more_pictures(results: Results) -> dict[str, _Display]:
+    title = model_info(results.model_name).title
+    displays: dict[str, _Display] = {
         "class_scores": ClassScores.from_results(results.per_class, results.intervals["per_class"], title),
-        "confused_pairs": ConfusedPairs.from_results(results.confused_pairs, title),
-    }
+        "confused_pairs": ConfusedPairs.from_results(results.confused_pairs, title)}
     if results.coverage:
-        figures["coverage"] = CoverageCurve.from_coverage(results.coverage, title)
+        displays["coverage"] = CoverageCurve.from_coverage(results.coverage, title)
     if results.calibration:
-        figures["reliability"] = ReliabilityDiagram.from_calibration(results.calibration, title)
-    return {kind: display.draw() for kind, display in figures.items()}
+        displays["reliability"] = ReliabilityDiagram.from_calibration(results.calibration, title)
+    return displays
 
 
 def groups_of(folder: RunFolder, split: Split) -> MaterialGroups | None:
