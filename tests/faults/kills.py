@@ -160,14 +160,13 @@ def main() -> int:
             try:
                 outcome = harness.kill_and_go_on(model, rng)
             except AssertionError as error:
-                outcome = "FAILED"
-                failures.append(f"{number + 1} ({model}): {error}")
+                outcome = f"FAILED: {error}"
+                failures.append(number)
                 shutil.rmtree(harness.folder / "killed", ignore_errors=True)
-            outcomes[outcome] += 1
+            outcomes[outcome.partition(":")[0]] += 1
             print(f"{number + 1}/{options.kills} {model}: {outcome}", flush=True)
     print(f"{options.kills - len(failures)} of {options.kills} ended as if they had not been killed "
           f"({', '.join(f'{count} {what}' for what, count in sorted(outcomes.items()))})")
-    print(*failures, sep="\n")
     return 1 if failures else 0
 
 
