@@ -1,11 +1,13 @@
 """How time and memory grow with the number of photos, against the guide's cache of all of them in memory.
 
-    python benchmarks/bench_growth.py [--sizes 1000 5000] [--full] [--data DIR] [--work DIR] [--repeats 3]
+    python benchmarks/bench_growth.py [--sizes 1000 5000] [--full] [--copies] [--data DIR] [--work DIR] [--repeats 3]
 
-`--full` goes on to 20,000 and 57,500 photos (MINC-2500), which takes some 12 GB of disk. Photos are those of `--data`
-in turn, each with a comment of its own in the JPEG file: every content differs, and is decoded and stored by itself.
-`--work` keeps them for the next time. Each repeat runs in a process of its own with an empty cache: reading and
-hashing, dividing, decoding into the store, and one pass over the store in shuffled batches of 64.
+`--full` goes on to 20,000 and 57,500 photos (MINC-2500), which takes some 12 GB of disk. Photos are made of those of
+`--data` in turn, each cut, turned and encoded anew: the first ones look different, of 57,500 some look alike. With
+`--copies` they are encoded anew only, so each photo has many near-duplicates: the worst case for the search for them.
+`--work` keeps them for the next time. Each repeat runs in a process of its own with an empty cache: the audit; reading
+and hashing; decoding into the store; looking for copies; dividing; and one pass over the store in shuffled batches of
+64.
 
 Peak memory is that of the process and its children, looked at every 0.1 s: anonymous and shared-memory pages. Pages of
 mapped files are left out, since the system takes them back when it needs them. The peer is arithmetic: `.cache()` of
@@ -24,11 +26,19 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+import simplejpeg
+
+from matlens.console import Reporter
+from matlens.data.audit import audit
+from matlens.data.decode import Pixels, read_photo, resize
 from matlens.data.pipeline import part_batches
+from matlens.data.prepare import kept_together
 from matlens.data.sources import PARTS, open_source
 from matlens.data.splits import make_split
 from matlens.data.store import hash_photos, prepare_store
@@ -42,7 +52,7 @@ STORED = SIZE[0] * SIZE[1] * 3
 CACHED = 4 * STORED
 """Bytes of a photo in the store, and in the guide's cache."""
 
-STAGES = ("hash", "split", "store", "pass")
+STAGES = ("audit", "hash", "store", "copies", "split", "pass")
 
 
 @dataclass(frozen=True)
@@ -53,22 +63,38 @@ class Growth:
     peak: int
 
 
-def distinct_photos(data: Path, folder: Path, n: int) -> Path:
+def distinct_photos(data: Path, folder: Path, n: int, copies: bool) -> Path:
     """`n` photos of distinct content in class folders, made of those in `data`; kept if they are there."""
     if not folder.exists():
         source = open_source(data)
-        jpegs = [photo for photo in source.photos if photo.path.lower().endswith((".jpg", ".jpeg"))]
-        originals = random.Random(SEED).sample(jpegs, len(jpegs))  # so that few photos are of all classes, too
-        with whole_folder(folder) as partial:
+        originals = random.Random(SEED).sample(source.photos, len(source.photos))  # so that few are of all classes, too
+        with whole_folder(folder) as partial, ThreadPoolExecutor() as pool:
             for name in source.class_names:
                 (partial / name).mkdir()
-            for number in range(n):
+
+            def write(number: int) -> None:
                 photo = originals[number % len(originals)]
-                content = (source.root / photo.path).read_bytes()
-                # A comment segment: marker, its length with these two bytes, the number.
+                pixels, rng = read_photo(source.root / photo.path), np.random.default_rng([SEED, number])
+                quality = int(rng.integers(70, 96))
+                if not copies:
+                    pixels = cut_and_turned(pixels, rng)
+                jpeg = simplejpeg.encode_jpeg(np.ascontiguousarray(pixels), quality)
+                # A comment segment (marker, its length with these two bytes, the number): no two files are the same.
                 comment = b"\xff\xfe\x00\x06" + number.to_bytes(4, "big")
-                (partial / photo.class_name / f"{number:06d}.jpg").write_bytes(content[:2] + comment + content[2:])
+                (partial / photo.class_name / f"{number:06d}.jpg").write_bytes(jpeg[:2] + comment + jpeg[2:])
+
+            for _ in pool.map(write, range(n)):
+                pass
     return folder
+
+
+def cut_and_turned(pixels: Pixels, rng: np.random.Generator) -> Pixels:
+    """A cut of 60 to 90 % of each side, turned by quarters and perhaps mirrored, in the size of the photo."""
+    height, width = pixels.shape[:2]
+    high, wide = (int(side * rng.uniform(0.6, 0.9)) for side in (height, width))
+    top, left = (int(rng.integers(free + 1)) for free in (height - high, width - wide))
+    cut = np.rot90(pixels[top:top + high, left:left + wide], int(rng.integers(4)))
+    return resize(cut[:, ::-1] if rng.random() < 0.5 else cut, (height, width))
 
 
 def prepare_and_pass(data: Path, cache: Path) -> dict[str, float]:
@@ -81,18 +107,24 @@ def prepare_and_pass(data: Path, cache: Path) -> dict[str, float]:
         yield
         seconds[stage] = time.perf_counter() - started
 
+    source, quiet = open_source(data), Reporter(quiet=True)
+    with timed("audit"):
+        found = audit(source)
     with timed("hash"):
-        source = open_source(data)
         hashes, problems = hash_photos(source.root, [photo.path for photo in source.photos])
-    with timed("split"):
-        split = make_split(source, "random", hashes, problems, seed=SEED)
     with timed("store"):
         store = prepare_store(source.root, hashes, SIZE, cache)
     assert len(store.rows) == len(source.photos), "not every photo was distinct"
+    with timed("copies"):
+        together = kept_together([], hashes, lambda digest: store.photo(store.rows[digest]), quiet)
+    with timed("split"):
+        split = make_split(source, "random", hashes, problems, seed=SEED, together=together)
     with timed("pass"):
         for part in PARTS:
             for _ in part_batches(split, part, store, BATCH, seed=SEED, shuffle=True):
                 pass
+    print(f"{len(source.photos)} photos: {len(found.of('near_duplicate'))} groups of near-duplicates by the audit, "
+          f"{len(together)} kept together", file=sys.stderr)
     return seconds
 
 
@@ -120,13 +152,13 @@ def repeat(data: Path, work: Path) -> Growth:
         return Growth(json.loads(child.stdout.read()), peak)
 
 
-def measure(data: Path, work: Path, sizes: list[int], repeats: int) -> None:
+def measure(data: Path, work: Path, sizes: list[int], repeats: int, copies: bool) -> None:
     """Every size, as a table."""
     print(f"{'photos':>7} " + " ".join(f"{stage + ', s':>23} {'photos/s':>8}" for stage in STAGES)
           + f" {'peak, GB':>20}")
     medians: dict[int, tuple[float, float]] = {}
     for n in sizes:
-        found = [repeat(distinct_photos(data, work / f"photos-{n}", n), work) for _ in range(repeats)]
+        found = [repeat(distinct_photos(data, made_folder(work, n, copies), n, copies), work) for _ in range(repeats)]
         cells = []
         for stage in STAGES:
             seconds = [growth.seconds[stage] for growth in found]
@@ -145,6 +177,11 @@ def measure(data: Path, work: Path, sizes: list[int], repeats: int) -> None:
               f"{(more_peak - peak) * 1e6 / (most - least):+.1f} kB a photo (the guide's cache: {CACHED / 1e3:.0f} kB)")
 
 
+def made_folder(work: Path, n: int, copies: bool) -> Path:
+    """Where the photos are kept."""
+    return work / f"{'copies' if copies else 'photos'}-{n}"
+
+
 def spread(values: list[float]) -> str:
     """Median (least to most)."""
     return f"{statistics.median(values):.2f} ({min(values):.2f} to {max(values):.2f})"
@@ -155,6 +192,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sizes", type=int, nargs="+")
     parser.add_argument("--full", action="store_true")
+    parser.add_argument("--copies", action="store_true")
     parser.add_argument("--data", type=Path)
     parser.add_argument("--work", type=Path)
     parser.add_argument("--repeats", type=int, default=3)
@@ -171,11 +209,11 @@ def main() -> None:
         source = open_source(data)
         mean = sum((source.root / photo.path).stat().st_size for photo in source.photos) / len(source.photos)
         needed = max(sizes) * STORED * 1.1 + sum(
-            n * (mean + 4096) for n in sizes if not (work / f"photos-{n}").exists())
+            n * (mean + 4096) for n in sizes if not made_folder(work, n, chosen.copies).exists())
         if needed > (free := shutil.disk_usage(work).free):
             parser.error(f"{needed / 1e9:.1f} GB are needed in {work}, and {free / 1e9:.1f} GB are free: name another "
                          "folder with --work, or smaller --sizes")
-        measure(data, work, sizes, chosen.repeats)
+        measure(data, work, sizes, chosen.repeats, chosen.copies)
 
 
 if __name__ == "__main__":

@@ -26,14 +26,15 @@ from matlens.data.audit_checks import (
     find_poor,
     find_repeated,
 )
-from matlens.data.decode import Pixels, UnreadableImageError, read_photo
+from matlens.data.decode import Pixels, UnreadableImageError, decode
 from matlens.data.duplicates import near_duplicates
 from matlens.data.photo_facts import PhotoFacts, other_photos, read_facts
 from matlens.data.sources import LISTS, PARTS, Source, is_hidden, is_photo, listed_in
 from matlens.data.splits import Split
 from matlens.errors import DataError
 
-_NEAR_SIDE = 128
+_NEAR_SIDE = 64
+"""Twice as many pixels are decoded at least: what is compared."""
 
 
 @dataclass(frozen=True)
@@ -103,8 +104,8 @@ def _near(root: Path, facts: list[PhotoFacts], reporter: Reporter) -> list[list[
 
     def read(index: int) -> Pixels | None:
         try:
-            return read_photo(root / distinct[digests[index]].path, (_NEAR_SIDE, _NEAR_SIDE))
-        except UnreadableImageError:  # it was readable a moment ago
+            return decode((root / distinct[digests[index]].path).read_bytes(), min_size=(_NEAR_SIDE, _NEAR_SIDE))
+        except (OSError, UnreadableImageError):  # it was readable a moment ago
             return None
 
     with reporter.progress("comparing photos", len(digests)) as advance:

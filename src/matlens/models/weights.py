@@ -100,8 +100,11 @@ def weights_for_notebook(name: str, choice: WeightsChoice, folder: Path | str | 
 def _download(file: WeightsFile, folder: Path) -> Path:
     """Fetch into the framework's own cache, so that other tools find it too. Whole or not at all."""
     import logging
+    import warnings
 
-    import pooch
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="IProgress not found")  # of tqdm, in a notebook without ipywidgets
+        import pooch
 
     pooch.get_logger().setLevel(logging.WARNING)
     full_hash = file.hash if len(file.hash) in (len("md5:") + 32, len("sha256:") + 64) else None
