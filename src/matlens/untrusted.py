@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import stat
 import zipfile
-from pathlib import Path, PurePosixPath, PureWindowsPath
+from pathlib import Path
 from typing import Any
 
 JSON_LIMIT = 256 << 20
@@ -26,9 +26,9 @@ _MAX_MEMBERS = 10_000
 
 def stays_inside(path: str) -> bool:
     """Whether a relative path, by its words, leads to something below its folder, on any system."""
-    pure = PurePosixPath(path)
-    return bool(pure.parts) and not pure.is_absolute() and "\0" not in path and (
-        not PureWindowsPath(path).anchor and not {".."} & {*pure.parts, *PureWindowsPath(path).parts})
+    words = path.replace("\\", "/").split("/")  # tens of thousands of paths are looked at: pathlib takes too long
+    return (words[0] != "" and path[1:2] != ":" and "\0" not in path and ".." not in words
+            and any(word not in ("", ".") for word in words))
 
 
 def inside(folder: Path, name: str) -> Path:
