@@ -122,8 +122,9 @@ def test_what_the_system_refuses_is_told_with_the_file_and_the_way_out(tmp_path,
 @pytest.mark.parametrize("error", [
     OSError("Can't write data (file write failed: errno = 28, error message = 'No space left on device')"),
     RuntimeError("[enforce fail at inline_container.cc] . PytorchStreamWriter failed writing file data/0: file write"),
+    RuntimeError("[enforce fail at inline_container.cc:672] . unexpected pos 1442048 vs 1441944"),
     RuntimeError("basic_ios::clear: iostream error"), OSError("4096 requested and 128 written")],
-    ids=["HDF5", "PyTorch", "OpenVINO", "NumPy"])
+    ids=["HDF5", "PyTorch", "PyTorch, closing", "OpenVINO", "NumPy"])
 def test_libraries_that_hide_the_reason_are_understood(tmp_path, error):
     """As each of them words a full disk."""
     with pytest.raises(WriteError, match="Make room"), whole_file(tmp_path / "model"):
@@ -138,6 +139,15 @@ def test_a_defect_or_an_unreadable_source_is_not_taken_for_a_full_disk(tmp_path,
     with pytest.raises(type(error)) as caught, whole_file(tmp_path / "model"):
         fail(error)
     assert caught.value is error
+
+
+def test_what_failed_first_is_told(tmp_path):
+    """Closing a file that cannot be written fails once more, in other words."""
+    with pytest.raises(WriteError, match=r"File too large.*ulimit"), whole_file(tmp_path / "m.pth"):
+        try:
+            fail(OSError(errno.EFBIG, os.strerror(errno.EFBIG)))
+        finally:
+            fail(RuntimeError("[enforce fail at inline_container.cc:672] . unexpected pos 1442048 vs 1441944"))
 
 
 def test_a_file_where_a_folder_should_be(tmp_path):

@@ -73,7 +73,19 @@ CacheLimit = Annotated[float | None, typer.Option(help="GB that the cache may ho
                                                   "used for longest goes, never what a run is using.",
                                                   show_default="20")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print the result only.")]
-Run = Annotated[Path, typer.Argument(help="A run's folder.", show_default=False)]
+
+
+def _have_alone(context: typer.Context, run: Path) -> Path:
+    """Hold the folder of a run until the command ends."""
+    from matlens.training.alone import alone_in
+
+    if run.is_dir() and not context.resilient_parsing:
+        context.with_resource(alone_in(run))
+    return run
+
+
+Run = Annotated[Path, typer.Argument(help="A run's folder.", callback=_have_alone, show_default=False)]
+"""Of commands that write there; they have it to themselves."""
 
 
 def chosen_models(models: str | None) -> tuple[str, ...] | None:

@@ -46,7 +46,7 @@ _WAYS_OUT = {
 }
 """What to do, by the system's number of the reason."""
 
-_NO_SPACE_LEFT = re.compile(r"iostream error|PytorchStreamWriter failed writing")
+_NO_SPACE_LEFT = re.compile(r"iostream error|PytorchStreamWriter failed writing|unexpected pos \d+ vs \d+")
 """All that OpenVINO and PyTorch say of a full disk."""
 
 _CUT_OFF = re.compile(r"\d+ requested and \d+ written")
@@ -66,7 +66,8 @@ def why_unwritable(error: BaseException) -> tuple[int | None, str] | None:
     if number in _WAYS_OUT:
         return number, os.strerror(number)
     if isinstance(error, RuntimeError) and _NO_SPACE_LEFT.search(str(error)):
-        return errno.ENOSPC, "most likely no space left"
+        first = error.__context__  # PyTorch's writer fails once more when it closes the file
+        return (first and why_unwritable(first)) or (errno.ENOSPC, "most likely no space left")
     if isinstance(error, OSError) and _CUT_OFF.fullmatch(str(error)):
         return errno.ENOSPC, str(error)
     return None
