@@ -218,7 +218,8 @@ class RunFolder:
             starts = [*starts, {"at": now, **made_with}]
         content = {**before, "format": 1, "started": before.get("started", now), "data_root": str(data_root),
                    "settings": settings.model_dump(mode="json"), "models": list(settings.models),
-                   "seed": settings.seed, "versions": made_with["versions"], "starts": starts}
+                   "seed": settings.seed, "versions": made_with["versions"], "starts": starts,
+                   "resumed_at_epoch": before.get("resumed_at_epoch", {})}
         with out_option():
             write_json(folder.run_file, content)
             for place in (folder.models, folder.reports, folder.path / "logs"):
