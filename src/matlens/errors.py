@@ -6,7 +6,8 @@
     │   ├── DataError         photos, folders, splits
     │   ├── ModelError        an unknown model, a model that does not fit the data, a damaged model file
     │   ├── WeightsError      pretrained weights that are missing or unreadable
-    │   └── RunFolderError    an output folder that cannot be used
+    │   ├── RunFolderError    an output folder that cannot be used
+    │   └── WriteError        a file that cannot be written: no space, no permission
     └── WorkerError           a model's own process ended badly (exit code 1)
         └── KilledError       the system killed it, most likely for want of memory
 
@@ -46,6 +47,14 @@ class WeightsError(UsageError):
 
 class RunFolderError(UsageError):
     """An output folder that cannot be used."""
+
+
+class WriteError(UsageError):
+    """A file or folder that cannot be written. errno and strerror: the system's, where it gave them."""
+
+    def __init__(self, message: str, errno: int | None = None, strerror: str = "") -> None:
+        super().__init__(message)
+        self.errno, self.strerror = errno, strerror
 
 
 class WorkerError(MatlensError):

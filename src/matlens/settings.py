@@ -79,6 +79,7 @@ class Settings(BaseModel):
     epochs_of: dict[str, PositiveInt] = {}
     protocol: Annotated[str, Field(pattern=PATTERN)] | None = None
     groups: str | None = None
+    material_groups: Path | None = None
     train_on: Literal["train", "train+val"] = "train"
     weights: Literal["imagenet", "none", "auto"] = "imagenet"
     weights_dir: Path | None = None

@@ -22,9 +22,9 @@ def run_child(kind: str, task: dict[str, Any], log_file: Path, on_event: Callabl
               environment: Mapping[str, str] = MappingProxyType({})) -> None:
     """Run `matlens.training.worker` on a task until it ends.
 
-    kind: "train", "draft", "confirm", "export" or "quantise". The child reads the task from its standard input and
-    dies when that closes, however this process ends. Its standard output carries events, one JSON object a line;
-    whatever else is printed there goes to `log_file`. `environment` is set in addition to this process' own.
+    kind: "train", "draft", "confirm", "export", "gradients" or "quantise". The child reads the task from its standard
+    input and dies when that closes, however this process ends. Its standard output carries events, one JSON object a
+    line; whatever else is printed there goes to `log_file`. `environment` is set in addition to this process' own.
 
     Raises:
         MatlensError: the one that the child raised; if it ended without one KilledError or WorkerError.

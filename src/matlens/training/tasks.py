@@ -68,3 +68,16 @@ class QuantiseTask:
     run_dir: str
     model: str
     max_drop: float
+
+
+@dataclass(frozen=True)
+class GradientsTask:
+    """At which layer of a trained model of a run to differentiate, and for what.
+
+    photos: an .npz of `photos` (N, H, W, 3) uint8 and `classes` (N,) int64. What is found goes to the same folder.
+    """
+
+    run_dir: str
+    model: str
+    layer: str
+    photos: str

@@ -5,6 +5,7 @@ Reads one task (JSON, a line) from standard input, trains, and tells of it on st
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import os
@@ -22,7 +23,7 @@ from matlens.errors import MatlensError, RunFolderError
 from matlens.features.activations import Activations
 from matlens.features.artifact import Artifact, write_artifact
 from matlens.features.trunks import LAST_LAYERS
-from matlens.files import write_json
+from matlens.files import why_unwritable, write_json
 from matlens.models.catalogue import model_info
 from matlens.models.protocol import BuildOrder, Classifier, Divisible, Pace, Resumable, Scores, Tunable, room_of
 from matlens.models.seeding import seed_everything
@@ -33,8 +34,8 @@ from matlens.training.loop import fit
 from matlens.training.record import Clock, about_model, training_record
 from matlens.training.run_folder import RunFolder
 from matlens.training.strong import STRONG, fit_strong
-from matlens.training.tasks import ExportTask, FeaturesTask, QuantiseTask, TrainTask, TrunkTask
-from matlens.training.trunk_jobs import confirm, draft, features, open_store, quantise
+from matlens.training.tasks import ExportTask, FeaturesTask, GradientsTask, QuantiseTask, TrainTask, TrunkTask
+from matlens.training.trunk_jobs import confirm, draft, features, gradients, open_store, quantise
 
 _PARITY_PHOTOS = 8
 
@@ -114,9 +115,11 @@ def train(task: TrainTask, events: _Events) -> None:
 def export(task: ExportTask) -> None:
     """Load a trained model from its file and write its artifact anew."""
     folder = RunFolder.open(Path(task.run_dir))
-    split = folder.split
-    classifier = room_of(task.model).load(folder.model_file(task.model), _order(folder, split, task.model))
-    _export(folder, split, task.model, classifier)
+    _export(folder, folder.split, task.model, _load(folder, task.model))
+
+
+def _load(folder: RunFolder, model: str) -> Classifier:
+    return room_of(model).load(folder.model_file(model), _order(folder, folder.split, model))
 
 
 def _order(folder: RunFolder, split: Split, model: str, weights_file: str | None = None) -> BuildOrder:
@@ -220,12 +223,20 @@ def main() -> int:
             confirm(TrunkTask(**content))
         elif kind == "quantise":
             quantise(QuantiseTask(**content), events)
+        elif kind == "gradients":
+            wanted = GradientsTask(**content)
+            gradients(_load(RunFolder.open(Path(wanted.run_dir)), wanted.model), wanted, events)
         else:
             export(ExportTask(**content))
         events.send("done")
     except Exception as error:  # noqa: BLE001 -- told to the parent, which raises it
-        traceback.print_exc()
-        events.send("failed", kind=type(error).__name__, message=str(error))
+        # Told first: on a full disk the log cannot be written.
+        known = isinstance(error, MatlensError)
+        unwritten = None if known else why_unwritable(error)
+        events.send("failed", kind="WriteError" if unwritten else type(error).__name__,
+                    message=f"Cannot write: {unwritten[1]} ({error})" if unwritten else str(error))
+        with contextlib.suppress(OSError):
+            traceback.print_exc()
         return 2 if isinstance(error, MatlensError) else 1
     return 0
 
