@@ -83,7 +83,9 @@ class Harness:
         command = [sys.executable, "-m", "matlens", "run", "--data", self.photos, "--models", model,
                    "--weights", "none", "--alpha", "0.35", "--epochs", EPOCHS, "--img-size", "40",
                    "--batch-size", "8", "--deterministic", "--out", out, *more]
+        # A shell starts what it runs in the background with SIGINT ignored, and a run leaves it so.
         return subprocess.Popen(list(map(str, command)), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                                preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
                                 env={**os.environ, "MATLENS_CACHE": str(self.folder / "cache"),
                                      "OMP_NUM_THREADS": "1"})  # else they wait for each other where a core is busy
 
