@@ -13,7 +13,7 @@ help:
 	@echo "make demo      the main job on drawn materials: four models, one report"
 	@echo "make test      all tests"
 	@echo "make unit      the quick ones"
-	@echo "make faults    kill small runs at 100 random points, and go on with them"
+	@echo "make faults    kill small runs at 100 random points, and go on with them; two runs at once, 20 times"
 	@echo "make check     style and types"
 	@echo "make bench     the benchmarks"
 	@echo "make notebooks write both notebooks from notebooks/source.py"
@@ -42,6 +42,7 @@ unit: install
 
 faults: install
 	$(BIN)/python tests/faults/kills.py
+	MATLENS_FAULT_ROUNDS=20 $(BIN)/python -m pytest -p no:cacheprovider -m keras tests/faults/test_two_runs.py
 
 check: install
 	$(BIN)/ruff check .

@@ -12,6 +12,7 @@ import pytest
 from kills import MODELS, Harness, Left, children_of
 
 pytestmark = pytest.mark.slow
+SIGNALS = dict(zip(MODELS, (signal.SIGINT, signal.SIGTERM), strict=True))
 
 
 @pytest.fixture(scope="module", params=MODELS)
@@ -47,10 +48,10 @@ def test_killed_runs_end_as_uninterrupted_ones(harness: tuple[Harness, str], see
     made.kill_and_go_on(model, np.random.default_rng(seed))
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_ends_a_run_in_an_orderly_way(harness: tuple[Harness, str], number: int) -> None:
+def test_a_signal_ends_a_run_in_an_orderly_way(harness: tuple[Harness, str]) -> None:
     """Children gone, one line that says how to go on, the exit code that shells know; and it does go on."""
     made, model = harness
+    number = SIGNALS[model]
     out = made.folder / f"signal-{number}"
     with made.start(model, out) as process:
         assert process.stdout is not None

@@ -20,7 +20,8 @@ from matlens.training.alone import alone_in
 from matlens.training.run_folder import LOCK_NAME
 
 NAME = "mobilenetv2_transfer"
-ROUNDS = 20
+ROUNDS = int(os.environ.get("MATLENS_FAULT_ROUNDS", "3"))
+"""`make faults` has twenty."""
 
 HOLDER = """
 import sys, time
@@ -103,7 +104,7 @@ def test_a_folder_that_a_killed_start_left_is_taken_up(tmp_path):
 
 @pytest.mark.keras
 @pytest.mark.slow
-def test_two_at_once_twenty_times(kept_trunks, published, drawn, tmp_path):
+def test_two_at_once_time_after_time(kept_trunks, published, drawn, tmp_path):
     """Through the real command line; each round has a cache that nothing was decoded into yet."""
     wanted = None
     for number in range(ROUNDS):
@@ -125,7 +126,7 @@ def test_two_at_once_twenty_times(kept_trunks, published, drawn, tmp_path):
         assert len(stores) == 1 and PixelStore.open(stores[0]) is not None
         assert (out / "report.html").exists()
         results = json.loads((out / "reports" / f"{NAME}_results.json").read_text())
-        for key in ("seconds", "peak_rss_bytes", "prediction_photos_per_second"):
+        for key in ("seconds", "peak_rss_bytes"):
             del results[key]
         wanted = wanted or results
         assert results == wanted
