@@ -17,7 +17,7 @@ from matlens.caches import entries, left_overs, prune, whole_entry
 
 NAME = "mobilenetv2_transfer"
 PAGE = 4096
-SIZE = 64 << 20
+SIZE = 256 << 20
 
 Done = subprocess.CompletedProcess[str]
 
@@ -46,7 +46,7 @@ class Disk:
 
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[Disk]:
-    """A tmpfs of 64 MB, where mounting is permitted."""
+    """A tmpfs of 256 MB, where mounting is permitted."""
     place = tmp_path / "disk"
     place.mkdir()
     mounted = shutil.which("mount") and subprocess.run(
