@@ -100,7 +100,7 @@ def read_facts(root: Path, photos: Sequence[Listed],
 
     shares = (photos[start:start + _SHARE] for start in range(0, len(photos), _SHARE))
     backend, work = ("loky", _facts_in_a_process) if len(photos) >= _MANY else ("threading", _facts_of_all)
-    workers = Parallel(n_jobs=os.cpu_count(), backend=backend, return_as="generator", pre_dispatch="4 * n_jobs")
+    workers = Parallel(n_jobs=-1, backend=backend, return_as="generator", pre_dispatch="4 * n_jobs")
     facts: list[PhotoFacts] = []
     for share in workers(delayed(work)(root, share) for share in shares):
         facts += share
