@@ -164,7 +164,7 @@ pathlib.Path("history.json").write_text(json.dumps(losses))
 
 def run(code: str, folder: Path) -> subprocess.CompletedProcess[str]:
     folder.mkdir()
-    done = subprocess.run([sys.executable, "-c", code], cwd=folder, text=True, capture_output=True, timeout=600,
+    done = subprocess.run([sys.executable, "-c", code], cwd=folder, text=True, capture_output=True, timeout=1800,
                           check=False)
     assert done.returncode == 0, done.stderr[-3000:]
     return done

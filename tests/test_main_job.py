@@ -176,7 +176,7 @@ def test_a_child_dies_with_its_parent(drawn: Path, tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_demo_reaches_three_times_chance_with_every_model(cli: Cli, tmp_path: Path) -> None:
     """The first thing that anyone tries: without a network, every model must have learnt something."""
-    done = cli("demo", "--out", tmp_path / "demo", "--weights", "none", timeout=1200)
+    done = cli("demo", "--out", tmp_path / "demo", "--weights", "none", timeout=3600)
     assert done.returncode == 0, done.stderr
     assert_left(tmp_path / "demo", ALL_MODELS)
     for name in ALL_MODELS:
