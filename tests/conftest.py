@@ -103,7 +103,7 @@ def cli(tmp_path_factory: pytest.TempPathFactory) -> Cli:
     """Run `matlens` in a process of its own, with a cache of its own."""
     cache = tmp_path_factory.mktemp("cache")
 
-    def run(*arguments: str | Path, timeout: int = 600) -> subprocess.CompletedProcess[str]:
+    def run(*arguments: str | Path, timeout: int = 1800) -> subprocess.CompletedProcess[str]:
         return subprocess.run([sys.executable, "-m", "matlens", *map(str, arguments)], text=True, capture_output=True,
                               timeout=timeout, env={**os.environ, "MATLENS_CACHE": str(cache)}, check=False)
 
@@ -121,3 +121,11 @@ def matlens(monkeypatch, capsys):
         return int(stopped.value.code or 0), out.out, " ".join(out.err.split())
 
     return run
+
+
+@pytest.fixture(scope="session")
+def small_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a finished run of two networks that know colours (`small_run.py`). Tests add to it, no more."""
+    from small_run import make_run
+
+    return make_run(tmp_path_factory.mktemp("small")).path

@@ -54,7 +54,7 @@ def test_a_notebook_runs_from_top_to_bottom(name, config, drawn, tmp_path):
     if name == "classification":  # the other one draws its own photos
         environment["MATLENS_DATA"] = str(drawn)
     done = subprocess.run([sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--nbmake", "--overwrite",
-                           "--nbmake-timeout=900", f"{name}.ipynb"], cwd=tmp_path, env=environment, text=True,
+                           "--nbmake-timeout=2700", f"{name}.ipynb"], cwd=tmp_path, env=environment, text=True,
                           capture_output=True, check=False)
     assert done.returncode == 0, done.stdout[-3000:]
     outputs = [output for cell in json.loads((tmp_path / f"{name}.ipynb").read_text())["cells"]

@@ -97,7 +97,9 @@ def kept(folder: Path, values: np.ndarray) -> Activations:
 def test_finetuning_from_the_cut_is_finetuning_end_to_end(keras, published, tmp_path, name, cut):
     """Activations that are kept must not change what is learnt: four steps at the guide's rate, without dropout.
 
-    Weights end apart by rounding alone: by less than 1 % of the way that they went, which is 4e-5 at most.
+    Weights end apart by rounding alone, which differs between processors: by 0.004 % (MobileNetV2) to 3.4 % (ResNet50)
+    of the way that they went (Adam lifts the smallest gradients' rounding to whole steps). Another order of photos takes
+    them 35 to 57 % of it apart.
     """
     file = published
     if name == "resnet50_transfer":
@@ -127,5 +129,5 @@ def test_finetuning_from_the_cut_is_finetuning_end_to_end(keras, published, tmp_
         else:
             np.testing.assert_array_equal(end, before, err_msg=variable.path)
             np.testing.assert_array_equal(other, before, err_msg=variable.path)
-    assert apart**0.5 < 0.01 * moved**0.5
+    assert apart**0.5 < 0.1 * moved**0.5
     assert ends["activations"][1] == pytest.approx(ends["photos"][1], rel=1e-4)

@@ -18,14 +18,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from matlens.comparison.table import (
-    NOT_THE_SAME_PHOTOS,
-    UNKNOWN,
-    Comparison,
-    Row,
-    compare,
-    percent,
-)
+from matlens.comparison.markdown import NOT_THE_SAME_PHOTOS
+from matlens.comparison.row import UNKNOWN, Row, percent
+from matlens.comparison.table import Comparison, compare
 from matlens.errors import RunFolderError
 from matlens.evaluation.results import Results
 from matlens.files import read_json
