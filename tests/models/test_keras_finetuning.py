@@ -98,8 +98,8 @@ def test_finetuning_from_the_cut_is_finetuning_end_to_end(keras, published, tmp_
     """Activations that are kept must not change what is learnt: four steps at the guide's rate, without dropout.
 
     Weights end apart by rounding alone, which differs between processors: by 0.004 % (MobileNetV2) to 3.4 % (ResNet50)
-    of the way that they went (Adam lifts the smallest gradients' rounding to whole steps). Another order of photos takes
-    them 35 to 57 % of it apart.
+    of the way that they went (Adam lifts the smallest gradients' rounding to whole steps). Another order of photos
+    takes them 35 to 57 % of it apart.
     """
     file = published
     if name == "resnet50_transfer":
