@@ -98,8 +98,8 @@ def _pairs_table(pairs: Pairwise | None) -> list[str]:
                 f"{test.p_value:.2g}", f"{test.p_holm:.2g}", "yes" if test.is_real else "no",
                 UNKNOWN if test.photos_needed is None else f"{test.photos_needed:,}"])
         found = ["Which differences are real (McNemar's exact test on the same photos, corrected by Holm for "
-                 f"{len(pairs.tests)} pair{'s' * (len(pairs.tests) > 1)}; paired bootstrap intervals; "
-                 "photos needed for a power of 80 %):", markdown_table(lines),
+                 f"{len(pairs.tests)} pair{'s' * (len(pairs.tests) > 1)}; paired bootstrap intervals, each of its "
+                 "pair alone; photos needed for a power of 80 %):", markdown_table(lines),
                  "\n".join(f"- {escape(test.sentence())}" for test in pairs.tests)]
     return found + (["\n".join(f"- {escape(each)}" for each in pairs.refused)] if pairs.refused else [])
 
