@@ -40,7 +40,8 @@ class Differences:
         """Difference of accuracy with its 95 % interval; filled marks are differences that are real at 5 %."""
         labels = [f"{elided(test.first)} minus {elided(test.second)}" for test in self.tests]
         n = len(labels)
-        heading = f"same photos; lines are 95 % intervals, each of its pair alone{f'; {self.left_out:,} more pairs' * bool(self.left_out)}"
+        heading = ("same photos; lines are 95 % intervals, each of its pair alone"
+                   + f"; {self.left_out:,} more pairs" * bool(self.left_out))
         width = max(4.6, text_width(heading, 10)) + max((text_width(label, 9) for label in labels), default=0)
         figure = new_figure(width, 1.8 + 0.4 * max(n, 1), "Differences between models", "")
         if not n:
