@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from matlens.comparison.row import percent
 from matlens.errors import RunFolderError
 from matlens.evaluation.results import Results
 from matlens.explanation.galleries import SHOWN, SHOWN_PER_CLASS, SHOWN_PER_PAIR, Gallery, GalleryPhoto
 from matlens.explanation.methods import TITLES
 from matlens.files import checksum
+from matlens.report.words import percent
 from matlens.training.run_folder import RunFolder
 
 CLASSES_SHOWN = 24
@@ -73,6 +73,11 @@ class GalleryView:
 
     method: str
     galleries: tuple[tuple[str, str, tuple[Shelf, ...]], ...]
+
+    @property
+    def has_heat(self) -> bool:
+        """Whether there are heat maps: not where a feature map has one place."""
+        return any(card.heat for _, _, shelves in self.galleries for shelf in shelves for card in shelf.cards)
 
 
 def view_gallery(folder: RunFolder, results: Results, pool: PhotoPool) -> GalleryView | None:

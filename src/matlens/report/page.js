@@ -12,9 +12,6 @@ function choose(tab) {
     each.tabIndex = chosen ? 0 : -1;
     panelOf(each).hidden = !chosen;
   }
-  const box = list.getBoundingClientRect();
-  const own = tab.getBoundingClientRect();
-  list.scrollLeft += own.left - box.left - (box.width - own.width) / 2;
 }
 
 function remember(tab) {

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from matlens.comparison.markdown import NOT_THE_SAME_PHOTOS
-from matlens.comparison.row import Row, percent
+from matlens.comparison.row import Row
 from matlens.comparison.table import Comparison
 from matlens.evaluation.intervals import wilson
 from matlens.evaluation.results import Results
-from matlens.report.words import Ends
+from matlens.report.words import Ends, percent, percents
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ def verdict(comparison: Comparison, best: Results) -> Verdict:
     ends = accuracy_interval(first)
     right = f"right on {percent(first.accuracy)} of {first.n_test:,} test photos"
     if ends:
-        right += f" (95 % interval: {100 * ends[0]:.1f} to {100 * ends[1]:.1f} %)"
+        right += f" (95\u00a0% interval: {percents(ends)})"
     headline = _headline(comparison)
     sentences = [f"It is {right}."] if headline else []
     return Verdict(headline or f"{first.model} is right on {percent(first.accuracy)} of {first.n_test:,} test photos",
@@ -71,7 +71,7 @@ def _listed(names: list[str]) -> str:
 def _interval_alone(ends: Ends | None) -> list[str]:
     if not ends:
         return []
-    return [f"With other test photos it could have been {100 * ends[0]:.1f} to {100 * ends[1]:.1f} % (95 % interval)."]
+    return [f"With other test photos it could have been {percents(ends)} (95\u00a0% interval)."]
 
 
 def _of_the_first(comparison: Comparison) -> list[str]:

@@ -20,6 +20,13 @@ def percent(share: float | None) -> str:
     return plain_percent(share).replace(" ", _NO_BREAK)
 
 
+def breakable(name: str) -> str:
+    """A name that may be broken behind an underscore, where a line is too short for it."""
+    from markupsafe import Markup, escape
+
+    return escape(name).replace("_", Markup("_<wbr>"))
+
+
 def percents(ends: Ends | None) -> str:
     """'82.9 to 89.6 %'; nothing where no interval is known."""
     return f"{100 * ends[0]:.1f} to {100 * ends[1]:.1f}{_NO_BREAK}%" if ends else ""
@@ -68,4 +75,5 @@ def three(value: float | None) -> str:
 
 FILTERS: Mapping[str, Callable[..., Any]] = MappingProxyType({
     "percent": percent, "percents": percents, "duration": duration, "size": size, "millions": millions,
-    "number": number, "three": three, "ends": ends, "points": points})
+    "number": number, "three": three, "ends": ends, "points": points,
+    "breakable": breakable})
