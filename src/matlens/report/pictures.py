@@ -10,9 +10,10 @@ from pathlib import Path
 import numpy as np
 import simplejpeg
 
-from matlens.comparison.row import UNKNOWN, percent
+from matlens.comparison.row import UNKNOWN
 from matlens.data.decode import UnreadableImageError, decode
 from matlens.evaluation.results import Results
+from matlens.report.words import percent
 from matlens.untrusted import read_bounded
 
 LARGE = 150_000
