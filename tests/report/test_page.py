@@ -126,6 +126,25 @@ def test_pictures_are_inside_with_size_and_words(tmp_path: Path) -> None:
     assert pictures[1]["alt"] == "Confusion matrix of m: 90.0\u00a0% of 100 test photos are right."
 
 
+def test_large_pictures_are_packed_as_they_look(tmp_path: Path) -> None:
+    """A figure without loss, photos with some; a file that only begins like a picture goes in as it is."""
+    run = make_run(tmp_path / "r", [results("m")])
+    rng = np.random.default_rng(0)
+    figure = rng.integers(0, 256, (300, 400, 3), dtype=np.uint8)
+    photo = np.kron(rng.integers(0, 256, (6, 8, 3), dtype=np.uint8), np.ones((50, 50, 1), np.uint8)) // 2 + figure // 8
+    for kind, pixels in (("confusion_matrix", figure), ("gradcam", photo)):
+        Image.fromarray(pixels).save(run / "reports" / f"m_{kind}.png")
+    (run / "reports" / "m_roc_curves.png").write_bytes(png() + bytes(200_000))
+    (run / "reports" / "m_training_curves.png").write_bytes(png()[:40] + bytes(200_000))
+    sources = [(attributes["src"] or "").partition(",") for tag, attributes in page(run).tags if tag == "img"]
+    assert [kind for kind, _, _ in sources] == ["data:image/png;base64", "data:image/webp;base64",
+                                                "data:image/webp;base64", "data:image/jpeg;base64"]
+    found = [np.asarray(Image.open(BytesIO(base64.b64decode(content))).convert("RGB"), int)
+             for _, _, content in sources[1:]]
+    assert np.array_equal(found[0], figure)
+    assert np.abs(found[2] - photo).mean() < 12 and len(base64.b64decode(sources[3][2])) < 150_000
+
+
 def test_names_from_the_users_files_stay_text(tmp_path: Path) -> None:
     run = make_run(tmp_path / "r", [results("m", classes=(EVIL, "wood"), remarks=(EVIL,))], (EVIL, "wood"))
     (run / '"><img src=x>.txt').write_text("", "utf-8")

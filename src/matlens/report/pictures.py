@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import base64
+import io
 import struct
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import simplejpeg
+from PIL import Image
 
 from matlens.comparison.row import UNKNOWN
 from matlens.data.decode import UnreadableImageError, decode
@@ -17,12 +19,13 @@ from matlens.report.words import percent
 from matlens.untrusted import read_bounded
 
 LARGE = 150_000
-"""Bytes. A larger picture goes into the page as a JPEG, if that is smaller: heat maps over photos do."""
+"""Bytes. A larger PNG goes into the page as a lossless WebP, a third of it; heat maps over photos as a JPEG."""
 
 MOST = 16_000_000
 """Bytes of a picture; a larger one is none of ours."""
 
-_QUALITY = 85
+_QUALITIES, _LARGEST_JPEG = (85, 70, 55, 40), 500_000
+"""Of JPEGs: the first that keeps one to so many bytes. Real photos take less at the first; noise gets to the last."""
 
 TITLES = {
     "training_curves": ("Training curves", "What was learnt in each epoch; the star marks the one kept."),
@@ -80,18 +83,28 @@ def read_picture(path: Path, kind: str, title: str, caption: str, alt: str, link
     if len(content) < 24 or not content.startswith(b"\x89PNG\r\n\x1a\n"):
         return None
     width, height = struct.unpack(">II", content[16:24])  # PNG specification, 11.2.1: IHDR comes first
-    mime, smaller = "image/png", _as_jpeg(content) if len(content) > LARGE else None
-    if smaller is not None and len(smaller) < len(content):
-        mime, content = "image/jpeg", smaller
+    mime = "image/png"
+    if len(content) > LARGE:
+        mime, content = min([(mime, content), *_smaller(content, kind)], key=lambda each: len(each[1]))
     return Picture(kind, title, caption, alt, mime, base64.b64encode(content).decode("ascii"), width, height, link)
 
 
-def _as_jpeg(content: bytes) -> bytes | None:
+def _smaller(content: bytes, kind: str) -> list[tuple[str, bytes]]:
+    """The picture as another type with fewer bytes; none where it cannot be decoded."""
     try:
-        pixels = decode(content)
+        pixels = np.ascontiguousarray(decode(content))
     except UnreadableImageError:
-        return None
-    return bytes(simplejpeg.encode_jpeg(np.ascontiguousarray(pixels), quality=_QUALITY, colorsubsampling="444"))
+        return []
+    if kind != "gradcam":
+        webp = io.BytesIO()
+        Image.fromarray(pixels).save(webp, "WEBP", lossless=True, quality=50, method=1)
+        return [("image/webp", webp.getvalue())]
+    jpeg = b""
+    for quality in _QUALITIES:
+        jpeg = simplejpeg.encode_jpeg(pixels, quality=quality, colorsubsampling="420")
+        if len(jpeg) <= _LARGEST_JPEG:
+            break
+    return [("image/jpeg", jpeg)]
 
 
 def alt_text(kind: str, results: Results) -> str:
@@ -114,7 +127,7 @@ def _told(kind: str, results: Results) -> str:
             return (f"F1 from {percent(worst[1]['f1'])} ({worst[0]}) to {percent(best[1]['f1'])} ({best[0]})")
         case "confused_pairs" if results.confused_pairs:
             pair = results.confused_pairs[0]
-            return f"the most frequent is {pair['true']} taken for {pair['predicted']}, {pair['photos']:,} photos"
+            return f"the most frequent is {pair['true']} taken for {pair['predicted']} (photos: {pair['photos']:,})"
         case "reliability" if calibration.get("ece") is not None:
             after = calibration.get("ece_after")
             return (f"expected calibration error {percent(calibration['ece'])}"
