@@ -124,7 +124,8 @@ class RunFolder:
     def note_failures(self, failures: Mapping[str, str], of: Sequence[str]) -> None:
         """Write into run.json why models could not be had: `failures` by name, of the models that were tried."""
         about = self.about
-        before = about.get("failures", {})
+        kept = about.get("failures")
+        before = kept if isinstance(kept, dict) else {}
         now = {name: why for name, why in before.items() if name not in of} | dict(failures)
         if now != before:
             write_json(self.run_file, {**about, "failures": now})
