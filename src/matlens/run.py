@@ -107,6 +107,7 @@ def _run_alone(settings: Settings, out: Path, reporter: Reporter, split_hash: st
         except MatlensError as error:
             failures[name] = str(error)
             reporter.warn(f"{name} failed: {error}")
+    folder.note_failures(failures, settings.models)
     keep_to_limit(folder.settings, reporter)
     comparison = summarise(folder)
     if comparison is not None:

@@ -104,19 +104,12 @@ def test_the_standard_error_stands_below_the_table_once() -> None:
     assert markdown.count("±") == 2
 
 
-def test_the_lead_comes_with_its_error() -> None:
-    lead = compare([results("x", 0.9, 100), results("y", 0.8, 100)]).lead()
-    assert lead == pytest.approx((0.1, 0.05))  # errors of 0.03 and 0.04: the sides of a right triangle
-    assert compare([results()]).lead() is None
-
-
 @pytest.mark.parametrize("other", [{"split_hash": "f" * 64}, {"n": 399}], ids=["hash", "number of photos"])
 def test_models_judged_on_different_photos_are_not_ranked(other: dict[str, Any]) -> None:
     comparison = compare([results("x", 0.9), results("y", 0.8, **other)])
     markdown = comparison.to_markdown()
     assert "not judged on the same photos and must not be ranked" in markdown
     assert "**90.0 %**" not in markdown
-    assert comparison.lead() is None
 
 
 def test_models_judged_on_the_same_photos_are_not_warned_about() -> None:
@@ -192,7 +185,7 @@ def test_published_results_stand_below_and_are_never_bold_or_ranked() -> None:
     assert (theirs["accuracy"], theirs["protocol"], theirs["source"], theirs["macro f1"], theirs["n test"]) == (
         "90.0 %", "their own split", "https://example.org/a_b", "n/a", "n/a")
     assert "protocols of their own" in comparison.to_markdown() and "- published: theirs: other photos" in lines
-    assert comparison.lead() == compare(ours).lead() and comparison.same_photos
+    assert comparison.same_photos
 
 
 def test_published_results_are_in_the_csv_with_their_source() -> None:

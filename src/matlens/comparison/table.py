@@ -9,7 +9,6 @@ from __future__ import annotations
 import csv
 import dataclasses
 import io
-import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,17 +43,6 @@ class Comparison:
     def same_photos(self) -> bool:
         """False where split hashes or the number of test photos differ."""
         return len({row.split_hash for row in self.rows}) == len({row.n_test for row in self.rows}) == 1
-
-    def lead(self) -> tuple[float, float] | None:
-        """How far the first is ahead of the second in accuracy, and that difference's standard error.
-
-        The error is that of two independent samples. Models that saw the same photos tend to fail on the same
-        ones, so it errs on the careful side. None with one model or with different photos.
-        """
-        if len(self.rows) < 2 or not self.same_photos:
-            return None
-        first, second = self.rows[:2]
-        return first.accuracy - second.accuracy, math.hypot(first.error or 0.0, second.error or 0.0)
 
     def is_best(self, row: Row, score: str) -> bool:
         """Whether no row has more of a score, as `percent` shows it: what looks equal is equal."""

@@ -7,7 +7,7 @@ import datetime
 import hashlib
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -120,6 +120,15 @@ class RunFolder:
         about = self.about
         about["resumed_at_epoch"] = {**about.get("resumed_at_epoch", {}), name: epoch}
         write_json(self.run_file, about)
+
+    def note_failures(self, failures: Mapping[str, str], of: Sequence[str]) -> None:
+        """Write into run.json why models could not be had: `failures` by name, of the models that were tried."""
+        about = self.about
+        kept = about.get("failures")
+        before = kept if isinstance(kept, dict) else {}
+        now = {name: why for name, why in before.items() if name not in of} | dict(failures)
+        if now != before:
+            write_json(self.run_file, {**about, "failures": now})
 
     def on_request_file(self, name: str, kind: str) -> Path:
         """faithfulness, robustness or gallery, where it was asked for."""
