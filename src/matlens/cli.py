@@ -196,16 +196,13 @@ def main() -> None:
     debug = "--debug" in sys.argv[1:]
     arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
     try:
-        app(arguments, prog_name="matlens")
+        with orderly_stop():
+            app(arguments, prog_name="matlens")
     except MatlensError as error:
         if debug:
             raise
         _say_error(str(error))
         raise SystemExit(error.exit_code) from None
-    except SystemExit as stopped:
-        if stopped.code == 130:  # what typer makes of Ctrl-C
-            typer.secho("interrupted; what was finished is kept, and the same command goes on from there", err=True)
-        raise
     except Exception as error:
         if debug:
             raise

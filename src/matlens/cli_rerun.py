@@ -26,10 +26,12 @@ def rerun(run: Annotated[Path, typer.Argument(help="The folder of a run or of a 
     """
     from matlens.console import Reporter
     from matlens.rerun import rerun as repeat
+    from matlens.stopping import orderly_stop
 
     reporter = Reporter(quiet)
     place = out or run.with_name(f"{run.resolve().name}-again-{time.strftime('%Y-%m-%d_%H-%M-%S')}")
-    found = repeat(run, place, reporter, data=data, cache_dir=cache_dir)
+    with orderly_stop(place):
+        found = repeat(run, place, reporter, data=data, cache_dir=cache_dir)
     for name in found.same:
         reporter.result(f"{name}: the same results")
     for name, differences in found.differences.items():

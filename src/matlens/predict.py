@@ -13,7 +13,8 @@ from matlens.console import printable
 from matlens.data.decode import UnreadableImageError, read_photo
 from matlens.errors import ModelError
 from matlens.features.artifact import Artifact
-from matlens.files import checksum, read_json
+from matlens.files import checksum
+from matlens.training.record import TrainingRecord
 from matlens.training.run_folder import RunFolder
 
 
@@ -32,8 +33,8 @@ def predicting_artifact(run: Path, model: str | None = None, *, int8: bool = Fal
     names = folder.trained_models((model,) if model else None)
 
     def validation_accuracy(name: str) -> float:
-        record = read_json(folder.training_file(name))
-        return float(record["history"]["val_accuracy"][record["best_epoch"] - 1])
+        record = TrainingRecord.read(folder, name)
+        return record.history["val_accuracy"][record.best_epoch - 1]
 
     best = max(names, key=validation_accuracy)
     return _int8_artifact(folder, best) if int8 else Artifact.open(folder.artifact(best))

@@ -65,6 +65,7 @@ def start(settings: Settings, out: Path, reporter: Reporter, split_hash: str | N
     weights = _find_all_weights(settings, reporter)
     if not settings.cache_dir.is_absolute():
         settings = settings.model_copy(update={"cache_dir": settings.cache_dir.resolve()})
+    settings = RunFolder(out).with_its_batch(settings)
     RunFolder(out).refuse_if_foreign(settings, root)
     conversions = TrunkConversions(settings, {name: found.path for name, found in weights.items()
                                               if not RunFolder(out).is_trained(name)}, len(source.class_names),
@@ -74,13 +75,21 @@ def start(settings: Settings, out: Path, reporter: Reporter, split_hash: str | N
         raise DataError(f"The photos in {root}, or their division, are not those of the run that is to be repeated: "
                         "the hash of the split is another. Say where they are now with --data.")
     folder = RunFolder.create(out, settings, root)
-    if folder.split_file.exists() and folder.split.hash != prepared.split.hash:
+    if folder.split_file.exists() and _split_hash(folder) != prepared.split.hash:
         raise RunFolderError(f"The photos in {root} are not those that the run in {out} began with (split.json "
                              "differs). Name a new folder with --out.")
     prepared.split.write(folder.split_file)
     folder.note_split(prepared.split)
     keep_groups(settings.material_groups, folder.path, prepared.split.class_names)
     return Started(folder, prepared, weights, conversions)
+
+
+def _split_hash(folder: RunFolder) -> str:
+    """That of split.json; where it is damaged, the one that run.json has of it."""
+    try:
+        return folder.split.hash
+    except DataError:
+        return str(folder.about.get("split_hash"))
 
 
 def run(settings: Settings, out: Path, reporter: Reporter, split_hash: str | None = None) -> RunFolder:
@@ -214,7 +223,10 @@ def _remarks(settings: Settings, weights: FoundWeights, on_features: bool) -> tu
 def judge(folder: RunFolder, name: str, reporter: Reporter) -> Results:
     """Evaluate and explain one trained model, unless that is done."""
     if folder.results_file(name).exists() and folder.picture(name, "gradcam").exists():
-        return Results.read(folder.results_file(name))
+        try:
+            return Results.read(folder.results_file(name))
+        except RunFolderError as error:
+            reporter.warn(f"{error}. That is done now.")
     with reporter.progress(f"{model_info(name).title}: predicting", photos_to_predict(folder, name)) as advance:
         results = evaluate(folder, name, lambda done, _: advance(done, ""))
     explain_run(folder, name)

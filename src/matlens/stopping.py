@@ -14,10 +14,13 @@ from typing import NoReturn
 
 
 @contextmanager
-def orderly_stop(out: Path) -> Iterator[None]:
-    """Inside, a signal ends the run within seconds, and one line says how to go on with the one in `out`.
+def orderly_stop(out: Path | None = None) -> Iterator[None]:
+    """Inside, a signal ends the command within seconds, and one line says how to go on.
 
-    Processes that the run started end with it, wherever it waits; what is on disk is whole by then.
+    Processes that it started end with it, wherever it waits; what is on disk is whole by then.
+
+    Args:
+        out: the folder of a run that the same command goes on with; None where it begins anew.
 
     Raises:
         SystemExit: 130 after SIGINT, 143 after SIGTERM.
@@ -31,8 +34,9 @@ def orderly_stop(out: Path) -> Iterator[None]:
     try:
         yield
     except _Stopped as stopped:
-        print(f"\nstopped by {signal.Signals(stopped.number).name}: what was finished is kept, of a training its last "
-              f"whole epoch. Go on with: {_command(out)}", file=sys.stderr, flush=True)
+        kept = ("what was finished is kept. The same command makes what is missing." if out is None else
+                f"what was finished is kept, of a training its last whole epoch. Go on with: {_command(out)}")
+        print(f"\nstopped by {signal.Signals(stopped.number).name}: {kept}", file=sys.stderr, flush=True)
         raise SystemExit(128 + stopped.number) from None
     finally:
         for number, handler in before.items():

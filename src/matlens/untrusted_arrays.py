@@ -26,12 +26,12 @@ _EXPANDING_LIMIT = 256 << 20
 """Bytes that HDF5 datasets may have beyond what is stored of them."""
 
 
-def read_arrays(path: Path, wanted: Mapping[str, tuple[str, int]]) -> dict[str, npt.NDArray[Any]]:
+def read_arrays(path: Path, wanted: Mapping[str, tuple[str, int | None]]) -> dict[str, npt.NDArray[Any]]:
     """The arrays of a .npz, each checked by its header before it is allocated.
 
     Args:
         wanted: by a regular expression of whole names, NumPy's letters of the kinds that are allowed ("f", "iu", "U")
-            and the number of dimensions. Other names are refused, and so are objects, which would be pickles.
+            and the number of dimensions (None: any). Other names are refused, and so are objects: pickles.
 
     Raises:
         ValueError: another name, kind or dimension; a size that is not that of the member; a wrong checksum.
@@ -51,14 +51,15 @@ def read_arrays(path: Path, wanted: Mapping[str, tuple[str, int]]) -> dict[str, 
     return found
 
 
-def _read_array(archive: zipfile.ZipFile, member: zipfile.ZipInfo, kinds: str, dimensions: int) -> npt.NDArray[Any]:
+def _read_array(archive: zipfile.ZipFile, member: zipfile.ZipInfo, kinds: str, dimensions: int | None,
+                ) -> npt.NDArray[Any]:
     readers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
     with archive.open(member) as file:
         version = np.lib.format.read_magic(file)
         if version not in readers:
             raise ValueError(f"{member.filename} has the version {version}")
         shape, by_columns, kind = readers[version](file)
-        if kind.hasobject or kind.kind not in kinds or not kind.isnative or len(shape) != dimensions:
+        if kind.hasobject or kind.kind not in kinds or not kind.isnative or dimensions not in (None, len(shape)):
             raise ValueError(f"{member.filename} holds {kind} of shape {shape}")
         expected = math.prod(shape) * kind.itemsize
         if min(shape, default=0) < 0 or file.tell() + expected != member.file_size:

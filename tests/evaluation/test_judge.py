@@ -37,7 +37,8 @@ def finished_run(folder: Path, *, train_on: str = "train", validation: bool = Tr
             Predictions((raised / raised.sum(axis=1, keepdims=True)).astype(np.float32), each,
                         tuple(photo.path for photo in split.photos if photo.part == part), 10.0).write(saved)
         write_json(run.training_file(name), {
-            "history": {"loss": [1.0, 0.5], "val_loss": [1.0, 0.6]}, "pretrained": True, "parameters": 10,
+            "history": {"loss": [1.0, 0.5], "val_loss": [1.0, 0.6], "accuracy": [0.4, 0.5],
+                        "val_accuracy": [0.4, 0.5]}, "pretrained": True, "parameters": 10,
             "trainable_parameters": 5, "epochs": 2, "best_epoch": 2, "seconds": {"train": 1.0}, "peak_rss_bytes": 1,
             "versions": {}, "remarks": [], "split_hash": split.hash})
         run.model_file(name).write_bytes(b"model")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from matlens.data.splits import Split
 from matlens.errors import RunFolderError
@@ -13,11 +13,11 @@ from matlens.evaluation.material_groups import FILE_NAME, MaterialGroups
 from matlens.evaluation.metrics import compute_roc_curves
 from matlens.evaluation.part_predictions import PartPredictions, Progress, photos_to_predict
 from matlens.evaluation.predictions import Predictions
-from matlens.evaluation.results import Results, a_photo
+from matlens.evaluation.results import Results
 from matlens.evaluation.scores import scores
-from matlens.files import read_json
 from matlens.models.catalogue import model_info
 from matlens.style import save_figure
+from matlens.training.record import TrainingRecord
 from matlens.training.run_folder import RunFolder
 
 if TYPE_CHECKING:
@@ -42,27 +42,27 @@ def evaluate(folder: RunFolder, name: str, on_progress: Progress = lambda done, 
         RunFolderError, DataError or ModelError: what is there does not fit together, or is damaged.
     """
     split, settings = folder.split, folder.settings
-    training = _training_record(folder, name)
-    if training["split_hash"] != split.hash:
+    training = TrainingRecord.read(folder, name)
+    if training.split_hash != split.hash:
         raise RunFolderError(f"{name} in {folder.path} was trained on another split than split.json. Train it again "
                              "in a new folder.")
     missing = photos_to_predict(folder, name)
     parts = PartPredictions(folder, name, training, on_progress)
     predictions = parts.test()
     validation, no_validation = parts.validation(missing - photos_to_predict(folder, name))
+    training = TrainingRecord.read(folder, name)  # with the time of predictions, if they were made now
     results = Results(
         model_name=name, split_hash=split.hash, protocol=split.protocol, train_on=split.train_on, seed=settings.seed,
-        pretrained=training["pretrained"], parameters=training["parameters"],
-        trainable_parameters=training["trainable_parameters"], img_size=settings.img_size,
-        epochs=training["epochs"], best_epoch=training["best_epoch"],
-        precision=training.get("precision", "float32"), batch_size=settings.batch_size,
-        micro_batch=training.get("micro_batch") or settings.batch_size,
-        seconds={**training["seconds"], **a_photo(predictions.photos_per_second)},
-        peak_rss_bytes=training["peak_rss_bytes"],
-        versions={**folder.about["versions"], **training["versions"]}, remarks=(*training["remarks"], *split.remarks),
+        pretrained=training.pretrained, parameters=training.parameters,
+        trainable_parameters=training.trainable_parameters, img_size=settings.img_size,
+        epochs=training.epochs, best_epoch=training.best_epoch,
+        precision=training.precision, batch_size=settings.batch_size,
+        micro_batch=training.micro_batch or settings.batch_size,
+        seconds=training.seconds, peak_rss_bytes=training.peak_rss_bytes,
+        versions={**folder.about["versions"], **training.versions}, remarks=(*training.remarks, *split.remarks),
         **scores(predictions, split.class_names, groups=groups_of(folder, split), validation=validation,
                  no_validation=no_validation))
-    displays = _pictures(results, predictions, training["history"]) | (_more_pictures(results) if every_picture else {})
+    displays = _pictures(results, predictions, training.history) | (_more_pictures(results) if every_picture else {})
     for kind, display in displays.items():
         figure = display.draw()
         save_figure(figure, folder.picture(name, kind))
@@ -72,7 +72,7 @@ def evaluate(folder: RunFolder, name: str, on_progress: Progress = lambda done, 
     return results
 
 
-def _pictures(results: Results, predictions: Predictions, history: dict[str, Any]) -> dict[str, _Display]:
+def _pictures(results: Results, predictions: Predictions, history: dict[str, list[float]]) -> dict[str, _Display]:
     """Pictures by the kind that stands in the file's name."""
     title, names = model_info(results.model_name).title, results.class_names
     roc = compute_roc_curves(predictions.labels, predictions.probabilities, names)
@@ -97,11 +97,3 @@ def groups_of(folder: RunFolder, split: Split) -> MaterialGroups | None:
     """The run's groups of materials: those it was given, else MINC-2500's for its classes. Raises SettingsError."""
     given = folder.path / FILE_NAME
     return MaterialGroups.read(given, split.class_names) if given.exists() else MaterialGroups.known(split.class_names)
-
-
-def _training_record(folder: RunFolder, name: str) -> dict[str, Any]:
-    try:
-        record: dict[str, Any] = read_json(folder.training_file(name))
-        return record
-    except (OSError, ValueError) as error:
-        raise RunFolderError(f"{folder.training_file(name)} is missing or damaged; train {name} again.") from error

@@ -6,15 +6,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from matlens.errors import DataError
 from matlens.evaluation.predictions import Predictions, predict_part
+from matlens.evaluation.results import a_photo
 from matlens.features.artifact import Artifact
 from matlens.features.cache import feature_parts, kept_features, rows_of
+from matlens.training.record import TrainingRecord, note_seconds
 from matlens.training.run_folder import RunFolder
 
 Progress = Callable[[int, int], None]
@@ -38,7 +39,7 @@ class PartPredictions:
 
     folder: RunFolder
     name: str
-    training: dict[str, Any]
+    training: TrainingRecord
     on_progress: Progress = lambda done, total: None
 
     def test(self) -> Predictions:
@@ -65,6 +66,8 @@ class PartPredictions:
         found = predict_part(self._artifact, split, self.folder.data_root, part=part,
                              keep_truncated=self.folder.settings.keep_truncated, features=self._kept_features(part),
                              on_progress=lambda done, _: self.on_progress(before + done, total))
+        if part == "test":
+            note_seconds(self.folder, self.name, a_photo(found.photos_per_second))
         return Predictions.read(found.write(predictions_file(self.folder, self.name, part)))
 
     @cached_property
@@ -73,9 +76,9 @@ class PartPredictions:
 
     def _kept_features(self, part: str) -> npt.NDArray[np.float32] | None:
         """The features of a part's photos from the training, if they are still kept."""
-        if not self.training.get("features_key"):
+        if not self.training.features_key:
             return None
         split = self.folder.split
         digests = feature_parts(split, 1, pooled=True)[0].digests
-        every = kept_features(self.folder.settings.cache_dir, self.training["features_key"], len(digests))
+        every = kept_features(self.folder.settings.cache_dir, self.training.features_key, len(digests))
         return None if every is None else every[rows_of(split.part(part), digests)]

@@ -26,7 +26,8 @@ _COMPARED = 1
 class Predictions:
     """probabilities (N, C) float32; labels (N,) int64; paths (N,) of the photos, in the order of the split.
 
-    photos_per_second: the rate of prediction, photos decoded beforehand.
+    photos_per_second: the rate of prediction, photos decoded beforehand; not written, since files of the same answers
+        are to be the same.
     """
 
     probabilities: npt.NDArray[np.float32]
@@ -49,8 +50,7 @@ class Predictions:
         """Write as compressed .npz (no pickles), whole or not at all."""
         with whole_file(path) as partial:
             np.savez_compressed(partial, probabilities=self.probabilities, labels=self.labels,
-                                paths=np.array(self.paths, dtype=np.str_),
-                                photos_per_second=np.float64(self.photos_per_second or np.nan))
+                                paths=np.array(self.paths, dtype=np.str_))
         return path
 
     @classmethod
@@ -58,11 +58,11 @@ class Predictions:
         """Read what `write` wrote. Raises RunFolderError."""
         try:
             arrays = read_arrays(path, {"probabilities": ("f", 2), "labels": ("i", 1), "paths": ("U", 1),
-                                        "photos_per_second": ("f", 0)})
-            rate, paths = float(arrays["photos_per_second"]), tuple(arrays["paths"].tolist())
+                                        "photos_per_second": ("f", 0)})  # which files of earlier versions have
+            paths = tuple(arrays["paths"].tolist())
             if outside := [each for each in paths if not stays_inside(each)]:
                 raise ValueError(f"{outside[0]} lies outside of the dataset")
-            return cls(arrays["probabilities"], arrays["labels"], paths, None if np.isnan(rate) else rate)
+            return cls(arrays["probabilities"], arrays["labels"], paths)
         except (OSError, ValueError, KeyError) as error:
             raise RunFolderError(f"{path} does not hold predictions of matlens ({error}). Delete it and run "
                                  "matlens evaluate RUN again.") from error

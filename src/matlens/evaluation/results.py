@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from matlens.errors import RunFolderError
+from matlens.evaluation.results_schema import ResultsSchema
 from matlens.files import read_json, write_json
 
 PREDICT_A_PHOTO = "predict_a_photo"
@@ -84,6 +85,7 @@ class Results:
         """Read what `write` wrote; keys of later versions are passed over. Raises RunFolderError."""
         try:
             content = read_json(path)
+            ResultsSchema.model_validate(content)
             known = {f.name for f in dataclasses.fields(cls)}
             values = {key: value for key, value in content.items() if key in known}
             for key in ("class_names", "remarks", "img_size"):
@@ -91,8 +93,9 @@ class Results:
                     values[key] = tuple(values[key])
             return cls(**values)
         except (OSError, ValueError, TypeError, AttributeError) as error:
-            raise RunFolderError(f"{path} is not a results file of matlens ({error}). "
-                                 "Make it again with: matlens evaluate RUN") from error
+            run = path.parent.parent if path.parent.name == "reports" else "RUN"
+            raise RunFolderError(f"{path} is not a results file of matlens ({error}). Make it again with: matlens "
+                                 f"evaluate {run}") from error
 
 
 def prediction_rate(seconds: Mapping[str, float]) -> float | None:

@@ -56,9 +56,12 @@ def run_child(kind: str, task: dict[str, Any], log_file: Path, on_event: Callabl
     if failure is not None:
         raise named_error(failure["kind"], failure["message"])
     if code == -signal.SIGKILL:
-        raise KilledError("its process was killed, most likely because the system ran out of memory. Use --batch-size "
-                          "auto, or a smaller --batch-size or --img-size, or end other programs that hold memory "
-                          f"(log: {log_file})")
+        ways_out = "End other programs that hold memory"
+        if kind == "train":
+            ways_out += (", or go on with the same command and --batch-size auto; or begin with a smaller --batch-size "
+                         "or --img-size in another folder (--out)")
+        raise KilledError("its process was killed, most likely because the system ran out of memory. "
+                          f"{ways_out} (log: {log_file})")
     if code != 0:
         raise WorkerError(_ending(code, log_file))
 

@@ -98,7 +98,7 @@ def fit(classifier: Trainable, train: TrainingData, val: Iterable[Batch], progre
             classifier.learning_rate = plateau.next_rate(val_scores.loss, rate)
         if states is not None:
             states.save(Point(tuple(history.epochs), history.best.number, classifier.learning_rate, stopping, plateau,
-                              finished))
+                              finished), best_weights)
         progress.on_epoch(history.epochs[-1], improved)
         if finished:
             break

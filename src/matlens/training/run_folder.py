@@ -198,6 +198,12 @@ class RunFolder:
         folder.about  # noqa: B018 -- raises if this is no run
         return folder
 
+    def with_its_batch(self, settings: Settings) -> Settings:
+        """Settings whose --batch-size auto is the batch of the run that is here, if there is one."""
+        if not settings.auto_batch or not self.run_file.exists():
+            return settings
+        return settings.model_copy(update={"batch_size": self.settings.batch_size})
+
     def refuse_if_foreign(self, settings: Settings, data_root: Path) -> None:
         """Raise RunFolderError if the folder holds another run, or other things; the message says which."""
         if self.run_file.exists():

@@ -9,6 +9,7 @@ import contextlib
 import dataclasses
 import json
 import os
+import signal
 import sys
 import threading
 import traceback
@@ -25,6 +26,7 @@ from matlens.features.artifact import Artifact, write_artifact
 from matlens.features.trunks import LAST_LAYERS
 from matlens.files import why_unwritable, write_json
 from matlens.models.catalogue import model_info
+from matlens.models.openvino import without_telemetry
 from matlens.models.protocol import BuildOrder, Classifier, Divisible, Pace, Resumable, Scores, Tunable, room_of
 from matlens.models.seeding import seed_everything
 from matlens.training.checkpoints import Checkpoints, StageStates
@@ -201,6 +203,8 @@ def _fit_stages(classifier: Divisible, train_batches: _Batches, val_batches: _Ba
 
 def _die_with_parent() -> None:
     sys.stdin.read()  # returns when the parent closes it, or is gone
+    if hasattr(os, "killpg") and os.getpgrp() == os.getpid():  # a library's forks, too
+        os.killpg(os.getpgrp(), signal.SIGKILL)
     os._exit(1)
 
 
@@ -208,6 +212,7 @@ def main() -> int:
     """Do one task; 0 if it ended well."""
     for name in _NOT_NEEDED:
         sys.modules.setdefault(name, None)  # type: ignore[arg-type]  # makes its import fail
+    without_telemetry()  # Keras imports OpenVINO by itself where that is its backend
     events = _Events()
     content = json.loads(sys.stdin.readline())
     kind = content.pop("kind")
