@@ -24,6 +24,8 @@ from matlens.evaluation.predictions import Predictions
 from matlens.evaluation.results import Results
 from matlens.style import save_figure
 
+SCORE = {"precision": 0.5, "recall": 0.5, "f1": 0.5, "support": 1}
+
 
 def results(name: str = "m", accuracy: float = 0.8, n: int = 400, **changes: Any) -> Results:
     return dataclasses.replace(Results(
@@ -221,8 +223,7 @@ def test_compare_shows_them_on_request(tmp_path: Path, classes: tuple[str, ...])
 
     run = RunFolder.create(tmp_path / "run", Settings(models=("inception_v1",)), tmp_path)
     results("inception_v1", class_names=classes, confusion_matrix=[],
-            per_class=dict.fromkeys(classes, {"precision": 0.5, "recall": 0.5, "f1": 0.5, "support": 1})).write(
-        run.results_file("inception_v1"))
+            per_class=dict.fromkeys(classes, SCORE)).write(run.results_file("inception_v1"))
     done = CliRunner().invoke(app, ["compare", str(run.path), "--literature", "--out", str(tmp_path / "out")])
     plain = CliRunner().invoke(app, ["compare", str(run.path)])
     assert (done.exit_code, plain.exit_code) == (0, 0)

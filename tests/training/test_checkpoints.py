@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from types import SimpleNamespace
 
 import numpy as np
@@ -164,10 +165,11 @@ class Fake:
         self.trained = int(snapshot[0])
 
     def training_state(self):
-        return {}
+        return {"steps": np.array(self.trained)}
 
     def resume(self, snapshot, state):
         self.restore(snapshot)
+        assert state["steps"] == self.trained
 
 
 def test_the_last_two_states_and_the_best_are_kept(tmp_path):
@@ -184,10 +186,39 @@ def test_the_last_two_states_and_the_best_are_kept(tmp_path):
 
 
 def test_states_that_would_come_too_often_are_left_out(tmp_path):
-    """An epoch of a head takes less than its state takes to be written."""
-    network = Fake([3, 2, 1])
-    fit(network, TRAIN, [], SILENT, epochs=3, states=Checkpoints(tmp_path, "k", Heard(), apart=1e6).of("head", network))
-    assert list(tmp_path.iterdir()) == []
+    """An epoch of a head takes less than its state takes to be written; the end is kept, with the best weights."""
+    network, states = Fake([3, 1, 2]), Checkpoints(tmp_path, "k", Heard(), apart=1e6)
+    fit(network, TRAIN, [], SILENT, epochs=3, states=states.of("head", network))
+    assert [path.name for path in tmp_path.iterdir()] == ["head-0003.npz"]
+    heard, again, saved = Heard(), Fake([]), []
+    states = Checkpoints(tmp_path, "k", heard, apart=1e6)
+    fit(again, TRAIN, [], SILENT, epochs=3, states=states.of("head", again),
+        save_best=lambda: saved.append(again.trained))
+    assert (again.trained, saved, heard.warned) == (2, [2], [])
+
+
+@pytest.mark.parametrize("damage", ["weights", "training", "best", "epochs", "number", "about"])
+def test_a_state_of_other_content_costs_one_epoch(tmp_path, damage):
+    """Its checksums are right, so only what is in it tells."""
+    network, states = Fake([3, 2, 1]), Checkpoints(tmp_path, "k", Heard())
+    with pytest.raises(Killed):
+        fit(network, TRAIN, [], killed_after(3), epochs=5, states=states.of("train", network))
+    path = tmp_path / "train-0003.npz"
+    with np.load(path) as file:
+        arrays = dict(file)
+    about = json.loads(arrays["about"].tobytes())
+    if damage == "weights":
+        arrays["weights/0"] = np.zeros((7, 7))
+    elif damage == "training":
+        arrays = {name: values for name, values in arrays.items() if not name.startswith("training/")}
+    else:
+        about |= {"best": {"best": []}, "epochs": {"epochs": []}, "number": {"best": 9}}.get(damage, {})
+        arrays["about"] = np.frombuffer(json.dumps([] if damage == "about" else about).encode(), np.uint8)
+    np.savez(path, **arrays)
+    heard, again = Heard(), Fake([3, 2, 1, 4, 5])
+    fit(again, TRAIN, [], SILENT, epochs=5, states=Checkpoints(tmp_path, "k", heard).of("train", again))
+    assert heard.resumed == [3]
+    assert any(str(path) in warning and "earlier epoch" in warning for warning in heard.warned)
 
 
 @pytest.mark.parametrize("second_is_better", [True, False])

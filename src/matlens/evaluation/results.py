@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from matlens.errors import RunFolderError
 from matlens.evaluation.results_schema import ResultsSchema
 from matlens.files import read_json, write_json
@@ -92,10 +94,17 @@ class Results:
                 if isinstance(values.get(key), list):
                     values[key] = tuple(values[key])
             return cls(**values)
-        except (OSError, ValueError, TypeError, AttributeError) as error:
+        except (OSError, ValueError) as error:
             run = path.parent.parent if path.parent.name == "reports" else "RUN"
-            raise RunFolderError(f"{path} is not a results file of matlens ({error}). Make it again with: matlens "
-                                 f"evaluate {run}") from error
+            raise RunFolderError(f"{path} is not a results file of matlens ({_why(error)}). Make it again with: "
+                                 f"matlens evaluate {run}") from error
+
+
+def _why(error: Exception) -> str:
+    if not isinstance(error, ValidationError):
+        return str(error)
+    first = error.errors()[0]
+    return ": ".join(filter(None, (".".join(map(str, first["loc"])), first["msg"])))
 
 
 def prediction_rate(seconds: Mapping[str, float]) -> float | None:

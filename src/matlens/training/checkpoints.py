@@ -161,13 +161,16 @@ class StageStates:
         self._first, misfit = first, None
         for number in self._numbers():
             state = self._read(number)
-            best = self._best_of(state) if state is not None else None
+            best = self._with_best(state) if state is not None else None
             if state is None or best is None:
                 continue
             is_of_this_stage = state.point.best >= first
             try:
                 if is_of_this_stage:
-                    self._network.restore(best)
+                    if best.training:
+                        self._network.resume(best.weights, best.training)
+                    else:
+                        self._network.restore(best.weights)
                     save_best()
                 self._network.resume(state.weights, state.training)
                 self._network.learning_rate = state.point.learning_rate
@@ -178,20 +181,22 @@ class StageStates:
             self._previous = state.point
             if not state.point.finished:
                 self._all.listener.on_resume(number + 1)
-            return state.point, best if is_of_this_stage else None
+            return state.point, best.weights if is_of_this_stage else None
         if misfit is not None:  # the network has some of it by now
             raise ModelError(f"{misfit} does not fit the network, and there is no earlier state to go on from. Delete "
                              f"{self._all.folder}; the same command then trains {self._all.folder.name} anew.")
         return None
 
-    def _best_of(self, state: State) -> Weights | None:
-        """The best weights so far, from wherever they are kept; None where they are not."""
+    def _with_best(self, state: State) -> State | None:
+        """The state with the best weights so far, from wherever they are kept; None where they are not.
+
+        Its `training` is empty where they are kept in `state`, whose own may be of other weights.
+        """
         if not self._first <= state.point.best < state.point.number:
-            return state.weights
+            return state
         if state.best:
-            return state.best
-        other = self._read(state.point.best)
-        return None if other is None else other.weights
+            return dataclasses.replace(state, weights=state.best, training={})
+        return self._read(state.point.best)
 
     def _file(self, number: int) -> Path:
         return self._all.folder / f"{self._stage}-{number:04d}.npz"
