@@ -106,7 +106,8 @@ def test_published_results_stand_below_with_their_protocol(series):
     assert comparison.published == ()  # these are not MINC-2500's classes
     for file in series.path.rglob("*_results.json"):
         content = json.loads(file.read_text())
-        file.write_text(json.dumps(content | {"class_names": CLASS_NAMES, "per_class": dict.fromkeys(CLASS_NAMES, SCORE)}))
+        file.write_text(json.dumps(
+            content | {"class_names": CLASS_NAMES, "per_class": dict.fromkeys(CLASS_NAMES, SCORE)}))
     table = compare_folders([series.path], literature=True).to_markdown()
     assert "| published: AlexNet (Bell et al. 2015): mean over splits 1 to 5, ± 0.2 | 76.0 % | n/a | n/a |" in table
     assert "not ranked" in table
