@@ -6,13 +6,14 @@ BIN := $(VENV)/bin
 # A new requirements.txt means a new stamp, so the environment is made again; else it is kept.
 STAMP := $(VENV)/.installed-$(firstword $(shell cat requirements.txt pyproject.toml | cksum))
 
-.PHONY: help install demo test unit check bench notebooks wheels clean
+.PHONY: help install demo test unit faults check bench notebooks wheels clean
 
 help:
 	@echo "make install   set up $(VENV)"
 	@echo "make demo      the main job on drawn materials: four models, one report"
 	@echo "make test      all tests"
 	@echo "make unit      the quick ones"
+	@echo "make faults    kill small runs at 100 random points, and go on with them; two runs at once, 20 times"
 	@echo "make check     style and types"
 	@echo "make bench     the benchmarks"
 	@echo "make notebooks write both notebooks from notebooks/source.py"
@@ -38,6 +39,10 @@ test: install
 
 unit: install
 	$(BIN)/python tests/run_all.py --quick
+
+faults: install
+	$(BIN)/python tests/faults/kills.py
+	MATLENS_FAULT_ROUNDS=20 $(BIN)/python -m pytest -p no:cacheprovider -m keras tests/faults/test_two_runs.py
 
 check: install
 	$(BIN)/ruff check .

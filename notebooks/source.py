@@ -283,7 +283,7 @@ results = []
 
 def judge(model, name, title, history):
     """Metrics into REPORTS_DIR, and the pictures of one model."""
-    result = evaluate_model(model, test_ds, name, CLASS_NAMES, history=history)
+    result = evaluate_model(model, test_ds, name, CLASS_NAMES, history=history, val_ds=val_ds)
     predictions, labels = get_predictions_and_labels(model, test_ds, CLASS_NAMES)
     matrix = compute_confusion_matrix(labels, predictions, CLASS_NAMES)
     curves = compute_roc_curves(labels, predictions, CLASS_NAMES)

@@ -121,3 +121,11 @@ def matlens(monkeypatch, capsys):
         return int(stopped.value.code or 0), out.out, " ".join(out.err.split())
 
     return run
+
+
+@pytest.fixture(scope="session")
+def small_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a finished run of two networks that know colours (`small_run.py`). Tests add to it, no more."""
+    from small_run import make_run
+
+    return make_run(tmp_path_factory.mktemp("small")).path

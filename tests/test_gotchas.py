@@ -181,7 +181,7 @@ def test_the_same_notebook_gives_the_same_results_without_any_seeding(tmp_path):
         for folder in ("first", "second"):
             results = json.loads((tmp_path / folder / "reports" / f"{name}_results.json").read_text())
             found.append({key: value for key, value in results.items()
-                          if key not in ("seconds", "prediction_photos_per_second", "peak_rss_bytes")})
+                          if key not in ("seconds", "peak_rss_bytes")})
         assert found[0] == found[1]
         assert found[0]["n_test"] == 6
     histories = [json.loads((tmp_path / folder / "history.json").read_text()) for folder in ("first", "second")]

@@ -138,6 +138,13 @@ def test_predict_explain_compare_and_evaluate_work_on_a_finished_run(finished: P
     explained = cli("explain", finished, "--images", photo)
     assert explained.returncode == 0, explained.stderr
     assert Path(explained.stdout.strip()).read_bytes().startswith(b"\x89PNG")
+    at_layer = cli("explain", finished, "--layer", "inception4e", "--class", "brick")
+    assert at_layer.returncode == 0, at_layer.stderr
+    assert Path(at_layer.stdout.strip()).name == "inception_v1_gradcam_brick_at_inception4e.png"
+    slip = cli("explain", finished, "--layer", "block4_conv4")
+    assert slip.returncode == 2
+    assert "no layer 'block4_conv4'" in slip.stderr
+    assert "inception4e" in slip.stderr
     compared = cli("compare", finished)
     assert "inception_v1" in compared.stdout
     results = (finished / "reports" / "inception_v1_results.json").read_text()

@@ -25,8 +25,8 @@ from uuid import uuid4
 
 from filelock import FileLock, Timeout
 
-from matlens.errors import RunFolderError
-from matlens.files import partial_of, read_json, whole_folder, whole_of
+from matlens.errors import RunFolderError, WriteError
+from matlens.files import partial_of, read_json, whole_folder, whole_of, why_unwritable
 
 KINDS = ("pixels", "features", "trunks", "drafts", "activations")
 """The folders that hold entries."""
@@ -35,6 +35,9 @@ _LOCKS = "locks"
 
 _NAME = re.compile(r"(\w+-)?[0-9a-f]{24}(-\d+)?")
 """A key's shape. Nothing else is taken for an entry, so that pruning harms no folder that is not a cache."""
+
+_LAST_TIME = 32_503_680_000.0
+"""The year 3000, in seconds: what a clock that was wrong wrote may lie beyond what Python's dates can hold."""
 
 _PATIENCE = 1.0
 """Seconds of waiting before a word is said: opening takes less, making takes longer."""
@@ -127,13 +130,11 @@ def writing(folder: Path, what: str) -> Iterator[None]:
     """Raise RunFolderError, with the way out, where writing something of an entry fails."""
     try:
         yield
-    except (OSError, RuntimeError) as error:
-        if isinstance(error, OSError):
-            reason = os.strerror(error.errno) if error.errno else str(error)
-        elif "iostream error" in str(error):  # all that OpenVINO says of a full disk
-            reason = "most likely no space left"
-        else:
+    except (OSError, RuntimeError, WriteError) as error:
+        known = why_unwritable(error)
+        if known is None and not isinstance(error, OSError):
             raise
+        reason = known[1] if known else str(error)
         raise RunFolderError(f"Cannot write {what} to {folder.parents[1]}: {reason}. Make room there (matlens data "
                              "store --prune --all), or name another folder with --cache-dir.") from error
 
@@ -152,7 +153,7 @@ def entries(cache_dir: Path) -> list[Entry]:
         for folder in (cache_dir / kind).glob("*"):
             with suppress(OSError):  # removed meanwhile
                 if _NAME.fullmatch(folder.name) and folder.is_dir():
-                    used = datetime.fromtimestamp(folder.stat().st_mtime).astimezone()
+                    used = datetime.fromtimestamp(min(folder.stat().st_mtime, _LAST_TIME)).astimezone()
                     found.append(Entry(kind, folder, size_of(folder), used))
     return sorted(found, key=lambda entry: entry.last_used)
 

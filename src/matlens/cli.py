@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from matlens import __version__
 from matlens.cli_data import data_app
+from matlens.cli_judge import compare, evaluate
 from matlens.cli_labels import labels
+from matlens.cli_models import explain, export
 from matlens.cli_options import (
     Alpha,
     Augment,
@@ -29,24 +32,23 @@ from matlens.cli_options import (
     ImgSize,
     KeepTruncated,
     Kept,
+    MaterialGroups,
     Models,
     Out,
     Precision,
     Protocol,
     Quiet,
     Recipe,
-    Run,
     Seed,
     TrainOn,
     Views,
     Weights,
     WeightsDir,
 )
+from matlens.cli_rerun import rerun
 from matlens.errors import MatlensError
-
-if TYPE_CHECKING:
-    from matlens.console import Reporter
-    from matlens.training.run_folder import RunFolder
+from matlens.files import why_unwritable
+from matlens.stopping import orderly_stop
 
 app = typer.Typer(
     no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="rich",
@@ -75,8 +77,9 @@ def demo(out: Annotated[Path, typer.Option("--out", "-o", help="The run's folder
     from matlens.console import Reporter
     from matlens.demo import run_demo
 
-    run_demo(out, {"models": models, "max_epochs": epochs, "seed": seed, "weights": weights, "weights_dir": weights_dir,
-                   "cache_dir": cache_dir, "cache_limit": cache_limit}, Reporter(quiet))
+    with orderly_stop(out):
+        run_demo(out, {"models": models, "max_epochs": epochs, "seed": seed, "weights": weights,
+                       "weights_dir": weights_dir, "cache_dir": cache_dir, "cache_limit": cache_limit}, Reporter(quiet))
 
 
 app.add_typer(data_app, name="data")
@@ -85,7 +88,7 @@ app.add_typer(data_app, name="data")
 @app.command()
 def run(context: typer.Context, data: Data, models: Models = None, protocol: Protocol = None, groups: Groups = None,
         train_on: TrainOn = None, recipe: Recipe = None, epochs: Epochs = None, img_size: ImgSize = None,
-        batch_size: BatchSize = None,
+        batch_size: BatchSize = None, material_groups: MaterialGroups = None,
         weights: Weights = None, weights_dir: WeightsDir = None, out: Out = None, config: Config = None,
         alpha: Alpha = None, finetune_epochs: Finetune = None, cut: Cut = None, augment: Augment = None,
         views: Views = None, feature_cache: Features = None, activations: Kept = None,
@@ -98,11 +101,9 @@ def run(context: typer.Context, data: Data, models: Models = None, protocol: Pro
     from matlens.series import run_series
     from matlens.settings import Settings
 
-    settings = Settings.load(config, _options(context.params))
-    if is_series(settings.protocol):
-        run_series(settings, out or _default_out(), Reporter(quiet))
-    else:
-        run_all(settings, out or _default_out(), Reporter(quiet))
+    settings, out = Settings.load(config, _options(context.params)), out or _default_out()
+    with orderly_stop(out):
+        (run_series if is_series(settings.protocol) else run_all)(settings, out, Reporter(quiet))
 
 
 @app.command()
@@ -123,73 +124,25 @@ def train(context: typer.Context,
     from matlens.run import keep_to_limit, start
     from matlens.run import train as train_one
     from matlens.settings import Settings
+    from matlens.training.alone import alone_in
 
     settings = Settings.load(config, _options(context.params) | {"models": model})
     if is_series(settings.protocol):
         raise SettingsError(f"matlens train trains on one split, and {settings.protocol} stands for several: name one, "
                             "or use matlens run.")
-    reporter = Reporter(quiet)
-    begun = start(settings, out or _default_out(), reporter)
-    train_one(begun, model, reporter)
-    keep_to_limit(begun.folder.settings, reporter)
+    reporter, out = Reporter(quiet), out or _default_out()
+    with orderly_stop(out), alone_in(out):
+        begun = start(settings, out, reporter)
+        train_one(begun, model, reporter)
+        keep_to_limit(begun.folder.settings, reporter)
     reporter.result(str(begun.folder.model_file(model)))
 
 
-@app.command()
-def evaluate(run: Run, models: Models = None, quiet: Quiet = False) -> None:
-    """Judge the trained models of a run: predictions, metrics, pictures, comparison and report, made anew."""
-    from matlens.console import Reporter
-    from matlens.evaluation.judge import evaluate as evaluate_one
-    from matlens.run import summarise
-    from matlens.training.run_folder import RunFolder
-
-    reporter, folder = Reporter(quiet), RunFolder.open(run)
-    for name in folder.trained_models(_names(models)):
-        with reporter.progress(f"{name}: predicting", len(folder.split.part("test"))) as advance:
-            results = evaluate_one(folder, name, lambda done, _: advance(done, ""))
-        reporter.result(f"{name}: accuracy {results.accuracy:.1%}, macro F1 {results.macro_f1:.1%} on "
-                        f"{results.n_test} test photos")
-    summarise(folder)
-
-
-@app.command()
-def explain(run: Run, images: Annotated[list[Path] | None, typer.Option(help="A photo to explain; may be repeated.",
-                                        show_default="test photos of the run")] = None,
-            models: Models = None, quiet: Quiet = False) -> None:
-    """Draw Grad-CAM heat maps: of test photos into the run's report, or of --images into reports/."""
-    from matlens.console import Reporter
-    from matlens.explanation.explain import explain_images, explain_run
-    from matlens.run import summarise
-    from matlens.training.run_folder import RunFolder
-
-    reporter, folder = Reporter(quiet), RunFolder.open(run)
-    for name in folder.trained_models(_names(models)):
-        path = explain_images(folder, name, images) if images else explain_run(folder, name)
-        reporter.result(str(path))
-    if not images:
-        summarise(folder)
-
-
+app.command()(evaluate)
+app.command()(explain)
 app.command()(labels)
-
-
-@app.command()
-def compare(runs: Annotated[list[Path], typer.Argument(help="Run folders.", show_default=False)],
-            out: Annotated[Path | None, typer.Option("--out", "-o", help="A folder for model_comparison.csv and .md.")]
-            = None,
-            literature: Annotated[bool, typer.Option("--literature", help="Show published results on MINC-2500 below "
-                                                     "those of runs on it.")] = False) -> None:
-    """Put the models of one or several runs side by side, or those of several series (minc:all, kfold:5)."""
-    from matlens.console import Reporter
-    from matlens.series import compare_folders
-
-    reporter, comparison = Reporter(), compare_folders(runs, literature=literature)
-    if literature and not comparison.published:
-        reporter.warn("--literature has published results on MINC-2500 alone. These models know other classes than its "
-                      "23, so the table is as it would be without the option.")
-    if out is not None:
-        comparison.write(out)
-    reporter.result(comparison.to_markdown())
+app.command()(rerun)
+app.command()(compare)
 
 
 @app.command()
@@ -212,42 +165,7 @@ def predict(run: Annotated[Path, typer.Argument(help="A run's folder, or an .art
         raise typer.Exit(2)
 
 
-@app.command()
-def export(run: Run, models: Models = None,
-           int8: Annotated[bool, typer.Option("--int8", help="Make INT8 versions of the artifacts instead: faster, for "
-                                              "matlens predict --int8. Needs nncf.")] = False,
-           max_drop: Annotated[float, typer.Option(min=0, max=100, help="With --int8: percentage points of validation "
-                                                   "accuracy that may be lost.")] = 1.0, quiet: Quiet = False) -> None:
-    """Make the portable artifact anew from the model file, and compare it with the framework's own output."""
-    from matlens.console import Reporter
-    from matlens.features.artifact import Artifact
-    from matlens.training.child import run_child
-    from matlens.training.run_folder import RunFolder
-
-    reporter, folder = Reporter(quiet), RunFolder.open(run)
-    if int8:
-        for name in folder.trained_models(_names(models)):
-            _export_int8(folder, name, max_drop, reporter)
-        return
-    for name in _names(models) or folder.model_names:
-        run_child("export", {"run_dir": str(folder.path.resolve()), "model": name}, folder.log_file(name),
-                  lambda event: None)
-        artifact = Artifact.open(folder.artifact(name))
-        reporter.result(f"{artifact.folder}: probabilities within {artifact.parity:.1g} of the framework's")
-
-
-def _export_int8(folder: RunFolder, name: str, max_drop: float, reporter: Reporter) -> None:
-    from matlens.training.child import run_child
-
-    def tell(event: dict[str, Any]) -> None:
-        reporter.result(
-            f"{folder.int8_artifact(name)}: accuracy {event['int8_accuracy']:.1%}, float32's "
-            f"{event['float32_accuracy']:.1%}, on {event['n_photos']} validation photos; the same class for "
-            f"{event['agreement']:.1%}")
-
-    reporter.say(f"{name}: INT8 from training photos, judged on validation photos")
-    run_child("quantise", {"run_dir": str(folder.path.resolve()), "model": name, "max_drop": max_drop},
-              folder.log_file(name), tell)
+app.command()(export)
 
 
 def _options(given: dict[str, Any]) -> dict[str, Any]:
@@ -257,18 +175,20 @@ def _options(given: dict[str, Any]) -> dict[str, Any]:
             if name not in ("out", "config", "quiet", "model")}
 
 
-def _names(models: str | None) -> tuple[str, ...] | None:
-    if models is None:
-        return None
-    from matlens.settings import Settings
-
-    return Settings.load(options={"models": models}).models
-
-
 def _default_out() -> Path:
     from matlens.settings import KAGGLE_ROOT, is_kaggle
 
     return KAGGLE_ROOT / "working" if is_kaggle() else Path("runs") / time.strftime("%Y-%m-%d_%H-%M-%S")
+
+
+def _say_error(message: str) -> None:
+    from matlens.console import printable_lines
+
+    typer.secho(f"error: {printable_lines(message)}", err=True, fg="red")
+
+
+def _named(place: Any) -> str:
+    return "" if place is None else os.fsdecode(place) if isinstance(place, bytes | str | os.PathLike) else str(place)
 
 
 def main() -> None:
@@ -276,19 +196,20 @@ def main() -> None:
     debug = "--debug" in sys.argv[1:]
     arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
     try:
-        app(arguments, prog_name="matlens")
+        with orderly_stop():
+            app(arguments, prog_name="matlens")
     except MatlensError as error:
         if debug:
             raise
-        typer.secho(f"error: {error}", err=True, fg="red")
+        _say_error(str(error))
         raise SystemExit(error.exit_code) from None
-    except SystemExit as stopped:
-        if stopped.code == 130:  # what typer makes of Ctrl-C
-            typer.secho("interrupted; what was finished is kept, and the same command goes on from there", err=True)
-        raise
     except Exception as error:
         if debug:
             raise
+        if isinstance(error, OSError) and (error.filename is not None or why_unwritable(error)):
+            _say_error(": ".join(filter(None, (_named(error.filename), error.strerror))) + ". What was finished before "
+                       "is kept; mend this, then go on with the same command.")
+            raise SystemExit(2) from None
         typer.secho(f"matlens has a defect: {type(error).__name__}: {error}. Please report it with what --debug adds "
                     "to this command shows.", err=True, fg="red")
         raise SystemExit(1) from None

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from matlens.cli_options import Models
+from matlens.cli_options import Models, chosen_models
 
 
 def labels(runs: Annotated[list[Path], typer.Argument(help="Run folders, or that of a series; of several, such as "
@@ -24,12 +24,12 @@ def labels(runs: Annotated[list[Path], typer.Argument(help="Run folders, or that
     from rich.markup import escape
     from rich.table import Table
 
+    from matlens.console import printable
     from matlens.evaluation.label_quality import label_issues
-    from matlens.settings import Settings
     from matlens.training.series_folder import runs_in
 
     folders = runs_in(runs)
-    chosen = Settings.load(options={"models": models}).models if models else None
+    chosen = chosen_models(models)
     found = label_issues(folders, chosen)
     written = [] if json is None else [found.write(json)]
     if len(folders) == 1 and chosen is None:
@@ -40,8 +40,8 @@ def labels(runs: Annotated[list[Path], typer.Argument(help="Run folders, or that
         table = Table("", "photo", "given", "suggested", "", *["models against"] * several, box=None, pad_edge=False)
         table.columns[1].overflow = "fold"
         for rank, suspect in enumerate(found.issues[:limit], 1):
-            table.add_row(str(rank), escape(suspect.path), escape(suspect.given), escape(suspect.suggested),
-                          f"{suspect.suggested_probability:.1%}",
+            names = (escape(printable(name)) for name in (suspect.path, suspect.given, suspect.suggested))
+            table.add_row(str(rank), *names, f"{suspect.suggested_probability:.1%}",
                           *[str(len(suspect.models_that_disagree))] * several)
         console.print(table)
     typer.echo(f"{len(found.issues)} of {found.n_photos} photos may be mislabelled, judged by {', '.join(found.models)}"

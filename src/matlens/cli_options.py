@@ -22,6 +22,10 @@ Groups = Annotated[str | None, typer.Option(
     help="Photos that must not be divided: a file of lines path,group, or a regular expression whose (captured) text "
          "photos of a group share, such as '(scene[0-9]+)_'. Copies of a photo stay together in any case.",
     show_default=False)]
+MaterialGroups = Annotated[Path | None, typer.Option(
+    "--material-groups", metavar="FILE", show_default="MINC-2500's, for its classes",
+    help="Materials that are alike, for accuracy at group level: a TOML file with a table groups of lists of class "
+         "names. It is copied into the run's folder.")]
 TrainOn = Annotated[str | None, typer.Option(help="train, or train+val: the validation photos, too, as some papers do; "
                                              "the last epoch is then kept, since nothing is left to choose one by.",
                                              show_default="train")]
@@ -31,7 +35,10 @@ Recipe = Annotated[str | None, typer.Option(help="guide: the notebook guide's hy
                                             show_default="guide")]
 Epochs = Annotated[int | None, typer.Option(help="Epochs of training.", show_default="4, strong: 9")]
 ImgSize = Annotated[int | None, typer.Option(help="Side of the photos in pixels.", show_default="224")]
-BatchSize = Annotated[int | None, typer.Option(help="Photos per training step.", show_default="64, strong: 32")]
+BatchSize = Annotated[str | None, typer.Option(
+    help="Photos per training step, computed in parts where memory is short (the parts' gradients are added up). auto: "
+         "the default, and a model whose process the system kills goes on by itself in parts of half the size.",
+    metavar="N|auto", show_default="64, strong: 32")]
 Weights = Annotated[str | None, typer.Option(help="imagenet: pretrained; none: random; auto: pretrained if there are "
                                              "any.", show_default="imagenet")]
 WeightsDir = Annotated[Path | None, typer.Option(help="A folder to look for ImageNet weights in (never written to).")]
@@ -66,4 +73,25 @@ CacheLimit = Annotated[float | None, typer.Option(help="GB that the cache may ho
                                                   "used for longest goes, never what a run is using.",
                                                   show_default="20")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print the result only.")]
-Run = Annotated[Path, typer.Argument(help="A run's folder.", show_default=False)]
+
+
+def _have_alone(context: typer.Context, run: Path) -> Path:
+    """Hold the folder of a run until the command ends."""
+    from matlens.training.alone import alone_in
+
+    if run.is_dir() and not context.resilient_parsing:
+        context.with_resource(alone_in(run))
+    return run
+
+
+Run = Annotated[Path, typer.Argument(help="A run's folder.", callback=_have_alone, show_default=False)]
+"""Of commands that write there; they have it to themselves."""
+
+
+def chosen_models(models: str | None) -> tuple[str, ...] | None:
+    """The names that --models lists; None where it is not given. Raises SettingsError."""
+    if models is None:
+        return None
+    from matlens.settings import Settings
+
+    return Settings.load(options={"models": models}).models

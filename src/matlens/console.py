@@ -22,6 +22,11 @@ def printable(text: str) -> str:
     return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
 
 
+def printable_lines(text: str) -> str:
+    """The same for text of several lines, which stay."""
+    return "\n".join(map(printable, text.split("\n")))
+
+
 class Reporter:
     """Lines to standard output, live bars on a terminal; with `quiet`, only what `result` says."""
 
@@ -41,11 +46,12 @@ class Reporter:
 
     def warn(self, text: str) -> None:
         """Something that must not be missed: shown even when quiet, on standard error."""
-        Console(stderr=True, highlight=False, soft_wrap=True).print(f"[yellow]warning:[/yellow] {escape(text)}")
+        Console(stderr=True, highlight=False, soft_wrap=True).print(
+            f"[yellow]warning:[/yellow] {escape(printable_lines(text))}")
 
     def result(self, text: str, style: str = "") -> None:
         """What the user asked for."""
-        self._console.print(escape(text), style=style or None)
+        self._console.print(escape(printable_lines(text)), style=style or None)
         sys.stdout.flush()
 
     @contextmanager

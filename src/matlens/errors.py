@@ -6,8 +6,10 @@
     │   ├── DataError         photos, folders, splits
     │   ├── ModelError        an unknown model, a model that does not fit the data, a damaged model file
     │   ├── WeightsError      pretrained weights that are missing or unreadable
-    │   └── RunFolderError    an output folder that cannot be used
+    │   ├── RunFolderError    an output folder that cannot be used
+    │   └── WriteError        a file that cannot be written: no space, no permission
     └── WorkerError           a model's own process ended badly (exit code 1)
+        └── KilledError       the system killed it, most likely for want of memory
 
 A message names the file, the class or the option, and the way out.
 """
@@ -47,8 +49,20 @@ class RunFolderError(UsageError):
     """An output folder that cannot be used."""
 
 
+class WriteError(UsageError):
+    """A file or folder that cannot be written. errno and strerror: the system's, where it gave them."""
+
+    def __init__(self, message: str, errno: int | None = None, strerror: str = "") -> None:
+        super().__init__(message)
+        self.errno, self.strerror = errno, strerror
+
+
 class WorkerError(MatlensError):
     """A model's own process ended without a result."""
+
+
+class KilledError(WorkerError):
+    """A model's own process was killed, most likely for want of memory."""
 
 
 def named_error(kind: str, message: str) -> MatlensError:

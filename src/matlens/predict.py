@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from matlens.console import printable
 from matlens.data.decode import UnreadableImageError, read_photo
 from matlens.errors import ModelError
 from matlens.features.artifact import Artifact
-from matlens.files import checksum, read_json
+from matlens.files import checksum
+from matlens.training.record import TrainingRecord
 from matlens.training.run_folder import RunFolder
 
 
@@ -30,8 +33,8 @@ def predicting_artifact(run: Path, model: str | None = None, *, int8: bool = Fal
     names = folder.trained_models((model,) if model else None)
 
     def validation_accuracy(name: str) -> float:
-        record = read_json(folder.training_file(name))
-        return float(record["history"]["val_accuracy"][record["best_epoch"] - 1])
+        record = TrainingRecord.read(folder, name)
+        return record.history["val_accuracy"][record.best_epoch - 1]
 
     best = max(names, key=validation_accuracy)
     return _int8_artifact(folder, best) if int8 else Artifact.open(folder.artifact(best))
@@ -54,16 +57,23 @@ def predict_files(artifact: Artifact, files: Sequence[Path], *, as_json: bool = 
         try:
             photo = read_photo(file, artifact.img_size)
         except UnreadableImageError as error:
-            yield (json.dumps({"path": str(file), "error": str(error)}, ensure_ascii=False) if as_json
-                   else f"error: cannot read {file}: {error}"), True
+            yield (_as_json({"path": str(file), "error": str(error)}) if as_json
+                   else printable(f"error: cannot read {file}: {error}")), True
             continue
         probabilities = artifact.predict(photo[None].astype(np.float32) / np.float32(255))[0]
         best = int(probabilities.argmax())
         if as_json:
-            yield json.dumps({
+            yield _as_json({
                 "path": str(file), "class": artifact.class_names[best], "probability": float(probabilities[best]),
                 "probabilities": {name: float(value) for name, value in zip(artifact.class_names, probabilities,
                                                                            strict=True)},
-                "model": artifact.model_name}, ensure_ascii=False), False
+                "model": artifact.model_name}), False
         else:
-            yield f"{file}\t{artifact.class_names[best]}\t{probabilities[best]:.4f}", False
+            words = (str(file), artifact.class_names[best], f"{probabilities[best]:.4f}")
+            yield "\t".join(map(printable, words)), False
+
+
+def _as_json(content: dict[str, Any]) -> str:
+    """On a line, in plain letters where a name would do something to the terminal."""
+    line = json.dumps(content, ensure_ascii=False)
+    return line if line.isprintable() else json.dumps(content)

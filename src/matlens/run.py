@@ -7,32 +7,37 @@ import dataclasses
 import importlib
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from rich.filesize import decimal
 
 from matlens.caches import prune
-from matlens.comparison.table import Comparison, compare_models
+from matlens.comparison.displays import draw_differences
+from matlens.comparison.row import between
+from matlens.comparison.table import MARKDOWN_NAME, Comparison, compare_models
 from matlens.console import Reporter
 from matlens.data.pipeline import batch_bounds
 from matlens.data.prepare import Prepared, prepare
 from matlens.data.sources import open_source
-from matlens.errors import MatlensError, RunFolderError, WorkerError
+from matlens.errors import DataError, KilledError, MatlensError, RunFolderError, WorkerError
 from matlens.evaluation.judge import evaluate
 from matlens.evaluation.label_quality import label_issues
+from matlens.evaluation.material_groups import MaterialGroups, keep_groups
+from matlens.evaluation.part_predictions import photos_to_predict
 from matlens.evaluation.results import Results
 from matlens.explanation.explain import explain_run
+from matlens.files import write_text
 from matlens.models.catalogue import MODELS, model_info
 from matlens.models.weights import FoundWeights, find_weights
 from matlens.report.page import write_report
 from matlens.settings import Settings
-from matlens.training.child import Event, run_child
+from matlens.training.alone import alone_in
+from matlens.training.child import run_child
 from matlens.training.conversion import TrunkConversions
 from matlens.training.frozen import FrozenTraining
-from matlens.training.history import Epoch
 from matlens.training.plan import plan
+from matlens.training.progress import ChildListener
 from matlens.training.run_folder import RunFolder
 from matlens.training.tasks import TrainTask
 
@@ -47,37 +52,61 @@ class Started:
     conversions: TrunkConversions
 
 
-def start(settings: Settings, out: Path, reporter: Reporter) -> Started:
-    """Everything that can fail before training: weights, data, folder. Nothing is trained here."""
+def start(settings: Settings, out: Path, reporter: Reporter, split_hash: str | None = None) -> Started:
+    """Everything that can fail before training: weights, data, folder. Nothing is trained here.
+
+    `out` must be had alone (`matlens.training.alone`). split_hash: refuse photos that are divided otherwise.
+    """
     source = open_source(settings.data_dir)
     root = source.root.resolve()
     settings = settings.model_copy(update={"data_dir": root})
+    if settings.material_groups is not None:
+        MaterialGroups.read(settings.material_groups, source.class_names)  # refused before anything is trained
     weights = _find_all_weights(settings, reporter)
     if not settings.cache_dir.is_absolute():
         settings = settings.model_copy(update={"cache_dir": settings.cache_dir.resolve()})
+    settings = RunFolder(out).with_its_batch(settings)
     RunFolder(out).refuse_if_foreign(settings, root)
     conversions = TrunkConversions(settings, {name: found.path for name, found in weights.items()
                                               if not RunFolder(out).is_trained(name)}, len(source.class_names),
                                    reporter.say)
     prepared = prepare(settings, reporter)
+    if split_hash not in (None, prepared.split.hash):
+        raise DataError(f"The photos in {root}, or their division, are not those of the run that is to be repeated: "
+                        "the hash of the split is another. Say where they are now with --data.")
     folder = RunFolder.create(out, settings, root)
-    if folder.split_file.exists() and folder.split.hash != prepared.split.hash:
+    if folder.split_file.exists() and _split_hash(folder) != prepared.split.hash:
         raise RunFolderError(f"The photos in {root} are not those that the run in {out} began with (split.json "
                              "differs). Name a new folder with --out.")
     prepared.split.write(folder.split_file)
+    folder.note_split(prepared.split)
+    keep_groups(settings.material_groups, folder.path, prepared.split.class_names)
     return Started(folder, prepared, weights, conversions)
 
 
-def run(settings: Settings, out: Path, reporter: Reporter) -> RunFolder:
+def _split_hash(folder: RunFolder) -> str:
+    """That of split.json; where it is damaged, the one that run.json has of it."""
+    try:
+        return folder.split.hash
+    except DataError:
+        return str(folder.about.get("split_hash"))
+
+
+def run(settings: Settings, out: Path, reporter: Reporter, split_hash: str | None = None) -> RunFolder:
     """Do the whole job; what an earlier start of the same run finished is not done again.
 
     Raises:
         UsageError: before anything is trained.
         WorkerError: a model failed; the others are finished, and the report shows them.
     """
+    with alone_in(out):
+        return _run_alone(settings, out, reporter, split_hash)
+
+
+def _run_alone(settings: Settings, out: Path, reporter: Reporter, split_hash: str | None) -> RunFolder:
     started = time.perf_counter()
     threading.Thread(target=_import_ahead, daemon=True, name="matlens-imports").start()
-    begun = start(settings, out, reporter)
+    begun = start(settings, out, reporter, split_hash)
     folder = begun.folder
     failures: dict[str, str] = {}
     for name in settings.models:
@@ -87,12 +116,15 @@ def run(settings: Settings, out: Path, reporter: Reporter) -> RunFolder:
         except MatlensError as error:
             failures[name] = str(error)
             reporter.warn(f"{name} failed: {error}")
+    folder.note_failures(failures, settings.models)
     keep_to_limit(folder.settings, reporter)
     comparison = summarise(folder)
     if comparison is not None:
         reporter.say("")
         for row in comparison.rows:
-            reporter.say(f"  {row.model:<22} {row.accuracy:6.1%} accuracy on {row.n_test} test photos")
+            reporter.say(f"  {row.model:<22} {between(row)} accuracy on {row.n_test} test photos")
+        for sentence in comparison.sentences:
+            reporter.say(f"  {sentence}")
         reporter.result(f"report: {folder.path / 'report.html'}  ({time.perf_counter() - started:.0f} s)")
     if failures:
         raise WorkerError(f"{len(failures)} of {len(settings.models)} models failed ({', '.join(failures)}). "
@@ -102,7 +134,7 @@ def run(settings: Settings, out: Path, reporter: Reporter) -> RunFolder:
 
 def _import_ahead() -> None:
     """What judging will need takes two seconds to import: done while the trunks are being converted."""
-    for name in ("sklearn.metrics", "seaborn", "cleanlab.filter"):
+    for name in ("sklearn.metrics", "scipy.optimize", "seaborn", "cleanlab.filter"):
         importlib.import_module(name)
 
 
@@ -122,6 +154,7 @@ def train(begun: Started, name: str, reporter: Reporter) -> None:
     folder, prepared, weights, title = begun.folder, begun.prepared, begun.weights[name], model_info(name).title
     if folder.is_trained(name):
         reporter.say(f"{title}: already trained")
+        folder.forget_states(name)
         return
     settings = folder.settings
     planned = plan(settings, name, weights.path is not None)
@@ -159,8 +192,18 @@ def _train_in_child(folder: RunFolder, prepared: Prepared, task: TrainTask, repo
                  + (f" from {Path(task.weights_file).name}" if task.weights_file else " from random weights")
                  + (f", from {task.cut_layer} on" if task.cut_layer else ""))
     with reporter.progress(title, steps * epochs) as advance:
-        run_child("train", dataclasses.asdict(task), folder.log_file(task.model),
-                  _listener(advance, reporter, steps, settings.batch_size, len(task.epochs_before)))
+        listener = ChildListener(folder, task, reporter, advance, steps)
+        while True:
+            try:
+                run_child("train", dataclasses.asdict(task), folder.log_file(task.model), listener.hear)
+                return
+            except KilledError as error:
+                at_once = (listener.micro_batch or settings.batch_size) // 2
+                if not settings.auto_batch or at_once == 0:
+                    raise
+                reporter.warn(f"{task.model}: {error}. With --batch-size auto it goes on, {at_once} photos at once.")
+                listener.micro_batch = at_once
+                task = dataclasses.replace(task, micro_batch=at_once)
 
 
 def _remarks(settings: Settings, weights: FoundWeights, on_features: bool) -> tuple[str, ...]:
@@ -177,32 +220,14 @@ def _remarks(settings: Settings, weights: FoundWeights, on_features: bool) -> tu
     return tuple(remarks)
 
 
-def _listener(advance: Callable[[int, str], None], reporter: Reporter, steps: int, batch_size: int, first: int,
-              ) -> Callable[[Event], None]:
-    """first: the epochs that were done before."""
-    first_step = time.monotonic()
-
-    def hear(event: dict[str, Any]) -> None:
-        nonlocal first_step
-        if event["event"] == "step":
-            done = (event["epoch"] - first - 1) * steps + event["step"]
-            if done == 1:
-                first_step = time.monotonic()
-            rate = (done - 1) * batch_size / max(time.monotonic() - first_step, 1e-3)
-            advance(done, f"epoch {event['epoch']}, loss {event['loss']:.3f}, accuracy {event['accuracy']:.1%}"
-                          + (f", {rate:.0f} photos/s" if done > 1 else ""))
-        elif event["event"] == "epoch":
-            advance((event["number"] - first) * steps, "")
-            reporter.say(Epoch.from_json(event).line(event["improved"]))
-
-    return hear
-
-
 def judge(folder: RunFolder, name: str, reporter: Reporter) -> Results:
     """Evaluate and explain one trained model, unless that is done."""
     if folder.results_file(name).exists() and folder.picture(name, "gradcam").exists():
-        return Results.read(folder.results_file(name))
-    with reporter.progress(f"{model_info(name).title}: predicting", len(folder.split.part("test"))) as advance:
+        try:
+            return Results.read(folder.results_file(name))
+        except RunFolderError as error:
+            reporter.warn(f"{error}. That is done now.")
+    with reporter.progress(f"{model_info(name).title}: predicting", photos_to_predict(folder, name)) as advance:
         results = evaluate(folder, name, lambda done, _: advance(done, ""))
     explain_run(folder, name)
     reporter.say(f"  test accuracy {results.accuracy:.1%}, macro F1 {results.macro_f1:.1%} "
@@ -210,12 +235,17 @@ def judge(folder: RunFolder, name: str, reporter: Reporter) -> Results:
     return results
 
 
-def summarise(folder: RunFolder) -> Comparison | None:
+def summarise(folder: RunFolder, *, svg: bool = False) -> Comparison | None:
     """Compare the models that were judged, list suspect labels, and write the report. None if there are none."""
     judged = judged_in(folder)
     if not judged:
         return None
     comparison = compare_models(judged, folder.reports)
+    missing = sorted(set(folder.model_names) - {results.model_name for results in judged})
+    if missing:
+        write_text(folder.reports / MARKDOWN_NAME, f"{comparison.to_markdown()}\nNot in this table, since not trained "
+                                                   f"or not judged to the end: {', '.join(missing)}.\n")
+    draw_differences(comparison, folder.reports, svg=svg)
     folder.label_issues_file.unlink(missing_ok=True)
     with contextlib.suppress(MatlensError):  # what is damaged must not hide the results: the page names what is missing
         label_issues([folder], [results.model_name for results in judged]).write(folder.label_issues_file)
@@ -251,6 +281,13 @@ def judged_models(folders: Sequence[RunFolder]) -> list[Results]:
         return next(iter(found.values()))
     return [dataclasses.replace(each, model_name=f"{path.name}/{each.model_name}")
             for path, results in found.items() for each in results]
+
+
+def predictions_in(folders: Sequence[RunFolder]) -> dict[str, Path]:
+    """The files of predictions of several runs, by the names that `judged_models` gives."""
+    alone = len(folders) == 1
+    return {name if alone else f"{folder.path.name}/{name}": folder.predictions_file(name)
+            for folder in folders for name in folder.model_names}
 
 
 def judged_in(folder: RunFolder) -> list[Results]:

@@ -16,8 +16,9 @@ from matlens.data.sources import open_source
 from matlens.errors import RunFolderError, WorkerError
 from matlens.evaluation.results import Results
 from matlens.report.series_page import write_series_report
-from matlens.run import judged_in, judged_models, run
+from matlens.run import judged_in, judged_models, predictions_in, run
 from matlens.settings import Settings
+from matlens.training.alone import alone_in
 from matlens.training.run_folder import RunFolder
 from matlens.training.series_folder import SeriesFolder, is_series_folder
 
@@ -29,6 +30,11 @@ def run_series(settings: Settings, out: Path, reporter: Reporter) -> SeriesFolde
         UsageError: before anything is trained, or for one of the splits.
         WorkerError: models failed; the others are finished, on all splits.
     """
+    with alone_in(out):
+        return _run_series_alone(settings, out, reporter)
+
+
+def _run_series_alone(settings: Settings, out: Path, reporter: Reporter) -> SeriesFolder:
     started = time.perf_counter()
     source, protocol = open_source(settings.data_dir), settings.protocol or ""
     splits = splits_of_series(protocol, source)
@@ -60,8 +66,9 @@ def compare_folders(paths: Sequence[Path], *, literature: bool = False) -> Compa
     Raises RunFolderError where runs and series are named, or unlike series.
     """
     if not any(map(is_series_folder, paths)):
-        judged = judged_models([RunFolder.open(path) for path in paths])
-        return compare(judged, published_beside(judged) if literature else ())
+        folders = [RunFolder.open(path) for path in paths]
+        judged = judged_models(folders)
+        return compare(judged, published_beside(judged) if literature else (), predictions_in(folders))
     if not all(map(is_series_folder, paths)):
         raise RunFolderError("A series and a single run cannot be put side by side: a mean over splits is not the "
                              "accuracy on one. Name series only, or the runs inside of the series.")

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
 
 from matlens.data.protocols import PATTERN, WORDS
 from matlens.errors import SettingsError
@@ -70,6 +70,7 @@ class Settings(BaseModel):
 
     img_size: tuple[int, int] = (224, 224)
     recipe: Literal["guide", "strong"] = "guide"
+    auto_batch: bool = False
     batch_size: PositiveInt = Field(default_factory=lambda data: _by_recipe(data, 64, 32))
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 42
     max_epochs: PositiveInt = Field(default_factory=lambda data: _by_recipe(data, 4, 9))
@@ -78,6 +79,7 @@ class Settings(BaseModel):
     epochs_of: dict[str, PositiveInt] = {}
     protocol: Annotated[str, Field(pattern=PATTERN)] | None = None
     groups: str | None = None
+    material_groups: Path | None = None
     train_on: Literal["train", "train+val"] = "train"
     weights: Literal["imagenet", "none", "auto"] = "imagenet"
     weights_dir: Path | None = None
@@ -97,6 +99,14 @@ class Settings(BaseModel):
     deterministic: bool = False
     cache_dir: Path = Field(default_factory=default_cache_dir)
     cache_limit: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 20
+
+    @model_validator(mode="before")
+    @classmethod
+    def _auto_is_the_recipes_batch(cls, values: Any) -> Any:
+        """batch_size "auto": the recipe's, of which a model that is killed for want of memory computes less at once."""
+        if isinstance(values, dict) and values.get("batch_size") == "auto":
+            return {key: value for key, value in values.items() if key != "batch_size"} | {"auto_batch": True}
+        return values
 
     @field_validator("img_size", mode="before")
     @classmethod

@@ -94,7 +94,9 @@ def save_figure(figure: Figure, save_path: Path | str | None) -> Figure:
         path = Path(save_path)
         form = path.suffix[1:] or "png"
         figure.set_layout_engine("none")  # it has settled; matplotlib would run it twice more
-        options: dict[str, Any] = {"pil_kwargs": {"compress_level": 3}} if form == "png" else {}
+        options_of: dict[str, dict[str, Any]] = {"png": {"pil_kwargs": {"compress_level": 3}},
+                                                 "svg": {"metadata": {"Date": None}}}
         with whole_file(path) as partial:
-            figure.savefig(partial, format=form, dpi=150, bbox_inches=figure.get_tightbbox().padded(0.1), **options)
+            figure.savefig(partial, format=form, dpi=150, bbox_inches=figure.get_tightbbox().padded(0.1),
+                           **options_of.get(form, {}))
     return figure

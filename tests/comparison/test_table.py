@@ -5,16 +5,26 @@ from __future__ import annotations
 import csv
 import dataclasses
 import json
+import math
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
+from figure_checks import assert_nothing_cut_off
+from matlens.comparison.displays import Differences, draw_differences
 from matlens.comparison.literature import MINC_2500, Published, published_beside
-from matlens.comparison.table import compare, compare_models, percent, standard_error
+from matlens.comparison.pairwise import pairwise
+from matlens.comparison.row import percent, standard_error
+from matlens.comparison.table import compare, compare_models
 from matlens.data.minc import CLASS_NAMES
 from matlens.errors import RunFolderError
+from matlens.evaluation.predictions import Predictions
 from matlens.evaluation.results import Results
+from matlens.style import save_figure
+
+SCORE = {"precision": 0.5, "recall": 0.5, "f1": 0.5, "support": 1}
 
 
 def results(name: str = "m", accuracy: float = 0.8, n: int = 400, **changes: Any) -> Results:
@@ -22,8 +32,8 @@ def results(name: str = "m", accuracy: float = 0.8, n: int = 400, **changes: Any
         model_name=name, class_names=("a", "b"), n_test=n, accuracy=accuracy, macro_precision=accuracy,
         macro_recall=accuracy, macro_f1=accuracy, per_class={}, classification_report="",
         confusion_matrix=[[1, 0], [0, 1]], roc_auc={"macro": 0.9}, split_hash="0123456789abcdef",
-        protocol="minc:1", pretrained=True, parameters=1234567, seconds={"train": 12.25, "predict": 1.0},
-        prediction_photos_per_second=106.0), **changes)
+        protocol="minc:1", pretrained=True, parameters=1234567, seconds={"train": 12.25, "predict": 1.0,
+                                                                            "predict_a_photo": 1 / 106}), **changes)
 
 
 def cells(markdown: str, line: int) -> list[str]:
@@ -44,15 +54,18 @@ def test_models_of_one_split_stand_together() -> None:
 
 
 def test_the_csv_can_be_computed_with() -> None:
-    one = results("a,b", 1 / 3, remarks=("first.", "second"), pretrained=None, parameters=None, seconds={},
-                  roc_auc={"macro": None})
+    one = results("a,b", 1 / 3, remarks=("first.", "second"), pretrained=None, parameters=None,
+                  seconds={"predict_a_photo": 1 / 106}, roc_auc={"macro": None})
     header, row = csv.reader(compare([one]).to_csv().splitlines())
     assert dict(zip(header, row, strict=True)) == {
         "model": "a,b", "accuracy": "0.3333333333333333", "macro_precision": "0.3333333333333333",
         "macro_recall": "0.3333333333333333", "macro_f1": "0.3333333333333333", "macro_auc": "",
         "parameters": "", "training_seconds": "", "prediction_photos_per_second": "106.0",
         "pretrained": "unknown", "n_test": "400", "protocol": "minc:1", "split_hash": "0123456789ab",
-        "remarks": "first; second"}
+        "remarks": "first; second", **dict.fromkeys([
+            "accuracy_low", "accuracy_high", "macro_f1_low", "macro_f1_high", "macro_auc_low", "macro_auc_high",
+            "mean_class_accuracy", "top_3", "top_5", "cohen_kappa", "log_loss", "brier", "ece", "temperature", "aurc"],
+            "")}
 
 
 def test_the_markdown_rounds_to_what_can_be_known() -> None:
@@ -93,19 +106,12 @@ def test_the_standard_error_stands_below_the_table_once() -> None:
     assert markdown.count("±") == 2
 
 
-def test_the_lead_comes_with_its_error() -> None:
-    lead = compare([results("x", 0.9, 100), results("y", 0.8, 100)]).lead()
-    assert lead == pytest.approx((0.1, 0.05))  # errors of 0.03 and 0.04: the sides of a right triangle
-    assert compare([results()]).lead() is None
-
-
 @pytest.mark.parametrize("other", [{"split_hash": "f" * 64}, {"n": 399}], ids=["hash", "number of photos"])
 def test_models_judged_on_different_photos_are_not_ranked(other: dict[str, Any]) -> None:
     comparison = compare([results("x", 0.9), results("y", 0.8, **other)])
     markdown = comparison.to_markdown()
     assert "not judged on the same photos and must not be ranked" in markdown
     assert "**90.0 %**" not in markdown
-    assert comparison.lead() is None
 
 
 def test_models_judged_on_the_same_photos_are_not_warned_about() -> None:
@@ -132,6 +138,7 @@ def test_results_and_what_their_file_holds_give_the_same_table(tmp_path: Path) -
 def test_both_files_are_written(tmp_path: Path) -> None:
     comparison = compare_models([results("Glaß")], tmp_path / "new")
     files = {path.name: path.read_text("utf-8") for path in (tmp_path / "new").iterdir()}
+    assert json.loads(files.pop("model_comparison.json")) == comparison.to_json()
     assert files == {"model_comparison.csv": comparison.to_csv(),
                      "model_comparison.md": comparison.to_markdown()}
 
@@ -139,7 +146,8 @@ def test_both_files_are_written(tmp_path: Path) -> None:
 def test_without_a_folder_they_go_where_the_guide_puts_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     compare_models([results()])
-    assert {path.name for path in (tmp_path / "reports").iterdir()} == {"model_comparison.csv", "model_comparison.md"}
+    assert {path.name for path in (tmp_path / "reports").iterdir()} == {
+        "model_comparison.csv", "model_comparison.md", "model_comparison.json"}
 
 
 def test_nothing_to_compare_says_what_to_do() -> None:
@@ -179,7 +187,7 @@ def test_published_results_stand_below_and_are_never_bold_or_ranked() -> None:
     assert (theirs["accuracy"], theirs["protocol"], theirs["source"], theirs["macro f1"], theirs["n test"]) == (
         "90.0 %", "their own split", "https://example.org/a_b", "n/a", "n/a")
     assert "protocols of their own" in comparison.to_markdown() and "- published: theirs: other photos" in lines
-    assert comparison.lead() == compare(ours).lead() and comparison.same_photos
+    assert comparison.same_photos
 
 
 def test_published_results_are_in_the_csv_with_their_source() -> None:
@@ -214,7 +222,8 @@ def test_compare_shows_them_on_request(tmp_path: Path, classes: tuple[str, ...])
     from matlens.training.run_folder import RunFolder
 
     run = RunFolder.create(tmp_path / "run", Settings(models=("inception_v1",)), tmp_path)
-    results("inception_v1", class_names=classes).write(run.results_file("inception_v1"))
+    results("inception_v1", class_names=classes, confusion_matrix=[],
+            per_class=dict.fromkeys(classes, SCORE)).write(run.results_file("inception_v1"))
     done = CliRunner().invoke(app, ["compare", str(run.path), "--literature", "--out", str(tmp_path / "out")])
     plain = CliRunner().invoke(app, ["compare", str(run.path)])
     assert (done.exit_code, plain.exit_code) == (0, 0)
@@ -223,3 +232,82 @@ def test_compare_shows_them_on_request(tmp_path: Path, classes: tuple[str, ...])
     assert ("published results on MINC-2500 alone" in done.stderr) is not on_minc
     assert ("source" in (tmp_path / "out" / "model_comparison.csv").read_text("utf-8")) is on_minc
     assert "published" not in plain.output
+
+
+def judged(folder: Path, name: str, right: int, n: int = 40, **changes: Any) -> Results:
+    """Two classes, all photos of the first; predictions saved where `compare_models` looks for them."""
+    Predictions(np.eye(2, dtype=np.float32)[[0] * right + [1] * (n - right)], np.zeros(n, np.int64),
+                tuple(map(str, range(n)))).write(folder / f"{name}_predictions.npz")
+    return results(name, right / n, n, intervals={"accuracy": {"low": 0.5, "high": 0.875}}, **changes)
+
+
+def test_the_table_says_which_differences_are_real(tmp_path: Path) -> None:
+    """a is right on 10 photos more than b and on one more than c: p = 2 / 2^10 and 1; b and c differ by 9."""
+    models = [judged(tmp_path, "a", 35), judged(tmp_path, "b", 25), judged(tmp_path, "c", 34)]
+    comparison = compare_models(models, tmp_path)
+    markdown = (tmp_path / "model_comparison.md").read_text("utf-8")
+    assert "**87.5 %** (50.0 to 87.5)" in markdown and "Standard error" not in markdown
+    assert "- a is better than b by 25.0 points (" in markdown
+    assert "- a is not told apart from c: 2.5 points (" in markdown
+    tests = {(test["first"], test["second"]): test for test in
+             json.loads((tmp_path / "model_comparison.json").read_text("utf-8"))["pairwise"]}
+    assert {pair: test["is_real"] for pair, test in tests.items()} == {
+        ("a", "c"): False, ("a", "b"): True, ("c", "b"): True}
+    assert tests["a", "b"]["p_value"] == pytest.approx(2 / 2**10)
+    assert tests["a", "b"]["p_holm"] == pytest.approx(3 * 2 / 2**10)
+    row = next(line for line in markdown.splitlines() if line.startswith("| a | c |"))
+    assert row.split(" | ")[-2:] == ["no", f"{tests['a', 'c']['photos_needed']:,} |"]
+    assert comparison.sentences[0].startswith("a is not told apart from c")
+
+
+def test_what_cannot_be_compared_photo_by_photo_is_said(tmp_path: Path) -> None:
+    """No predictions, predictions of another training, damaged ones, another split: nothing is passed over."""
+    models = [judged(tmp_path, name, 30, **more) for name, more in (
+        ("fine", {}), ("gone", {}), ("other", {}), ("damaged", {}), ("split", {"split_hash": "f" * 64}))]
+    (tmp_path / "gone_predictions.npz").unlink()
+    (tmp_path / "damaged_predictions.npz").write_bytes(b"PK")
+    judged(tmp_path, "other", 29)
+    notes = "\n".join(compare_models(models, tmp_path).to_json()["not_compared"])
+    assert "gone cannot be compared photo by photo: its predictions (gone_predictions.npz) are not there" in notes
+    assert "other_predictions.npz does not give the accuracy of its results" in notes
+    assert "damaged cannot be compared" in notes
+    assert "fine and split were not judged on the same photos of the same split" in notes
+    assert "split were not judged" in (tmp_path / "model_comparison.md").read_text("utf-8")
+
+
+def test_what_accuracy_does_not_say_stands_in_a_table_of_its_own() -> None:
+    more = results("x", mean_class_accuracy=0.75, top_k={"3": 0.95, "5": None}, log_loss=0.5, brier=0.25,
+                   cohen_kappa=0.7, calibration={"ece": 0.031, "temperature": 1.4}, coverage={"aurc": 0.0123})
+    lines = compare([more, results("y", 0.5)]).to_markdown().splitlines()
+    start = lines.index("| model | mean class accuracy | top-3 | Cohen's kappa | log loss | Brier | ECE | temperature "
+                        "| AURC |")
+    assert lines[start + 2:start + 4] == [
+        "| x | 75.0 % | 95.0 % | 0.700 | 0.500 | 0.250 | 3.1 % | 1.400 | 0.012 |",
+        "| y | n/a | n/a | n/a | n/a | n/a | n/a | n/a | n/a |"]
+
+
+def test_another_tools_nan_does_not_break_the_json() -> None:
+    assert compare([{"model_name": "m", "accuracy": 0.5, "macro_f1": math.nan}]).to_json()["models"][0][
+        "macro_f1"] is None
+
+
+@pytest.mark.parametrize("models", [2, 4, 9])
+def test_no_label_of_the_differences_is_cut_off(models: int) -> None:
+    rng = np.random.default_rng(0)
+    names = [f"a_model_with_a_name_that_is_longer_than_most_{i}" for i in range(models)]
+    found = {name: Predictions(np.eye(2, dtype=np.float32)[rng.integers(2, size=60)], np.zeros(60, np.int64),
+                               tuple(map(str, range(60)))) for name in names}
+    display = Differences.from_pairs(pairwise(found))
+    assert (len(display.tests), display.left_out) == {2: (1, 0), 4: (6, 0), 9: (8, 28)}[models]
+    figure = save_figure(display.draw(), None)
+    assert_nothing_cut_off(figure)
+    assert len(figure.axes[0].get_yticklabels()) == len(display.tests)
+
+
+def test_the_picture_goes_where_there_is_nothing_to_compare_any_more(tmp_path: Path) -> None:
+    two = compare_models([judged(tmp_path, "a", 35), judged(tmp_path, "b", 25)], tmp_path)
+    draw_differences(two, tmp_path, svg=True)
+    assert (tmp_path / "model_comparison.png").read_bytes().startswith(b"\x89PNG")
+    assert b"<svg" in (tmp_path / "model_comparison.svg").read_bytes()
+    draw_differences(compare_models([judged(tmp_path, "a", 35)], tmp_path), tmp_path)
+    assert not list(tmp_path.glob("model_comparison.[ps][nv]g"))

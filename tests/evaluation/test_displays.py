@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
-from matplotlib.text import Text
 
+from figure_checks import NAMES, assert_nothing_cut_off, texts
 from matlens.evaluation.displays import (
     SHADES,
     ConfusionMatrix,
@@ -25,16 +25,6 @@ from matlens.evaluation.displays import (
     plot_training_curves,
 )
 from matlens.style import COLORS, class_labels, elided
-
-LONG = ["Стекло_прозрачное_бутылочное_зелёное_окно", "Glaß", "polished_stone_of_a_kitchen_worktop_$dark$",
-        r"_$\frac$", "木", "x" * 60]
-NAMES = {
-    "2": ["no", "yes"],
-    "6": ["cardboard", "glass", "metal", "paper", "plastic", "trash"],
-    "6 long": LONG,
-    "23": [f"{name}_{i}" for i, name in enumerate((LONG * 4)[:23])],
-    "100": [f"a_material_with_a_name_of_forty_letters_{i}" for i in range(100)],
-}
 
 
 def curve(auc: float | None) -> dict[str, Any]:
@@ -51,24 +41,6 @@ def history(epochs: int) -> dict[str, list[float]]:
     rising = [1 - loss for loss in falling]
     return {"loss": falling, "val_loss": falling, "accuracy": rising, "val_accuracy": rising,
             "learning_rate": [1e-3] * epochs}
-
-
-def texts(figure: Figure) -> list[str]:
-    return [text.get_text() for text in figure.findobj(Text) if isinstance(text, Text) and text.get_text()]
-
-
-def assert_nothing_cut_off(figure: Figure) -> None:
-    figure.canvas.draw()
-    canvas = figure.bbox
-    undrawn = set()  # ticks beyond the limits exist and are visible, but are not drawn
-    for axis in (axis for axes in figure.axes for axis in (axes.xaxis, axes.yaxis)):
-        low, high = sorted(axis.get_view_interval())
-        undrawn |= {tick.label1 for tick in axis.get_major_ticks() if not low <= tick.get_loc() <= high}
-    for text in figure.findobj(Text):
-        assert isinstance(text, Text)
-        if text.get_visible() and text.get_text() and text not in undrawn:
-            box = text.get_window_extent()
-            assert box.x0 >= -1 and box.y0 >= -1 and box.x1 <= canvas.x1 + 1 and box.y1 <= canvas.y1 + 1, text
 
 
 @pytest.mark.filterwarnings("ignore:Glyph")

@@ -172,6 +172,14 @@ def test_our_own_datasets_bring_their_split_along(drawn, tmp_path, shuffle):
         assert [path.split("/")[1] for path in kept.paths] == [names[number] for number in kept.labels]
 
 
+def test_validation_photos_give_a_temperature_and_without_them_the_way_is_said(dataset, tmp_path):
+    """The test batches stand for validation photos: some answers are right and some wrong, so that there is one."""
+    with_them = evaluate_model(Telling(), dataset, "m", ["a", "b", "c"], tmp_path, val_ds=dataset)["calibration"]
+    without = evaluate_model(Telling(), dataset, "m", ["a", "b", "c"], tmp_path)["calibration"]
+    assert with_them["temperature"] > 0 and with_them["n_validation"] == sum(each["n"] for each in with_them["bins"])
+    assert (without["temperature"], without["n_validation"]) == (None, 0) and "val_ds" in without["remark"]
+
+
 def test_what_it_returns_goes_into_the_comparison(dataset, answers, tmp_path):
     """The guide's last step takes these dictionaries."""
     good = evaluate_model(Telling(), dataset, "good", ["a", "b", "c"], tmp_path)

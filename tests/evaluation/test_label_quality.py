@@ -202,8 +202,8 @@ def test_looking_for_wrong_labels_loads_no_framework() -> None:
 
 def test_summarise_lists_suspects_and_survives_damaged_predictions(tmp_path: Path) -> None:
     """After hours of training, one damaged file must not cost the comparison and the page."""
-    from matlens.evaluation.judge import scores
     from matlens.evaluation.results import Results
+    from matlens.evaluation.scores import scores
     from matlens.run import summarise
 
     run = make_run(tmp_path / "run", {"inception_v1": WRONG})

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from matlens.evaluation.choice import chosen_for_grid
 from matlens.evaluation.predictions import Predictions
-from matlens.explanation.explain import chosen_for_grid
 from matlens.explanation.gradcam import heatmaps, overlay_heatmap
 from matlens.models.head import Dense, Head
 

@@ -9,7 +9,7 @@ from PIL import Image
 from matlens import get_last_conv_layer_name, make_gradcam_heatmap, visualize_gradcam, visualize_gradcam_samples
 from matlens.data import label_space
 from matlens.errors import DataError, ModelError
-from matlens.explanation.gradcam import from_gradients
+from matlens.explanation.gradcam import from_gradients, heatmaps
 from matlens.models.adapters import classifier_of
 
 pytestmark = pytest.mark.keras
@@ -86,6 +86,20 @@ def test_the_closed_form_is_the_frameworks_gradient(models, photo, name):
         expected = from_gradients(*classifier.features_and_gradients(photo[None] / np.float32(255), np.array([number]),
                                                                      OWN[name]))[0]
         found = make_gradcam_heatmap(photo, models[name], pred_index=number)
+        np.testing.assert_allclose(found, expected, atol=1e-4)
+        some |= bool(found.max() == 1)
+    assert some, "else the two agree on nothing"
+
+
+@pytest.mark.parametrize("method", ["gradcam++", "hirescam"])
+@pytest.mark.parametrize("name", OWN)
+def test_the_closed_form_of_other_methods_is_the_frameworks_gradient(models, photo, name, method):
+    """Behind VGG19's flattening each place has a gradient of its own."""
+    classifier, images = classifier_of(models[name]), photo[None] / np.float32(255)
+    features, head, some = classifier.features(images), classifier.head(), False
+    for number in range(CLASSES):
+        expected = from_gradients(*classifier.features_and_gradients(images, np.array([number]), OWN[name]), method)
+        found = heatmaps(features, head, np.array([number]), method=method)
         np.testing.assert_allclose(found, expected, atol=1e-4)
         some |= bool(found.max() == 1)
     assert some, "else the two agree on nothing"

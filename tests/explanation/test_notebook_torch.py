@@ -13,7 +13,7 @@ from matlens import (
     visualize_gradcam_samples,
 )
 from matlens.errors import DataError, ModelError
-from matlens.explanation.gradcam import from_gradients
+from matlens.explanation.gradcam import from_gradients, heatmaps
 
 pytestmark = [pytest.mark.torch, pytest.mark.usefixtures("one_thread")]
 
@@ -52,6 +52,16 @@ def gradcam_by_torch(torch, wrapper, photo: np.ndarray, layer: str, number: int,
 def test_the_last_layer_is_named(wrapper):
     """One call for all four models."""
     assert get_last_conv_layer_name(wrapper) == "inception5b"
+
+
+@pytest.mark.parametrize("method", ["gradcam++", "hirescam"])
+def test_other_methods_are_autograds_too(wrapper, photos, method):
+    """At the last layer, in closed form."""
+    classifier, classes = wrapper.classifier, np.arange(6) % CLASSES
+    expected = from_gradients(*classifier.features_and_gradients(photos, classes, "inception5b"), method)
+    found = heatmaps(classifier.features(photos), classifier.head(), classes, method=method)
+    np.testing.assert_allclose(found, expected, atol=1e-4)
+    assert found.max() == 1
 
 
 @pytest.mark.parametrize(("layer", "side"), [(None, 2), ("inception5b", 2), ("inception4e", 4), ("conv1", 32)])

@@ -76,7 +76,10 @@ def run(drawn, tmp_path_factory) -> RunFolder:
     write_artifact(folder.artifact(NAME), export_trunk, lambda images: head.probabilities(engine.features(images)),
                    photos[:4], NAME, split.class_names, mirrored=True)
     folder.model_file(NAME).touch()
-    write_json(folder.training_file(NAME), {"history": {"val_accuracy": [0.5]}, "best_epoch": 1})
+    write_json(folder.training_file(NAME), {
+        "history": {curve: [0.5] for curve in ("loss", "accuracy", "val_loss", "val_accuracy")}, "best_epoch": 1,
+        "epochs": 1, "parameters": 1, "trainable_parameters": 1, "pretrained": False, "split_hash": split.hash,
+        "remarks": [], "seconds": {}, "peak_rss_bytes": 1, "versions": {}})
     return folder
 
 

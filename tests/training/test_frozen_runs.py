@@ -179,3 +179,26 @@ def test_without_room_or_cache_strong_trains_from_its_cut_on_photos(train, tasks
     assert set(trained_layers(folder)) == BEHIND
     assert Artifact.open(folder.artifact(NAME)).mirrored
     assert [text.partition(":")[0] for text in record["remarks"]] == ["recipe strong"]
+
+
+def test_an_interrupted_second_stage_goes_on_with_its_next_epoch(train, tasks, monkeypatch):
+    """The head before it is there again at once, and the record is that of a training that was left alone."""
+    options = {"finetune_epochs": 2, "max_epochs": 1}
+    whole = read_json(train("whole", **options).training_file(NAME))
+
+    def interrupt(epoch, improved):
+        if epoch.number == 2:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(IN_PROCESS, "on_epoch", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        train("cut", **options)
+    seen = []
+    monkeypatch.setattr(IN_PROCESS, "on_epoch", lambda epoch, improved: seen.append(epoch.number))
+    folder = train("cut", **options)
+    assert seen == [3]
+    again = read_json(folder.training_file(NAME))
+    for what, values in whole["history"].items():
+        assert again["history"][what] == pytest.approx(values, rel=1e-3), what
+    assert again["best_epoch"] == whole["best_epoch"]
+    assert not folder.states(NAME).parent.exists(), "a finished training needs no states"

@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from matlens.comparison.literature import Published
-from matlens.comparison.table import CSV_NAME, MARKDOWN_NAME, NOT_RANKED, UNKNOWN, escape, percent
+from matlens.comparison.markdown import NOT_RANKED, escape
+from matlens.comparison.row import UNKNOWN, percent
+from matlens.comparison.table import CSV_NAME, MARKDOWN_NAME
 from matlens.errors import RunFolderError
 from matlens.evaluation.results import Results
 from matlens.files import write_json, write_text

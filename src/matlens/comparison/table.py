@@ -1,7 +1,7 @@
-"""Several judged models in one table, best accuracy first: a value that writes itself as CSV and Markdown.
+"""Several judged models in one table, best accuracy first: a value that writes itself as CSV, Markdown and JSON.
 
-A lead counts for little when it is small against its standard error, and for nothing when two models were
-judged on different photos. The table says both.
+A lead counts for little when it is small against what chance gives, and for nothing when two models were judged on
+different photos. The table says both: intervals beside the scores, and which differences are real below it.
 """
 
 from __future__ import annotations
@@ -9,89 +9,22 @@ from __future__ import annotations
 import csv
 import dataclasses
 import io
-import math
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from numbers import Real
 from pathlib import Path
 from typing import Any
 
 from matlens.comparison.literature import Published
+from matlens.comparison.markdown import markdown
+from matlens.comparison.pairwise import Pairwise, pairwise
+from matlens.comparison.row import Row, percent
 from matlens.errors import RunFolderError
+from matlens.evaluation.predictions import Predictions
 from matlens.evaluation.results import Results
-from matlens.files import write_text
+from matlens.files import write_json, write_text
 from matlens.settings import notebook_settings
 
-SCORES = ("accuracy", "macro_precision", "macro_recall", "macro_f1", "macro_auc")
-CSV_NAME, MARKDOWN_NAME = "model_comparison.csv", "model_comparison.md"
-UNKNOWN = "n/a"
-NOT_RANKED = ("Rows marked as published hold others' figures under protocols of their own (see protocol and remarks). "
-              "They stand below these models, and are not ranked with them.")
-NOT_THE_SAME_PHOTOS = ("These models were not judged on the same photos and must not be ranked by these "
-                       "scores. Judge all of them on one split first.")
-
-
-def standard_error(share: float, n: int) -> float | None:
-    """sqrt(p (1 - p) / n), the binomial standard error of a share `p` of `n` photos; None without photos."""
-    return math.sqrt(share * (1 - share) / n) if n > 0 else None
-
-
-def percent(share: float | None) -> str:
-    """0.8634 as '86.3 %'; an unknown share as 'n/a'."""
-    return UNKNOWN if share is None else f"{100 * share:.1f} %"
-
-
-def _training_seconds(seconds: Mapping[str, float]) -> float | None:
-    """All that it took to train: features and activations that were computed for it, the head, the network."""
-    found = [seconds[stage] for stage in ("features", "head", "activations", "train") if stage in seconds]
-    return round(sum(found), 3) if found else None
-
-
-@dataclass(frozen=True)
-class Row:
-    """One model. Scores are shares in [0, 1]; None stands for unknown; the fields are the CSV's columns."""
-
-    model: str
-    accuracy: float
-    macro_precision: float | None
-    macro_recall: float | None
-    macro_f1: float | None
-    macro_auc: float | None
-    parameters: int | None
-    training_seconds: float | None
-    prediction_photos_per_second: float | None
-    pretrained: str
-    n_test: int
-    protocol: str
-    split_hash: str
-    remarks: str
-
-    @classmethod
-    def from_results(cls, results: Results | Mapping[str, Any]) -> Row:
-        """Take Results, or what a `<name>_results.json` holds. Raises RunFolderError without an accuracy."""
-        known = dataclasses.asdict(results) if isinstance(results, Results) else results
-        model, accuracy = str(known.get("model_name") or "a model without a name"), known.get("accuracy")
-        share = float(accuracy) if isinstance(accuracy, Real) else math.nan
-        if not 0 <= share <= 1:
-            raise RunFolderError(f"The results of {model} hold no accuracy between 0 and 1 ({accuracy!r}). "
-                                 "Judge it again with: matlens evaluate RUN")
-        pretrained = known.get("pretrained")
-        macro = {key: known.get(key) for key in ("macro_precision", "macro_recall", "macro_f1")}
-        return cls(model, share, **macro,
-                   macro_auc=(known.get("roc_auc") or {}).get("macro"),
-                   parameters=known.get("parameters"),
-                   training_seconds=_training_seconds(known.get("seconds") or {}),
-                   prediction_photos_per_second=known.get("prediction_photos_per_second"),
-                   pretrained="unknown" if pretrained is None else "yes" if pretrained else "no",
-                   n_test=int(known.get("n_test") or 0), protocol=str(known.get("protocol") or ""),
-                   split_hash=str(known.get("split_hash") or "")[:12],
-                   remarks="; ".join(remark.rstrip(".") for remark in known.get("remarks") or ()))
-
-    @property
-    def error(self) -> float | None:
-        """The standard error of the accuracy."""
-        return standard_error(self.accuracy, self.n_test)
+CSV_NAME, MARKDOWN_NAME, JSON_NAME = "model_comparison.csv", "model_comparison.md", "model_comparison.json"
 
 
 @dataclass(frozen=True)
@@ -99,99 +32,69 @@ class Comparison:
     """At least one row; those that were judged on the same photos stand together, the best accuracy first.
 
     published: others' results, shown below, never ranked.
+    pairs: the models in pairs, photo by photo; None where their predictions were not looked at.
     """
 
     rows: tuple[Row, ...]
     published: tuple[Published, ...] = ()
+    pairs: Pairwise | None = None
 
     @property
     def same_photos(self) -> bool:
         """False where split hashes or the number of test photos differ."""
         return len({row.split_hash for row in self.rows}) == len({row.n_test for row in self.rows}) == 1
 
-    def lead(self) -> tuple[float, float] | None:
-        """How far the first is ahead of the second in accuracy, and that difference's standard error.
-
-        The error is that of two independent samples. Models that saw the same photos tend to fail on the same
-        ones, so it errs on the careful side. None with one model or with different photos.
-        """
-        if len(self.rows) < 2 or not self.same_photos:
-            return None
-        first, second = self.rows[:2]
-        return first.accuracy - second.accuracy, math.hypot(first.error or 0.0, second.error or 0.0)
-
     def is_best(self, row: Row, score: str) -> bool:
         """Whether no row has more of a score, as `percent` shows it: what looks equal is equal."""
         known = [value for each in self.rows if (value := getattr(each, score)) is not None]
         return self.same_photos and bool(known) and percent(getattr(row, score)) == percent(max(known))
 
+    @property
+    def sentences(self) -> tuple[str, ...]:
+        """Of each pair of models, which is better, or how many photos would tell."""
+        return tuple(test.sentence() for test in self.pairs.tests) if self.pairs else ()
+
     def to_csv(self) -> str:
         """Full precision, plain numbers, empty where unknown."""
         text = io.StringIO()
-        writer = csv.DictWriter(text, self._columns, restval="", lineterminator="\n")
+        writer = csv.DictWriter(text, self.columns, restval="", lineterminator="\n")
         writer.writeheader()
         writer.writerows([*map(dataclasses.asdict, self.rows), *(each.cells for each in self.published)])
         return text.getvalue()
 
     @property
-    def _columns(self) -> list[str]:
+    def columns(self) -> list[str]:
+        """Names of the CSV's columns."""
         return [field.name for field in dataclasses.fields(Row)] + ["source"] * bool(self.published)
 
     def to_markdown(self) -> str:
         """Percentages, the best of each score in bold; below it what one must know before ranking."""
-        names = [name for name in self._columns if name != "remarks"]
-        text_columns = {"model", "pretrained", "protocol", "split_hash", "source"}
+        return markdown(self)
 
-        def shown(value: Any, name: str) -> str:
-            if name in SCORES:
-                return percent(value)
-            if value is None or value == "":
-                return UNKNOWN
-            if isinstance(value, float):
-                return f"{value:,.1f}"
-            return f"{value:,}" if isinstance(value, int) else escape(value)
-
-        def cell(row: Row, name: str) -> str:
-            text = shown(getattr(row, name, None), name)
-            return f"**{text}**" if name in SCORES and self.is_best(row, name) else text
-
-        table = [[name.replace("_", " ") for name in names],
-                 ["---" if name in text_columns else "---:" for name in names],
-                 *([cell(row, name) for name in names] for row in self.rows),
-                 *([shown(each.cells.get(name), name) for name in names] for each in self.published)]
-        errors = ", ".join(f"{escape(row.model)} ± {100 * row.error:.1f}" for row in self.rows
-                           if row.error is not None)
-        notes = [] if self.same_photos else [f"**{NOT_THE_SAME_PHOTOS}**"]
-        if errors:
-            notes.append(f"Standard error of the accuracy in percentage points, sqrt(p(1-p)/n): {errors}.")
-        if self.published:
-            notes.append(NOT_RANKED)
-        remarks = [f"- {escape(model)}: {escape(text)}" for model, text in
-                   [*((row.model, row.remarks) for row in self.rows),
-                    *((each.cells["model"], each.differs) for each in self.published)] if text]
-        if remarks:
-            notes.append("\n".join(["Remarks:", "", *remarks]))
-        return "\n\n".join(["\n".join(f"| {' | '.join(line)} |" for line in table), *notes]) + "\n"
+    def to_json(self) -> dict[str, Any]:
+        """{format, same_photos, models: rows, pairwise, not_compared}."""
+        return {"format": 1, "same_photos": self.same_photos, "models": [row.to_json() for row in self.rows],
+                **(self.pairs or Pairwise(())).to_json()}
 
     def _repr_markdown_(self) -> str:  # what a notebook shows
         return self.to_markdown()
 
-    def write(self, folder: Path | str) -> tuple[Path, Path]:
-        """Write model_comparison.csv and model_comparison.md, each whole or not at all."""
+    def write(self, folder: Path | str) -> tuple[Path, Path, Path]:
+        """Write model_comparison.csv, .md and .json, each whole or not at all."""
         return (write_text(Path(folder) / CSV_NAME, self.to_csv()),
-                write_text(Path(folder) / MARKDOWN_NAME, self.to_markdown()))
+                write_text(Path(folder) / MARKDOWN_NAME, self.to_markdown()),
+                write_json(Path(folder) / JSON_NAME, self.to_json()))
 
 
-def escape(text: str) -> str:
-    """Keep a name or sentence of the user's inside its Markdown cell, and as it was spelled."""
-    return re.sub(r"([\\|`*<\[\]])", r"\\\1", " ".join(text.split()))
-
-
-def compare(results_list: Iterable[Results | Mapping[str, Any]], published: tuple[Published, ...] = ()) -> Comparison:
+def compare(results_list: Iterable[Results | Mapping[str, Any]], published: tuple[Published, ...] = (),
+            predictions: Mapping[str, Path] | None = None) -> Comparison:
     """Put judged models side by side, best accuracy first, and `published` results below them.
 
-    `results_list` holds Results, or what `<name>_results.json` holds. Raises RunFolderError where there is
-    nothing to compare or a model has no accuracy.
+    Args:
+        results_list: Results, or what `<name>_results.json` holds.
+        predictions: the models' saved predictions by name. With them models are compared photo by photo, too.
+
+    Raises RunFolderError where there is nothing to compare or a model has no accuracy.
     """
     rows = [Row.from_results(results) for results in results_list]
     if not rows:
@@ -199,12 +102,41 @@ def compare(results_list: Iterable[Results | Mapping[str, Any]], published: tupl
                              "--data DIR. Judge one that is trained with: matlens evaluate RUN")
     best_first = sorted(rows, key=lambda row: (-row.accuracy, row.model))
     splits = list(dict.fromkeys((row.split_hash, row.n_test) for row in best_first))
-    return Comparison(tuple(sorted(best_first, key=lambda row: splits.index((row.split_hash, row.n_test)))), published)
+    ordered = tuple(sorted(best_first, key=lambda row: splits.index((row.split_hash, row.n_test))))
+    return Comparison(ordered, published, None if predictions is None else _in_pairs(ordered, predictions))
+
+
+def _in_pairs(rows: tuple[Row, ...], files: Mapping[str, Path]) -> Pairwise:
+    """The rows' models in pairs, as far as their predictions are there and give their accuracy."""
+    found, refused = {}, []
+    for row in rows if len(rows) > 1 else ():
+        why = f"{row.model} cannot be compared photo by photo: "
+        path = files.get(row.model)
+        if path is None or not path.exists():
+            refused.append(f"{why}its predictions{f' ({path.name})' if path else ''} are not there.")
+            continue
+        try:
+            predictions = Predictions.read(path)
+        except RunFolderError as error:
+            refused.append(why + str(error))
+            continue
+        if abs(float((predictions.predicted == predictions.labels).mean()) - row.accuracy) > 1e-9:
+            refused.append(f"{why}{path.name} does not give the accuracy of its results. Judge it again with: "
+                           "matlens evaluate RUN")
+            continue
+        found[row.model] = predictions
+    return pairwise(found, {row.model: row.split_hash for row in rows}, refused)
 
 
 def compare_models(results_list: Iterable[Results | Mapping[str, Any]],
                    save_dir: Path | str | None = None) -> Comparison:
-    """The same, and the table written into `save_dir` (by default REPORTS_DIR) as CSV and Markdown."""
-    comparison = compare(results_list)
-    comparison.write(save_dir if save_dir is not None else notebook_settings().reports_dir)
+    """The same, and the table written into `save_dir` (by default REPORTS_DIR) as CSV, Markdown and JSON.
+
+    Models whose predictions lie there as `<name>_predictions.npz` are compared photo by photo.
+    """
+    folder = Path(save_dir) if save_dir is not None else notebook_settings().reports_dir
+    judged = list(results_list)
+    names = [Row.from_results(each).model for each in judged]
+    comparison = compare(judged, predictions={name: folder / f"{name}_predictions.npz" for name in names})
+    comparison.write(folder)
     return comparison

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
+from matlens.console import printable
 from matlens.data.counts import count_by_part
 from matlens.data.decode import Pixels, UnreadableImageError, decode
 from matlens.data.sources import Source
@@ -74,7 +75,7 @@ class ClassBars:
             return shown.append(bar(n, most, length, blocks), style="blue")
 
         for name, label in zip(self.class_names, labels, strict=True):
-            table.add_row(Text(label), *(cell(part, counted[name], max(counted.values()))
+            table.add_row(Text(printable(label)), *(cell(part, counted[name], max(counted.values()))
                                          for part, counted in self.by_part.items()))
         table.add_section()
         table.add_row("all", *(cell(part, sum(counted.values()), 0) for part, counted in self.by_part.items()))

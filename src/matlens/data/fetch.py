@@ -21,7 +21,7 @@ from matlens.data import minc
 from matlens.data.download import Patience, download, forget_part, part_of
 from matlens.data.sources import Source, open_source
 from matlens.data.unpack import Limits, unpack
-from matlens.errors import DataError, SettingsError
+from matlens.errors import DataError, SettingsError, WriteError
 from matlens.files import whole_folder, whole_of
 
 ARCHIVE_NAME = "minc-2500.tar.gz"
@@ -81,7 +81,7 @@ def fetch_minc(to: Path, reporter: Reporter, *, url: str = minc.ARCHIVE_URL, sha
             else:
                 reporter.say(f"{archive} is not needed any more")
             return source
-    except OSError as error:
+    except (OSError, WriteError) as error:
         reason = f"There is no room left in {to.parent}" if error.errno == errno.ENOSPC else (
             f"Cannot write to {to.parent}: {error.strerror or error}")
         raise DataError(f"{reason}. Name another place with --to.") from error

@@ -18,6 +18,7 @@ from matlens.data.protocols import draws, folds_of, listed_by_protocol
 from matlens.data.sources import PARTS, Source
 from matlens.errors import DataError, SettingsError
 from matlens.files import read_json, write_json
+from matlens.untrusted import stays_inside
 
 RATIOS = (0.7, 0.15, 0.15)
 
@@ -104,8 +105,9 @@ class Split:
         """Read a manifest. Raises DataError if it is damaged, altered, or points out of its folder."""
         try:
             content = read_json(path)
-            photos = tuple(Photo(p["path"], p["class"], p["part"], p["sha256"]) for p in content["photos"])
-            split = cls(content["protocol"], tuple(content["class_names"]), photos,
+            photos = tuple(Photo(*(_text(p[key]) for key in ("path", "class", "part", "sha256")))
+                           for p in content["photos"])
+            split = cls(content["protocol"], tuple(map(_text, content["class_names"])), photos,
                         tuple(LeftOut(**left) for left in content["left_out"]), content["seed"],
                         None if content["ratios"] is None else tuple(content["ratios"]), content.get("groups"),
                         tuple(map(tuple, content.get("together", ()))), content.get("train_on", "train"),
@@ -113,14 +115,22 @@ class Split:
             stated = content["hash"]
             if split.train_on not in get_args(TrainOn):
                 raise ValueError(f"train_on is {split.train_on!r}")
-        except (OSError, ValueError, KeyError, TypeError) as error:
+            if unknown := {photo.class_name for photo in photos} - set(split.class_names):
+                raise ValueError(f"photos of {min(unknown)}, which is none of its classes")
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise DataError(f"{path} is not a split manifest ({type(error).__name__}: {error}).") from error
         for photo in photos:
-            if photo.path.startswith(("/", "\\")) or ".." in photo.path.split("/") or ":" in photo.path.split("/")[0]:
+            if not stays_inside(photo.path):
                 raise DataError(f"{path} names a photo outside of its dataset: {photo.path}")
         if split.hash != stated:
             raise DataError(f"{path} was altered: its photos do not give the hash that it states.")
         return split
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{value!r} where text should be")
+    return value
 
 
 def check_ratios(ratios: Sequence[float]) -> tuple[float, float, float]:

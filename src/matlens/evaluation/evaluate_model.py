@@ -15,15 +15,17 @@ import numpy.typing as npt
 from matlens.data.label_space import class_names_for
 from matlens.data.pipeline import PhotoBatches, as_batch, source_of
 from matlens.errors import DataError, ModelError, SettingsError
-from matlens.evaluation.judge import scores
 from matlens.evaluation.predictions import Predictions
-from matlens.evaluation.results import Results
+from matlens.evaluation.results import Results, a_photo
+from matlens.evaluation.scores import scores
 from matlens.models.adapters import classifier_of, is_keras, refuse_other_size
 from matlens.models.inception import InceptionV1Wrapper
+from matlens.provenance import package_versions
 from matlens.settings import notebook_settings
 from matlens.training.history import History
 from matlens.training.resources import peak_rss_bytes
-from matlens.training.run_folder import package_versions
+
+NO_VALIDATION = "evaluate_model was given no validation photos (val_ds), so there is no temperature."
 
 
 class PredictionsAndLabels(NamedTuple):
@@ -71,7 +73,8 @@ def get_predictions_and_labels(model: Any, dataset: Iterable[Any], class_names: 
 
 
 def evaluate_model(model: Any, test_ds: Iterable[Any], model_name: str, class_names: Sequence[str] | None = None,
-                   save_dir: str | Path | None = None, *, history: History | None = None) -> dict[str, Any]:
+                   save_dir: str | Path | None = None, *, history: History | None = None,
+                   val_ds: Iterable[Any] | None = None) -> dict[str, Any]:
     """Judge a model, and save what came out as save_dir/<model_name>_results.json.
 
     The probabilities go into save_dir/<model_name>_predictions.npz, so that every figure can be computed again.
@@ -81,6 +84,7 @@ def evaluate_model(model: Any, test_ds: Iterable[Any], model_name: str, class_na
         class_names: by default the dataset's.
         save_dir: by default REPORTS_DIR.
         history: what `train_model` returned, so that epochs and training time stand in the results.
+        val_ds: validation photos, not trained on, for the temperature that calibrates the probabilities.
 
     Returns:
         What the JSON holds: accuracy, macro_precision, macro_recall, macro_f1, per_class, classification_report,
@@ -108,6 +112,7 @@ def evaluate_model(model: Any, test_ds: Iterable[Any], model_name: str, class_na
     else:
         paths = tuple(map(str, range(n)))
     predictions = Predictions(answer.predictions, answer.labels, paths, clock.photos_per_second)
+    validation = _validation(model, val_ds, names) if val_ds is not None else None
     parameters = _parameters(model)
     results = Results(
         model_name=model_name, split_hash=split.hash if split else "", protocol=split.protocol if split else "",
@@ -116,13 +121,19 @@ def evaluate_model(model: Any, test_ds: Iterable[Any], model_name: str, class_na
         img_size=ours.img_size if ours else None,
         epochs=len(history.epochs) if history else None, best_epoch=history.best.number if history else None,
         seconds={**({"train": round(sum(epoch.seconds for epoch in history), 3)} if history else {}),
-                 "predict": round(seconds, 3)},
-        prediction_photos_per_second=predictions.photos_per_second, peak_rss_bytes=peak_rss_bytes(),
-        versions=package_versions() | _framework_versions(model), **scores(predictions, names))
+                 "predict": round(seconds, 3), **a_photo(predictions.photos_per_second)},
+        peak_rss_bytes=peak_rss_bytes(),
+        versions=package_versions() | _framework_versions(model), **scores(
+            predictions, names, validation=validation, no_validation="" if validation else NO_VALIDATION))
     folder = Path(save_dir) if save_dir is not None else notebook_settings().reports_dir
     predictions.write(folder / f"{model_name}_predictions.npz")
     results.write(folder / f"{model_name}_results.json")
     return asdict(results)
+
+
+def _validation(model: Any, val_ds: Iterable[Any], names: tuple[str, ...]) -> Predictions:
+    probabilities, labels = get_predictions_and_labels(model, val_ds, names)
+    return Predictions(probabilities, labels, tuple(map(str, range(len(labels)))))
 
 
 class _TimedModel:

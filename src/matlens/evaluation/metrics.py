@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from matlens.evaluation.intervals import wilson
+
 Labels = npt.ArrayLike
 """Class numbers (N,), or one-hot labels or probabilities (N, C)."""
 
@@ -65,6 +67,22 @@ def compute_confusion_matrix(y_true: Labels, y_pred: Labels, class_names: Sequen
     return matrix
 
 
+def confused_pairs(matrix: npt.NDArray[Any], class_names: Sequence[str], most: int = 30) -> list[dict[str, Any]]:
+    """[{true, predicted, photos, share, interval}], the most photos first: which class was taken for which.
+
+    share: of the photos of the true class; interval: Wilson's, of that share.
+    """
+    support = matrix.sum(axis=1)
+    pairs = sorted(((int(matrix[i, j]), i, j) for i, j in np.argwhere(matrix) if i != j),
+                   key=lambda pair: (-pair[0], -pair[0] / support[pair[1]], pair[1:]))
+    found = []
+    for photos, i, j in pairs[:most]:
+        interval = wilson(photos, int(support[i]))
+        found.append({"true": class_names[i], "predicted": class_names[j], "photos": photos,
+                      "share": photos / int(support[i]), "interval": interval.to_json() if interval else None})
+    return found
+
+
 def compute_roc_curves(y_true: Labels, y_prob: npt.ArrayLike, class_names: Sequence[str] | None = None,
                        ) -> dict[str, Any]:
     """One-vs-rest ROC curves.
@@ -77,22 +95,21 @@ def compute_roc_curves(y_true: Labels, y_prob: npt.ArrayLike, class_names: Seque
         without a photo, or with all photos, has no curve: empty arrays and auc None; it is left out of macro.
         The macro curve averages the classes' true positive rates; its auc is the mean of the classes' AUCs.
     """
-    from sklearn.metrics import auc, roc_curve
-
     probabilities = np.asarray(y_prob, dtype=np.float64)
     truth = class_numbers(y_true)
     names = list(class_names) if class_names is not None else [str(i) for i in range(probabilities.shape[1])]
     hits = truth[:, None] == np.arange(len(names))
-    per_class: dict[str, dict[str, Any]] = {}
-    for number, name in enumerate(names):
-        if 0 < hits[:, number].sum() < len(truth):
-            fpr, tpr, _ = roc_curve(hits[:, number], probabilities[:, number])
-            per_class[name] = {"fpr": fpr, "tpr": tpr, "auc": float(auc(fpr, tpr))}
-        else:
-            per_class[name] = {"fpr": np.zeros(0), "tpr": np.zeros(0), "auc": None}
-    fpr, tpr, _ = roc_curve(hits.ravel(), probabilities.ravel())
-    micro = {"fpr": fpr, "tpr": tpr, "auc": float(auc(fpr, tpr))}
-    return {"per_class": per_class, "micro": micro, "macro": _macro(per_class)}
+    per_class = {name: _curve(hits[:, number], probabilities[:, number]) for number, name in enumerate(names)}
+    return {"per_class": per_class, "micro": _curve(hits.ravel(), probabilities.ravel()), "macro": _macro(per_class)}
+
+
+def _curve(hits: npt.NDArray[np.bool_], scores: npt.NDArray[np.float64]) -> dict[str, Any]:
+    from sklearn.metrics import auc, roc_curve
+
+    if not 0 < hits.sum() < len(hits):
+        return {"fpr": np.zeros(0), "tpr": np.zeros(0), "auc": None}
+    fpr, tpr, _ = roc_curve(hits, scores)
+    return {"fpr": fpr, "tpr": tpr, "auc": float(auc(fpr, tpr))}
 
 
 def _macro(per_class: dict[str, dict[str, Any]]) -> dict[str, Any]:

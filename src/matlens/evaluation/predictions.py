@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,8 @@ from matlens.data.splits import Split
 from matlens.errors import DataError, RunFolderError
 from matlens.features.artifact import PARITY_TOLERANCE, Artifact
 from matlens.files import whole_file
+from matlens.untrusted import stays_inside
+from matlens.untrusted_arrays import read_arrays
 
 _COMPARED = 1
 """Batches of photos (32) that are predicted from their files where features are kept."""
@@ -25,7 +26,8 @@ _COMPARED = 1
 class Predictions:
     """probabilities (N, C) float32; labels (N,) int64; paths (N,) of the photos, in the order of the split.
 
-    photos_per_second: the rate of prediction, photos decoded beforehand.
+    photos_per_second: the rate of prediction, photos decoded beforehand; not written, since files of the same answers
+        are to be the same.
     """
 
     probabilities: npt.NDArray[np.float32]
@@ -48,19 +50,20 @@ class Predictions:
         """Write as compressed .npz (no pickles), whole or not at all."""
         with whole_file(path) as partial:
             np.savez_compressed(partial, probabilities=self.probabilities, labels=self.labels,
-                                paths=np.array(self.paths, dtype=np.str_),
-                                photos_per_second=np.float64(self.photos_per_second or np.nan))
+                                paths=np.array(self.paths, dtype=np.str_))
         return path
 
     @classmethod
     def read(cls, path: Path) -> Predictions:
         """Read what `write` wrote. Raises RunFolderError."""
         try:
-            with np.load(path, allow_pickle=False) as file:
-                rate = float(file["photos_per_second"])
-                return cls(file["probabilities"], file["labels"], tuple(file["paths"].tolist()),
-                           None if np.isnan(rate) else rate)
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+            arrays = read_arrays(path, {"probabilities": ("f", 2), "labels": ("i", 1), "paths": ("U", 1),
+                                        "photos_per_second": ("f", 0)})  # which files of earlier versions have
+            paths = tuple(arrays["paths"].tolist())
+            if outside := [each for each in paths if not stays_inside(each)]:
+                raise ValueError(f"{outside[0]} lies outside of the dataset")
+            return cls(arrays["probabilities"], arrays["labels"], paths)
+        except (OSError, ValueError, KeyError) as error:
             raise RunFolderError(f"{path} does not hold predictions of matlens ({error}). Delete it and run "
                                  "matlens evaluate RUN again.") from error
 

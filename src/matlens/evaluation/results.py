@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
-import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from matlens.errors import RunFolderError
+from matlens.evaluation.results_schema import ResultsSchema
 from matlens.files import read_json, write_json
+
+PREDICT_A_PHOTO = "predict_a_photo"
+"""Of `seconds`: the mean time of a prediction, of photos decoded beforehand."""
 
 
 @dataclass(frozen=True)
@@ -17,8 +23,12 @@ class Results:
     """The content of `<name>_results.json`.
 
     Scores are fractions in [0, 1]; `roc_auc` values are None where a class has no positive or no negative
-    photo. `seconds` maps a stage (train, predict, ...) to its wall-clock seconds. `remarks` are sentences
-    that a reader must know before comparing this model (untrained backbone, no augmentation, ...).
+    photo. log_loss is in nats, brier in [0, 2], cohen_kappa in [-1, 1]; None where they cannot be told. What `top_k`,
+    `calibration`, `coverage`, `confused_pairs`, `groups` and `intervals` hold is said in docs/formats.md. `seconds`
+    maps a stage (train, predict, ...) to its wall-clock seconds. `remarks` are sentences that a reader must know
+    before comparing this model (untrained backbone, no augmentation, ...). Of a step's `batch_size` photos,
+    `micro_batch` were computed at once. `faithfulness` and `robustness` sum up what was measured on request
+    (`matlens.on_request`).
     """
 
     model_name: str
@@ -32,6 +42,17 @@ class Results:
     classification_report: str
     confusion_matrix: list[list[int]]
     roc_auc: dict[str, Any]
+    mean_class_accuracy: float | None = None
+    balanced_accuracy: float | None = None
+    top_k: dict[str, float | None] = field(default_factory=dict)
+    cohen_kappa: float | None = None
+    log_loss: float | None = None
+    brier: float | None = None
+    calibration: dict[str, Any] | None = None
+    coverage: dict[str, Any] | None = None
+    confused_pairs: list[dict[str, Any]] = field(default_factory=list)
+    groups: dict[str, Any] | None = None
+    intervals: dict[str, Any] = field(default_factory=dict)
     split_hash: str = ""
     protocol: str = ""
     train_on: str = "train"
@@ -43,11 +64,19 @@ class Results:
     epochs: int | None = None
     best_epoch: int | None = None
     precision: str | None = None
+    batch_size: int | None = None
+    micro_batch: int | None = None
     seconds: dict[str, float] = field(default_factory=dict)
-    prediction_photos_per_second: float | None = None
     peak_rss_bytes: int | None = None
     versions: dict[str, str] = field(default_factory=dict)
     remarks: tuple[str, ...] = ()
+    faithfulness: dict[str, Any] | None = None
+    robustness: dict[str, Any] | None = None
+
+    @property
+    def prediction_photos_per_second(self) -> float | None:
+        """The rate of prediction."""
+        return prediction_rate(self.seconds)
 
     def write(self, path: Path) -> Path:
         """Write as JSON, whole or not at all."""
@@ -58,12 +87,31 @@ class Results:
         """Read what `write` wrote; keys of later versions are passed over. Raises RunFolderError."""
         try:
             content = read_json(path)
+            ResultsSchema.model_validate(content)
             known = {f.name for f in dataclasses.fields(cls)}
             values = {key: value for key, value in content.items() if key in known}
             for key in ("class_names", "remarks", "img_size"):
                 if isinstance(values.get(key), list):
                     values[key] = tuple(values[key])
             return cls(**values)
-        except (OSError, json.JSONDecodeError, TypeError, AttributeError) as error:
-            raise RunFolderError(f"{path} is not a results file of matlens ({error}). "
-                                 "Make it again with: matlens evaluate RUN") from error
+        except (OSError, ValueError) as error:
+            run = path.parent.parent if path.parent.name == "reports" else "RUN"
+            raise RunFolderError(f"{path} is not a results file of matlens ({_why(error)}). Make it again with: "
+                                 f"matlens evaluate {run}") from error
+
+
+def _why(error: Exception) -> str:
+    if not isinstance(error, ValidationError):
+        return str(error)
+    first = error.errors()[0]
+    return ": ".join(filter(None, (".".join(map(str, first["loc"])), first["msg"])))
+
+
+def prediction_rate(seconds: Mapping[str, float]) -> float | None:
+    """Photos predicted per second, of the `seconds` of results."""
+    return round(1 / seconds[PREDICT_A_PHOTO], 1) if seconds.get(PREDICT_A_PHOTO) else None
+
+
+def a_photo(photos_per_second: float | None) -> dict[str, float]:
+    """The entry of `seconds` that tells the rate of prediction, where it is known."""
+    return {PREDICT_A_PHOTO: 1 / photos_per_second} if photos_per_second else {}

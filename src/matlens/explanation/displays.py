@@ -18,8 +18,11 @@ _WRONG = "#b3261e"
 _NOWHERE = "No heat maps (the photos are so small that the feature map has one place)"
 
 
-def plot_gradcam_grid(explained: Sequence[Explained], model_name: str = "", save_path: Path | None = None) -> Figure:
+def plot_gradcam_grid(explained: Sequence[Explained], model_name: str = "", save_path: Path | None = None, *,
+                      what: str = "Grad-CAM") -> Figure:
     """Each photo beside its heat map, with the answer, its probability and, if known, the truth.
+
+    what: what the heat maps are, for the title.
 
     Raises:
         ValueError: nothing to draw.
@@ -29,7 +32,7 @@ def plot_gradcam_grid(explained: Sequence[Explained], model_name: str = "", save
     columns = min(_PER_ROW, len(explained))
     rows = -(-len(explained) // columns)
     height, width = explained[0].places
-    heading = f"Grad-CAM on {height} x {width} places" if height * width > 1 else _NOWHERE
+    heading = f"{what} on {height} x {width} places" if height * width > 1 else _NOWHERE
     figure = new_figure(3.6 * columns, 2.3 * rows + 0.5, heading, model_name)
     for axes in figure.subplots(rows, columns, squeeze=False).ravel():
         axes.axis("off")

@@ -1,8 +1,8 @@
-"""Choose photos, explain what a model saw in them, and draw the grid."""
+"""Explain what a model saw in photos, and draw the grid."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,15 +11,45 @@ import numpy.typing as npt
 
 from matlens.data.decode import UnreadableImageError, read_photo
 from matlens.errors import DataError
+from matlens.evaluation.choice import chosen_for_grid
 from matlens.evaluation.predictions import Predictions
 from matlens.explanation.displays import plot_gradcam_grid
 from matlens.explanation.gradcam import heatmaps, overlay_heatmap
+from matlens.explanation.methods import MethodName
 from matlens.features.artifact import Artifact
 from matlens.models.catalogue import model_info
-from matlens.models.head import softmax
+from matlens.models.head import Score, softmax
 from matlens.training.run_folder import RunFolder
 
-GRID_PHOTOS = 12
+Array = npt.NDArray[np.float32]
+Pixels = npt.NDArray[np.uint8]
+AtLayer = Callable[[Pixels, npt.NDArray[np.int64]], Array]
+"""(photos (N, H, W, 3) uint8, classes (N,)) to heat maps (N, h, w) at some layer."""
+
+_BATCH = 16
+
+
+@dataclass(frozen=True)
+class How:
+    """How to explain photos.
+
+    target: the class to explain; by default each photo's answer.
+    at_layer: makes the maps in the head's stead, at another layer, of the class logit.
+    """
+
+    method: MethodName = "gradcam"
+    score: Score = "logit"
+    target: int | None = None
+    at_layer: AtLayer | None = None
+
+    def classes(self, probabilities: Array) -> npt.NDArray[np.int64]:
+        """The class to explain for each photo (B,), from its probabilities (B, C)."""
+        if self.target is None:
+            return np.asarray(probabilities.argmax(axis=1), dtype=np.int64)
+        return np.full(len(probabilities), self.target, dtype=np.int64)
+
+
+_PLAIN = How()
 
 
 @dataclass(frozen=True)
@@ -27,82 +57,76 @@ class Explained:
     """A photo (H, W, 3) uint8, the overlay of its heat map, and what the model said; truth None if unknown.
 
     places: (h, w) of the feature map. With 1 x 1 there is nothing to locate, and the overlay is the photo.
+    heat: (h, w) float32 in [0, 1], the heat map itself.
     """
 
-    photo: npt.NDArray[np.uint8]
-    overlay: npt.NDArray[np.uint8]
+    photo: Pixels
+    overlay: Pixels
     predicted: str
     probability: float
     places: tuple[int, int]
     truth: str | None = None
+    heat: Array | None = None
 
 
-def explain_files(artifact: Artifact, files: Sequence[Path], truths: Sequence[str | None], *,
+def heat_of(artifact: Artifact, photos: Pixels, how: How = _PLAIN) -> tuple[Array, Array]:
+    """Heat maps and answers, from one forward pass.
+
+    Args:
+        photos: (N, H, W, 3) uint8.
+
+    Returns:
+        Heat maps (N, h, w) float32 in [0, 1] and probabilities (N, C) float32.
+    """
+    maps, probabilities = [], []
+    for start in range(0, len(photos), _BATCH):
+        images = photos[start:start + _BATCH].astype(np.float32) / np.float32(255)
+        features = artifact.trunk.features(images)
+        values = artifact.head.forward(features)
+        probabilities.append(artifact.predict(images, softmax(values[-1])))
+        if how.at_layer is None:
+            classes = how.classes(probabilities[-1])
+            maps.append(heatmaps(features, artifact.head, classes, values, how.method, how.score))
+    found = np.concatenate(probabilities)
+    return np.concatenate(maps) if how.at_layer is None else how.at_layer(photos, how.classes(found)), found
+
+
+def explain_files(artifact: Artifact, files: Sequence[Path], truths: Sequence[str | None], how: How = _PLAIN, *,
                   keep_truncated: bool = False) -> list[Explained]:
-    """Explain the predicted class of each photo. One forward pass gives the answer and the heat map.
+    """Explain photos, by default the predicted class of each.
 
     Raises:
         DataError: a file cannot be read as a photo.
     """
-    photos = []
-    for file in files:
-        try:
-            photos.append(read_photo(file, artifact.img_size, keep_truncated=keep_truncated))
-        except UnreadableImageError as error:
-            raise DataError(f"Cannot read {file}: {error}") from error
-    images = np.stack(photos).astype(np.float32) / np.float32(255)
-    features = artifact.trunk.features(images)
-    values = artifact.head.forward(features)
-    probabilities = artifact.predict(images, softmax(values[-1]))
-    classes = probabilities.argmax(axis=1)
-    maps = heatmaps(features, artifact.head, classes, values)
-    height, width = features.shape[1:3]
+    photos = np.stack([read_for(artifact, file, keep_truncated=keep_truncated) for file in files])
+    maps, probabilities = heat_of(artifact, photos, how)
+    height, width = maps.shape[1:]
     return [Explained(photo, overlay_heatmap(heat, photo) if height * width > 1 else photo,
-                      artifact.class_names[number], float(row[number]), (height, width), truth)
-            for photo, heat, number, row, truth in zip(photos, maps, classes, probabilities, truths, strict=True)]
+                      artifact.class_names[row.argmax()], float(row.max()), (height, width), truth, heat)
+            for photo, heat, row, truth in zip(photos, maps, probabilities, truths, strict=True)]
 
 
-def chosen_for_grid(predictions: Predictions, n: int = GRID_PHOTOS) -> list[int]:
-    """Positions of up to `n` test photos: half of them mistakes if there are so many, classes in turn.
-
-    Inside a class the most confident answer comes first. The same predictions give the same choice.
-    """
-    confidence = predictions.probabilities.max(axis=1)
-    wrong = predictions.predicted != predictions.labels
-    chosen = _in_turn(np.flatnonzero(wrong), predictions.labels, confidence)[: n // 2]
-    chosen += _in_turn(np.flatnonzero(~wrong), predictions.labels, confidence)[: n - len(chosen)]
-    if len(chosen) < n:
-        rest = _in_turn(np.flatnonzero(wrong), predictions.labels, confidence)
-        chosen += [index for index in rest if index not in chosen][: n - len(chosen)]
-    return sorted(chosen, key=lambda index: (wrong[index], predictions.labels[index]))
-
-
-def _in_turn(candidates: npt.NDArray[np.int64], labels: npt.NDArray[np.int64],
-             confidence: npt.NDArray[np.float32]) -> list[int]:
-    by_class: dict[int, list[int]] = {}
-    for index in sorted(candidates.tolist(), key=lambda i: -confidence[i]):
-        by_class.setdefault(int(labels[index]), []).append(index)
-    turns = [(turn, label, index) for label, indices in by_class.items() for turn, index in enumerate(indices)]
-    return [index for _, _, index in sorted(turns)]
+def read_for(artifact: Artifact, file: Path, *, keep_truncated: bool = False) -> Pixels:
+    """A photo as the model takes it, (H, W, 3) uint8. Raises DataError."""
+    try:
+        return read_photo(file, artifact.img_size, keep_truncated=keep_truncated)
+    except UnreadableImageError as error:
+        raise DataError(f"Cannot read {file}: {error}") from error
 
 
 def explain_run(folder: RunFolder, name: str) -> Path:
     """Draw the Grad-CAM grid of a model over test photos of its run."""
-    split = folder.split
     predictions = Predictions.read(folder.predictions_file(name))
-    chosen = chosen_for_grid(predictions)
-    explained = explain_files(Artifact.open(folder.artifact(name)),
-                              [folder.data_root / predictions.paths[index] for index in chosen],
-                              [split.class_names[predictions.labels[index]] for index in chosen],
-                              keep_truncated=folder.settings.keep_truncated)
+    explained = explain_positions(folder, Artifact.open(folder.artifact(name)), predictions,
+                                  chosen_for_grid(predictions))
     path = folder.picture(name, "gradcam")
     plot_gradcam_grid(explained, model_info(name).title, save_path=path)
     return path
 
 
-def explain_images(folder: RunFolder, name: str, images: Sequence[Path]) -> Path:
-    """Draw the Grad-CAM grid of a model over any photos, as reports/<name>_gradcam_images.png."""
-    explained = explain_files(Artifact.open(folder.artifact(name)), images, [None] * len(images))
-    path = folder.picture(name, "gradcam_images")
-    plot_gradcam_grid(explained, model_info(name).title, save_path=path)
-    return path
+def explain_positions(folder: RunFolder, artifact: Artifact, predictions: Predictions, positions: Sequence[int],
+                      how: How = _PLAIN) -> list[Explained]:
+    """Explain test photos of a run by their positions; see `explain_files`."""
+    return explain_files(artifact, [folder.data_root / predictions.paths[index] for index in positions],
+                         [artifact.class_names[predictions.labels[index]] for index in positions], how,
+                         keep_truncated=folder.settings.keep_truncated)

@@ -1,41 +1,49 @@
-"""Grad-CAM (Selvaraju et al. 2017) in closed form: where in a photo a class score comes from."""
+"""Heat maps in closed form: where in a photo a class score comes from."""
 
 from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
 
-from matlens.models.head import Head
+from matlens.explanation.methods import METHODS, MethodName, weighted
+from matlens.models.head import Head, Score
 
 Array = npt.NDArray[np.float32]
 
 
-def heatmaps(features: Array, head: Head, classes: npt.NDArray[np.int64], values: list[Array] | None = None) -> Array:
+def heatmaps(features: Array, head: Head, classes: npt.NDArray[np.int64], values: list[Array] | None = None,
+             method: MethodName = "gradcam", score: Score = "logit") -> Array:
     """Heat maps of one class each.
 
-    The score is the class logit and the layer is the trunk's output after its activation, so the gradient is
-    the head's: each channel is weighted by its mean gradient, and what speaks against the class is cut off.
+    The layer is the trunk's output after its activation, so the gradient of a score there is the head's. What speaks
+    against the class is cut off.
 
     Args:
         features: (B, h, w, K) the trunk's feature maps.
         classes: (B,) the class to explain, for each photo.
         values: what `head.forward(features)` gave, where it is known already.
+        method: Grad-CAM, or another of `explanation.methods`.
+        score: the class logit, or the probability: then what speaks for other classes speaks against this one.
+            Grad-CAM++ is defined here for logits alone.
 
     Returns:
         (B, h, w) float32 in [0, 1], the largest value of each map 1; all 0 where nothing speaks for the class.
     """
     _, height, width, channels = features.shape
-    gradients = head.channel_gradients(values or head.forward(features), classes, channels)
-    return _weighted(features, gradients / np.float32(height * width))
+    values = values or head.forward(features)
+    if method != "gradcam":
+        return from_gradients(features, head.gradients(values, classes, features, score), method)
+    means = head.channel_gradients(values, classes, channels, score) / np.float32(height * width)
+    return _scaled(weighted(features, means))
 
 
-def from_gradients(features: Array, gradients: Array) -> Array:
+def from_gradients(features: Array, gradients: Array, method: MethodName = "gradcam") -> Array:
     """The same from feature maps and the score's gradients there, both (B, h, w, K)."""
-    return _weighted(features, gradients.mean(axis=(1, 2)))
+    return _scaled(METHODS[method](features, gradients))
 
 
-def _weighted(features: Array, weights: Array) -> Array:
-    maps = np.maximum(np.einsum("bhwk,bk->bhw", features, weights), 0)
+def _scaled(evidence: Array) -> Array:
+    maps = np.maximum(evidence, 0)
     peaks = maps.max(axis=(1, 2), keepdims=True)
     return np.asarray(np.divide(maps, peaks, out=np.zeros_like(maps), where=peaks > 0), dtype=np.float32)
 

@@ -8,28 +8,34 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
+from pydantic import BaseModel, Field
 
 from matlens.errors import ModelError
 from matlens.features.engine import TrunkEngine
 from matlens.features.trunks import CachedTrunk
 from matlens.files import checksum, read_json, whole_folder, write_json
 from matlens.models.head import Head
+from matlens.untrusted import inside
 
 Array = npt.NDArray[np.float32]
 Precision = Literal["float32", "int8"]
 
 PARITY_TOLERANCE = 1e-4
 """How far any probability may lie from the framework's own."""
+
+_ABOUT_LIMIT, _NETWORK_LIMIT = 4 << 20, 64 << 20
+"""Bytes of artifact.json and of trunk.xml; those of the models here take some 2 kB and 1 MB."""
+
+_Side = Annotated[int, Field(ge=1, le=4096)]
 
 _FORMAT = 2
 _FILES = ("trunk.xml", "trunk.bin", "head.npz")
@@ -80,19 +86,37 @@ class Artifact:
         """Open an artifact after checking its files' checksums. Raises ModelError."""
         way_out = "matlens export RUN" + " --int8" * folder.name.endswith(".int8.artifact")
         try:
-            about = read_json(folder / "artifact.json")
+            about = read_json(inside(folder, "artifact.json"), _ABOUT_LIMIT)
             if about["format"] != _FORMAT:
                 raise ModelError(f"{folder} has the format {about['format']}; this matlens reads {_FORMAT}. "
                                  f"Make it again with: {way_out}")
             for name in _FILES:
-                if checksum(folder / name) != about["sha256"][name]:
+                if checksum(inside(folder, name)) != about["sha256"][name]:
                     raise ModelError(f"{folder / name} is damaged: its checksum is not the one in artifact.json. "
                                      f"Make it again with: {way_out}")
-            return cls(folder, about["model_name"], tuple(about["class_names"]), tuple(about["img_size"]),
-                       about["parity"], about["mirrored"], about.get("precision", "float32"))
-        except (OSError, json.JSONDecodeError, KeyError, TypeError) as error:
+            if (folder / "trunk.xml").stat().st_size > _NETWORK_LIMIT:
+                raise ValueError("trunk.xml is too large for a network")
+            return _About.model_validate(about).artifact(folder)
+        except (OSError, ValueError, KeyError, TypeError) as error:
             raise ModelError(f"{folder} is not a matlens artifact ({type(error).__name__}: {error}). "
                              f"Make it with: {way_out}") from error
+
+
+class _About(BaseModel):
+    """What is read of artifact.json, and within which bounds."""
+
+    model_name: Annotated[str, Field(max_length=200)]
+    class_names: Annotated[list[Annotated[str, Field(min_length=1, max_length=255)]], Field(min_length=1,
+                                                                                          max_length=10_000)]
+    img_size: tuple[_Side, _Side]
+    parity: Annotated[float, Field(ge=0, allow_inf_nan=False)]
+    mirrored: bool
+    precision: Precision = "float32"
+
+    def artifact(self, folder: Path) -> Artifact:
+        """The artifact that lies there."""
+        return Artifact(folder, self.model_name, tuple(self.class_names), self.img_size, self.parity, self.mirrored,
+                        self.precision)
 
 
 def assemble_artifact(folder: Path, trunk: CachedTrunk, head: Head, model_name: str, class_names: tuple[str, ...],

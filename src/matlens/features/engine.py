@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
 from functools import lru_cache, partial
 from itertools import islice
@@ -20,6 +21,9 @@ Array = npt.NDArray[np.float32]
 _FLOAT32 = {"INFERENCE_PRECISION_HINT": "f32"}
 """OpenVINO would choose bfloat16 by itself where the processor has it, and features then differ in the second digit."""
 
+
+_VAST = 1 << 28
+"""Numbers in one tensor: a gigabyte. The largest here is of VGG19, 3 million of a photo of 224 pixels."""
 
 _BATCH = 64
 """Photos that a framework gets at once."""
@@ -139,7 +143,15 @@ def features_of(engine: Engine, photos: Iterable[npt.NDArray[np.uint8]], n: int,
 @lru_cache(maxsize=2)
 def _compiled(model_file: str, changed: int) -> Any:
     """A trunk is compiled once for judging and explaining, and anew when its file has changed."""
-    return import_openvino().Core().compile_model(model_file, "CPU", {**_FLOAT32, "PERFORMANCE_HINT": "LATENCY"})
+    core = import_openvino().Core()
+    model = core.read_model(model_file)
+    for operation in model.get_ops():
+        for output in operation.outputs():
+            shape = output.get_partial_shape()
+            known = [] if shape.rank.is_dynamic else [max(1, size.get_min_length()) for size in shape]
+            if math.prod(known) > _VAST:  # before compiling, which may compute what is constant
+                raise RuntimeError(f"{operation.get_friendly_name()} would make {math.prod(known)} numbers of a photo")
+    return core.compile_model(model, "CPU", {**_FLOAT32, "PERFORMANCE_HINT": "LATENCY"})
 
 
 def _unopened(model_file: Path, error: Exception) -> ModelError:

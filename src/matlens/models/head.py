@@ -7,19 +7,25 @@ Grad-CAM need no framework.
 
 from __future__ import annotations
 
-import zipfile
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
 
 from matlens.errors import ModelError
+from matlens.untrusted_arrays import read_arrays
 
 Array = npt.NDArray[np.float32]
 Pooling = Literal["avg", "max_flatten"]
 Activation = Literal["linear", "relu", "softmax"]
+Score = Literal["logit", "probability"]
+"""What of a class is explained: its score before the last softmax, or after it."""
+
+_ARRAYS = {"pooling": ("U", 0), "activations": ("U", 1), r"kernel_\d": ("f", 2), r"bias_\d": ("f", 1)}
+"""What a file holds: names, NumPy's letters of kinds, dimensions."""
 
 
 @dataclass(frozen=True)
@@ -58,8 +64,9 @@ class Head:
         """(B, C) float32, rows summing to 1, from feature maps (B, h, w, K)."""
         return softmax(self.logits(features))
 
-    def channel_gradients(self, values: list[Array], classes: npt.NDArray[np.int64], channels: int) -> Array:
-        """Gradient of each photo's logit of class `classes[i]` when all places of a channel rise together, (B, K).
+    def channel_gradients(self, values: list[Array], classes: npt.NDArray[np.int64], channels: int,
+                          score: Score = "logit") -> Array:
+        """Gradient of each photo's score of class `classes[i]` when all places of a channel rise together, (B, K).
 
         That is the sum over places of the gradient with respect to the feature map: to sum before the first layer's
         kernel is applied spares VGG19 a second pass through its 400 MB.
@@ -68,11 +75,42 @@ class Head:
             values: what `forward` gave.
             channels: K.
         """
+        return self._slope(values, classes, score) @ self._summed_kernel(channels).T
+
+    def gradients(self, values: list[Array], classes: npt.NDArray[np.int64], features: Array,
+                  score: Score = "logit") -> Array:
+        """Gradient of each photo's score of class `classes[i]` with respect to the feature map, (B, h, w, K).
+
+        Where several places of a window hold its maximum, the first has the gradient, as in both frameworks.
+
+        Args:
+            values: what `forward` gave for `features`.
+            features: (B, h, w, K).
+        """
+        slope = self._slope(values, classes, score) @ self.layers[0].kernel.T
+        batch, height, width, depth = features.shape
+        if self.pooling == "avg":
+            even = slope[:, None, None] / np.float32(height * width)
+            return np.ascontiguousarray(np.broadcast_to(even, features.shape))
+        rows, columns = height // 2, width // 2
+        windows = _windows(features).transpose(0, 1, 3, 5, 2, 4).reshape(batch, rows, columns, depth, 4)
+        of_windows = np.zeros_like(windows)
+        np.put_along_axis(of_windows, windows.argmax(axis=-1)[..., None],
+                          slope.reshape(batch, rows, columns, depth, 1), axis=-1)
+        found = np.zeros_like(features)
+        found[:, : 2 * rows, : 2 * columns] = of_windows.reshape(batch, rows, columns, depth, 2, 2).transpose(
+            0, 1, 4, 2, 5, 3).reshape(batch, 2 * rows, 2 * columns, depth)
+        return found
+
+    def _slope(self, values: list[Array], classes: npt.NDArray[np.int64], score: Score) -> Array:
+        """The gradient before the bias of the first layer, (B, out)."""
         slope = np.zeros_like(values[-1])
         slope[np.arange(len(classes)), classes] = 1
+        if score == "probability":
+            slope = _through("softmax", softmax(values[-1]), slope)
         for index in reversed(range(1, len(self.layers))):
             slope = _through(self.layers[index - 1].activation, values[index], slope @ self.layers[index].kernel.T)
-        return slope @ self._summed_kernel(channels).T
+        return slope
 
     def _summed_kernel(self, channels: int) -> Array:
         """The first layer's kernel, summed over places: (K, out)."""
@@ -99,13 +137,23 @@ class Head:
     def load(cls, path: Path) -> Head:
         """Read what `save` wrote. Raises ModelError."""
         try:
-            with np.load(path, allow_pickle=False) as file:
-                activations = file["activations"].tolist()
-                layers = tuple(Dense(file[f"kernel_{index}"], file[f"bias_{index}"], activation)
-                               for index, activation in enumerate(activations))
-                return cls(str(file["pooling"]), layers)  # type: ignore[arg-type]
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+            arrays = read_arrays(path, _ARRAYS)
+            layers = tuple(Dense(arrays[f"kernel_{index}"], arrays[f"bias_{index}"], activation)
+                           for index, activation in enumerate(arrays["activations"].tolist()))
+            head = cls(str(arrays["pooling"]), layers)  # type: ignore[arg-type]
+            head._refuse_misfit()
+            return head
+        except (OSError, ValueError, KeyError) as error:
             raise ModelError(f"{path} is not the head of a matlens artifact ({error}).") from error
+
+
+    def _refuse_misfit(self) -> None:
+        widths = [layer.kernel.shape for layer in self.layers]
+        if self.pooling not in get_args(Pooling) or not self.layers or any(
+                layer.activation not in get_args(Activation) or layer.bias.shape != layer.kernel.shape[1:]
+                or {layer.kernel.dtype, layer.bias.dtype} != {np.dtype(np.float32)} for layer in self.layers) or any(
+                before[1] != after[0] for before, after in pairwise(widths)):
+            raise ValueError("its layers do not fit together")
 
 
 def softmax(logits: Array) -> Array:

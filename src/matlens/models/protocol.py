@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +16,9 @@ from matlens.errors import ModelError
 from matlens.models.catalogue import RoomName, model_info
 from matlens.models.head import Head
 from matlens.models.precision import Precision, Wish
+
+if TYPE_CHECKING:
+    from matlens.models.micro_batches import MicroBatches
 
 Batch = tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]
 """(images (B, H, W, 3) float32 in [0, 1], labels (B, C) float32 one-hot)."""
@@ -103,14 +106,24 @@ class Trainable(Protocol):
         """Bring weights back."""
 
 
-class Tunable(Trainable, Protocol):
+class Resumable(Trainable, Protocol):
+    """What can be interrupted and gone on with in another process. Dropout follows from (seed, step)."""
+
+    def snapshot(self) -> list[npt.NDArray[Any]]:
+        """As above, as arrays."""
+
+    def training_state(self) -> dict[str, npt.NDArray[Any]]:
+        """What training goes on from besides weights and learning rate, by name: the optimiser's variables, steps."""
+
+    def resume(self, snapshot: list[npt.NDArray[Any]], state: dict[str, npt.NDArray[Any]]) -> None:
+        """Be as when `snapshot` and `training_state` gave these. Raises ModelError where they are another network's."""
+
+
+class Tunable(Resumable, Protocol):
     """What the recipe `strong` needs besides."""
 
     def use_adamw(self, weight_decay: float) -> None:
         """Replace the optimiser by AdamW (Loshchilov and Hutter 2019); the learning rate stays."""
-
-    def snapshot(self) -> list[npt.NDArray[Any]]:
-        """As above, as arrays that can be averaged."""
 
 
 class Classifier(Trainable, Protocol):
@@ -161,7 +174,12 @@ class Classifier(Trainable, Protocol):
 
 
 class Divisible(Classifier, Tunable, Protocol):
-    """A classifier that can also be cut inside its trunk: at a layer whose output alone goes on to the later ones."""
+    """A classifier that can also be cut inside its trunk: at a layer whose output alone goes on to the later ones.
+
+    micro_batches: how many photos it computes at once; what follows a cut shares them.
+    """
+
+    micro_batches: MicroBatches
 
     def features(self, images: npt.NDArray[np.float32], until: str | None = None) -> npt.NDArray[np.float32]:
         """As above; `until` a layer: that layer's output. Raises ModelError for a layer that is no cut."""

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from matlens.data.thumbnails import Thumbnail, thumbnail
 from matlens.errors import RunFolderError
 from matlens.evaluation.label_quality import LabelIssues, Suspect
-from matlens.report.thumbnails import Thumbnail, thumbnail
+from matlens.untrusted import stays_inside
 
 SUSPECTS_SHOWN = 24
 
@@ -33,6 +34,7 @@ def second_look(run_dir: Path, run: Mapping[str, Any], problems: list[str]) -> S
         return None
     root, keep_truncated = run.get("data_root"), bool(run.get("settings", {}).get("keep_truncated"))
     return SecondLook(issues, tuple(
-        (suspect, thumbnail(Path(root) / suspect.path, keep_truncated=keep_truncated) if root else None)
+        (suspect, thumbnail(Path(root) / suspect.path, keep_truncated=keep_truncated)
+         if root and stays_inside(suspect.path) else None)
         for suspect in issues.issues[:SUSPECTS_SHOWN]))
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from matlens.comparison.series import SeriesComparison
-from matlens.report.page import PAGE_NAME
+from matlens.report.downloads import PAGE_NAME
 from matlens.report.templating import write_page
 from matlens.training.series_folder import SeriesFolder
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from matlens.errors import WorkerError, named_error
+from matlens.errors import KilledError, WorkerError, named_error
 
 Event = dict[str, Any]
 
@@ -22,12 +22,12 @@ def run_child(kind: str, task: dict[str, Any], log_file: Path, on_event: Callabl
               environment: Mapping[str, str] = MappingProxyType({})) -> None:
     """Run `matlens.training.worker` on a task until it ends.
 
-    kind: "train", "draft", "confirm", "export" or "quantise". The child reads the task from its standard input and
-    dies when that closes, however this process ends. Its standard output carries events, one JSON object a line;
-    whatever else is printed there goes to `log_file`. `environment` is set in addition to this process' own.
+    kind: "train", "draft", "confirm", "export", "gradients" or "quantise". The child reads the task from its standard
+    input and dies when that closes, however this process ends. Its standard output carries events, one JSON object a
+    line; whatever else is printed there goes to `log_file`. `environment` is set in addition to this process' own.
 
     Raises:
-        MatlensError: the one that the child raised, or WorkerError if it ended without one.
+        MatlensError: the one that the child raised; if it ended without one KilledError or WorkerError.
     """
     log_file.parent.mkdir(parents=True, exist_ok=True)
     failure: Event | None = None
@@ -55,6 +55,13 @@ def run_child(kind: str, task: dict[str, Any], log_file: Path, on_event: Callabl
             _kill_group(child.pid)
     if failure is not None:
         raise named_error(failure["kind"], failure["message"])
+    if code == -signal.SIGKILL:
+        ways_out = "End other programs that hold memory"
+        if kind == "train":
+            ways_out += (", or go on with the same command and --batch-size auto; or begin with a smaller --batch-size "
+                         "or --img-size in another folder (--out)")
+        raise KilledError("its process was killed, most likely because the system ran out of memory. "
+                          f"{ways_out} (log: {log_file})")
     if code != 0:
         raise WorkerError(_ending(code, log_file))
 
@@ -67,8 +74,5 @@ def _kill_group(leader: int) -> None:
 
 
 def _ending(code: int, log_file: Path) -> str:
-    if code == -signal.SIGKILL:
-        return ("the process was killed, most likely for want of memory. Use a smaller --batch-size or --img-size "
-                f"(log: {log_file})")
     how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
     return f"the process ended with {how} (log: {log_file})"

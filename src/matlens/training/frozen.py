@@ -32,12 +32,15 @@ from matlens.training.head_training import HeadTrainer
 from matlens.training.history import History
 from matlens.training.loop import fit
 from matlens.training.plan import Plan
-from matlens.training.progress import ShownProgress
+from matlens.training.progress import Resumption, ShownProgress
 from matlens.training.record import Clock, about_model, training_record
 from matlens.training.resources import has_nvidia_gpu
 from matlens.training.run_folder import RunFolder
 
 Computed = TypeVar("Computed")
+
+_APART = 2.0
+"""Seconds between two states of a head's training: an epoch may take less than a state takes to be written."""
 
 _HELD_FREE = 1e9
 """Bytes that activations leave free on the disk."""
@@ -91,15 +94,17 @@ class FrozenTraining:
         trainer = HeadTrainer.fresh(views[0].shape[1], info.transfer_head.hidden_units, len(split.class_names),
                                     info.transfer_head.dropout, info.transfer_head.learning_rate, settings.seed)
         epochs = settings.epochs(self.name)
+        listener = Resumption(self.folder, self.name, self.reporter)
+        states = self.folder.checkpoints(self.name, listener, conversion.order.key, _APART).of("head", trainer)
         with self.reporter.progress(info.title, len(train) * epochs) as advance:
             history = fit(trainer, train, val, ShownProgress(self.reporter, advance, len(train)), epochs=epochs,
                           early_stopping_patience=settings.early_stopping_patience,
                           reduce_lr_patience=settings.reduce_lr_patience,
-                          history=History(keep_last=split.train_on == "train+val"))
+                          history=History(keep_last=split.train_on == "train+val"), states=states)
         head = trainer.head()
         write_model_file(conversion.confirmed().model_template, head, self.folder.model_file(self.name),
                          about_model(self.name, split, settings))
-        self.clock.lap("head" if self.plan.cut else "train")
+        self.clock.lap("head" if self.plan.cut else "train", sum(epoch.seconds for epoch in history))
         return TrainedHead(history, head, cache.key(wanted[0].digests))
 
     def finish(self, trained: TrainedHead, weights_file: Path, remarks: Sequence[str]) -> None:
@@ -112,6 +117,7 @@ class FrozenTraining:
             self.name, trained.history, split, artifact, self.clock.seconds, parameters=trunk.parameters,
             weights_file=weights_file, remarks=remarks, versions=trunk.versions, views=settings.views,
             features_key=trained.features_key))
+        self.folder.forget_states(self.name)
 
     def keep_activations(self) -> Kept | None:
         """Compute activations at the cut, or find those that are kept; None, with a warning, where there is no room."""

@@ -26,22 +26,22 @@ class Adam:
     beta_1: float = 0.9
     beta_2: float = 0.999
     steps: int = 0
-    _moments: list[tuple[Array, Array]] = field(default_factory=list)
+    moments: list[tuple[Array, Array]] = field(default_factory=list)
 
     def update(self, parameters: Sequence[Array], gradients: Sequence[Array]) -> None:
         """One step, in place."""
-        if not self._moments:
-            self._moments = [(np.zeros_like(values), np.zeros_like(values)) for values in parameters]
+        if not self.moments:
+            self.moments = [(np.zeros_like(values), np.zeros_like(values)) for values in parameters]
         self.steps += 1
         rate = np.float32(self.learning_rate * np.sqrt(1 - self.beta_2**self.steps) / (1 - self.beta_1**self.steps))
-        for values, slope, (mean, square) in zip(parameters, gradients, self._moments, strict=True):
+        for values, slope, (mean, square) in zip(parameters, gradients, self.moments, strict=True):
             mean += np.float32(1 - self.beta_1) * (slope - mean)
             square += np.float32(1 - self.beta_2) * (slope * slope - square)
             values -= rate * mean / (np.sqrt(square) + np.float32(_SMALLEST))
 
 
 class HeadTrainer:
-    """Dense(hidden, relu), Dropout, Dense(classes, softmax) on averaged features: the loop's `Classifier`.
+    """Dense(hidden, relu), Dropout, Dense(classes, softmax) on averaged features: the loop's `Resumable`.
 
     Batches are (features (B, K), labels (B, C)). Dropout follows from (seed, step): there is no generator to restore.
     """
@@ -95,7 +95,7 @@ class HeadTrainer:
     def recompute_statistics(self, batches: Iterable[Batch]) -> None:
         """A head has none."""
 
-    def snapshot(self) -> Any:
+    def snapshot(self) -> list[npt.NDArray[Any]]:
         """All weights, copied."""
         return [values.copy() for values in self._parameters]
 
@@ -103,6 +103,19 @@ class HeadTrainer:
         """Bring weights back."""
         for values, kept in zip(self._parameters, snapshot, strict=True):
             values[...] = kept
+
+    def training_state(self) -> dict[str, npt.NDArray[Any]]:
+        """Adam's steps and moments."""
+        return {"steps": np.array(self._adam.steps), **{
+            f"{name}/{number}": values for number, moments in enumerate(self._adam.moments)
+            for name, values in zip(("mean", "square"), moments, strict=True)}}
+
+    def resume(self, snapshot: list[npt.NDArray[Any]], state: dict[str, npt.NDArray[Any]]) -> None:
+        """Be as when `snapshot` and `training_state` gave these."""
+        self.restore(snapshot)
+        self._adam.steps = int(state["steps"])
+        self._adam.moments = [(state[f"mean/{number}"].copy(), state[f"square/{number}"].copy())
+                              for number in range((len(state) - 1) // 2)]
 
     @property
     def _parameters(self) -> list[Array]:

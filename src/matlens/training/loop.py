@@ -10,6 +10,7 @@ from typing import Protocol
 from matlens.errors import ModelError
 from matlens.models.protocol import Batch, Pace, Scores, Trainable
 from matlens.training.callbacks import EarlyStopping, ReduceOnPlateau
+from matlens.training.checkpoints import Point, StageStates
 from matlens.training.history import Epoch, History
 
 STATISTICS_BATCHES = 16
@@ -38,7 +39,8 @@ class TrainingData(Protocol):
 
 def fit(classifier: Trainable, train: TrainingData, val: Iterable[Batch], progress: Progress, *, epochs: int,
         initial_epoch: int = 0, early_stopping_patience: int = 5, reduce_lr_patience: int = 3,
-        save_best: Callable[[], None] = lambda: None, history: History | None = None) -> History:
+        save_best: Callable[[], None] = lambda: None, history: History | None = None,
+        states: StageStates | None = None) -> History:
     """Train; the classifier ends with the weights of the lowest validation loss.
 
     Args:
@@ -46,6 +48,7 @@ def fit(classifier: Trainable, train: TrainingData, val: Iterable[Batch], progre
         save_best: called after each epoch that set a new lowest validation loss.
         history: an earlier stage's, to be continued; its best epoch stays the one to beat. With `keep_last` nothing is
             chosen by validation: neither the epoch, nor the end, nor the learning rate.
+        states: of the same classifier. Training goes on from the last one, and saves one before it tells of an epoch.
 
     Raises:
         ModelError: the loss is not a number any more.
@@ -53,8 +56,14 @@ def fit(classifier: Trainable, train: TrainingData, val: Iterable[Batch], progre
     history = history or History()
     stopping, plateau = EarlyStopping(early_stopping_patience), ReduceOnPlateau(reduce_lr_patience)
     best_weights = classifier.snapshot() if history.epochs else None
+    first, finished = initial_epoch + 1, False
+    resumed = states.resume(first, save_best) if states is not None else None
+    if resumed is not None:
+        at, best_weights = resumed[0], resumed[1] or best_weights
+        history.epochs[:] = at.epochs
+        stopping, plateau, finished, first = at.stopping, at.plateau, at.finished, at.number + 1
     pace = Pace()
-    for number in range(initial_epoch + 1, epochs + 1):
+    for number in range(first, 0 if finished else epochs + 1):
         started = time.perf_counter()
         photos = 0
 
@@ -83,12 +92,15 @@ def fit(classifier: Trainable, train: TrainingData, val: Iterable[Batch], progre
         if improved:
             best_weights = classifier.snapshot()
             save_best()
+        finished = number == epochs
+        if not history.keep_last:
+            finished = stopping.should_stop(val_scores.loss) or finished
+            classifier.learning_rate = plateau.next_rate(val_scores.loss, rate)
+        if states is not None:
+            states.save(Point(tuple(history.epochs), history.best.number, classifier.learning_rate, stopping, plateau,
+                              finished), best_weights)
         progress.on_epoch(history.epochs[-1], improved)
-        if history.keep_last:
-            continue
-        stop = stopping.should_stop(val_scores.loss)
-        classifier.learning_rate = plateau.next_rate(val_scores.loss, rate)
-        if stop:
+        if finished:
             break
     if best_weights is not None:
         classifier.restore(best_weights)

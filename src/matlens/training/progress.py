@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import time
+
 from matlens.console import Advance, Reporter
+from matlens.models.catalogue import model_info
 from matlens.models.protocol import Scores
+from matlens.training.child import Event
 from matlens.training.history import Epoch
+from matlens.training.run_folder import RunFolder
+from matlens.training.tasks import TrainTask
 
 
 class ShownProgress:
@@ -22,3 +28,53 @@ class ShownProgress:
         """Move the bar to the epoch's end, and say how it went."""
         self._advance((epoch.number - self._first) * self._steps, "")
         self._reporter.say(epoch.line(improved))
+
+
+class Resumption:
+    """See `checkpoints.Listener`: a line, and a note in run.json."""
+
+    def __init__(self, folder: RunFolder, model: str, reporter: Reporter) -> None:
+        self._folder, self._model, self._reporter = folder, model, reporter
+
+    def on_resume(self, epoch: int) -> None:
+        """Say and note it."""
+        self._reporter.say(f"{model_info(self._model).title}: goes on with epoch {epoch}")
+        self._folder.note_resumption(self._model, epoch)
+
+    def on_warning(self, text: str) -> None:
+        """Shown even when quiet."""
+        self._reporter.warn(f"{self._model}: {text}")
+
+
+class ChildListener(Resumption):
+    """Shows how a training in a child process goes.
+
+    micro_batch: how many photos the child computes at once, if not whole batches.
+    """
+
+    def __init__(self, folder: RunFolder, task: TrainTask, reporter: Reporter, advance: Advance, steps: int) -> None:
+        super().__init__(folder, task.model, reporter)
+        self._advance, self._steps, self._batch_size = advance, steps, folder.settings.batch_size
+        self._shown = ShownProgress(reporter, advance, steps, len(task.epochs_before))
+        self._first = len(task.epochs_before)
+        self._began: tuple[float, int] | None = None
+        self.micro_batch: int | None = None
+
+    def hear(self, event: Event) -> None:
+        """Take in what the child tells."""
+        kind = event["event"]
+        if kind == "step":
+            done, now = (event["epoch"] - self._first - 1) * self._steps + event["step"], time.monotonic()
+            since, before = self._began = self._began or (now, done)
+            rate = (done - before) * self._batch_size / max(now - since, 1e-3)
+            self._advance(done, f"epoch {event['epoch']}, loss {event['loss']:.3f}, accuracy {event['accuracy']:.1%}"
+                                + (f", {rate:.0f} photos/s" if done > before else ""))
+        elif kind == "epoch":
+            self._shown.on_epoch(Epoch.from_json(event), event["improved"])
+        elif kind == "resumed":
+            self.on_resume(event["epoch"])
+        elif kind == "warning":
+            self.on_warning(event["text"])
+        elif kind == "halved":
+            self.micro_batch = event["size"]
+            self.on_warning(f"There was too little memory; batches are computed {event['size']} photos at a time.")

@@ -2,30 +2,41 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
-import platform
+import hashlib
+import json
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from matlens.data.splits import Split
-from matlens.errors import RunFolderError
-from matlens.files import read_json, write_json
+from matlens.errors import RunFolderError, WriteError
+from matlens.files import make_folder, read_json, whole_of, write_json
 from matlens.models.catalogue import model_info
+from matlens.provenance import provenance
 from matlens.settings import KAGGLE_ROOT, Settings
+from matlens.training.checkpoints import Checkpoints, Listener
 
 _NOT_COMPARED = frozenset({"cache_dir", "cache_limit", "output_dir", "models_dir", "reports_dir", "dataset_name",
-                           "weights_dir", "models"})
+                           "weights_dir", "models", "auto_batch", "material_groups"})
 """Settings that may differ when a run is resumed: they decide where, or how much, not what comes out."""
 
 KAGGLE_WORKING = KAGGLE_ROOT / "working"
 """Holds the notebook's own files too, so it need not be empty."""
 
+LOCK_NAME = ".lock"
+"""Held by the process that is at work in a run's folder (`matlens.training.alone`)."""
+
 SERIES_NAME = "series.json"
 """In a folder of several runs (`matlens.training.series_folder`)."""
 
-_PACKAGES = ("matlens", "numpy", "pillow", "simplejpeg", "opencv-python-headless", "scikit-learn", "openvino")
+
+_ABOUT_LIMIT = 16 << 20
+"""Bytes of run.json; those of runs take some kB."""
 
 
 @dataclass(frozen=True)
@@ -87,6 +98,42 @@ class RunFolder:
         """training_curves, confusion_matrix, roc_curves or gradcam."""
         return self.reports / f"{name}_{kind}.png"
 
+    def states(self, name: str) -> Path:
+        """The folder of what an unfinished training goes on from (`training.checkpoints`)."""
+        return self.path / "states" / name
+
+    def checkpoints(self, name: str, listener: Listener, about: Any, apart: float = 0.0) -> Checkpoints:
+        """The states of a model's training. about: plain values that decide it, besides settings and split."""
+        settings = {key: value for key, value in self.settings.model_dump(mode="json").items()
+                    if key not in _NOT_COMPARED}
+        key = hashlib.sha256(json.dumps([name, self.split.hash, settings, about], sort_keys=True).encode()).hexdigest()
+        return Checkpoints(self.states(name), key, listener, apart)
+
+    def forget_states(self, name: str) -> None:
+        """Remove them: the training is done."""
+        shutil.rmtree(self.states(name), ignore_errors=True)
+        with contextlib.suppress(OSError):  # another model's are there, or none ever were
+            self.states(name).parent.rmdir()
+
+    def note_resumption(self, name: str, epoch: int) -> None:
+        """Write into run.json at which epoch a model's training was gone on with."""
+        about = self.about
+        about["resumed_at_epoch"] = {**about.get("resumed_at_epoch", {}), name: epoch}
+        write_json(self.run_file, about)
+
+    def note_failures(self, failures: Mapping[str, str], of: Sequence[str]) -> None:
+        """Write into run.json why models could not be had: `failures` by name, of the models that were tried."""
+        about = self.about
+        kept = about.get("failures")
+        before = kept if isinstance(kept, dict) else {}
+        now = {name: why for name, why in before.items() if name not in of} | dict(failures)
+        if now != before:
+            write_json(self.run_file, {**about, "failures": now})
+
+    def on_request_file(self, name: str, kind: str) -> Path:
+        """faithfulness, robustness or gallery, where it was asked for."""
+        return self.reports / f"{name}_{kind}.json"
+
     def log_file(self, name: str) -> Path:
         """What the model's own process printed."""
         return self.path / "logs" / f"{name}.log"
@@ -99,8 +146,10 @@ class RunFolder:
     def about(self) -> dict[str, Any]:
         """run.json. Raises RunFolderError."""
         try:
-            content: dict[str, Any] = read_json(self.run_file)
-            content["settings"], content["data_root"], content["versions"]
+            content: dict[str, Any] = read_json(self.run_file, _ABOUT_LIMIT)
+            if not (isinstance(content["settings"], dict) and isinstance(content["data_root"], str)
+                    and isinstance(content["versions"], dict)):
+                raise TypeError
             return content
         except (OSError, ValueError, KeyError, TypeError) as error:
             if (self.path / SERIES_NAME).exists():
@@ -149,11 +198,17 @@ class RunFolder:
         folder.about  # noqa: B018 -- raises if this is no run
         return folder
 
+    def with_its_batch(self, settings: Settings) -> Settings:
+        """Settings whose --batch-size auto is the batch of the run that is here, if there is one."""
+        if not settings.auto_batch or not self.run_file.exists():
+            return settings
+        return settings.model_copy(update={"batch_size": self.settings.batch_size})
+
     def refuse_if_foreign(self, settings: Settings, data_root: Path) -> None:
         """Raise RunFolderError if the folder holds another run, or other things; the message says which."""
         if self.run_file.exists():
             self._refuse_other_settings(settings, data_root)
-        elif self.path.exists() and self.path != KAGGLE_WORKING and not is_empty_folder(self.path):
+        elif self.path.exists() and self.path != KAGGLE_WORKING and not is_unused_folder(self.path):
             raise RunFolderError(f"{self.path} is there already and is not the folder of a run. "
                                  "Name a new folder with --out; nothing in it was changed.")
 
@@ -162,26 +217,35 @@ class RunFolder:
         """Start a run in `path`, or go on with the one that is there.
 
         Raises:
-            RunFolderError: see `refuse_if_foreign`, or the folder cannot be written.
+            RunFolderError: see `refuse_if_foreign`.
+            WriteError: the folder cannot be written.
         """
         folder = cls(path)
         folder.refuse_if_foreign(settings, data_root)
-        started = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+        now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+        made_with, before = provenance(), {}
         if folder.run_file.exists():
-            started = folder.about["started"]
+            before = folder.about
             asked = tuple(dict.fromkeys([*folder.model_names, *settings.models]))
             settings = settings.model_copy(update={"models": asked})
-        try:
+        starts = before.get("starts") or []
+        if not starts or {**starts[-1], "at": now} != {"at": now, **made_with}:
+            starts = [*starts, {"at": now, **made_with}]
+        content = {**before, "format": 1, "started": before.get("started", now), "data_root": str(data_root),
+                   "settings": settings.model_dump(mode="json"), "models": list(settings.models),
+                   "seed": settings.seed, "versions": made_with["versions"], "starts": starts,
+                   "resumed_at_epoch": before.get("resumed_at_epoch", {})}
+        with out_option():
+            write_json(folder.run_file, content)
             for place in (folder.models, folder.reports, folder.path / "logs"):
-                place.mkdir(parents=True, exist_ok=True)
-            write_json(folder.run_file, {
-                "format": 1, "started": started, "data_root": str(data_root),
-                "settings": settings.model_dump(mode="json"), "models": list(settings.models),
-                "versions": package_versions()})
-        except OSError as error:
-            raise RunFolderError(f"Cannot write to {path}: {error.strerror}. "
-                                 "Name another folder with --out.") from error
+                make_folder(place)
         return folder
+
+    def note_split(self, split: Split) -> None:
+        """Record the split's hash in run.json beside the split itself."""
+        content = self.about
+        if content.get("split_hash") != split.hash:
+            write_json(self.run_file, {**content, "split_hash": split.hash})
 
     def _refuse_other_settings(self, settings: Settings, data_root: Path) -> None:
         before, now = self.about["settings"], settings.model_dump(mode="json")
@@ -194,17 +258,21 @@ class RunFolder:
                                  "folder with --out, or give the same settings to go on with that run.")
 
 
-def is_empty_folder(path: Path) -> bool:
-    """Whether this is a folder without anything in it."""
-    return path.is_dir() and not any(path.iterdir())
+@contextmanager
+def out_option() -> Iterator[None]:
+    """Where a folder cannot be begun in, another one is a way out: say by which option."""
+    try:
+        yield
+    except WriteError as error:
+        raise WriteError(f"{error} Another folder is named with --out.", error.errno, error.strerror) from error
 
 
-def package_versions() -> dict[str, str]:
-    """Python, the system, and the framework-free packages that results depend on."""
-    found = {"python": platform.python_version(), "system": f"{platform.system()} {platform.machine()}"}
-    for package in _PACKAGES:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return found
+def is_unused_folder(path: Path) -> bool:
+    """Whether this is a folder without anything in it, but for what a start that was killed may have left."""
+    return path.is_dir() and all(item.name == LOCK_NAME or whole_of(item) is not None for item in path.iterdir())
+
+
+def is_workplace(path: Path) -> bool:
+    """Whether a folder is, or may become, that of a run or of a series."""
+    return path == KAGGLE_WORKING or is_unused_folder(path) or any(
+        (path / name).exists() for name in ("run.json", SERIES_NAME, LOCK_NAME))

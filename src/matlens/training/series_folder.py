@@ -9,7 +9,8 @@ from typing import Any
 
 from matlens.errors import RunFolderError
 from matlens.files import read_json, write_json
-from matlens.training.run_folder import KAGGLE_WORKING, SERIES_NAME, RunFolder, is_empty_folder
+from matlens.training.run_folder import KAGGLE_WORKING, SERIES_NAME, RunFolder, is_unused_folder, out_option
+from matlens.untrusted import stays_inside
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ class SeriesFolder:
         try:
             content: dict[str, Any] = read_json(path / SERIES_NAME)
             splits = {str(name): str(split) for name, split in content["splits"].items()}
-            if any(Path(name).name != name for name in splits):
+            if any(Path(name).name != name or not stays_inside(name) for name in splits):
                 raise ValueError("a run lies outside")
             return cls(path, str(content["protocol"]), splits)
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
@@ -53,14 +54,11 @@ class SeriesFolder:
                 raise RunFolderError(f"{path} holds a series of other splits ({there.protocol}: "
                                      f"{', '.join(there.splits.values())}). Name a new folder with --out.")
             return there
-        if path.exists() and path != KAGGLE_WORKING and not is_empty_folder(path):
+        if path.exists() and path != KAGGLE_WORKING and not is_unused_folder(path):
             raise RunFolderError(f"{path} is there already and is not the folder of a series. "
                                  "Name a new folder with --out; nothing in it was changed.")
-        try:
+        with out_option():
             write_json(path / SERIES_NAME, {"format": 1, "protocol": protocol, "splits": series.splits})
-        except OSError as error:
-            raise RunFolderError(f"Cannot write to {path}: {error.strerror}. "
-                                 "Name another folder with --out.") from error
         return series
 
 

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from matlens.models.protocol import Batch, OnStep, Scores, Tunable
+from matlens.training.checkpoints import Checkpoints
 from matlens.training.history import History
 from matlens.training.loop import Progress, TrainingData, fit
 
@@ -48,7 +49,7 @@ STRONG = Strong()
 
 def fit_strong(network: Tunable, train: TrainingData, val: Iterable[Batch], progress: Progress, *, epochs: int,
                steps: int, save_best: Callable[[], None], recipe: Strong = STRONG, history: History | None = None,
-               ) -> History:
+               checkpoints: Checkpoints | None = None) -> History:
     """Train by the recipe; the network ends with the averaged weights of the lowest validation loss.
 
     steps: training steps an epoch. Losses of training are of smoothed labels, those of validation are not.
@@ -60,11 +61,12 @@ def fit_strong(network: Tunable, train: TrainingData, val: Iterable[Batch], prog
             save_best()
 
     return fit(tuned, train, val, progress, epochs=epochs, early_stopping_patience=epochs, reduce_lr_patience=epochs,
-               save_best=save, history=history)
+               save_best=save, history=history,
+               states=None if checkpoints is None else checkpoints.of("strong", tuned))
 
 
 class _Tuned:
-    """A network whose rate follows the schedule and whose weights are averaged: the loop's `Trainable`."""
+    """A network whose rate follows the schedule and whose weights are averaged: the loop's `Resumable`."""
 
     def __init__(self, network: Tunable, recipe: Strong, steps: int, epochs: int) -> None:
         self._network, self._recipe = network, recipe
@@ -109,6 +111,17 @@ class _Tuned:
     def restore(self, snapshot: list[npt.NDArray[Any]]) -> None:
         """Put weights into the network."""
         self._network.restore(snapshot)
+
+    def training_state(self) -> dict[str, npt.NDArray[Any]]:
+        """The network's own, its weights (which are not the averaged ones), and the steps done."""
+        weights = {f"weights/{number}": values for number, values in enumerate(self._network.snapshot())}
+        return {"done": np.array(self._done), **weights, **self._network.training_state()}
+
+    def resume(self, snapshot: list[npt.NDArray[Any]], state: dict[str, npt.NDArray[Any]]) -> None:
+        """Be as when `snapshot` and `training_state` gave these."""
+        self._done, self._average = int(state["done"]), [values.copy() for values in snapshot]
+        weights = [state[f"weights/{number}"] for number in range(len(snapshot))]
+        self._network.resume(weights, state)
 
     @contextmanager
     def averaged(self) -> Iterator[None]:

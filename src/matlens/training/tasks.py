@@ -15,6 +15,7 @@ class TrainTask:
     cut_layer, train_views, val_view: folders of activations at the cut, by view, if they are kept.
     epochs_before: the history of a head that was trained already and lies in the model file.
     seconds: what the parent has spent on this model.
+    micro_batch: compute no more photos at once; None as many as a batch has.
     """
 
     run_dir: str
@@ -28,6 +29,7 @@ class TrainTask:
     val_view: str = ""
     epochs_before: tuple[dict[str, Any], ...] = ()
     seconds: dict[str, float] = field(default_factory=dict)
+    micro_batch: int | None = None
 
 
 @dataclass(frozen=True)
@@ -66,3 +68,16 @@ class QuantiseTask:
     run_dir: str
     model: str
     max_drop: float
+
+
+@dataclass(frozen=True)
+class GradientsTask:
+    """At which layer of a trained model of a run to differentiate, and for what.
+
+    photos: an .npz of `photos` (N, H, W, 3) uint8 and `classes` (N,) int64. What is found goes to the same folder.
+    """
+
+    run_dir: str
+    model: str
+    layer: str
+    photos: str

@@ -1,4 +1,4 @@
-"""What a child process does to trunks: draft, confirm, compute features, quantise."""
+"""What a child process does to trunks: draft, confirm, compute features, quantise, differentiate."""
 
 from __future__ import annotations
 
@@ -20,9 +20,12 @@ from matlens.features.cache import FeatureCache, feature_parts
 from matlens.features.engine import FrameworkEngine
 from matlens.features.quantise import CALIBRATION_PHOTOS, quantise_artifact
 from matlens.features.trunks import TrunkOrder, confirm_trunk, draft_trunk, resolved_layer
-from matlens.models.protocol import room_of
+from matlens.models.protocol import Classifier, room_of
 from matlens.training.run_folder import RunFolder
-from matlens.training.tasks import FeaturesTask, QuantiseTask, TrunkTask
+from matlens.training.tasks import FeaturesTask, GradientsTask, QuantiseTask, TrunkTask
+
+_AT_ONCE = 8
+"""Photos that are differentiated together: at an early layer one takes some 25 MB."""
 
 
 class Events(Protocol):
@@ -90,6 +93,19 @@ def quantise(task: QuantiseTask, events: Events) -> None:
     found = quantise_artifact(artifact, folder.int8_artifact(task.model), list(read([train_photos[i] for i in chosen])),
                               read(val_photos), split.labels(val_photos), task.max_drop)
     events.send("judged", **dataclasses.asdict(found))
+
+
+def gradients(classifier: Classifier, task: GradientsTask, events: Events) -> None:
+    """Write feature maps and gradients at a layer, some photos a file, and tell of each file."""
+    with np.load(task.photos, allow_pickle=False) as file:
+        photos, classes = file["photos"], file["classes"]
+    for start in range(0, len(photos), _AT_ONCE):
+        some = slice(start, start + _AT_ONCE)
+        images = photos[some].astype(np.float32) / np.float32(255)
+        features, slopes = classifier.features_and_gradients(images, classes[some], task.layer)
+        path = Path(task.photos).with_name(f"{start}.npz")
+        np.savez(path, features=features, gradients=slopes)
+        events.send("gradients", file=str(path))
 
 
 def open_store(folder: str) -> PixelStore:

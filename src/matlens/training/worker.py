@@ -5,13 +5,16 @@ Reads one task (JSON, a line) from standard input, trains, and tells of it on st
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import os
+import signal
 import sys
 import threading
 import traceback
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,18 +24,20 @@ from matlens.errors import MatlensError, RunFolderError
 from matlens.features.activations import Activations
 from matlens.features.artifact import Artifact, write_artifact
 from matlens.features.trunks import LAST_LAYERS
-from matlens.files import write_json
+from matlens.files import why_unwritable, write_json
 from matlens.models.catalogue import model_info
-from matlens.models.protocol import BuildOrder, Classifier, Divisible, Pace, Scores, Trainable, Tunable, room_of
+from matlens.models.openvino import without_telemetry
+from matlens.models.protocol import BuildOrder, Classifier, Divisible, Pace, Resumable, Scores, Tunable, room_of
 from matlens.models.seeding import seed_everything
+from matlens.training.checkpoints import Checkpoints, StageStates
 from matlens.training.feature_batches import FeatureBatches
 from matlens.training.history import Epoch, History
 from matlens.training.loop import fit
 from matlens.training.record import Clock, about_model, training_record
 from matlens.training.run_folder import RunFolder
 from matlens.training.strong import STRONG, fit_strong
-from matlens.training.tasks import ExportTask, FeaturesTask, QuantiseTask, TrainTask, TrunkTask
-from matlens.training.trunk_jobs import confirm, draft, features, open_store, quantise
+from matlens.training.tasks import ExportTask, FeaturesTask, GradientsTask, QuantiseTask, TrainTask, TrunkTask
+from matlens.training.trunk_jobs import confirm, draft, features, gradients, open_store, quantise
 
 _PARITY_PHOTOS = 8
 
@@ -64,6 +69,22 @@ class _Events:
         self.send("epoch", improved=improved, **dataclasses.asdict(epoch))
 
 
+@dataclass(frozen=True)
+class _Listener:
+    """Tells what becomes of states (`checkpoints.Listener`), and of batches that do not fit."""
+
+    events: _Events
+
+    def on_resume(self, epoch: int) -> None:
+        self.events.send("resumed", epoch=epoch)
+
+    def on_warning(self, text: str) -> None:
+        self.events.send("warning", text=text)
+
+    def on_halved(self, size: int) -> None:
+        self.events.send("halved", size=size)
+
+
 def train(task: TrainTask, events: _Events) -> None:
     """Train one model and leave model file, artifact and, last, the record of its training."""
     clock = Clock()
@@ -75,9 +96,13 @@ def train(task: TrainTask, events: _Events) -> None:
     order = _order(folder, split, task.model, task.weights_file)
     order = dataclasses.replace(order, precision=settings.precision)
     classifier = room.load(folder.model_file(task.model), order) if task.epochs_before else room.build(order)
+    classifier.micro_batches.limit(task.micro_batch)
+    classifier.micro_batches.on_halved = _Listener(events).on_halved
     clock.lap("build")
-    history = _fit_stages(classifier, *_batches(folder, split, task), events, folder, split, task)
-    clock.lap("train")
+    checkpoints = folder.checkpoints(task.model, _Listener(events), [
+        task.weights_file and Path(task.weights_file).name, task.cut, task.cut_layer, len(task.train_views)])
+    history = _fit_stages(classifier, *_batches(folder, split, task), events, folder, split, task, checkpoints)
+    clock.lap("train", sum(epoch.seconds for epoch in history.epochs[len(task.epochs_before):]))
     artifact = _export(folder, split, task.model, classifier)
     clock.lap("export")
     weights_file = Path(task.weights_file) if task.weights_file else None
@@ -85,15 +110,18 @@ def train(task: TrainTask, events: _Events) -> None:
         task.model, history, split, artifact, {**task.seconds, **clock.seconds}, parameters=classifier.parameters,
         weights_file=weights_file, remarks=task.remarks, versions=room.versions(),
         precision=classifier.precision, views=settings.views if task.train_views else None,
-        cut=task.cut_layer or task.cut))
+        cut=task.cut_layer or task.cut, micro_batch=classifier.micro_batches.size))
+    folder.forget_states(task.model)
 
 
 def export(task: ExportTask) -> None:
     """Load a trained model from its file and write its artifact anew."""
     folder = RunFolder.open(Path(task.run_dir))
-    split = folder.split
-    classifier = room_of(task.model).load(folder.model_file(task.model), _order(folder, split, task.model))
-    _export(folder, split, task.model, classifier)
+    _export(folder, folder.split, task.model, _load(folder, task.model))
+
+
+def _load(folder: RunFolder, model: str) -> Classifier:
+    return room_of(model).load(folder.model_file(model), _order(folder, folder.split, model))
 
 
 def _order(folder: RunFolder, split: Split, model: str, weights_file: str | None = None) -> BuildOrder:
@@ -133,7 +161,7 @@ def _batches(folder: RunFolder, split: Split, task: TrainTask) -> tuple[_Batches
 
 
 def _fit_stages(classifier: Divisible, train_batches: _Batches, val_batches: _Batches, events: _Events,
-                folder: RunFolder, split: Split, task: TrainTask) -> History:
+                folder: RunFolder, split: Split, task: TrainTask, checkpoints: Checkpoints) -> History:
     """The guide's training, and its second stage of fine-tuning where asked for; or the recipe `strong`."""
     settings = folder.settings
     about, keep_last = about_model(task.model, split, settings), split.train_on == "train+val"
@@ -152,26 +180,31 @@ def _fit_stages(classifier: Divisible, train_batches: _Batches, val_batches: _Ba
             network.learning_rate = STRONG.learning_rate
         return fit_strong(network, train_batches, val_batches, events, epochs=settings.epochs(task.model),
                           steps=len(train_batches), save_best=save,
-                          history=History(keep_last=keep_last))
+                          history=History(keep_last=keep_last), checkpoints=checkpoints)
 
-    def stage(network: Trainable, first: int, epochs: int, history: History | None = None) -> History:
+    def stage(network: Resumable, first: int, epochs: int, history: History | None, states: StageStates) -> History:
         return fit(network, train_batches, val_batches, events, epochs=first + epochs, initial_epoch=first,
                    early_stopping_patience=settings.early_stopping_patience,
-                   reduce_lr_patience=settings.reduce_lr_patience, history=history, save_best=save)
+                   reduce_lr_patience=settings.reduce_lr_patience, history=history, save_best=save, states=states)
 
     if task.cut and model_info(task.model).transfer_head is None:  # no first stage: frozen up to the cut from the start
-        return stage(begin_finetuning(), 0, settings.epochs(task.model) + settings.finetune_epochs,
-                     History(keep_last=keep_last))
+        network = begin_finetuning()
+        return stage(network, 0, settings.epochs(task.model) + settings.finetune_epochs, History(keep_last=keep_last),
+                     checkpoints.of("train", network))
     history = History([Epoch.from_json(each) for each in task.epochs_before], keep_last)
     if not history.epochs:
-        history = stage(classifier, 0, settings.epochs(task.model), history)
+        history = stage(classifier, 0, settings.epochs(task.model), history, checkpoints.of("train", classifier))
     if settings.finetune_epochs and task.weights_file is not None:
-        history = stage(begin_finetuning(), history.epochs[-1].number, settings.finetune_epochs, history)
+        network = begin_finetuning()
+        history = stage(network, history.epochs[-1].number, settings.finetune_epochs, history,
+                        checkpoints.of("finetune", network))
     return history
 
 
 def _die_with_parent() -> None:
     sys.stdin.read()  # returns when the parent closes it, or is gone
+    if hasattr(os, "killpg") and os.getpgrp() == os.getpid():  # a library's forks, too
+        os.killpg(os.getpgrp(), signal.SIGKILL)
     os._exit(1)
 
 
@@ -179,6 +212,7 @@ def main() -> int:
     """Do one task; 0 if it ended well."""
     for name in _NOT_NEEDED:
         sys.modules.setdefault(name, None)  # type: ignore[arg-type]  # makes its import fail
+    without_telemetry()  # Keras imports OpenVINO by itself where that is its backend
     events = _Events()
     content = json.loads(sys.stdin.readline())
     kind = content.pop("kind")
@@ -194,12 +228,20 @@ def main() -> int:
             confirm(TrunkTask(**content))
         elif kind == "quantise":
             quantise(QuantiseTask(**content), events)
+        elif kind == "gradients":
+            wanted = GradientsTask(**content)
+            gradients(_load(RunFolder.open(Path(wanted.run_dir)), wanted.model), wanted, events)
         else:
             export(ExportTask(**content))
         events.send("done")
     except Exception as error:  # noqa: BLE001 -- told to the parent, which raises it
-        traceback.print_exc()
-        events.send("failed", kind=type(error).__name__, message=str(error))
+        # Told first: on a full disk the log cannot be written.
+        known = isinstance(error, MatlensError)
+        unwritten = None if known else why_unwritable(error)
+        events.send("failed", kind="WriteError" if unwritten else type(error).__name__,
+                    message=f"Cannot write: {unwritten[1]} ({error})" if unwritten else str(error))
+        with contextlib.suppress(OSError):
+            traceback.print_exc()
         return 2 if isinstance(error, MatlensError) else 1
     return 0
 

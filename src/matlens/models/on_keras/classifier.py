@@ -1,7 +1,8 @@
 """A compiled Keras model behind the protocol."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,13 @@ import numpy.typing as npt
 from matlens.errors import ModelError
 from matlens.files import whole_file
 from matlens.models.head import Head
+from matlens.models.micro_batches import MicroBatches, Parts
+from matlens.models.on_keras.accumulation import Accumulation, is_out_of_memory
 from matlens.models.on_keras.adam import fast_adam
 from matlens.models.on_keras.cut import find_backbone, find_cut, head_of, last_map_name, trunk_of
 from matlens.models.on_keras.finetuning import after_cut, before_cut, cut_before, freeze_until
 from matlens.models.on_keras.precision import mixed
+from matlens.models.on_keras.states import StepSeeds, optimizer_state, restore_optimizer
 from matlens.models.on_keras.transfer import FINETUNING_LEARNING_RATE, compile_classifier, normalisations, unfreeze
 from matlens.models.openvino import import_openvino
 from matlens.models.precision import Precision
@@ -27,13 +31,15 @@ class KerasClassifier:
     """See `models.protocol.Classifier`."""
 
     def __init__(self, model: keras.Model, base_model: keras.Model | None = None,
-                 precision: Precision = "float32") -> None:
+                 precision: Precision = "float32", micro_batches: MicroBatches | None = None) -> None:
         if not hasattr(model, "output_shape") or len(model.input_shape) != 4:
             raise ModelError(f"The model {model.name} does not say that it takes photos: build it from "
                              "keras.Input((height, width, 3)).")
         self.model = model
         self.base_model = base_model if base_model is not None else find_backbone(model)
         self.precision = precision
+        self._accumulation: Accumulation | None = None
+        self.micro_batches = micro_batches or MicroBatches(is_out_of_memory)
         self._scale_loss()
 
     @property
@@ -76,21 +82,40 @@ class KerasClassifier:
 
     def train_epoch(self, batches: Iterable[Batch], on_step: OnStep) -> Scores:
         """One pass of `train_on_batch`; the scores are means over photos."""
-        means = _Means()
+        means, seeds = _Means(), StepSeeds(self.model)
+        before = int(keras.ops.convert_to_numpy(self.model.optimizer.iterations))
         with mixed(self.model, self.precision):
             for step, (images, labels) in enumerate(batches, 1):
-                self.model.reset_metrics()
-                means.add(self.model.train_on_batch(images, labels, return_dict=True), len(images))
+                train_on = partial(self._train_on, images, labels, partial(seeds.set, before + step))
+                means.add(self.micro_batches.run(len(images), train_on), len(images))
                 on_step(step, means.scores)
         return means.scores()
+
+    def _train_on(self, images: Any, labels: Any, seed_part: Callable[[int], None], parts: Parts) -> dict[str, Any]:
+        self.model.reset_metrics()
+        if len(parts) > 1:
+            if self._accumulation is None or self._accumulation.optimizer is not self.model.optimizer:
+                self._accumulation = Accumulation(self.model)  # the model was compiled since
+            return self._accumulation.train_on(images, labels, parts, seed_part)
+        seed_part(0)
+        logs: dict[str, Any] = self.model.train_on_batch(images, labels, return_dict=True)
+        return logs
 
     def validate(self, batches: Iterable[Batch]) -> Scores:
         """Loss and accuracy by `test_on_batch`, means over photos."""
         means = _Means()
         for images, labels in batches:
-            self.model.reset_metrics()
-            means.add(self.model.test_on_batch(images, labels, return_dict=True), len(images))
+            for logs, photos in self.micro_batches.run(len(images), partial(self._test_on, images, labels)):
+                means.add(logs, photos)
         return means.scores()
+
+    def _test_on(self, images: Any, labels: Any, parts: Parts) -> list[tuple[dict[str, Any], int]]:
+        found = []
+        for start, end in parts:
+            self.model.reset_metrics()
+            found.append((self.model.test_on_batch(images[start:end], labels[start:end], return_dict=True),
+                          end - start))
+        return found
 
     def recompute_statistics(self, batches: Iterable[Batch]) -> None:
         """Average each normalisation's batch mean and variance over the batches.
@@ -148,7 +173,7 @@ class KerasClassifier:
         """The rest of the network on activations, with an Adam like the whole one's."""
         rest = after_cut(self.model, cut)
         compile_classifier(rest, fast_adam(self.learning_rate))
-        return KerasClassifier(rest, precision=self.precision)
+        return KerasClassifier(rest, precision=self.precision, micro_batches=self.micro_batches)
 
     def use_adamw(self, weight_decay: float) -> None:
         """AdamW from now on; biases and normalisation do not decay."""
@@ -157,13 +182,24 @@ class KerasClassifier:
         compile_classifier(self.model, optimizer)
         self._scale_loss()
 
-    def snapshot(self) -> Any:
+    def snapshot(self) -> list[npt.NDArray[Any]]:
         """All weights, copied."""
-        return self.model.get_weights()
+        weights: list[npt.NDArray[Any]] = self.model.get_weights()
+        return weights
 
     def restore(self, snapshot: Any) -> None:
         """Bring weights back."""
         self.model.set_weights(snapshot)
+
+    def training_state(self) -> dict[str, npt.NDArray[Any]]:
+        """The optimiser's variables, and how many photos fit."""
+        return {"micro_batch": np.array(self.micro_batches.size or 0), **optimizer_state(self.model)}
+
+    def resume(self, snapshot: list[npt.NDArray[Any]], state: dict[str, npt.NDArray[Any]]) -> None:
+        """Be as when `snapshot` and `training_state` gave these. Raises ModelError."""
+        restore_optimizer(self.model, state)
+        self.micro_batches.limit(int(state["micro_batch"]) or None)
+        self.restore(snapshot)
 
     def save(self, path: Path, about: dict[str, Any]) -> None:
         """Write Keras' .h5 (without the optimiser, which would treble VGG19's), `about` as a dataset `matlens`."""

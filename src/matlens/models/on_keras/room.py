@@ -1,7 +1,6 @@
 """The Keras room's door."""
 
 import importlib
-import json
 import logging
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,8 @@ from matlens.models.on_keras.transfer import build_mobilenetv2, build_resnet50
 from matlens.models.on_keras.vgg19 import build_vgg19
 from matlens.models.precision import choose_precision
 from matlens.models.protocol import BuildOrder
+from matlens.untrusted import parse_json, size_of_regular
+from matlens.untrusted_arrays import check_hdf5
 
 logging.getLogger("absl").setLevel(logging.ERROR)  # "HDF5 is legacy": it is the guide's format
 
@@ -49,9 +50,12 @@ class KerasRoom:
         """Build by our own code, and take only the weights from the file."""
         classifier = self.build(order)
         try:
-            if h5py.is_hdf5(path):
-                with h5py.File(path) as file:
-                    _freeze_as(classifier.model, json.loads(file.attrs.get("model_config", "{}")))
+            size = size_of_regular(path)
+            if not h5py.is_hdf5(path):
+                raise ValueError("it is no HDF5 file")
+            with h5py.File(path) as file:
+                check_hdf5(file, size)
+                _freeze_as(classifier.model, parse_json(file.attrs.get("model_config", "{}")))
             classifier.model.load_weights(path)
         except Exception as error:  # h5py and Keras refuse a foreign or damaged file in many ways
             raise ModelError(f"{path} does not hold the weights of {order.model} with {order.num_classes} "

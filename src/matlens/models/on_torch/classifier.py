@@ -115,7 +115,7 @@ class TorchClassifier(TorchTrainable):
         """The rest of the network on activations."""
         return TorchTrainable(_Rest(self.network.model, cut), _to_activations, self.network.device,
                               pretrained=self.network.pretrained, precision=self.precision,
-                              learning_rate=self.learning_rate)
+                              learning_rate=self.learning_rate, seed=self._seed, micro_batches=self.micro_batches)
 
     def save(self, path: Path, about: dict[str, Any]) -> None:
         """Write the plain state dict (.pth), and `about` beside it as .json."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from torchvision.models import GoogLeNet
 
 from matlens.errors import ModelError, WeightsError
 from matlens.files import whole_file
+from matlens.untrusted import refuse_bomb, size_of_regular
 
 _AUXILIARY = ("aux1.", "aux2.")
 _AT_ONCE = 32
@@ -84,7 +86,7 @@ class GoogLeNetNetwork:
             ModelError: not such a file. Nothing but tensors is ever unpickled.
         """
         try:
-            state = torch.load(path, map_location=self.device, weights_only=True)
+            state = _tensors_in(Path(path), self.device)
             ours = self.state_dict()
             for name, values in ours.items():  # before anything is copied
                 if state[name].shape != values.shape:
@@ -99,6 +101,15 @@ class GoogLeNetNetwork:
                    if values.requires_grad and not name.startswith(_AUXILIARY))
 
 
+def _tensors_in(path: Path, device: torch.device | str) -> Any:
+    """What torch.load's restricted unpickler makes of a file, which may hold no more than it has bytes."""
+    size = size_of_regular(path)
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            refuse_bomb(archive, size)
+    return torch.load(path, map_location=device, weights_only=True)
+
+
 def _untrained() -> GoogLeNet:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # of a change to come of torchvision's default
@@ -108,7 +119,7 @@ def _untrained() -> GoogLeNet:
 def _pretrained(weights_file: Path) -> GoogLeNet:
     model = GoogLeNet(aux_logits=True, transform_input=False, init_weights=False)
     try:
-        model.load_state_dict(torch.load(weights_file, map_location="cpu", weights_only=True))
+        model.load_state_dict(_tensors_in(weights_file, "cpu"))
     except Exception as error:  # torch.load and load_state_dict raise nearly anything on a foreign file
         raise WeightsError(f"{weights_file} does not hold torchvision's GoogLeNet weights: {error}. Name a file of "
                            "them, or use pretrained=False (--weights none).") from error

@@ -1,0 +1,72 @@
+"""Which test photos to explain."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from matlens.evaluation.predictions import Predictions
+
+GRID_PHOTOS = 12
+
+
+def chosen_for_grid(predictions: Predictions, n: int = GRID_PHOTOS, of_class: int | None = None) -> list[int]:
+    """Positions of up to `n` test photos: half of them mistakes if there are so many, classes in turn.
+
+    Inside a class the most confident answer comes first. The same predictions give the same choice.
+    of_class: photos of this true class alone.
+    """
+    confidence, (right, wrong) = predictions.probabilities.max(axis=1), _right_and_wrong(predictions, of_class)
+    chosen = _in_turn(wrong, predictions.labels, confidence)[: n // 2]
+    chosen += _in_turn(right, predictions.labels, confidence)[: n - len(chosen)]
+    if len(chosen) < n:
+        rest = _in_turn(wrong, predictions.labels, confidence)
+        chosen += [index for index in rest if index not in chosen][: n - len(chosen)]
+    return sorted(chosen, key=lambda index: (index in wrong, predictions.labels[index]))
+
+
+def confident_mistakes(predictions: Predictions, n: int, of_class: int | None = None) -> list[int]:
+    """Positions of up to `n` photos with a wrong answer, the most probable one first."""
+    confidence, wrong = predictions.probabilities.max(axis=1), _right_and_wrong(predictions, of_class)[1]
+    return sorted(wrong.tolist(), key=lambda index: (-confidence[index], index))[:n]
+
+
+def unsure_hits(predictions: Predictions, n: int, of_class: int | None = None) -> list[int]:
+    """Positions of up to `n` photos with a right answer, the least probable one first."""
+    confidence, right = predictions.probabilities.max(axis=1), _right_and_wrong(predictions, of_class)[0]
+    return sorted(right.tolist(), key=lambda index: (confidence[index], index))[:n]
+
+
+def confused_pairs(predictions: Predictions, n: int) -> list[tuple[int, int, list[int]]]:
+    """Up to `n` (true class, answer, positions of the photos, the most probable answer first), the most frequent first.
+
+    Pairs that are equally frequent stand in the order of classes.
+    """
+    by_pair: dict[tuple[int, int], list[int]] = {}
+    for index in confident_mistakes(predictions, len(predictions.labels)):
+        pair = int(predictions.labels[index]), int(predictions.predicted[index])
+        by_pair.setdefault(pair, []).append(index)
+    ordered = sorted(by_pair.items(), key=lambda item: (-len(item[1]), item[0]))
+    return [(true, answer, positions) for (true, answer), positions in ordered[:n]]
+
+
+def drawn_evenly(labels: npt.NDArray[np.int64], n: int, seed: int = 0) -> list[int]:
+    """Positions of up to `n` photos, drawn at random from the classes in turn, in ascending order."""
+    order = np.random.default_rng(seed).permutation(len(labels))
+    return sorted(_in_turn(order, labels, np.zeros(len(labels), np.float32))[:n])
+
+
+def _right_and_wrong(predictions: Predictions, of_class: int | None,
+                     ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    asked = np.full(len(predictions.labels), True) if of_class is None else predictions.labels == of_class
+    right = predictions.predicted == predictions.labels
+    return np.flatnonzero(asked & right), np.flatnonzero(asked & ~right)
+
+
+def _in_turn(candidates: npt.NDArray[np.int64], labels: npt.NDArray[np.int64],
+             confidence: npt.NDArray[np.float32]) -> list[int]:
+    by_class: dict[int, list[int]] = {}
+    for index in sorted(candidates.tolist(), key=lambda i: -confidence[i]):
+        by_class.setdefault(int(labels[index]), []).append(index)
+    turns = [(turn, label, index) for label, indices in by_class.items() for turn, index in enumerate(indices)]
+    return [index for _, _, index in sorted(turns)]

@@ -1,0 +1,111 @@
+"""Materials that are alike, in groups: is a mistake at least in the family? MINC-2500's, or those of a TOML file.
+
+    [groups]
+    "stone-like" = ["stone", "polishedstone", "tile"]
+    textile = ["fabric", "carpet"]
+
+Classes in no group stand for themselves.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from matlens.data.minc import CLASS_NAMES
+from matlens.errors import SettingsError
+from matlens.evaluation.intervals import wilson
+from matlens.evaluation.predictions import Predictions
+from matlens.files import write_text
+
+FILE_NAME = "material_groups.toml"
+"""In a run's folder: what its classes are grouped by."""
+
+MINC_GROUPS = {"/".join(names): names for names in (("stone", "polishedstone", "tile"), ("fabric", "carpet", "leather"),
+                                                    ("glass", "mirror", "water"))}
+
+
+@dataclass(frozen=True)
+class MaterialGroups:
+    """names: of the groups, and of classes in none. of_class: (C,) the group of each class, a position in `names`."""
+
+    names: tuple[str, ...]
+    of_class: tuple[int, ...]
+    classes: tuple[tuple[str, ...], ...]
+    source: str
+
+    @classmethod
+    def of(cls, groups: Mapping[str, Sequence[str]], class_names: Sequence[str], source: str) -> MaterialGroups:
+        """Groups by name. Raises SettingsError for an unknown class, one in two groups, or an ambiguous name."""
+        placed: dict[str, str] = {}
+        for name, members in groups.items():
+            for member in members:
+                if member not in class_names:
+                    raise SettingsError(f"{source}: group '{name}' names '{member}', which is no class of this data. "
+                                        f"The classes are {', '.join(class_names)}.")
+                if member in placed:
+                    raise SettingsError(f"{source}: '{member}' is named twice, in group '{placed[member]}' and in "
+                                        f"group '{name}'. A class belongs to one group.")
+                placed[member] = name
+        for name in groups:
+            if name in class_names and placed.get(name) != name:
+                raise SettingsError(f"{source}: group '{name}' has the name of a class that is not in it. Name it "
+                                    "otherwise.")
+        names = list(dict.fromkeys(placed.get(name, name) for name in class_names))
+        return cls(tuple(names), tuple(names.index(placed.get(name, name)) for name in class_names),
+                   tuple(tuple(one for one in class_names if placed.get(one, one) == name) for name in names), source)
+
+    @classmethod
+    def read(cls, path: Path, class_names: Sequence[str]) -> MaterialGroups:
+        """Groups from a TOML file. Raises SettingsError."""
+        way_out = "It must hold a table [groups] of lists of class names, such as: textile = [\"fabric\", \"carpet\"]."
+        try:
+            content = tomllib.loads(path.read_text("utf-8"))
+        except OSError as error:
+            raise SettingsError(f"Cannot read the material groups {path}: {error.strerror}.") from error
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise SettingsError(f"{path} is not valid TOML: {error}. {way_out}") from error
+        groups = content.get("groups")
+        if not isinstance(groups, dict) or not groups or set(content) != {"groups"} or not all(
+                isinstance(members, list) and members and all(isinstance(member, str) for member in members)
+                for members in groups.values()):
+            raise SettingsError(f"{path} holds no material groups. {way_out}")
+        return cls.of(groups, class_names, str(path))
+
+    @classmethod
+    def known(cls, class_names: Sequence[str]) -> MaterialGroups | None:
+        """MINC-2500's groups for its classes; None for others."""
+        return cls.of(MINC_GROUPS, class_names, "MINC-2500") if set(class_names) == set(CLASS_NAMES) else None
+
+    def scores(self, predictions: Predictions) -> dict[str, Any]:
+        """{accuracy, interval, mistakes, mistakes_inside, per_group: {name: {classes, precision, recall, support}},
+        source}; an answer is right if it is in the group of the true class. Precision without an answer and recall
+        without a photo are None."""
+        group = np.array(self.of_class)
+        truth, answer = group[predictions.labels], group[predictions.predicted]
+        right, mistakes = truth == answer, predictions.labels != predictions.predicted
+        interval = wilson(float(right.sum()), len(right))
+
+        def share(hits: int, n: int) -> float | None:
+            return hits / n if n else None
+
+        per_group = {}
+        for number, (name, classes) in enumerate(zip(self.names, self.classes, strict=True)):
+            hits, support = int((right & (truth == number)).sum()), int((truth == number).sum())
+            per_group[name] = {"classes": list(classes), "precision": share(hits, int((answer == number).sum())),
+                               "recall": share(hits, support), "support": support}
+        return {"accuracy": float(right.mean()), "interval": interval.to_json() if interval else None,
+                "mistakes": int(mistakes.sum()), "mistakes_inside": int((mistakes & right).sum()),
+                "per_group": per_group, "source": self.source}
+
+
+def keep_groups(file: Path | None, run_dir: Path, class_names: Sequence[str]) -> None:
+    """Copy a file of groups into a run's folder, where its evaluation looks for them. Raises SettingsError."""
+    if file is not None:
+        MaterialGroups.read(file, class_names)
+        write_text(run_dir / FILE_NAME, file.read_text("utf-8"))

@@ -1,0 +1,84 @@
+"""A trained model's predictions of its run's test and validation parts: made once, saved, and read again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from matlens.errors import DataError
+from matlens.evaluation.predictions import Predictions, predict_part
+from matlens.evaluation.results import a_photo
+from matlens.features.artifact import Artifact
+from matlens.features.cache import feature_parts, kept_features, rows_of
+from matlens.training.record import TrainingRecord, note_seconds
+from matlens.training.run_folder import RunFolder
+
+Progress = Callable[[int, int], None]
+
+
+def predictions_file(folder: RunFolder, name: str, part: str) -> Path:
+    """Where predictions of a part, test or val, are saved."""
+    return folder.predictions_file(name) if part == "test" else folder.reports / f"{name}_{part}_predictions.npz"
+
+
+def photos_to_predict(folder: RunFolder, name: str) -> int:
+    """Photos of those parts whose predictions are not there."""
+    split = folder.split
+    return sum(len(split.part(part)) for part in ("test", "val") if (part == "test" or split.train_on == "train")
+               and not predictions_file(folder, name, part).exists())
+
+
+@dataclass(frozen=True)
+class PartPredictions:
+    """training: what `<name>_training.json` holds. on_progress: (photos done, photos to predict in all)."""
+
+    folder: RunFolder
+    name: str
+    training: TrainingRecord
+    on_progress: Progress = lambda done, total: None
+
+    def test(self) -> Predictions:
+        """Of the test part. Raises DataError, ModelError or RunFolderError."""
+        return self._saved("test") or self._made("test", 0)
+
+    def validation(self, done: int = 0) -> tuple[Predictions | None, str]:
+        """Of the validation part; or None, and why there are none. `done`: photos that were predicted before."""
+        if self.folder.split.train_on == "train+val":
+            return None, "The validation photos were trained on, so no temperature can be fitted on them."
+        try:
+            return self._saved("val") or self._made("val", done), ""
+        except DataError as error:  # the test part's predictions may be there, and its photos gone
+            return None, f"The validation photos could not be predicted: {error}"
+
+    def _saved(self, part: str) -> Predictions | None:
+        """None where they are not there, or of other photos than the split's."""
+        file = predictions_file(self.folder, self.name, part)
+        found = Predictions.read(file) if file.exists() else None
+        return found if found and found.paths == tuple(photo.path for photo in self.folder.split.part(part)) else None
+
+    def _made(self, part: str, before: int) -> Predictions:
+        split, total = self.folder.split, photos_to_predict(self.folder, self.name) + before
+        found = predict_part(self._artifact, split, self.folder.data_root, part=part,
+                             keep_truncated=self.folder.settings.keep_truncated, features=self._kept_features(part),
+                             on_progress=lambda done, _: self.on_progress(before + done, total))
+        if part == "test":
+            note_seconds(self.folder, self.name, a_photo(found.photos_per_second))
+        return Predictions.read(found.write(predictions_file(self.folder, self.name, part)))
+
+    @cached_property
+    def _artifact(self) -> Artifact:
+        return Artifact.open(self.folder.artifact(self.name))
+
+    def _kept_features(self, part: str) -> npt.NDArray[np.float32] | None:
+        """The features of a part's photos from the training, if they are still kept."""
+        if not self.training.features_key:
+            return None
+        split = self.folder.split
+        digests = feature_parts(split, 1, pooled=True)[0].digests
+        every = kept_features(self.folder.settings.cache_dir, self.training.features_key, len(digests))
+        return None if every is None else every[rows_of(split.part(part), digests)]

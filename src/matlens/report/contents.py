@@ -1,0 +1,87 @@
+"""What a run left on disk, as far as its page needs it; what is missing or damaged is named, and hides nothing else."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from matlens.comparison.row import Row
+from matlens.errors import RunFolderError
+from matlens.evaluation.results import Results
+from matlens.files import read_json
+
+_RESULTS = "_results.json"
+
+
+@dataclass(frozen=True)
+class Missing:
+    """A model that was asked for and has no results. why: a sentence, with the way out."""
+
+    model: str
+    why: str
+
+
+@dataclass(frozen=True)
+class Contents:
+    """run.json and split.json (empty where they cannot be read), the judged models, and those that are missing."""
+
+    run: Mapping[str, Any]
+    split: Mapping[str, Any]
+    results: tuple[Results, ...]
+    missing: tuple[Missing, ...]
+
+
+def read_contents(run_dir: Path, problems: list[str]) -> Contents:
+    """Read a run's folder; sentences on what is missing or damaged are added to `problems`."""
+    run, split = (_read_object(run_dir / name, problems) for name in ("run.json", "split.json"))
+    results = _read_results(run_dir, problems)
+    judged, failures = {each.model_name for each in results}, mapping(run.get("failures"))
+    missing = tuple(Missing(str(name), _why(run_dir, str(name), failures))
+                    for name in run.get("models") or () if name not in judged)
+    problems += [f"{each.model_name} was judged on another split than the one in split.json."
+                 for each in results if each.split_hash != split.get("hash", each.split_hash)]
+    return Contents(run, split, results, missing)
+
+
+def mapping(value: Any) -> dict[str, Any]:
+    """A JSON object; empty for what is none."""
+    return value if isinstance(value, dict) else {}
+
+
+def _why(run_dir: Path, name: str, failures: Mapping[str, Any]) -> str:
+    if (run_dir / "reports" / f"{name}_training.json").exists():
+        return (f"{name} was asked for and has no results: it is trained, but was not judged to the end. "
+                "Judge it with: matlens evaluate RUN")
+    if name in failures:
+        return f"{name} was asked for and has no results. It failed: {failures[name]}"
+    return (f"{name} was asked for and has no results: it was not trained to the end. The command that began the run "
+            "goes on with it.")
+
+
+def _read_object(path: Path, problems: list[str]) -> dict[str, Any]:
+    try:
+        content = read_json(path)
+        if isinstance(content, dict):
+            return content
+        problems.append(f"{path.name} is damaged: it holds no JSON object.")
+    except FileNotFoundError:
+        problems.append(f"{path.name} is missing.")
+    except (OSError, ValueError) as error:
+        problems.append(f"{path.name} is damaged: {error}")
+    return {}
+
+
+def _read_results(run_dir: Path, problems: list[str]) -> tuple[Results, ...]:
+    """The results of the run's models, each under the name that its files have."""
+    found = []
+    for path in sorted((run_dir / "reports").glob(f"*{_RESULTS}")):
+        try:
+            results = dataclasses.replace(Results.read(path), model_name=path.name.removesuffix(_RESULTS))
+            Row.from_results(results)
+            found.append(results)
+        except RunFolderError as error:
+            problems.append(str(error))
+    return tuple(found)

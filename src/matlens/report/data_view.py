@@ -1,0 +1,53 @@
+"""The page's section on the data: photos by class and part, how they were divided, and what was left out."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+LEFT_OUT_SHOWN = 50
+
+
+@dataclass(frozen=True)
+class DataView:
+    """Photos by class and part, and what was left out: `reasons` (reason, files), and the first of the files.
+
+    facts: (what, value) of how the split came about.
+    """
+
+    facts: tuple[tuple[str, str], ...]
+    parts: tuple[str, ...]
+    table: tuple[tuple[str, tuple[int, ...]], ...]
+    left_out: tuple[tuple[str, str], ...]
+    left_out_more: int
+    reasons: tuple[tuple[str, int], ...]
+    remarks: tuple[str, ...]
+
+    @property
+    def totals(self) -> tuple[int, ...]:
+        """Photos of each part."""
+        return tuple(sum(column) for column in zip(*(counts for _, counts in self.table), strict=True))
+
+
+def view_data(split: Mapping[str, Any]) -> DataView:
+    """From the content of split.json."""
+    photos, left_out = split.get("photos", []), split.get("left_out", [])
+    counts = Counter((photo["class"], photo["part"]) for photo in photos)
+    parts = tuple(part for part in ("train", "val", "test") if any(key[1] == part for key in counts))
+    facts = [("Protocol", split.get("protocol")), ("Seed", split.get("seed")),
+             ("Shares of the parts", split.get("ratios")), ("Groups", split.get("groups")),
+             ("Trained on", split.get("train_on")), ("Split hash", split.get("hash")),
+             ("Copies kept in one part", len(split.get("together") or ()) or None)]
+    return DataView(
+        tuple((what, _text(value)) for what, value in facts if value not in (None, "")), parts,
+        tuple((name, tuple(counts[name, part] for part in parts)) for name in split.get("class_names", [])),
+        tuple((left["path"], left["reason"]) for left in left_out[:LEFT_OUT_SHOWN]),
+        max(len(left_out) - LEFT_OUT_SHOWN, 0), tuple(Counter(left["reason"] for left in left_out).most_common()),
+        tuple(map(str, split.get("remarks") or ())))
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

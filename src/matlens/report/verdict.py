@@ -1,0 +1,95 @@
+"""The verdict of a comparison in words: who leads, whether that is real, and what to know before believing it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from matlens.comparison.markdown import NOT_THE_SAME_PHOTOS
+from matlens.comparison.row import Row
+from matlens.comparison.table import Comparison
+from matlens.evaluation.intervals import wilson
+from matlens.evaluation.results import Results
+from matlens.report.words import Ends, percent, percents
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """A headline, and the sentences below it."""
+
+    headline: str
+    sentences: tuple[str, ...] = ()
+
+
+NOTHING_YET = Verdict("No model has been judged yet", ("The same command goes on from here.",))
+
+
+def accuracy_interval(row: Row) -> Ends | None:
+    """The accuracy's 95 % interval: the bootstrap's, or Wilson's where results hold none; None without photos."""
+    if found := row.interval("accuracy"):
+        return found
+    closed = wilson(row.accuracy * row.n_test, row.n_test)
+    return (closed.low, closed.high) if closed else None
+
+
+def verdict(comparison: Comparison, best: Results) -> Verdict:
+    """Whether the first model is better than each other one, by the paired tests; `best` are its results."""
+    first = comparison.rows[0]
+    if not comparison.same_photos:
+        return Verdict("These models cannot be ranked", (NOT_THE_SAME_PHOTOS,))
+    ends = accuracy_interval(first)
+    right = f"right on {percent(first.accuracy)} of {first.n_test:,} test photos"
+    if ends:
+        right += f" (95\u00a0% interval: {percents(ends)})"
+    headline = _headline(comparison)
+    sentences = [f"It is {right}."] if headline else []
+    return Verdict(headline or f"{first.model} is right on {percent(first.accuracy)} of {first.n_test:,} test photos",
+                   (*(sentences or _interval_alone(ends)), *_of_the_first(comparison), *_chance(first, ends, best)))
+
+
+def _headline(comparison: Comparison) -> str:
+    """Who leads; empty where there is one model alone."""
+    first, *others = comparison.rows
+    if not others:
+        return ""
+    tests = {row.model: comparison.pairs and comparison.pairs.between(first.model, row.model) for row in others}
+    untested = [name for name, test in tests.items() if not test]
+    if untested:
+        return f"{first.model} has the highest accuracy; whether it is better than {_listed(untested)} is not tested"
+    unclear = [name for name, test in tests.items() if test and not test.is_real]
+    if not unclear:
+        return f"{first.model} is the best of {len(comparison.rows)} models"
+    level = [name for name in unclear if (test := tests[name]) and not test.difference]
+    if level == unclear:
+        return f"{_listed([first.model, *level])} are right equally often"
+    return f"{first.model} leads, but is not told apart from {_listed(unclear)}"
+
+
+def _listed(names: list[str]) -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+def _interval_alone(ends: Ends | None) -> list[str]:
+    if not ends:
+        return []
+    return [f"With other test photos it could have been {percents(ends)} (95\u00a0% interval)."]
+
+
+def _of_the_first(comparison: Comparison) -> list[str]:
+    """What the paired tests say of the first model, and which could not be made."""
+    pairs, name = comparison.pairs, comparison.rows[0].model
+    if not pairs:
+        return []
+    return [*(test.sentence() for test in pairs.tests if name in (test.first, test.second)), *pairs.refused]
+
+
+def _chance(first: Row, ends: Ends | None, best: Results) -> list[str]:
+    """What always giving the same answer would come to."""
+    support = {name: score["support"] for name, score in best.per_class.items()}
+    total = sum(support.values())
+    if not total:
+        return []
+    common = max(support, key=support.__getitem__)
+    share = support[common] / total
+    clear = ends is not None and ends[0] > share
+    return [f"Always answering “{common}”, the most frequent class, would be right on {percent(share)}"
+            f"{'' if clear else ', which is not clearly less'}."]

@@ -1,0 +1,79 @@
+"""How the page of a run puts numbers in words: the filters of its templates."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any
+
+from matlens.comparison.pairwise import points
+from matlens.comparison.row import UNKNOWN
+from matlens.comparison.row import percent as plain_percent
+
+Ends = tuple[float, float]
+
+_NO_BREAK = "\u00a0"
+
+
+def percent(share: float | None) -> str:
+    """'86.3 %', which no line breaks."""
+    return plain_percent(share).replace(" ", _NO_BREAK)
+
+
+def breakable(name: str) -> str:
+    """A name that may be broken behind an underscore, where a line is too short for it."""
+    from markupsafe import Markup, escape
+
+    return escape(name).replace("_", Markup("_<wbr>"))
+
+
+def percents(ends: Ends | None) -> str:
+    """'82.9 to 89.6 %'; nothing where no interval is known."""
+    return f"{100 * ends[0]:.1f} to {100 * ends[1]:.1f}{_NO_BREAK}%" if ends else ""
+
+
+def ends(interval: Mapping[str, float] | None) -> Ends | None:
+    """(low, high) of an interval of results, where there is one."""
+    return (interval["low"], interval["high"]) if interval else None
+
+
+def duration(seconds: float | None) -> str:
+    """4.2 s, 48 s, 3 min 12 s, 2 h 05 min."""
+    if seconds is None:
+        return UNKNOWN
+    if seconds < 60:
+        return f"{seconds:.1f} s" if seconds < 9.95 else f"{seconds:.0f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02} min"
+
+
+def size(count: float | None) -> str:
+    """Bytes as 512 B, 3.4 kB, 94.6 MB or 1.2 GB (powers of 1000)."""
+    if count is None:
+        return UNKNOWN
+    for unit in ("B", "kB", "MB"):
+        if count < 999.5:
+            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1000
+    return f"{count:.1f} GB"
+
+
+def millions(count: int | None) -> str:
+    """2,916,000 as 2.9 M."""
+    return UNKNOWN if count is None else f"{count / 1e6:,.1f} M"
+
+
+def number(value: float | None) -> str:
+    """With commas, and one digit behind the point if it is no whole number."""
+    return UNKNOWN if value is None else f"{value:,.1f}" if isinstance(value, float) else f"{value:,}"
+
+
+def three(value: float | None) -> str:
+    """With three digits behind the point."""
+    return UNKNOWN if value is None else f"{value:.3f}"
+
+
+FILTERS: Mapping[str, Callable[..., Any]] = MappingProxyType({
+    "percent": percent, "percents": percents, "duration": duration, "size": size, "millions": millions,
+    "number": number, "three": three, "ends": ends, "points": points,
+    "breakable": breakable})

@@ -1,0 +1,58 @@
+"""The picture of accuracy under perturbations, of one model or of several."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from matlens.robustness.curves import Robustness
+from matlens.style import COLORS, FAINT, MUTED, elided, new_figure, save_figure, style_axes
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+_COLUMNS = 4
+_MARKERS = "os^DvP*X"
+
+
+def plot_robustness(found: Mapping[str, Robustness], save_path: Path | None = None) -> Figure:
+    """Draw a panel a perturbation, the weakest strength at the left, a line a model; keys are the models' titles.
+
+    Dotted: the accuracy on photos as they are (of one model); dashed: chance, 1 / classes.
+
+    Raises:
+        ValueError: nothing to draw.
+    """
+    from matplotlib.ticker import PercentFormatter
+
+    if not found:
+        raise ValueError("no model to draw")
+    first = next(iter(found.values()))
+    alone = len(found) == 1
+    rows = -(-len(first.curves) // _COLUMNS)
+    counts = sorted({one.n_photos for one in found.values()})
+    photos = f"{counts[0]} to {counts[-1]}" if len(counts) > 1 else str(counts[0])
+    figure = new_figure(3.1 * _COLUMNS, 2.5 * rows + 0.7, f"Accuracy on worse photos ({photos} test photos)",
+                        next(iter(found)) if alone else "")
+    grid = figure.subplots(rows, _COLUMNS, sharey=True, squeeze=False)
+    for axes in grid.ravel()[len(first.curves):]:
+        axes.set_axis_off()
+    for position, (axes, (name, curve)) in enumerate(zip(grid.ravel(), first.curves.items(), strict=False)):
+        style_axes(axes, curve["title"], curve["unit"], "Accuracy" if position % _COLUMNS == 0 else "")
+        x = np.arange(len(curve["strengths"]) + 1)
+        for (title, one), color, marker in zip(found.items(), COLORS, _MARKERS, strict=False):
+            axes.plot(x, [one.accuracy, *one.curves[name]["accuracy"]], "-", marker=marker, markersize=4, color=color,
+                      label=elided(title), linewidth=1.6)
+        if alone:
+            axes.axhline(first.accuracy, color=MUTED, linestyle=":", linewidth=1)
+        axes.axhline(1 / len(first.per_class), color=FAINT, linestyle="--", linewidth=1)
+        axes.set_xticks(x, ["as is", *(f"{strength:g}" for strength in curve["strengths"])], fontsize=8)
+        axes.set_ylim(0, 1.02)
+        axes.yaxis.set_major_formatter(PercentFormatter(xmax=1))
+    if not alone:
+        handles, labels = grid[0, 0].get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), frameon=False, fontsize=9)
+    return save_figure(figure, save_path)

@@ -1,0 +1,89 @@
+"""Read files that strangers may have made: within bounds, inside their folder, as data and never as code.
+
+All of it raises ValueError (JSON's and Unicode's errors are kinds of it) or OSError; who reads a file says in an error
+of its own which one it is, and the way out. Arrays are in `untrusted_arrays`.
+"""
+
+from __future__ import annotations
+
+import json
+import stat
+import zipfile
+from pathlib import Path
+from typing import Any
+
+JSON_LIMIT = 256 << 20
+"""Bytes: the manifest of a million photos takes 150 MB."""
+
+MAX_DEPTH = 100
+"""Objects and lists in one another; Keras' configurations reach some fifteen."""
+
+UNPACKED_LIMIT = 1 << 30
+"""Bytes that compressed members of an archive may come to. What lies there uncompressed is bounded by its own file."""
+
+_MAX_MEMBERS = 10_000
+
+
+def stays_inside(path: str) -> bool:
+    """Whether a relative path, by its words, leads to something below its folder, on any system."""
+    words = path.replace("\\", "/").split("/")  # tens of thousands of paths are looked at: pathlib takes too long
+    return (words[0] != "" and path[1:2] != ":" and "\0" not in path and ".." not in words
+            and any(word not in ("", ".") for word in words))
+
+
+def inside(folder: Path, name: str) -> Path:
+    """A regular file of a folder. Raises ValueError where it, or a link in its place, lies outside."""
+    path = folder / name
+    if not stays_inside(name) or not path.resolve().is_relative_to(folder.resolve()):
+        raise ValueError(f"{name} lies outside of the folder")
+    size_of_regular(path)
+    return path
+
+
+def size_of_regular(path: Path) -> int:
+    """Bytes of a regular file. Raises ValueError for a pipe or a device, which may never end."""
+    about = path.stat()
+    if not stat.S_ISREG(about.st_mode):
+        raise ValueError(f"{path.name} is no regular file")
+    return about.st_size
+
+
+def read_bounded(path: Path, limit: int) -> bytes:
+    """The content of a regular file of at most `limit` bytes."""
+    size_of_regular(path)
+    with path.open("rb") as file:
+        content = file.read(limit + 1)
+    if len(content) > limit:
+        raise ValueError(f"{path.name} has more than {limit} bytes")
+    return content
+
+
+def parse_json(content: bytes | str) -> Any:
+    """JSON in UTF-8, nested no deeper than MAX_DEPTH."""
+    try:
+        found = json.loads(content if isinstance(content, str) else content.decode("utf-8"))
+    except RecursionError:
+        raise ValueError(f"nested more than {MAX_DEPTH} deep") from None
+    level = [found]
+    for _ in range(MAX_DEPTH):
+        level = [child for value in level if isinstance(value, dict | list)
+                 for child in (value.values() if isinstance(value, dict) else value) if isinstance(child, dict | list)]
+        if not level:
+            return found
+    raise ValueError(f"nested more than {MAX_DEPTH} deep")
+
+
+def refuse_bomb(archive: zipfile.ZipFile, size: int, limit: int = UNPACKED_LIMIT) -> None:
+    """Raise ValueError for a zip archive that says to hold more than a file of `size` bytes can, or should.
+
+    limit: bytes that compressed members may come to together.
+    """
+    members = archive.infolist()
+    if len(members) > _MAX_MEMBERS or len({member.filename for member in members}) < len(members):
+        raise ValueError("it holds too many members, or two of one name")
+    stored = sum(member.file_size for member in members if member.compress_type == zipfile.ZIP_STORED)
+    unpacked = sum(member.file_size for member in members if member.compress_type != zipfile.ZIP_STORED)
+    if stored > size or unpacked > limit:
+        raise ValueError(f"it says to hold {stored + unpacked} bytes in a file of {size}")
+    if any(member.flag_bits & 1 for member in members):
+        raise ValueError("a member is encrypted")

@@ -1,0 +1,134 @@
+"""Two processes at once on one output folder and one cache: one does the work, nothing is lost, nothing is half."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from matlens.caches import left_overs
+from matlens.data.store import PixelStore
+from matlens.errors import RunFolderError
+from matlens.training.alone import alone_in
+from matlens.training.run_folder import LOCK_NAME
+
+NAME = "mobilenetv2_transfer"
+ROUNDS = int(os.environ.get("MATLENS_FAULT_ROUNDS", "3"))
+"""`make faults` has twenty."""
+
+HOLDER = """
+import sys, time
+from pathlib import Path
+from matlens.training.alone import alone_in
+from matlens.files import whole_file
+with alone_in(Path(sys.argv[1])), whole_file(Path(sys.argv[1]) / "models" / "m.h5") as partial:
+    partial.write_text("half")
+    print("held", flush=True)
+    time.sleep(600)
+"""
+
+
+@contextmanager
+def hold(folder: Path) -> Iterator[None]:
+    """Another process that is at work in a folder, and is killed at the end."""
+    with subprocess.Popen([sys.executable, "-c", HOLDER, str(folder)], stdout=subprocess.PIPE, text=True) as other:
+        try:
+            assert other.stdout is not None
+            assert other.stdout.readline() == "held\n"
+            yield
+        finally:
+            other.kill()
+
+
+def test_the_second_is_refused_until_the_first_has_ended_however_it_ends(tmp_path):
+    """A lock that outlives its holder would have to be removed by hand; one that does not hold would lose files."""
+    folder = tmp_path / "runs" / "a"
+    with hold(folder):
+        for _ in range(3):
+            with pytest.raises(RunFolderError, match="Another matlens is at work"), alone_in(folder):
+                pytest.fail("two at once")
+        assert list((folder / "models").iterdir())
+    with alone_in(folder):
+        assert (folder / LOCK_NAME).exists()
+        assert list((folder / "models").iterdir()) == []
+    assert [path.name for path in folder.iterdir()] == ["models"]
+
+
+@pytest.mark.parametrize("command", ["evaluate", "explain", "export"])
+def test_commands_that_write_into_a_run_wait_for_their_turn_too(matlens, tmp_path, command):
+    """A report written by two processes would be of one or the other."""
+    (tmp_path / "run").mkdir()
+    with hold(tmp_path / "run"):
+        code, _, err = matlens(command, tmp_path / "run")
+    assert code == 2
+    assert "Another matlens is at work" in err
+    code, _, err = matlens(command, tmp_path / "run")
+    assert code == 2
+    assert "not the folder of a run" in err
+    assert not list((tmp_path / "run").rglob(".*"))
+
+
+def test_folders_that_were_made_for_the_lock_alone_go(tmp_path):
+    """Bad input must leave nothing behind."""
+    with pytest.raises(KeyboardInterrupt), alone_in(tmp_path / "runs" / "a"):
+        raise KeyboardInterrupt
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_nothing_is_touched_in_a_folder_that_is_not_a_runs(tmp_path):
+    """The user's own folder, given to --out by mistake; the run then refuses it."""
+    (tmp_path / "thesis.tex").touch()
+    (tmp_path / ".thesis.1.partial.tex").touch()
+    before = tmp_path.stat().st_mtime_ns
+    with alone_in(tmp_path):
+        assert sorted(path.name for path in tmp_path.iterdir()) == [".thesis.1.partial.tex", "thesis.tex"]
+    assert tmp_path.stat().st_mtime_ns == before
+
+
+def test_a_folder_that_a_killed_start_left_is_taken_up(tmp_path):
+    """Killed before run.json was there: the same command must not be refused by its own left-overs."""
+    with hold(tmp_path / "run"):
+        pass
+    shutil.rmtree(tmp_path / "run" / "models")
+    (tmp_path / "run" / ".run.4242.partial.json").write_text("{")
+    with alone_in(tmp_path / "run"):
+        assert [path.name for path in (tmp_path / "run").iterdir()] == [LOCK_NAME]
+
+
+@pytest.mark.keras
+@pytest.mark.slow
+def test_two_at_once_time_after_time(kept_trunks, published, drawn, tmp_path):
+    """Through the real command line; each round has a cache that nothing was decoded into yet."""
+    wanted = None
+    for number in range(ROUNDS):
+        out = tmp_path / f"run-{number}"
+        cache = Path(shutil.copytree(kept_trunks, tmp_path / f"cache-{number}"))
+        command = [sys.executable, "-m", "matlens", "run", "--data", str(drawn), "--models", NAME, "--weights-dir",
+                   str(published.parent), "--alpha", "0.35", "--img-size", "64", "--epochs", "2", "--out", str(out),
+                   "--cache-dir", str(cache)]
+        both = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                                 env={**os.environ, "MATLENS_CACHE": str(cache)}) for _ in range(2)]
+        said = [(*each.communicate(timeout=600), each.returncode) for each in both]
+        codes = sorted(code for _, _, code in said)
+        assert codes in ([0, 0], [0, 2]), said
+        for _, err, code in said:
+            assert code == 0 or "Another matlens is at work" in " ".join(err.split()), err
+        assert not [path for place in (out, cache) for path in place.rglob(".*")]
+        assert left_overs(cache) == []
+        stores = list((cache / "pixels").iterdir())
+        assert len(stores) == 1 and PixelStore.open(stores[0]) is not None
+        assert (out / "report.html").exists()
+        results = json.loads((out / "reports" / f"{NAME}_results.json").read_text())
+        for key in ("seconds", "peak_rss_bytes"):
+            del results[key]
+        wanted = wanted or results
+        assert results == wanted
+        shutil.rmtree(out)
+        shutil.rmtree(cache)

@@ -1,0 +1,134 @@
+"""A page that can be sent by mail, and is made while one waits: four models judged on 431 photos, with everything."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from matlens.console import Reporter
+from matlens.data.prepare import prepare
+from matlens.evaluation.choice import chosen_for_grid
+from matlens.evaluation.judge import evaluate
+from matlens.evaluation.part_predictions import predictions_file
+from matlens.evaluation.predictions import Predictions
+from matlens.explanation import galleries
+from matlens.explanation.displays import plot_gradcam_grid
+from matlens.explanation.explain import Explained
+from matlens.explanation.faithfulness import BASELINES, CURVES, FRACTIONS, MEASURES, REMOVED
+from matlens.explanation.faithfulness_display import plot_faithfulness
+from matlens.explanation.faithfulness_results import Faithfulness
+from matlens.explanation.gradcam import overlay_heatmap
+from matlens.files import checksum, write_json
+from matlens.models.catalogue import MODELS
+from matlens.robustness.curves import Robustness
+from matlens.robustness.display import plot_robustness
+from matlens.robustness.perturbations import PERTURBATIONS
+from matlens.run import summarise
+from matlens.settings import Settings
+from matlens.training.run_folder import RunFolder
+
+pytestmark = pytest.mark.slow
+
+N_TEST = 431
+SIDE = 224
+CLASSES = [f"material {number:02}" for number in range(23)]
+
+
+def noise(seed: int) -> np.ndarray:
+    """A photo that no JPEG can make small."""
+    return np.random.default_rng(seed).integers(0, 256, (SIDE, SIDE, 3), dtype=np.uint8)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
+    """Four trained models of 23 classes, three answers in four right, with saved predictions. The photos are tiny."""
+    path = tmp_path_factory.mktemp("large")
+    for part, n in (("train", 23), ("val", 92), ("test", N_TEST)):
+        for index in range(n):
+            place = path / "photos" / part / CLASSES[index % 23] / f"{index}.png"
+            place.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(np.random.default_rng((n, index)).integers(0, 256, (8, 8, 3), dtype=np.uint8)).save(place)
+    settings = Settings.load(options={"data_dir": path / "photos", "img_size": 32, "cache_dir": path / "cache"})
+    prepared = prepare(settings, Reporter(quiet=True))
+    folder = RunFolder.create(path / "run", settings, prepared.source.root)
+    prepared.split.write(folder.split_file)
+    epochs = {key: [1.0, 0.5, 0.25, 0.4] for key in ("loss", "val_loss", "accuracy", "val_accuracy")}
+    for seed, name in enumerate(MODELS):
+        folder.artifact(name).mkdir()
+        write_json(folder.artifact(name) / "artifact.json", {"model": name})
+        folder.model_file(name).touch()
+        write_json(folder.training_file(name), {
+            "split_hash": prepared.split.hash, "pretrained": True, "parameters": 9, "trainable_parameters": 9,
+            "epochs": 4, "best_epoch": 3, "seconds": {}, "peak_rss_bytes": 1, "versions": {}, "remarks": [],
+            "history": epochs})
+        rng = np.random.default_rng(seed)
+        for part in ("test", "val"):
+            photos = prepared.split.part(part)
+            labels = prepared.split.labels(photos)
+            answers = np.where(rng.random(len(labels)) < 0.75, labels, rng.integers(0, 23, len(labels)))
+            logits = rng.normal(size=(len(labels), 23)) + 4 * np.eye(23)[answers]
+            shares = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+            Predictions(shares.astype(np.float32), labels, tuple(photo.path for photo in photos)).write(
+                predictions_file(folder, name, part))
+    return folder
+
+
+def explained(folder: RunFolder, artifact: Any, predictions: Predictions, positions: list[int], how: Any = None,
+              ) -> list[Explained]:
+    """Noise in the place of each photo, with a heat map of 14 x 14 places."""
+    heat = np.random.default_rng(0).random((14, 14), dtype=np.float32)
+    return [Explained(noise(index), overlay_heatmap(heat, noise(index)), CLASSES[predictions.predicted[index]],
+                      float(predictions.probabilities[index].max()), (14, 14), CLASSES[predictions.labels[index]], heat)
+            for index in positions]
+
+
+def add_everything(folder: RunFolder, name: str) -> None:
+    """What a run, and the commands that measure on request, leave beside the results."""
+    predictions = Predictions.read(folder.predictions_file(name))
+    plot_gradcam_grid(explained(folder, None, predictions, chosen_for_grid(predictions)), MODELS[name].title,
+                      save_path=folder.picture(name, "gradcam"))
+    galleries.make_gallery(folder, name)
+    artifact, maps = checksum(folder.artifact(name) / "artifact.json"), ("gradcam", *BASELINES)
+    gain: dict[str, float | None] = {"mean": 0.1, "standard_error": 0.01}
+    faithful = Faithfulness(name, "gradcam", 30, FRACTIONS, REMOVED, {
+        each: {curve: list(np.linspace(0.9, 0.1, 11 if curve in ("deletion", "insertion") else 4)) for curve in CURVES}
+        for each in maps}, {each: dict.fromkeys(MEASURES, 0.5) for each in maps},
+        {baseline: dict.fromkeys(MEASURES, gain) for baseline in BASELINES}, {}, artifact)
+    robust = Robustness(name, N_TEST, 0.75, dict.fromkeys(CLASSES, 0.75), {
+        kind: {"title": each.title, "unit": each.unit, "strengths": list(each.strengths), "accuracy": [0.7, 0.6, 0.5,
+               0.4, 0.3], "same_answer": [0.5] * 5, "per_class": {}} for kind, each in PERTURBATIONS.items()}, artifact)
+    plot_faithfulness(faithful, name, folder.picture(name, "faithfulness"))
+    plot_robustness({name: robust}, folder.picture(name, "robustness"))
+    results = evaluate(folder, name, every_picture=True)
+    dataclasses.replace(results, faithfulness=faithful.summary, robustness=robust.summary).write(
+        folder.results_file(name))
+
+
+def test_one_model_is_judged_and_reported_in_less_than_20_seconds(folder: RunFolder) -> None:
+    """From its saved predictions, all pictures drawn, as `matlens evaluate` does."""
+    name = next(iter(MODELS))
+    started = time.perf_counter()
+    evaluate(folder, name, every_picture=True)
+    summarise(folder)
+    assert time.perf_counter() - started < 20
+
+
+def test_four_models_keep_below_15_megabytes(folder: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Though all photos are noise, which compresses worst: real ones take a third of that."""
+    monkeypatch.setattr(galleries, "explain_positions", explained)
+    monkeypatch.setattr(galleries.Artifact, "open", lambda place: SimpleNamespace(class_names=CLASSES, folder=place))
+    for name in MODELS:
+        add_everything(folder, name)
+    started = time.perf_counter()
+    summarise(folder)
+    page: Path = folder.path / "report.html"
+    print(f"{page.stat().st_size / 1e6:.1f} MB, {time.perf_counter() - started:.1f} s")
+    assert page.stat().st_size < 15_000_000
+    assert time.perf_counter() - started < 20

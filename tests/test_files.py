@@ -1,0 +1,169 @@
+"""Files are there whole or not at all, whatever happens while they are written; and what went wrong is told."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from matlens.errors import WriteError
+from matlens.files import partial_of, read_json, sweep, whole_file, whole_folder, write_json, write_text
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*"))
+
+
+def fail(error: BaseException) -> None:
+    raise error
+
+
+def test_a_failed_writing_leaves_the_old_file_and_nothing_else(tmp_path):
+    """The figures of yesterday are not lost to a crash of today."""
+    write_text(tmp_path / "a.json", "old")
+    with pytest.raises(KeyboardInterrupt), whole_file(tmp_path / "a.json") as partial:
+        partial.write_text("half")
+        fail(KeyboardInterrupt())
+    assert names(tmp_path) == ["a.json"]
+    assert (tmp_path / "a.json").read_text() == "old"
+
+
+def test_a_failed_folder_leaves_the_old_one(tmp_path):
+    """An export that fails must not cost the artifact that was there."""
+    with whole_folder(tmp_path / "m.artifact") as partial:
+        (partial / "a").write_text("old")
+    with pytest.raises(KeyboardInterrupt), whole_folder(tmp_path / "m.artifact") as partial:
+        (partial / "a").write_text("half")
+        fail(KeyboardInterrupt())
+    assert names(tmp_path) == ["m.artifact", "m.artifact/a"]
+    assert (tmp_path / "m.artifact" / "a").read_text() == "old"
+    with whole_folder(tmp_path / "m.artifact") as partial:
+        (partial / "b").write_text("new")
+    assert names(tmp_path) == ["m.artifact", "m.artifact/b"]
+
+
+def test_readers_never_see_half_a_folder_while_it_is_replaced(tmp_path, monkeypatch):
+    """Removing the old folder file by file, with the name still on it, would show half of it."""
+    for content in ("old", "new"):
+        seen = []
+        replace = Path.replace
+
+        def watch(self, target, seen=seen, replace=replace):
+            done = replace(self, target)
+            seen.append(names(tmp_path / "f") if (tmp_path / "f").exists() else None)
+            return done
+
+        monkeypatch.setattr(Path, "replace", watch)
+        with whole_folder(tmp_path / "f") as partial:
+            for number in range(3):
+                (partial / f"{content}{number}").touch()
+        monkeypatch.setattr(Path, "replace", replace)
+        whole = ["new0", "new1", "new2"] if content == "new" else ["old0", "old1", "old2"]
+        assert seen in ([whole], [None, whole])
+
+
+@pytest.mark.parametrize("kind", ["file", "folder"])
+def test_what_a_killed_process_left_is_swept(tmp_path, kind):
+    """A process that is killed cleans nothing up itself."""
+    code = ("import os, signal, sys; from pathlib import Path; from matlens.files import whole_file, whole_folder\n"
+            f"with whole_{kind}(Path(sys.argv[1]) / 'deep' / 'm.h5') as partial:\n"
+            "    (partial if partial.is_dir() else partial).joinpath(*['x'] * partial.is_dir()).write_text('half')\n"
+            "    os.kill(os.getpid(), signal.SIGKILL)\n")
+    done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=False)
+    assert done.returncode < 0
+    (tmp_path / ".hidden.txt").write_text("the user's")
+    assert len(names(tmp_path / "deep")) == (1 if kind == "file" else 2)
+    sweep(tmp_path)
+    assert names(tmp_path) == [".hidden.txt", "deep"]
+
+
+def test_a_folder_that_had_made_room_is_put_back(tmp_path):
+    """The moment between two renames is short, but a kill may fall into it."""
+    aside = tmp_path / ".m.4242.replaced.artifact"
+    aside.mkdir()
+    (aside / "a").write_text("old")
+    (tmp_path / ".m.4242.partial.artifact").mkdir()
+    sweep(tmp_path)
+    assert names(tmp_path) == ["m.artifact", "m.artifact/a"]
+    aside.mkdir()
+    sweep(tmp_path)
+    assert names(tmp_path) == ["m.artifact", "m.artifact/a"]
+
+
+def test_old_left_overs_go_and_those_of_others_at_work_stay(tmp_path):
+    """Folders without a lock: a notebook's models/."""
+    old, young = tmp_path / ".a.1.partial.json", tmp_path / ".a.2.partial.json"
+    for left in (old, young, tmp_path / ".b.1.partial.json"):
+        left.touch()
+        os.utime(left, (0, 0))
+    os.utime(young)
+    write_json(tmp_path / "a.json", {})
+    assert names(tmp_path) == [".a.2.partial.json", ".b.1.partial.json", "a.json"]
+
+
+@pytest.mark.parametrize(("number", "way_out"), [
+    (errno.ENOSPC, "Make room"), (errno.EDQUOT, "Make room"), (errno.EROFS, "can be written"),
+    (errno.EACCES, "permissions"), (errno.EFBIG, "ulimit -f")])
+def test_what_the_system_refuses_is_told_with_the_file_and_the_way_out(tmp_path, number, way_out):
+    """A write on a full disk carries no file name."""
+    with pytest.raises(WriteError) as caught, whole_file(tmp_path / "model.h5"):
+        fail(OSError(number, os.strerror(number)))
+    for words in (str(tmp_path / "model.h5"), os.strerror(number), way_out):
+        assert words in str(caught.value)
+    assert caught.value.exit_code == 2
+    assert caught.value.errno == number
+
+
+@pytest.mark.parametrize("error", [
+    OSError("Can't write data (file write failed: errno = 28, error message = 'No space left on device')"),
+    RuntimeError("[enforce fail at inline_container.cc] . PytorchStreamWriter failed writing file data/0: file write"),
+    RuntimeError("[enforce fail at inline_container.cc:672] . unexpected pos 1442048 vs 1441944"),
+    RuntimeError("basic_ios::clear: iostream error"), OSError("4096 requested and 128 written")],
+    ids=["HDF5", "PyTorch", "PyTorch, closing", "OpenVINO", "NumPy"])
+def test_libraries_that_hide_the_reason_are_understood(tmp_path, error):
+    """As each of them words a full disk."""
+    with pytest.raises(WriteError, match="Make room"), whole_file(tmp_path / "model"):
+        fail(error)
+
+
+@pytest.mark.parametrize("error", [
+    ValueError("errno = 28"), RuntimeError("shape mismatch"), FileNotFoundError(errno.ENOENT, "-", "/elsewhere/photo"),
+    PermissionError(errno.EACCES, "-", "/elsewhere/photo")])
+def test_a_defect_or_an_unreadable_source_is_not_taken_for_a_full_disk(tmp_path, error):
+    """It would send the user to tidy up."""
+    with pytest.raises(type(error)) as caught, whole_file(tmp_path / "model"):
+        fail(error)
+    assert caught.value is error
+
+
+def test_what_failed_first_is_told(tmp_path):
+    """Closing a file that cannot be written fails once more, in other words."""
+    with pytest.raises(WriteError, match=r"File too large.*ulimit"), whole_file(tmp_path / "m.pth"):
+        try:
+            fail(OSError(errno.EFBIG, os.strerror(errno.EFBIG)))
+        finally:
+            fail(RuntimeError("[enforce fail at inline_container.cc:672] . unexpected pos 1442048 vs 1441944"))
+
+
+def test_a_file_where_a_folder_should_be(tmp_path):
+    """The parents are made, so what hinders that is told too."""
+    (tmp_path / "file").touch()
+    with pytest.raises(WriteError, match=r"file/inside/a\.json.*A file lies where a folder should be"):
+        write_json(tmp_path / "file" / "inside" / "a.json", {})
+
+
+def test_the_temporary_neighbour_keeps_the_suffix(tmp_path):
+    """Keras chooses the format by it."""
+    assert partial_of(tmp_path / "m.h5").suffix == ".h5"
+
+
+def test_json_is_read_back(tmp_path):
+    """With names of any language."""
+    content = {"class": "Ziegel ü 煉瓦", "n": [1, 2.5, None]}
+    assert read_json(write_json(tmp_path / "a.json", content)) == content
+    assert json.loads((tmp_path / "a.json").read_text("utf-8")) == content
