@@ -60,7 +60,7 @@ Features = Annotated[bool | None, typer.Option("--feature-cache/--no-feature-cac
 KeepTruncated = Annotated[bool | None, typer.Option("--keep-truncated", show_default=False,
                                                     help="Use photos whose end is missing, too.")]
 Deterministic = Annotated[bool | None, typer.Option("--deterministic", show_default=False,
-                                                    help="The same bytes of results each time (slower).")]
+                                                    help="The same bytes of results each time, times aside (slower).")]
 Precision = Annotated[str | None, typer.Option(
     help="What networks are trained in: float32; bfloat16 or float16, mixed with float32 where numbers are delicate, "
          "which a GPU does in about half the time and memory; auto: the shorter type that the GPU has (bfloat16 from "

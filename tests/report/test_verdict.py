@@ -13,6 +13,7 @@ from matlens.evaluation.predictions import Predictions
 from matlens.evaluation.results import Results
 from matlens.report.overview import IntervalPlot
 from matlens.report.verdict import Verdict, accuracy_interval, verdict
+from matlens.report.words import p_value
 from report.test_page import results
 
 N = 100
@@ -102,3 +103,8 @@ def test_the_scale_has_a_width_without_any_interval() -> None:
     found = dataclasses.replace(results("m", 0.5), n_test=0)
     plot = IntervalPlot.of(compare([found]))
     assert plot.low < plot.high
+
+
+def test_no_p_value_is_zero() -> None:
+    """No test is that sure."""
+    assert [p_value(value) for value in (0.0, 0.00099, 0.001, 0.5759)] == ["< 0.001", "< 0.001", "0.001", "0.576"]

@@ -73,7 +73,12 @@ def three(value: float | None) -> str:
     return UNKNOWN if value is None else f"{value:.3f}"
 
 
+def p_value(value: float) -> str:
+    """With three digits; never 0."""
+    return three(value) if value >= 0.001 else "< 0.001"
+
+
 FILTERS: Mapping[str, Callable[..., Any]] = MappingProxyType({
     "percent": percent, "percents": percents, "duration": duration, "size": size, "millions": millions,
-    "number": number, "three": three, "ends": ends, "points": points,
+    "number": number, "three": three, "p_value": p_value, "ends": ends, "points": points,
     "breakable": breakable})
