@@ -1,0 +1,97 @@
+"""Records and results that were damaged, or made by somebody else: named, never a crash."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from matlens.errors import RunFolderError
+from matlens.evaluation.predictions import Predictions
+from matlens.evaluation.results import Results
+from matlens.settings import Settings
+from matlens.training.record import TrainingRecord
+from matlens.training.run_folder import RunFolder
+
+NAME = "inception_v1"
+
+
+@pytest.fixture
+def run(small_run: Path, tmp_path: Path) -> RunFolder:
+    """A judged run that may be damaged."""
+    return RunFolder.open(Path(shutil.copytree(small_run, tmp_path / "run")))
+
+
+def change(path: Path, place: str, value: Any) -> None:
+    """Set what lies at a dotted place of a JSON file."""
+    content = json.loads(path.read_text())
+    *above, last = place.split(".")
+    inner = content
+    for key in above:
+        inner = inner[key]
+    inner[last] = value
+    path.write_text(json.dumps(content))
+
+
+@pytest.mark.parametrize(("place", "value"), [
+    ("per_class", []), ("per_class", {}), ("per_class.red.f1", "x"), ("intervals.macro_f1", {"low": [], "high": 1}),
+    ("intervals.per_class", 3), ("seconds.train", "x"), ("parameters", 10**400), ("parameters", -1), ("top_k", 1e308),
+    ("macro_precision", {}), ("accuracy", float("nan")), ("accuracy", 7), ("class_names", []), ("class_names", [["a"]]),
+    ("confusion_matrix", [[1]]), ("roc_auc", None), ("calibration", {"ece": 1}), ("coverage", []), ("remarks", [1]),
+    ("confused_pairs", [{}]), ("img_size", [0, 10**9])])
+def test_results_of_other_content_are_refused_naming_the_file_and_the_way_out(run, matlens, place, value):
+    path = run.results_file(NAME)
+    change(path, place, value)
+    with pytest.raises(RunFolderError, match=rf"{path}.*matlens evaluate {run.path}") as refused:
+        Results.read(path)
+    assert "\n" not in str(refused.value) and len(str(refused.value)) < 600
+    code, _, err = matlens("compare", run.path)
+    assert code == 2
+    assert str(path) in err
+    assert "defect" not in err
+
+
+@pytest.mark.parametrize(("place", "value"), [
+    ("history", None), ("history.loss", []), ("history.val_accuracy", ["x"]), ("seconds", []), ("seconds.train", "x"),
+    ("versions", 1), ("remarks", [1]), ("epochs", 0), ("best_epoch", 2), ("best_epoch", "x"),
+    ("peak_rss_bytes", 10**400), ("parameters", None)])
+def test_a_record_of_other_content_is_refused_naming_the_file_and_the_way_out(run, matlens, place, value):
+    path = run.training_file(NAME)
+    change(path, place, value)
+    with pytest.raises(RunFolderError, match=rf"{path}.*Delete it.*trains {NAME} again"):
+        TrainingRecord.read(run, NAME)
+    for command in (("evaluate", run.path), ("predict", run.path, run.run_file)):
+        code, _, err = matlens(*command)
+        assert code == 2
+        assert str(path) in err
+
+
+@pytest.mark.parametrize("content", ["", "[]", "null", '"x"', "1e999", "{"])
+def test_what_is_no_record_is_named(run, content):
+    run.training_file(NAME).write_text(content)
+    with pytest.raises(RunFolderError, match="missing or damaged"):
+        TrainingRecord.read(run, NAME)
+
+
+def test_the_same_answers_are_the_same_bytes_however_long_they_took(tmp_path):
+    answers = np.eye(2, dtype=np.float32), np.arange(2), ("a.jpg", "b.jpg")
+    files = [Predictions(*answers, rate).write(tmp_path / f"{rate}.npz").read_bytes() for rate in (None, 1.0, 2.5)]
+    assert files[0] == files[1] == files[2]
+
+
+def test_auto_goes_on_with_the_batch_that_a_run_began_with(tmp_path):
+    """What a message advises must not be refused for the batch that it implies."""
+    begun = Settings.load(options={"models": [NAME], "batch_size": 8, "data_dir": tmp_path})
+    folder = RunFolder.create(tmp_path / "run", begun, tmp_path)
+    auto = Settings.load(options={"models": [NAME], "batch_size": "auto", "data_dir": tmp_path})
+    assert auto.batch_size != 8
+    with pytest.raises(RunFolderError, match="batch_size: 8 there"):
+        folder.refuse_if_foreign(auto, tmp_path)
+    again = folder.with_its_batch(auto)
+    assert (again.batch_size, again.auto_batch) == (8, True)
+    folder.refuse_if_foreign(again, tmp_path)
+    assert RunFolder(tmp_path / "new").with_its_batch(auto) == auto
