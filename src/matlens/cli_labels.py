@@ -31,9 +31,6 @@ def labels(runs: Annotated[list[Path], typer.Argument(help="Run folders, or that
     folders = runs_in(runs)
     chosen = chosen_models(models)
     found = label_issues(folders, chosen)
-    written = [] if json is None else [found.write(json)]
-    if len(folders) == 1 and chosen is None:
-        written.append(found.write(folders[0].label_issues_file))
     console = Console(highlight=False)
     if found.issues:
         several = len(found.models) > 1
@@ -47,5 +44,8 @@ def labels(runs: Annotated[list[Path], typer.Argument(help="Run folders, or that
     typer.echo(f"{len(found.issues)} of {found.n_photos} photos may be mislabelled, judged by {', '.join(found.models)}"
                + (f"; the {limit} likeliest are shown" if len(found.issues) > limit else "")
                + ". This is a list to look at, not a verdict.")
-    for path in written:
-        typer.echo(f"whole list: {path}")
+    kept = [] if json is None else [json]
+    if len(folders) == 1 and chosen is None:
+        kept.append(folders[0].label_issues_file)
+    for path in kept:  # last, since a folder may be read-only
+        typer.echo(f"whole list: {found.write(path)}")

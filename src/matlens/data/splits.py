@@ -118,7 +118,8 @@ class Split:
             if unknown := {photo.class_name for photo in photos} - set(split.class_names):
                 raise ValueError(f"photos of {min(unknown)}, which is none of its classes")
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            raise DataError(f"{path} is not a split manifest ({type(error).__name__}: {error}).") from error
+            raise DataError(f"{path} is not a split manifest ({type(error).__name__}: {error}). If it is a "
+                            "run's, the same command of matlens run makes it again.") from error
         for photo in photos:
             if not stays_inside(photo.path):
                 raise DataError(f"{path} names a photo outside of its dataset: {photo.path}")

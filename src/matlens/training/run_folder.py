@@ -156,8 +156,12 @@ class RunFolder:
                 raise RunFolderError(f"{self.path} is the folder of a series; name one of the runs in it, such as "
                                      f"{min(self.path.glob('*/run.json'), default=self.path / 'run.json').parent}."
                                      ) from error
-            raise RunFolderError(f"{self.path} is not the folder of a run: {self.run_file.name} is missing or damaged. "
-                                 "Name the folder that was given to matlens run --out.") from error
+            if self.run_file.exists():
+                raise RunFolderError(f"{self.run_file} is damaged, and with it what the run was asked for. Its models "
+                                     f"still predict (matlens predict {self.models}/NAME.artifact PHOTO); begin anew "
+                                     "in another folder.") from error
+            raise RunFolderError(f"{self.path} is not the folder of a run: {self.run_file.name} is missing. Name the "
+                                 "folder that was given to matlens run --out.") from error
 
     @property
     def settings(self) -> Settings:

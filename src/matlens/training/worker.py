@@ -20,7 +20,7 @@ from typing import Any
 
 from matlens.data.pipeline import PhotoBatches, part_batches, read_photos
 from matlens.data.splits import Split
-from matlens.errors import MatlensError, RunFolderError
+from matlens.errors import MatlensError, ModelError, RunFolderError
 from matlens.features.activations import Activations
 from matlens.features.artifact import Artifact, write_artifact
 from matlens.features.trunks import LAST_LAYERS
@@ -121,7 +121,10 @@ def export(task: ExportTask) -> None:
 
 
 def _load(folder: RunFolder, model: str) -> Classifier:
-    return room_of(model).load(folder.model_file(model), _order(folder, folder.split, model))
+    try:
+        return room_of(model).load(folder.model_file(model), _order(folder, folder.split, model))
+    except ModelError as error:
+        raise ModelError(f"{error} Without that file, the same command of matlens run trains {model} anew.") from error
 
 
 def _order(folder: RunFolder, split: Split, model: str, weights_file: str | None = None) -> BuildOrder:
