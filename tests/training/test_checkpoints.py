@@ -185,16 +185,26 @@ def test_the_last_two_states_and_the_best_are_kept(tmp_path):
     assert kept == {1: [1], 2: [1, 2], 3: [2, 3], 4: [2, 3, 4], 5: [2, 4, 5], 6: [5, 6]}
 
 
-def test_states_that_would_come_too_often_are_left_out(tmp_path):
-    """An epoch of a head takes less than its state takes to be written; the end is kept, with the best weights."""
-    network, states = Fake([3, 1, 2]), Checkpoints(tmp_path, "k", Heard(), apart=1e6)
-    fit(network, TRAIN, [], SILENT, epochs=3, states=states.of("head", network))
+def test_states_that_would_come_too_often_are_left_out(tmp_path, monkeypatch):
+    """An epoch of a head takes less than its state takes to be written; a state then holds the best weights, too."""
+    now, losses = [0.0], [3, 1, 2, 4, 5]
+    monkeypatch.setattr("matlens.training.checkpoints.time", SimpleNamespace(monotonic=lambda: now[0]))
+
+    def later(epoch, improved):
+        now[0] += 1.2
+        if epoch.number == 3:
+            raise Killed
+
+    network, states = Fake(losses), Checkpoints(tmp_path, "k", Heard(), apart=2)
+    with pytest.raises(Killed):
+        fit(network, TRAIN, [], SimpleNamespace(on_step=SILENT.on_step, on_epoch=later), epochs=5,
+            states=states.of("head", network))
     assert [path.name for path in tmp_path.iterdir()] == ["head-0003.npz"]
-    heard, again, saved = Heard(), Fake([]), []
-    states = Checkpoints(tmp_path, "k", heard, apart=1e6)
-    fit(again, TRAIN, [], SILENT, epochs=3, states=states.of("head", again),
+    heard, again, saved = Heard(), Fake(losses), []
+    states = Checkpoints(tmp_path, "k", heard, apart=2)
+    fit(again, TRAIN, [], SILENT, epochs=5, states=states.of("head", again),
         save_best=lambda: saved.append(again.trained))
-    assert (again.trained, saved, heard.warned) == (2, [2], [])
+    assert (heard.resumed, heard.warned, again.trained, saved) == ([4], [], 2, [2])
 
 
 @pytest.mark.parametrize("damage", ["weights", "training", "best", "epochs", "number", "about"])

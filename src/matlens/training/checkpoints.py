@@ -135,7 +135,7 @@ class StageStates:
 
         best: the weights of the best epoch so far.
         """
-        if time.monotonic() - self._last < self._all.apart and not point.finished:
+        if time.monotonic() - self._last < self._all.apart:
             return
         about = {"format": _FORMAT, "key": self._all.key, **point.to_json()}
         arrays: dict[str, npt.NDArray[Any]] = {_ABOUT: np.frombuffer(json.dumps(about).encode(), np.uint8)}
