@@ -184,6 +184,15 @@ def test_an_interrupted_command_is_gone_on_with(server, tmp_path):
     assert server.asked == [None, *["bytes=7000-"] * 3]
 
 
+@pytest.fixture
+def ctrl_c() -> Iterator[None]:
+    """SIGINT is heard, though a shell has it ignored for what runs in the background."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("ctrl_c")
 def test_ctrl_c_keeps_what_has_arrived(server, tmp_path, monkeypatch, capsys):
     """And one line says that the same command goes on."""
     def interrupt(*_: object) -> None:

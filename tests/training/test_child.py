@@ -47,8 +47,8 @@ def test_the_child_goes_with_its_parent(tmp_path, how):
     script.write_text(f"#!/bin/sh\nexec {sys.executable} {tmp_path / 'worker.py'}\n")
     script.chmod(0o755)
     code = PARENT.format(script=str(script), log=str(tmp_path / "log"))
-    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-                          text=True) as parent:
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+                          preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)) as parent:  # a shell's `&`
         child = int(parent.stdout.readline())
         assert is_running(child)
         os.kill(parent.pid, how)
