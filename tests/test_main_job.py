@@ -172,7 +172,7 @@ def test_a_child_dies_with_its_parent(drawn: Path, tmp_path: Path) -> None:
         children = subprocess.run(["pgrep", "-P", str(parent.pid)], text=True, capture_output=True, check=False).stdout
         child = int(children.split()[0])
         parent.send_signal(signal.SIGKILL)
-    for _ in range(100):
+    for _ in range(3000):
         state = Path(f"/proc/{child}/stat")
         if not state.exists() or state.read_text().rpartition(")")[2].split()[0] == "Z":
             return

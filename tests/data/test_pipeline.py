@@ -131,7 +131,7 @@ def test_leaving_an_epoch_early_leaves_no_thread_behind():
     ahead.close()
     for thread in threading.enumerate():
         if thread.name == "matlens-batches":
-            thread.join(timeout=10)
+            thread.join(timeout=300)
             assert not thread.is_alive()
     assert len(drawn) <= 5  # what was used, what lay ready, and one at hand
 

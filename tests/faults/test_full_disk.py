@@ -77,7 +77,7 @@ def start(drawn: Path, published: Path) -> Start:
         return subprocess.run(
             [sys.executable, "-m", "matlens", "run", "--data", str(drawn), "--models", NAME, "--weights-dir",
              str(published.parent), "--alpha", "0.35", "--img-size", "64", "--epochs", "2", "--out", str(out),
-             "--cache-dir", str(cache), *map(str, options)], text=True, capture_output=True, check=False, timeout=600,
+             "--cache-dir", str(cache), *map(str, options)], text=True, capture_output=True, check=False, timeout=1800,
             preexec_fn=limit, env={**os.environ, "MATLENS_CACHE": str(cache)})
 
     return run
@@ -255,7 +255,7 @@ def test_a_full_disk_in_a_models_own_process_is_told_too(disk, drawn, tmp_path):
         return subprocess.run(
             [sys.executable, "-m", "matlens", "run", "--data", str(drawn), "--models", "inception_v1", "--weights",
              "none", "--epochs", "1", "--img-size", "48", "--out", str(disk.path / "run")], text=True,
-            capture_output=True, check=False, timeout=600, env={**os.environ, "MATLENS_CACHE": str(tmp_path / "cache")})
+            capture_output=True, check=False, timeout=1800, env={**os.environ, "MATLENS_CACHE": str(tmp_path / "cache")})
 
     disk.fill(2 << 20)
     failed = run()

@@ -60,7 +60,7 @@ def test_a_signal_ends_a_run_in_an_orderly_way(harness: tuple[Harness, str]) -> 
                 break
         children = children_of(process.pid)
         os.kill(process.pid, number)
-        rest = process.communicate(timeout=60)[0]
+        rest = process.communicate(timeout=600)[0]
     assert process.returncode == 128 + number
     line, = (line for line in rest.splitlines() if "Go on with" in line)
     assert str(out) in line

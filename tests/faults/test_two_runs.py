@@ -115,7 +115,7 @@ def test_two_at_once_time_after_time(kept_trunks, published, drawn, tmp_path):
                    "--cache-dir", str(cache)]
         both = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
                                  env={**os.environ, "MATLENS_CACHE": str(cache)}) for _ in range(2)]
-        said = [(*each.communicate(timeout=600), each.returncode) for each in both]
+        said = [(*each.communicate(timeout=1800), each.returncode) for each in both]
         codes = sorted(code for _, _, code in said)
         assert codes in ([0, 0], [0, 2]), said
         for _, err, code in said:

@@ -199,8 +199,8 @@ def test_a_child_does_not_outlive_a_killed_parent():
         child = int(parent.stdout.readline())
         assert running(child)
         parent.kill()
-        parent.wait(timeout=30)
-    deadline = time.monotonic() + 30
+        parent.wait(timeout=300)
+    deadline = time.monotonic() + 300
     while running(child) and time.monotonic() < deadline:
         time.sleep(0.05)
     assert not running(child)
@@ -231,7 +231,7 @@ print("done")
 def test_googlenet_works_after_tensorflow_was_imported(tmp_path):
     """The guide trains all four models in one notebook; torchvision after TensorFlow ends the process (SIGSEGV)."""
     done = subprocess.run([sys.executable, "-c", AFTER_TENSORFLOW], cwd=tmp_path, text=True, capture_output=True,
-                          timeout=300, check=False)
+                          timeout=1800, check=False)
     assert (done.returncode, done.stdout.splitlines()[-1:]) == (0, ["done"]), done.stderr[-3000:]
     assert {path.name for path in (tmp_path / "models").iterdir()} >= {"mobile.h5", "inception_v1.pth"}
 
