@@ -255,7 +255,8 @@ def test_a_full_disk_in_a_models_own_process_is_told_too(disk, drawn, tmp_path):
         return subprocess.run(
             [sys.executable, "-m", "matlens", "run", "--data", str(drawn), "--models", "inception_v1", "--weights",
              "none", "--epochs", "1", "--img-size", "48", "--out", str(disk.path / "run")], text=True,
-            capture_output=True, check=False, timeout=1800, env={**os.environ, "MATLENS_CACHE": str(tmp_path / "cache")})
+            capture_output=True, check=False, timeout=1800,
+            env={**os.environ, "MATLENS_CACHE": str(tmp_path / "cache")})
 
     disk.fill(2 << 20)
     failed = run()
