@@ -37,8 +37,9 @@ def run_child(kind: str, task: dict[str, Any], log_file: Path, on_event: Callabl
             env=os.environ | dict(environment)) as child:
         assert child.stdin is not None and child.stdout is not None
         try:
-            child.stdin.write(json.dumps({"kind": kind, **task}) + "\n")
-            child.stdin.flush()
+            with contextlib.suppress(BrokenPipeError):  # it has ended already; its exit code says how
+                child.stdin.write(json.dumps({"kind": kind, **task}) + "\n")
+                child.stdin.flush()
             for line in child.stdout:
                 event = json.loads(line)
                 if event["event"] == "failed":
@@ -51,7 +52,8 @@ def run_child(kind: str, task: dict[str, Any], log_file: Path, on_event: Callabl
             child.kill()
             raise
         finally:
-            child.stdin.close()
+            with contextlib.suppress(BrokenPipeError):
+                child.stdin.close()
             _kill_group(child.pid)
     if failure is not None:
         raise named_error(failure["kind"], failure["message"])
