@@ -7,7 +7,7 @@ import dataclasses
 import importlib
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from rich.filesize import decimal
@@ -65,10 +65,11 @@ def start(settings: Settings, out: Path, reporter: Reporter, split_hash: str | N
     weights = _find_all_weights(settings, reporter)
     if not settings.cache_dir.is_absolute():
         settings = settings.model_copy(update={"cache_dir": settings.cache_dir.resolve()})
-    settings = RunFolder(out).with_its_batch(settings)
-    RunFolder(out).refuse_if_foreign(settings, root)
+    before = RunFolder(out)
+    settings = before.with_its_batch(settings)
+    before.refuse_if_foreign(settings, root)
     conversions = TrunkConversions(settings, {name: found.path for name, found in weights.items()
-                                              if not RunFolder(out).is_trained(name)}, len(source.class_names),
+                                              if not before.is_trained(name)}, len(source.class_names),
                                    reporter.say)
     prepared = prepare(settings, reporter)
     if split_hash not in (None, prepared.split.hash):
@@ -277,17 +278,20 @@ def judged_models(folders: Sequence[RunFolder]) -> list[Results]:
     for path, results in found.items():
         if not results:
             raise RunFolderError(f"{path} holds no results yet. Make them with: matlens evaluate {path}")
-    if len(found) == 1:
-        return next(iter(found.values()))
-    return [dataclasses.replace(each, model_name=f"{path.name}/{each.model_name}")
+    return [dataclasses.replace(each, model_name=_name_among(found, path, each.model_name))
             for path, results in found.items() for each in results]
 
 
 def predictions_in(folders: Sequence[RunFolder]) -> dict[str, Path]:
     """The files of predictions of several runs, by the names that `judged_models` gives."""
-    alone = len(folders) == 1
-    return {name if alone else f"{folder.path.name}/{name}": folder.predictions_file(name)
+    paths = {folder.path for folder in folders}
+    return {_name_among(paths, folder.path, name): folder.predictions_file(name)
             for folder in folders for name in folder.model_names}
+
+
+def _name_among(runs: Collection[Path], run: Path, model: str) -> str:
+    """A model's name; where there are several runs, with its run's."""
+    return model if len(runs) == 1 else f"{run.name}/{model}"
 
 
 def judged_in(folder: RunFolder) -> list[Results]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 from matlens.errors import RunFolderError
 from matlens.evaluation.predictions import Predictions
 from matlens.evaluation.results import Results
+from matlens.evaluation.results_schema import ResultsSchema
 from matlens.settings import Settings
 from matlens.training.record import TrainingRecord
 from matlens.training.run_folder import RunFolder
@@ -68,6 +70,11 @@ def test_a_record_of_other_content_is_refused_naming_the_file_and_the_way_out(ru
         code, _, err = matlens(*command)
         assert code == 2
         assert str(path) in err
+
+
+def test_every_field_of_results_is_checked_when_it_is_read():
+    """A new field that the schema does not know would go through unseen."""
+    assert set(ResultsSchema.model_fields) == {field.name for field in dataclasses.fields(Results)}
 
 
 @pytest.mark.parametrize("content", ["", "[]", "null", '"x"', "1e999", "{"])

@@ -60,7 +60,7 @@ class PairedTest:
         """Which is better, by how much, and how sure that is."""
         sign = 1 if self.difference >= 0 else -1
         better, worse = (self.first, self.second)[::sign]
-        p = f"p = {self.p_holm:.3f}" if self.p_holm >= 0.001 else "p < 0.001"
+        p = f"p {p_words(self.p_holm)}"
         if not self.difference:
             return f"{better} and {worse} are right equally often: nothing tells them apart, {p}."
         by = f"{points(abs(self.difference))} points"
@@ -87,6 +87,11 @@ class Pairwise:
     def between(self, first: str, second: str) -> PairedTest | None:
         """The test of two models, in either order."""
         return next((test for test in self.tests if {test.first, test.second} == {first, second}), None)
+
+
+def p_words(p_value: float) -> str:
+    """'= 0.576', or '< 0.001': no test is so sure that it could be 0."""
+    return f"= {p_value:.3f}" if p_value >= 0.001 else "< 0.001"
 
 
 def points(share: float) -> str:

@@ -36,10 +36,9 @@ class _ClassIntervals(_Part):
     f1: _Interval | None = None
 
 
-class _Intervals(BaseModel):
+class _Intervals(_Part):
     """By score; `per_class` by class and score."""
 
-    model_config = ConfigDict(allow_inf_nan=False, extra="allow")
     __pydantic_extra__: dict[str, _Interval | None]
 
     per_class: dict[str, _ClassIntervals] = {}

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from matlens.comparison.row import Row
 from matlens.errors import RunFolderError
 from matlens.evaluation.results import Results
 from matlens.files import read_json
@@ -79,9 +78,7 @@ def _read_results(run_dir: Path, problems: list[str]) -> tuple[Results, ...]:
     found = []
     for path in sorted((run_dir / "reports").glob(f"*{_RESULTS}")):
         try:
-            results = dataclasses.replace(Results.read(path), model_name=path.name.removesuffix(_RESULTS))
-            Row.from_results(results)
-            found.append(results)
+            found.append(dataclasses.replace(Results.read(path), model_name=path.name.removesuffix(_RESULTS)))
         except RunFolderError as error:
             problems.append(str(error))
     return tuple(found)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any
 
-from matlens.comparison.pairwise import points
+from matlens.comparison.pairwise import p_words, points
 from matlens.comparison.row import UNKNOWN
 from matlens.comparison.row import percent as plain_percent
 
@@ -74,8 +74,8 @@ def three(value: float | None) -> str:
 
 
 def p_value(value: float) -> str:
-    """With three digits; never 0."""
-    return three(value) if value >= 0.001 else "< 0.001"
+    """As a cell of a table has it: 0.576, or < 0.001."""
+    return p_words(value).removeprefix("= ")
 
 
 FILTERS: Mapping[str, Callable[..., Any]] = MappingProxyType({
