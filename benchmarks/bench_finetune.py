@@ -18,10 +18,11 @@ from pathlib import Path
 
 import numpy as np
 
-from matlens.data.pipeline import batch_bounds, one_hot
+from matlens.data.batches import one_hot
 from matlens.features.activations import Activations
 from matlens.features.engine import PhotoEngine
 from matlens.models.protocol import BuildOrder, room_of
+from matlens.system.batching import batch_bounds
 from matlens.training.feature_batches import FeatureBatches
 
 BATCH, CLASSES, EPOCHS = 32, 6, 4

@@ -27,8 +27,8 @@ import numpy as np
 
 from matlens.explanation.gradcam import from_gradients, heatmaps
 from matlens.features.artifact import Artifact, write_artifact
-from matlens.models.catalogue import MODELS, model_info
 from matlens.models.protocol import BuildOrder, room_of
+from matlens.models.registry import MODELS, model_info
 
 SIZE, CLASSES = (224, 224), 23
 PHOTO = np.random.default_rng(0).random((1, *SIZE, 3), dtype=np.float32)
@@ -59,7 +59,7 @@ def framework(name: str, folder: Path, repeats: int) -> dict[str, list[float]]:
 
     if model_info(name).room == "torch":
         return {"autograd": in_turn(repeats, explain)[0]}
-    from matlens.models.on_keras import gradients
+    from matlens.models.keras import gradients
 
     [built_anew] = in_turn(repeats, explain)
     gradients._with_outputs = functools.cache(gradients._with_outputs)

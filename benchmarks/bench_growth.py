@@ -34,16 +34,16 @@ from pathlib import Path
 import numpy as np
 import simplejpeg
 
-from matlens.console import Reporter
-from matlens.data.audit import audit
-from matlens.data.decode import Pixels, read_photo, resize
-from matlens.data.pipeline import part_batches
+from matlens.data.audit.audit import audit
+from matlens.data.batches import part_batches
+from matlens.data.drawn.synthetic import draw_dataset
+from matlens.data.pixels.decode import Pixels, read_photo, resize
+from matlens.data.pixels.store import hash_photos, prepare_store
 from matlens.data.prepare import kept_together
-from matlens.data.sources import PARTS, open_source
-from matlens.data.splits import make_split
-from matlens.data.store import hash_photos, prepare_store
-from matlens.data.synthetic import draw_dataset
-from matlens.files import whole_folder
+from matlens.data.source.sources import PARTS, open_source
+from matlens.data.split.splits import make_split
+from matlens.system.console import Reporter
+from matlens.system.files import whole_folder
 
 PHOTOS = Path(__file__).parents[2] / "shared" / "data" / "trashnet-2527"
 SIZES, MORE_SIZES = [1_000, 5_000], [20_000, 57_500]

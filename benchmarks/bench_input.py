@@ -27,10 +27,10 @@ from typing import Any
 
 import numpy as np
 
-from matlens.data.pipeline import PhotoBatches
-from matlens.data.sources import Source, open_source
-from matlens.data.store import hash_photos, prepare_store
-from matlens.data.synthetic import draw_dataset
+from matlens.data.batches import PhotoBatches
+from matlens.data.drawn.synthetic import draw_dataset
+from matlens.data.pixels.store import hash_photos, prepare_store
+from matlens.data.source.sources import Source, open_source
 
 PHOTOS = Path(__file__).parents[2] / "shared" / "data" / "trashnet-2527"
 SIZE, BATCH, SEED, LATER = (224, 224), 64, 42, 3

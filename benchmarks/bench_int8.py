@@ -20,14 +20,14 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from matlens.data.pipeline import read_photos
+from matlens.data.batches import read_photos
 from matlens.features.artifact import Artifact
 from matlens.features.engine import PhotoEngine, features_of
 from matlens.features.layout import channels_first
 from matlens.features.quantise import CALIBRATION_PHOTOS, compare, quantise_trunk
-from matlens.models.openvino import import_openvino
 from matlens.models.protocol import BuildOrder, room_of
-from matlens.training.run_folder import RunFolder
+from matlens.runs.run_folder import RunFolder
+from matlens.system.openvino import import_openvino
 
 PHOTOS, PASSES = 128, 7
 

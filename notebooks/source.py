@@ -108,8 +108,8 @@ print(some_photo.name, "is a whole photo:", is_image_valid(some_photo))
 # ## 5. Class distribution
 
 # %%
-from matlens.data.counts import count_by_part
-from matlens.data.sources import open_source
+from matlens.data.source.counts import count_by_part
+from matlens.data.source.sources import open_source
 
 for part, counts in count_by_part(open_source(DATA_DIR)).items():
     print(part, sum(counts.values()), counts)
@@ -122,7 +122,7 @@ for part, counts in count_by_part(open_source(DATA_DIR)).items():
 
 # %%
 from matlens import class_counts, create_split
-from matlens.settings import needs_split
+from matlens.settings.schema import needs_split
 
 if needs_split(DATA_DIR):
     create_split(DATA_DIR, OUTPUT_DIR, train_ratio=0.7, val_ratio=0.15, test_ratio=0.15, seed=SEED)

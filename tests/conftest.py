@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from matlens import cli as command_line
-from matlens.data.synthetic import draw_dataset
+from matlens.cli import main as command_line
+from matlens.data.drawn.synthetic import draw_dataset
 
 Cli = Callable[..., "subprocess.CompletedProcess[str]"]
 

@@ -7,16 +7,16 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from matlens.console import Reporter
-from matlens.data.pipeline import read_photos
+from matlens.data.batches import read_photos
 from matlens.data.prepare import prepare
 from matlens.evaluation.judge import evaluate
 from matlens.features.artifact import write_artifact
 from matlens.features.engine import TrunkEngine
-from matlens.files import write_json
 from matlens.models.head import Dense, Head
-from matlens.settings import Settings
-from matlens.training.run_folder import RunFolder
+from matlens.runs.run_folder import RunFolder
+from matlens.settings.schema import Settings
+from matlens.system.console import Reporter
+from matlens.system.files import write_json
 
 SIDE, CELL = 48, 8
 PLACES = SIDE // CELL

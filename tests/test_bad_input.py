@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from matlens import cli
+from matlens.cli import main as cli
 from matlens.models import weights
 from test_main_job import tree_hash
 
@@ -207,7 +207,7 @@ def test_settings_of_the_wrong_kind_are_named(matlens, photos, tmp_path):
 
 def test_a_run_with_other_settings_or_photos_is_left_alone(matlens, photos, drawn, tmp_path, monkeypatch):
     """Results of two runs must not be mixed in one folder; the message says what differs."""
-    monkeypatch.setattr("matlens.run.train", lambda *arguments: (_ for _ in ()).throw(KeyboardInterrupt))
+    monkeypatch.setattr("matlens.jobs.run.train", lambda *arguments: (_ for _ in ()).throw(KeyboardInterrupt))
     start = ("--out", tmp_path / "out", "--weights", "none", "--models", "vgg19_scratch", "--img-size", 32)
     assert matlens("run", "--data", photos, *start)[0] == 130
     before = tree_hash(tmp_path / "out")

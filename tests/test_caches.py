@@ -11,20 +11,21 @@ from pathlib import Path
 
 import pytest
 
-from matlens import caches, cli
-from matlens.caches import entries, in_use, kept_or_made, left_overs, prune, whole_entry
-from matlens.console import Reporter
+from matlens.cli import main as cli
 from matlens.errors import RunFolderError
-from matlens.files import write_json
-from matlens.run import keep_to_limit
-from matlens.settings import Settings
-from matlens.training.run_folder import RunFolder
+from matlens.jobs.run import keep_to_limit
+from matlens.runs.run_folder import RunFolder
+from matlens.settings.schema import Settings
+from matlens.system import caches
+from matlens.system.caches import entries, in_use, kept_or_made, left_overs, prune, whole_entry
+from matlens.system.console import Reporter
+from matlens.system.files import write_json
 
 RUN = """
 import sys
 import threading
 from pathlib import Path
-from matlens import caches
+from matlens.system import caches
 caches._PATIENCE = 0.05
 
 def make():

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from matlens.errors import WriteError
-from matlens.files import partial_of, read_json, sweep, whole_file, whole_folder, write_json, write_text
+from matlens.system.files import partial_of, read_json, sweep, whole_file, whole_folder, write_json, write_text
 
 
 def names(folder: Path) -> list[str]:
@@ -70,7 +70,8 @@ def test_readers_never_see_half_a_folder_while_it_is_replaced(tmp_path, monkeypa
 @pytest.mark.parametrize("kind", ["file", "folder"])
 def test_what_a_killed_process_left_is_swept(tmp_path, kind):
     """A process that is killed cleans nothing up itself."""
-    code = ("import os, signal, sys; from pathlib import Path; from matlens.files import whole_file, whole_folder\n"
+    code = ("import os, signal, sys; from pathlib import Path\n"
+            "from matlens.system.files import whole_file, whole_folder\n"
             f"with whole_{kind}(Path(sys.argv[1]) / 'deep' / 'm.h5') as partial:\n"
             "    (partial if partial.is_dir() else partial).joinpath(*['x'] * partial.is_dir()).write_text('half')\n"
             "    os.kill(os.getpid(), signal.SIGKILL)\n")

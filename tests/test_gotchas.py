@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 
 from matlens import create_split
-from matlens.console import Reporter
-from matlens.data import label_space
-from matlens.data.pipeline import part_batches
+from matlens.data.batches import part_batches
 from matlens.data.prepare import prepare
 from matlens.errors import DataError, WeightsError
 from matlens.models import weights
-from matlens.settings import Settings
+from matlens.notebook import label_space
+from matlens.settings.schema import Settings
+from matlens.system.console import Reporter
 
 SIDE = 32
 
@@ -198,14 +198,14 @@ calls = []
 real = tf.config.list_physical_devices
 tf.config.list_physical_devices = lambda kind=None: ["first GPU", "second GPU"] if kind == "GPU" else real(kind)
 tf.config.experimental.set_memory_growth = lambda gpu, on: calls.append((gpu, on))
-import matlens.models.on_keras as on_keras
+import matlens.models.keras as keras_room
 assert calls == [("first GPU", True), ("second GPU", True)], calls
 
 def used_already(gpu, on):
     raise RuntimeError("Physical devices cannot be modified after being initialized")
 
 tf.config.experimental.set_memory_growth = used_already
-importlib.reload(on_keras)
+importlib.reload(keras_room)
 print("done")
 """
 

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import pytest
 
 import matlens
-from matlens.data.label_space import LABEL_SPACE
+from matlens.notebook.label_space import LABEL_SPACE
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "guide.md"

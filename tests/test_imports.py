@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import matlens
-from matlens.data.label_space import LABEL_SPACE
+from matlens.notebook.label_space import LABEL_SPACE
 
 FRAMEWORKS = ("tensorflow", "keras", "torch", "torchvision")
 HEAVY = (*FRAMEWORKS, "openvino", "matplotlib", "seaborn", "sklearn", "pandas", "cv2")
@@ -26,13 +26,13 @@ def loaded_after(code: str) -> set[str]:
 
 
 def called(*arguments: str) -> str:
-    return (f"import sys; sys.argv = {['matlens', *arguments]}\nfrom matlens.cli import main\n"
+    return (f"import sys; sys.argv = {['matlens', *arguments]}\nfrom matlens.cli.main import main\n"
             "try:\n    main()\nexcept SystemExit:\n    pass")
 
 
 @pytest.mark.parametrize("code", [
     "import matlens; assert 'BATCH_SIZE' in dir(matlens)", "import matlens; matlens.BATCH_SIZE, matlens.IS_KAGGLE",
-    "import matlens.cli", called("--help"), called("--version"), called("data", "split", "--help"),
+    "import matlens.cli.main", called("--help"), called("--version"), called("data", "split", "--help"),
     called("run", "--help")])
 def test_asking_loads_nothing_heavy(code):
     """Help and a version are there at once, and where no framework is installed."""
@@ -54,7 +54,7 @@ def test_the_data_stage_needs_no_framework():
 def test_frameworks_are_imported_in_their_rooms_only():
     """A framework outside its room would be loaded beside the other one, and they do not get on."""
     for path in PACKAGE.rglob("*.py"):
-        rooms = {"on_keras": {"keras", "tensorflow"}, "on_torch": {"torch", "torchvision"}}
+        rooms = {"keras": {"keras", "tensorflow"}, "torch": {"torch", "torchvision"}}
         allowed = rooms.get(path.parent.name, set())
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else (

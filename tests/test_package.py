@@ -13,17 +13,17 @@ import numpy as np
 import pytest
 
 import matlens
-from matlens import settings as module
-from matlens.data import label_space
 from matlens.errors import SettingsError
 from matlens.models.seeding import seed_everything
-from matlens.settings import Settings
+from matlens.notebook import label_space
+from matlens.settings import schema as module
+from matlens.settings.schema import Settings
 
 HEAVY = ("tensorflow", "keras", "torch", "torchvision", "openvino", "matplotlib", "sklearn", "cv2", "seaborn")
 
 
 @pytest.mark.parametrize("code", ["import matlens; dir(matlens)", "import sys; sys.argv = ['matlens', '--help']\n"
-                                  "from matlens.cli import main\ntry:\n    main()\nexcept SystemExit:\n    pass"])
+                                  "from matlens.cli.main import main\ntry:\n    main()\nexcept SystemExit:\n    pass"])
 def test_import_and_help_load_nothing_heavy(code):
     """A prompt answer; and no framework where none is wanted."""
     loaded = subprocess.run([sys.executable, "-c", f"{code}\nimport sys; print('|', *sys.modules)"], text=True,

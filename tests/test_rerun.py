@@ -11,15 +11,15 @@ from pathlib import Path
 
 import pytest
 
-from matlens import provenance
-from matlens.rerun import changed_since
+from matlens.jobs.rerun import changed_since
+from matlens.runs import provenance
 
 NAME = "mobilenetv2_transfer"
 
 
 def test_versions_are_those_installed_and_no_framework_is_loaded():
     """To record them must not cost seconds, nor load what the run does without."""
-    code = ("import sys; from matlens.provenance import provenance; found = provenance(); import numpy\n"
+    code = ("import sys; from matlens.runs.provenance import provenance; found = provenance(); import numpy\n"
             "assert found['versions']['numpy'] == numpy.__version__, found\n"
             "assert not {'keras', 'tensorflow', 'torch', 'openvino'} & sys.modules.keys()\n")
     subprocess.run([sys.executable, "-c", code], check=True)
@@ -44,7 +44,7 @@ def test_the_code_is_told_by_its_commit_and_whether_it_was_changed(tmp_path, cha
     """In a checkout; a result of code that nobody can get again would not be repeatable."""
     package = tmp_path / "src" / "matlens"
     package.parent.mkdir()
-    shutil.copytree(Path(provenance.__file__).parent, package, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(Path(provenance.__file__).parents[1], package, ignore=shutil.ignore_patterns("__pycache__"))
     (tmp_path / ".gitignore").write_text("__pycache__\n")
     git(tmp_path, "init", "--quiet")
     git(tmp_path, "add", ".")
@@ -52,7 +52,7 @@ def test_the_code_is_told_by_its_commit_and_whether_it_was_changed(tmp_path, cha
     if changed:
         with (package / "run.py").open("a") as file:
             file.write("# changed\n")
-    code = "import json; from matlens.provenance import git_state; print(json.dumps(git_state()))"
+    code = "import json; from matlens.runs.provenance import git_state; print(json.dumps(git_state()))"
     said = subprocess.run([sys.executable, "-c", code], text=True, capture_output=True, check=True,
                           env={**os.environ, "PYTHONPATH": str(package.parent)}).stdout
     assert json.loads(said) == {"commit": git(tmp_path, "rev-parse", "HEAD"), "changed": changed}
@@ -63,8 +63,8 @@ def test_an_installed_package_inside_of_a_foreign_checkout_has_no_commit(tmp_pat
     git(tmp_path, "init", "--quiet")
     git(tmp_path, "commit", "--quiet", "--allow-empty", "--message", "theirs")
     package = tmp_path / "venv" / "matlens"
-    shutil.copytree(Path(provenance.__file__).parent, package, ignore=shutil.ignore_patterns("__pycache__"))
-    code = ("import json, importlib.metadata as m; from matlens import provenance\n"
+    shutil.copytree(Path(provenance.__file__).parents[1], package, ignore=shutil.ignore_patterns("__pycache__"))
+    code = ("import json, importlib.metadata as m; from matlens.runs import provenance\n"
             "provenance._noted_by_pip = lambda: None; print(json.dumps(provenance.git_state()))")
     said = subprocess.run([sys.executable, "-c", code], text=True, capture_output=True, check=True,
                           env={**os.environ, "PYTHONPATH": str(package.parent)}).stdout

@@ -11,15 +11,15 @@ from pathlib import Path
 import pytest
 
 from matlens.comparison.series import SeriesComparison, Spread
-from matlens.console import Reporter
-from matlens.data.minc import CLASS_NAMES
+from matlens.data.source.minc import CLASS_NAMES
 from matlens.errors import RunFolderError, WorkerError
 from matlens.evaluation.results import Results
 from matlens.features.engine import features_of
-from matlens.series import compare_folders, run_series, summarise_series
-from matlens.settings import Settings
-from matlens.training.run_folder import RunFolder
-from matlens.training.series_folder import SeriesFolder, runs_in
+from matlens.jobs.series import compare_folders, run_series, summarise_series
+from matlens.runs.run_folder import RunFolder
+from matlens.runs.series import SeriesFolder, runs_in
+from matlens.settings.schema import Settings
+from matlens.system.console import Reporter
 
 SPLITS = ("minc:1", "minc:2", "minc:3")
 SCORE = {"precision": 0.5, "recall": 0.5, "f1": 0.5, "support": 1}
@@ -151,7 +151,7 @@ def test_a_model_that_fails_on_one_split_leaves_the_others_standing(drawn, tmp_p
         if settings.protocol == "kfold:4:2":
             raise WorkerError("killed")
 
-    monkeypatch.setattr("matlens.series.run", run)
+    monkeypatch.setattr("matlens.jobs.series.run", run)
     with pytest.raises(WorkerError, match=r"1 of 4 splits \(kfold:4:2\)"):
         run_series(Settings.load(options={"data_dir": drawn, "protocol": "kfold:4"}), tmp_path / "out",
                    Reporter(quiet=True))

@@ -8,10 +8,10 @@ import pytest
 from pydantic import ValidationError
 
 import matlens
-from matlens import settings as module
 from matlens.errors import SettingsError
-from matlens.models.catalogue import MODELS
-from matlens.settings import KNOBS, Settings, needs_split
+from matlens.models.registry import MODELS
+from matlens.settings import schema as module
+from matlens.settings.schema import KNOBS, Settings, needs_split
 
 
 @pytest.fixture(autouse=True)

@@ -15,35 +15,35 @@ from typing import Any
 __version__ = "0.1.0"
 
 _HOMES = {
-    "matlens.data.counts": ("class_counts",),
-    "matlens.data.find": ("find_dataset",),
-    "matlens.data.integrity": ("is_image_valid",),
-    "matlens.data.label_space": ("CLASS_NAMES", "NUM_CLASSES"),
-    "matlens.data.prepared": ("create_split",),
-    "matlens.data.removal": ("remove_corrupted_images",),
-    "matlens.data.synthetic": ("draw_dataset",),
-    "matlens.evaluation.displays": ("plot_confusion_matrix", "plot_roc_curves", "plot_training_curves"),
-    "matlens.evaluation.evaluate_model": ("evaluate_model", "get_predictions_and_labels"),
-    "matlens.evaluation.metrics": ("compute_classification_metrics", "compute_confusion_matrix",
+    "matlens.data.source.counts": ("class_counts",),
+    "matlens.data.source.find": ("find_dataset",),
+    "matlens.data.audit.integrity": ("is_image_valid",),
+    "matlens.notebook.label_space": ("CLASS_NAMES", "NUM_CLASSES"),
+    "matlens.notebook.prepared": ("create_split",),
+    "matlens.data.audit.removal": ("remove_corrupted_images",),
+    "matlens.data.drawn.synthetic": ("draw_dataset",),
+    "matlens.evaluation.displays.curves": ("plot_confusion_matrix", "plot_roc_curves", "plot_training_curves"),
+    "matlens.notebook.evaluate_model": ("evaluate_model", "get_predictions_and_labels"),
+    "matlens.evaluation.metrics.classification": ("compute_classification_metrics", "compute_confusion_matrix",
                                    "compute_roc_curves"),
     "matlens.comparison.table": ("compare_models",),
     "matlens.explanation.gradcam": ("overlay_heatmap",),
-    "matlens.explanation.notebook": ("get_last_conv_layer_name", "make_gradcam_heatmap", "visualize_gradcam",
+    "matlens.notebook.gradcam": ("get_last_conv_layer_name", "make_gradcam_heatmap", "visualize_gradcam",
                                      "visualize_gradcam_samples"),
-    "matlens.models.datasets": ("build_datasets",),
-    "matlens.models.doors": ("build_mobilenetv2_transfer", "build_resnet50_transfer", "build_vgg19_scratch",
+    "matlens.notebook.datasets": ("build_datasets",),
+    "matlens.notebook.builders": ("build_mobilenetv2_transfer", "build_resnet50_transfer", "build_vgg19_scratch",
                              "get_augmentation_layer", "load_model", "unfreeze_resnet_for_finetuning"),
-    "matlens.models.inception": ("InceptionV1Wrapper",),
+    "matlens.notebook.inception": ("InceptionV1Wrapper",),
     "matlens.models.seeding": ("seed_everything",),
-    "matlens.settings": ("BATCH_SIZE", "DATASET_NAME", "DATA_DIR", "IMG_SIZE", "IS_KAGGLE", "KAGGLE_INPUT",
+    "matlens.settings.schema": ("BATCH_SIZE", "DATASET_NAME", "DATA_DIR", "IMG_SIZE", "IS_KAGGLE", "KAGGLE_INPUT",
                          "KAGGLE_WORKING", "MAX_EPOCHS", "MODELS_DIR", "NEEDS_SPLIT", "OUTPUT_DIR", "REPORTS_DIR",
                          "SEED", "Settings"),
-    "matlens.training.train_model": ("train_model",),
+    "matlens.notebook.train_model": ("train_model",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 # Not the label space: asking for it raises where nothing was prepared yet, and `import *` asks for all.
-__all__ = ["__version__", *sorted(_HOME_OF.keys() - _HOMES["matlens.data.label_space"])]
+__all__ = ["__version__", *sorted(_HOME_OF.keys() - _HOMES["matlens.notebook.label_space"])]
 
 
 def __getattr__(name: str) -> Any:

@@ -1,6 +1,6 @@
 """`python -m matlens` is `matlens`."""
 
-from matlens.cli import main
+from matlens.cli.main import main
 
 if __name__ == "__main__":
     main()

@@ -18,11 +18,11 @@ from matlens.comparison.literature import MINC_2500, Published, published_beside
 from matlens.comparison.pairwise import pairwise
 from matlens.comparison.row import percent, standard_error
 from matlens.comparison.table import compare, compare_models
-from matlens.data.minc import CLASS_NAMES
+from matlens.data.source.minc import CLASS_NAMES
 from matlens.errors import RunFolderError
 from matlens.evaluation.predictions import Predictions
 from matlens.evaluation.results import Results
-from matlens.style import save_figure
+from matlens.system.figures import save_figure
 
 SCORE = {"precision": 0.5, "recall": 0.5, "f1": 0.5, "support": 1}
 
@@ -217,9 +217,9 @@ def test_published_results_are_for_models_of_minc_2500() -> None:
 def test_compare_shows_them_on_request(tmp_path: Path, classes: tuple[str, ...]) -> None:
     from typer.testing import CliRunner
 
-    from matlens.cli import app
-    from matlens.settings import Settings
-    from matlens.training.run_folder import RunFolder
+    from matlens.cli.main import app
+    from matlens.runs.run_folder import RunFolder
+    from matlens.settings.schema import Settings
 
     run = RunFolder.create(tmp_path / "run", Settings(models=("inception_v1",)), tmp_path)
     results("inception_v1", class_names=classes, confusion_matrix=[],

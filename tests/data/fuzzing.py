@@ -225,7 +225,7 @@ def is_tiff(data: bytes) -> bool:
 
 def complaint(data: bytes, **options: object) -> str:
     """What is wrong with how a file was read, or an empty text."""
-    from matlens.data import decode as module
+    from matlens.data.pixels import decode as module
 
     try:
         pixels = module.resize(module.decode(data, **options), (32, 32))
@@ -247,7 +247,7 @@ def peak_bytes() -> int:
 
 def read_damaged(folder: Path, first: int, last: int) -> str:
     """Read the files; what went wrong, if something did."""
-    from matlens.data import decode as module
+    from matlens.data.pixels import decode as module
 
     module.MAX_PIXELS = PIXELS
     photos = whole_photos()
@@ -276,7 +276,7 @@ def read_damaged(folder: Path, first: int, last: int) -> str:
 
 def read_one(file: Path) -> list[object]:
     """What became of a file, its shape or why it was refused, and the bytes that this took at the peak."""
-    from matlens.data.decode import UnreadableImageError, decode
+    from matlens.data.pixels.decode import UnreadableImageError, decode
 
     decode(whole_photos()["png"])
     data, base = file.read_bytes(), peak_bytes()

@@ -11,14 +11,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from matlens.data import audit as audit_module
-from matlens.data.audit import Audit, audit
-from matlens.data.audit_checks import KINDS
-from matlens.data.minc import FILL_COLOUR
-from matlens.data.photo_facts import looks_of
-from matlens.data.sources import open_source
-from matlens.data.splits import Photo, Split
-from matlens.data.synthetic import draw_material
+from matlens.data.audit import audit as audit_module
+from matlens.data.audit.audit import Audit, audit
+from matlens.data.audit.checks import KINDS
+from matlens.data.audit.photo_facts import looks_of
+from matlens.data.drawn.synthetic import draw_material
+from matlens.data.source.minc import FILL_COLOUR
+from matlens.data.source.sources import open_source
+from matlens.data.split.splits import Photo, Split
 
 HOSTILE = "brick/a\n<script>alert(1)<b> %s \u202eü.jpg"
 

@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from matlens.data.audit import audit
-from matlens.data.minc import FILL_COLOUR
-from matlens.data.sources import open_source
+from matlens.data.audit.audit import audit
+from matlens.data.source.minc import FILL_COLOUR
+from matlens.data.source.sources import open_source
 
 pytestmark = [pytest.mark.real, pytest.mark.slow]
 

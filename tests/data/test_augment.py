@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from matlens.data.augment import FACTOR, augment
+from matlens.data.pixels.augment import FACTOR, augment
 
 
 class Scripted:

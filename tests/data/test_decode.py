@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFile
 
-from matlens.data import decode as module
-from matlens.data.decode import UnreadableImageError, decode, read_photo, resize
+from matlens.data.pixels import decode as module
+from matlens.data.pixels.decode import UnreadableImageError, decode, read_photo, resize
 
 
 def encoded(image: Image.Image, fmt: str, **options: object) -> bytes:

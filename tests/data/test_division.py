@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from matlens.data.division import divide
-from matlens.data.sources import Listed
+from matlens.data.source.sources import Listed
+from matlens.data.split.division import divide
 from matlens.errors import DataError
 
 SHARES = (0.7, 0.15, 0.15)

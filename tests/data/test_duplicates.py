@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from matlens.data.decode import decode
-from matlens.data.duplicates import near_duplicates, perceptual_hash
-from matlens.data.synthetic import draw_material
+from matlens.data.drawn.synthetic import draw_material
+from matlens.data.pixels.decode import decode
+from matlens.data.split.duplicates import near_duplicates, perceptual_hash
 
 
 def photo(name: str, seed: int, size: int = 96) -> np.ndarray:

@@ -20,15 +20,17 @@ from types import ModuleType, SimpleNamespace
 
 import pytest
 
-from matlens import caches, cli, settings
-from matlens.console import Reporter
-from matlens.data import fetch, minc
-from matlens.data.download import Patience
-from matlens.data.fetch import fetch_minc
-from matlens.data.kaggle import fetch_from_kaggle
-from matlens.data.sources import Source
-from matlens.data.unpack import Limits
+from matlens.cli import main as cli
+from matlens.data.source import fetch, minc
+from matlens.data.source.download import Patience
+from matlens.data.source.fetch import fetch_minc
+from matlens.data.source.kaggle import fetch_from_kaggle
+from matlens.data.source.sources import Source
+from matlens.data.source.unpack import Limits
 from matlens.errors import DataError, SettingsError
+from matlens.settings import schema as settings
+from matlens.system import caches
+from matlens.system.console import Reporter
 
 HASTE = Patience(tries=3, pause=0.001, stall=0.2)
 PHOTOS = {f"images/{name}/{name}_00000{number}.jpg": os.urandom(3000) for name in ("brick", "wood")
@@ -448,8 +450,9 @@ def test_an_archive_of_something_else_is_not_unpacked(server, tmp_path):
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from matlens.console import Reporter
-from matlens.data import fetch, unpack
+from matlens.system.console import Reporter
+from matlens.data.source import fetch
+from matlens.data.source import unpack
 write, done = unpack._write, []
 def write_and_die(*arguments):
     write(*arguments)

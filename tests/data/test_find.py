@@ -9,10 +9,12 @@ import pytest
 from PIL import Image
 
 import matlens
-from matlens import cli, create_split, find_dataset
-from matlens.data import find, label_space
-from matlens.data import minc as minc_facts
+from matlens import create_split, find_dataset
+from matlens.cli import main as cli
+from matlens.data.source import find
+from matlens.data.source import minc as minc_facts
 from matlens.errors import DataError, SettingsError
+from matlens.notebook import label_space
 
 
 def photos(folder: Path, number: int = 1) -> Path:
@@ -36,7 +38,7 @@ def minc(root: Path) -> Path:
 @pytest.fixture(autouse=True)
 def kaggle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty /kaggle of our own, with nothing else on this machine; its input folder."""
-    for module in (matlens.settings, find):
+    for module in (matlens.settings.schema, find):
         monkeypatch.setattr(module, "KAGGLE_ROOT", tmp_path / "kaggle")
     for name in ("MATLENS_DATA", "MATLENS_CONFIG"):
         monkeypatch.delenv(name, raising=False)

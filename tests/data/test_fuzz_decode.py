@@ -20,8 +20,8 @@ import pytest
 from fuzzing import bmp_of_runs, encoded, png, whole_photos
 from PIL import Image
 
-from matlens.data.decode import MAX_SCANNED, UnreadableImageError, read_photo
-from matlens.data.store import hash_photos, prepare_store
+from matlens.data.pixels.decode import MAX_SCANNED, UnreadableImageError, read_photo
+from matlens.data.pixels.store import hash_photos, prepare_store
 
 FILES = int(os.environ.get("MATLENS_FUZZ_FILES", "10000"))
 BYTES_A_PIXEL = 20

@@ -17,8 +17,8 @@ from pathlib import Path
 
 import numpy as np
 
-from matlens.data import store as module
-from matlens.data.pipeline import PhotoBatches
+from matlens.data.pixels import store as module
+from matlens.data.batches import PhotoBatches
 
 module.read_photo = lambda path, size, keep_truncated: np.full((*size, 3), int(path.name) % 256, np.uint8)
 peak = 0

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from matlens.data import minc
-from matlens.data.sources import Listed, Source
+from matlens.data.source import minc
+from matlens.data.source.sources import Listed, Source
 
 NAMES = ["brick", "carpet", "ceramic", "fabric", "foliage", "food", "glass", "hair", "leather", "metal", "mirror",
          "other", "painted", "paper", "plastic", "polishedstone", "skin", "sky",

@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from matlens.console import Reporter
-from matlens.data.pipeline import PhotoBatches, one_hot, part_batches, prepared_ahead, read_photos
+from matlens.data.batches import PhotoBatches, one_hot, part_batches, prepared_ahead, read_photos
 from matlens.data.prepare import Prepared, prepare
-from matlens.data.splits import Photo
+from matlens.data.split.splits import Photo
 from matlens.errors import DataError
-from matlens.settings import Settings
+from matlens.settings.schema import Settings
+from matlens.system.console import Reporter
 
 
 @pytest.fixture

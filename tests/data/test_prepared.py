@@ -8,10 +8,10 @@ import pytest
 from PIL import Image
 
 from matlens import create_split
-from matlens.data import prepared as module
-from matlens.data.sources import PARTS, open_source
-from matlens.data.splits import Split, make_split
+from matlens.data.source.sources import PARTS, open_source
+from matlens.data.split.splits import Split, make_split
 from matlens.errors import DataError, SettingsError
+from matlens.notebook import prepared as module
 
 
 def contents(folder: Path) -> dict[str, bytes]:

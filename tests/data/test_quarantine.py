@@ -11,10 +11,10 @@ import pytest
 from test_audit import HOSTILE, fresh, plant, save
 from test_removal import contents
 
-from matlens.data import quarantine as quarantine_module
-from matlens.data.audit import audit
-from matlens.data.quarantine import LOG, move_out, plan_removal, restore
-from matlens.data.sources import open_source
+from matlens.data.audit import quarantine as quarantine_module
+from matlens.data.audit.audit import audit
+from matlens.data.audit.quarantine import LOG, move_out, plan_removal, restore
+from matlens.data.source.sources import open_source
 from matlens.errors import DataError
 
 

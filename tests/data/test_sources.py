@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from matlens.data.counts import class_counts, count_by_part
-from matlens.data.find import find_sources
-from matlens.data.protocols import default_protocol
-from matlens.data.sources import open_source, read_official_split
-from matlens.data.splits import make_split
+from matlens.data.source.counts import class_counts, count_by_part
+from matlens.data.source.find import find_sources
+from matlens.data.source.sources import open_source, read_official_split
+from matlens.data.split.protocols import default_protocol
+from matlens.data.split.splits import make_split
 from matlens.errors import DataError
 
 

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from matlens.data.division import part_sizes
-from matlens.data.sources import Listed, Source
-from matlens.data.splits import Split, check_ratios, make_split
+from matlens.data.source.sources import Listed, Source
+from matlens.data.split.division import part_sizes
+from matlens.data.split.splits import Split, check_ratios, make_split
 from matlens.errors import DataError, SettingsError
 
 

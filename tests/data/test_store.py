@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from matlens.console import Reporter
-from matlens.data import store as module
+from matlens.data.pixels import store as module
+from matlens.data.pixels.store import PixelStore, hash_photos, prepare_store
 from matlens.data.prepare import prepare
-from matlens.data.store import PixelStore, hash_photos, prepare_store
 from matlens.errors import RunFolderError
-from matlens.settings import Settings
+from matlens.settings.schema import Settings
+from matlens.system.console import Reporter
 
 
 def photo(path: Path, grey: int) -> None:

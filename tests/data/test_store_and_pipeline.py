@@ -8,12 +8,12 @@ import cv2
 import numpy as np
 import pytest
 
-from matlens.data import store as module
-from matlens.data.augment import augment
-from matlens.data.decode import read_photo
-from matlens.data.pipeline import PhotoBatches, prepared_ahead, read_photos
-from matlens.data.splits import Photo
-from matlens.data.store import PixelStore, hash_photos, prepare_store
+from matlens.data.batches import PhotoBatches, prepared_ahead, read_photos
+from matlens.data.pixels import store as module
+from matlens.data.pixels.augment import augment
+from matlens.data.pixels.decode import read_photo
+from matlens.data.pixels.store import PixelStore, hash_photos, prepare_store
+from matlens.data.split.splits import Photo
 from matlens.errors import DataError, RunFolderError
 
 

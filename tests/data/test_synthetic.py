@@ -12,8 +12,8 @@ from sklearn.model_selection import cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from matlens.data import synthetic
-from matlens.data.synthetic import MATERIALS, draw_dataset, draw_material
+from matlens.data.drawn import synthetic
+from matlens.data.drawn.synthetic import MATERIALS, draw_dataset, draw_material
 from matlens.errors import DataError
 
 

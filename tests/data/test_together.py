@@ -7,9 +7,9 @@ import shutil
 import numpy as np
 import pytest
 
-from matlens.data.prepared import create_split
-from matlens.data.together import joined, look_alikes, named_groups
+from matlens.data.split.together import joined, look_alikes, named_groups
 from matlens.errors import DataError, SettingsError
+from matlens.notebook.prepared import create_split
 
 PATHS = ["wood/s1_a.jpg", "wood/s1_b.jpg", "wood/s2_a.jpg", "brick/s1_c.jpg", "brick/x.jpg"]
 

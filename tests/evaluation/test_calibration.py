@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from scipy.stats import binned_statistic
 
-from matlens.evaluation.calibration import at_temperature, calibration, fit_temperature, reliability
+from matlens.evaluation.metrics.calibration import at_temperature, calibration, fit_temperature, reliability
+from matlens.evaluation.metrics.weighted import photo_losses
 from matlens.evaluation.predictions import Predictions
-from matlens.evaluation.weighted import photo_losses
 
 
 def saved(probabilities, labels) -> Predictions:

@@ -7,7 +7,7 @@ from itertools import permutations
 import numpy as np
 import pytest
 
-from matlens.evaluation.coverage import MOST_POINTS, coverage
+from matlens.evaluation.metrics.coverage import MOST_POINTS, coverage
 
 
 def two(confidences, right):

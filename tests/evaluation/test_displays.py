@@ -16,7 +16,7 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
 from figure_checks import NAMES, assert_nothing_cut_off, texts
-from matlens.evaluation.displays import (
+from matlens.evaluation.displays.curves import (
     SHADES,
     ConfusionMatrix,
     TrainingCurves,
@@ -24,7 +24,7 @@ from matlens.evaluation.displays import (
     plot_roc_curves,
     plot_training_curves,
 )
-from matlens.style import COLORS, class_labels, elided
+from matlens.system.figures import COLORS, class_labels, elided
 
 
 def curve(auc: float | None) -> dict[str, Any]:
@@ -230,6 +230,6 @@ def test_pictures_drawn_in_threads_are_those_drawn_alone(tmp_path: Path) -> None
 
 
 def test_importing_the_module_does_not_load_matplotlib() -> None:
-    code = ("import sys, matlens.evaluation.displays; "
+    code = ("import sys, matlens.evaluation.displays.curves; "
             "sys.exit(bool({'matplotlib', 'seaborn', 'sklearn', 'pandas'} & set(sys.modules)))")
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -10,13 +10,13 @@ import pytest
 from sklearn import metrics
 
 from matlens import compare_models, create_split, evaluate_model, get_predictions_and_labels
-from matlens.console import Reporter
-from matlens.data import label_space
-from matlens.data.pipeline import PhotoBatches, part_batches
+from matlens.data.batches import PhotoBatches, part_batches
 from matlens.data.prepare import prepare
 from matlens.errors import DataError, ModelError, SettingsError
 from matlens.evaluation.predictions import Predictions
-from matlens.settings import Settings
+from matlens.notebook import label_space
+from matlens.settings.schema import Settings
+from matlens.system.console import Reporter
 
 CLASSES = 3
 SIDE = 2

@@ -16,7 +16,7 @@ from matlens.evaluation.intervals import (
     wilson,
     without_each,
 )
-from matlens.evaluation.weighted import WeightedScores
+from matlens.evaluation.metrics.weighted import WeightedScores
 
 
 @pytest.mark.parametrize("hits, n", [(0, 10), (10, 10), (1, 7), (371, 431), (0, 1)])

@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from matlens.data.splits import Photo, Split
+from matlens.data.split.splits import Photo, Split
 from matlens.evaluation.judge import evaluate
 from matlens.evaluation.predictions import Predictions
-from matlens.files import write_json
-from matlens.settings import Settings
-from matlens.training.run_folder import RunFolder
+from matlens.runs.run_folder import RunFolder
+from matlens.settings.schema import Settings
+from matlens.system.files import write_json
 
 NAMES = ("brick", "carpet", "fabric", "tile")
 MODELS = ("mobilenetv2_transfer", "inception_v1")

@@ -12,12 +12,12 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from matlens.data.splits import Photo, Split
+from matlens.data.split.splits import Photo, Split
 from matlens.errors import RunFolderError
 from matlens.evaluation.label_quality import LabelIssues, find_suspects, label_issues, suspect_positions
 from matlens.evaluation.predictions import Predictions
-from matlens.settings import Settings
-from matlens.training.run_folder import RunFolder
+from matlens.runs.run_folder import RunFolder
+from matlens.settings.schema import Settings
 
 NAMES = ("glass", "paper", "wood")
 
@@ -174,7 +174,7 @@ def test_the_command_shows_the_likeliest_and_writes_all(tmp_path: Path) -> None:
     """Brackets in a name are no markup; what --limit hides is in the files."""
     from typer.testing import CliRunner
 
-    from matlens.cli import app
+    from matlens.cli.main import app
 
     rows = [[0.9, 0.1, 0], [0.1, 0.9, 0], [0.2, 0.8, 0], [0.1, 0.7, 0.2], [0, 0.1, 0.9]]
     run = make_run(tmp_path / "run", {"inception_v1": answers(rows, [0, 0, 0, 1, 2], "[b]")})
@@ -202,9 +202,9 @@ def test_looking_for_wrong_labels_loads_no_framework() -> None:
 
 def test_summarise_lists_suspects_and_survives_damaged_predictions(tmp_path: Path) -> None:
     """After hours of training, one damaged file must not cost the comparison and the page."""
+    from matlens.evaluation.metrics.scores import scores
     from matlens.evaluation.results import Results
-    from matlens.evaluation.scores import scores
-    from matlens.run import summarise
+    from matlens.jobs.run import summarise
 
     run = make_run(tmp_path / "run", {"inception_v1": WRONG})
     Results("inception_v1", **scores(WRONG, NAMES)).write(run.results_file("inception_v1"))
@@ -227,7 +227,7 @@ def test_labels_exchanged_among_real_photos_are_found(shared: Path) -> None:
     from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
     from sklearn.model_selection import cross_val_predict
 
-    from matlens.data.decode import read_photo
+    from matlens.data.pixels.decode import read_photo
 
     files = sorted((shared / "data" / "trashnet-2527" / "images").rglob("*.jpg"))[::2]
     photos = np.stack([read_photo(file, (32, 32)) for file in files]) / 255

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from matlens.data.minc import CLASS_NAMES
+from matlens.data.source.minc import CLASS_NAMES
 from matlens.errors import SettingsError
 from matlens.evaluation.material_groups import FILE_NAME, MaterialGroups, keep_groups
 from matlens.evaluation.predictions import Predictions

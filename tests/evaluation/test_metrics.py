@@ -6,7 +6,11 @@ import numpy as np
 import pytest
 
 from matlens.errors import RunFolderError
-from matlens.evaluation.metrics import compute_classification_metrics, compute_confusion_matrix, compute_roc_curves
+from matlens.evaluation.metrics.classification import (
+    compute_classification_metrics,
+    compute_confusion_matrix,
+    compute_roc_curves,
+)
 from matlens.evaluation.predictions import Predictions
 
 TRUTH, ANSWERS = [0, 0, 0, 1, 1, 2], [0, 0, 1, 1, 0, 0]

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 
 from figure_checks import NAMES, assert_nothing_cut_off, texts
-from matlens.evaluation.class_displays import ClassScores, ConfusedPairs
-from matlens.evaluation.confidence_displays import CoverageCurve, ReliabilityDiagram
+from matlens.evaluation.displays.classes import ClassScores, ConfusedPairs
+from matlens.evaluation.displays.confidence import CoverageCurve, ReliabilityDiagram
+from matlens.evaluation.metrics.scores import scores
 from matlens.evaluation.predictions import Predictions
-from matlens.evaluation.scores import scores
-from matlens.style import save_figure
+from matlens.system.figures import save_figure
 
 
 def judged(names, n: int = 400, strength: float = 1.5, seed: int = 0):
@@ -107,7 +107,7 @@ def test_png_and_svg(tmp_path, suffix, magic):
 
 
 def test_importing_the_modules_does_not_load_matplotlib():
-    code = ("import sys, matlens.evaluation.class_displays, matlens.evaluation.confidence_displays, "
-            "matlens.comparison.displays, matlens.evaluation.scores; "
+    code = ("import sys, matlens.evaluation.displays.classes, matlens.evaluation.displays.confidence, "
+            "matlens.comparison.displays, matlens.evaluation.metrics.scores; "
             "sys.exit(bool({'matplotlib', 'seaborn', 'sklearn', 'pandas', 'scipy'} & set(sys.modules)))")
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

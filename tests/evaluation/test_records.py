@@ -15,9 +15,9 @@ from matlens.errors import RunFolderError
 from matlens.evaluation.predictions import Predictions
 from matlens.evaluation.results import Results
 from matlens.evaluation.results_schema import ResultsSchema
-from matlens.settings import Settings
+from matlens.runs.run_folder import RunFolder
+from matlens.settings.schema import Settings
 from matlens.training.record import TrainingRecord
-from matlens.training.run_folder import RunFolder
 
 NAME = "inception_v1"
 

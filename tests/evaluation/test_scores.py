@@ -9,9 +9,9 @@ import pytest
 from scipy import stats
 from sklearn import metrics
 
+from matlens.evaluation.metrics.scores import scores
 from matlens.evaluation.predictions import Predictions
 from matlens.evaluation.results import Results
-from matlens.evaluation.scores import scores
 
 NAMES = ("brick", "glass", "paper", "stone", "tile", "wood")
 

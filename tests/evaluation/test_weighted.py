@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn import metrics
 
-from matlens.evaluation.weighted import WeightedScores, are_probabilities, photo_losses, rank_of_truth
+from matlens.evaluation.metrics.weighted import WeightedScores, are_probabilities, photo_losses, rank_of_truth
 
 
 def some(n: int, classes: int, seed: int = 0, digits: int = 8):

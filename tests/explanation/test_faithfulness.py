@@ -10,7 +10,7 @@ from matlens.explanation.faithfulness import Measured, closeness_to_centre, meas
 from matlens.explanation.faithfulness_display import plot_faithfulness
 from matlens.explanation.faithfulness_results import Faithfulness, judge_heat_maps
 from matlens.explanation.imputation import GRID
-from matlens.training.run_folder import RunFolder
+from matlens.runs.run_folder import RunFolder
 
 BLANK = 124 / 255
 """The red of what is blanked."""

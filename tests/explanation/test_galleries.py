@@ -11,7 +11,7 @@ from PIL import Image
 
 from matlens.errors import RunFolderError
 from matlens.explanation.galleries import Gallery, heat_png, make_gallery
-from matlens.training.run_folder import RunFolder
+from matlens.runs.run_folder import RunFolder
 from small_run import SCALE, probability
 
 

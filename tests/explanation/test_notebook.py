@@ -7,10 +7,10 @@ import pytest
 from PIL import Image
 
 from matlens import get_last_conv_layer_name, make_gradcam_heatmap, visualize_gradcam, visualize_gradcam_samples
-from matlens.data import label_space
 from matlens.errors import DataError, ModelError
 from matlens.explanation.gradcam import from_gradients, heatmaps
-from matlens.models.adapters import classifier_of
+from matlens.notebook import label_space
+from matlens.notebook.adapters import classifier_of
 
 pytestmark = pytest.mark.keras
 

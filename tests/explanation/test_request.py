@@ -12,7 +12,7 @@ from matlens.evaluation.results import Results
 from matlens.explanation.faithfulness_results import Faithfulness
 from matlens.explanation.galleries import Gallery
 from matlens.explanation.request import Request
-from matlens.files import read_json, write_json
+from matlens.system.files import read_json, write_json
 from small_run import NAMES
 
 

@@ -26,7 +26,7 @@ from pathlib import Path
 
 import numpy as np
 
-from matlens.data.synthetic import draw_dataset
+from matlens.data.drawn.synthetic import draw_dataset
 
 MODELS = ("mobilenetv2_transfer", "inception_v1")
 EPOCHS = 4

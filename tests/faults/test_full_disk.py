@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from matlens.caches import entries, left_overs, prune, whole_entry
+from matlens.system.caches import entries, left_overs, prune, whole_entry
 
 NAME = "mobilenetv2_transfer"
 PAGE = 4096
@@ -205,7 +205,7 @@ def test_files_that_vanished_are_named(start, cache, drawn, tmp_path, matlens, m
     photos = Path(shutil.copytree(drawn, tmp_path / "photos"))
     done = start(tmp_path / "run", cache, "--data", photos)
     assert done.returncode == 0, done.stderr
-    from matlens.data.splits import Split
+    from matlens.data.split.splits import Split
 
     gone = Split.read(tmp_path / "run" / "split.json").part("test")[0].path
     (photos / gone).rename(tmp_path / "moved.jpg")

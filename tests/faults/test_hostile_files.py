@@ -15,20 +15,20 @@ from typing import Any
 import numpy as np
 import pytest
 
-from matlens.console import Reporter
-from matlens.data.splits import LeftOut, Photo, Split
+from matlens.data.split.splits import LeftOut, Photo, Split
 from matlens.errors import DataError, MatlensError, ModelError, RunFolderError
 from matlens.evaluation.label_quality import Suspect
 from matlens.evaluation.predictions import Predictions
 from matlens.evaluation.results import Results
 from matlens.features.artifact import Artifact, write_about
-from matlens.files import read_json
+from matlens.jobs.predict import predict_files
 from matlens.models.head import Dense, Head
-from matlens.predict import predict_files
 from matlens.report.page import write_report
-from matlens.training.run_folder import RunFolder
-from matlens.training.series_folder import SeriesFolder
-from matlens.untrusted import stays_inside
+from matlens.runs.run_folder import RunFolder
+from matlens.runs.series import SeriesFolder
+from matlens.system.console import Reporter
+from matlens.system.files import read_json
+from matlens.system.untrusted import stays_inside
 from report.test_page import Page, make_run, results
 
 SIDE = 32
@@ -411,8 +411,8 @@ def test_our_own_model_files_are_checked_too_before_their_weights_are_taken(kera
     """A run's folder may come from a stranger; the room's door builds the model itself and takes numbers only."""
     import h5py
 
-    from matlens.models.on_keras.classifier import KerasClassifier
-    from matlens.models.on_keras.room import KerasRoom
+    from matlens.models.keras.classifier import KerasClassifier
+    from matlens.models.keras.room import KerasRoom
     from matlens.models.protocol import BuildOrder
 
     model = keras.models.load_model(small["h5"])
@@ -434,7 +434,7 @@ def test_groups_in_a_circle_end(keras, small, tmp_path, secret):
     """A walk without a memory would not."""
     import h5py
 
-    from matlens.untrusted_arrays import check_hdf5
+    from matlens.system.untrusted_arrays import check_hdf5
 
     with h5py.File(shutil.copy(small["h5"], tmp_path / "circle.h5"), "a") as file:
         tamper("cycle", file, first_weights(file), secret)

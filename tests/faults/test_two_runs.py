@@ -13,11 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from matlens.caches import left_overs
-from matlens.data.store import PixelStore
+from matlens.data.pixels.store import PixelStore
 from matlens.errors import RunFolderError
-from matlens.training.alone import alone_in
-from matlens.training.run_folder import LOCK_NAME
+from matlens.runs.lock import alone_in
+from matlens.runs.run_folder import LOCK_NAME
+from matlens.system.caches import left_overs
 
 NAME = "mobilenetv2_transfer"
 ROUNDS = int(os.environ.get("MATLENS_FAULT_ROUNDS", "3"))
@@ -26,8 +26,8 @@ ROUNDS = int(os.environ.get("MATLENS_FAULT_ROUNDS", "3"))
 HOLDER = """
 import sys, time
 from pathlib import Path
-from matlens.training.alone import alone_in
-from matlens.files import whole_file
+from matlens.runs.lock import alone_in
+from matlens.system.files import whole_file
 with alone_in(Path(sys.argv[1])), whole_file(Path(sys.argv[1]) / "models" / "m.h5") as partial:
     partial.write_text("half")
     print("held", flush=True)

@@ -9,13 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from matlens.console import Reporter
-from matlens.data.augment import view_of
-from matlens.data.sources import open_source
-from matlens.data.store import PixelStore, hash_photos, prepare_store
+from matlens.data.pixels.augment import view_of
+from matlens.data.pixels.store import PixelStore, hash_photos, prepare_store
+from matlens.data.source.sources import open_source
 from matlens.errors import ModelError, RunFolderError
 from matlens.features import cache as module
 from matlens.features.cache import FeatureCache, kept_features
+from matlens.system.console import Reporter
 
 SIDE = 32
 

@@ -9,7 +9,7 @@ import pytest
 
 from matlens.errors import ModelError
 from matlens.features.engine import FrameworkEngine, PhotoEngine, features_of
-from matlens.models.openvino import import_openvino
+from matlens.system.openvino import import_openvino
 
 SIDE = 8
 PHOTOS = np.random.default_rng(0).integers(0, 256, (40, SIDE, SIDE, 3), dtype=np.uint8)

@@ -10,8 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from matlens.console import Reporter
-from matlens.data.pipeline import read_photos
+from matlens.data.batches import read_photos
 from matlens.data.prepare import prepare
 from matlens.errors import ModelError
 from matlens.features import quantise
@@ -19,11 +18,12 @@ from matlens.features.artifact import Artifact, write_artifact
 from matlens.features.engine import TrunkEngine
 from matlens.features.layout import channels_first
 from matlens.features.quantise import Comparison, compare, quantise_artifact
-from matlens.files import read_json, write_json
+from matlens.jobs.predict import predicting_artifact
 from matlens.models.head import Dense, Head
-from matlens.predict import predicting_artifact
-from matlens.settings import Settings
-from matlens.training.run_folder import RunFolder
+from matlens.runs.run_folder import RunFolder
+from matlens.settings.schema import Settings
+from matlens.system.console import Reporter
+from matlens.system.files import read_json, write_json
 
 SIDE, NAME = 48, "mobilenetv2_transfer"
 

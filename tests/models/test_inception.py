@@ -14,7 +14,7 @@ import pytest
 
 from matlens import InceptionV1Wrapper, train_model
 from matlens.errors import ModelError, WeightsError, WorkerError
-from matlens.models.inception import Device
+from matlens.notebook.inception import Device
 
 pytestmark = [pytest.mark.torch, pytest.mark.usefixtures("one_thread")]
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from conftest import publish
-from matlens.data.pipeline import PhotoBatches
-from matlens.data.store import PixelStore
+from matlens.data.batches import PhotoBatches
+from matlens.data.pixels.store import PixelStore
 from matlens.errors import ModelError
 from matlens.features.activations import Activations
 from matlens.models.protocol import BuildOrder, room_of
@@ -36,7 +36,7 @@ def classifier(published):
 @pytest.mark.parametrize("cut", [CUT, "out_relu"])
 def test_both_parts_together_are_the_network(classifier, cut):
     """What is trained from the cut on is saved, exported and judged as the whole."""
-    from matlens.models.on_keras.finetuning import after_cut, before_cut
+    from matlens.models.keras.finetuning import after_cut, before_cut
 
     photos = PHOTOS.astype(np.float32) / 255
     activations = before_cut(classifier.model, cut)(photos, training=False)
@@ -55,7 +55,7 @@ def test_a_layer_that_is_no_cut_is_refused_naming_those_that_are(classifier, cut
 
 def test_nothing_lies_before_the_first_layer(classifier):
     """A guide's second stage that unfreezes a whole small backbone has nothing to keep."""
-    from matlens.models.on_keras.finetuning import cut_before
+    from matlens.models.keras.finetuning import cut_before
 
     with pytest.raises(ModelError, match=r"before 'Conv1'.*--no-feature-cache"):
         cut_before(classifier.model, classifier.base_model.get_layer("Conv1"))

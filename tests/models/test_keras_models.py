@@ -83,7 +83,7 @@ def test_a_network_can_be_cut_wherever_one_tensor_alone_goes_on(classifiers, nam
 
     The guide's second stage trains 40 layers: ResNet50's from conv4_block6_2_conv on, MobileNetV2's from block_12_add.
     """
-    from matlens.models.on_keras.finetuning import single_tensors
+    from matlens.models.keras.finetuning import single_tensors
 
     assert list(single_tensors(classifiers[name].model)) == layers
     if guides:
@@ -122,7 +122,7 @@ def test_a_saved_model_opens_in_plain_keras_and_in_ours(keras, classifiers, phot
 def test_trunk_and_head_say_what_the_model_says(keras, classifiers, photos, tmp_path, name, last):
     """Every later figure comes from the artifact, so it must be the trained model."""
     from matlens.features.artifact import Artifact, write_artifact
-    from matlens.models.on_keras.cut import find_cut
+    from matlens.models.keras.cut import find_cut
 
     classifier = classifiers[name]
     assert find_cut(classifier.model).last_layer_name == last
@@ -142,7 +142,7 @@ def test_the_heads_gradient_is_the_frameworks(keras, classifiers, photos, name):
     """Grad-CAM in closed form must be Grad-CAM: TensorFlow's gradient of the logit by the feature map."""
     import tensorflow as tf
 
-    from matlens.models.on_keras.cut import find_cut, head_of, trunk_of
+    from matlens.models.keras.cut import find_cut, head_of, trunk_of
 
     model = classifiers[name].model
     cut = find_cut(model)
@@ -164,7 +164,7 @@ def test_the_heads_gradient_is_the_frameworks(keras, classifiers, photos, name):
 def test_a_pretrained_backbone_is_frozen_and_unfrozen_as_the_guide_says(keras, published):
     """Batch normalisation in inference mode, forty layers, a rate of 1e-5."""
     from matlens import build_mobilenetv2_transfer, unfreeze_resnet_for_finetuning
-    from matlens.models.on_keras.classifier import KerasClassifier
+    from matlens.models.keras.classifier import KerasClassifier
 
     model, base = build_mobilenetv2_transfer(SHAPE, CLASSES, weights=published, alpha=0.35)
     assert not base.trainable_weights
@@ -208,7 +208,7 @@ def test_include_top_and_alpha_work(keras, photos):
 
 def test_recomputed_statistics_are_the_photos_own(keras):
     """Without them MobileNetV2 from random weights answers one class to everything."""
-    from matlens.models.on_keras.classifier import KerasClassifier
+    from matlens.models.keras.classifier import KerasClassifier
 
     image = keras.Input((4, 4, 3))
     x = keras.layers.BatchNormalization(momentum=0.999)(image)
@@ -229,7 +229,7 @@ def test_recomputed_statistics_are_the_photos_own(keras):
 
 def test_scores_are_means_over_photos(keras):
     """Batches of different sizes must not count alike."""
-    from matlens.models.on_keras.classifier import KerasClassifier
+    from matlens.models.keras.classifier import KerasClassifier
 
     image = keras.Input((1, 1, 2))
     model = keras.Model(image, keras.layers.Activation("softmax")(keras.layers.Flatten()(image)))

@@ -141,7 +141,7 @@ def test_files_that_do_not_fit_are_named(keras, backbones, tmp_path):
 
 def test_snapshot_and_restore_bring_the_answers_back(keras):
     """The best epoch's weights come back, batch normalisation's statistics too."""
-    from matlens.models.on_keras.classifier import KerasClassifier
+    from matlens.models.keras.classifier import KerasClassifier
 
     image = keras.Input((4, 4, 3))
     x = keras.layers.GlobalAveragePooling2D()(keras.layers.BatchNormalization()(image))

@@ -34,8 +34,8 @@ def test_a_fresh_network_goes_on(keras, optimizer):
     The state is the same to the last bit. What is trained on it is so with --deterministic alone, which a process
     cannot take back (tests/faults); here TensorFlow's threads add up in any order.
     """
-    from matlens.models.on_keras.adam import fast_adam
-    from matlens.models.on_keras.classifier import KerasClassifier
+    from matlens.models.keras.adam import fast_adam
+    from matlens.models.keras.classifier import KerasClassifier
 
     def fresh():
         classifier = KerasClassifier(dropping(keras, fast_adam(1e-2)))
@@ -61,7 +61,7 @@ def test_a_fresh_network_goes_on(keras, optimizer):
 
 def test_dropout_differs_from_step_to_step(keras):
     """Numbers that follow from the step must not be the same in each."""
-    from matlens.models.on_keras.states import StepSeeds
+    from matlens.models.keras.states import StepSeeds
 
     model = keras.Sequential([keras.Input((64,)), keras.layers.Dropout(0.5)])
     seeds, drawn = StepSeeds(model), []
@@ -74,7 +74,7 @@ def test_dropout_differs_from_step_to_step(keras):
 
 def test_a_state_of_another_optimiser_is_refused(keras):
     """Half a state would be a training that nobody asked for."""
-    from matlens.models.on_keras.classifier import KerasClassifier
+    from matlens.models.keras.classifier import KerasClassifier
 
     one, other = (KerasClassifier(small(keras, optimizer)) for optimizer in ("adam", "sgd"))
     with pytest.raises(ModelError, match="another optimiser"):
@@ -86,8 +86,8 @@ def test_a_batch_in_parts_gives_the_whole_batchs_step(keras, monkeypatch, optimi
     """Where memory is short, the training must be the one that was asked for: loss, accuracy, penalty, every weight."""
     import tensorflow
 
-    from matlens.models.on_keras.adam import fast_adam
-    from matlens.models.on_keras.classifier import KerasClassifier
+    from matlens.models.keras.adam import fast_adam
+    from matlens.models.keras.classifier import KerasClassifier
 
     whole, parted = (KerasClassifier(small(keras, fast_adam(1e-3))) for _ in range(2))
     if optimizer == "adamw":

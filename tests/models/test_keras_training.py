@@ -47,14 +47,14 @@ def small(keras, optimizer):
 
 @pytest.fixture
 def ours(keras):
-    from matlens.models.on_keras.adam import fast_adam
+    from matlens.models.keras.adam import fast_adam
 
     return small(keras, fast_adam(1e-3))
 
 
 def test_an_epoch_is_keras_own_fit(keras, ours, data, batches):
     """Losses, accuracies and every weight, over 24 steps with a learning rate that falls: Adam(1e-3) must be Adam."""
-    from matlens.models.on_keras.classifier import KerasClassifier
+    from matlens.models.keras.classifier import KerasClassifier
 
     theirs = small(keras, keras.optimizers.Adam(1e-3))
     classifier = KerasClassifier(ours)
@@ -94,7 +94,7 @@ def test_a_compiled_model_saved_from_a_notebook_is_keras_alone(keras, ours, batc
 @pytest.mark.parametrize("precision", ["bfloat16", pytest.param("float16", marks=pytest.mark.slow)])
 def test_mixed_precision_is_of_the_steps_alone(keras, ours, data, batches, tmp_path, precision):
     """The file, predictions and validation must be those of a float32 model, or the artifact would not agree."""
-    from matlens.models.on_keras.classifier import KerasClassifier
+    from matlens.models.keras.classifier import KerasClassifier
 
     before = json.loads(ours.to_json())
     classifier = KerasClassifier(ours, precision=precision)
@@ -111,7 +111,7 @@ def test_mixed_precision_is_of_the_steps_alone(keras, ours, data, batches, tmp_p
 
 def test_float16_scales_the_loss_and_the_learning_rate_reaches_adam(keras, ours):
     """Gradients below 6e-8 would be 0; the plateau must slow the optimiser inside the one that scales."""
-    from matlens.models.on_keras.classifier import KerasClassifier
+    from matlens.models.keras.classifier import KerasClassifier
 
     classifier = KerasClassifier(ours, precision="float16")
     classifier.learning_rate = 1e-4

@@ -7,10 +7,10 @@ from types import SimpleNamespace
 import pytest
 
 from matlens.errors import ModelError, SettingsError
-from matlens.models import cores
 from matlens.models.precision import choose_precision
 from matlens.models.protocol import Scores
-from matlens.settings import Settings
+from matlens.settings.schema import Settings
+from matlens.system import devices as cores
 from matlens.training.history import Epoch, History
 from matlens.training.record import Clock, training_record
 

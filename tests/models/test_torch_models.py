@@ -71,7 +71,7 @@ def test_input_is_what_the_published_weights_were_trained_on(torch, photos):
     from torchvision.models import GoogLeNet_Weights
     from torchvision.transforms import functional
 
-    from matlens.models.on_torch.googlenet import to_input
+    from matlens.models.torch.googlenet import to_input
 
     transforms = GoogLeNet_Weights.IMAGENET1K_V1.transforms()
     normalised = functional.normalize(torch.as_tensor(photos).permute(0, 3, 1, 2), transforms.mean, transforms.std)
@@ -83,7 +83,7 @@ def test_input_is_what_the_published_weights_were_trained_on(torch, photos):
 def test_pretrained_normalisation_stays_in_inference_mode(torch, published, photos):
     """Small batches would otherwise spoil the published statistics."""
     from matlens import InceptionV1Wrapper
-    from matlens.models.on_torch.classifier import TorchClassifier
+    from matlens.models.torch.classifier import TorchClassifier
 
     wrapper = InceptionV1Wrapper(CLASSES, weights_file=published)
     assert wrapper.pretrained
@@ -100,8 +100,8 @@ def test_auxiliary_classifiers_count_three_tenths(torch, wrapper, photos):
     """The loss of one batch, worked out from the three outputs."""
     from torch.nn import functional
 
-    from matlens.models.on_torch.classifier import TorchClassifier
-    from matlens.models.on_torch.googlenet import to_input
+    from matlens.models.torch.classifier import TorchClassifier
+    from matlens.models.torch.googlenet import to_input
 
     for module in wrapper.model.modules():
         if isinstance(module, torch.nn.Dropout):
@@ -138,8 +138,8 @@ def test_files_that_do_not_fit_are_named_and_nothing_is_executed(torch, wrapper,
 
 def test_recomputed_statistics_are_the_photos_own(torch, wrapper, photos):
     """Momentum None must average over the batches, and be taken back."""
-    from matlens.models.on_torch.classifier import TorchClassifier
-    from matlens.models.on_torch.googlenet import to_input
+    from matlens.models.torch.classifier import TorchClassifier
+    from matlens.models.torch.googlenet import to_input
 
     classifier = TorchClassifier(wrapper.classifier.network)
     assert classifier.trains_statistics
@@ -155,7 +155,7 @@ def test_recomputed_statistics_are_the_photos_own(torch, wrapper, photos):
 def test_trunk_and_head_say_what_the_model_says_and_give_autograds_gradient(torch, wrapper, photos, tmp_path):
     """Every later figure and heat map comes from the artifact."""
     from matlens.features.artifact import write_artifact
-    from matlens.models.on_torch.classifier import TorchClassifier
+    from matlens.models.torch.classifier import TorchClassifier
 
     classifier = TorchClassifier(wrapper.classifier.network)
     classifier.recompute_statistics([(photos, np.zeros((6, CLASSES), np.float32))])

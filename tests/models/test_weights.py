@@ -9,7 +9,7 @@ import pytest
 
 from matlens.errors import ModelError, WeightsError
 from matlens.models import weights
-from matlens.models.catalogue import MODELS, WeightsFile, model_info
+from matlens.models.registry import MODELS, WeightsFile, model_info
 
 
 def test_the_message_names_file_places_and_ways_out(tmp_path, monkeypatch):

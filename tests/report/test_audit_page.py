@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from matlens.data.audit import Audit
-from matlens.data.audit_checks import Finding, Thresholds
+from matlens.data.audit.audit import Audit
+from matlens.data.audit.checks import Finding, Thresholds
 from matlens.report.audit_page import SHOWN, write_audit_page
 
 

@@ -15,8 +15,8 @@ from PIL import Image
 
 from matlens.evaluation.judge import evaluate
 from matlens.explanation.galleries import make_gallery
-from matlens.run import summarise
-from matlens.training.run_folder import RunFolder
+from matlens.jobs.run import summarise
+from matlens.runs.run_folder import RunFolder
 from report.browser import chromium
 from small_run import NAMES
 

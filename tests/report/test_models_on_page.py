@@ -10,17 +10,17 @@ from urllib.parse import unquote
 
 import pytest
 
-from matlens.console import Reporter
-from matlens.data.synthetic import draw_dataset
+from matlens.data.drawn.synthetic import draw_dataset
 from matlens.errors import ModelError, WorkerError
 from matlens.evaluation.judge import evaluate
 from matlens.explanation.galleries import SHOWN, make_gallery
-from matlens.report.gallery_view import PhotoPool, view_gallery
-from matlens.report.model_panel import panel_keys
+from matlens.jobs.run import judged_in, run, summarise
 from matlens.report.page import write_report
-from matlens.run import judged_in, run, summarise
-from matlens.settings import Settings
-from matlens.training.run_folder import RunFolder
+from matlens.report.sections.gallery_view import PhotoPool, view_gallery
+from matlens.report.sections.model_panel import panel_keys
+from matlens.runs.run_folder import RunFolder
+from matlens.settings.schema import Settings
+from matlens.system.console import Reporter
 from report.test_page import Page
 from small_run import NAMES
 
@@ -214,7 +214,7 @@ def test_a_run_keeps_why_a_model_failed_until_it_succeeds(tmp_path: Path, monkey
     def fail(begun, name, reporter) -> None:
         raise ModelError(f"no {name} today")
 
-    monkeypatch.setattr("matlens.run.train", fail)
+    monkeypatch.setattr("matlens.jobs.run.train", fail)
     with pytest.raises(WorkerError):
         run(settings, tmp_path / "run", Reporter(quiet=True))
     folder = RunFolder(tmp_path / "run")

@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from matlens.console import Reporter
 from matlens.data.prepare import prepare
 from matlens.evaluation.choice import chosen_for_grid
 from matlens.evaluation.judge import evaluate
@@ -25,14 +24,15 @@ from matlens.explanation.faithfulness import BASELINES, CURVES, FRACTIONS, MEASU
 from matlens.explanation.faithfulness_display import plot_faithfulness
 from matlens.explanation.faithfulness_results import Faithfulness
 from matlens.explanation.gradcam import overlay_heatmap
-from matlens.files import checksum, write_json
-from matlens.models.catalogue import MODELS
+from matlens.jobs.run import summarise
+from matlens.models.registry import MODELS
 from matlens.robustness.curves import Robustness
 from matlens.robustness.display import plot_robustness
 from matlens.robustness.perturbations import PERTURBATIONS
-from matlens.run import summarise
-from matlens.settings import Settings
-from matlens.training.run_folder import RunFolder
+from matlens.runs.run_folder import RunFolder
+from matlens.settings.schema import Settings
+from matlens.system.console import Reporter
+from matlens.system.files import checksum, write_json
 
 pytestmark = pytest.mark.slow
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from matlens.report.repeat import run_command
-from matlens.settings import Settings
+from matlens.report.sections.repeat import run_command
+from matlens.settings.schema import Settings
 from report.test_page import make_run, page, results
 
 CHANGES: list[dict[str, Any]] = [
@@ -25,7 +25,8 @@ CHANGES: list[dict[str, Any]] = [
 def test_the_command_gives_the_same_settings(changes: dict[str, Any], monkeypatch: pytest.MonkeyPatch,
                                              tmp_path: Path) -> None:
     """Gone through the command line's own parser."""
-    from matlens import cli, run
+    from matlens.cli import main as cli
+    from matlens.jobs import run
 
     settings = Settings.load(options=changes)
     command, unsaid = run_command(settings.model_dump(mode="json"))

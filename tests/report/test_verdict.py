@@ -11,7 +11,7 @@ import pytest
 from matlens.comparison.table import Comparison, compare
 from matlens.evaluation.predictions import Predictions
 from matlens.evaluation.results import Results
-from matlens.report.overview import IntervalPlot
+from matlens.report.sections.overview import IntervalPlot
 from matlens.report.verdict import Verdict, accuracy_interval, verdict
 from matlens.report.words import p_value
 from report.test_page import results

@@ -9,7 +9,7 @@ from matlens.errors import RunFolderError
 from matlens.robustness.curves import Robustness, judge_robustness, measure, workload
 from matlens.robustness.display import plot_robustness
 from matlens.robustness.perturbations import PERTURBATIONS
-from matlens.training.run_folder import RunFolder
+from matlens.runs.run_folder import RunFolder
 
 DIGESTS = [f"{index:064x}" for index in range(40)]
 

@@ -15,7 +15,7 @@ PARENT = """
 import sys
 from pathlib import Path
 from types import SimpleNamespace
-from matlens.training import child
+from matlens.system import child
 child.sys = SimpleNamespace(executable={script!r})
 child.run_child("train", {{}}, Path({log!r}), lambda event: print(event["pid"], flush=True))
 """
@@ -23,7 +23,7 @@ child.run_child("train", {{}}, Path({log!r}), lambda event: print(event["pid"], 
 # The worker's own watch on its parent, around a "training" that would last for ten minutes.
 WORKER = """
 import json, os, sys, threading, time
-from matlens.training import worker
+from matlens.workers import main as worker
 sys.stdin.readline()
 threading.Thread(target=worker._die_with_parent, daemon=True).start()
 print(json.dumps({"event": "started", "pid": os.getpid()}), flush=True)
@@ -64,7 +64,7 @@ def test_the_log_keeps_what_the_child_said(tmp_path, monkeypatch):
     from types import SimpleNamespace
 
     from matlens.errors import WorkerError
-    from matlens.training import child
+    from matlens.system import child
 
     (tmp_path / "code.py").write_text("raise RuntimeError('out of luck')")
     script = tmp_path / "python"

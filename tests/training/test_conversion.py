@@ -14,7 +14,7 @@ from matlens.errors import ModelError, RunFolderError, WorkerError
 from matlens.features.cache import FeatureCache
 from matlens.features.trunks import CachedTrunk, TrunkOrder, confirm_trunk, draft_trunk
 from matlens.models.protocol import BuildOrder
-from matlens.settings import Settings
+from matlens.settings.schema import Settings
 from matlens.training import conversion
 
 NAME = "mobilenetv2_transfer"
@@ -69,7 +69,7 @@ def test_two_runs_at_once_convert_a_trunk_once(tmp_path, weights, monkeypatch):
     """Converting ResNet50 takes half a minute and a gigabyte of memory."""
     may_end = threading.Event()
     children = Children(monkeypatch, confirm=waits_for(may_end))
-    monkeypatch.setattr("matlens.caches._PATIENCE", 0.05)
+    monkeypatch.setattr("matlens.system.caches._PATIENCE", 0.05)
     settings = Settings(img_size=64, cache_dir=tmp_path / "cache")
     first = conversion.TrunkConversions(settings, {NAME: weights}, 4).of(NAME, None)
     assert first.network == first.order.draft(tmp_path / "cache")

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from matlens.data.pipeline import PhotoBatches
-from matlens.data.store import PixelStore
+from matlens.data.batches import PhotoBatches
+from matlens.data.pixels.store import PixelStore
 from matlens.errors import DataError
 from matlens.features.activations import Activations
 from matlens.training.feature_batches import FeatureBatches

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from matlens.console import Reporter
 from matlens.errors import ModelError
+from matlens.system.console import Reporter
 from matlens.training import frozen
 from matlens.training.frozen import FrozenTraining
 from matlens.training.plan import Plan

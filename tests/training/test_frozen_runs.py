@@ -11,15 +11,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from matlens import create_split, run
-from matlens.console import Reporter
+from matlens import create_split
 from matlens.evaluation.judge import evaluate
 from matlens.features.artifact import Artifact
-from matlens.files import read_json
-from matlens.settings import Settings
-from matlens.training import worker
+from matlens.jobs import run
+from matlens.runs.run_folder import RunFolder
+from matlens.settings.schema import Settings
+from matlens.system.console import Reporter
+from matlens.system.files import read_json
 from matlens.training.conversion import TrunkConversions
-from matlens.training.run_folder import RunFolder
+from matlens.workers import main as worker
 
 pytestmark = [pytest.mark.keras, pytest.mark.slow]
 
@@ -101,7 +102,7 @@ def trained_layers(keras, published) -> Callable[[RunFolder], list[str]]:
 def test_a_head_is_trained_on_features_and_a_second_seed_computes_nothing(kept_trunks, train, trained_layers,
                                                                              monkeypatch):
     """From photos to model file, artifact and record, and no process of the framework."""
-    forbid(monkeypatch, "matlens.run.run_child", "matlens.training.conversion.run_child")
+    forbid(monkeypatch, "matlens.jobs.run.run_child", "matlens.training.conversion.run_child")
     for seed in (1, 2):
         if seed == 2:
             forbid(monkeypatch, *NOTHING_ANEW)

@@ -68,9 +68,9 @@ def test_twenty_steps_are_keras_own(keras):
 @pytest.mark.real
 def test_a_head_on_features_is_the_model_trained_end_to_end(keras, shared, drawn):
     """The cache must not change what is learnt: dropout 0, a fixed order, 20 steps, weights within 1e-3."""
-    from matlens.data.decode import read_photo
-    from matlens.models.on_keras.classifier import KerasClassifier
-    from matlens.models.on_keras.transfer import build_mobilenetv2
+    from matlens.data.pixels.decode import read_photo
+    from matlens.models.keras.classifier import KerasClassifier
+    from matlens.models.keras.transfer import build_mobilenetv2
 
     shape = (96, 96, 3)
     keras.utils.set_random_seed(0)

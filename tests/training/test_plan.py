@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from matlens.features.trunks import LAST_LAYERS
-from matlens.settings import Settings
+from matlens.settings.schema import Settings
 from matlens.training.plan import Plan, plan
 
 RESNET, MOBILENET, VGG, GOOGLENET = "resnet50_transfer", "mobilenetv2_transfer", "vgg19_scratch", "inception_v1"

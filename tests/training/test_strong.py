@@ -130,7 +130,7 @@ def test_statistics_are_of_the_averaged_weights():
 @pytest.mark.keras
 def test_weights_decay_and_biases_and_normalisation_do_not(keras):
     """Loshchilov and Hutter 2019. Adam's first step is the rate times the gradient's sign, so what decays is known."""
-    from matlens.models.on_keras.classifier import KerasClassifier
+    from matlens.models.keras.classifier import KerasClassifier
 
     image = keras.Input((2, 2, 3))
     x = keras.layers.GlobalAveragePooling2D()(keras.layers.BatchNormalization(name="normal")(image))

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from matlens import create_split, train_model
-from matlens.data import label_space
 from matlens.errors import DataError, ModelError, SettingsError
+from matlens.notebook import label_space
 
 pytestmark = pytest.mark.keras
 
@@ -52,7 +52,7 @@ def make(keras):
 def prepared(drawn, tmp_path, monkeypatch) -> Path:
     """A prepared directory of drawn photos; the pixels go to a cache of its own."""
     monkeypatch.setattr(label_space, "_latest", None)
-    from matlens.models import datasets
+    from matlens.notebook import datasets
 
     monkeypatch.setattr(datasets, "_DEFAULTS", datasets._DEFAULTS.model_copy(
         update={"cache_dir": tmp_path / "cache"}))

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from matlens import InceptionV1Wrapper, create_split, train_model
-from matlens.console import Reporter
-from matlens.data.pipeline import part_batches
+from matlens.data.batches import part_batches
 from matlens.data.prepare import prepare
 from matlens.errors import DataError, ModelError, SettingsError
-from matlens.settings import Settings
+from matlens.settings.schema import Settings
+from matlens.system.console import Reporter
 
 pytestmark = [pytest.mark.torch, pytest.mark.usefixtures("one_thread")]
 

@@ -11,7 +11,7 @@ import numpy as np
 from matlens.comparison.pairwise import PairedTest, Pairwise
 from matlens.comparison.series import SeriesComparison
 from matlens.comparison.table import Comparison
-from matlens.style import COLORS, MUTED, elided, new_figure, save_figure, style_axes, text_width
+from matlens.system.figures import COLORS, MUTED, elided, new_figure, save_figure, style_axes, text_width
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from matlens.data.minc import CLASS_NAMES
+from matlens.data.source.minc import CLASS_NAMES
 from matlens.evaluation.results import Results
 
 

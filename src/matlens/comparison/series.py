@@ -16,7 +16,7 @@ from matlens.comparison.row import UNKNOWN, percent
 from matlens.comparison.table import CSV_NAME, MARKDOWN_NAME
 from matlens.errors import RunFolderError
 from matlens.evaluation.results import Results
-from matlens.files import write_json, write_text
+from matlens.system.files import write_json, write_text
 
 JSON_NAME = "series_results.json"
 

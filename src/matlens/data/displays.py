@@ -1,6 +1,6 @@
 """Pictures of a dataset: bars of its classes, in a terminal too, and samples of its photos.
 
-Computing, holding and drawing are separate, as in `matlens.evaluation.displays`.
+Computing, holding and drawing are separate, as in `matlens.evaluation.displays.curves`.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
-from matlens.console import printable
-from matlens.data.counts import count_by_part
-from matlens.data.decode import Pixels, UnreadableImageError, decode
-from matlens.data.sources import Source
-from matlens.style import COLORS, INK, MUTED, class_labels, new_figure, style_axes, text_width
+from matlens.data.pixels.decode import Pixels, UnreadableImageError, decode
+from matlens.data.source.counts import count_by_part
+from matlens.data.source.sources import Source
+from matlens.system.console import printable
+from matlens.system.figures import COLORS, INK, MUTED, class_labels, new_figure, style_axes, text_width
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -8,15 +8,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from matlens.console import Reporter
-from matlens.data.decode import Pixels
-from matlens.data.minc import deviations, is_minc_2500
-from matlens.data.protocols import default_protocol, draws, listed_by_protocol
-from matlens.data.sources import Source, open_source
-from matlens.data.splits import Split, make_split
-from matlens.data.store import PixelStore, hash_photos, prepare_store
-from matlens.data.together import joined, look_alikes, named_groups
-from matlens.settings import Settings
+from matlens.data.pixels.decode import Pixels
+from matlens.data.pixels.store import PixelStore, hash_photos, prepare_store
+from matlens.data.source.minc import deviations, is_minc_2500
+from matlens.data.source.sources import Source, open_source
+from matlens.data.split.protocols import default_protocol, draws, listed_by_protocol
+from matlens.data.split.splits import Split, make_split
+from matlens.data.split.together import joined, look_alikes, named_groups
+from matlens.settings.schema import Settings
+from matlens.system.console import Reporter
 
 _NAMED = 5
 """Broken photos that are named one by one; the manifest names all."""

@@ -15,7 +15,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from matlens.evaluation.weighted import Floats, WeightedScores
+from matlens.evaluation.metrics.weighted import Floats, WeightedScores
 
 CONFIDENCE, DRAWS, SEED = 0.95, 2000, 0
 Method = Literal["bca", "percentile", "wilson"]

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
-from matlens.data.splits import Split
+from matlens.data.split.splits import Split
 from matlens.errors import RunFolderError
-from matlens.evaluation.class_displays import ClassScores, ConfusedPairs
-from matlens.evaluation.confidence_displays import CoverageCurve, ReliabilityDiagram
-from matlens.evaluation.displays import ConfusionMatrix, RocCurves, TrainingCurves
+from matlens.evaluation.displays.classes import ClassScores, ConfusedPairs
+from matlens.evaluation.displays.confidence import CoverageCurve, ReliabilityDiagram
+from matlens.evaluation.displays.curves import ConfusionMatrix, RocCurves, TrainingCurves
 from matlens.evaluation.material_groups import FILE_NAME, MaterialGroups
-from matlens.evaluation.metrics import compute_roc_curves
+from matlens.evaluation.metrics.classification import compute_roc_curves
+from matlens.evaluation.metrics.scores import scores
 from matlens.evaluation.part_predictions import PartPredictions, Progress, photos_to_predict
 from matlens.evaluation.predictions import Predictions
 from matlens.evaluation.results import Results
-from matlens.evaluation.scores import scores
-from matlens.models.catalogue import model_info
-from matlens.style import save_figure
+from matlens.models.registry import model_info
+from matlens.runs.run_folder import RunFolder
+from matlens.system.figures import save_figure
 from matlens.training.record import TrainingRecord
-from matlens.training.run_folder import RunFolder
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

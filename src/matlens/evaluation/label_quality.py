@@ -18,8 +18,8 @@ import numpy.typing as npt
 
 from matlens.errors import RunFolderError
 from matlens.evaluation.predictions import Predictions
-from matlens.files import read_json, write_json
-from matlens.training.run_folder import RunFolder
+from matlens.runs.run_folder import RunFolder
+from matlens.system.files import read_json, write_json
 
 
 @dataclass(frozen=True)

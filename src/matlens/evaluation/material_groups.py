@@ -17,11 +17,11 @@ from typing import Any
 
 import numpy as np
 
-from matlens.data.minc import CLASS_NAMES
+from matlens.data.source.minc import CLASS_NAMES
 from matlens.errors import SettingsError
 from matlens.evaluation.intervals import wilson
 from matlens.evaluation.predictions import Predictions
-from matlens.files import write_text
+from matlens.system.files import write_text
 
 FILE_NAME = "material_groups.toml"
 """In a run's folder: what its classes are grouped by."""

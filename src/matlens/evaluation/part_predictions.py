@@ -15,8 +15,8 @@ from matlens.evaluation.predictions import Predictions, predict_part
 from matlens.evaluation.results import a_photo
 from matlens.features.artifact import Artifact
 from matlens.features.cache import feature_parts, kept_features, rows_of
+from matlens.runs.run_folder import RunFolder
 from matlens.training.record import TrainingRecord, note_seconds
-from matlens.training.run_folder import RunFolder
 
 Progress = Callable[[int, int], None]
 

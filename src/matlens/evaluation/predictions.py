@@ -10,13 +10,13 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from matlens.data.pipeline import read_photos
-from matlens.data.splits import Split
+from matlens.data.batches import read_photos
+from matlens.data.split.splits import Split
 from matlens.errors import DataError, RunFolderError
 from matlens.features.artifact import PARITY_TOLERANCE, Artifact
-from matlens.files import whole_file
-from matlens.untrusted import stays_inside
-from matlens.untrusted_arrays import read_arrays
+from matlens.system.files import whole_file
+from matlens.system.untrusted import stays_inside
+from matlens.system.untrusted_arrays import read_arrays
 
 _COMPARED = 1
 """Batches of photos (32) that are predicted from their files where features are kept."""

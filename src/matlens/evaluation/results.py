@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from matlens.errors import RunFolderError
 from matlens.evaluation.results_schema import ResultsSchema
-from matlens.files import read_json, write_json
+from matlens.system.files import read_json, write_json
 
 PREDICT_A_PHOTO = "predict_a_photo"
 """Of `seconds`: the mean time of a prediction, of photos decoded beforehand."""
@@ -28,7 +28,7 @@ class Results:
     maps a stage (train, predict, ...) to its wall-clock seconds. `remarks` are sentences that a reader must know
     before comparing this model (untrained backbone, no augmentation, ...). Of a step's `batch_size` photos,
     `micro_batch` were computed at once. `faithfulness` and `robustness` sum up what was measured on request
-    (`matlens.on_request`).
+    (`matlens.jobs.measure`).
     """
 
     model_name: str

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from matlens.style import INK, elided, new_figure, save_figure
+from matlens.system.figures import INK, elided, new_figure, save_figure
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from matlens.data.decode import UnreadableImageError, read_photo
+from matlens.data.pixels.decode import UnreadableImageError, read_photo
 from matlens.errors import DataError
 from matlens.evaluation.choice import chosen_for_grid
 from matlens.evaluation.predictions import Predictions
@@ -17,9 +17,9 @@ from matlens.explanation.displays import plot_gradcam_grid
 from matlens.explanation.gradcam import heatmaps, overlay_heatmap
 from matlens.explanation.methods import MethodName
 from matlens.features.artifact import Artifact
-from matlens.models.catalogue import model_info
 from matlens.models.head import Score, softmax
-from matlens.training.run_folder import RunFolder
+from matlens.models.registry import model_info
+from matlens.runs.run_folder import RunFolder
 
 Array = npt.NDArray[np.float32]
 Pixels = npt.NDArray[np.uint8]

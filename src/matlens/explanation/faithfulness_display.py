@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from matlens.explanation.faithfulness import BASELINES
 from matlens.explanation.faithfulness_results import Faithfulness
 from matlens.explanation.methods import TITLES
-from matlens.style import COLORS, MUTED, new_figure, save_figure, style_axes
+from matlens.system.figures import COLORS, MUTED, new_figure, save_figure, style_axes
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -26,8 +26,8 @@ from matlens.explanation.faithfulness import (
 )
 from matlens.explanation.methods import MethodName
 from matlens.features.artifact import Artifact
-from matlens.files import checksum, read_json, write_json
-from matlens.training.run_folder import RunFolder
+from matlens.runs.run_folder import RunFolder
+from matlens.system.files import checksum, read_json, write_json
 
 Gain = dict[str, float | None]
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from matlens.data.minc import FILL_COLOUR
+from matlens.data.source.minc import FILL_COLOUR
 
 Array = npt.NDArray[np.float32]
 Pixels = npt.NDArray[np.uint8]

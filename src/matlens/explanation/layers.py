@@ -12,8 +12,8 @@ import numpy.typing as npt
 from matlens.explanation.explain import Array, AtLayer, Pixels
 from matlens.explanation.gradcam import from_gradients
 from matlens.explanation.methods import MethodName
-from matlens.training.child import Event, run_child
-from matlens.training.run_folder import RunFolder
+from matlens.runs.run_folder import RunFolder
+from matlens.system.child import Event, run_child
 from matlens.training.tasks import GradientsTask
 
 

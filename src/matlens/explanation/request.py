@@ -17,10 +17,10 @@ from matlens.explanation.layers import at_layer
 from matlens.explanation.methods import METHODS, TITLES, MethodName
 from matlens.explanation.side_by_side import plot_side_by_side
 from matlens.features.artifact import Artifact
-from matlens.models.catalogue import model_info
 from matlens.models.head import Score
-from matlens.style import elided
-from matlens.training.run_folder import RunFolder
+from matlens.models.registry import model_info
+from matlens.runs.run_folder import RunFolder
+from matlens.system.figures import elided
 
 
 @dataclass(frozen=True)

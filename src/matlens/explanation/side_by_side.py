@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from matlens.explanation.explain import Array, Explained, Pixels
-from matlens.style import INK, MUTED, elided, new_figure, save_figure
+from matlens.system.figures import INK, MUTED, elided, new_figure, save_figure
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -19,9 +19,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from matlens.caches import whole_entry
 from matlens.errors import DataError, ModelError
-from matlens.files import read_json, write_json
+from matlens.system.caches import whole_entry
+from matlens.system.files import read_json, write_json
 
 _FORMAT = 1
 

@@ -22,9 +22,9 @@ from pydantic import BaseModel, Field
 from matlens.errors import ModelError
 from matlens.features.engine import TrunkEngine
 from matlens.features.trunks import CachedTrunk
-from matlens.files import checksum, read_json, whole_folder, write_json
 from matlens.models.head import Head
-from matlens.untrusted import inside
+from matlens.system.files import checksum, read_json, whole_folder, write_json
+from matlens.system.untrusted import inside
 
 Array = npt.NDArray[np.float32]
 Precision = Literal["float32", "int8"]

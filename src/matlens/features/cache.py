@@ -20,14 +20,14 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from matlens.caches import Say, kept_or_made, note_use, silent, whole_entry
-from matlens.data.augment import view_of
-from matlens.data.splits import Photo, Split
-from matlens.data.store import PixelStore
+from matlens.data.pixels.augment import view_of
+from matlens.data.pixels.store import PixelStore
+from matlens.data.split.splits import Photo, Split
 from matlens.errors import RunFolderError
 from matlens.features.activations import Activations
 from matlens.features.engine import Engine, features_of
-from matlens.files import checksum, read_json, write_json
+from matlens.system.caches import Say, kept_or_made, note_use, silent, whole_entry
+from matlens.system.files import checksum, read_json, write_json
 
 Array = npt.NDArray[np.float32]
 Progress = Callable[[int, int], None]

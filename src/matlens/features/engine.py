@@ -13,8 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from matlens.errors import ModelError
-from matlens.models.openvino import import_openvino
 from matlens.models.protocol import Divisible
+from matlens.system.openvino import import_openvino
 
 Array = npt.NDArray[np.float32]
 

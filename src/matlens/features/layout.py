@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from matlens.models.openvino import import_openvino
+from matlens.system.openvino import import_openvino
 
 _BY_VALUE = frozenset({"Add", "Clamp", "Multiply", "Relu", "Subtract"})
 """Layers that treat each number for itself, besides Pad; these are all that lie between the convolutions here."""

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from matlens.errors import ModelError
-from matlens.files import whole_file
 from matlens.models.head import Head
+from matlens.system.files import whole_file
 
 _LAYERS = ("hidden", "predictions")
 """The names of the transfer head's dense layers, in order."""

@@ -18,8 +18,8 @@ import numpy.typing as npt
 from matlens.errors import ModelError
 from matlens.features.artifact import Artifact, write_about
 from matlens.features.layout import channels_first
-from matlens.files import whole_folder
-from matlens.models.openvino import import_openvino
+from matlens.system.files import whole_folder
+from matlens.system.openvino import import_openvino
 
 Array = npt.NDArray[np.float32]
 

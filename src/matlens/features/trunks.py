@@ -25,13 +25,13 @@ from typing import Any
 
 import numpy as np
 
-from matlens.caches import whole_entry
-from matlens.data.synthetic import MATERIALS, draw_material
+from matlens.data.drawn.synthetic import MATERIALS, draw_material
 from matlens.errors import ModelError
 from matlens.features.engine import TrunkEngine
 from matlens.features.layout import lay_channels_first
-from matlens.files import checksum, read_json, write_json
 from matlens.models.protocol import BuildOrder, Divisible
+from matlens.system.caches import whole_entry
+from matlens.system.files import checksum, read_json, write_json
 
 FEATURE_TOLERANCE = 1e-4
 """How far a feature may lie from the framework's own, as a share of the largest."""

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from matlens.errors import ModelError
-from matlens.untrusted_arrays import read_arrays
+from matlens.system.untrusted_arrays import read_arrays
 
 Array = npt.NDArray[np.float32]
 Pooling = Literal["avg", "max_flatten"]

@@ -6,8 +6,8 @@ import gc
 from collections.abc import Callable
 from typing import TypeVar
 
-from matlens.data.pipeline import batch_bounds
 from matlens.errors import ModelError
+from matlens.system.batching import batch_bounds
 
 Found = TypeVar("Found")
 Parts = list[tuple[int, int]]

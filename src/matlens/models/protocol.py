@@ -13,9 +13,9 @@ import numpy as np
 import numpy.typing as npt
 
 from matlens.errors import ModelError
-from matlens.models.catalogue import RoomName, model_info
 from matlens.models.head import Head
 from matlens.models.precision import Precision, Wish
+from matlens.models.registry import RoomName, model_info
 
 if TYPE_CHECKING:
     from matlens.models.micro_batches import MicroBatches
@@ -232,7 +232,7 @@ def open_room(name: RoomName) -> Room:
     if missing:
         raise ModelError(f"{' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} not installed; "
                          f"install with: pip install 'matlens[{name}]'")
-    room: Room = importlib.import_module(f"matlens.models.on_{name}").room
+    room: Room = importlib.import_module(f"matlens.models.{name}").room
     return room
 
 

@@ -24,7 +24,7 @@ def seed_everything(seed: int, *, deterministic: bool = False, room: Room | None
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without it cuBLAS refuses
     random.seed(seed)
     np.random.seed(seed)  # noqa: NPY002 -- libraries that use the global state are what this is for
-    opened = ("matlens.models.on_keras", "matlens.models.on_torch")
+    opened = ("matlens.models.keras", "matlens.models.torch")
     for each in [room] if room is not None else [sys.modules[name].room for name in opened if name in sys.modules]:
         each.seed(seed, deterministic)
 

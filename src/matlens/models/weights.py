@@ -9,10 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from matlens.console import Reporter
 from matlens.errors import WeightsError
-from matlens.models.catalogue import MODELS, ModelInfo, RoomName, WeightsFile
-from matlens.settings import notebook_settings
+from matlens.models.registry import ModelInfo, RoomName, WeightsFile
 
 WeightsChoice = Literal["imagenet", "none", "auto"]
 
@@ -82,19 +80,6 @@ def find_weights(info: ModelInfo, choice: WeightsChoice, weights_dir: Path | Non
             f"{weights_dir or cache_folder(info.room)} (or name its folder with --weights-dir), or turn the "
             "network on, or train from random weights with --weights none (in Python: weights=None, pretrained=False)."
         ) from error
-
-
-def weights_for_notebook(name: str, choice: WeightsChoice, folder: Path | str | None, *, alpha: float = 1.0,
-                         side: int = 224) -> Path | None:
-    """The file that a model made by hand starts from, with a warning where there is none. Raises WeightsError.
-
-    folder: where to look before the framework's own cache; by default the settings' `weights_dir`.
-    """
-    place = folder or notebook_settings().weights_dir
-    found = find_weights(MODELS[name], choice, Path(place) if place else None, alpha=alpha, side=side)
-    if found.remark:
-        Reporter().warn(f"{name}: {found.remark}")
-    return found.path
 
 
 def _download(file: WeightsFile, folder: Path) -> Path:

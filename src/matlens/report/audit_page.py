@@ -8,11 +8,11 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from matlens.console import printable
-from matlens.data.audit import Audit
-from matlens.data.audit_checks import KINDS, Finding
-from matlens.data.thumbnails import Thumbnail, thumbnail
+from matlens.data.audit.audit import Audit
+from matlens.data.audit.checks import KINDS, Finding
+from matlens.data.pixels.thumbnails import Thumbnail, thumbnail
 from matlens.report.templating import write_page
+from matlens.system.console import printable
 
 SHOWN = 48
 """Findings of each kind that are on the page, and photos of each kind that have a picture."""

@@ -10,7 +10,7 @@ from typing import Any
 
 from matlens.errors import RunFolderError
 from matlens.evaluation.results import Results
-from matlens.files import read_json
+from matlens.system.files import read_json
 
 _RESULTS = "_results.json"
 

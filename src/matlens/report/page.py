@@ -11,17 +11,17 @@ from pathlib import Path
 from matlens.comparison.table import compare
 from matlens.errors import RunFolderError
 from matlens.report.contents import read_contents
-from matlens.report.data_view import view_data
 from matlens.report.downloads import PAGE_NAME, view_downloads
-from matlens.report.gallery_view import PhotoPool
-from matlens.report.model_panel import PAIRS_SHOWN, panel_keys, view_model
-from matlens.report.overview import IntervalPlot, comparison_pictures
-from matlens.report.repeat import view_repeat
-from matlens.report.second_look import second_look
+from matlens.report.sections.data_view import view_data
+from matlens.report.sections.gallery_view import PhotoPool
+from matlens.report.sections.model_panel import PAIRS_SHOWN, panel_keys, view_model
+from matlens.report.sections.overview import IntervalPlot, comparison_pictures
+from matlens.report.sections.repeat import view_repeat
+from matlens.report.sections.second_look import second_look
 from matlens.report.templating import write_page
 from matlens.report.verdict import NOTHING_YET, verdict
 from matlens.report.words import FILTERS
-from matlens.training.run_folder import RunFolder
+from matlens.runs.run_folder import RunFolder
 
 DEFAULT_TITLE = "What the models see in materials"
 

@@ -8,7 +8,7 @@ from urllib.parse import quote
 from matlens.comparison.series import SeriesComparison
 from matlens.report.downloads import PAGE_NAME
 from matlens.report.templating import write_page
-from matlens.training.series_folder import SeriesFolder
+from matlens.runs.series import SeriesFolder
 
 
 def write_series_report(series: SeriesFolder, comparison: SeriesComparison) -> Path:

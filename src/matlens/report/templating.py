@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from matlens.files import write_text
+from matlens.system.files import write_text
 
 
 def write_page(path: Path, template: str, filters: Mapping[str, Callable[..., Any]], **values: Any) -> Path:
@@ -21,7 +21,7 @@ def write_page(path: Path, template: str, filters: Mapping[str, Callable[..., An
     import jinja2
     from markupsafe import Markup
 
-    folder = importlib.resources.files("matlens.report")
+    folder = importlib.resources.files("matlens.report") / "templates"
 
     def read(name: str) -> str:
         return (folder / name).read_text(encoding="utf-8")

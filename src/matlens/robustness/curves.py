@@ -13,14 +13,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from matlens.data.pipeline import read_photos
-from matlens.data.splits import Photo
+from matlens.data.batches import read_photos
+from matlens.data.split.splits import Photo
 from matlens.errors import RunFolderError
 from matlens.evaluation.choice import drawn_evenly
 from matlens.features.artifact import Artifact
-from matlens.files import checksum, read_json, write_json
 from matlens.robustness.perturbations import PERTURBATIONS, perturbed
-from matlens.training.run_folder import RunFolder
+from matlens.runs.run_folder import RunFolder
+from matlens.system.files import checksum, read_json, write_json
 
 Pixels = npt.NDArray[np.uint8]
 

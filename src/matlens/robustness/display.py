@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from matlens.robustness.curves import Robustness
-from matlens.style import COLORS, FAINT, MUTED, elided, new_figure, save_figure, style_axes
+from matlens.system.figures import COLORS, FAINT, MUTED, elided, new_figure, save_figure, style_axes
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 import simplejpeg
 
-from matlens.data.minc import FILL_COLOUR
+from matlens.data.source.minc import FILL_COLOUR
 
 Pixels = npt.NDArray[np.uint8]
 Function = Callable[[Pixels, float, np.random.Generator], Pixels]

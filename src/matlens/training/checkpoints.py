@@ -14,6 +14,7 @@ itself where their epoch left none (`Checkpoints.apart`).
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 import time
 from collections.abc import Callable, Mapping
@@ -26,12 +27,13 @@ import numpy.typing as npt
 from pydantic import TypeAdapter
 
 from matlens.errors import ModelError
-from matlens.files import whole_file
 from matlens.models.protocol import Resumable
+from matlens.runs.run_folder import NOT_COMPARED, RunFolder
+from matlens.system.files import whole_file
+from matlens.system.untrusted import parse_json
+from matlens.system.untrusted_arrays import read_arrays
 from matlens.training.callbacks import EarlyStopping, ReduceOnPlateau
 from matlens.training.history import Epoch
-from matlens.untrusted import parse_json
-from matlens.untrusted_arrays import read_arrays
 
 _FORMAT = 1
 _WEIGHTS, _BEST, _TRAINING, _ABOUT = "weights", "best", "training", "about"
@@ -119,6 +121,14 @@ class Checkpoints:
     def of(self, stage: str, network: Resumable) -> StageStates:
         """Those of one stage of the training; an earlier stage's last one stays, so that both are gone through anew."""
         return StageStates(self, stage, network)
+
+
+def checkpoints_of(folder: RunFolder, name: str, listener: Listener, about: Any, apart: float = 0.0) -> Checkpoints:
+    """The states of a model's training. about: plain values that decide it, besides settings and split."""
+    settings = {key: value for key, value in folder.settings.model_dump(mode="json").items()
+                if key not in NOT_COMPARED}
+    key = hashlib.sha256(json.dumps([name, folder.split.hash, settings, about], sort_keys=True).encode()).hexdigest()
+    return Checkpoints(folder.states(name), key, listener, apart)
 
 
 class StageStates:

@@ -6,13 +6,13 @@ import threading
 from collections.abc import Mapping
 from pathlib import Path
 
-from matlens.caches import Say, kept_or_made, silent, writing
 from matlens.errors import MatlensError, WorkerError
 from matlens.features.trunks import CachedTrunk, TrunkOrder
-from matlens.models.catalogue import model_info
 from matlens.models.protocol import BuildOrder
-from matlens.settings import Settings
-from matlens.training.child import run_child
+from matlens.models.registry import model_info
+from matlens.settings.schema import Settings
+from matlens.system.caches import Say, kept_or_made, silent, writing
+from matlens.system.child import run_child
 from matlens.training.plan import plan
 
 

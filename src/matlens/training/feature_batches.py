@@ -9,8 +9,9 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from matlens.data.pipeline import batch_bounds, one_hot, prepared_ahead
+from matlens.data.batches import one_hot, prepared_ahead
 from matlens.models.protocol import Batch
+from matlens.system.batching import batch_bounds
 
 
 class Rows(Protocol):

@@ -14,7 +14,6 @@ from typing import TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from matlens.console import Advance, Reporter
 from matlens.data.prepare import Prepared
 from matlens.errors import ModelError, RunFolderError
 from matlens.features.artifact import assemble_artifact
@@ -22,10 +21,14 @@ from matlens.features.cache import FeatureCache, Progress, Wanted, feature_parts
 from matlens.features.engine import Engine, PhotoEngine
 from matlens.features.model_file import write_model_file
 from matlens.features.trunks import CachedTrunk
-from matlens.files import write_json
-from matlens.models.catalogue import model_info
 from matlens.models.head import Head
-from matlens.training.child import run_child
+from matlens.models.registry import model_info
+from matlens.runs.run_folder import RunFolder
+from matlens.system.child import run_child
+from matlens.system.console import Advance, Reporter
+from matlens.system.files import write_json
+from matlens.system.resources import has_nvidia_gpu
+from matlens.training.checkpoints import checkpoints_of
 from matlens.training.conversion import Conversion, TrunkConversions
 from matlens.training.feature_batches import FeatureBatches
 from matlens.training.head_training import HeadTrainer
@@ -34,8 +37,6 @@ from matlens.training.loop import fit
 from matlens.training.plan import Plan
 from matlens.training.progress import Resumption, ShownProgress
 from matlens.training.record import Clock, about_model, training_record
-from matlens.training.resources import has_nvidia_gpu
-from matlens.training.run_folder import RunFolder
 
 Computed = TypeVar("Computed")
 
@@ -95,7 +96,7 @@ class FrozenTraining:
                                     info.transfer_head.dropout, info.transfer_head.learning_rate, settings.seed)
         epochs = settings.epochs(self.name)
         listener = Resumption(self.folder, self.name, self.reporter)
-        states = self.folder.checkpoints(self.name, listener, conversion.order.key, _APART).of("head", trainer)
+        states = checkpoints_of(self.folder, self.name, listener, conversion.order.key, _APART).of("head", trainer)
         with self.reporter.progress(info.title, len(train) * epochs) as advance:
             history = fit(trainer, train, val, ShownProgress(self.reporter, advance, len(train)), epochs=epochs,
                           early_stopping_patience=settings.early_stopping_patience,

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from matlens.features.trunks import LAST_LAYERS
-from matlens.models.catalogue import model_info
-from matlens.settings import Settings
+from matlens.models.registry import model_info
+from matlens.settings.schema import Settings
 
 
 @dataclass(frozen=True)

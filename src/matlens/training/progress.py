@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import time
 
-from matlens.console import Advance, Reporter
-from matlens.models.catalogue import model_info
 from matlens.models.protocol import Scores
-from matlens.training.child import Event
+from matlens.models.registry import model_info
+from matlens.runs.run_folder import RunFolder
+from matlens.system.child import Event
+from matlens.system.console import Advance, Reporter
 from matlens.training.history import Epoch
-from matlens.training.run_folder import RunFolder
 from matlens.training.tasks import TrainTask
 
 

@@ -10,16 +10,16 @@ from typing import Annotated, Any
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from matlens.data.splits import Split
+from matlens.data.split.splits import Split
 from matlens.errors import RunFolderError
 from matlens.features.artifact import Artifact
-from matlens.files import read_json, write_json
-from matlens.models.catalogue import model_info
 from matlens.models.precision import Precision
-from matlens.settings import Settings
+from matlens.models.registry import model_info
+from matlens.runs.run_folder import RunFolder
+from matlens.settings.schema import Settings
+from matlens.system.files import read_json, write_json
+from matlens.system.resources import peak_rss_bytes
 from matlens.training.history import History
-from matlens.training.resources import peak_rss_bytes
-from matlens.training.run_folder import RunFolder
 
 
 class Clock:

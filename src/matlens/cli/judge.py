@@ -1,0 +1,70 @@
+"""`matlens evaluate` and `matlens compare`: figures with their intervals, and which differences are real."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from matlens.cli.options import MaterialGroups, Models, Quiet, Run, chosen_models
+
+
+def evaluate(run: Run, models: Models = None, material_groups: MaterialGroups = None,
+             svg: Annotated[bool, typer.Option("--svg", help="Draw all pictures as SVG, too.")] = False,
+             robustness: Annotated[bool, typer.Option(
+                 "--robustness", help="Then measure accuracy on photos that are darker, blurred, compressed, turned, "
+                 "shuffled, without their surroundings ...: 65 predictions a photo.")] = False,
+             robustness_photos: Annotated[int | None, typer.Option(
+                 "--robustness-photos", min=1, help="With --robustness: so many test photos at most.",
+                 show_default="500")] = None,
+             quiet: Quiet = False) -> None:
+    """Judge the trained models of a run: predictions, metrics, pictures, comparison and report, made anew."""
+    from matlens.comparison.row import between
+    from matlens.errors import SettingsError
+    from matlens.evaluation.judge import evaluate as evaluate_one
+    from matlens.evaluation.material_groups import keep_groups
+    from matlens.evaluation.part_predictions import photos_to_predict
+    from matlens.jobs.measure import measure_robustness, note_in_results
+    from matlens.jobs.run import summarise
+    from matlens.robustness.curves import PHOTOS
+    from matlens.runs.run_folder import RunFolder
+    from matlens.system.console import Reporter
+
+    if robustness_photos is not None and not robustness:
+        raise SettingsError("--robustness-photos says how many photos --robustness takes: give both.")
+    reporter, folder = Reporter(quiet), RunFolder.open(run)
+    keep_groups(material_groups, folder.path, folder.split.class_names)
+    names = folder.trained_models(chosen_models(models))
+    for name in names:
+        with reporter.progress(f"{name}: predicting", photos_to_predict(folder, name)) as advance:
+            results = evaluate_one(folder, name, lambda done, _: advance(done, ""), every_picture=True,
+                                   svg=svg)
+        reporter.result(f"{name}: accuracy {between(results)}, macro F1 {results.macro_f1:.1%} on "
+                        f"{results.n_test} test photos")
+        note_in_results(folder, name, reporter)
+    if robustness:
+        measure_robustness(folder, names, robustness_photos or PHOTOS, reporter)
+    comparison = summarise(folder, svg=svg)
+    for sentence in comparison.sentences if comparison else ():
+        reporter.result(sentence)
+
+
+def compare(runs: Annotated[list[Path], typer.Argument(help="Run folders.", show_default=False)],
+            out: Annotated[Path | None, typer.Option("--out", "-o", help="A folder for model_comparison.csv, .md, "
+                                                        ".json and .png.")] = None,
+            literature: Annotated[bool, typer.Option("--literature", help="Show published results on MINC-2500 below "
+                                                     "those of runs on it.")] = False) -> None:
+    """Put the models of one or several runs side by side, or those of several series (minc:all, kfold:5)."""
+    from matlens.comparison.displays import draw_differences
+    from matlens.jobs.series import compare_folders
+    from matlens.system.console import Reporter
+
+    reporter, comparison = Reporter(), compare_folders(runs, literature=literature)
+    if literature and not comparison.published:
+        reporter.warn("--literature has published results on MINC-2500 alone. These models know other classes than its "
+                      "23, so the table is as it would be without the option.")
+    if out is not None:
+        comparison.write(out)
+        draw_differences(comparison, out)
+    reporter.result(comparison.to_markdown())

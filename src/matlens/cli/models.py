@@ -1,0 +1,102 @@
+"""`matlens explain` and `matlens export`: what trained models looked at, and their portable artifacts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from matlens.cli.options import Models, Quiet, Run, chosen_models
+
+if TYPE_CHECKING:
+    from matlens.runs.run_folder import RunFolder
+    from matlens.system.console import Reporter
+
+
+def explain(run: Run,
+            images: Annotated[list[Path] | None, typer.Option(
+                help="A photo to explain; may be repeated. Several models are shown side by side, too.",
+                show_default="test photos of the run")] = None,
+            worst: Annotated[int | None, typer.Option(min=1, help="Of the test photos so many mistakes, the most "
+                                                      "confident first.", show_default=False)] = None,
+            class_name: Annotated[str | None, typer.Option("--class", help="Test photos of this class alone.",
+                                                           show_default=False)] = None,
+            target: Annotated[str | None, typer.Option(help="Explain the score of this class.",
+                                                       show_default="the class answered")] = None,
+            method: Annotated[str, typer.Option(help="gradcam, gradcam++ or hirescam.")] = "gradcam",
+            score: Annotated[str, typer.Option(help="What of the class: logit, or probability.")] = "logit",
+            layer: Annotated[str | None, typer.Option(
+                help="Look at this layer of the network; its framework must be installed.",
+                show_default="the last before pooling")] = None,
+            faithfulness: Annotated[int | None, typer.Option(
+                min=1, help="Measure on so many test photos whether the heat maps are faithful, beside random and "
+                "centred ones; some 80 predictions a photo.", show_default=False)] = None,
+            galleries: Annotated[bool, typer.Option(
+                "--galleries", help="Keep the most confident mistakes, the least sure hits, and photos of each class "
+                "and confused pair, with heat maps, as data.")] = False,
+            models: Models = None, quiet: Quiet = False) -> None:
+    """Draw heat maps of what the models looked at: of test photos, or of --images, into the run's reports/."""
+    from matlens.errors import SettingsError
+    from matlens.explanation.explain import explain_run
+    from matlens.explanation.request import Request, answer
+    from matlens.jobs.measure import make_galleries, measure_faithfulness
+    from matlens.jobs.run import summarise
+    from matlens.runs.run_folder import RunFolder
+    from matlens.system.console import Reporter
+
+    request = Request(tuple(images or ()), worst, class_name, target, method, score, layer)  # type: ignore[arg-type]
+    on_request = faithfulness is not None or galleries
+    if on_request and (request.chooses_photos or target or layer or score != "logit"):
+        raise SettingsError("--faithfulness and --galleries are of the answers' logits at the last layer: leave out "
+                            "--images, --worst, --class, --target, --score and --layer.")
+    reporter, folder = Reporter(quiet), RunFolder.open(run)
+    names = folder.trained_models(chosen_models(models))
+    if galleries:
+        make_galleries(folder, names, request.method, reporter)
+    if faithfulness is not None:
+        measure_faithfulness(folder, names, faithfulness, request.method, reporter)
+    if not on_request and not request.is_plain:
+        answer(folder, names, request, reporter.result)
+        return
+    if not on_request:
+        for name in names:
+            reporter.result(str(explain_run(folder, name)))
+    summarise(folder)
+
+
+def export(run: Run, models: Models = None,
+           int8: Annotated[bool, typer.Option("--int8", help="Make INT8 versions of the artifacts instead: faster, for "
+                                              "matlens predict --int8. Needs nncf.")] = False,
+           max_drop: Annotated[float, typer.Option(min=0, max=100, help="With --int8: percentage points of validation "
+                                                   "accuracy that may be lost.")] = 1.0, quiet: Quiet = False) -> None:
+    """Make the portable artifact anew from the model file, and compare it with the framework's own output."""
+    from matlens.features.artifact import Artifact
+    from matlens.runs.run_folder import RunFolder
+    from matlens.system.child import run_child
+    from matlens.system.console import Reporter
+
+    reporter, folder = Reporter(quiet), RunFolder.open(run)
+    if int8:
+        for name in folder.trained_models(chosen_models(models)):
+            _export_int8(folder, name, max_drop, reporter)
+        return
+    for name in chosen_models(models) or folder.model_names:
+        run_child("export", {"run_dir": str(folder.path.resolve()), "model": name}, folder.log_file(name),
+                  lambda event: None)
+        artifact = Artifact.open(folder.artifact(name))
+        reporter.result(f"{artifact.folder}: probabilities within {artifact.parity:.1g} of the framework's")
+
+
+def _export_int8(folder: RunFolder, name: str, max_drop: float, reporter: Reporter) -> None:
+    from matlens.system.child import run_child
+
+    def tell(event: dict[str, Any]) -> None:
+        reporter.result(
+            f"{folder.int8_artifact(name)}: accuracy {event['int8_accuracy']:.1%}, float32's "
+            f"{event['float32_accuracy']:.1%}, on {event['n_photos']} validation photos; the same class for "
+            f"{event['agreement']:.1%}")
+
+    reporter.say(f"{name}: INT8 from training photos, judged on validation photos")
+    run_child("quantise", {"run_dir": str(folder.path.resolve()), "model": name, "max_drop": max_drop},
+              folder.log_file(name), tell)

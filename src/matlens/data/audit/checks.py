@@ -1,0 +1,241 @@
+"""What may be wrong with a dataset: from the facts of its photos to findings. Nothing is opened here."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from math import sqrt
+from pathlib import PurePath
+from statistics import median
+
+from matlens.data.audit.photo_facts import PhotoFacts
+from matlens.data.source.sources import PARTS
+
+KINDS = {
+    "unreadable": "get these files again, or take them out",
+    "empty": "get these files again, or take them out",
+    "missing": "get these files, or strike them from the list",
+    "wrong_extension": "rename them after what they are",
+    "odd_size": "look whether they belong here",
+    "odd_mode": "save them as 8-bit RGB; look whether they belong here",
+    "exact_duplicate": "keep one of each group",
+    "near_duplicate": "look, and keep one of each group",
+    "two_classes": "decide which class is right, or take the group out",
+    "leak": "keep one part's photo, or divide anew: the test score is too good otherwise",
+    "class_imbalance": "add photos; judge by macro F1, not by accuracy",
+    "blank": "take them out",
+    "dark": "look whether the material can be seen",
+    "bright": "look whether the material can be seen",
+    "blurred": "look whether the material can be seen",
+    "padding": "look whether enough of the photo is left",
+}
+"""Kind of a finding, in the order they are shown: what to do."""
+
+Divisions = Mapping[str, Mapping[str, tuple[str, ...]]]
+"""By division (minc:1, split.json ...): the parts that each path is in, one unless it is listed twice."""
+
+_FORMAT_OF = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG", ".webp": "WEBP", ".bmp": "BMP", ".gif": "GIF",
+              ".tif": "TIFF", ".tiff": "TIFF"}
+_SAME_FORMAT = {"MPO": "JPEG", "DIB": "BMP"}
+_ODD_MODES = {"CMYK": "as for print", "P": "a palette of colours", "PA": "a palette of colours, with transparency",
+              "RGBA": "with transparency", "LA": "grey with transparency", "1": "black and white only",
+              "F": "floating-point numbers", "I": "more than 8 bits"}
+
+
+@dataclass(frozen=True)
+class Thresholds:
+    """From where on something is found; how they were chosen: docs/data.md.
+
+    smallest_side: px. size_factor: of the median side, either way. aspect: long side by short side.
+    usual_share: where so many photos have one size, or are coloured, others are odd.
+    imbalance: largest class by smallest.
+    blank, dark, bright, burnt, blurred, grey, padding: of flat, high, low, burnt, sharpness, chroma and filled in
+        `Looks`.
+    soft: of edges by contrast (high - low); blurred is what is at most so soft, or at most `blurred`.
+    contrast: grey levels below which sharpness is not judged.
+    """
+
+    smallest_side: int = 32
+    size_factor: float = 4.0
+    aspect: float = 4.0
+    usual_share: float = 0.95
+    imbalance: float = 10.0
+    blank: float = 0.99
+    dark: int = 40
+    bright: int = 170
+    burnt: float = 0.5
+    blurred: float = 2.5
+    soft: float = 0.08
+    contrast: int = 30
+    grey: int = 3
+    padding: float = 0.05
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something that may be wrong: `paths` relative to the dataset's root, `detail` a sentence with figures."""
+
+    kind: str
+    paths: tuple[str, ...]
+    detail: str
+
+
+def find_broken(facts: Sequence[PhotoFacts]) -> Iterator[Finding]:
+    """Photos that cannot be read."""
+    for fact in facts:
+        if fact.problem is None:
+            continue
+        if fact.sha256 and not fact.bytes:
+            yield Finding("empty", (fact.path,), "the file holds 0 bytes")
+        else:
+            yield Finding("unreadable", (fact.path,), f"it cannot be read as a photo: {fact.problem}")
+
+
+def find_missing(divisions: Divisions, there: set[str]) -> Iterator[Finding]:
+    """Photos that are listed, and not there; one finding for a photo, whatever number of lists name it."""
+    lists: dict[str, list[str]] = defaultdict(list)
+    for name, parts_of in divisions.items():
+        for path, parts in parts_of.items():
+            if path not in there:
+                lists[path].append(f"{name} ({', '.join(parts)})")
+    for path, names in lists.items():
+        yield Finding("missing", (path,), f"listed in {_listed(names)}, and there is no such photo")
+
+
+def find_misnamed(facts: Sequence[PhotoFacts], others: Sequence[tuple[str, str]]) -> Iterator[Finding]:
+    """Files whose content is not what their name says; `others`: (path, format) of those no photos by name."""
+    for fact in facts:
+        suffix = PurePath(fact.path).suffix
+        kind = _SAME_FORMAT.get(fact.format, fact.format)
+        if fact.problem is None and kind != _FORMAT_OF[suffix.lower()]:
+            yield Finding("wrong_extension", (fact.path,), f"named {suffix}, but it is {kind} by content")
+    for path, kind in others:
+        suffix = PurePath(path).suffix
+        yield Finding("wrong_extension", (path,), f"it is {_SAME_FORMAT.get(kind, kind)} by content, but a name "
+                      f"{f'in {suffix}' if suffix else 'without an ending'} is passed over by matlens")
+
+
+def find_odd(facts: Sequence[PhotoFacts], limits: Thresholds) -> Iterator[Finding]:
+    """Sizes and modes unlike the others'."""
+    readable = [fact for fact in facts if fact.problem is None]
+    if not readable:
+        return
+    sizes = Counter(_size(fact) for fact in readable)
+    usual, count = sizes.most_common(1)[0]
+    uniform = count / len(readable)
+    side = median(sqrt(fact.width * fact.height) for fact in readable)
+    coloured = sum(not _is_grey(fact, limits) for fact in readable) / len(readable)
+    for fact in readable:
+        if (size := _size_oddity(fact, side, limits)) is not None:
+            yield Finding("odd_size", (fact.path,), f"{fact.width} x {fact.height} px: {size}")
+        elif uniform >= limits.usual_share and _size(fact) != usual:
+            yield Finding("odd_size", (fact.path,), f"{fact.width} x {fact.height} px: {uniform:.1%} of the photos "
+                          f"have {usual[1]} x {usual[0]}")
+        if fact.animated:
+            yield Finding("odd_mode", (fact.path,), "it holds several pictures; the first alone is used")
+        elif fact.mode not in ("RGB", "L"):
+            meant = _ODD_MODES.get(fact.mode, "more than 8 bits" if "16" in fact.mode else "unusual")
+            yield Finding("odd_mode", (fact.path,), f"mode {fact.mode}: {meant}")
+        elif coloured >= limits.usual_share and _is_grey(fact, limits):
+            yield Finding("odd_mode", (fact.path,), f"a grey photo, where {coloured:.1%} of the photos have colours")
+
+
+def _size(fact: PhotoFacts) -> tuple[int, int]:
+    """(short side, long side): a camera held upright gives the same size."""
+    return min(fact.width, fact.height), max(fact.width, fact.height)
+
+
+def _size_oddity(fact: PhotoFacts, usual: float, limits: Thresholds) -> str | None:
+    short, long = _size(fact)
+    side = sqrt(short * long)
+    if short < limits.smallest_side <= usual:
+        return f"the short side is below {limits.smallest_side} px"
+    if long > limits.aspect * short:
+        return f"one side is {long / short:.1f} times the other"
+    if side < usual / limits.size_factor or side > usual * limits.size_factor:
+        return f"{side / usual:.2g} times the usual side of {usual:.0f} px"
+    return None
+
+
+def _is_grey(fact: PhotoFacts, limits: Thresholds) -> bool:
+    return fact.mode == "L" or fact.looks.chroma <= limits.grey
+
+
+def find_poor(facts: Sequence[PhotoFacts], limits: Thresholds) -> Iterator[Finding]:
+    """Photos that show little. One of blank, dark, bright and blurred at most, the plainest; and padding."""
+    for fact in facts:
+        if fact.problem is not None:
+            continue
+        looks = fact.looks
+        if looks.flat >= limits.blank:
+            yield Finding("blank", (fact.path,), f"{looks.flat:.1%} of it is one colour")
+        elif looks.high <= limits.dark:
+            yield Finding("dark", (fact.path,), f"95 % of its pixels are at grey level {looks.high} of 255 or below")
+        elif looks.burnt >= limits.burnt and looks.low >= limits.bright:
+            yield Finding("bright", (fact.path,), f"{looks.burnt:.0%} of it is burnt out to white, and 95 % of its "
+                          f"pixels are at grey level {looks.low} of 255 or above")
+        elif (contrast := looks.high - looks.low) >= limits.contrast:
+            if looks.edges <= limits.soft * contrast:
+                yield Finding("blurred", (fact.path,), f"its strongest edges are {looks.edges / contrast:.1%} of its "
+                              f"contrast ({limits.soft:.0%} or less is blurred)")
+            elif looks.sharpness <= limits.blurred:
+                yield Finding("blurred", (fact.path,), f"a slight blur leaves {1 / looks.sharpness:.0%} of its "
+                              f"strongest edges ({1 / limits.blurred:.0%} or more is blurred)")
+        if looks.filled >= limits.padding:
+            yield Finding("padding", (fact.path,), f"{looks.filled:.0%} of it are bands of MINC's fill colour")
+
+
+def find_imbalance(counts: Mapping[str, int], folders: Mapping[str, str], limits: Thresholds) -> Iterator[Finding]:
+    """Classes that are far smaller than the largest; `folders`: where each class lies."""
+    largest = max(counts, key=lambda name: (counts[name], name))
+    for name, count in counts.items():
+        if count * limits.imbalance < counts[largest]:
+            times = f", {counts[largest] / count:.1f} times as many" if count else ""
+            yield Finding("class_imbalance", (folders[name],), f"{name} has {count} photos, {largest} "
+                          f"{counts[largest]}{times}")
+
+
+def find_repeated(facts: Sequence[PhotoFacts], near: Sequence[Sequence[str]],
+                  divisions: Divisions) -> Iterator[Finding]:
+    """Photos that are there more than once.
+
+    Args:
+        near: groups of contents (SHA-256) that look the same.
+        divisions: looked through for groups that reach over two parts.
+    """
+    by_content: dict[str, list[PhotoFacts]] = defaultdict(list)
+    for fact in facts:
+        if fact.problem is None:
+            by_content[fact.sha256].append(fact)
+    for same in by_content.values():
+        if len(same) > 1:
+            yield Finding("exact_duplicate", _paths(same), f"{len(same)} files with the same {same[0].bytes:,} bytes")
+    alike = [[fact for digest in group for fact in by_content[digest]] for group in near]
+    for group in alike:
+        sizes = sorted({f"{fact.width} x {fact.height}" for fact in group})
+        yield Finding("near_duplicate", _paths(group),
+                      f"{len(group)} photos that look the same ({', '.join(sizes)} px)")
+    taken = {digest for group in near for digest in group}
+    groups = [*alike, *(same for digest, same in by_content.items() if digest not in taken)]
+    for group in groups:
+        classes = sorted({fact.class_name for fact in group})
+        how = "byte for byte" if len({fact.sha256 for fact in group}) == 1 else "nearly"
+        if len(classes) > 1:
+            yield Finding("two_classes", _paths(group), f"the same photo, {how}, as {_listed(classes)}")
+        leaks = []
+        for name, parts_of in divisions.items():
+            parts = {part for fact in group for part in parts_of.get(fact.path, ())}
+            if len(parts) > 1:
+                leaks.append(f"in {_listed([part for part in PARTS if part in parts])} of {name}")
+        if leaks:
+            yield Finding("leak", _paths(group), f"the same photo, {how}, {'; '.join(leaks)}")
+
+
+def _paths(group: Sequence[PhotoFacts]) -> tuple[str, ...]:
+    return tuple(sorted(fact.path for fact in group))
+
+
+def _listed(names: Sequence[str]) -> str:
+    """a, b and c."""
+    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)

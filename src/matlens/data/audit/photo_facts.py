@@ -1,0 +1,240 @@
+"""What is worth knowing of a photo without keeping its pixels: content hash, format, size, and how it looks."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import io
+import math
+import os
+import threading
+import time
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from matlens.data.pixels.decode import Pixels, UnreadableImageError, decode, resize
+from matlens.data.source.minc import FILL_COLOUR
+from matlens.data.source.sources import Listed
+from matlens.data.split.duplicates import perceptual_hash
+
+_SIDE = 256
+_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "AVIF", "JPEG2000")
+_FLAT = 4  # grey levels on each channel: what JPEG leaves of one colour
+_FILLED = 8  # the same beside a sharp edge
+_BAND = 0.97  # of a line's pixels
+_BURNT = 250
+_SHARE = 32  # photos that a worker takes at a time
+_MANY = 1000  # photos that are worth the second that processes take to begin
+_SMALLEST_JUDGED = 16  # px: an edge and its surroundings
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Looks:
+    """How a photo looks, measured on a grey copy of 256 px a side at most, and a coloured one of half that, so that
+    resolution does not matter.
+
+    flat: share of pixels within 4 levels of the median colour, on each channel.
+    low, high: grey levels (0 to 255) below which 5 and 95 % of the pixels lie.
+    burnt: share of pixels at grey level 250 or more.
+    chroma: difference of a pixel's largest and smallest channel that 99 % of the pixels do not exceed.
+    edges: the 99.5th percentile of the Laplacian's magnitude, in grey levels: unlike its variance it does not depend
+        on how much there is to see. Infinite below 16 px.
+    sharpness: how many times as strong those are as after a slight blur (Gaussian, 1.5 px): what was soft before loses
+        little, whatever its contrast. Infinite below 16 px.
+    filled: share of the photo in bands of MINC's fill colour along its edges.
+    hash: `duplicates.perceptual_hash`.
+    """
+
+    flat: float
+    low: int
+    high: int
+    burnt: float
+    chroma: int
+    edges: float
+    sharpness: float
+    filled: float
+    hash: int
+
+
+@dataclass(frozen=True, slots=True)
+class PhotoFacts:
+    """One photo file.
+
+    bytes, sha256: of the file's content; 0 and "" where it cannot be read.
+    problem: why it is no whole photo; then the rest says nothing.
+    format, mode: Pillow's names; a 16-bit PNG's mode ends in ";16".
+    width, height: px as stored, before EXIF orientation.
+    animated: it holds more than one picture (a phone's JPEG with a preview, MPO, does not count).
+    """
+
+    path: str
+    class_name: str
+    bytes: int = 0
+    sha256: str = ""
+    problem: str | None = None
+    format: str = ""
+    mode: str = ""
+    width: int = 0
+    height: int = 0
+    animated: bool = False
+    looks: Looks = Looks(0, 0, 0, 0, 0, 0, 0, 0, 0)
+
+
+def read_facts(root: Path, photos: Sequence[Listed],
+               on_progress: Progress = lambda done, total: None) -> list[PhotoFacts]:
+    """Read and decode each photo once, on all processors; no pixels are kept.
+
+    Many photos are read in processes: in threads the short steps of one photo wait for those of the other.
+    """
+    from joblib import Parallel, delayed
+
+    shares = (photos[start:start + _SHARE] for start in range(0, len(photos), _SHARE))
+    backend, work = ("loky", _facts_in_a_process) if len(photos) >= _MANY else ("threading", _facts_of_all)
+    workers = Parallel(n_jobs=-1, backend=backend, return_as="generator", pre_dispatch="4 * n_jobs")
+    facts: list[PhotoFacts] = []
+    for share in workers(delayed(work)(root, share) for share in shares):
+        facts += share
+        on_progress(len(facts), len(photos))
+    return facts
+
+
+def _facts_of_all(root: Path, photos: Sequence[Listed]) -> list[PhotoFacts]:
+    return [facts_of(root, photo) for photo in photos]
+
+
+def _facts_in_a_process(root: Path, photos: Sequence[Listed]) -> list[PhotoFacts]:
+    cv2.setNumThreads(1)  # each processor has a photo
+    _end_with(os.getppid())
+    return _facts_of_all(root, photos)
+
+
+@functools.cache
+def _end_with(parent: int) -> None:
+    """End this process soon after its parent, which joblib's would outlive by minutes if it is killed."""
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(1)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def facts_of(root: Path, photo: Listed) -> PhotoFacts:
+    """The facts of one file below `root`; never raises for what is in it."""
+    try:
+        data = (root / photo.path).read_bytes()
+    except OSError as error:
+        return PhotoFacts(photo.path, photo.class_name, problem=error.strerror or str(error))
+    digest = hashlib.sha256(data).hexdigest()
+    try:
+        pixels = decode(data, min_size=(_SIDE, _SIDE))
+    except UnreadableImageError as error:
+        return PhotoFacts(photo.path, photo.class_name, len(data), digest, str(error))
+    kind, mode, (width, height), animated = _header(data, pixels)
+    return PhotoFacts(photo.path, photo.class_name, len(data), digest, None, kind, mode, width, height, animated,
+                      looks_of(pixels))
+
+
+def _header(data: bytes, pixels: Pixels) -> tuple[str, str, tuple[int, int], bool]:
+    """Format, mode, (width, height) and whether there are more pictures, of a file that was decoded."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with Image.open(io.BytesIO(data)) as image:
+                deep = image.format == "PNG" and data[24] == 16 and "16" not in image.mode  # IHDR: bit depth
+                return (image.format or "", image.mode + ";16" * deep, image.size,
+                        image.format != "MPO" and getattr(image, "is_animated", False))
+    except (OSError, ValueError, SyntaxError, EOFError):  # a JPEG that the faster decoder alone reads
+        return "JPEG", "RGB", (pixels.shape[1], pixels.shape[0]), False
+
+
+def looks_of(pixels: Pixels) -> Looks:
+    """Measure (H, W, 3) uint8 pixels."""
+    height, width = (min(side, _SIDE) for side in pixels.shape[:2])
+    # Averaging areas of 1.4 px costs more than all the rest, and only edges need it.
+    grey = np.asarray(cv2.resize(cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY), (width, height),
+                                 interpolation=cv2.INTER_AREA), dtype=np.uint8)
+    small = resize(pixels, (height, width))
+    small = cv2.resize(small, ((width + 1) // 2, (height + 1) // 2), interpolation=cv2.INTER_AREA)
+    channels = cv2.split(small)
+    median = np.array([_level(_shares(channel), 0.5) for channel in channels])
+    shares = _shares(grey)
+    edges, sharpness = _edges(grey)
+    spread = cv2.subtract(cv2.max(cv2.max(*channels[:2]), channels[2]), cv2.min(cv2.min(*channels[:2]), channels[2]))
+    return Looks(flat=float(_near(small, median, _FLAT).mean() / 255), low=_level(shares, 0.05),
+                 high=_level(shares, 0.95), burnt=float(1 - shares[_BURNT - 1]), chroma=_level(_shares(spread), 0.99),
+                 edges=edges, sharpness=sharpness, filled=_filled(_near(small, np.array(FILL_COLOUR), _FILLED)),
+                 hash=perceptual_hash(small))
+
+
+def _shares(values: Pixels) -> npt.NDArray[np.float64]:
+    """The share of values that are at most 0, 1, ... 255."""
+    return np.cumsum(cv2.calcHist([values], [0], None, [256], [0, 256]).ravel(), dtype=np.float64) / values.size
+
+
+def _level(shares: npt.NDArray[np.float64], share: float) -> int:
+    return int(np.searchsorted(shares, share))
+
+
+def _near(small: Pixels, colour: npt.NDArray[np.int_], reach: int) -> Pixels:
+    """(H, W), 255 where all three channels lie within `reach` of a colour, else 0."""
+    within = cv2.inRange(small, np.clip(colour - reach, 0, 255), np.clip(colour + reach, 0, 255))
+    return np.asarray(within, dtype=np.uint8)
+
+
+def _edges(grey: Pixels) -> tuple[float, float]:
+    """`edges` and `sharpness` of Looks."""
+    if min(grey.shape) < _SMALLEST_JUDGED:
+        return float("inf"), float("inf")
+    plain = grey.astype(np.float32)
+    edges, soft = map(_strongest_edges, (plain, cv2.GaussianBlur(plain, (0, 0), 1.5)))
+    return edges, edges / max(soft, 0.1)
+
+
+def _strongest_edges(grey: npt.NDArray[np.float32]) -> float:
+    """The 99.5th percentile of the Laplacian's magnitude."""
+    strength = np.abs(cv2.Laplacian(grey, cv2.CV_32F)[2:-2, 2:-2]).ravel()
+    place = math.ceil(0.995 * strength.size) - 1
+    return float(np.partition(strength, place)[place])
+
+
+def _filled(mask: Pixels) -> float:
+    """The share of the area in bands at the edges whose lines are nearly whole in the mask."""
+    inner = 1.0
+    for axis in (1, 0):
+        whole = mask.mean(axis=axis) >= 255 * _BAND
+        if whole.all():
+            return 1.0
+        first, last = int(np.argmin(whole)), int(np.argmin(whole[::-1]))
+        inner *= 1 - (first + last) / len(whole)
+    return 1 - inner
+
+
+def other_photos(root: Path, paths: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """(path, format) of those files that are photos by content, whatever their names."""
+    Image.init()
+    formats = [name for name in _FORMATS if name in Image.OPEN]  # Pillow may be built without some
+
+    def format_of(path: str) -> str | None:
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                with Image.open(root / path, formats=formats) as image:
+                    return image.format
+        except (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError):
+            return None
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        found = pool.map(format_of, paths)
+        yield from ((path, kind) for path, kind in zip(paths, found, strict=True) if kind is not None)

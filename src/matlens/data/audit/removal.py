@@ -1,0 +1,69 @@
+"""Take broken photos out of a folder: deleted, or moved to where they can be looked at."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from matlens.data.audit.integrity import check_files
+from matlens.data.audit.quarantine import free_place, is_reachable, leads_out, move_file, refuse_inside
+from matlens.data.source.sources import is_hidden, is_photo
+from matlens.errors import DataError
+from matlens.system.console import Reporter
+
+
+def remove_corrupted_images(data_dir: str | Path, *, quarantine: str | Path | None = None,
+                            keep_truncated: bool = False) -> dict[str, str]:
+    """Delete the photos below `data_dir` that cannot be read, or move them away.
+
+    Each is decoded in full. Left alone: files that are no photos by their names, files that this user may not read, and
+    links that lead out of the folder, which are not followed either.
+
+    Args:
+        quarantine: a folder outside of `data_dir` that takes the broken photos, under the same relative paths.
+        keep_truncated: leave photos whose end is missing.
+
+    Returns:
+        Why each was removed, by its path relative to `data_dir`.
+
+    Raises:
+        DataError: no such folder, a `quarantine` inside of it, or a file that cannot be removed; the message says
+            what was removed before.
+    """
+    root, reporter = Path(data_dir), Reporter()
+    if not root.is_dir():
+        raise DataError(f"No such folder: {root}")
+    target = Path(quarantine) if quarantine is not None else None
+    if target is not None:
+        refuse_inside(target, root)
+    paths = _own_photos(root)
+    with reporter.progress("checking photos", len(paths)) as advance:
+        problems = check_files(root, paths, keep_truncated=keep_truncated,
+                               on_progress=lambda done, _: advance(done, ""))
+    removed: dict[str, str] = {}
+    for path, problem in problems.items():
+        if not is_reachable(root / path):
+            reporter.warn(f"{root / path} cannot be opened ({problem}); it may be whole, so it was left alone")
+            continue
+        try:
+            if target is None:
+                (root / path).unlink()
+            else:
+                move_file(root / path, free_place(target / path))
+        except OSError as error:
+            raise DataError(f"Cannot remove {root / path}: {error.strerror or error}. Before it {len(removed)} "
+                            f"broken photos were removed{': ' if removed else ''}{', '.join(removed)}.") from error
+        removed[path] = problem
+    return removed
+
+
+def _own_photos(root: Path) -> list[str]:
+    """Photos by name below `root`, relative to it; links that lead out are not followed."""
+    found = []
+    for place, folders, names in os.walk(root):
+        folders[:] = [name for name in folders if not is_hidden(name)]
+        for name in names:
+            path = Path(place, name)
+            if is_photo(name) and not (path.is_symlink() and leads_out(path, root)):
+                found.append(path.relative_to(root).as_posix())
+    return sorted(found)

@@ -1,0 +1,1 @@
+"""Drawn photographs of materials, for demonstrations and tests."""

@@ -1,0 +1,41 @@
+"""How many photos each class has."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path, PurePath
+
+from matlens.data.source.sources import PARTS, Listed, Source, is_hidden, read_official_split, subfolders
+from matlens.errors import DataError
+
+
+def class_counts(data_dir: str | Path) -> dict[str, int]:
+    """Photos (.jpg, .jpeg, .png) in each class folder of `data_dir`, classes sorted; hidden folders are no classes.
+
+    Raises:
+        DataError: no such folder.
+    """
+    folder = Path(data_dir)
+    if not folder.is_dir():
+        raise DataError(f"No such folder: {folder}")
+    suffixes = {".jpg", ".jpeg", ".png"}
+    return {entry.name: sum(PurePath(name).suffix.lower() in suffixes and not is_hidden(name)
+                            for _, _, names in os.walk(entry) for name in names) for entry in subfolders(folder)}
+
+
+def count_by_part(source: Source) -> dict[str, dict[str, int]]:
+    """{part: {class: n}} where the folder is divided (by its first official split), else {"photos": {class: n}}."""
+    if source.layout == "minc":
+        listed = read_official_split(source, source.split_numbers[0])
+    elif source.layout == "prepared":
+        listed = source.photos
+    else:
+        return {"photos": _count(source, source.photos)}
+    return {part: _count(source, (photo for photo in listed if photo.part == part)) for part in PARTS}
+
+
+def _count(source: Source, photos: Iterable[Listed]) -> dict[str, int]:
+    counted = Counter(photo.class_name for photo in photos)
+    return {name: counted[name] for name in source.class_names}

@@ -1,0 +1,1 @@
+"""How photos are divided into train, val and test."""

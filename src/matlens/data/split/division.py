@@ -1,0 +1,157 @@
+"""Divide photos into parts by given shares: each class by itself, photos that belong together in one part."""
+
+from __future__ import annotations
+
+import hashlib
+import unicodedata
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+
+from matlens.data.source.sources import Listed
+from matlens.errors import DataError
+
+
+def part_sizes(n: int, shares: Sequence[float]) -> tuple[int, ...]:
+    """How many of `n` photos go to each part: largest remainders, at least one each (`n` is no less than parts)."""
+    exact = [n * share for share in shares]
+    sizes = [int(share) for share in exact]
+    for index in sorted(range(len(sizes)), key=lambda i: (sizes[i] - exact[i], i))[: n - sum(sizes)]:
+        sizes[index] += 1
+    while 0 in sizes:
+        sizes[sizes.index(max(sizes))] -= 1
+        sizes[sizes.index(0)] += 1
+    return tuple(sizes)
+
+
+def divide(photos: Sequence[Listed], class_names: Sequence[str], hashes: Mapping[str, str], shares: Sequence[float],
+           seed: int, together: Mapping[str, str] | None = None) -> list[list[Listed]]:
+    """Give each photo one of the parts that `shares` (which sum to 1) are of.
+
+    The outcome depends on contents, names and `seed` alone: not on the order of `photos`. A class without groups
+    is divided by largest remainders, and no other class changes that. With groups the number of a class's photos
+    in a part is off by less than its largest group, but where a part would get none of that class: a part gets one of
+    each before shares count.
+
+    Args:
+        hashes: SHA-256 by path.
+        together: a name of their group by path, of photos that must be in the same part; the others stand alone.
+
+    Returns:
+        For each part its photos, by class, then by content.
+
+    Raises:
+        DataError: a class with fewer photos, or groups of them, than parts.
+    """
+    return _Division(tuple(class_names), hashes, tuple(shares), seed, together or {}).of(photos)
+
+
+@dataclass(eq=False)
+class _Division:
+    """missing: (classes, parts) how many photos of a class a part still lacks. has: whether it has any yet.
+
+    units: how many things that can be moved by themselves each class still has, groups and single photos.
+    """
+
+    class_names: tuple[str, ...]
+    hashes: Mapping[str, str]
+    shares: tuple[float, ...]
+    seed: int
+    together: Mapping[str, str]
+    missing: npt.NDArray[np.int64] = field(init=False)
+    has: npt.NDArray[np.bool_] = field(init=False)
+    units: npt.NDArray[np.int64] = field(init=False)
+
+    @cached_property
+    def number(self) -> dict[str, int]:
+        return {name: index for index, name in enumerate(self.class_names)}
+
+    def of(self, photos: Sequence[Listed]) -> list[list[Listed]]:
+        groups, single = self._groups(photos)
+        self._begin(photos, groups, single)
+        parts: list[list[Listed]] = [[] for _ in self.shares]
+        rng = self._rng("groups that stay together")
+        for index in sorted(rng.permutation(len(groups)), key=lambda i: -len(groups[i])):
+            parts[self._part_for(groups[index], rng)] += groups[index]
+        for name in self.class_names:
+            mine, sizes = single[name], self._room(name, len(single[name]))
+            order, start = self._rng(name).permutation(len(mine)), 0
+            for part, size in zip(parts, sizes, strict=True):
+                part += [mine[position] for position in order[start:start + size]]
+                start += size
+        return [sorted(part, key=lambda photo: (self.number[photo.class_name], *self._key(photo))) for part in parts]
+
+    def _key(self, photo: Listed) -> tuple[str, str]:
+        return self.hashes[photo.path], photo.path
+
+    def _rng(self, name: str) -> np.random.Generator:
+        digest = hashlib.sha256(unicodedata.normalize("NFC", name).encode()).digest()
+        return np.random.default_rng([self.seed, int.from_bytes(digest[:8], "little")])
+
+    def _groups(self, photos: Sequence[Listed]) -> tuple[list[list[Listed]], dict[str, list[Listed]]]:
+        """Groups of at least two photos, and the other photos by class; both sorted by content."""
+        named: dict[str, list[Listed]] = defaultdict(list)
+        for photo in sorted(photos, key=self._key):
+            named[self.together.get(photo.path) or f"\0{photo.path}"].append(photo)
+        single: dict[str, list[Listed]] = {name: [] for name in self.class_names}
+        for members in named.values():
+            if len(members) == 1:
+                single[members[0].class_name].append(members[0])
+        groups = [members for members in named.values() if len(members) > 1]
+        return sorted(groups, key=lambda members: self._key(members[0])), single
+
+    def _begin(self, photos: Sequence[Listed], groups: Sequence[Sequence[Listed]],
+               single: Mapping[str, Sequence[Listed]]) -> None:
+        photos_of, self.units = (np.zeros(len(self.class_names), np.int64) for _ in range(2))
+        for photo in photos:
+            photos_of[self.number[photo.class_name]] += 1
+        for name, alone in single.items():
+            self.units[self.number[name]] += len(alone)
+        for members in groups:
+            self.units[list({self.number[photo.class_name] for photo in members})] += 1
+        for name, n, units in zip(self.class_names, photos_of.tolist(), self.units.tolist(), strict=True):
+            if units < len(self.shares):
+                photos_named = f"{n} readable photo{'s' * (n != 1)}"
+                raise DataError(f"Class '{name}' has {photos_named}" + (
+                    f" in {units} group{'s' * (units != 1)} that must stay together" if n > units else "") +
+                    f", but each of the {len(self.shares)} parts needs one. Add photos or remove the folder.")
+        self.missing = np.array([part_sizes(n, self.shares) for n in photos_of.tolist()], np.int64)
+        self.has = np.zeros_like(self.missing, dtype=np.bool_)
+
+    def _part_for(self, members: Sequence[Listed], rng: np.random.Generator) -> int:
+        """A part where the group fits, drawn by how much is missing there; else where it goes least beyond."""
+        need = np.zeros(len(self.class_names), np.int64)
+        for photo in members:
+            need[self.number[photo.class_name]] += 1
+        classes = np.flatnonzero(need)
+        over = (need[:, None] - self.missing)[classes]
+        allowed = np.ones(len(self.shares), np.bool_)
+        for index in classes:
+            empty = ~self.has[index]
+            if self.units[index] <= empty.sum() and (allowed & empty).any():
+                allowed &= empty
+        fits = np.flatnonzero(allowed & (over <= 0).all(axis=0))
+        if len(fits):
+            room = self.missing[np.ix_(classes, fits)].sum(axis=0).cumsum()
+            part = int(fits[np.searchsorted(room, rng.random() * room[-1], side="right")])
+        else:
+            part = min(np.flatnonzero(allowed).tolist(), key=lambda p: (over[:, p].max(), over[:, p].sum(), p))
+        self.missing[:, part] -= need
+        self.has[classes, part] = True
+        self.units[classes] -= 1
+        return part
+
+    def _room(self, name: str, photos: int) -> list[int]:
+        """How many of a class's single photos each part gets: what is missing there, where no group went beyond."""
+        missing, has = self.missing[self.number[name]], self.has[self.number[name]].copy()
+        sizes = np.zeros(len(self.shares), np.int64)
+        for left in range(photos, 0, -1):
+            open_parts = ~has if left <= (~has).sum() else np.ones_like(has)
+            part = int(np.argmax(np.where(open_parts, missing - sizes, np.iinfo(np.int64).min)))
+            sizes[part] += 1
+            has[part] = True
+        return [int(size) for size in sizes]

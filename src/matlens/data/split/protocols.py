@@ -1,0 +1,80 @@
+"""Protocols: by which rule a dataset is divided.
+
+    minc:N      official split N of MINC-2500's layout        minc:all   each of them, in a run of its own
+    prepared    the folders train/, val/ and test/
+    random      70/15/15 of each class, by a seed             grouped    the same, photos that --groups names together
+    kfold:K     each of K folds is the test part once (the next one is val), in a run of its own
+    kfold:K:I   one of those runs
+
+A photo and its copies, exact or nearly so, are never divided by a protocol that draws.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+
+from matlens.data.source.sources import Listed, Source, read_official_split
+from matlens.errors import DataError, SettingsError
+from matlens.settings.protocols import WORDS
+
+
+def default_protocol(source: Source, groups: str | None = None) -> str:
+    """`grouped` where groups are named, `minc:1` where lists are, `prepared` for train/ val/ test/, else `random`."""
+    if groups is not None:
+        return "grouped"
+    if source.layout == "minc":
+        return f"minc:{source.split_numbers[0]}"
+    return "prepared" if source.layout == "prepared" else "random"
+
+
+def draws(protocol: str) -> bool:
+    """Whether a protocol divides the photos itself, by a seed."""
+    return protocol in ("random", "grouped") or protocol.startswith("kfold:")
+
+
+def is_series(protocol: str | None) -> bool:
+    """Whether a protocol stands for several splits, and so for several runs."""
+    return protocol == "minc:all" or re.fullmatch(r"kfold:\d+", protocol or "") is not None
+
+
+def splits_of_series(protocol: str, source: Source) -> tuple[str, ...]:
+    """The protocols that a series stands for. Raises SettingsError or DataError."""
+    if protocol == "minc:all":
+        _need_lists(source, protocol)
+        return tuple(f"minc:{number}" for number in source.split_numbers)
+    folds, _ = folds_of(f"{protocol}:1")
+    return tuple(f"{protocol}:{fold}" for fold in range(1, folds + 1))
+
+
+def folds_of(protocol: str) -> tuple[int, int]:
+    """(number of folds, which one) of `kfold:K:I`. Raises SettingsError."""
+    folds, fold = map(int, protocol.split(":")[1:])
+    if not 3 <= folds <= 100 or not 1 <= fold <= folds:
+        raise SettingsError(f"Impossible protocol '{protocol}': a photo is in train, val or test, which takes 3 to 100 "
+                            "folds (kfold:5), numbered from 1 (kfold:5:1).")
+    return folds, fold
+
+
+def listed_by_protocol(source: Source, protocol: str) -> tuple[Listed, ...]:
+    """The photos that a protocol is about, before anything is opened. Raises SettingsError or DataError."""
+    kind, _, number = protocol.partition(":")
+    if kind == "minc" and number.isdigit():
+        _need_lists(source, protocol)
+        return read_official_split(source, int(number))
+    if draws(protocol):
+        if source.layout == "prepared":
+            return tuple(dataclasses.replace(photo, part=None) for photo in source.photos)
+        return source.photos
+    if protocol == "prepared":
+        if source.layout != "prepared":
+            raise DataError(f"--protocol prepared needs the folders train/ val/ test/; {source.root} has none. "
+                            f"Use --protocol {default_protocol(source)}.")
+        return source.photos
+    raise SettingsError(f"Unknown protocol '{protocol}'. Choose {WORDS}.")
+
+
+def _need_lists(source: Source, protocol: str) -> None:
+    if source.layout != "minc":
+        raise DataError(f"--protocol {protocol} needs MINC-2500's layout (images/ and labels/train1.txt ...); "
+                        f"{source.root} has none. Use --protocol {default_protocol(source)}.")

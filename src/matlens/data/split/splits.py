@@ -1,0 +1,196 @@
+"""Divide a dataset into train, val and test, and keep that division as a manifest (`split.json`)."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Literal, get_args
+
+import numpy as np
+
+from matlens.data.source.sources import PARTS, Source
+from matlens.data.split.division import divide
+from matlens.data.split.protocols import draws, folds_of, listed_by_protocol
+from matlens.errors import DataError, SettingsError
+from matlens.system.files import read_json, write_json
+from matlens.system.untrusted import stays_inside
+
+RATIOS = (0.7, 0.15, 0.15)
+
+TrainOn = Literal["train", "train+val"]
+
+
+@dataclass(frozen=True)
+class Photo:
+    """One photo of a split: `path` relative to the dataset's root, `sha256` of the file's content."""
+
+    path: str
+    class_name: str
+    part: str
+    sha256: str
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """A photo that could not be read, and why."""
+
+    path: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Split:
+    """Which photo is in which part.
+
+    protocol: see `matlens.data.split.protocols`; seed, ratios (not of folds), groups and together only if it draws.
+    photos: in the order train, val, test; inside a part in the order of the protocol.
+    left_out: what was listed and could not be read; it is in no part.
+    groups: the file or pattern that the user named groups by.
+    together: photos that were kept in one part, by path: those groups, and copies of one photo.
+    train_on: `train+val` trains on the photos of both parts, as some papers do.
+    remarks: what a reader of results must know of this split.
+    """
+
+    protocol: str
+    class_names: tuple[str, ...]
+    photos: tuple[Photo, ...]
+    left_out: tuple[LeftOut, ...] = ()
+    seed: int | None = None
+    ratios: tuple[float, float, float] | None = None
+    groups: str | None = None
+    together: tuple[tuple[str, ...], ...] = ()
+    train_on: TrainOn = "train"
+    remarks: tuple[str, ...] = ()
+
+    @cached_property
+    def hash(self) -> str:
+        """SHA-256 of what is in which part under which class; the dataset's place does not count."""
+        lines = sorted(f"{photo.part}\t{photo.class_name}\t{photo.path}\t{photo.sha256}" for photo in self.photos)
+        return hashlib.sha256("\n".join([*self.class_names, *lines]).encode()).hexdigest()
+
+    def part(self, name: str) -> tuple[Photo, ...]:
+        """The photos to train on (train), to validate on (val) or to test on (test)."""
+        parts = ("train", "val") if name == "train" and self.train_on == "train+val" else (name,)
+        return tuple(photo for photo in self.photos if photo.part in parts)
+
+    def labels(self, photos: Iterable[Photo]) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+        """Class numbers, (N,) int64: positions in `class_names`."""
+        number = {name: index for index, name in enumerate(self.class_names)}
+        return np.array([number[photo.class_name] for photo in photos], dtype=np.int64)
+
+    def counts(self) -> dict[str, dict[str, int]]:
+        """Photos by part and class: {part: {class: n}}, every class in every part."""
+        counted = Counter((photo.part, photo.class_name) for photo in self.photos)
+        return {part: {name: counted[part, name] for name in self.class_names} for part in PARTS}
+
+    def write(self, path: Path) -> Path:
+        """Write the manifest, whole or not at all."""
+        content = {
+            "format": 1, "protocol": self.protocol, "hash": self.hash, "seed": self.seed, "ratios": self.ratios,
+            "groups": self.groups, "together": self.together, "train_on": self.train_on, "remarks": self.remarks,
+            "class_names": self.class_names,
+            "photos": [{"path": p.path, "class": p.class_name, "part": p.part, "sha256": p.sha256}
+                       for p in self.photos],
+            "left_out": [dataclasses.asdict(left) for left in self.left_out],
+        }
+        return write_json(path, content)
+
+    @classmethod
+    def read(cls, path: Path) -> Split:
+        """Read a manifest. Raises DataError if it is damaged, altered, or points out of its folder."""
+        try:
+            content = read_json(path)
+            photos = tuple(Photo(*(_text(p[key]) for key in ("path", "class", "part", "sha256")))
+                           for p in content["photos"])
+            split = cls(content["protocol"], tuple(map(_text, content["class_names"])), photos,
+                        tuple(LeftOut(**left) for left in content["left_out"]), content["seed"],
+                        None if content["ratios"] is None else tuple(content["ratios"]), content.get("groups"),
+                        tuple(map(tuple, content.get("together", ()))), content.get("train_on", "train"),
+                        tuple(content.get("remarks", ())))
+            stated = content["hash"]
+            if split.train_on not in get_args(TrainOn):
+                raise ValueError(f"train_on is {split.train_on!r}")
+            if unknown := {photo.class_name for photo in photos} - set(split.class_names):
+                raise ValueError(f"photos of {min(unknown)}, which is none of its classes")
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise DataError(f"{path} is not a split manifest ({type(error).__name__}: {error}). If it is a "
+                            "run's, the same command of matlens run makes it again.") from error
+        for photo in photos:
+            if not stays_inside(photo.path):
+                raise DataError(f"{path} names a photo outside of its dataset: {photo.path}")
+        if split.hash != stated:
+            raise DataError(f"{path} was altered: its photos do not give the hash that it states.")
+        return split
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{value!r} where text should be")
+    return value
+
+
+def check_ratios(ratios: Sequence[float]) -> tuple[float, float, float]:
+    """Three positive shares that sum to 1 (within 1e-6). Raises SettingsError."""
+    if len(ratios) != 3 or any(not 0 < ratio < 1 for ratio in ratios) or abs(sum(ratios) - 1) > 1e-6:
+        shown = ", ".join(f"{ratio:g}" for ratio in ratios)
+        raise SettingsError(f"The train, val and test ratios must be three shares above 0 that sum to 1, "
+                            f"not {shown} (sum {sum(ratios):g}).")
+    train, val, test = ratios
+    return train, val, test
+
+
+def make_split(source: Source, protocol: str, hashes: Mapping[str, str], problems: Mapping[str, str], *,
+               seed: int = 42, ratios: tuple[float, float, float] = RATIOS, together: Sequence[tuple[str, ...]] = (),
+               groups: str | None = None, train_on: TrainOn = "train") -> Split:
+    """Divide the photos of `source`.
+
+    Args:
+        hashes: SHA-256 by path, of all photos that were read.
+        problems: what is wrong, by path, with those that must be left out.
+        together: groups of paths that no photo is in two of; a protocol that draws leaves each in one part.
+        groups: what the user named such groups by.
+
+    Raises:
+        DataError: a class that is missing or empty in a part, or with fewer photos than parts.
+    """
+    listed = listed_by_protocol(source, protocol)
+    left_out = tuple(LeftOut(photo.path, problems[photo.path]) for photo in listed if photo.path in problems)
+    readable = [photo for photo in listed if photo.path not in problems]
+    drawn = draws(protocol)
+    is_fold = protocol.startswith("kfold:")
+    if drawn:
+        names = {path: str(number) for number, group in enumerate(together) for path in group}
+        folds, fold = folds_of(protocol) if is_fold else (0, 0)
+        shares = (1 / folds,) * folds if is_fold else check_ratios(ratios)
+        divided = divide(readable, source.class_names, hashes, shares, seed, names)
+        parts = [_part_of_fold(number, folds, fold) for number in range(1, folds + 1)] if is_fold else PARTS
+        readable = [dataclasses.replace(photo, part=part) for part, photos in zip(parts, divided, strict=True)
+                    for photo in photos]
+    order = {part: position for position, part in enumerate(PARTS)}
+    photos = tuple(Photo(photo.path, photo.class_name, photo.part or "", hashes[photo.path])
+                   for photo in sorted(readable, key=lambda photo: order[photo.part or ""]))
+    split = Split(protocol, source.class_names, photos, left_out, seed if drawn else None,
+                  ratios if drawn and not is_fold else None, groups, tuple(together) if drawn else (), train_on)
+    _refuse_gaps(split, source)
+    return split
+
+
+def _part_of_fold(number: int, folds: int, tested: int) -> str:
+    """Fold `tested` is the test part, the next one (after the last the first) is val."""
+    return "test" if number == tested else "val" if number == tested % folds + 1 else "train"
+
+
+def _refuse_gaps(split: Split, source: Source) -> None:
+    gaps = [f"'{name}' in {part}" for part, counts in split.counts().items()
+            for name, count in counts.items() if count == 0]
+    if gaps:
+        lost = f" ({len(split.left_out)} unreadable photos were left out)" if split.left_out else ""
+        raise DataError(
+            f"Every class must have photos in train, val and test, but in {source.root} ({split.protocol}) there are "
+            f"none for {', '.join(gaps[:10])}{' and more' if len(gaps) > 10 else ''}{lost}. "
+            "Add photos, remove that class folder, or divide anew with --protocol random.")

@@ -1,0 +1,132 @@
+"""Pictures of a model's confidence: reliability diagram, and what abstaining buys.
+
+As in `displays.curves`: `from_...` takes what the results hold, the frozen dataclass holds, `draw` draws.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from matlens.evaluation.intervals import wilson
+from matlens.system.figures import COLORS, INK, MUTED, new_figure, style_axes
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Reliability:
+    """Bins with photos, from low to high confidence: confidence, accuracy and its interval, photos; all (M,)."""
+
+    confidence: Floats
+    accuracy: Floats
+    low: Floats
+    high: Floats
+    n: Floats
+    ece: float
+
+    @classmethod
+    def of(cls, bins: Any, ece: float) -> Reliability:
+        """Take bins as `Calibration.to_json` gives them."""
+        known = [each for each in bins if each["n"]]
+        intervals = [wilson(each["accuracy"] * each["n"], each["n"]) for each in known]
+        columns = [[each[key] for each in known] for key in ("confidence", "accuracy", "n")]
+        confidence, accuracy, n = (np.array(column, dtype=np.float64) for column in columns)
+        return cls(confidence, accuracy, np.array([each.low for each in intervals if each]),
+                   np.array([each.high for each in intervals if each]), n, ece)
+
+
+@dataclass(frozen=True)
+class ReliabilityDiagram:
+    """`plain`: as trained; `tempered`: at the temperature, where one was fitted."""
+
+    plain: Reliability
+    tempered: Reliability | None
+    temperature: float | None
+    model_name: str = ""
+
+    @classmethod
+    def from_calibration(cls, calibration: Mapping[str, Any], model_name: str = "") -> ReliabilityDiagram:
+        """Take `calibration` of a results file."""
+        temperature = calibration.get("temperature")
+        return cls(Reliability.of(calibration["bins"], calibration["ece"]), None if temperature is None else
+                   Reliability.of(calibration["bins_after"], calibration["ece_after"]), temperature, model_name)
+
+    def draw(self) -> Figure:
+        """Accuracy against confidence, with 95 % intervals; below it how the photos spread over the confidence."""
+        from matplotlib.ticker import PercentFormatter
+
+        figure = new_figure(6.8, 6.2, "Reliability", self.model_name)
+        above, below = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
+        style_axes(above, "on the dotted line a model is right as often as it says", "", "Photos that are right")
+        style_axes(below, "", "Confidence (the largest probability)", "Photos")
+        above.plot([0, 1], [0, 1], ":", color=MUTED, linewidth=1.2)
+        self._draw_one(above, self.plain, COLORS[0], "-", "o", f"as trained: ECE {self.plain.ece:.1%}")
+        if self.tempered:
+            self._draw_one(above, self.tempered, COLORS[1], "--", "s",
+                           f"at temperature {self.temperature:.2f}: ECE {self.tempered.ece:.1%}")
+        above.legend(fontsize=9, loc="upper left", framealpha=0.9, edgecolor="none")
+        below.set_axisbelow(True)
+        width = 0.011
+        for each, color, shift in ((self.plain, COLORS[0], -width), (self.tempered, COLORS[1], width)):
+            if each:
+                below.bar(each.confidence + shift, each.n, 2 * width, color=color)
+        for axis in (above.xaxis, above.yaxis, below.xaxis):
+            axis.set_major_formatter(PercentFormatter(xmax=1))
+        above.set(xlim=(0, 1.03), ylim=(0, 1.02))
+        return figure
+
+    @staticmethod
+    def _draw_one(axes: Axes, each: Reliability, color: str, line: str, marker: str, label: str) -> None:
+        axes.errorbar(each.confidence, each.accuracy, yerr=[each.accuracy - each.low, each.high - each.accuracy],
+                      fmt=marker, linestyle=line, color=color, linewidth=1.6, elinewidth=1, capsize=2.5, markersize=5,
+                      markerfacecolor=color if marker == "o" else "white", label=label)
+
+
+@dataclass(frozen=True)
+class CoverageCurve:
+    """coverage, accuracy: (M,) from the surest photos to all. targets: accuracy asked for, and the largest coverage."""
+
+    coverage: Floats
+    accuracy: Floats
+    targets: tuple[tuple[float, float | None], ...]
+    aurc: float
+    model_name: str = ""
+
+    @classmethod
+    def from_coverage(cls, coverage: Mapping[str, Any], model_name: str = "") -> CoverageCurve:
+        """Take `coverage` of a results file."""
+        points = [[point[key] for point in coverage["curve"]] for key in ("coverage", "accuracy")]
+        return cls(np.array(points[0]), np.array(points[1]), tuple(
+            (float(target), share) for target, share in coverage["coverage_at"].items()), coverage["aurc"], model_name)
+
+    def draw(self) -> Figure:
+        """Accuracy on the photos answered against their share; dots mark how many can be answered at a target."""
+        from matplotlib.ticker import PercentFormatter
+
+        figure = new_figure(6.8, 4.6, "Coverage and accuracy", self.model_name)
+        axes = figure.subplots()
+        style_axes(axes, f"answering only where the model is surest; area above the curve (AURC) {self.aurc:.4f}",
+                   "Photos answered", "Answers that are right")
+        axes.step(self.coverage, self.accuracy, where="post", color=COLORS[0], linewidth=1.8)
+        axes.plot(self.coverage[-1:], self.accuracy[-1:], "o", color=INK, markersize=6, clip_on=False, zorder=4,
+                  label=f"all answered: {self.accuracy[-1]:.1%} right")
+        for (target, share), marker, color in zip(self.targets, "sD^", COLORS[1:4], strict=False):
+            if share is not None and share < 1:
+                axes.plot(share, target, marker, color=color, markersize=7, clip_on=False, zorder=3,
+                          label=f"{target:.0%} right: {share:.1%} answered")
+        floor = min(float(self.accuracy.min()), *(target for target, _ in self.targets)) if self.targets else float(
+            self.accuracy.min())
+        axes.set(xlim=(0, 1), ylim=(max(floor - 0.05, 0) if floor > 0.05 else 0, 1.01))
+        for axis in (axes.xaxis, axes.yaxis):
+            axis.set_major_formatter(PercentFormatter(xmax=1))
+        axes.legend(fontsize=9, framealpha=0.9, edgecolor="none")
+        return figure

@@ -1,0 +1,44 @@
+"""The demo: the main job on drawn materials, small enough for two cores."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from matlens.data.drawn.synthetic import MATERIALS, draw_dataset
+from matlens.jobs.run import run
+from matlens.runs.run_folder import RunFolder
+from matlens.settings.schema import Settings
+from matlens.system.console import Reporter
+
+PHOTOS_PER_CLASS = 40
+SIDE = 36
+"""The smallest side that leaves every trunk a map of at least 2 x 2 places to explain."""
+BATCH_SIZE = 32
+EPOCHS = 6
+EPOCHS_OF = {"vgg19_scratch": 13}
+"""A deep network without normalisation takes longer to begin to learn."""
+DRAWN_SIDE = 96
+
+
+def run_demo(out: Path, options: Mapping[str, Any], reporter: Reporter) -> RunFolder:
+    """Draw the photos beside `out`, unless they are there, and run all models on them.
+
+    Args:
+        options: settings over the demo's own; those that are None are not set.
+    """
+    # At so few steps from random weights augmentation only delays learning.
+    defaults = {"img_size": SIDE, "batch_size": BATCH_SIZE, "max_epochs": EPOCHS, "weights": "auto", "augment": False}
+    if options.get("max_epochs") is None:
+        defaults["epochs_of"] = EPOCHS_OF
+    chosen = {key: value for key, value in options.items() if value is not None}
+    photos = out.with_name(f"{out.name}-photos")
+    settings = Settings.load(options={**defaults, **chosen, "data_dir": photos})
+    if not photos.exists():
+        total = PHOTOS_PER_CLASS * len(MATERIALS)
+        with reporter.progress("drawing photos", total) as advance:
+            draw_dataset(photos, photos_per_class=PHOTOS_PER_CLASS, size=DRAWN_SIDE, seed=settings.seed,
+                         on_progress=lambda done, _: advance(done, ""))
+        reporter.say(f"drew {total} photos of {len(MATERIALS)} materials into {photos}")
+    return run(settings, out, reporter)

@@ -1,0 +1,103 @@
+"""The main job on several splits, `minc:all` or `kfold:K`: a run for each, then mean and standard deviation."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from matlens.comparison.literature import published_beside
+from matlens.comparison.series import SeriesComparison
+from matlens.comparison.table import Comparison, compare
+from matlens.data.source.sources import open_source
+from matlens.data.split.protocols import listed_by_protocol, splits_of_series
+from matlens.errors import RunFolderError, WorkerError
+from matlens.evaluation.results import Results
+from matlens.jobs.run import judged_in, judged_models, predictions_in, run
+from matlens.report.series_page import write_series_report
+from matlens.runs.lock import alone_in
+from matlens.runs.run_folder import RunFolder
+from matlens.runs.series import SeriesFolder, is_series_folder
+from matlens.settings.schema import Settings
+from matlens.system.console import Reporter
+
+
+def run_series(settings: Settings, out: Path, reporter: Reporter) -> SeriesFolder:
+    """Do the whole job on each split of `settings.protocol`; what an earlier start finished is not done again.
+
+    Raises:
+        UsageError: before anything is trained, or for one of the splits.
+        WorkerError: models failed; the others are finished, on all splits.
+    """
+    with alone_in(out):
+        return _run_series_alone(settings, out, reporter)
+
+
+def _run_series_alone(settings: Settings, out: Path, reporter: Reporter) -> SeriesFolder:
+    started = time.perf_counter()
+    source, protocol = open_source(settings.data_dir), settings.protocol or ""
+    splits = splits_of_series(protocol, source)
+    for split in splits:
+        listed_by_protocol(source, split)  # raises what is wrong with the lists of the last one, too
+    series = SeriesFolder.create(out, protocol, splits)
+    failures, comparison = [], None
+    for number, (name, split) in enumerate(series.splits.items(), 1):
+        reporter.say(f"\n{split} ({number} of {len(splits)}): {out / name}", style="bold")
+        try:
+            run(settings.model_copy(update={"protocol": split}), out / name, reporter)
+        except WorkerError as error:
+            reporter.warn(f"{split}: {error}")
+            failures.append(split)
+        comparison = summarise_series(series)
+    reporter.say("")
+    for row in comparison.rows if comparison else ():
+        reporter.say(f"  {row.model:<22} {row.accuracy} accuracy over {len(row.splits)} splits")
+    reporter.result(f"report: {out / 'report.html'}  ({time.perf_counter() - started:.0f} s)")
+    if failures:
+        raise WorkerError(f"Models failed on {len(failures)} of {len(splits)} splits ({', '.join(failures)}). Mend it, "
+                          "then go on with the same command: what is finished stays.")
+    return series
+
+
+def compare_folders(paths: Sequence[Path], *, literature: bool = False) -> Comparison | SeriesComparison:
+    """Models of runs side by side, or of series; with `literature` published results below those on MINC-2500.
+
+    Raises RunFolderError where runs and series are named, or unlike series.
+    """
+    if not any(map(is_series_folder, paths)):
+        folders = [RunFolder.open(path) for path in paths]
+        judged = judged_models(folders)
+        return compare(judged, published_beside(judged) if literature else (), predictions_in(folders))
+    if not all(map(is_series_folder, paths)):
+        raise RunFolderError("A series and a single run cannot be put side by side: a mean over splits is not the "
+                             "accuracy on one. Name series only, or the runs inside of the series.")
+    series = [SeriesFolder.open(path) for path in paths]
+    judged_on = [_judged(each) for each in series]
+    found = [SeriesComparison.of(each.protocol, judged) for each, judged in zip(series, judged_on, strict=True)]
+    if len({each.protocol for each in found}) > 1:
+        raise RunFolderError("These series have other splits each and cannot be compared: " + ", ".join(
+            f"{path} {each.protocol}" for path, each in zip(paths, found, strict=True)))
+    rows = [dataclasses.replace(row, model=f"{path.name}/{row.model}" if len(found) > 1 else row.model)
+            for path, each in zip(paths, found, strict=True) for row in each.rows]
+    published = (published_beside(result for each in judged_on for judged in each.values() for result in judged)
+                 if literature else ())
+    return SeriesComparison(found[0].protocol, tuple(sorted(rows, key=lambda row: (-row.accuracy.mean, row.model))),
+                            published)
+
+
+def summarise_series(series: SeriesFolder) -> SeriesComparison | None:
+    """Write the tables and the page. None if no model was judged yet."""
+    results = _judged(series)
+    if not any(results.values()):
+        return None
+    comparison = SeriesComparison.of(series.protocol, results)
+    comparison.write(series.reports)
+    write_series_report(series, comparison)
+    return comparison
+
+
+def _judged(series: SeriesFolder) -> dict[str, list[Results]]:
+    """The results of each split, by its protocol."""
+    runs = series.runs()
+    return {split: judged_in(runs[split]) if split in runs else [] for split in series.splits.values()}

@@ -1,0 +1,236 @@
+"""A compiled Keras model behind the protocol."""
+
+import json
+from collections.abc import Callable, Iterable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import h5py
+import keras
+import numpy as np
+import numpy.typing as npt
+
+from matlens.errors import ModelError
+from matlens.models.head import Head
+from matlens.models.keras.accumulation import Accumulation, is_out_of_memory
+from matlens.models.keras.adam import fast_adam
+from matlens.models.keras.cut import find_backbone, find_cut, head_of, last_map_name, trunk_of
+from matlens.models.keras.finetuning import after_cut, before_cut, cut_before, freeze_until
+from matlens.models.keras.precision import mixed
+from matlens.models.keras.states import StepSeeds, optimizer_state, restore_optimizer
+from matlens.models.keras.transfer import FINETUNING_LEARNING_RATE, compile_classifier, normalisations, unfreeze
+from matlens.models.micro_batches import MicroBatches, Parts
+from matlens.models.precision import Precision
+from matlens.models.protocol import LAYERS_TO_UNFREEZE, Batch, OnStep, Scores
+from matlens.system.files import whole_file
+from matlens.system.openvino import import_openvino
+
+
+class KerasClassifier:
+    """See `models.protocol.Classifier`."""
+
+    def __init__(self, model: keras.Model, base_model: keras.Model | None = None,
+                 precision: Precision = "float32", micro_batches: MicroBatches | None = None) -> None:
+        if not hasattr(model, "output_shape") or len(model.input_shape) != 4:
+            raise ModelError(f"The model {model.name} does not say that it takes photos: build it from "
+                             "keras.Input((height, width, 3)).")
+        self.model = model
+        self.base_model = base_model if base_model is not None else find_backbone(model)
+        self.precision = precision
+        self._accumulation: Accumulation | None = None
+        self.micro_batches = micro_batches or MicroBatches(is_out_of_memory)
+        self._scale_loss()
+
+    @property
+    def learning_rate(self) -> float:
+        """The optimiser's present learning rate."""
+        return float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))
+
+    @learning_rate.setter
+    def learning_rate(self, value: float) -> None:
+        self.model.optimizer.learning_rate = value
+
+    @property
+    def num_classes(self) -> int:
+        """C, the number of outputs."""
+        return int(self.model.output_shape[-1])
+
+    @property
+    def input_size(self) -> tuple[int, int] | None:
+        """(height, width) of the photos that it takes; None where any will do."""
+        height, width = self.model.input_shape[1:3]
+        return None if height is None or width is None else (height, width)
+
+    @property
+    def last_conv_layer_name(self) -> str:
+        """The layer whose output is the feature map."""
+        return last_map_name(self.model)
+
+    @property
+    def parameters(self) -> tuple[int, int]:
+        """(all, trainable) numbers."""
+        return self.model.count_params(), sum(int(np.prod(w.shape)) for w in self.model.trainable_weights)
+
+    @property
+    def trains_statistics(self) -> bool:
+        """Whether batch normalisation runs in training mode in `fit`."""
+        return any(layer.trainable for layer in normalisations(self.model))
+
+    # `fit` and `evaluate` would wrap a Python generator in tf.data with a prefetching thread, and throwing such an
+    # iterator away while that thread waits for Python's lock stalls for half a minute (seen with TensorFlow 2.21).
+
+    def train_epoch(self, batches: Iterable[Batch], on_step: OnStep) -> Scores:
+        """One pass of `train_on_batch`; the scores are means over photos."""
+        means, seeds = _Means(), StepSeeds(self.model)
+        before = int(keras.ops.convert_to_numpy(self.model.optimizer.iterations))
+        with mixed(self.model, self.precision):
+            for step, (images, labels) in enumerate(batches, 1):
+                train_on = partial(self._train_on, images, labels, partial(seeds.set, before + step))
+                means.add(self.micro_batches.run(len(images), train_on), len(images))
+                on_step(step, means.scores)
+        return means.scores()
+
+    def _train_on(self, images: Any, labels: Any, seed_part: Callable[[int], None], parts: Parts) -> dict[str, Any]:
+        self.model.reset_metrics()
+        if len(parts) > 1:
+            if self._accumulation is None or self._accumulation.optimizer is not self.model.optimizer:
+                self._accumulation = Accumulation(self.model)  # the model was compiled since
+            return self._accumulation.train_on(images, labels, parts, seed_part)
+        seed_part(0)
+        logs: dict[str, Any] = self.model.train_on_batch(images, labels, return_dict=True)
+        return logs
+
+    def validate(self, batches: Iterable[Batch]) -> Scores:
+        """Loss and accuracy by `test_on_batch`, means over photos."""
+        means = _Means()
+        for images, labels in batches:
+            for logs, photos in self.micro_batches.run(len(images), partial(self._test_on, images, labels)):
+                means.add(logs, photos)
+        return means.scores()
+
+    def _test_on(self, images: Any, labels: Any, parts: Parts) -> list[tuple[dict[str, Any], int]]:
+        found = []
+        for start, end in parts:
+            self.model.reset_metrics()
+            found.append((self.model.test_on_batch(images[start:end], labels[start:end], return_dict=True),
+                          end - start))
+        return found
+
+    def recompute_statistics(self, batches: Iterable[Batch]) -> None:
+        """Average each normalisation's batch mean and variance over the batches.
+
+        Batch i is weighted 1/(i + 1) by setting the momentum, which eager calls read anew each time.
+        """
+        layers = normalisations(self.model)
+        momenta = [layer.momentum for layer in layers]
+        try:
+            for number, (images, _) in enumerate(batches):
+                for layer in layers:
+                    layer.momentum = number / (number + 1)
+                self.model(images, training=True)
+        finally:
+            for layer, momentum in zip(layers, momenta, strict=True):
+                layer.momentum = momentum
+
+    def predict(self, images: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """(B, C) float32 probabilities."""
+        return np.asarray(self.model.predict(images, batch_size=32, verbose=0), dtype=np.float32)
+
+    def features(self, images: npt.NDArray[np.float32], until: str | None = None) -> npt.NDArray[np.float32]:
+        """(B, h, w, K) float32 feature maps. Raises ModelError for a model that cannot be cut."""
+        return np.asarray(self._trunk(until)(np.asarray(images), training=False), dtype=np.float32)
+
+    def _trunk(self, until: str | None) -> keras.Model:
+        return trunk_of(self.model, find_cut(self.model)) if until is None else before_cut(self.model, until)
+
+    def features_and_gradients(self, images: npt.NDArray[np.float32], classes: npt.NDArray[np.int64], layer: str,
+                               ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+        """Any layer's output and the class logit's gradient there, by TensorFlow."""
+        from matlens.models.keras.gradients import features_and_gradients
+
+        return features_and_gradients(self.model, images, classes, layer)
+
+    def head(self) -> Head:
+        """The head as it is now. Raises ModelError for a model that cannot be cut."""
+        return head_of(find_cut(self.model))
+
+    def begin_finetuning(self, cut: str | None = None) -> None:
+        """Unfreeze the end of the backbone, or what follows the cut; Adam(1e-5)."""
+        if cut is not None:
+            freeze_until(self.model, cut)
+            compile_classifier(self.model, fast_adam(FINETUNING_LEARNING_RATE))
+        elif self.base_model is not None:
+            unfreeze(self.model, self.base_model, LAYERS_TO_UNFREEZE)
+        self._scale_loss()
+
+    def cut_for_finetuning(self) -> str:
+        """The last single tensor before the layers that the guide's second stage unfreezes."""
+        chain = (self.base_model or self.model).layers
+        return cut_before(self.model, chain[max(0, len(chain) - LAYERS_TO_UNFREEZE)])
+
+    def after(self, cut: str) -> "KerasClassifier":
+        """The rest of the network on activations, with an Adam like the whole one's."""
+        rest = after_cut(self.model, cut)
+        compile_classifier(rest, fast_adam(self.learning_rate))
+        return KerasClassifier(rest, precision=self.precision, micro_batches=self.micro_batches)
+
+    def use_adamw(self, weight_decay: float) -> None:
+        """AdamW from now on; biases and normalisation do not decay."""
+        optimizer = keras.optimizers.AdamW(self.learning_rate, weight_decay=weight_decay)
+        optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
+        compile_classifier(self.model, optimizer)
+        self._scale_loss()
+
+    def snapshot(self) -> list[npt.NDArray[Any]]:
+        """All weights, copied."""
+        weights: list[npt.NDArray[Any]] = self.model.get_weights()
+        return weights
+
+    def restore(self, snapshot: Any) -> None:
+        """Bring weights back."""
+        self.model.set_weights(snapshot)
+
+    def training_state(self) -> dict[str, npt.NDArray[Any]]:
+        """The optimiser's variables, and how many photos fit."""
+        return {"micro_batch": np.array(self.micro_batches.size or 0), **optimizer_state(self.model)}
+
+    def resume(self, snapshot: list[npt.NDArray[Any]], state: dict[str, npt.NDArray[Any]]) -> None:
+        """Be as when `snapshot` and `training_state` gave these. Raises ModelError."""
+        restore_optimizer(self.model, state)
+        self.micro_batches.limit(int(state["micro_batch"]) or None)
+        self.restore(snapshot)
+
+    def save(self, path: Path, about: dict[str, Any]) -> None:
+        """Write Keras' .h5 (without the optimiser, which would treble VGG19's), `about` as a dataset `matlens`."""
+        with whole_file(path) as partial:
+            self.model.save(partial, include_optimizer=False)
+            with h5py.File(partial, "a") as file:
+                file.create_dataset("matlens", data=json.dumps(about))
+
+    def export_trunk(self, folder: Path, until: str | None = None) -> Head:
+        """Write trunk.xml and trunk.bin; return the head."""
+        import_openvino()  # before Keras does
+        self._trunk(until).export(str(folder / "trunk.xml"), format="openvino", verbose=False)
+        return self.head()
+
+    def _scale_loss(self) -> None:
+        if self.precision == "float16" and not isinstance(self.model.optimizer, keras.optimizers.LossScaleOptimizer):
+            # float16's smallest number is 6e-8, and many gradients are smaller.
+            self.model.optimizer = keras.optimizers.LossScaleOptimizer(self.model.optimizer)
+
+
+class _Means:
+    def __init__(self) -> None:
+        self._sums = np.zeros(2)
+        self._photos = 0
+
+    def add(self, logs: dict[str, Any], photos: int) -> None:
+        if "accuracy" not in logs:
+            raise ModelError("The model is compiled without accuracy. Compile it with metrics=['accuracy'].")
+        self._sums += np.array([float(logs["loss"]), float(logs["accuracy"])]) * photos
+        self._photos += photos
+
+    def scores(self) -> Scores:
+        loss, accuracy = self._sums / max(self._photos, 1)
+        return Scores(float(loss), float(accuracy))

@@ -1,0 +1,95 @@
+"""Open model files that others wrote: nothing but Keras' own layers, checked before anything is built."""
+
+import re
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, cast
+
+import h5py
+import keras
+
+from matlens.errors import ModelError
+from matlens.system.untrusted import parse_json, refuse_bomb, size_of_regular
+from matlens.system.untrusted_arrays import check_hdf5
+
+_CODE = ("Lambda", "TorchModuleWrapper", "FlaxLayer", "JaxLayer", "TFSMLayer")
+"""Layers of Keras that hold code, or a name of it."""
+
+_READERS = ("StringLookup", "IntegerLookup", "TextVectorization")
+"""Layers of Keras that may read a file which their configuration names; none of them is for photos."""
+
+_KINDS = ("layers", "ops", "initializers", "regularizers", "constraints", "activations", "optimizers", "losses",
+          "metrics", "models", "dtype_policies", "random")
+_HOMES = re.compile(rf"keras|keras\.(src\.)?({'|'.join(_KINDS)})(\.\w+)*")
+"""Modules of Keras whose classes a network is made of. Others have functions that load, fetch and switch off checks."""
+
+_ON_TOP = ("Model", "Functional", "Sequential", "DTypePolicy", "KerasTensor", "Variable")
+"""What is allowed of Keras' own namespace."""
+
+_CONFIG_LIMIT = 64 << 20
+_WEIGHTS = "model.weights.h5"
+
+
+def open_foreign(path: Path) -> keras.Model:
+    """See `models.doors.load_model`."""
+    if not path.is_file():
+        raise ModelError(f"No such model file: {path}")
+    for kind, home in _classes(_checked_config(path)):
+        if kind in _CODE or ">" in kind or not _is_of_a_network(kind, home):
+            raise ModelError(f"{path} holds {kind}, which is code of somebody else's. Only models of Keras' own layers "
+                             "are opened.")
+        if kind in _READERS:
+            raise ModelError(f"{path} holds {kind}, which may read other files. Only models of photos are opened.")
+    try:
+        model = keras.models.load_model(path, compile=False, safe_mode=True)
+    except Exception as error:  # Keras and h5py refuse a damaged file in many ways
+        raise ModelError(f"Keras cannot open {path}: {error}") from error
+    if not hasattr(model, "output_shape"):
+        raise ModelError(f"{path} holds a {type(model).__name__}, no model of photos.")
+    model.compile(loss="categorical_crossentropy", metrics=["accuracy"])
+    return model
+
+
+def _is_of_a_network(kind: str, home: str | None) -> bool:
+    if home is None or home == "keras":
+        return home is None or kind in _ON_TOP
+    return _HOMES.fullmatch(home) is not None
+
+
+def _checked_config(path: Path) -> Any:
+    """The model's configuration, read as data; what holds the weights is checked on the way."""
+    try:
+        size = size_of_regular(path)
+        if zipfile.is_zipfile(path):
+            with zipfile.ZipFile(path) as archive:
+                refuse_bomb(archive, size)
+                if archive.getinfo("config.json").file_size > _CONFIG_LIMIT:
+                    raise ValueError("its configuration is too large")
+                if _WEIGHTS in archive.namelist():
+                    with archive.open(_WEIGHTS) as weights, h5py.File(weights) as file:
+                        check_hdf5(file, archive.getinfo(_WEIGHTS).file_size)
+                return parse_json(archive.read("config.json"))
+        with h5py.File(path) as file:
+            check_hdf5(file, size)
+            return parse_json(cast(str, file.attrs["model_config"]))
+    except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
+        raise ModelError(f"{path} is not a Keras model file: it has no readable configuration, or holds what a model "
+                         f"has no use for ({error}). Weights alone cannot be opened without the model's code."
+                         ) from error
+
+
+def _classes(config: Any) -> Iterator[tuple[str, str | None]]:
+    """Each class that a configuration names, with the module that it is said to be in."""
+    if isinstance(config, dict):
+        if config.get("class_name") == "function" and isinstance(config.get("config"), str):
+            yield config["config"], config.get("module")
+        elif isinstance(config.get("class_name"), str):
+            yield config["class_name"], config.get("module")
+        if config.get("registered_name") and config.get("module") is None and "class_name" in config:
+            yield str(config["registered_name"]), "registered"
+        for value in config.values():
+            yield from _classes(value)
+    elif isinstance(config, list):
+        for value in config:
+            yield from _classes(value)

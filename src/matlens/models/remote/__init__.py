@@ -1,0 +1,1 @@
+"""A classifier in a process of its own, behind the same protocol."""

@@ -1,0 +1,45 @@
+"""Any model that a notebook holds, behind the protocol that the rest of the package knows."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+from matlens.errors import DataError, ModelError
+from matlens.models.protocol import Classifier
+from matlens.notebook.inception import InceptionV1Wrapper
+
+
+def is_keras(model: Any) -> bool:
+    """Whether it is a Keras model; asking imports nothing."""
+    keras = sys.modules.get("keras")
+    return keras is not None and isinstance(model, keras.Model)
+
+
+def classifier_of(model: Any) -> Classifier:
+    """The classifier behind a Keras model or a wrapper; a classifier is its own.
+
+    Raises:
+        ModelError: it is none of these.
+    """
+    if isinstance(model, InceptionV1Wrapper):
+        classifier: Classifier = model.classifier
+        return classifier
+    if is_keras(model):
+        from matlens.models.keras.classifier import KerasClassifier
+
+        return KerasClassifier(model)
+    if hasattr(model, "train_epoch") and hasattr(model, "features"):
+        known: Classifier = model
+        return known
+    if isinstance(model, tuple):
+        raise ModelError("This is a tuple: the transfer builders return (model, base_model). Give the model alone.")
+    raise ModelError(f"A {type(model).__name__} is neither a Keras model nor an InceptionV1Wrapper.")
+
+
+def refuse_other_size(classifier: Classifier, images: Any) -> None:
+    """Raise DataError for photos of another size than the model was built for."""
+    wanted = classifier.input_size
+    if wanted is not None and tuple(images.shape[1:3]) != wanted:
+        raise DataError(f"The model takes photos of {wanted[0]} x {wanted[1]} pixels, not of {images.shape[1]} x "
+                        f"{images.shape[2]}. Use img_size={wanted} for the data, or build the model for them.")

@@ -1,0 +1,132 @@
+"""The guide's GoogLeNet wrapper, without PyTorch: the network is in this process, or in a child where it must be."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from matlens.errors import ModelError
+from matlens.models.protocol import BuildOrder, open_room
+from matlens.models.remote.client import RemoteClassifier
+from matlens.models.seeding import seeded
+from matlens.notebook.weights import weights_for_notebook
+from matlens.settings.schema import notebook_settings
+
+SEED = notebook_settings().seed
+
+
+@dataclass(frozen=True)
+class Device:
+    """Where a child process runs its network: `type` and `index`, as torch.device has them; str() gives "cuda:0"."""
+
+    type: str
+    index: int | None = None
+
+    def __str__(self) -> str:
+        return self.type if self.index is None else f"{self.type}:{self.index}"
+
+    @classmethod
+    def named(cls, name: str) -> Device:
+        """From "cpu" or "cuda:0"."""
+        kind, _, index = name.partition(":")
+        return cls(kind, int(index) if index else None)
+
+
+def must_go_to_a_child() -> bool:
+    """Whether importing torchvision here would crash: TensorFlow is loaded, and torchvision was not before it."""
+    return "tensorflow" in sys.modules and "torchvision" not in sys.modules
+
+
+class InceptionV1Wrapper:
+    """GoogLeNet (Inception V1; Szegedy et al. 2014) from torchvision, behind the guide's interface.
+
+    It takes photos (B, H, W, 3) float32 in [0, 1]; normalisation is inside. Train it with `train_model`.
+
+    Where TensorFlow is loaded already, PyTorch gets a process of its own, since torchvision would crash this one and
+    the two would fight for a GPU's memory. All of this class works the same then, but for `model`.
+    """
+
+    def __init__(self, num_classes: int = 23, pretrained: bool | Literal["auto"] = True, *,
+                 weights_file: Path | str | None = None, weights_dir: Path | str | None = None,
+                 device: str | None = None, seed: int = SEED, in_child: bool | None = None) -> None:
+        """Build it.
+
+        Args:
+            pretrained: start from ImageNet weights (from this machine, else downloaded); "auto" is the same, but goes
+                on from random weights, with a warning, where there are none.
+            weights_file: the file of ImageNet weights; by default it is looked for.
+            weights_dir: a folder to look in before torch's own cache.
+            device: such as "cpu"; by default a GPU if there is one.
+            seed: of the initial weights and of dropout.
+            in_child: whether PyTorch gets a process of its own; by default where it must.
+
+        Raises:
+            WeightsError: pretrained, and the weights can be neither found nor downloaded, or do not fit.
+        """
+        order = BuildOrder("inception_v1", num_classes,
+                           weights_file=_weights(pretrained, weights_file, weights_dir))
+        self.num_classes = num_classes
+        self.pretrained = order.weights_file is not None
+        self.in_child = must_go_to_a_child() if in_child is None else in_child
+        self.classifier: Any
+        if self.in_child:
+            self.classifier = RemoteClassifier(order, seed, device)
+            self.device: Any = Device.named(self.classifier.device)
+        else:
+            room: Any = open_room("torch")
+            with seeded(room, seed):
+                self.classifier = room.build(order, device)
+            self.device = self.classifier.device
+
+    @property
+    def model(self) -> Any:
+        """torchvision's GoogLeNet, with auxiliary classifiers for training.
+
+        Raises:
+            ModelError: it lives in a child process.
+        """
+        if self.in_child:
+            raise ModelError(
+                "This GoogLeNet lives in a process of its own, because TensorFlow was loaded here before torchvision, "
+                "so its torch.nn.Module cannot be touched from here. predict, save, load, train_model, evaluate_model "
+                "and the Grad-CAM functions work. To get the module, make an InceptionV1Wrapper before anything of "
+                "Keras is used, or save() it and open the file elsewhere.")
+        return self.classifier.network.model
+
+    def predict(self, images: Any) -> npt.NDArray[np.float32]:
+        """Probabilities (B, num_classes) float32 of photos (B, H, W, 3) in [0, 1] (array or tensor)."""
+        photos = np.asarray(images, dtype=np.float32)
+        if photos.ndim != 4 or photos.shape[-1] != 3:
+            raise ModelError(f"predict takes photos (B, H, W, 3), not an array of shape {photos.shape}.")
+        found: npt.NDArray[np.float32] = self.classifier.predict(photos)
+        return found
+
+    def save(self, path: str | Path) -> None:
+        """Write the state dict (.pth), whole or not at all: that of torchvision's googlenet(num_classes=C,
+        aux_logits=False)."""
+        self.classifier.save_weights(Path(path))
+
+    def load(self, path: str | Path) -> None:
+        """Read a state dict of a GoogLeNet with as many classes; auxiliary classifiers in it are passed over.
+
+        Raises:
+            ModelError: not such a file. Nothing but tensors is ever unpickled.
+        """
+        self.classifier.load_weights(Path(path))
+
+    def get_trainable_params_count(self) -> int:
+        """Trainable numbers, without the auxiliary classifiers."""
+        return int(self.classifier.parameters[1])
+
+
+def _weights(pretrained: bool | Literal["auto"], file: Path | str | None, folder: Path | str | None) -> Path | None:
+    if not pretrained:
+        return None
+    if file is not None:
+        return Path(file)
+    return weights_for_notebook("inception_v1", "auto" if pretrained == "auto" else "imagenet", folder)

@@ -1,0 +1,121 @@
+"""The guide's prepared directory: a dataset copied into train/, val/ and test/ of class folders."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from pathlib import Path
+
+from matlens.data.audit.integrity import check_photos
+from matlens.data.pixels.decode import read_photo
+from matlens.data.pixels.store import hash_photos
+from matlens.data.prepare import kept_together, report_problems
+from matlens.data.source.sources import PARTS, open_source
+from matlens.data.split.splits import Split, check_ratios, make_split
+from matlens.data.split.together import named_groups
+from matlens.errors import DataError
+from matlens.notebook.label_space import remember_prepared
+from matlens.settings.schema import notebook_settings
+from matlens.system.console import Reporter
+from matlens.system.files import whole_folder
+
+MANIFEST = "split.json"
+"""Written last: a prepared directory without it is not finished."""
+
+
+def create_split(data_dir: str | Path, output_dir: str | Path, train_ratio: float = 0.7, val_ratio: float = 0.15,
+                 test_ratio: float = 0.15, seed: int = notebook_settings().seed, force: bool = False, *,
+                 groups: str | None = None) -> Split:
+    """Copy the photos of `data_dir` into output_dir/train, val and test, each class divided by the same shares.
+
+    Photos that cannot be read are left out and named; copies of one photo stay in one part. Without `force` a
+    finished split of the same photos with the same parameters is kept as it is.
+
+    Args:
+        groups: photos that must stay together, too: a file of lines `path,group`, or a pattern (see `named_groups`).
+
+    Returns:
+        The split, also written as output_dir/split.json.
+
+    Raises:
+        SettingsError: ratios that do not sum to 1, or groups that are neither a file nor a pattern.
+        DataError: a class too small to be divided, another split in `output_dir` without `force`, or an
+            `output_dir` that cannot be written or lies among the photos.
+    """
+    ratios = check_ratios((train_ratio, val_ratio, test_ratio))
+    out, reporter = Path(output_dir), Reporter()
+    source = open_source(Path(data_dir))
+    _refuse_overlap(out, Path(data_dir))
+    paths = [photo.path for photo in source.photos]
+    named = named_groups(paths, groups) if groups is not None else []
+    hashes, problems = hash_photos(source.root, paths)
+    with reporter.progress("checking photos", len(paths)) as advance:
+        problems |= check_photos(source, lambda done, _: advance(done, ""))
+    report_problems(problems, source.root, reporter)
+    path_of = {digest: path for path, digest in hashes.items() if path not in problems}
+    together = kept_together(named, {path: hashes[path] for path in paths if path not in problems},
+                             lambda digest: read_photo(source.root / path_of[digest]), reporter)
+    split = make_split(source, "random" if groups is None else "grouped", hashes, problems, seed=seed, ratios=ratios,
+                       together=together, groups=groups)
+    remember_prepared(out)
+    if not force and _is_there(out, split):
+        return split
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DataError(f"Cannot write to {out}: {error.strerror}. Name another folder.") from error
+    (out / MANIFEST).unlink(missing_ok=True)
+    with reporter.progress("copying photos", len(split.photos)) as advance:
+        done = 0
+        for part in PARTS:
+            with whole_folder(out / part) as partial:
+                for photo in split.part(part):
+                    target = partial / photo.class_name / _flat_name(photo.path, photo.class_name)
+                    target.parent.mkdir(parents=True, exist_ok=True)
+                    if target.exists():  # a_b.jpg beside a/b.jpg, or the same name in train/ and test/
+                        target = target.with_stem(f"{target.stem}_{_short_hash(photo.path)}")
+                    shutil.copyfile(source.root / photo.path, target)
+                    done += 1
+                    advance(done, "")
+    split.write(out / MANIFEST)
+    return split
+
+
+def _flat_name(path: str, class_name: str) -> str:
+    """A file name inside the class folder; subfolders become part of it."""
+    parts = path.split("/")
+    return "_".join(parts[parts.index(class_name) + 1:])
+
+
+def _short_hash(path: str) -> str:
+    return hashlib.sha256(path.encode()).hexdigest()[:12]
+
+
+def _refuse_overlap(out: Path, data_dir: Path) -> None:
+    """Replacing train/ must never remove the photos that it is made from."""
+    target, photos = out.resolve(), data_dir.resolve()
+    if target.is_relative_to(photos) or any(photos.is_relative_to(target / part) for part in PARTS):
+        raise DataError(f"{out} lies among the photos of {data_dir}; the split needs a folder of its own beside them.")
+
+
+def _is_there(out: Path, split: Split) -> bool:
+    """Whether `out` holds this split. Raises DataError if it holds another, or an unfinished one."""
+    if not any((out / part).exists() for part in PARTS):
+        return False
+    if not (out / MANIFEST).exists():
+        raise DataError(f"{out} holds train/, val/ or test/ of an unfinished or foreign split. Use force=True "
+                        "(--force) to replace them, or another folder.")
+    there = Split.read(out / MANIFEST)
+    differences = [f"{what}: {old} there, {new} asked for" for what, old, new in (
+        ("seed", there.seed, split.seed), ("ratios", there.ratios, split.ratios),
+        ("classes", len(there.class_names), len(split.class_names)), ("photos", len(there.photos), len(split.photos)),
+    ) if old != new]
+    if there.hash != split.hash:
+        raise DataError(f"{out} holds another split ({'; '.join(differences) or 'of other photos'}). Use force=True "
+                        "(--force) to replace it, or another folder.")
+    found = {part: sum(1 for file in (out / part).rglob("*") if file.is_file()) for part in PARTS}
+    wanted = {part: len(split.part(part)) for part in PARTS}
+    if found != wanted:
+        raise DataError(f"The split in {out} is not whole: {found} files there, {wanted} expected. Use force=True "
+                        "(--force) to make it anew.")
+    return True

@@ -1,0 +1,128 @@
+"""The guide's `train_model`: the same loop that `matlens run` uses, for a model and data that a notebook holds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import nullcontext
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from matlens.data.batches import PhotoBatches, as_batch, source_of
+from matlens.errors import DataError, ModelError, SettingsError
+from matlens.models.protocol import Batch, Classifier
+from matlens.notebook.adapters import classifier_of, is_keras, refuse_other_size
+from matlens.notebook.inception import InceptionV1Wrapper
+from matlens.settings.schema import notebook_settings
+from matlens.system.console import Reporter
+from matlens.training.history import History
+from matlens.training.loop import STATISTICS_BATCHES, fit
+from matlens.training.progress import ShownProgress
+
+
+def train_model(model: Any, train_ds: Iterable[Any], val_ds: Iterable[Any], name: str, epochs: int = 4,
+                early_stopping_patience: int = 5, reduce_lr_patience: int = 3, initial_epoch: int = 0,
+                verbose: int = 1, save_dir: str | Path | None = None, *,
+                history: History | None = None) -> History:
+    """Train a Keras model or an InceptionV1Wrapper; it ends with the weights of the lowest validation loss.
+
+    Whenever the validation loss has a new lowest value, the model is saved, whole or not at all, as save_dir/<name>.h5
+    (of an InceptionV1Wrapper: .pth).
+
+    Args:
+        model: compiled, with one output for each class.
+        train_ds, val_ds: what `build_datasets` returns, or any iterable of (images (B, H, W, 3) float32 in [0, 1],
+            one-hot labels (B, C)) batches, of arrays or tensors: a tf.data.Dataset, a list, a generator (for one
+            epoch). They are streamed, and losses are means over the photos that came.
+        name: of the file.
+        epochs: the last epoch's number; training begins with initial_epoch + 1, as in Keras' `fit`.
+        early_stopping_patience: stop after so many epochs without a new lowest validation loss.
+        reduce_lr_patience: after so many, multiply the learning rate by 0.1.
+        verbose: 0 silent, 1 progress and a line an epoch, 2 a line an epoch.
+        save_dir: by default MODELS_DIR.
+        history: what an earlier call returned, for a second stage of the same model: it is continued, and its best
+            epoch stays the one to beat, so a worse second stage does not replace the file.
+
+    Returns:
+        The history; its `history` is {loss, accuracy, val_loss, val_accuracy, learning_rate: [one per epoch]}.
+
+    Raises:
+        ModelError: a model that is not compiled, whose outputs are not the data's classes, or that diverges.
+        DataError: no batches, or a generator that is used up.
+        SettingsError: nothing to train, or a name that is no file name.
+    """
+    if epochs <= initial_epoch:
+        raise SettingsError(f"epochs={epochs} with initial_epoch={initial_epoch} leaves nothing to train; epochs is "
+                            "the number of the last epoch.")
+    if not name or Path(name).name != name:
+        raise SettingsError(f"name={name!r} is no file name.")
+    classifier = classifier_of(model)
+    if is_keras(model) and not model.compiled:
+        raise ModelError(f"The model {model.name} is not compiled. Compile it with a loss and metrics=['accuracy'].")
+    train, val = (_Repeated(data, what, classifier, epochs - initial_epoch)
+                  for data, what in ((train_ds, "train_ds"), (val_ds, "val_ds")))
+    folder = Path(save_dir) if save_dir is not None else notebook_settings().models_dir
+    file = folder / f"{name}{'.pth' if isinstance(model, InceptionV1Wrapper) else '.h5'}"
+    about = {"model_name": name, "class_names": train.class_names}
+    reporter = Reporter(quiet=verbose == 0)
+    total = (train.length or 0) * (epochs - initial_epoch)
+    with (reporter.progress(name, total) if verbose == 1 and total else nullcontext(_unseen)) as advance:
+        return fit(classifier, train, val, ShownProgress(reporter, advance, train.length or 0, initial_epoch),
+                   epochs=epochs, initial_epoch=initial_epoch, early_stopping_patience=early_stopping_patience,
+                   reduce_lr_patience=reduce_lr_patience, save_best=lambda: classifier.save(file, about),
+                   history=history)
+
+
+def _unseen(done: int, words: str) -> None:
+    pass
+
+
+class _Repeated:
+    """Any iterable of batches as the loop's training data, or validation data; each batch is checked."""
+
+    def __init__(self, data: Iterable[Any], what: str, classifier: Classifier, passes: int) -> None:
+        self._data: Iterable[Any] = source_of(data)
+        self._what, self._classifier, self._num_classes = what, classifier, classifier.num_classes
+        self._once = iter(self._data) is self._data if hasattr(self._data, "__next__") else False
+        self._first: list[Batch] = []
+        if self._once and passes > 1:
+            raise DataError(f"{what} is a generator, which can be gone through once, but {passes} epochs are asked "
+                            "for. Give a list, a tf.data.Dataset, or an object whose __iter__ begins anew.")
+
+    @property
+    def class_names(self) -> list[str]:
+        return list(getattr(self._data, "class_names", None) or [])
+
+    @property
+    def length(self) -> int | None:
+        """Batches in an epoch, if they can be counted beforehand."""
+        try:
+            return len(self._data)  # type: ignore[arg-type]
+        except TypeError:
+            return None
+
+    def __iter__(self) -> Iterator[Batch]:
+        return self._checked(self._data)
+
+    def epoch(self, number: int) -> Iterator[Batch]:
+        return self._checked(self._data.epoch(number) if isinstance(self._data, PhotoBatches) else self._data)
+
+    def head(self, batches: int) -> Iterable[Batch]:
+        if isinstance(self._data, PhotoBatches):
+            return self._data.head(batches)
+        return self._first if self._once else islice(self._checked(self._data), batches)
+
+    def _checked(self, batches: Iterable[Any]) -> Iterator[Batch]:
+        empty = True
+        for batch in batches:
+            images, labels = as_batch(batch, self._what)
+            if labels.shape[1] != self._num_classes:
+                raise ModelError(f"The model has {self._num_classes} outputs, but {self._what} has {labels.shape[1]} "
+                                 f"classes. Build it with num_classes={labels.shape[1]} (NUM_CLASSES).")
+            refuse_other_size(self._classifier, images)
+            if self._once and len(self._first) < STATISTICS_BATCHES:
+                self._first.append((images, labels))
+            empty = False
+            yield images, labels
+        if empty:
+            raise DataError(f"{self._what} gave no batch{' (this generator is used up)' if self._once else ''}.")

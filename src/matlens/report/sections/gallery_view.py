@@ -1,0 +1,130 @@
+"""The galleries of a run's models as its page shows them.
+
+A test photo is in several galleries, and often in those of several models. So the page holds each photo once, in a
+pool, and shows it wherever it belongs; only the heat map laid over it is the gallery's own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from matlens.errors import RunFolderError
+from matlens.evaluation.results import Results
+from matlens.explanation.galleries import SHOWN, SHOWN_PER_CLASS, SHOWN_PER_PAIR, Gallery, GalleryPhoto
+from matlens.explanation.methods import TITLES
+from matlens.report.words import percent
+from matlens.runs.run_folder import RunFolder
+from matlens.system.files import checksum
+
+CLASSES_SHOWN = 24
+"""Classes that have a gallery of their own on the page, those with the lowest F1 first. The file has all of them."""
+
+_LONGEST = 150_000
+"""Characters of a photo or a heat map in base64: 144 px of pure noise keep to a third of that."""
+
+
+@dataclass(frozen=True)
+class PooledPhoto:
+    """A photo that the page holds once: a JPEG in base64."""
+
+    key: str
+    jpeg: str
+    width: int
+    height: int
+
+
+@dataclass
+class PhotoPool:
+    """The photos of all galleries of a page, each once."""
+
+    photos: dict[str, PooledPhoto] = field(default_factory=dict)
+
+    def add(self, photo: GalleryPhoto) -> PooledPhoto:
+        """The photo's place in the pool. Raises ValueError where it is larger than any that matlens makes."""
+        if max(len(photo.jpeg), len(photo.heat or "")) > _LONGEST:
+            raise ValueError("a photo is too large")
+        return self.photos.setdefault(
+            photo.jpeg, PooledPhoto(f"photo-{len(self.photos) + 1}", photo.jpeg, int(photo.width), int(photo.height)))
+
+
+@dataclass(frozen=True)
+class Card:
+    """A photo in a gallery. said: the answer and its probability, and the true class's where that is another."""
+
+    photo: PooledPhoto
+    heat: str | None
+    alt: str
+    said: str
+    path: str
+
+
+@dataclass(frozen=True)
+class Shelf:
+    """Photos that belong together, under a title (empty where the gallery's own suffices)."""
+
+    title: str
+    cards: tuple[Card, ...]
+
+
+@dataclass(frozen=True)
+class GalleryView:
+    """Shelves by the gallery's title, with a sentence on what it shows."""
+
+    method: str
+    galleries: tuple[tuple[str, str, tuple[Shelf, ...]], ...]
+
+    @property
+    def has_heat(self) -> bool:
+        """Whether there are heat maps: not where a feature map has one place."""
+        return any(card.heat for _, _, shelves in self.galleries for shelf in shelves for card in shelf.cards)
+
+
+def view_gallery(folder: RunFolder, results: Results, pool: PhotoPool) -> GalleryView | None:
+    """The galleries of a model; None where none were made.
+
+    Raises RunFolderError where the file is damaged, or of an earlier training of the model.
+    """
+    name = results.model_name
+    path, artifact = folder.on_request_file(name, "gallery"), folder.artifact(name) / "artifact.json"
+    if not path.exists():
+        return None
+    gallery = Gallery.read(path)
+    if artifact.exists() and checksum(artifact) != gallery.artifact:
+        raise RunFolderError(f"{path.name} is of an earlier training of {name}, and is not shown. Make "
+                             "it again with: matlens explain RUN --galleries")
+    try:
+        return _view(gallery, results, pool)
+    except (IndexError, KeyError, TypeError, ValueError, AttributeError) as error:
+        raise RunFolderError(f"{path.name} is damaged ({error}). Make it again with: matlens explain RUN --galleries"
+                             ) from error
+
+
+def _view(gallery: Gallery, results: Results, pool: PhotoPool) -> GalleryView:
+    def shelf(title: str, numbers: Iterable[int], most: int) -> Shelf:
+        return Shelf(title, tuple(_card(gallery.photos[number], pool) for number in tuple(numbers)[:most]))
+
+    f1 = {name: score["f1"] for name, score in results.per_class.items()}
+    classes = sorted(gallery.per_class, key=lambda name: f1.get(name, 1.0))
+    chosen = classes[:CLASSES_SHOWN]
+    left = f" Of {len(classes)} classes those with the lowest F1; the file has all." if chosen != classes else ""
+    of_classes = [shelf(f"{name}: {kind}", gallery.per_class[name][key], SHOWN_PER_CLASS)
+                  for name in chosen for kind, key in (("mistakes", "mistakes"), ("least sure hits", "hits"))]
+    pairs = [shelf(f"{pair.truth} taken for {pair.predicted}: {pair.count:,} photo{'s' * (pair.count != 1)}",
+                   pair.photos, SHOWN_PER_PAIR) for pair in gallery.pairs]
+    every = (
+        ("Most confident mistakes", "Wrong, and sure of it.", [shelf("", gallery.confident_mistakes, SHOWN)]),
+        ("Least confident hits", "Right, but only just.", [shelf("", gallery.unsure_hits, SHOWN)]),
+        ("Each class", f"Its most confident mistakes and its least sure hits.{left}", of_classes),
+        ("Confused pairs", "True class and answer, the most frequent pair first.", pairs))
+    method = next((title for name, title in TITLES.items() if name == gallery.method), str(gallery.method))
+    return GalleryView(method, tuple(
+        (title, note, tuple(each for each in shelves if each.cards)) for title, note, shelves in every))
+
+
+def _card(photo: GalleryPhoto, pool: PhotoPool) -> Card:
+    said = f"{photo.predicted} {percent(photo.probability)}"
+    if photo.truth != photo.predicted:
+        said += f"; the label {photo.truth} got {percent(photo.truth_probability)}"
+    return Card(pool.add(photo), photo.heat, f"Photo of {photo.truth}, answered {photo.predicted} with "
+                f"{percent(photo.probability)}", said, photo.path)

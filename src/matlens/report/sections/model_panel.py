@@ -1,0 +1,109 @@
+"""One model's tab on the page: figures, measures, classes, galleries, and what may still be made."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from matlens.comparison.row import Row
+from matlens.errors import RunFolderError
+from matlens.evaluation.results import Results
+from matlens.models.registry import MODELS
+from matlens.report.downloads import link_to
+from matlens.report.sections.gallery_view import GalleryView, PhotoPool, view_gallery
+from matlens.report.sections.measures import (
+    Calibrated,
+    ClassScore,
+    Measure,
+    answered,
+    calibrated,
+    class_scores,
+    measures,
+)
+from matlens.report.sections.pictures import ALWAYS, ON_EVALUATION, TITLES, Picture, alt_text, read_picture
+from matlens.report.verdict import accuracy_interval
+from matlens.report.words import Ends
+from matlens.runs.run_folder import RunFolder
+
+PAIRS_SHOWN = 10
+
+
+@dataclass(frozen=True)
+class ToMake:
+    """What is not there since it is made on request, and the command that makes it (RUN: the run's folder)."""
+
+    what: str
+    command: str
+
+
+@dataclass(frozen=True)
+class ModelPanel:
+    """All of one judged model.
+
+    key: its panel's id on the page. title: its network's name. ends: the accuracy's interval.
+    absent: titles of pictures that each run draws, and this one has not.
+    """
+
+    key: str
+    title: str
+    results: Results
+    row: Row
+    ends: Ends | None
+    pictures: tuple[Picture, ...]
+    absent: tuple[str, ...]
+    measures: tuple[Measure, ...]
+    calibrated: tuple[Calibrated, ...]
+    answered: tuple[tuple[str, str], ...]
+    classes: tuple[ClassScore, ...]
+    gallery: GalleryView | None
+    to_make: tuple[ToMake, ...]
+
+
+def panel_keys(names: list[str]) -> list[str]:
+    """An id for each model's panel, of letters, digits, - and _ alone; links to it stay while names do."""
+    keys: list[str] = []
+    for name in names:
+        plain = key = f"model-{re.sub(r'[^A-Za-z0-9_-]+', '-', name)}"
+        while key in keys:
+            key = f"{plain}-{len(keys) + 1}"
+        keys.append(key)
+    return keys
+
+
+def view_model(folder: RunFolder, key: str, results: Results, row: Row, pool: PhotoPool, problems: list[str],
+               ) -> ModelPanel:
+    """Gather what there is of a model; sentences on what is damaged are added to `problems`."""
+    found = {kind: picture for kind in TITLES if _belongs(kind, results) and (
+        picture := read_picture(folder.picture(row.model, kind), kind, *TITLES[kind], alt_text(kind, results),
+                                link_to(f"reports/{row.model}_{kind}.png")))}
+    gallery = None
+    try:
+        gallery = view_gallery(folder, results, pool)
+    except RunFolderError as error:
+        problems.append(str(error))
+    absent = tuple(TITLES[kind][0] for kind in ALWAYS if kind not in found)
+    if absent:
+        problems.append(f"{row.model}: no picture of {', '.join(absent)}.")
+    return ModelPanel(key, MODELS[row.model].title if row.model in MODELS else "", results, row, accuracy_interval(row),
+                      tuple(found.values()), absent, measures(results), calibrated(results), answered(results),
+                      class_scores(results), gallery, _to_make(results, found.__contains__, gallery is not None))
+
+
+def _belongs(kind: str, results: Results) -> bool:
+    """Whether a picture of this kind is of the results as they are: those on request may be older than the model."""
+    return kind not in ("faithfulness", "robustness") or getattr(results, kind) is not None
+
+
+def _to_make(results: Results, is_drawn: Callable[[str], bool], has_gallery: bool) -> tuple[ToMake, ...]:
+    possible = [kind for kind in ON_EVALUATION if kind not in ("reliability", "coverage") or getattr(
+        results, {"reliability": "calibration", "coverage": "coverage"}[kind])]
+    wanted = (
+        (all(map(is_drawn, possible)) and bool(results.intervals),
+         "More pictures: class scores, most frequent mistakes, reliability, coverage", "matlens evaluate RUN"),
+        (has_gallery, "Galleries of mistakes and of hits that were not sure, with heat maps",
+         "matlens explain RUN --galleries"),
+        (results.faithfulness is not None, "Whether the heat maps are faithful",
+         "matlens explain RUN --faithfulness 30"),
+        (results.robustness is not None, "Accuracy on worse photos", "matlens evaluate RUN --robustness"))
+    return tuple(ToMake(what, command) for there, what, command in wanted if not there)

@@ -1,0 +1,107 @@
+"""What a result came from, besides photos and settings: versions, hardware and the state of the package's own code."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import subprocess
+from collections.abc import Sequence
+from functools import cache
+from importlib.metadata import PackageNotFoundError, distribution, version
+from pathlib import Path
+from typing import Any
+
+from matlens.system.devices import usable_cores
+
+_PACKAGES = ("matlens", "numpy", "pillow", "simplejpeg", "opencv-python-headless", "scikit-learn", "openvino")
+_FRAMEWORKS = ("keras", "tensorflow", "tensorflow-cpu", "torch", "torchvision", "h5py")
+
+_VARIABLES = ("KERAS_BACKEND", "OMP_NUM_THREADS", "TF_ENABLE_ONEDNN_OPTS", "TF_DETERMINISTIC_OPS",
+              "CUBLAS_WORKSPACE_CONFIG", "CUDA_VISIBLE_DEVICES", "PYTHONHASHSEED")
+"""Of the environment, what decides how sums are made."""
+
+
+def provenance() -> dict[str, Any]:
+    """versions, frameworks, hardware, git and environment, as run.json keeps them. Loads no framework."""
+    return {"versions": package_versions(), "frameworks": _installed(_FRAMEWORKS), "hardware": hardware(),
+            "git": git_state(), "environment": {name: os.environ[name] for name in _VARIABLES if name in os.environ}}
+
+
+def package_versions() -> dict[str, str]:
+    """Python, the system, and the framework-free packages that results depend on."""
+    return {"python": platform.python_version(), "system": f"{platform.system()} {platform.machine()}",
+            **_installed(_PACKAGES)}
+
+
+def _installed(packages: Sequence[str]) -> dict[str, str]:
+    found = {}
+    for package in packages:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+@cache
+def hardware() -> dict[str, Any]:
+    """The processor's name, the cores that may be used, memory in bytes, and NVIDIA's GPUs by name.
+
+    Any of it is None where the system does not tell.
+    """
+    return {"processor": _processor(), "cores": usable_cores(), "memory_bytes": _memory(), "gpus": _gpus()}
+
+
+def _processor() -> str | None:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:  # another system than Linux
+        return platform.processor() or None
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or None
+
+
+def _memory() -> int | None:
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):  # Windows
+        return None
+
+
+def _gpus() -> list[str]:
+    try:
+        said = subprocess.run(["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"], capture_output=True,
+                              text=True, timeout=10, check=True).stdout
+    except (OSError, subprocess.SubprocessError):
+        return []
+    return [line.strip() for line in said.splitlines() if line.strip()]
+
+
+@cache
+def git_state() -> dict[str, Any] | None:
+    """The commit that the package's code is of, and whether it was changed since; None for a release.
+
+    From the checkout that the code lies in, else from what pip noted of one that it installed from.
+    """
+    code = Path(__file__).parents[1]
+    try:
+        def git(*words: str) -> str:
+            return subprocess.run(["git", "-C", str(code), *words], capture_output=True, text=True, timeout=10,
+                                  check=True).stdout.strip()
+
+        # A checkout of somebody else's around an installed package is none of ours.
+        if git("ls-files", "--error-unmatch", "runs/provenance.py"):
+            return {"commit": git("rev-parse", "HEAD"), "changed": bool(git("status", "--porcelain", "--", "."))}
+    except (OSError, subprocess.SubprocessError):
+        pass
+    return _noted_by_pip()
+
+
+def _noted_by_pip() -> dict[str, Any] | None:
+    try:
+        noted = distribution("matlens").read_text("direct_url.json")
+        commit = json.loads(noted or "{}").get("vcs_info", {}).get("commit_id")
+    except (PackageNotFoundError, ValueError):
+        return None
+    return {"commit": commit, "changed": False} if commit else None

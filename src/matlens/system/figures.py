@@ -1,0 +1,102 @@
+"""The house's style of pictures: colours, names, figures that need no pyplot."""
+
+from __future__ import annotations
+
+import io
+import unicodedata
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from matlens.system.files import whole_file
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+INK, MUTED, FAINT = "#222222", "#5c5c5c", "#bdbdbd"
+COLORS = ("#0173b2", "#de8f05", "#029e73", "#d55e00", "#cc78bc", "#ca9161", "#fbafe4", "#949494", "#ece133",
+          "#56b4e9")  # seaborn's "colorblind"
+TITLE_WIDTH = 6.8  # inches
+CHARACTER = 0.6  # width of a letter by its font size
+# matplotlib's own DejaVu Sans has no CJK: whichever of these is installed steps in.
+FALLBACK_FONTS = ("Noto Sans CJK SC", "Noto Sans CJK JP", "WenQuanYi Micro Hei", "Microsoft YaHei")
+
+
+def elided(name: str, length: int = 24) -> str:
+    """Shorten in the middle, where names differ least; what cannot be printed becomes a question mark."""
+    shown = "".join(c if c.isprintable() else "?" for c in unicodedata.normalize("NFC", name))
+    return shown if len(shown) <= length else f"{shown[:length // 2]}…{shown[length // 2 + 1 - length:]}"
+
+
+def text_width(text: str, font: float) -> float:
+    """About how long a text becomes, in inches, in a font of so many points; CJK characters count twice."""
+    letters = sum(2 if unicodedata.east_asian_width(letter) in "WF" else 1 for letter in text)
+    return CHARACTER * font * letters / 72
+
+
+def class_labels(names: Sequence[str]) -> list[str]:
+    """Elided names; those that became equal get their class number."""
+    short = [elided(name) for name in names]
+    seen = Counter(short)
+    return [f"{text} #{i}" if seen[text] > 1 else text for i, text in enumerate(short)]
+
+
+def _notebook_figure() -> type[Figure]:
+    """matplotlib's Figure, shown by a notebook without pyplot."""
+    from matplotlib.figure import Figure
+
+    class NotebookFigure(Figure):
+        def _repr_png_(self) -> bytes:
+            png = io.BytesIO()
+            self.savefig(png, format="png", dpi=100, bbox_inches="tight")
+            return png.getvalue()
+
+    return NotebookFigure
+
+
+def new_figure(width: float, height: float, title: str, model_name: str) -> Figure:
+    """An empty figure in the house's style, in inches; it widens if the title needs it."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    figure = _notebook_figure()(figsize=(max(width, TITLE_WIDTH), height), layout="constrained", facecolor="white")
+    FigureCanvasAgg(figure)
+    figure.suptitle(f"{title}: {elided(model_name)}" if model_name else title, x=0.012, ha="left",
+                    fontsize=12, fontweight="bold", color=INK, parse_math=False)
+    return figure
+
+
+def style_axes(axes: Axes, heading: str, x: str, y: str = "", grid: bool = True) -> None:
+    axes.set_title(heading, loc="left", fontsize=10, color=MUTED)
+    axes.set_xlabel(x, fontsize=10, color=INK)
+    axes.set_ylabel(y, fontsize=10, color=INK)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.spines[["left", "bottom"]].set_color(MUTED)
+    axes.tick_params(labelsize=9, colors=INK, length=3)
+    if grid:
+        axes.grid(color="#e3e3e3", linewidth=0.8)
+
+
+def save_figure(figure: Figure, save_path: Path | str | None) -> Figure:
+    """Settle fonts and layout; then write the file, if a path is given."""
+    from matplotlib.font_manager import fontManager
+    from matplotlib.text import Text
+
+    installed = {font.name for font in fontManager.ttflist}
+    for text in figure.findobj(lambda artist: isinstance(artist, Text)):
+        text.set(fontfamily=["DejaVu Sans", *(name for name in FALLBACK_FONTS if name in installed)])
+    figure.draw_without_rendering()
+    layout = figure.get_layout_engine()
+    if layout is not None:
+        layout.execute(figure)  # square axes settle in the second pass only
+    if save_path is not None:
+        path = Path(save_path)
+        form = path.suffix[1:] or "png"
+        figure.set_layout_engine("none")  # it has settled; matplotlib would run it twice more
+        options_of: dict[str, dict[str, Any]] = {"png": {"pil_kwargs": {"compress_level": 3}},
+                                                 "svg": {"metadata": {"Date": None}}}
+        with whole_file(path) as partial:
+            figure.savefig(partial, format=form, dpi=150, bbox_inches=figure.get_tightbbox().padded(0.1),
+                           **options_of.get(form, {}))
+    return figure

@@ -1,0 +1,136 @@
+"""Arrays in files that strangers may have made: sizes are compared with what a file holds before memory is taken.
+
+All of it raises ValueError or OSError, as in `untrusted`.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from matlens.system.untrusted import refuse_bomb, size_of_regular
+
+_CHUNK = 1 << 20
+
+_PLAIN_FILTERS = frozenset({1, 2, 3})
+"""HDF5's numbers of deflate, shuffle and Fletcher's checksum (H5Zpublic.h); all others are plug-ins, or lossy."""
+
+_EXPANDING_LIMIT = 256 << 20
+"""Bytes that HDF5 datasets may have beyond what is stored of them."""
+
+
+def read_arrays(path: Path, wanted: Mapping[str, tuple[str, int | None]]) -> dict[str, npt.NDArray[Any]]:
+    """The arrays of a .npz, each checked by its header before it is allocated.
+
+    Args:
+        wanted: by a regular expression of whole names, NumPy's letters of the kinds that are allowed ("f", "iu", "U")
+            and the number of dimensions (None: any). Other names are refused, and so are objects: pickles.
+
+    Raises:
+        ValueError: another name, kind or dimension; a size that is not that of the member; a wrong checksum.
+    """
+    size, found = size_of_regular(path), {}
+    try:
+        with zipfile.ZipFile(path) as archive:
+            refuse_bomb(archive, size)
+            for member in archive.infolist():
+                name = member.filename.removesuffix(".npy")
+                rule = next((rule for pattern, rule in wanted.items() if re.fullmatch(pattern, name)), None)
+                if rule is None or name == member.filename:
+                    raise ValueError(f"it holds {member.filename!r}, which does not belong there")
+                found[name] = _read_array(archive, member, *rule)
+    except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError) as error:
+        raise ValueError(f"{type(error).__name__}: {error}") from error
+    return found
+
+
+def _read_array(archive: zipfile.ZipFile, member: zipfile.ZipInfo, kinds: str, dimensions: int | None,
+                ) -> npt.NDArray[Any]:
+    readers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+    with archive.open(member) as file:
+        version = np.lib.format.read_magic(file)
+        if version not in readers:
+            raise ValueError(f"{member.filename} has the version {version}")
+        shape, by_columns, kind = readers[version](file)
+        if kind.hasobject or kind.kind not in kinds or not kind.isnative or dimensions not in (None, len(shape)):
+            raise ValueError(f"{member.filename} holds {kind} of shape {shape}")
+        expected = math.prod(shape) * kind.itemsize
+        if min(shape, default=0) < 0 or file.tell() + expected != member.file_size:
+            raise ValueError(f"{member.filename} says to have the shape {shape}, which is not its size")
+        memory = np.empty(expected, dtype=np.uint8)
+        for start in range(0, expected, _CHUNK):
+            part = file.read(min(_CHUNK, expected - start))
+            memory[start:start + len(part)] = np.frombuffer(part, dtype=np.uint8)
+            if len(part) < min(_CHUNK, expected - start):
+                raise ValueError(f"{member.filename} is cut off")
+        file.read(1)  # at its end zipfile compares the checksum
+    if not expected:
+        return np.zeros(shape, dtype=kind)
+    return memory.view(kind).reshape(shape, order="F" if by_columns else "C")
+
+
+def check_hdf5(file: Any, size: int) -> None:
+    """Walk through an open h5py.File of `size` bytes and raise ValueError for what model files have no use for.
+
+    That is: links and virtual or external datasets, which read other files; datasets that are larger than what is
+    stored of them; filters of plug-ins; and types other than numbers and text.
+    """
+    import h5py
+
+    groups, seen, expanding = [file["/"]], set(), 0
+    while groups:
+        group = groups.pop()
+        _check_attributes(group, size)
+        for name in group:
+            if not isinstance(group.get(name, getlink=True), h5py.HardLink):
+                raise ValueError(f"{name} is a link to something else")
+            child = group[name]
+            place = h5py.h5o.get_info(child.id).addr
+            if place in seen:
+                continue
+            seen.add(place)
+            if isinstance(child, h5py.Group):
+                groups.append(child)
+                continue
+            if not isinstance(child, h5py.Dataset):
+                raise ValueError(f"{name} is a {type(child).__name__}")
+            expanding += _checked_dataset(child)
+            _check_attributes(child, size)
+    if expanding > _EXPANDING_LIMIT:
+        raise ValueError(f"its datasets say to have {expanding} bytes more than are stored of them")
+
+
+def _checked_dataset(dataset: Any) -> int:
+    """Bytes beyond those that are stored."""
+    if dataset.external or dataset.is_virtual:
+        raise ValueError(f"{dataset.name} lies in another file")
+    _check_type(dataset.dtype, dataset.name)
+    properties = dataset.id.get_create_plist()
+    codes = {properties.get_filter(number)[0] for number in range(properties.get_nfilters())}
+    if codes - _PLAIN_FILTERS:
+        raise ValueError(f"{dataset.name} needs HDF5's filters {sorted(codes - _PLAIN_FILTERS)}")
+    return max(0, int(math.prod(dataset.shape or ()) * dataset.dtype.itemsize - dataset.id.get_storage_size()))
+
+
+def _check_attributes(item: Any, size: int) -> None:
+    import h5py
+
+    for name in item.attrs:
+        about = h5py.h5a.open(item.id, name.encode())
+        _check_type(about.dtype, name)
+        if math.prod(about.shape or ()) * about.dtype.itemsize > size:
+            raise ValueError(f"the attribute {name} says to be larger than the file")
+
+
+def _check_type(kind: np.dtype[Any], name: str) -> None:
+    import h5py
+
+    if kind.kind not in "fiubS" and h5py.check_string_dtype(kind) is None:
+        raise ValueError(f"{name} holds {kind}, neither numbers nor text")
