@@ -28,7 +28,7 @@ import numpy as np
 from matlens.explanation.gradcam import from_gradients, heatmaps
 from matlens.features.artifact import Artifact, write_artifact
 from matlens.models.protocol import BuildOrder, room_of
-from matlens.models.registry import MODELS, model_info
+from matlens.models.registry import MODELS, spec_of
 
 SIZE, CLASSES = (224, 224), 23
 PHOTO = np.random.default_rng(0).random((1, *SIZE, 3), dtype=np.float32)
@@ -57,7 +57,7 @@ def framework(name: str, folder: Path, repeats: int) -> dict[str, list[float]]:
     def explain() -> Any:
         return from_gradients(*classifier.features_and_gradients(PHOTO, np.array([0]), classifier.last_conv_layer_name))
 
-    if model_info(name).room == "torch":
+    if spec_of(name).framework == "torch":
         return {"autograd": in_turn(repeats, explain)[0]}
     from matlens.models.keras import gradients
 

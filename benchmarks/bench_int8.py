@@ -26,7 +26,7 @@ from matlens.features.engine import PhotoEngine, features_of
 from matlens.features.layout import channels_first
 from matlens.features.quantise import CALIBRATION_PHOTOS, compare, quantise_trunk
 from matlens.models.protocol import BuildOrder, room_of
-from matlens.runs.run_folder import RunFolder
+from matlens.runs.run import Run
 from matlens.system.openvino import import_openvino
 
 PHOTOS, PASSES = 128, 7
@@ -68,8 +68,8 @@ def main() -> None:
             work = Path(folder)
             print(name)
             if chosen.run:
-                run = RunFolder.open(chosen.run)
-                artifact = Artifact.open(run.artifact(name))
+                run = Run.open(chosen.run)
+                artifact = Artifact.open(run.paths.artifact(name))
                 train = run.split.part("train")
                 sample = [train[i] for i in rng.permutation(len(train))[:CALIBRATION_PHOTOS]]
                 calibration = list(read_photos(run.data_root, sample, artifact.img_size))

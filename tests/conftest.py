@@ -38,7 +38,7 @@ def kept_trunks(published: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
     from matlens.models.protocol import BuildOrder, room_of
 
     cache = tmp_path_factory.mktemp("cache")
-    build = BuildOrder("mobilenetv2_transfer", 4, (64, 64), published, 0.35)
+    build = BuildOrder("mobilenetv2_transfer", 4, (64, 64), published, {"alpha": 0.35})
     room = room_of(build.model)
     classifier = room.build(build)
     for order in (TrunkOrder(build), TrunkOrder(build, LAST_LAYERS)):

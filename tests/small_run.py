@@ -13,7 +13,7 @@ from matlens.evaluation.judge import evaluate
 from matlens.features.artifact import write_artifact
 from matlens.features.engine import TrunkEngine
 from matlens.models.head import Dense, Head
-from matlens.runs.run_folder import RunFolder
+from matlens.runs.run import Run
 from matlens.settings.schema import Settings
 from matlens.system.console import Reporter
 from matlens.system.files import write_json
@@ -71,14 +71,14 @@ def write_trunk(folder: Path) -> None:
     openvino.save_model(openvino.Model([maps], [photos]), folder / "trunk.xml", compress_to_fp16=False)
 
 
-def make_run(path: Path) -> RunFolder:
+def make_run(path: Path) -> Run:
     """Both models know the colours; the second half as surely. Both are judged."""
     write_photos(path / "photos")
     settings = Settings.load(options={"data_dir": path / "photos", "img_size": SIDE, "models": ",".join(NAMES),
                                       "cache_dir": path / "cache"})
     prepared = prepare(settings, Reporter(quiet=True))
-    folder, split = RunFolder.create(path / "run", settings, prepared.source.root), prepared.split
-    split.write(folder.split_file)
+    split = prepared.split
+    folder = Run.begin(path / "run", settings, prepared.source.root, split)
     assert split.class_names == CLASSES
     photos = next(read_photos(folder.data_root, split.part("val")[:4], (SIDE, SIDE)))
     write_trunk(path)
@@ -93,11 +93,11 @@ def make_run(path: Path) -> RunFolder:
             write_trunk(target)
             return head
 
-        write_artifact(folder.artifact(name), export_trunk,
+        write_artifact(folder.paths.artifact(name), export_trunk,
                        lambda images, head=head: head.probabilities(engine.features(images)),
                        photos, name, CLASSES)
-        folder.model_file(name).touch()
-        write_json(folder.training_file(name), {
+        folder.paths.model_file(name).touch()
+        write_json(folder.paths.training_file(name), {
             "split_hash": split.hash, "pretrained": True, "parameters": 9, "trainable_parameters": 9, "epochs": 1,
             "best_epoch": 1, "seconds": {}, "peak_rss_bytes": 1, "versions": {}, "remarks": [],
             "history": {"loss": [1.0], "val_loss": [1.0], "accuracy": [0.5], "val_accuracy": [0.5]}})

@@ -11,10 +11,11 @@ from pathlib import Path
 
 import pytest
 
+from builders import begin_run
 from matlens.cli import main as cli
-from matlens.errors import RunFolderError
+from matlens.errors import CacheError
 from matlens.jobs.run import keep_to_limit
-from matlens.runs.run_folder import RunFolder
+from matlens.runs.run import Run
 from matlens.settings.schema import Settings
 from matlens.system import caches
 from matlens.system.caches import entries, in_use, kept_or_made, left_overs, prune, whole_entry
@@ -210,7 +211,7 @@ def test_a_damaged_entry_is_made_again_and_one_that_stays_damaged_is_an_error(tm
         return found if found == "mine" else None
 
     assert kept_or_made(folder, "things", whole, writer(folder)) == "mine"
-    with pytest.raises(RunFolderError, match=r"things.*--cache-dir"):
+    with pytest.raises(CacheError, match=r"things.*--cache-dir"):
         kept_or_made(place(tmp_path, 2), "things", whole, writer(place(tmp_path, 2), "other"))
 
 
@@ -230,7 +231,7 @@ def test_a_cache_without_locks_is_used_and_not_pruned(tmp_path):
     (RuntimeError("basic_ios::clear: iostream error"), "most likely no space left")])
 def test_a_disk_that_takes_no_more_is_told_with_the_way_out_and_leaves_nothing(tmp_path, error, said):
     """As the system, NumPy and OpenVINO tell of it."""
-    with pytest.raises(RunFolderError, match=rf"Cannot write things to {tmp_path}: {said}.*--prune.*--cache-dir"), \
+    with pytest.raises(CacheError, match=rf"Cannot write things to {tmp_path}: {said}.*--prune.*--cache-dir"), \
             whole_entry(place(tmp_path, 1), "things") as partial:
         (partial / "data").write_text("half")
         raise error
@@ -264,8 +265,8 @@ def test_after_a_run_the_cache_keeps_to_its_limit_and_says_so(tmp_path, capsys):
 def test_a_run_may_be_resumed_with_another_limit(tmp_path):
     """It decides what is kept, not what comes out."""
     for limit in (20, 5):
-        RunFolder.create(tmp_path / "run", Settings(cache_limit=limit), tmp_path)
-    assert RunFolder.open(tmp_path / "run").settings.cache_limit == 5
+        begin_run(tmp_path / "run", Settings(cache_limit=limit))
+    assert Run.open(tmp_path / "run").settings.cache_limit == 5
 
 
 @pytest.fixture

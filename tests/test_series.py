@@ -10,13 +10,14 @@ from pathlib import Path
 
 import pytest
 
+from builders import begin_run
 from matlens.comparison.series import SeriesComparison, Spread
 from matlens.data.source.minc import CLASS_NAMES
-from matlens.errors import RunFolderError, WorkerError
+from matlens.errors import ResultsError, RunError, WorkerError
 from matlens.evaluation.results import Results
 from matlens.features.engine import features_of
 from matlens.jobs.series import compare_folders, run_series, summarise_series
-from matlens.runs.run_folder import RunFolder
+from matlens.runs.run import Run
 from matlens.runs.series import SeriesFolder, runs_in
 from matlens.settings.schema import Settings
 from matlens.system.console import Reporter
@@ -38,10 +39,10 @@ def series(tmp_path: Path) -> SeriesFolder:
     """Two models that were judged on three splits."""
     made = SeriesFolder.create(tmp_path / "series", "minc:all", SPLITS)
     for number, (name, split) in enumerate(made.splits.items()):
-        folder = RunFolder.create(made.path / name, Settings.load(options={
-            "protocol": split, "models": list(ACCURACIES), "data_dir": tmp_path}), tmp_path)
+        folder = begin_run(made.path / name, Settings.load(options={
+            "protocol": split, "models": list(ACCURACIES), "data_dir": tmp_path}))
         for model, accuracies in ACCURACIES.items():
-            results(model, accuracies[number], split).write(folder.results_file(model))
+            results(model, accuracies[number], split).write(folder.paths.results_file(model))
     return made
 
 
@@ -92,11 +93,11 @@ def test_series_compare_with_series_of_the_same_splits_only(series, tmp_path):
     comparison = compare_folders([series.path, other])
     assert isinstance(comparison, SeriesComparison) and comparison.same_photos
     assert [row.model for row in comparison.rows][:2] == ["other/mobilenetv2_transfer", "series/mobilenetv2_transfer"]
-    with pytest.raises(RunFolderError, match="cannot be put side by side"):
+    with pytest.raises(ResultsError, match="cannot be put side by side"):
         compare_folders([series.path, series.path / "minc-1"])
     manifest = other / "series.json"
     manifest.write_text(manifest.read_text().replace("minc:all", "kfold:3"))
-    with pytest.raises(RunFolderError, match="other splits each"):
+    with pytest.raises(ResultsError, match="other splits each"):
         compare_folders([series.path, other])
 
 
@@ -124,13 +125,13 @@ def test_another_split_behind_the_same_name_is_seen(series, tmp_path):
 def test_the_runs_of_a_series_are_found_and_its_folder_is_no_run(series, tmp_path):
     """What takes runs takes a series for all of its runs; what takes one run says which there are."""
     assert [run.path.name for run in runs_in([series.path])] == ["minc-1", "minc-2", "minc-3"]
-    with pytest.raises(RunFolderError, match=r"name one of the runs in it, such as .*minc-1"):
-        RunFolder.open(series.path)
-    with pytest.raises(RunFolderError, match="other splits"):
+    with pytest.raises(RunError, match=r"name one of the runs in it, such as .*minc-1"):
+        Run.open(series.path)
+    with pytest.raises(RunError, match="other splits"):
         SeriesFolder.create(series.path, "kfold:3", ["kfold:3:1"])
     (tmp_path / "used").mkdir()
     (tmp_path / "used" / "file").touch()
-    with pytest.raises(RunFolderError, match="is there already"):
+    with pytest.raises(RunError, match="is there already"):
         SeriesFolder.create(tmp_path / "used", "minc:all", SPLITS)
 
 
@@ -138,7 +139,7 @@ def test_the_runs_of_a_series_are_found_and_its_folder_is_no_run(series, tmp_pat
 def test_a_manifest_that_is_none_or_leads_out_is_refused(tmp_path, content):
     """A folder from elsewhere must not make matlens read beside it."""
     (tmp_path / "series.json").write_text(content)
-    with pytest.raises(RunFolderError, match="not the folder of a series"):
+    with pytest.raises(RunError, match="not the folder of a series"):
         SeriesFolder.open(tmp_path)
 
 
@@ -174,7 +175,7 @@ def test_folds_of_a_real_run_share_features_and_judge_each_photo_once(drawn, pub
 
     monkeypatch.setattr("matlens.features.cache.features_of", counted)
     series = run_series(settings, tmp_path / "out", Reporter(quiet=True))
-    judged = [json.loads(run.results_file("mobilenetv2_transfer").read_text()) for run in series.runs().values()]
+    judged = [json.loads(run.paths.results_file("mobilenetv2_transfer").read_text()) for run in series.runs().values()]
     assert sum(each["n_test"] for each in judged) == 48
     assert features == [48]
     assert (series.path / "report.html").exists()

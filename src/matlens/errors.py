@@ -2,16 +2,20 @@
 
     MatlensError
     ├── UsageError            the user can mend it (exit code 2); the message says how
-    │   ├── SettingsError     an option, a settings key or a value
-    │   ├── DataError         photos, folders, splits
-    │   ├── ModelError        an unknown model, a model that does not fit the data, a damaged model file
+    │   ├── SettingsError     an option, a key of a settings file, or a value
+    │   ├── DataError         photos, folders of photos, splits
+    │   │   └── LabelsError   class names or labels that do not belong together
+    │   ├── ModelError        an unknown model, one that does not fit the data, a damaged model file or artifact
     │   ├── WeightsError      pretrained weights that are missing or unreadable
-    │   ├── RunFolderError    an output folder that cannot be used
+    │   ├── DeviceError       a processor that cannot do what is asked of it
+    │   ├── CacheError        what is kept between runs cannot be written, or is gone
+    │   ├── RunError          the folder of a run or of a series: another's, damaged, in use
+    │   ├── ResultsError      results, predictions or measurements that are missing, damaged, or cannot be compared
     │   └── WriteError        a file that cannot be written: no space, no permission
-    └── WorkerError           a model's own process ended badly (exit code 1)
+    └── WorkerError           a job's own process ended badly (exit code 1)
         └── KilledError       the system killed it, most likely for want of memory
 
-A message names the file, the class or the option, and the way out.
+A message names the file, the class or the option, says why, and gives the way out.
 """
 
 from __future__ import annotations
@@ -30,23 +34,39 @@ class UsageError(MatlensError):
 
 
 class SettingsError(UsageError):
-    """An option, a settings key or a value that cannot be."""
+    """An option, a key of a settings file, or a value that cannot be."""
 
 
 class DataError(UsageError):
-    """Photos, folders or splits that cannot be used as they are."""
+    """Photos, folders of photos, or splits that cannot be used as they are."""
+
+
+class LabelsError(DataError):
+    """Class names or labels that do not belong together."""
 
 
 class ModelError(UsageError):
-    """An unknown model, a model that does not fit the data, or a damaged model file."""
+    """An unknown model, a model that does not fit the data, or a damaged model file or artifact."""
 
 
 class WeightsError(UsageError):
     """Pretrained weights that are missing or unreadable."""
 
 
-class RunFolderError(UsageError):
-    """An output folder that cannot be used."""
+class DeviceError(UsageError):
+    """A processor that cannot do what is asked of it: a precision that it lacks, too little memory."""
+
+
+class CacheError(UsageError):
+    """What is kept between runs cannot be written, cannot be read back, or is gone."""
+
+
+class RunError(UsageError):
+    """The folder of a run or of a series that cannot be used: another run's, damaged, or in use."""
+
+
+class ResultsError(UsageError):
+    """Results, predictions or measurements that are missing, damaged, or cannot be compared."""
 
 
 class WriteError(UsageError):
@@ -58,15 +78,15 @@ class WriteError(UsageError):
 
 
 class WorkerError(MatlensError):
-    """A model's own process ended without a result."""
+    """A job's own process ended without a result."""
 
 
 class KilledError(WorkerError):
-    """A model's own process was killed, most likely for want of memory."""
+    """A job's own process was killed, most likely for want of memory."""
 
 
 def named_error(kind: str, message: str) -> MatlensError:
-    """The error that another process raised: one of these by its class name, else a WorkerError that names it."""
+    """Return the error that another process raised, by its class name; a WorkerError if the name is none of these."""
     found = globals().get(kind)
     if isinstance(found, type) and issubclass(found, MatlensError):
         return found(message)

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from builders import begin_run
 from figure_checks import assert_nothing_cut_off
 from matlens.comparison.displays import Differences, draw_differences
 from matlens.comparison.literature import MINC_2500, Published, published_beside
@@ -19,7 +20,7 @@ from matlens.comparison.pairwise import pairwise
 from matlens.comparison.row import percent, standard_error
 from matlens.comparison.table import compare, compare_models
 from matlens.data.source.minc import CLASS_NAMES
-from matlens.errors import RunFolderError
+from matlens.errors import ResultsError
 from matlens.evaluation.predictions import Predictions
 from matlens.evaluation.results import Results
 from matlens.system.figures import save_figure
@@ -151,14 +152,14 @@ def test_without_a_folder_they_go_where_the_guide_puts_them(tmp_path: Path, monk
 
 
 def test_nothing_to_compare_says_what_to_do() -> None:
-    with pytest.raises(RunFolderError, match="matlens run --data DIR"):
+    with pytest.raises(ResultsError, match="matlens run --data DIR"):
         compare([])
 
 
 @pytest.mark.parametrize("content", [{}, {"accuracy": None}, {"accuracy": "high"}, {"accuracy": 87.0},
                                      {"accuracy": float("nan")}])
 def test_results_without_an_accuracy_are_named(content: dict[str, Any]) -> None:
-    with pytest.raises(RunFolderError, match=r"vgg19_scratch .* matlens evaluate RUN"):
+    with pytest.raises(ResultsError, match=r"vgg19_scratch .* matlens evaluate RUN"):
         compare([{"model_name": "vgg19_scratch", **content}])
 
 
@@ -218,12 +219,11 @@ def test_compare_shows_them_on_request(tmp_path: Path, classes: tuple[str, ...])
     from typer.testing import CliRunner
 
     from matlens.cli.main import app
-    from matlens.runs.run_folder import RunFolder
     from matlens.settings.schema import Settings
 
-    run = RunFolder.create(tmp_path / "run", Settings(models=("inception_v1",)), tmp_path)
+    run = begin_run(tmp_path / "run", Settings(models=("inception_v1",)))
     results("inception_v1", class_names=classes, confusion_matrix=[],
-            per_class=dict.fromkeys(classes, SCORE)).write(run.results_file("inception_v1"))
+            per_class=dict.fromkeys(classes, SCORE)).write(run.paths.results_file("inception_v1"))
     done = CliRunner().invoke(app, ["compare", str(run.path), "--literature", "--out", str(tmp_path / "out")])
     plain = CliRunner().invoke(app, ["compare", str(run.path)])
     assert (done.exit_code, plain.exit_code) == (0, 0)

@@ -14,7 +14,7 @@ from PIL import Image
 from matlens.data.pixels import store as module
 from matlens.data.pixels.store import PixelStore, hash_photos, prepare_store
 from matlens.data.prepare import prepare
-from matlens.errors import RunFolderError
+from matlens.errors import CacheError
 from matlens.settings.schema import Settings
 from matlens.system.console import Reporter
 
@@ -132,7 +132,7 @@ def test_a_disk_that_fills_up_while_decoding_is_told_and_leaves_nothing(root, tm
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(module, "_fill", full)
-    with pytest.raises(RunFolderError, match=r"No space left.*--cache-dir"):
+    with pytest.raises(CacheError, match=r"No space left.*--cache-dir"):
         prepare_store(root, hashes_of(root), (4, 4), tmp_path / "cache")
     assert not list((tmp_path / "cache" / "pixels").iterdir())
 
@@ -140,5 +140,5 @@ def test_a_disk_that_fills_up_while_decoding_is_told_and_leaves_nothing(root, tm
 def test_a_cache_folder_that_cannot_be_made_is_named(root, tmp_path):
     """Read-only homes are common on clusters; the message must say which option helps."""
     (tmp_path / "file").touch()
-    with pytest.raises(RunFolderError, match=r"file/cache.*--cache-dir"):
+    with pytest.raises(CacheError, match=r"file/cache.*--cache-dir"):
         prepare_store(root, hashes_of(root), (4, 4), tmp_path / "file" / "cache")

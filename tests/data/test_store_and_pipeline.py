@@ -14,7 +14,7 @@ from matlens.data.pixels.augment import augment
 from matlens.data.pixels.decode import read_photo
 from matlens.data.pixels.store import PixelStore, hash_photos, prepare_store
 from matlens.data.split.splits import Photo
-from matlens.errors import DataError, RunFolderError
+from matlens.errors import CacheError, DataError
 
 
 @pytest.fixture
@@ -79,7 +79,7 @@ def test_an_interrupted_store_is_not_there(drawn, hashes, tmp_path, monkeypatch)
 def test_a_full_disk_is_noticed_before_the_work(drawn, hashes, tmp_path, monkeypatch):
     """And the way out is said."""
     monkeypatch.setattr(module.shutil, "disk_usage", lambda path: SimpleNamespace(free=1000))
-    with pytest.raises(RunFolderError, match="--cache-dir"):
+    with pytest.raises(CacheError, match="--cache-dir"):
         prepare_store(drawn, hashes, (32, 32), tmp_path)
 
 

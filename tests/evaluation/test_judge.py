@@ -11,7 +11,7 @@ import pytest
 from matlens.data.split.splits import Photo, Split
 from matlens.evaluation.judge import evaluate
 from matlens.evaluation.predictions import Predictions
-from matlens.runs.run_folder import RunFolder
+from matlens.runs.run import Run
 from matlens.settings.schema import Settings
 from matlens.system.files import write_json
 
@@ -21,28 +21,27 @@ KINDS = ("training_curves", "confusion_matrix", "roc_curves", "class_scores", "c
          "reliability")
 
 
-def finished_run(folder: Path, *, train_on: str = "train", validation: bool = True) -> RunFolder:
+def finished_run(folder: Path, *, train_on: str = "train", validation: bool = True) -> Run:
     """A run of two models as training and prediction leave it; its photos are gone."""
-    run = RunFolder.create(folder, Settings(models=MODELS), folder / "photos that are gone")
     labels = {"val": np.arange(60) % 4, "test": np.arange(120) % 4}
     photos = tuple(Photo(f"{part}/{i}.jpg", NAMES[label], part, f"{part}{i}") for part, each in labels.items()
                    for i, label in enumerate(each))
     split = Split("random", NAMES, photos, train_on=train_on)
-    split.write(run.split_file)
+    run = Run.begin(folder, Settings(models=MODELS), folder / "photos that are gone", split)
     for number, name in enumerate(MODELS):
         rng = np.random.default_rng(number)
         for part, each in labels.items() if validation else [("test", labels["test"])]:
             raised = np.exp(2 * rng.normal(size=(len(each), 4)) + (3 - number) * np.eye(4)[each])
-            saved = run.predictions_file(name) if part == "test" else run.reports / f"{name}_val_predictions.npz"
+            saved = run.paths.predictions_file(name, part)
             Predictions((raised / raised.sum(axis=1, keepdims=True)).astype(np.float32), each,
                         tuple(photo.path for photo in split.photos if photo.part == part), 10.0).write(saved)
-        write_json(run.training_file(name), {
+        write_json(run.paths.training_file(name), {
             "history": {"loss": [1.0, 0.5], "val_loss": [1.0, 0.6], "accuracy": [0.4, 0.5],
                         "val_accuracy": [0.4, 0.5]}, "pretrained": True, "parameters": 10,
             "trainable_parameters": 5, "epochs": 2, "best_epoch": 2, "seconds": {"train": 1.0}, "peak_rss_bytes": 1,
             "versions": {}, "remarks": [], "split_hash": split.hash})
-        run.model_file(name).write_bytes(b"model")
-        run.artifact(name).mkdir()
+        run.paths.model_file(name).write_bytes(b"model")
+        run.paths.artifact(name).mkdir()
     return run
 
 
@@ -53,7 +52,7 @@ def test_results_pictures_and_comparison_are_made_from_saved_predictions(tmp_pat
     code, out, _ = matlens("evaluate", run.path, "--material-groups", groups, "--svg")
     assert code == 0
     for name in MODELS:
-        results = json.loads(run.results_file(name).read_text("utf-8"))
+        results = json.loads(run.paths.results_file(name).read_text("utf-8"))
         assert results["calibration"]["temperature"] > 1.2  # the noise of their scores is 2, that of honest ones 1
         assert results["calibration"]["n_validation"] == 60
         assert results["groups"]["per_group"]["textile"]["support"] == 60
@@ -61,12 +60,12 @@ def test_results_pictures_and_comparison_are_made_from_saved_predictions(tmp_pat
         ends = results["intervals"]["accuracy"]
         assert f"{name}: accuracy {100 * results['accuracy']:.1f} % ({100 * ends['low']:.1f} to " in out
         for kind in KINDS:
-            assert run.picture(name, kind).read_bytes().startswith(b"\x89PNG"), kind
-            assert b"<svg" in run.picture(name, kind).with_suffix(".svg").read_bytes(), kind
-    (pair,) = json.loads((run.reports / "model_comparison.json").read_text("utf-8"))["pairwise"]
+            assert run.paths.picture(name, kind).read_bytes().startswith(b"\x89PNG"), kind
+            assert b"<svg" in run.paths.picture(name, kind).with_suffix(".svg").read_bytes(), kind
+    (pair,) = json.loads((run.paths.reports / "model_comparison.json").read_text("utf-8"))["pairwise"]
     assert pair["n_photos"] == 120 and pair["first"] in MODELS
     assert ("is better than" in out) is pair["is_real"]
-    assert (run.reports / "model_comparison.png").exists()
+    assert (run.paths.reports / "model_comparison.png").exists()
     code, again, _ = matlens("compare", run.path, "--out", tmp_path / "out")
     assert code == 0 and f"| {pair['first']} | {pair['second']} | {pair['only_first']} |" in again
     assert (tmp_path / "out" / "model_comparison.png").exists()
@@ -88,7 +87,7 @@ def test_groups_that_do_not_fit_change_nothing(tmp_path, matlens):
     code, _, error = matlens("evaluate", run.path, "--material-groups", groups)
     assert code == 2 and "g.toml" in error and "'silk'" in error
     assert not (run.path / "material_groups.toml").exists()
-    assert not run.results_file(MODELS[0]).exists()
+    assert not run.paths.results_file(MODELS[0]).exists()
 
 
 def test_models_of_two_runs_are_compared_photo_by_photo(tmp_path, matlens):

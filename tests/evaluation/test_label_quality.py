@@ -13,10 +13,10 @@ import numpy.typing as npt
 import pytest
 
 from matlens.data.split.splits import Photo, Split
-from matlens.errors import RunFolderError
+from matlens.errors import LabelsError, ResultsError
 from matlens.evaluation.label_quality import LabelIssues, find_suspects, label_issues, suspect_positions
 from matlens.evaluation.predictions import Predictions
-from matlens.runs.run_folder import RunFolder
+from matlens.runs.run import Run
 from matlens.settings.schema import Settings
 
 NAMES = ("glass", "paper", "wood")
@@ -31,14 +31,14 @@ def found(probabilities: Any, labels: list[int]) -> list[int]:
     return suspect_positions(np.array(probabilities, np.float32), np.array(labels, np.int64))[0].tolist()
 
 
-def make_run(folder: Path, predictions: dict[str, Predictions], class_names: tuple[str, ...] = NAMES) -> RunFolder:
+def make_run(folder: Path, predictions: dict[str, Predictions], class_names: tuple[str, ...] = NAMES) -> Run:
     """A finished run as far as labels are concerned: split, settings, predictions."""
-    run = RunFolder.create(folder, Settings(models=tuple(predictions)), folder)
     first = next(iter(predictions.values()))
-    Split("random", class_names, tuple(Photo(path, class_names[label], "test", "0") for path, label in
-                                       zip(first.paths, first.labels, strict=True))).write(run.split_file)
+    split = Split("random", class_names, tuple(Photo(path, class_names[label], "test", "0") for path, label in
+                                               zip(first.paths, first.labels, strict=True)))
+    run = Run.begin(folder, Settings(models=tuple(predictions)), folder, split)
     for name, each in predictions.items():
-        each.write(run.predictions_file(name))
+        each.write(run.paths.predictions_file(name))
     return run
 
 
@@ -124,7 +124,7 @@ def test_folds_are_joined_by_path() -> None:
     listed = find_suspects({"one": first, "two": second, "three": again}, NAMES)
     assert listed.n_photos == 5
     assert [suspect.path for suspect in listed.issues] == ["a1.jpg"]  # 0.9 paper, where (0.7 + 0.7) / 2 is asked for
-    with pytest.raises(RunFolderError, match=r"b0\.jpg is glass for other and paper for another"):
+    with pytest.raises(LabelsError, match=r"b0\.jpg is glass for other and paper for another"):
         find_suspects({"two": second, "other": answers([[1, 0, 0]], [0], "b")}, NAMES)
 
 
@@ -136,8 +136,8 @@ def test_a_run_is_read_and_written(tmp_path: Path) -> None:
     listed = label_issues([run])
     assert set(listed.models) == {"inception_v1", "mobilenetv2_transfer"}
     assert label_issues([run], ["inception_v1"]).models == ("inception_v1",)
-    assert LabelIssues.read(listed.write(run.label_issues_file)) == listed
-    content = json.loads(run.label_issues_file.read_text("utf-8"))
+    assert LabelIssues.read(listed.write(run.paths.label_issues_file)) == listed
+    content = json.loads(run.paths.label_issues_file.read_text("utf-8"))
     assert set(content) == {"format", "models", "n_photos", "issues"}
     assert set(content["issues"][0]) == {"path", "given", "suggested", "given_probability", "suggested_probability",
                                          "quality", "models_that_disagree"}
@@ -146,18 +146,18 @@ def test_a_run_is_read_and_written(tmp_path: Path) -> None:
 def test_runs_that_do_not_fit_are_named(tmp_path: Path) -> None:
     run = make_run(tmp_path / "run", {"inception_v1": WRONG})
     other = make_run(tmp_path / "other", {"inception_v1": WRONG}, ("glass", "metal", "wood"))
-    with pytest.raises(RunFolderError, match=r"other has other classes than .*run.*metal"):
+    with pytest.raises(LabelsError, match=r"other has other classes than .*run.*metal"):
         label_issues([run, other])
     fold = make_run(tmp_path / "fold", {"inception_v1": answers([[1, 0, 0]], [0], "new")})
     assert label_issues([run, fold]).n_photos == 5
     assert label_issues([run, fold]).models == (f"{run.path}/inception_v1", f"{fold.path}/inception_v1")
-    with pytest.raises(RunFolderError, match=r"no predictions of vgg19_scratch.*matlens evaluate"):
+    with pytest.raises(ResultsError, match=r"no predictions of vgg19_scratch.*matlens evaluate"):
         label_issues([run], ["inception_v1", "vgg19_scratch"])
-    answers([[np.nan] * 3], [0]).write(run.predictions_file("inception_v1"))
-    with pytest.raises(RunFolderError, match=r"inception_v1_predictions\.npz .*diverged.*--models"):
+    answers([[np.nan] * 3], [0]).write(run.paths.predictions_file("inception_v1"))
+    with pytest.raises(ResultsError, match=r"inception_v1_predictions\.npz .*diverged.*--models"):
         label_issues([run])
-    run.predictions_file("inception_v1").unlink()
-    with pytest.raises(RunFolderError, match=r"holds no predictions\. Make them with: matlens evaluate"):
+    run.paths.predictions_file("inception_v1").unlink()
+    with pytest.raises(ResultsError, match=r"holds no predictions\. Make them with: matlens evaluate"):
         label_issues([run])
 
 
@@ -166,7 +166,7 @@ def test_a_damaged_list_is_named(tmp_path: Path, content: str) -> None:
     path = tmp_path / "run" / "reports" / "label_issues.json"
     path.parent.mkdir(parents=True)
     path.write_text(content, "utf-8")
-    with pytest.raises(RunFolderError, match=r"label_issues\.json is missing or damaged.*matlens labels .*run"):
+    with pytest.raises(ResultsError, match=r"label_issues\.json is missing or damaged.*matlens labels .*run"):
         LabelIssues.read(path)
 
 
@@ -183,11 +183,11 @@ def test_the_command_shows_the_likeliest_and_writes_all(tmp_path: Path) -> None:
     assert "[b]1.jpg" in done.output and "90.0%" in done.output and "[b]2.jpg" not in done.output
     assert "2 of 5 photos may be mislabelled" in done.output and "the 1 likeliest" in done.output
     assert "not a verdict" in done.output
-    assert run.label_issues_file.read_text("utf-8") == (tmp_path / "all.json").read_text("utf-8")
-    assert len(LabelIssues.read(run.label_issues_file).issues) == 2
-    run.label_issues_file.unlink()
+    assert run.paths.label_issues_file.read_text("utf-8") == (tmp_path / "all.json").read_text("utf-8")
+    assert len(LabelIssues.read(run.paths.label_issues_file).issues) == 2
+    run.paths.label_issues_file.unlink()
     CliRunner().invoke(app, ["labels", str(run.path), "--models", "inception_v1"])
-    assert not run.label_issues_file.exists()
+    assert not run.paths.label_issues_file.exists()
 
 
 @pytest.mark.slow
@@ -207,11 +207,11 @@ def test_summarise_lists_suspects_and_survives_damaged_predictions(tmp_path: Pat
     from matlens.jobs.run import summarise
 
     run = make_run(tmp_path / "run", {"inception_v1": WRONG})
-    Results("inception_v1", **scores(WRONG, NAMES)).write(run.results_file("inception_v1"))
+    Results("inception_v1", **scores(WRONG, NAMES)).write(run.paths.results_file("inception_v1"))
     summarise(run)
-    assert [suspect.path for suspect in LabelIssues.read(run.label_issues_file).issues] == ["1.jpg"]
+    assert [suspect.path for suspect in LabelIssues.read(run.paths.label_issues_file).issues] == ["1.jpg"]
     assert "Labels worth a second look" in (run.path / "report.html").read_text("utf-8")
-    run.predictions_file("inception_v1").write_bytes(b"half")
+    run.paths.predictions_file("inception_v1").write_bytes(b"half")
     assert summarise(run) is not None
     page = (run.path / "report.html").read_text("utf-8")
     assert "label_issues.json is missing" in page and "second look" not in page

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from matlens.errors import RunFolderError
+from matlens.errors import ResultsError
 from matlens.evaluation.metrics.classification import (
     compute_classification_metrics,
     compute_confusion_matrix,
@@ -62,7 +62,7 @@ def test_predictions_come_back_and_damaged_ones_are_refused(tmp_path):
     np.testing.assert_array_equal(found.probabilities, saved.probabilities)
     assert (found.paths, found.predicted.tolist()) == (saved.paths, [0, 1, 2])
     path.write_bytes(path.read_bytes()[:50])
-    with pytest.raises(RunFolderError, match=r"p\.npz"):
+    with pytest.raises(ResultsError, match=r"p\.npz"):
         Predictions.read(path)
     with pytest.raises(ValueError, match="do not fit"):
         Predictions(np.eye(3, dtype=np.float32), np.arange(2), ("a", "b", "c"))

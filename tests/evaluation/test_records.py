@@ -11,11 +11,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from matlens.errors import RunFolderError
+from builders import begin_run
+from matlens.errors import ResultsError, RunError
 from matlens.evaluation.predictions import Predictions
 from matlens.evaluation.results import Results
 from matlens.evaluation.results_schema import ResultsSchema
-from matlens.runs.run_folder import RunFolder
+from matlens.runs.run import Run, refuse_if_foreign, with_its_batch
 from matlens.settings.schema import Settings
 from matlens.training.record import TrainingRecord
 
@@ -23,9 +24,9 @@ NAME = "inception_v1"
 
 
 @pytest.fixture
-def run(small_run: Path, tmp_path: Path) -> RunFolder:
+def run(small_run: Path, tmp_path: Path) -> Run:
     """A judged run that may be damaged."""
-    return RunFolder.open(Path(shutil.copytree(small_run, tmp_path / "run")))
+    return Run.open(Path(shutil.copytree(small_run, tmp_path / "run")))
 
 
 def change(path: Path, place: str, value: Any) -> None:
@@ -46,9 +47,9 @@ def change(path: Path, place: str, value: Any) -> None:
     ("confusion_matrix", [[1]]), ("roc_auc", None), ("calibration", {"ece": 1}), ("coverage", []), ("remarks", [1]),
     ("confused_pairs", [{}]), ("img_size", [0, 10**9])])
 def test_results_of_other_content_are_refused_naming_the_file_and_the_way_out(run, matlens, place, value):
-    path = run.results_file(NAME)
+    path = run.paths.results_file(NAME)
     change(path, place, value)
-    with pytest.raises(RunFolderError, match=rf"{path}.*matlens evaluate {run.path}") as refused:
+    with pytest.raises(ResultsError, match=rf"{path}.*matlens evaluate {run.path}") as refused:
         Results.read(path)
     assert "\n" not in str(refused.value) and len(str(refused.value)) < 600
     code, _, err = matlens("compare", run.path)
@@ -62,11 +63,11 @@ def test_results_of_other_content_are_refused_naming_the_file_and_the_way_out(ru
     ("versions", 1), ("remarks", [1]), ("epochs", 0), ("best_epoch", 2), ("best_epoch", "x"),
     ("peak_rss_bytes", 10**400), ("parameters", None)])
 def test_a_record_of_other_content_is_refused_naming_the_file_and_the_way_out(run, matlens, place, value):
-    path = run.training_file(NAME)
+    path = run.paths.training_file(NAME)
     change(path, place, value)
-    with pytest.raises(RunFolderError, match=rf"{path}.*Delete it.*trains {NAME} again"):
+    with pytest.raises(RunError, match=rf"{path}.*Delete it.*trains {NAME} again"):
         TrainingRecord.read(run, NAME)
-    for command in (("evaluate", run.path), ("predict", run.path, run.run_file)):
+    for command in (("evaluate", run.path), ("predict", run.path, run.paths.run_file)):
         code, _, err = matlens(*command)
         assert code == 2
         assert str(path) in err
@@ -79,8 +80,8 @@ def test_every_field_of_results_is_checked_when_it_is_read():
 
 @pytest.mark.parametrize("content", ["", "[]", "null", '"x"', "1e999", "{"])
 def test_what_is_no_record_is_named(run, content):
-    run.training_file(NAME).write_text(content)
-    with pytest.raises(RunFolderError, match="missing or damaged"):
+    run.paths.training_file(NAME).write_text(content)
+    with pytest.raises(RunError, match="missing or damaged"):
         TrainingRecord.read(run, NAME)
 
 
@@ -93,12 +94,12 @@ def test_the_same_answers_are_the_same_bytes_however_long_they_took(tmp_path):
 def test_auto_goes_on_with_the_batch_that_a_run_began_with(tmp_path):
     """What a message advises must not be refused for the batch that it implies."""
     begun = Settings.load(options={"models": [NAME], "batch_size": 8, "data_dir": tmp_path})
-    folder = RunFolder.create(tmp_path / "run", begun, tmp_path)
+    folder = begin_run(tmp_path / "run", begun)
     auto = Settings.load(options={"models": [NAME], "batch_size": "auto", "data_dir": tmp_path})
     assert auto.batch_size != 8
-    with pytest.raises(RunFolderError, match="batch_size: 8 there"):
-        folder.refuse_if_foreign(auto, tmp_path)
-    again = folder.with_its_batch(auto)
+    with pytest.raises(RunError, match="batch_size: 8 there"):
+        refuse_if_foreign(folder.path, auto, tmp_path)
+    again = with_its_batch(folder.path, auto)
     assert (again.batch_size, again.auto_batch) == (8, True)
-    folder.refuse_if_foreign(again, tmp_path)
-    assert RunFolder(tmp_path / "new").with_its_batch(auto) == auto
+    refuse_if_foreign(folder.path, again, tmp_path)
+    assert with_its_batch(tmp_path / "new", auto) == auto

@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from matlens.errors import RunFolderError
+from matlens.errors import ResultsError
 from matlens.explanation.faithfulness import Measured, closeness_to_centre, measure
 from matlens.explanation.faithfulness_display import plot_faithfulness
 from matlens.explanation.faithfulness_results import Faithfulness, judge_heat_maps
 from matlens.explanation.imputation import GRID
-from matlens.runs.run_folder import RunFolder
+from matlens.runs.run import Run
 
 BLANK = 124 / 255
 """The red of what is blanked."""
@@ -126,7 +126,7 @@ def test_a_run_is_measured_written_and_read_again(small_run, tmp_path):
 
     Insertion cannot tell: a blurred photo has its colours already.
     """
-    folder = RunFolder.open(small_run)
+    folder = Run.open(small_run)
     steps = []
     found = judge_heat_maps(folder, "mobilenetv2_transfer", 15, on_progress=lambda done, total: steps.append(done))
     assert steps == list(range(1, 16))
@@ -134,7 +134,7 @@ def test_a_run_is_measured_written_and_read_again(small_run, tmp_path):
     assert {name: one["n_photos"] for name, one in found.per_class.items()} == {"blue": 5, "green": 5, "red": 5}
     for measure_name in ("deletion", "road"):
         assert found.verdict("random", measure_name) == "better", measure_name
-    assert Faithfulness.read(folder.on_request_file("mobilenetv2_transfer", "faithfulness")) == found
+    assert Faithfulness.read(folder.paths.on_request_file("mobilenetv2_transfer", "faithfulness")) == found
     figure = plot_faithfulness(found, "MobileNetV2", tmp_path / "faithful.png")
     assert (tmp_path / "faithful.png").read_bytes().startswith(b"\x89PNG")
     legend = [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
@@ -147,5 +147,5 @@ def test_a_damaged_file_says_how_to_make_it_again(tmp_path, content):
     (tmp_path / "reports").mkdir()
     path = tmp_path / "reports" / "x_faithfulness.json"
     path.write_text(content)
-    with pytest.raises(RunFolderError, match=r"x_faithfulness.json is missing or damaged.*matlens explain .* --faithf"):
+    with pytest.raises(ResultsError, match=r"x_faithfulness.json is missing or damaged.*matlens explain .* --faithf"):
         Faithfulness.read(path)

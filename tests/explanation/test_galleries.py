@@ -9,15 +9,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from matlens.errors import RunFolderError
+from matlens.errors import ResultsError
 from matlens.explanation.galleries import Gallery, heat_png, make_gallery
-from matlens.runs.run_folder import RunFolder
+from matlens.runs.run import Run
 from small_run import SCALE, probability
 
 
 @pytest.fixture(scope="module")
 def gallery(small_run) -> Gallery:
-    return make_gallery(RunFolder.open(small_run), "mobilenetv2_transfer")
+    return make_gallery(Run.open(small_run), "mobilenetv2_transfer")
 
 
 def paths(gallery: Gallery, numbers: tuple[int, ...]) -> list[str]:
@@ -73,10 +73,10 @@ def test_heat_goes_from_dark_to_bright():
 
 def test_what_was_written_is_read_again(gallery, small_run):
     """And a damaged file says how to make it again."""
-    path = RunFolder.open(small_run).on_request_file("mobilenetv2_transfer", "gallery")
+    path = Run.open(small_run).paths.on_request_file("mobilenetv2_transfer", "gallery")
     assert Gallery.read(path) == gallery
     damaged = path.with_name("damaged_gallery.json")
     damaged.write_text(path.read_text()[:1000])
-    with pytest.raises(RunFolderError, match=r"damaged_gallery.json is missing or damaged.*--galleries"):
+    with pytest.raises(ResultsError, match=r"damaged_gallery.json is missing or damaged.*--galleries"):
         Gallery.read(damaged)
     damaged.unlink()

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from matlens.data.split.splits import LeftOut, Photo, Split
-from matlens.errors import DataError, MatlensError, ModelError, RunFolderError
+from matlens.errors import DataError, MatlensError, ModelError, ResultsError, RunError
 from matlens.evaluation.label_quality import Suspect
 from matlens.evaluation.predictions import Predictions
 from matlens.evaluation.results import Results
@@ -24,7 +24,7 @@ from matlens.features.artifact import Artifact, write_about
 from matlens.jobs.predict import predict_files
 from matlens.models.head import Dense, Head
 from matlens.report.page import write_report
-from matlens.runs.run_folder import RunFolder
+from matlens.runs.run import Run
 from matlens.runs.series import SeriesFolder
 from matlens.system.console import Reporter
 from matlens.system.files import read_json
@@ -142,7 +142,7 @@ def test_a_pickle_in_an_npz_is_not_unpickled(tmp_path, canary):
         with pytest.raises(ModelError, match=r"head\.npz"):
             Head.load(npz(tmp_path / "head.npz", {**head_members(), name: npy(objects)}))
     (tmp_path / "predictions.npz").write_bytes(pickle.dumps(Harm(canary)))
-    with pytest.raises(RunFolderError, match=r"predictions\.npz"):
+    with pytest.raises(ResultsError, match=r"predictions\.npz"):
         Predictions.read(tmp_path / "predictions.npz")
     assert not canary.exists()
 
@@ -150,7 +150,7 @@ def test_a_pickle_in_an_npz_is_not_unpickled(tmp_path, canary):
 def test_a_zip_bomb_is_refused_by_its_headers(tmp_path):
     """Two gigabytes of zeros take two megabytes of a zip."""
     path = bomb(tmp_path / "predictions.npz", {"labels.npy": header((1 << 28,), "<i8")})
-    with pytest.raises(RunFolderError, match=r"says to hold \d{10} bytes"):
+    with pytest.raises(ResultsError, match=r"says to hold \d{10} bytes"):
         Predictions.read(path)
 
 
@@ -170,7 +170,7 @@ def test_paths_in_predictions_and_splits_stay_inside(tmp_path, path):
     assert not stays_inside(path)
     Predictions(np.ones((1, 2), np.float32), np.zeros(1, np.int64), (path,)).write(tmp_path / "p.npz")
     if "\0" not in path:  # NumPy's text ends there
-        with pytest.raises(RunFolderError, match="outside"):
+        with pytest.raises(ResultsError, match="outside"):
             Predictions.read(tmp_path / "p.npz")
     Split("random", ("a", "b"), (Photo(path, "a", "test", "0"),)).write(tmp_path / "split.json")
     with pytest.raises(DataError, match="outside"):
@@ -185,7 +185,7 @@ def test_paths_in_predictions_and_splits_stay_inside(tmp_path, path):
     '{"photos": 1}'],
     ids=["brackets", "braces", "200 deep", "no UTF-8", "list", "null", "number"])
 @pytest.mark.parametrize("read", [
-    lambda folder: Split.read(folder / "split.json"), lambda folder: RunFolder.open(folder),
+    lambda folder: Split.read(folder / "split.json"), lambda folder: Run.open(folder),
     lambda folder: SeriesFolder.open(folder), lambda folder: Artifact.open(folder),
     lambda folder: Results.read(folder / "split.json")], ids=["split", "run", "series", "artifact", "results"])
 def test_json_that_is_made_to_exhaust_or_confuse_is_refused(tmp_path, content, read):
@@ -229,7 +229,7 @@ def test_a_series_names_no_run_outside(tmp_path, name):
     (tmp_path / "s").mkdir()
     (tmp_path / "run.json").write_text("{}")
     (tmp_path / "s" / "series.json").write_text(json.dumps({"protocol": "minc:all", "splits": {name: "minc:1"}}))
-    with pytest.raises(RunFolderError, match="outside"):
+    with pytest.raises(RunError, match="outside"):
         SeriesFolder.open(tmp_path / "s")
 
 

@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 
 from matlens.data.pixels.store import PixelStore
-from matlens.errors import RunFolderError
+from matlens.errors import RunError
 from matlens.runs.lock import alone_in
-from matlens.runs.run_folder import LOCK_NAME
+from matlens.runs.run import LOCK_NAME
 from matlens.system.caches import left_overs
 
 NAME = "mobilenetv2_transfer"
@@ -52,7 +52,7 @@ def test_the_second_is_refused_until_the_first_has_ended_however_it_ends(tmp_pat
     folder = tmp_path / "runs" / "a"
     with hold(folder):
         for _ in range(3):
-            with pytest.raises(RunFolderError, match="Another matlens is at work"), alone_in(folder):
+            with pytest.raises(RunError, match="Another matlens is at work"), alone_in(folder):
                 pytest.fail("two at once")
         assert list((folder / "models").iterdir())
     with alone_in(folder):

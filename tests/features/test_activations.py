@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from matlens.errors import DataError, ModelError, RunFolderError
+from matlens.errors import CacheError, DataError, ModelError
 from matlens.features.activations import Activations
 
 MAPS = np.random.default_rng(0).normal(0, 30, (5, 3, 2, 4)).astype(np.float32)
@@ -98,7 +98,7 @@ def test_a_full_disk_is_told_with_the_way_out_and_leaves_nothing(folder):
         keep(0, MAPS[0])
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    with pytest.raises(RunFolderError, match=rf"activations to {folder.parents[1]}: No space.*--cache-dir"):
+    with pytest.raises(CacheError, match=rf"activations to {folder.parents[1]}: No space.*--cache-dir"):
         Activations.write(folder, MAPS.shape, "float16", fill)
     assert list(folder.parent.iterdir()) == []
 

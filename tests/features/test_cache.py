@@ -12,7 +12,7 @@ import pytest
 from matlens.data.pixels.augment import view_of
 from matlens.data.pixels.store import PixelStore, hash_photos, prepare_store
 from matlens.data.source.sources import open_source
-from matlens.errors import ModelError, RunFolderError
+from matlens.errors import CacheError, ModelError
 from matlens.features import cache as module
 from matlens.features.cache import FeatureCache, kept_features
 from matlens.system.console import Reporter
@@ -180,6 +180,6 @@ def test_activations_that_cannot_be_written_are_an_error(cache, store, tmp_path,
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr("matlens.features.activations.np.save", full)
-    with pytest.raises(RunFolderError, match=r"activations.*No space left.*--cache-dir"):
+    with pytest.raises(CacheError, match=r"activations.*No space left.*--cache-dir"):
         cache.activations(sorted(store.rows)[:3])
     assert not list((tmp_path / "activations").iterdir())

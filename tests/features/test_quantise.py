@@ -20,7 +20,7 @@ from matlens.features.layout import channels_first
 from matlens.features.quantise import Comparison, compare, quantise_artifact
 from matlens.jobs.predict import predicting_artifact
 from matlens.models.head import Dense, Head
-from matlens.runs.run_folder import RunFolder
+from matlens.runs.run import Run
 from matlens.settings.schema import Settings
 from matlens.system.console import Reporter
 from matlens.system.files import read_json, write_json
@@ -54,13 +54,13 @@ def write_trunk(folder: Path, seed: int = 0) -> None:
 
 
 @pytest.fixture(scope="module")
-def run(drawn, tmp_path_factory) -> RunFolder:
+def run(drawn, tmp_path_factory) -> Run:
     """A run whose one model is the small trunk and a head fitted to the photos by least squares."""
     path = tmp_path_factory.mktemp("int8")
     settings = Settings.load(options={"data_dir": drawn, "img_size": SIDE, "models": NAME, "cache_dir": path / "cache"})
     prepared = prepare(settings, Reporter(quiet=True))
-    folder, split = RunFolder.create(path / "run", settings, prepared.source.root), prepared.split
-    split.write(folder.split_file)
+    split = prepared.split
+    folder = Run.begin(path / "run", settings, prepared.source.root, split)
     write_trunk(path)
     photos = np.concatenate(list(read_photos(folder.data_root, split.photos, (SIDE, SIDE))))
     engine = TrunkEngine(path / "trunk.xml")
@@ -73,19 +73,20 @@ def run(drawn, tmp_path_factory) -> RunFolder:
         write_trunk(target)
         return head
 
-    write_artifact(folder.artifact(NAME), export_trunk, lambda images: head.probabilities(engine.features(images)),
-                   photos[:4], NAME, split.class_names, mirrored=True)
-    folder.model_file(NAME).touch()
-    write_json(folder.training_file(NAME), {
+    write_artifact(folder.paths.artifact(NAME), export_trunk,
+                   lambda images: head.probabilities(engine.features(images)), photos[:4], NAME, split.class_names,
+                   mirrored=True)
+    folder.paths.model_file(NAME).touch()
+    write_json(folder.paths.training_file(NAME), {
         "history": {curve: [0.5] for curve in ("loss", "accuracy", "val_loss", "val_accuracy")}, "best_epoch": 1,
         "epochs": 1, "parameters": 1, "trainable_parameters": 1, "pretrained": False, "split_hash": split.hash,
         "remarks": [], "seconds": {}, "peak_rss_bytes": 1, "versions": {}})
     return folder
 
 
-def judge(run: RunFolder, target: Path, max_drop: float = 1.0) -> Comparison:
+def judge(run: Run, target: Path, max_drop: float = 1.0) -> Comparison:
     """Quantise the run's artifact, judged on its validation photos as float32 predicts them: so float32 has 100 %."""
-    artifact = Artifact.open(run.artifact(NAME))
+    artifact = Artifact.open(run.paths.artifact(NAME))
     photos = np.concatenate(list(read_photos(run.data_root, run.split.part("val"), (SIDE, SIDE))))
     return quantise_artifact(artifact, target, [photos], [photos], artifact.predict(photos).argmax(axis=1), max_drop)
 
@@ -134,7 +135,7 @@ def test_an_accepted_artifact_is_whole_and_says_what_it_is(run, tmp_path, monkey
     about = read_json(artifact.folder / "artifact.json")
     assert about["validation"] == {"n_photos": len(run.split.part("val")), "float32_accuracy": 1.0,
                                    "int8_accuracy": 1.0, "agreement": 1.0}
-    assert Artifact.open(run.artifact(NAME)).precision == "float32"
+    assert Artifact.open(run.paths.artifact(NAME)).precision == "float32"
 
 
 @pytest.mark.parametrize("there", [False, True])
@@ -180,11 +181,11 @@ def test_taking_transpositions_out_changes_no_feature(tmp_path):
 
 def test_predict_int8_says_how_to_make_it(run, monkeypatch):
     """Where there is none; where there is one of an earlier training; where a float32 one is named."""
-    target = run.int8_artifact(NAME)
+    target = run.paths.int8_artifact(NAME)
     with pytest.raises(ModelError, match=rf"export {run.path} --int8 --models {NAME}"):
         predicting_artifact(run.path, int8=True)
     with pytest.raises(ModelError, match=r"is a float32 artifact"):
-        predicting_artifact(run.artifact(NAME), int8=True)
+        predicting_artifact(run.paths.artifact(NAME), int8=True)
     monkeypatch.setattr(quantise, "quantise_trunk", stand_in(0))
     try:
         judge(run, target)
@@ -196,10 +197,10 @@ def test_predict_int8_says_how_to_make_it(run, monkeypatch):
         with pytest.raises(ModelError, match=r"damaged.*matlens export RUN --int8"):
             predicting_artifact(run.path, int8=True)
         shutil.rmtree(target)
-        artifact = Artifact.open(run.artifact(NAME))
+        artifact = Artifact.open(run.paths.artifact(NAME))
         retrained = Head("avg", (Dense(artifact.head.layers[0].kernel + 1, np.zeros(4, np.float32), "softmax"),))
         monkeypatch.setattr(Artifact, "head", retrained)
-        shutil.copytree(run.artifact(NAME), target)
+        shutil.copytree(run.paths.artifact(NAME), target)
         retrained.save(target / "head.npz")
         quantise.write_about(target, NAME, tuple(about["class_names"]), (SIDE, SIDE), parity=0.0, precision="int8")
         with pytest.raises(ModelError, match=r"earlier training.*--int8 --models"):
@@ -215,7 +216,7 @@ def test_the_command_line_makes_and_uses_int8(run, cli):
     done = cli("export", run.path, "--int8", "--max-drop", "100", "--quiet")
     assert done.returncode == 0, done.stderr
     assert f"on {len(run.split.part('val'))} validation photos" in done.stdout
-    float32, int8 = Artifact.open(run.artifact(NAME)), Artifact.open(run.int8_artifact(NAME))
+    float32, int8 = Artifact.open(run.paths.artifact(NAME)), Artifact.open(run.paths.int8_artifact(NAME))
     sizes = [(each.folder / "trunk.bin").stat().st_size for each in (float32, int8)]
     assert sizes[1] < sizes[0] / 2
     photos = np.concatenate(list(read_photos(run.data_root, run.split.part("test"), (SIDE, SIDE))))

@@ -24,7 +24,7 @@ PHOTOS = np.random.default_rng(0).integers(0, 256, (9, SIDE, SIDE, 3), dtype=np.
 
 @pytest.fixture(scope="module")
 def build(published) -> BuildOrder:
-    return BuildOrder(NAME, 4, (SIDE, SIDE), published, 0.35)
+    return BuildOrder(NAME, 4, (SIDE, SIDE), published, {"alpha": 0.35})
 
 
 @pytest.fixture(scope="module")
@@ -98,7 +98,7 @@ def test_other_weights_sizes_widths_and_cuts_are_other_trunks(build, tmp_path):
     changed = tmp_path / "other.weights.h5"
     changed.write_bytes(build.weights_file.read_bytes() + b"x")
     orders = [TrunkOrder(build), TrunkOrder(replace(build, weights_file=changed)),
-              TrunkOrder(replace(build, img_size=(96, 96))), TrunkOrder(replace(build, alpha=1.0)),
+              TrunkOrder(replace(build, img_size=(96, 96))), TrunkOrder(replace(build, options={"alpha": 1.0})),
               TrunkOrder(build, "block_9_add"), TrunkOrder(build, LAST_LAYERS)]
     assert len({order.key for order in orders}) == len(orders)
     for order in orders:

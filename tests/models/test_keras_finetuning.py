@@ -24,7 +24,8 @@ LABELS = np.arange(len(PHOTOS)) % CLASSES
 
 
 def build(name: str, weights: Path | None):
-    return room_of(name).build(BuildOrder(name, CLASSES, (SIDE, SIDE), weights, 0.35))
+    return room_of(name).build(BuildOrder(name, CLASSES, (SIDE, SIDE), weights,
+                                          {"alpha": 0.35} if name.startswith("mobilenet") else {}))
 
 
 @pytest.fixture(scope="module")

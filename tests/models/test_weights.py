@@ -9,7 +9,8 @@ import pytest
 
 from matlens.errors import ModelError, WeightsError
 from matlens.models import weights
-from matlens.models.registry import MODELS, WeightsFile, model_info
+from matlens.models.registry import MODELS, spec_of
+from matlens.models.spec import WeightsFile
 
 
 def test_the_message_names_file_places_and_ways_out(tmp_path, monkeypatch):
@@ -43,7 +44,7 @@ def test_caches_are_the_frameworks_own(tmp_path, monkeypatch):
 @pytest.mark.parametrize(("side", "rows"), [(96, ["96", "224"]), (224, ["224"]), (64, ["224"]), (300, ["224"])])
 def test_mobilenet_prefers_the_weights_of_its_photo_size(side, rows):
     """Keras publishes five sizes; the one for 224 fits any."""
-    names = [file.name for file in MODELS["mobilenetv2_transfer"].weights_files(0.5, side)]
+    names = [file.name for file in MODELS["mobilenetv2_transfer"].weights_files({"alpha": 0.5}, side)]
     assert names == [f"mobilenet_v2_weights_tf_dim_ordering_tf_kernels_0.5_{row}_no_top.h5" for row in rows]
 
 
@@ -67,4 +68,4 @@ def test_a_download_with_another_hash_is_refused_and_not_kept(tmp_path, monkeypa
 def test_an_unknown_model_is_answered_with_the_known_ones():
     """A slip of the pen must not end in a KeyError."""
     with pytest.raises(ModelError, match=r"'vgg'.*vgg19_scratch.*inception_v1"):
-        model_info("vgg")
+        spec_of("vgg")

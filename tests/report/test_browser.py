@@ -16,7 +16,7 @@ from PIL import Image
 from matlens.evaluation.judge import evaluate
 from matlens.explanation.galleries import make_gallery
 from matlens.jobs.run import summarise
-from matlens.runs.run_folder import RunFolder
+from matlens.runs.run import Run
 from report.browser import chromium
 from small_run import NAMES
 
@@ -30,8 +30,7 @@ PANELS = [f"model-{name}" for name in sorted(NAMES)]
 @pytest.fixture(scope="module")
 def address(small_run: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
     """The page of the small run, with all that needs no framework."""
-    folder = RunFolder(tmp_path_factory.mktemp("page") / "run")
-    shutil.copytree(small_run, folder.path)
+    folder = Run.open(shutil.copytree(small_run, tmp_path_factory.mktemp("page") / "run"))
     for name in NAMES:
         evaluate(folder, name, every_picture=True)
         make_gallery(folder, name)

@@ -18,7 +18,8 @@ from matlens.jobs.run import judged_in, run, summarise
 from matlens.report.page import write_report
 from matlens.report.sections.gallery_view import PhotoPool, view_gallery
 from matlens.report.sections.model_panel import panel_keys
-from matlens.runs.run_folder import RunFolder
+from matlens.runs.record import note_failures
+from matlens.runs.run import Run
 from matlens.settings.schema import Settings
 from matlens.system.console import Reporter
 from report.test_page import Page
@@ -26,10 +27,9 @@ from small_run import NAMES
 
 
 @pytest.fixture(scope="module")
-def judged(small_run: Path, tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
+def judged(small_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
     """The small run with all pictures, and galleries of the first model. Tests do not change it."""
-    folder = RunFolder(tmp_path_factory.mktemp("judged") / "run")
-    shutil.copytree(small_run, folder.path)
+    folder = Run.open(shutil.copytree(small_run, tmp_path_factory.mktemp("judged") / "run"))
     for name in NAMES:
         evaluate(folder, name, every_picture=True)
     make_gallery(folder, NAMES[0])
@@ -38,15 +38,14 @@ def judged(small_run: Path, tmp_path_factory: pytest.TempPathFactory) -> RunFold
 
 
 @pytest.fixture(scope="module")
-def seen(judged: RunFolder) -> Page:
+def seen(judged: Run) -> Page:
     return Page(write_report(judged.path))
 
 
 @pytest.fixture
-def folder(judged: RunFolder, tmp_path: Path) -> RunFolder:
+def folder(judged: Run, tmp_path: Path) -> Run:
     """A copy to be changed."""
-    shutil.copytree(judged.path, tmp_path / "run")
-    return RunFolder(tmp_path / "run")
+    return Run.open(shutil.copytree(judged.path, tmp_path / "run"))
 
 
 def with_role(seen: Page, role: str) -> list[dict[str, str | None]]:
@@ -93,7 +92,7 @@ def test_each_picture_says_what_it_shows(seen: Page) -> None:
     assert all(found.get("aria-label") for found in with_role(seen, "img"))
 
 
-def test_measures_stand_with_their_intervals(judged: RunFolder, seen: Page) -> None:
+def test_measures_stand_with_their_intervals(judged: Run, seen: Page) -> None:
     """Of each model: 3 photos of 18 are labelled wrong, so accuracy is 15 / 18."""
     results = judged_in(judged)[0]
     assert results.accuracy == pytest.approx(15 / 18)
@@ -105,9 +104,9 @@ def test_measures_stand_with_their_intervals(judged: RunFolder, seen: Page) -> N
     assert "Top-3" not in seen.text and "Top-5" not in seen.text  # there are three classes
 
 
-def test_galleries_show_each_photo_with_its_heat(judged: RunFolder, seen: Page) -> None:
+def test_galleries_show_each_photo_with_its_heat(judged: Run, seen: Page) -> None:
     """12 mistakes at most are asked for, and there are 3; 12 hits that were least sure."""
-    view = view_gallery(judged, judged_in(judged)[0], PhotoPool())
+    view = view_gallery(judged.paths, judged_in(judged)[0], PhotoPool())
     assert view is not None
     cards = {title: [card for shelf in shelves for card in shelf.cards] for title, _, shelves in view.galleries}
     assert [len(found) for found in cards.values()] == [3, SHOWN, 3 + 9, 3]
@@ -119,7 +118,7 @@ def test_galleries_show_each_photo_with_its_heat(judged: RunFolder, seen: Page) 
     assert "matlens explain RUN --galleries" in seen.text
 
 
-def test_a_photo_is_in_the_page_once_however_many_galleries_show_it(folder: RunFolder) -> None:
+def test_a_photo_is_in_the_page_once_however_many_galleries_show_it(folder: Run) -> None:
     def photos() -> list[str]:
         found = Page(write_report(folder.path))
         return [source for tag, attributes in found.tags if tag == "image"
@@ -136,8 +135,8 @@ def test_a_photo_is_in_the_page_once_however_many_galleries_show_it(folder: RunF
     lambda content: content["photos"][0].update(probability="<b>"), lambda content: content.update(per_class=[]),
     lambda content: content["photos"][0].update(jpeg="x" * 1_000_000)],
     ids=["no such photo", "no pairs", "no number", "no classes", "a huge photo"])
-def test_a_damaged_gallery_is_named_and_hides_nothing_else(folder: RunFolder, damage) -> None:
-    file = folder.on_request_file(NAMES[0], "gallery")
+def test_a_damaged_gallery_is_named_and_hides_nothing_else(folder: Run, damage) -> None:
+    file = folder.paths.on_request_file(NAMES[0], "gallery")
     content = json.loads(file.read_text("utf-8"))
     damage(content)
     file.write_text(json.dumps(content), "utf-8")
@@ -146,19 +145,19 @@ def test_a_damaged_gallery_is_named_and_hides_nothing_else(folder: RunFolder, da
     assert text.count("Cohen's kappa") == len(NAMES)
 
 
-def test_a_gallery_of_an_earlier_training_is_not_shown(folder: RunFolder) -> None:
-    artifact = folder.artifact(NAMES[0]) / "artifact.json"
+def test_a_gallery_of_an_earlier_training_is_not_shown(folder: Run) -> None:
+    artifact = folder.paths.artifact(NAMES[0]) / "artifact.json"
     artifact.write_text(artifact.read_text("utf-8") + "\n", "utf-8")
     seen = Page(write_report(folder.path))
     assert "is of an earlier training" in seen.text
     assert not [tag for tag, _ in seen.tags if tag == "use"]
 
 
-def test_pictures_on_request_are_shown_only_of_what_the_results_hold(folder: RunFolder) -> None:
+def test_pictures_on_request_are_shown_only_of_what_the_results_hold(folder: Run) -> None:
     """A picture may be older than the model; its summary is taken out of the results then."""
-    shutil.copy(folder.picture(NAMES[0], "coverage"), folder.picture(NAMES[0], "robustness"))
+    shutil.copy(folder.paths.picture(NAMES[0], "coverage"), folder.paths.picture(NAMES[0], "robustness"))
     assert "Accuracy on worse photos of" not in Page(write_report(folder.path)).text
-    file = folder.results_file(NAMES[0])
+    file = folder.paths.results_file(NAMES[0])
     content = json.loads(file.read_text("utf-8"))
     content["robustness"] = {"n_photos": 9, "accuracy": 0.5, "curves": {
         "patch_shuffle": {"strengths": [2, 3, 4, 6, 8], "accuracy": [0.5, 0.4, 0.3, 0.2, 0.125], "mean": 0.305}}}
@@ -183,7 +182,7 @@ def test_what_a_run_does_not_draw_is_told_with_the_command(small_run: Path, tmp_
         assert text.count(f": {command}") >= len(NAMES), command
 
 
-def test_downloads_lead_to_files(judged: RunFolder, seen: Page) -> None:
+def test_downloads_lead_to_files(judged: Run, seen: Page) -> None:
     links = [link for link in seen.all("href") if link.startswith("./")]
     assert {"./run.json", "./split.json", f"./models/{NAMES[0]}.artifact/",
             f"./reports/{NAMES[0]}_predictions.npz"} <= set(links)
@@ -191,16 +190,16 @@ def test_downloads_lead_to_files(judged: RunFolder, seen: Page) -> None:
         assert (judged.path / unquote(link)).exists(), link
 
 
-def test_of_three_models_the_two_that_are_done_are_shown_and_the_third_is_missed(folder: RunFolder) -> None:
-    content = folder.about
+def test_of_three_models_the_two_that_are_done_are_shown_and_the_third_is_missed(folder: Run) -> None:
+    content = dict(folder.content)
     content["models"].append("vgg19_scratch")
     content["failures"] = {"vgg19_scratch": "<i>The system killed it</i>, for want of memory"}
-    folder.run_file.write_text(json.dumps(content), "utf-8")
+    folder.paths.run_file.write_text(json.dumps(content), "utf-8")
     seen = Page(write_report(folder.path))
     assert len(with_role(seen, "tab")) == 2
     assert "vgg19_scratch was asked for and has no results. It failed: <i>The system killed it</i>" in seen.text
     assert "vgg19_ scratch no results: see below" in seen.text  # in the table, broken behind _
-    folder.training_file("vgg19_scratch").write_text("{}", "utf-8")
+    folder.paths.training_file("vgg19_scratch").write_text("{}", "utf-8")
     assert "it is trained, but was not judged to the end. Judge it with: matlens evaluate RUN" in Page(
         write_report(folder.path)).text
 
@@ -217,9 +216,9 @@ def test_a_run_keeps_why_a_model_failed_until_it_succeeds(tmp_path: Path, monkey
     monkeypatch.setattr("matlens.jobs.run.train", fail)
     with pytest.raises(WorkerError):
         run(settings, tmp_path / "run", Reporter(quiet=True))
-    folder = RunFolder(tmp_path / "run")
-    assert folder.about["failures"] == {name: f"no {name} today" for name in settings.models}
-    folder.note_failures({}, ["inception_v1"])
+    folder = Run.open(tmp_path / "run")
+    assert folder.content["failures"] == {name: f"no {name} today" for name in settings.models}
+    note_failures(folder.paths, {}, ["inception_v1"])
     assert "It failed: no vgg19_scratch today" in Page(write_report(folder.path)).text
     assert "inception_v1 was asked for and has no results: it was not trained" in Page(write_report(folder.path)).text
 

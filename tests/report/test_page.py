@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from matlens.errors import RunFolderError
+from matlens.errors import RunError
 from matlens.evaluation.label_quality import LabelIssues, Suspect
 from matlens.evaluation.results import Results
 from matlens.report.page import write_report
@@ -289,7 +289,7 @@ def test_the_page_replaces_the_old_one_whole(tmp_path: Path) -> None:
 
 
 def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
-    with pytest.raises(RunFolderError, match=r"nowhere is not a folder.*--out"):
+    with pytest.raises(RunError, match=r"nowhere is not a folder.*--out"):
         write_report(tmp_path / "nowhere")
 
 

@@ -15,7 +15,6 @@ from PIL import Image
 from matlens.data.prepare import prepare
 from matlens.evaluation.choice import chosen_for_grid
 from matlens.evaluation.judge import evaluate
-from matlens.evaluation.part_predictions import predictions_file
 from matlens.evaluation.predictions import Predictions
 from matlens.explanation import galleries
 from matlens.explanation.displays import plot_gradcam_grid
@@ -29,7 +28,7 @@ from matlens.models.registry import MODELS
 from matlens.robustness.curves import Robustness
 from matlens.robustness.display import plot_robustness
 from matlens.robustness.perturbations import PERTURBATIONS
-from matlens.runs.run_folder import RunFolder
+from matlens.runs.run import Run
 from matlens.settings.schema import Settings
 from matlens.system.console import Reporter
 from matlens.system.files import checksum, write_json
@@ -47,7 +46,7 @@ def noise(seed: int) -> np.ndarray:
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Run:
     """Four trained models of 23 classes, three answers in four right, with saved predictions. The photos are tiny."""
     path = tmp_path_factory.mktemp("large")
     for part, n in (("train", 23), ("val", 92), ("test", N_TEST)):
@@ -57,14 +56,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
             Image.fromarray(np.random.default_rng((n, index)).integers(0, 256, (8, 8, 3), dtype=np.uint8)).save(place)
     settings = Settings.load(options={"data_dir": path / "photos", "img_size": 32, "cache_dir": path / "cache"})
     prepared = prepare(settings, Reporter(quiet=True))
-    folder = RunFolder.create(path / "run", settings, prepared.source.root)
-    prepared.split.write(folder.split_file)
+    folder = Run.begin(path / "run", settings, prepared.source.root, prepared.split)
     epochs = {key: [1.0, 0.5, 0.25, 0.4] for key in ("loss", "val_loss", "accuracy", "val_accuracy")}
     for seed, name in enumerate(MODELS):
-        folder.artifact(name).mkdir()
-        write_json(folder.artifact(name) / "artifact.json", {"model": name})
-        folder.model_file(name).touch()
-        write_json(folder.training_file(name), {
+        folder.paths.artifact(name).mkdir()
+        write_json(folder.paths.artifact(name) / "artifact.json", {"model": name})
+        folder.paths.model_file(name).touch()
+        write_json(folder.paths.training_file(name), {
             "split_hash": prepared.split.hash, "pretrained": True, "parameters": 9, "trainable_parameters": 9,
             "epochs": 4, "best_epoch": 3, "seconds": {}, "peak_rss_bytes": 1, "versions": {}, "remarks": [],
             "history": epochs})
@@ -76,11 +74,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
             logits = rng.normal(size=(len(labels), 23)) + 4 * np.eye(23)[answers]
             shares = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
             Predictions(shares.astype(np.float32), labels, tuple(photo.path for photo in photos)).write(
-                predictions_file(folder, name, part))
+                folder.paths.predictions_file(name, part))
     return folder
 
 
-def explained(folder: RunFolder, artifact: Any, predictions: Predictions, positions: list[int], how: Any = None,
+def explained(folder: Run, artifact: Any, predictions: Predictions, positions: list[int], how: Any = None,
               ) -> list[Explained]:
     """Noise in the place of each photo, with a heat map of 14 x 14 places."""
     heat = np.random.default_rng(0).random((14, 14), dtype=np.float32)
@@ -89,13 +87,13 @@ def explained(folder: RunFolder, artifact: Any, predictions: Predictions, positi
             for index in positions]
 
 
-def add_everything(folder: RunFolder, name: str) -> None:
+def add_everything(folder: Run, name: str) -> None:
     """What a run, and the commands that measure on request, leave beside the results."""
-    predictions = Predictions.read(folder.predictions_file(name))
+    predictions = Predictions.read(folder.paths.predictions_file(name))
     plot_gradcam_grid(explained(folder, None, predictions, chosen_for_grid(predictions)), MODELS[name].title,
-                      save_path=folder.picture(name, "gradcam"))
+                      save_path=folder.paths.picture(name, "gradcam"))
     galleries.make_gallery(folder, name)
-    artifact, maps = checksum(folder.artifact(name) / "artifact.json"), ("gradcam", *BASELINES)
+    artifact, maps = checksum(folder.paths.artifact(name) / "artifact.json"), ("gradcam", *BASELINES)
     gain: dict[str, float | None] = {"mean": 0.1, "standard_error": 0.01}
     faithful = Faithfulness(name, "gradcam", 30, FRACTIONS, REMOVED, {
         each: {curve: list(np.linspace(0.9, 0.1, 11 if curve in ("deletion", "insertion") else 4)) for curve in CURVES}
@@ -104,14 +102,14 @@ def add_everything(folder: RunFolder, name: str) -> None:
     robust = Robustness(name, N_TEST, 0.75, dict.fromkeys(CLASSES, 0.75), {
         kind: {"title": each.title, "unit": each.unit, "strengths": list(each.strengths), "accuracy": [0.7, 0.6, 0.5,
                0.4, 0.3], "same_answer": [0.5] * 5, "per_class": {}} for kind, each in PERTURBATIONS.items()}, artifact)
-    plot_faithfulness(faithful, name, folder.picture(name, "faithfulness"))
-    plot_robustness({name: robust}, folder.picture(name, "robustness"))
+    plot_faithfulness(faithful, name, folder.paths.picture(name, "faithfulness"))
+    plot_robustness({name: robust}, folder.paths.picture(name, "robustness"))
     results = evaluate(folder, name, every_picture=True)
     dataclasses.replace(results, faithfulness=faithful.summary, robustness=robust.summary).write(
-        folder.results_file(name))
+        folder.paths.results_file(name))
 
 
-def test_one_model_is_judged_and_reported_in_less_than_20_seconds(folder: RunFolder) -> None:
+def test_one_model_is_judged_and_reported_in_less_than_20_seconds(folder: Run) -> None:
     """From its saved predictions, all pictures drawn, as `matlens evaluate` does."""
     name = next(iter(MODELS))
     started = time.perf_counter()
@@ -120,7 +118,7 @@ def test_one_model_is_judged_and_reported_in_less_than_20_seconds(folder: RunFol
     assert time.perf_counter() - started < 20
 
 
-def test_four_models_keep_below_15_megabytes(folder: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_four_models_keep_below_15_megabytes(folder: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """Though all photos are noise, which compresses worst: real ones take a third of that."""
     monkeypatch.setattr(galleries, "explain_positions", explained)
     monkeypatch.setattr(galleries.Artifact, "open", lambda place: SimpleNamespace(class_names=CLASSES, folder=place))

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from matlens.errors import RunFolderError
+from matlens.errors import ResultsError
 from matlens.robustness.curves import Robustness, judge_robustness, measure, workload
 from matlens.robustness.display import plot_robustness
 from matlens.robustness.perturbations import PERTURBATIONS
-from matlens.runs.run_folder import RunFolder
+from matlens.runs.run import Run
 
 DIGESTS = [f"{index:064x}" for index in range(40)]
 
@@ -45,13 +45,13 @@ def test_a_network_that_reads_brightness_fails_where_brightness_goes():
 
 def test_a_run_is_measured_written_drawn_and_read_again(small_run, tmp_path):
     """A network that knows colours alone: without colour it answers by chance; with patches shuffled as before."""
-    folder = RunFolder.open(small_run)
+    folder = Run.open(small_run)
     found = {name: judge_robustness(folder, name) for name in folder.model_names}
     one = found["mobilenetv2_transfer"]
     assert (one.n_photos, one.accuracy) == (18, pytest.approx(15 / 18, abs=1e-6))
     assert one.curves["patch_shuffle"]["accuracy"] == [pytest.approx(15 / 18, abs=1e-6)] * 5
     assert one.curves["greyscale"]["accuracy"][-1] <= 0.5
-    assert Robustness.read(folder.on_request_file("mobilenetv2_transfer", "robustness")) == one
+    assert Robustness.read(folder.paths.on_request_file("mobilenetv2_transfer", "robustness")) == one
     assert judge_robustness(folder, "mobilenetv2_transfer", 6).n_photos == 6
     figure = plot_robustness(found, tmp_path / "both.png")
     assert (tmp_path / "both.png").read_bytes().startswith(b"\x89PNG")
@@ -69,5 +69,5 @@ def test_a_damaged_file_says_how_to_make_it_again(tmp_path, content):
     (tmp_path / "reports").mkdir()
     path = tmp_path / "reports" / "x_robustness.json"
     path.write_text(content)
-    with pytest.raises(RunFolderError, match=r"x_robustness.json is missing or damaged.*matlens evaluate .* --robust"):
+    with pytest.raises(ResultsError, match=r"x_robustness.json is missing or damaged.*matlens evaluate .* --robust"):
         Robustness.read(path)

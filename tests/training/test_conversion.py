@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from matlens.errors import ModelError, RunFolderError, WorkerError
+from matlens.errors import CacheError, ModelError, WorkerError
 from matlens.features.cache import FeatureCache
 from matlens.features.trunks import CachedTrunk, TrunkOrder, confirm_trunk, draft_trunk
 from matlens.models.protocol import BuildOrder
@@ -164,7 +164,7 @@ def test_a_folder_for_trunks_that_cannot_be_written_is_named(tmp_path, weights):
     """Before a process is started."""
     (tmp_path / "trunks").write_text("in the way")
     found = conversion.TrunkConversions(Settings(img_size=64, cache_dir=tmp_path), {NAME: weights}, 4)
-    with pytest.raises(RunFolderError, match=rf"Cannot write the converted trunk.*{tmp_path}.*--cache-dir"):
+    with pytest.raises(CacheError, match=rf"Cannot write the converted trunk.*{tmp_path}.*--cache-dir"):
         found.of(NAME, None).confirmed()
 
 
@@ -198,7 +198,7 @@ def test_a_disk_that_fills_up_while_a_trunk_is_written_is_told_and_leaves_nothin
     classifier: Any = Classifier(error, while_drafting)
     monkeypatch.setattr("matlens.features.trunks.TrunkEngine", lambda file: classifier)
     monkeypatch.setattr("matlens.features.trunks.lay_channels_first", lambda file: None)
-    with pytest.raises(RunFolderError, match=rf"{tmp_path}.*(no space left.*|No space.*)--cache-dir"):
+    with pytest.raises(CacheError, match=rf"{tmp_path}.*(no space left.*|No space.*)--cache-dir"):
         draft_trunk(classifier, order, tmp_path)
         confirm_trunk(classifier, order, tmp_path, {})
     assert not list((tmp_path / ("drafts" if while_drafting else "trunks")).iterdir())

@@ -15,7 +15,7 @@ from matlens import create_split
 from matlens.evaluation.judge import evaluate
 from matlens.features.artifact import Artifact
 from matlens.jobs import run
-from matlens.runs.run_folder import RunFolder
+from matlens.runs.run import Run
 from matlens.settings.schema import Settings
 from matlens.system.console import Reporter
 from matlens.system.files import read_json
@@ -31,7 +31,7 @@ BEHIND = {*(f"block_{number}_{part}" for number in range(13, 17) for part in ("e
 
 IN_PROCESS = SimpleNamespace(send=lambda *_, **__: None, on_step=lambda *_: None, on_epoch=lambda *_: None)
 
-Train = Callable[..., RunFolder]
+Train = Callable[..., Run]
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +59,7 @@ def tasks(monkeypatch) -> list[dict[str, Any]]:
 @pytest.fixture
 def train(published, divided, kept_trunks, tmp_path) -> Train:
     """Train MobileNetV2 in a run's folder of its own."""
-    def one(name: str = "run", **options: Any) -> RunFolder:
+    def one(name: str = "run", **options: Any) -> Run:
         settings = Settings.load(options={
             "data_dir": divided, "img_size": SIDE, "alpha": ALPHA, "models": NAME, "batch_size": 8, "max_epochs": 2,
             "weights_dir": published.parent, "cache_dir": kept_trunks, **options})
@@ -79,15 +79,15 @@ NOTHING_ANEW = ("matlens.training.conversion.run_child", "matlens.training.froze
 
 
 @pytest.fixture(scope="module")
-def trained_layers(keras, published) -> Callable[[RunFolder], list[str]]:
+def trained_layers(keras, published) -> Callable[[Run], list[str]]:
     """Check that the model file opens in plain Keras and says what the artifact says. Gives the names of the layers of
     the backbone that are not as they were published."""
     photos = np.random.default_rng(0).random((3, SIDE, SIDE, 3), dtype=np.float32)
     before = {layer.name: layer.get_weights() for layer in keras.models.load_model(published).layers if layer.weights}
 
-    def names(folder: RunFolder) -> list[str]:
-        plain = keras.models.load_model(folder.model_file(NAME), safe_mode=True)
-        artifact, wanted = Artifact.open(folder.artifact(NAME)), np.asarray(plain(photos, training=False))
+    def names(folder: Run) -> list[str]:
+        plain = keras.models.load_model(folder.paths.model_file(NAME), safe_mode=True)
+        artifact, wanted = Artifact.open(folder.paths.artifact(NAME)), np.asarray(plain(photos, training=False))
         if artifact.mirrored:
             wanted = (wanted + np.asarray(plain(photos[:, :, ::-1], training=False))) / 2
         np.testing.assert_allclose(artifact.predict(photos), wanted, atol=1e-4)
@@ -107,13 +107,13 @@ def test_a_head_is_trained_on_features_and_a_second_seed_computes_nothing(kept_t
         if seed == 2:
             forbid(monkeypatch, *NOTHING_ANEW)
         folder = train(f"run{seed}", views=2, seed=seed)
-        record = read_json(folder.training_file(NAME))
+        record = read_json(folder.paths.training_file(NAME))
         assert (record["views"], record["cut"], record["epochs"]) == (2, None, 2)
         assert "2 fixed views" in record["remarks"][0]
     assert trained_layers(folder) == []
-    assert not Artifact.open(folder.artifact(NAME)).mirrored
+    assert not Artifact.open(folder.paths.artifact(NAME)).mirrored
     results = evaluate(folder, NAME)
-    folder.predictions_file(NAME).unlink()
+    folder.paths.predictions_file(NAME).unlink()
     for each in (kept_trunks / "features").iterdir():
         (each / "features.npy").write_bytes(b"damaged")
     again = evaluate(folder, NAME)
@@ -132,24 +132,24 @@ def test_without_a_cache_or_weights_no_trunk_is_converted(published, tmp_path, m
 def test_the_guides_second_stage_goes_on_from_the_head_on_activations(train, tasks, trained_layers):
     """The same model file from beginning to end, one history, and nothing that is frozen is computed in an epoch."""
     folder = train(finetune_epochs=2, views=2)
-    task, record = tasks[0], read_json(folder.training_file(NAME))
+    task, record = tasks[0], read_json(folder.paths.training_file(NAME))
     assert (task["cut_layer"], len(task["train_views"]), len(task["epochs_before"])) == (CUT, 2, 2)
     assert (record["cut"], record["views"], record["epochs"], record["features_key"]) == (CUT, 2, 4, None)
     assert record["history"]["learning_rate"] == pytest.approx([1e-3, 1e-3, 1e-5, 1e-5])
     assert {"features", "activations", "head", "train", "export"} <= record["seconds"].keys()
     assert record["remarks"] == ["trained on 2 fixed views of each photo (view 0 as it is)"]
     assert set(trained_layers(folder)) <= BEHIND
-    assert not Artifact.open(folder.artifact(NAME)).mirrored
+    assert not Artifact.open(folder.paths.artifact(NAME)).mirrored
 
 
 def test_strong_trains_from_its_cut_and_another_seed_uses_the_same_activations(train, tasks, trained_layers,
                                                                               monkeypatch, capsys):
     """With the trunk drafted by Keras' OpenVINO backend and confirmed by TensorFlow, each in a process of its own."""
     folder = train(recipe="strong", views=2)
-    record = read_json(folder.training_file(NAME))
+    record = read_json(folder.paths.training_file(NAME))
     assert (record["cut"], record["views"], record["epochs"], record["pretrained"]) == (CUT, 2, 2, True)
     assert set(trained_layers(folder)) == BEHIND
-    assert Artifact.open(folder.artifact(NAME)).mirrored
+    assert Artifact.open(folder.paths.artifact(NAME)).mirrored
     assert [text.partition(":")[0] for text in evaluate(folder, NAME).remarks] == [
         "recipe strong", "trained on 2 fixed views of each photo (view 0 as it is)"]
 
@@ -174,11 +174,11 @@ def test_strong_trains_from_its_cut_and_another_seed_uses_the_same_activations(t
 def test_without_room_or_cache_strong_trains_from_its_cut_on_photos(train, tasks, trained_layers):
     """Slower, and the same layers; each epoch then varies the photos anew."""
     folder = train(recipe="strong", feature_cache=False)
-    record = read_json(folder.training_file(NAME))
+    record = read_json(folder.paths.training_file(NAME))
     assert (tasks[0]["cut"], tasks[0]["train_views"], tasks[0]["cut_layer"]) == (CUT, [], None)
     assert (record["cut"], record["views"], record["epochs"]) == (CUT, None, 2)
     assert set(trained_layers(folder)) == BEHIND
-    assert Artifact.open(folder.artifact(NAME)).mirrored
+    assert Artifact.open(folder.paths.artifact(NAME)).mirrored
     assert [text.partition(":")[0] for text in record["remarks"]] == ["recipe strong"]
 
 
@@ -198,8 +198,8 @@ def test_an_interrupted_second_stage_goes_on_with_its_next_epoch(train, tasks, m
     monkeypatch.setattr(IN_PROCESS, "on_epoch", lambda epoch, improved: seen.append(epoch.number))
     folder = train("cut", **options)
     assert seen == [3]
-    again = read_json(folder.training_file(NAME))
+    again = read_json(folder.paths.training_file(NAME))
     for what, values in whole["history"].items():
         assert again["history"][what] == pytest.approx(values, rel=1e-3), what
     assert again["best_epoch"] == whole["best_epoch"]
-    assert not folder.states(NAME).parent.exists(), "a finished training needs no states"
+    assert not folder.paths.states(NAME).parent.exists(), "a finished training needs no states"

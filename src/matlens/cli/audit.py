@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from matlens.errors import RunFolderError, SettingsError
+from matlens.errors import SettingsError, WriteError
 from matlens.system.files import partial_of, write_json
 
 if TYPE_CHECKING:
@@ -103,9 +103,9 @@ def _refuse_unwritable(file: Path) -> None:
         partial.touch()
         partial.unlink()
     except OSError as error:
-        raise RunFolderError(f"Cannot write {file}: {error.strerror}. Name another place.") from error
+        raise WriteError(f"Cannot write {file}: {error.strerror}. Name another place.") from error
     if file.is_dir():
-        raise RunFolderError(f"Cannot write {file}: it is a folder. Name a file in it.")
+        raise WriteError(f"Cannot write {file}: it is a folder. Name a file in it.")
 
 
 def _show(found: Audit, reporter: Reporter) -> None:

@@ -7,10 +7,10 @@ from typing import Annotated
 
 import typer
 
-from matlens.cli.options import MaterialGroups, Models, Quiet, Run, chosen_models
+from matlens.cli.options import MaterialGroups, Models, Quiet, RunArgument, chosen_models
 
 
-def evaluate(run: Run, models: Models = None, material_groups: MaterialGroups = None,
+def evaluate(run: RunArgument, models: Models = None, material_groups: MaterialGroups = None,
              svg: Annotated[bool, typer.Option("--svg", help="Draw all pictures as SVG, too.")] = False,
              robustness: Annotated[bool, typer.Option(
                  "--robustness", help="Then measure accuracy on photos that are darker, blurred, compressed, turned, "
@@ -28,12 +28,12 @@ def evaluate(run: Run, models: Models = None, material_groups: MaterialGroups = 
     from matlens.jobs.measure import measure_robustness, note_in_results
     from matlens.jobs.run import summarise
     from matlens.robustness.curves import PHOTOS
-    from matlens.runs.run_folder import RunFolder
+    from matlens.runs.run import Run
     from matlens.system.console import Reporter
 
     if robustness_photos is not None and not robustness:
         raise SettingsError("--robustness-photos says how many photos --robustness takes: give both.")
-    reporter, folder = Reporter(quiet), RunFolder.open(run)
+    reporter, folder = Reporter(quiet), Run.open(run)
     keep_groups(material_groups, folder.path, folder.split.class_names)
     names = folder.trained_models(chosen_models(models))
     for name in names:

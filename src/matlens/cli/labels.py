@@ -46,6 +46,6 @@ def labels(runs: Annotated[list[Path], typer.Argument(help="Run folders, or that
                + ". This is a list to look at, not a verdict.")
     kept = [] if json is None else [json]
     if len(folders) == 1 and chosen is None:
-        kept.append(folders[0].label_issues_file)
+        kept.append(folders[0].paths.label_issues_file)
     for path in kept:  # last, since a folder may be read-only
         typer.echo(f"whole list: {found.write(path)}")

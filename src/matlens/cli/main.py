@@ -135,7 +135,7 @@ def train(context: typer.Context,
         begun = start(settings, out, reporter)
         train_one(begun, model, reporter)
         keep_to_limit(begun.folder.settings, reporter)
-    reporter.result(str(begun.folder.model_file(model)))
+    reporter.result(str(begun.folder.paths.model_file(model)))
 
 
 app.command()(evaluate)

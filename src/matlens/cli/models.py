@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from matlens.cli.options import Models, Quiet, Run, chosen_models
+from matlens.cli.options import Models, Quiet, RunArgument, chosen_models
 
 if TYPE_CHECKING:
-    from matlens.runs.run_folder import RunFolder
+    from matlens.runs.run import Run
     from matlens.system.console import Reporter
 
 
-def explain(run: Run,
+def explain(run: RunArgument,
             images: Annotated[list[Path] | None, typer.Option(
                 help="A photo to explain; may be repeated. Several models are shown side by side, too.",
                 show_default="test photos of the run")] = None,
@@ -42,7 +42,7 @@ def explain(run: Run,
     from matlens.explanation.request import Request, answer
     from matlens.jobs.measure import make_galleries, measure_faithfulness
     from matlens.jobs.run import summarise
-    from matlens.runs.run_folder import RunFolder
+    from matlens.runs.run import Run
     from matlens.system.console import Reporter
 
     request = Request(tuple(images or ()), worst, class_name, target, method, score, layer)  # type: ignore[arg-type]
@@ -50,7 +50,7 @@ def explain(run: Run,
     if on_request and (request.chooses_photos or target or layer or score != "logit"):
         raise SettingsError("--faithfulness and --galleries are of the answers' logits at the last layer: leave out "
                             "--images, --worst, --class, --target, --score and --layer.")
-    reporter, folder = Reporter(quiet), RunFolder.open(run)
+    reporter, folder = Reporter(quiet), Run.open(run)
     names = folder.trained_models(chosen_models(models))
     if galleries:
         make_galleries(folder, names, request.method, reporter)
@@ -65,38 +65,38 @@ def explain(run: Run,
     summarise(folder)
 
 
-def export(run: Run, models: Models = None,
+def export(run: RunArgument, models: Models = None,
            int8: Annotated[bool, typer.Option("--int8", help="Make INT8 versions of the artifacts instead: faster, for "
                                               "matlens predict --int8. Needs nncf.")] = False,
            max_drop: Annotated[float, typer.Option(min=0, max=100, help="With --int8: percentage points of validation "
                                                    "accuracy that may be lost.")] = 1.0, quiet: Quiet = False) -> None:
     """Make the portable artifact anew from the model file, and compare it with the framework's own output."""
     from matlens.features.artifact import Artifact
-    from matlens.runs.run_folder import RunFolder
+    from matlens.runs.run import Run
     from matlens.system.child import run_child
     from matlens.system.console import Reporter
 
-    reporter, folder = Reporter(quiet), RunFolder.open(run)
+    reporter, folder = Reporter(quiet), Run.open(run)
     if int8:
         for name in folder.trained_models(chosen_models(models)):
             _export_int8(folder, name, max_drop, reporter)
         return
     for name in chosen_models(models) or folder.model_names:
-        run_child("export", {"run_dir": str(folder.path.resolve()), "model": name}, folder.log_file(name),
+        run_child("export", {"run_dir": str(folder.path.resolve()), "model": name}, folder.paths.log_file(name),
                   lambda event: None)
-        artifact = Artifact.open(folder.artifact(name))
+        artifact = Artifact.open(folder.paths.artifact(name))
         reporter.result(f"{artifact.folder}: probabilities within {artifact.parity:.1g} of the framework's")
 
 
-def _export_int8(folder: RunFolder, name: str, max_drop: float, reporter: Reporter) -> None:
+def _export_int8(folder: Run, name: str, max_drop: float, reporter: Reporter) -> None:
     from matlens.system.child import run_child
 
     def tell(event: dict[str, Any]) -> None:
         reporter.result(
-            f"{folder.int8_artifact(name)}: accuracy {event['int8_accuracy']:.1%}, float32's "
+            f"{folder.paths.int8_artifact(name)}: accuracy {event['int8_accuracy']:.1%}, float32's "
             f"{event['float32_accuracy']:.1%}, on {event['n_photos']} validation photos; the same class for "
             f"{event['agreement']:.1%}")
 
     reporter.say(f"{name}: INT8 from training photos, judged on validation photos")
     run_child("quantise", {"run_dir": str(folder.path.resolve()), "model": name, "max_drop": max_drop},
-              folder.log_file(name), tell)
+              folder.paths.log_file(name), tell)

@@ -84,7 +84,7 @@ def _have_alone(context: typer.Context, run: Path) -> Path:
     return run
 
 
-Run = Annotated[Path, typer.Argument(help="A run's folder.", callback=_have_alone, show_default=False)]
+RunArgument = Annotated[Path, typer.Argument(help="A run's folder.", callback=_have_alone, show_default=False)]
 """Of commands that write there; they have it to themselves."""
 
 

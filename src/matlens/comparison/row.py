@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from numbers import Real
 from typing import Any
 
-from matlens.errors import RunFolderError
+from matlens.errors import ResultsError
 from matlens.evaluation.results import Results, prediction_rate
 
 SCORES = ("accuracy", "macro_precision", "macro_recall", "macro_f1", "macro_auc")
@@ -86,12 +86,12 @@ class Row:
 
     @classmethod
     def from_results(cls, results: Results | Mapping[str, Any]) -> Row:
-        """Take Results, or what a `<name>_results.json` holds. Raises RunFolderError without an accuracy."""
+        """Take Results, or what a `<name>_results.json` holds. Raises ResultsError without an accuracy."""
         known = dataclasses.asdict(results) if isinstance(results, Results) else results
         model, accuracy = str(known.get("model_name") or "a model without a name"), known.get("accuracy")
         share = float(accuracy) if isinstance(accuracy, Real) else math.nan
         if not 0 <= share <= 1:
-            raise RunFolderError(f"The results of {model} hold no accuracy between 0 and 1 ({accuracy!r}). "
+            raise ResultsError(f"The results of {model} hold no accuracy between 0 and 1 ({accuracy!r}). "
                                  "Judge it again with: matlens evaluate RUN")
         pretrained = known.get("pretrained")
         macro = {key: known.get(key) for key in ("macro_precision", "macro_recall", "macro_f1")}

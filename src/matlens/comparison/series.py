@@ -14,7 +14,7 @@ from matlens.comparison.literature import Published
 from matlens.comparison.markdown import NOT_RANKED, escape
 from matlens.comparison.row import UNKNOWN, percent
 from matlens.comparison.table import CSV_NAME, MARKDOWN_NAME
-from matlens.errors import RunFolderError
+from matlens.errors import ResultsError
 from matlens.evaluation.results import Results
 from matlens.system.files import write_json, write_text
 
@@ -66,10 +66,10 @@ class SeriesComparison:
 
     @classmethod
     def of(cls, protocol: str, results: Mapping[str, Sequence[Results]]) -> SeriesComparison:
-        """From the results of each split, by its protocol. Raises RunFolderError where there are none."""
+        """From the results of each split, by its protocol. Raises ResultsError where there are none."""
         models = dict.fromkeys(each.model_name for judged in results.values() for each in judged)
         if not models:
-            raise RunFolderError("There is no judged model to compare yet. The same matlens run goes on from here.")
+            raise ResultsError("There is no judged model to compare yet. The same matlens run goes on from here.")
         rows = [_row(model, results) for model in models]
         return cls(protocol, tuple(sorted(rows, key=lambda row: (-row.accuracy.mean, row.model))))
 

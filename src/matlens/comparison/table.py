@@ -18,7 +18,7 @@ from matlens.comparison.literature import Published
 from matlens.comparison.markdown import markdown
 from matlens.comparison.pairwise import Pairwise, pairwise
 from matlens.comparison.row import Row, percent
-from matlens.errors import RunFolderError
+from matlens.errors import ResultsError
 from matlens.evaluation.predictions import Predictions
 from matlens.evaluation.results import Results
 from matlens.settings.schema import notebook_settings
@@ -94,11 +94,11 @@ def compare(results_list: Iterable[Results | Mapping[str, Any]], published: tupl
         results_list: Results, or what `<name>_results.json` holds.
         predictions: the models' saved predictions by name. With them models are compared photo by photo, too.
 
-    Raises RunFolderError where there is nothing to compare or a model has no accuracy.
+    Raises ResultsError where there is nothing to compare or a model has no accuracy.
     """
     rows = [Row.from_results(results) for results in results_list]
     if not rows:
-        raise RunFolderError("There is no judged model to compare. Train and judge one with: matlens run "
+        raise ResultsError("There is no judged model to compare. Train and judge one with: matlens run "
                              "--data DIR. Judge one that is trained with: matlens evaluate RUN")
     best_first = sorted(rows, key=lambda row: (-row.accuracy, row.model))
     splits = list(dict.fromkeys((row.split_hash, row.n_test) for row in best_first))
@@ -117,7 +117,7 @@ def _in_pairs(rows: tuple[Row, ...], files: Mapping[str, Path]) -> Pairwise:
             continue
         try:
             predictions = Predictions.read(path)
-        except RunFolderError as error:
+        except ResultsError as error:
             refused.append(why + str(error))
             continue
         if abs(float((predictions.predicted == predictions.labels).mean()) - row.accuracy) > 1e-9:

@@ -35,7 +35,7 @@ def prepare(settings: Settings, reporter: Reporter) -> Prepared:
     """Read, decode and divide the dataset at `settings.data_dir`; nothing there is changed.
 
     Raises:
-        DataError, SettingsError or RunFolderError: what is wrong, and the way out.
+        DataError, SettingsError or CacheError: what is wrong, and the way out.
     """
     source = open_source(settings.data_dir)
     protocol = settings.protocol or default_protocol(source, settings.groups)

@@ -16,9 +16,9 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from matlens.errors import RunFolderError
+from matlens.errors import LabelsError, ResultsError
 from matlens.evaluation.predictions import Predictions
-from matlens.runs.run_folder import RunFolder
+from matlens.runs.run import Run
 from matlens.system.files import read_json, write_json
 
 
@@ -53,14 +53,14 @@ class LabelIssues:
 
     @classmethod
     def read(cls, path: Path) -> LabelIssues:
-        """Read what `write` wrote. Raises RunFolderError."""
+        """Read what `write` wrote. Raises ResultsError."""
         try:
             content = read_json(path)
             issues = [Suspect(**issue | {"models_that_disagree": tuple(issue["models_that_disagree"])})
                       for issue in content["issues"]]
             return cls(tuple(content["models"]), int(content["n_photos"]), tuple(issues))
         except (OSError, ValueError, KeyError, TypeError) as error:
-            raise RunFolderError(f"{path.name} is missing or damaged ({error}). Make it with: matlens labels "
+            raise ResultsError(f"{path.name} is missing or damaged ({error}). Make it with: matlens labels "
                                  f"{path.parent.parent}") from error
 
 
@@ -99,7 +99,7 @@ def find_suspects(predictions: Mapping[str, Predictions], class_names: Sequence[
         predictions: of models by name, on the same photos or on others (the folds of a cross-validation).
 
     Raises:
-        RunFolderError: a photo's label is not the same everywhere.
+        LabelsError: a photo's label is not the same everywhere.
     """
     rows = {path: row for row, path in enumerate(dict.fromkeys(p for each in predictions.values() for p in each.paths))}
     paths, labels = list(rows), np.full(len(rows), -1, np.int64)
@@ -110,7 +110,7 @@ def find_suspects(predictions: Mapping[str, Predictions], class_names: Sequence[
         contradicted = np.flatnonzero((labels[here] >= 0) & (labels[here] != each.labels))
         if len(contradicted):
             first = contradicted[0]
-            raise RunFolderError(f"{each.paths[first]} is {class_names[each.labels[first]]} for {name} and "
+            raise LabelsError(f"{each.paths[first]} is {class_names[each.labels[first]]} for {name} and "
                                  f"{class_names[labels[here[first]]]} for another: these runs are not of the same "
                                  "photos. Name runs of one dataset.")
         labels[here] = each.labels
@@ -127,30 +127,31 @@ def find_suspects(predictions: Mapping[str, Predictions], class_names: Sequence[
         for row, quality in zip(*suspect_positions(mean, labels), strict=True)))
 
 
-def label_issues(folders: Sequence[RunFolder], chosen: Sequence[str] | None = None) -> LabelIssues:
+def label_issues(folders: Sequence[Run], chosen: Sequence[str] | None = None) -> LabelIssues:
     """The suspects of one run, or of several joined by the photos' paths; with several, a model's name tells the run.
 
     Args:
         chosen: names of models; by default all that have predictions.
 
     Raises:
-        RunFolderError or DataError: no or damaged predictions, or runs of other classes; the message names the run.
+        ResultsError, LabelsError or DataError: no or damaged predictions, or runs of other classes; the message
+            names the run.
     """
     predictions: dict[str, Predictions] = {}
     class_names = folders[0].split.class_names
     for folder in folders:
         if folder is not folders[0] and (other := folder.split.class_names) != class_names:
-            raise RunFolderError(f"{folder.path} has other classes than {folders[0].path}, or has them in another "
+            raise LabelsError(f"{folder.path} has other classes than {folders[0].path}, or has them in another "
                                  f"order ({', '.join(other)}). Name runs of one dataset.")
-        asked = chosen or [name for name in folder.model_names if folder.predictions_file(name).exists()]
-        absent = [name for name in asked if not folder.predictions_file(name).exists()]
+        asked = chosen or [name for name in folder.model_names if folder.paths.predictions_file(name).exists()]
+        absent = [name for name in asked if not folder.paths.predictions_file(name).exists()]
         if absent or not asked:
-            raise RunFolderError(f"{folder.path} holds no predictions{' of ' if absent else ''}{', '.join(absent)}. "
+            raise ResultsError(f"{folder.path} holds no predictions{' of ' if absent else ''}{', '.join(absent)}. "
                                  f"Make them with: matlens evaluate {folder.path}")
         for name in asked:
-            each = Predictions.read(folder.predictions_file(name))
+            each = Predictions.read(folder.paths.predictions_file(name))
             if not np.isfinite(each.probabilities).all():
-                raise RunFolderError(f"{folder.predictions_file(name)} holds probabilities that are no numbers: the "
-                                     "training diverged. Leave the model out with --models.")
+                raise ResultsError(f"{folder.paths.predictions_file(name)} holds probabilities that are no numbers: "
+                                   "the training diverged. Leave the model out with --models.")
             predictions[name if len(folders) == 1 else f"{folder.path}/{name}"] = each
     return find_suspects(predictions, class_names)

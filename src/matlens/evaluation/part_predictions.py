@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -15,35 +14,30 @@ from matlens.evaluation.predictions import Predictions, predict_part
 from matlens.evaluation.results import a_photo
 from matlens.features.artifact import Artifact
 from matlens.features.cache import feature_parts, kept_features, rows_of
-from matlens.runs.run_folder import RunFolder
+from matlens.runs.run import Run
 from matlens.training.record import TrainingRecord, note_seconds
 
 Progress = Callable[[int, int], None]
 
 
-def predictions_file(folder: RunFolder, name: str, part: str) -> Path:
-    """Where predictions of a part, test or val, are saved."""
-    return folder.predictions_file(name) if part == "test" else folder.reports / f"{name}_{part}_predictions.npz"
-
-
-def photos_to_predict(folder: RunFolder, name: str) -> int:
+def photos_to_predict(folder: Run, name: str) -> int:
     """Photos of those parts whose predictions are not there."""
     split = folder.split
     return sum(len(split.part(part)) for part in ("test", "val") if (part == "test" or split.train_on == "train")
-               and not predictions_file(folder, name, part).exists())
+               and not folder.paths.predictions_file(name, part).exists())
 
 
 @dataclass(frozen=True)
 class PartPredictions:
     """training: what `<name>_training.json` holds. on_progress: (photos done, photos to predict in all)."""
 
-    folder: RunFolder
+    folder: Run
     name: str
     training: TrainingRecord
     on_progress: Progress = lambda done, total: None
 
     def test(self) -> Predictions:
-        """Of the test part. Raises DataError, ModelError or RunFolderError."""
+        """Of the test part. Raises DataError, ModelError or ResultsError."""
         return self._saved("test") or self._made("test", 0)
 
     def validation(self, done: int = 0) -> tuple[Predictions | None, str]:
@@ -57,7 +51,7 @@ class PartPredictions:
 
     def _saved(self, part: str) -> Predictions | None:
         """None where they are not there, or of other photos than the split's."""
-        file = predictions_file(self.folder, self.name, part)
+        file = self.folder.paths.predictions_file(self.name, part)
         found = Predictions.read(file) if file.exists() else None
         return found if found and found.paths == tuple(photo.path for photo in self.folder.split.part(part)) else None
 
@@ -68,11 +62,11 @@ class PartPredictions:
                              on_progress=lambda done, _: self.on_progress(before + done, total))
         if part == "test":
             note_seconds(self.folder, self.name, a_photo(found.photos_per_second))
-        return Predictions.read(found.write(predictions_file(self.folder, self.name, part)))
+        return Predictions.read(found.write(self.folder.paths.predictions_file(self.name, part)))
 
     @cached_property
     def _artifact(self) -> Artifact:
-        return Artifact.open(self.folder.artifact(self.name))
+        return Artifact.open(self.folder.paths.artifact(self.name))
 
     def _kept_features(self, part: str) -> npt.NDArray[np.float32] | None:
         """The features of a part's photos from the training, if they are still kept."""

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from matlens.data.batches import read_photos
 from matlens.data.split.splits import Split
-from matlens.errors import DataError, RunFolderError
+from matlens.errors import DataError, ResultsError
 from matlens.features.artifact import PARITY_TOLERANCE, Artifact
 from matlens.system.files import whole_file
 from matlens.system.untrusted import stays_inside
@@ -55,7 +55,7 @@ class Predictions:
 
     @classmethod
     def read(cls, path: Path) -> Predictions:
-        """Read what `write` wrote. Raises RunFolderError."""
+        """Read what `write` wrote. Raises ResultsError."""
         try:
             arrays = read_arrays(path, {"probabilities": ("f", 2), "labels": ("i", 1), "paths": ("U", 1),
                                         "photos_per_second": ("f", 0)})  # which files of earlier versions have
@@ -64,7 +64,7 @@ class Predictions:
                 raise ValueError(f"{outside[0]} lies outside of the dataset")
             return cls(arrays["probabilities"], arrays["labels"], paths)
         except (OSError, ValueError, KeyError) as error:
-            raise RunFolderError(f"{path} does not hold predictions of matlens ({error}). Delete it and run "
+            raise ResultsError(f"{path} does not hold predictions of matlens ({error}). Delete it and run "
                                  "matlens evaluate RUN again.") from error
 
 

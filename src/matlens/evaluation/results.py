@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from matlens.errors import RunFolderError
+from matlens.errors import ResultsError
 from matlens.evaluation.results_schema import ResultsSchema
 from matlens.system.files import read_json, write_json
 
@@ -84,7 +84,7 @@ class Results:
 
     @classmethod
     def read(cls, path: Path) -> Results:
-        """Read what `write` wrote; keys of later versions are passed over. Raises RunFolderError."""
+        """Read what `write` wrote; keys of later versions are passed over. Raises ResultsError."""
         try:
             content = read_json(path)
             ResultsSchema.model_validate(content)
@@ -96,7 +96,7 @@ class Results:
             return cls(**values)
         except (OSError, ValueError) as error:
             run = path.parent.parent if path.parent.name == "reports" else "RUN"
-            raise RunFolderError(f"{path} is not a results file of matlens ({_why(error)}). Make it again with: "
+            raise ResultsError(f"{path} is not a results file of matlens ({_why(error)}). Make it again with: "
                                  f"matlens evaluate {run}") from error
 
 

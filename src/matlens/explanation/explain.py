@@ -18,8 +18,8 @@ from matlens.explanation.gradcam import heatmaps, overlay_heatmap
 from matlens.explanation.methods import MethodName
 from matlens.features.artifact import Artifact
 from matlens.models.head import Score, softmax
-from matlens.models.registry import model_info
-from matlens.runs.run_folder import RunFolder
+from matlens.models.registry import spec_of
+from matlens.runs.run import Run
 
 Array = npt.NDArray[np.float32]
 Pixels = npt.NDArray[np.uint8]
@@ -114,17 +114,17 @@ def read_for(artifact: Artifact, file: Path, *, keep_truncated: bool = False) ->
         raise DataError(f"Cannot read {file}: {error}") from error
 
 
-def explain_run(folder: RunFolder, name: str) -> Path:
+def explain_run(folder: Run, name: str) -> Path:
     """Draw the Grad-CAM grid of a model over test photos of its run."""
-    predictions = Predictions.read(folder.predictions_file(name))
-    explained = explain_positions(folder, Artifact.open(folder.artifact(name)), predictions,
+    predictions = Predictions.read(folder.paths.predictions_file(name))
+    explained = explain_positions(folder, Artifact.open(folder.paths.artifact(name)), predictions,
                                   chosen_for_grid(predictions))
-    path = folder.picture(name, "gradcam")
-    plot_gradcam_grid(explained, model_info(name).title, save_path=path)
+    path = folder.paths.picture(name, "gradcam")
+    plot_gradcam_grid(explained, spec_of(name).title, save_path=path)
     return path
 
 
-def explain_positions(folder: RunFolder, artifact: Artifact, predictions: Predictions, positions: Sequence[int],
+def explain_positions(folder: Run, artifact: Artifact, predictions: Predictions, positions: Sequence[int],
                       how: How = _PLAIN) -> list[Explained]:
     """Explain test photos of a run by their positions; see `explain_files`."""
     return explain_files(artifact, [folder.data_root / predictions.paths[index] for index in positions],

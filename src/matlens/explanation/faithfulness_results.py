@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from matlens.errors import ModelError, RunFolderError
+from matlens.errors import ModelError, ResultsError
 from matlens.evaluation.choice import drawn_evenly
 from matlens.explanation.explain import How, heat_of, read_for
 from matlens.explanation.faithfulness import (
@@ -26,7 +26,7 @@ from matlens.explanation.faithfulness import (
 )
 from matlens.explanation.methods import MethodName
 from matlens.features.artifact import Artifact
-from matlens.runs.run_folder import RunFolder
+from matlens.runs.run import Run
 from matlens.system.files import checksum, read_json, write_json
 
 Gain = dict[str, float | None]
@@ -102,26 +102,26 @@ class Faithfulness:
 
     @classmethod
     def read(cls, path: Path) -> Faithfulness:
-        """Read what `write` wrote. Raises RunFolderError."""
+        """Read what `write` wrote. Raises ResultsError."""
         try:
             content = read_json(path)
             del content["format"]
             return cls(**content | {key: tuple(content[key]) for key in ("fractions", "removed")})
         except (OSError, ValueError, KeyError, TypeError) as error:
-            raise RunFolderError(f"{path.name} is missing or damaged ({error}). Make it with: matlens explain "
+            raise ResultsError(f"{path.name} is missing or damaged ({error}). Make it with: matlens explain "
                                  f"{path.parent.parent} --faithfulness 30") from error
 
 
-def judge_heat_maps(folder: RunFolder, name: str, n: int, method: MethodName = "gradcam",
+def judge_heat_maps(folder: Run, name: str, n: int, method: MethodName = "gradcam",
                     on_progress: Callable[[int, int], None] = lambda done, total: None) -> Faithfulness:
     """Measure a model's heat maps on up to `n` test photos, drawn from the classes in turn, and keep what was found.
 
     Raises:
         ModelError: the feature map has one place, so there is nothing to rank.
-        DataError or RunFolderError: what is there cannot be read.
+        DataError or ResultsError: what is there cannot be read.
     """
     split, settings = folder.split, folder.settings
-    artifact = Artifact.open(folder.artifact(name))
+    artifact = Artifact.open(folder.paths.artifact(name))
     every = split.part("test")
     labels = split.labels(every)
     chosen = drawn_evenly(labels, n, settings.seed)
@@ -136,7 +136,7 @@ def judge_heat_maps(folder: RunFolder, name: str, n: int, method: MethodName = "
     measured = measure(photos, heat, probabilities.argmax(axis=1), artifact.predict, seeds, method, on_progress)
     found = Faithfulness.from_measured(measured, labels[chosen], split.class_names, name, method,
                                        checksum(artifact.folder / "artifact.json"))
-    found.write(folder.on_request_file(name, "faithfulness"))
+    found.write(folder.paths.on_request_file(name, "faithfulness"))
     return found
 
 

@@ -15,13 +15,13 @@ from typing import Any
 import numpy as np
 
 from matlens.data.pixels.thumbnails import small_jpeg
-from matlens.errors import RunFolderError
+from matlens.errors import ResultsError
 from matlens.evaluation.choice import confident_mistakes, confused_pairs, unsure_hits
 from matlens.evaluation.predictions import Predictions
 from matlens.explanation.explain import Array, How, explain_positions
 from matlens.explanation.methods import MethodName
 from matlens.features.artifact import Artifact
-from matlens.runs.run_folder import RunFolder
+from matlens.runs.run import Run
 from matlens.system.files import checksum, read_json, write_json
 
 SHOWN, SHOWN_PER_CLASS, PAIRS, SHOWN_PER_PAIR = 12, 3, 10, 4
@@ -87,7 +87,7 @@ class Gallery:
 
     @classmethod
     def read(cls, path: Path) -> Gallery:
-        """Read what `write` wrote. Raises RunFolderError."""
+        """Read what `write` wrote. Raises ResultsError."""
         try:
             content: dict[str, Any] = read_json(path)
             del content["format"]
@@ -100,18 +100,18 @@ class Gallery:
                 "pairs": tuple(ConfusedPair(**pair | {"photos": tuple(pair["photos"])})
                                for pair in content["pairs"])})
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            raise RunFolderError(f"{path.name} is missing or damaged ({error}). Make it with: matlens explain "
+            raise ResultsError(f"{path.name} is missing or damaged ({error}). Make it with: matlens explain "
                                  f"{path.parent.parent} --galleries") from error
 
 
-def make_gallery(folder: RunFolder, name: str, method: MethodName = "gradcam") -> Gallery:
+def make_gallery(folder: Run, name: str, method: MethodName = "gradcam") -> Gallery:
     """Choose photos by the saved predictions, explain each once, and keep the gallery.
 
     Raises:
-        DataError, ModelError or RunFolderError: what is there cannot be read.
+        DataError, ModelError or ResultsError: what is there cannot be read.
     """
-    predictions = Predictions.read(folder.predictions_file(name))
-    artifact = Artifact.open(folder.artifact(name))
+    predictions = Predictions.read(folder.paths.predictions_file(name))
+    artifact = Artifact.open(folder.paths.artifact(name))
     names = artifact.class_names
     mistakes, hits = confident_mistakes(predictions, SHOWN), unsure_hits(predictions, SHOWN)
     per_class = {class_name: {"mistakes": confident_mistakes(predictions, SHOWN_PER_CLASS, number),
@@ -140,7 +140,7 @@ def make_gallery(folder: RunFolder, name: str, method: MethodName = "gradcam") -
          for class_name, of_class in per_class.items()},
         tuple(ConfusedPair(names[truth], names[predicted], len(indices), numbered(indices[:SHOWN_PER_PAIR]))
               for truth, predicted, indices in pairs), checksum(artifact.folder / "artifact.json"))
-    gallery.write(folder.on_request_file(name, "gallery"))
+    gallery.write(folder.paths.on_request_file(name, "gallery"))
     return gallery
 
 

@@ -12,12 +12,12 @@ import numpy.typing as npt
 from matlens.explanation.explain import Array, AtLayer, Pixels
 from matlens.explanation.gradcam import from_gradients
 from matlens.explanation.methods import MethodName
-from matlens.runs.run_folder import RunFolder
+from matlens.runs.run import Run
 from matlens.system.child import Event, run_child
 from matlens.training.tasks import GradientsTask
 
 
-def at_layer(folder: RunFolder, name: str, layer: str, method: MethodName = "gradcam") -> AtLayer:
+def at_layer(folder: Run, name: str, layer: str, method: MethodName = "gradcam") -> AtLayer:
     """What makes heat maps at a layer of the model `name`, such as `block_13_expand_relu`.
 
     Calling it raises ModelError where the layer is not there or gives no feature map (the message names some that do),
@@ -36,7 +36,7 @@ def at_layer(folder: RunFolder, name: str, layer: str, method: MethodName = "gra
             given = Path(scratch) / "photos.npz"
             np.savez(given, photos=photos, classes=classes)
             task = GradientsTask(str(folder.path.resolve()), name, layer, str(given))
-            run_child("gradients", dataclasses.asdict(task), folder.log_file(name), hear)
+            run_child("gradients", dataclasses.asdict(task), folder.paths.log_file(name), hear)
         return np.concatenate(found)
 
     return maps

@@ -18,8 +18,8 @@ from matlens.explanation.methods import METHODS, TITLES, MethodName
 from matlens.explanation.side_by_side import plot_side_by_side
 from matlens.features.artifact import Artifact
 from matlens.models.head import Score
-from matlens.models.registry import model_info
-from matlens.runs.run_folder import RunFolder
+from matlens.models.registry import spec_of
+from matlens.runs.run import Run
 from matlens.system.figures import elided
 
 
@@ -79,14 +79,14 @@ class Request:
                         f" for {elided(self.target)}" if self.target else ""))
 
 
-def answer(folder: RunFolder, names: Sequence[str], request: Request, tell: Callable[[str], None]) -> None:
+def answer(folder: Run, names: Sequence[str], request: Request, tell: Callable[[str], None]) -> None:
     """Draw a grid for each model and, where several explained photos by name, one picture of all side by side.
 
     tell: is given each picture's path, or why there is none.
 
     Raises:
         SettingsError: no such class.
-        DataError, ModelError or RunFolderError: what is there cannot be read or explained.
+        DataError, ModelError or ResultsError: what is there cannot be read or explained.
     """
     explained: dict[str, list[Explained]] = {}
     for name in names:
@@ -95,25 +95,25 @@ def answer(folder: RunFolder, names: Sequence[str], request: Request, tell: Call
             tell(f"{name}: no {'mistake' if request.worst else 'photo'} among the test photos"
                  + (f" of {request.class_name}" if request.class_name else ""))
             continue
-        title = model_info(name).title
+        title = spec_of(name).title
         explained[title] = found
-        path = folder.picture(name, request.kind)
+        path = folder.paths.picture(name, request.kind)
         plot_gradcam_grid(found, title, path, what=request.title)
         tell(str(path))
     if request.images and len(explained) > 1:
-        path = folder.picture("side_by_side", request.kind)
+        path = folder.paths.picture("side_by_side", request.kind)
         plot_side_by_side(explained, path, request.title)
         tell(str(path))
 
 
-def _explained(folder: RunFolder, name: str, request: Request) -> list[Explained]:
-    artifact = Artifact.open(folder.artifact(name))
+def _explained(folder: Run, name: str, request: Request) -> list[Explained]:
+    artifact = Artifact.open(folder.paths.artifact(name))
     how = How(request.method, request.score, class_number(artifact.class_names, request.target, "--target"),
               at_layer(folder, name, request.layer, request.method) if request.layer else None)
     if request.images:
         return explain_files(artifact, request.images, [None] * len(request.images), how)
     of_class = class_number(artifact.class_names, request.class_name, "--class")
-    predictions = Predictions.read(folder.predictions_file(name))
+    predictions = Predictions.read(folder.paths.predictions_file(name))
     chosen = (chosen_for_grid(predictions, of_class=of_class) if request.worst is None
               else confident_mistakes(predictions, request.worst, of_class))
     return explain_positions(folder, artifact, predictions, chosen, how) if chosen else []

@@ -69,7 +69,7 @@ class Activations:
         """Keep N rows, whole or not at all: `fill` hands each to the function that it gets, as (row, values), once.
         `about` goes into the JSON.
 
-        Raises RunFolderError where there is no room, ModelError for a value that is too large for `dtype` (float16 ends
+        Raises CacheError where there is no room, ModelError for a value that is too large for `dtype` (float16 ends
         at 65504), and what `fill` raises.
         """
         checksums = np.zeros(shape[0], dtype=np.uint32)

@@ -23,7 +23,7 @@ import numpy.typing as npt
 from matlens.data.pixels.augment import view_of
 from matlens.data.pixels.store import PixelStore
 from matlens.data.split.splits import Photo, Split
-from matlens.errors import RunFolderError
+from matlens.errors import CacheError
 from matlens.features.activations import Activations
 from matlens.features.engine import Engine, features_of
 from matlens.system.caches import Say, kept_or_made, note_use, silent, whole_entry
@@ -110,7 +110,7 @@ class FeatureCache:
         try:
             return kept_or_made(folder, "features", lambda _: kept_features(self.cache_dir, key, len(digests)), make,
                                 self.say)
-        except RunFolderError as error:
+        except CacheError as error:
             if not computed:
                 raise
             self.warn(f"{error} This run goes on; another one computes these features again.")
@@ -118,7 +118,7 @@ class FeatureCache:
 
     def activations(self, digests: Sequence[str], view: int = 0, dtype: str = "float16",
                     on_progress: Progress = _unheard) -> Activations:
-        """(N, h, w, K): kept ones if they are there, else computed and kept. Raises RunFolderError without room."""
+        """(N, h, w, K): kept ones if they are there, else computed and kept. Raises CacheError without room."""
         folder = self.activations_folder(digests, view, dtype)
 
         def make() -> None:

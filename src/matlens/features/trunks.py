@@ -57,8 +57,8 @@ class TrunkOrder:
         from importlib.metadata import version
 
         assert self.build.weights_file is not None
-        about = [_FORMAT, self.build.model, self.build.alpha, list(self.build.img_size), self.until,
-                 checksum(self.build.weights_file), version("openvino")]
+        about = [_FORMAT, self.build.model, dict(sorted(self.build.options.items())), list(self.build.img_size),
+                 self.until, checksum(self.build.weights_file), version("openvino")]
         return hashlib.sha256(json.dumps(about).encode()).hexdigest()[:24]
 
     def folder(self, cache_dir: Path) -> Path:

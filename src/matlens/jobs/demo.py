@@ -8,7 +8,7 @@ from typing import Any
 
 from matlens.data.drawn.synthetic import MATERIALS, draw_dataset
 from matlens.jobs.run import run
-from matlens.runs.run_folder import RunFolder
+from matlens.runs.run import Run
 from matlens.settings.schema import Settings
 from matlens.system.console import Reporter
 
@@ -22,7 +22,7 @@ EPOCHS_OF = {"vgg19_scratch": 13}
 DRAWN_SIDE = 96
 
 
-def run_demo(out: Path, options: Mapping[str, Any], reporter: Reporter) -> RunFolder:
+def run_demo(out: Path, options: Mapping[str, Any], reporter: Reporter) -> Run:
     """Draw the photos beside `out`, unless they are there, and run all models on them.
 
     Args:

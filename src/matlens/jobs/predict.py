@@ -12,7 +12,7 @@ import numpy as np
 from matlens.data.pixels.decode import UnreadableImageError, read_photo
 from matlens.errors import ModelError
 from matlens.features.artifact import Artifact
-from matlens.runs.run_folder import RunFolder
+from matlens.runs.run import Run
 from matlens.system.console import printable
 from matlens.system.files import checksum
 from matlens.training.record import TrainingRecord
@@ -21,7 +21,7 @@ from matlens.training.record import TrainingRecord
 def predicting_artifact(run: Path, model: str | None = None, *, int8: bool = False) -> Artifact:
     """The artifact of a run's model, by default of the one with the best validation accuracy.
 
-    `run` may also be an artifact's own folder. Raises RunFolderError or ModelError.
+    `run` may also be an artifact's own folder. Raises RunError or ModelError.
     """
     if (run / "artifact.json").exists():
         artifact = Artifact.open(run)
@@ -29,7 +29,7 @@ def predicting_artifact(run: Path, model: str | None = None, *, int8: bool = Fal
             raise ModelError(f"{run} is a float32 artifact. With --int8, name the run's folder, or one that ends in "
                              ".int8.artifact.")
         return artifact
-    folder = RunFolder.open(run)
+    folder = Run.open(run)
     names = folder.trained_models((model,) if model else None)
 
     def validation_accuracy(name: str) -> float:
@@ -37,14 +37,14 @@ def predicting_artifact(run: Path, model: str | None = None, *, int8: bool = Fal
         return record.history["val_accuracy"][record.best_epoch - 1]
 
     best = max(names, key=validation_accuracy)
-    return _int8_artifact(folder, best) if int8 else Artifact.open(folder.artifact(best))
+    return _int8_artifact(folder, best) if int8 else Artifact.open(folder.paths.artifact(best))
 
 
-def _int8_artifact(folder: RunFolder, name: str) -> Artifact:
-    found, way_out = folder.int8_artifact(name), f"matlens export {folder.path} --int8 --models {name}"
+def _int8_artifact(folder: Run, name: str) -> Artifact:
+    found, way_out = folder.paths.int8_artifact(name), f"matlens export {folder.path} --int8 --models {name}"
     if not found.exists():
         raise ModelError(f"{found} is not there. Make it with: {way_out}")
-    artifact, float32 = Artifact.open(found), Artifact.open(folder.artifact(name))
+    artifact, float32 = Artifact.open(found), Artifact.open(folder.paths.artifact(name))
     # The head is a copy: where it is another one by now, the model was trained again.
     if checksum(artifact.folder / "head.npz") != checksum(float32.folder / "head.npz"):
         raise ModelError(f"{found} was made of an earlier training of {name}. Make it again with: {way_out}")

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from matlens.errors import DataError, RunFolderError
+from matlens.errors import DataError, RunError
 from matlens.jobs.run import judged_in, run
 from matlens.jobs.series import run_series
 from matlens.runs.provenance import provenance
-from matlens.runs.run_folder import RunFolder
+from matlens.runs.run import Run
 from matlens.runs.series import SeriesFolder, is_series_folder
 from matlens.settings.schema import Settings
 from matlens.system.console import Reporter
@@ -61,18 +61,18 @@ def rerun(path: Path, out: Path, reporter: Reporter, *, data: Path | None = None
         cache_dir: in place of the one that it recorded.
 
     Raises:
-        RunFolderError: no run, one of another split, or `out` is the run's own folder.
+        RunError: no run, one of another split, or `out` is the run's own folder.
         DataError: its photos are gone, or are others.
         And what `matlens run` raises.
     """
     if out.resolve() == path.resolve():
-        raise RunFolderError(f"{out} is the run itself. Name another folder with --out; or go on with the run by the "
+        raise RunError(f"{out} is the run itself. Name another folder with --out; or go on with the run by the "
                              "command that began it.")
     if is_series_folder(path):
         series = SeriesFolder.open(path)
         runs = series.runs()
         if not runs:
-            raise RunFolderError(f"{path} holds no run yet. Begin it with: matlens run --out {path}")
+            raise RunError(f"{path} holds no run yet. Begin it with: matlens run --out {path}")
         first = next(iter(runs.values()))
         settings = _settings(first, data, cache_dir).model_copy(update={"protocol": series.protocol})
         _say_changes(first, reporter)
@@ -80,30 +80,30 @@ def rerun(path: Path, out: Path, reporter: Reporter, *, data: Path | None = None
         found = [_compared(each, again[split], f"{split}: ") for split, each in runs.items()]
         return Repetition(tuple(name for each in found for name in each.same),
                           {name: what for each in found for name, what in each.differences.items()})
-    there = RunFolder.open(path)
+    there = Run.open(path)
     settings = _settings(there, data, cache_dir)
     _say_changes(there, reporter)
-    return _compared(there, run(settings, out, reporter, split_hash=there.about.get("split_hash")), "")
+    return _compared(there, run(settings, out, reporter, split_hash=there.content.get("split_hash")), "")
 
 
-def _settings(there: RunFolder, data: Path | None, cache_dir: Path | None) -> Settings:
+def _settings(there: Run, data: Path | None, cache_dir: Path | None) -> Settings:
     root = data if data is not None else there.data_root
     if not root.is_dir():
         raise DataError(f"The photos of {there.path} were in {root}, which is not there. Say where they are now with "
                         "--data.")
     moved = {"data_dir": root, **({"cache_dir": cache_dir} if cache_dir is not None else {})}
-    return Settings.load(options={**there.about["settings"], **moved})
+    return Settings.load(options={**there.content["settings"], **moved})
 
 
-def _say_changes(there: RunFolder, reporter: Reporter) -> None:
-    starts = there.about.get("starts") or [there.about]
+def _say_changes(there: Run, reporter: Reporter) -> None:
+    starts = there.content.get("starts") or [there.content]
     if changed := changed_since(starts[-1]):
         reporter.warn("Not all is as it was, so figures may differ: " + "; ".join(changed))
     if not there.settings.deterministic:
         reporter.say("The run was made without --deterministic: figures may differ in the last digits, or by more")
 
 
-def _compared(before: RunFolder, now: RunFolder, prefix: str) -> Repetition:
+def _compared(before: Run, now: Run, prefix: str) -> Repetition:
     same: list[str] = []
     differences: dict[str, tuple[str, ...]] = {}
     here = {results.model_name for results in judged_in(now)}
@@ -112,7 +112,7 @@ def _compared(before: RunFolder, now: RunFolder, prefix: str) -> Repetition:
         if name not in here:
             differences[prefix + name] = ("no results here",)
             continue
-        old, new = ({key: value for key, value in read_json(folder.results_file(name)).items()
+        old, new = ({key: value for key, value in read_json(folder.paths.results_file(name)).items()
                      if key not in NOT_REPEATED} for folder in (before, now))
         if found := tuple(f"{what}: {_short(was)} there, {_short(is_now)} here"
                           for what, was, is_now in _differences(old, new)):

@@ -17,24 +17,27 @@ from matlens.comparison.row import between
 from matlens.comparison.table import MARKDOWN_NAME, Comparison, compare_models
 from matlens.data.prepare import Prepared, prepare
 from matlens.data.source.sources import open_source
-from matlens.errors import DataError, KilledError, MatlensError, RunFolderError, WorkerError
+from matlens.errors import DataError, KilledError, MatlensError, ResultsError, WorkerError
 from matlens.evaluation.judge import evaluate
 from matlens.evaluation.label_quality import label_issues
 from matlens.evaluation.material_groups import MaterialGroups, keep_groups
 from matlens.evaluation.part_predictions import photos_to_predict
 from matlens.evaluation.results import Results
 from matlens.explanation.explain import explain_run
-from matlens.models.registry import MODELS, model_info
+from matlens.models.registry import spec_of
 from matlens.models.weights import FoundWeights, find_weights
 from matlens.report.page import write_report
 from matlens.runs.lock import alone_in
-from matlens.runs.run_folder import RunFolder
+from matlens.runs.paths import RunPaths
+from matlens.runs.record import is_trained, note_failures
+from matlens.runs.run import Run, refuse_if_foreign, with_its_batch
 from matlens.settings.schema import Settings
 from matlens.system.batching import batch_bounds
 from matlens.system.caches import prune
 from matlens.system.child import run_child
 from matlens.system.console import Reporter
 from matlens.system.files import write_text
+from matlens.training.checkpoints import forget_states
 from matlens.training.conversion import TrunkConversions
 from matlens.training.frozen import FrozenTraining
 from matlens.training.plan import plan
@@ -46,7 +49,7 @@ from matlens.training.tasks import TrainTask
 class Started:
     """A run whose photos are divided and decoded, with what its models begin from."""
 
-    folder: RunFolder
+    folder: Run
     prepared: Prepared
     weights: dict[str, FoundWeights]
     conversions: TrunkConversions
@@ -65,35 +68,21 @@ def start(settings: Settings, out: Path, reporter: Reporter, split_hash: str | N
     weights = _find_all_weights(settings, reporter)
     if not settings.cache_dir.is_absolute():
         settings = settings.model_copy(update={"cache_dir": settings.cache_dir.resolve()})
-    before = RunFolder(out)
-    settings = before.with_its_batch(settings)
-    before.refuse_if_foreign(settings, root)
+    settings = with_its_batch(out, settings)
+    refuse_if_foreign(out, settings, root)
+    paths = RunPaths(out)
     conversions = TrunkConversions(settings, {name: found.path for name, found in weights.items()
-                                              if not before.is_trained(name)}, len(source.class_names),
-                                   reporter.say)
+                                              if not is_trained(paths, name)}, len(source.class_names), reporter.say)
     prepared = prepare(settings, reporter)
     if split_hash not in (None, prepared.split.hash):
         raise DataError(f"The photos in {root}, or their division, are not those of the run that is to be repeated: "
                         "the hash of the split is another. Say where they are now with --data.")
-    folder = RunFolder.create(out, settings, root)
-    if folder.split_file.exists() and _split_hash(folder) != prepared.split.hash:
-        raise RunFolderError(f"The photos in {root} are not those that the run in {out} began with (split.json "
-                             "differs). Name a new folder with --out.")
-    prepared.split.write(folder.split_file)
-    folder.note_split(prepared.split)
+    folder = Run.begin(out, settings, root, prepared.split)
     keep_groups(settings.material_groups, folder.path, prepared.split.class_names)
     return Started(folder, prepared, weights, conversions)
 
 
-def _split_hash(folder: RunFolder) -> str:
-    """That of split.json; where it is damaged, the one that run.json has of it."""
-    try:
-        return folder.split.hash
-    except DataError:
-        return str(folder.about.get("split_hash"))
-
-
-def run(settings: Settings, out: Path, reporter: Reporter, split_hash: str | None = None) -> RunFolder:
+def run(settings: Settings, out: Path, reporter: Reporter, split_hash: str | None = None) -> Run:
     """Do the whole job; what an earlier start of the same run finished is not done again.
 
     Raises:
@@ -104,7 +93,7 @@ def run(settings: Settings, out: Path, reporter: Reporter, split_hash: str | Non
         return _run_alone(settings, out, reporter, split_hash)
 
 
-def _run_alone(settings: Settings, out: Path, reporter: Reporter, split_hash: str | None) -> RunFolder:
+def _run_alone(settings: Settings, out: Path, reporter: Reporter, split_hash: str | None) -> Run:
     started = time.perf_counter()
     threading.Thread(target=_import_ahead, daemon=True, name="matlens-imports").start()
     begun = start(settings, out, reporter, split_hash)
@@ -117,7 +106,7 @@ def _run_alone(settings: Settings, out: Path, reporter: Reporter, split_hash: st
         except MatlensError as error:
             failures[name] = str(error)
             reporter.warn(f"{name} failed: {error}")
-    folder.note_failures(failures, settings.models)
+    note_failures(folder.paths, failures, settings.models)
     keep_to_limit(folder.settings, reporter)
     comparison = summarise(folder)
     if comparison is not None:
@@ -143,8 +132,8 @@ def _find_all_weights(settings: Settings, reporter: Reporter) -> dict[str, Found
     """Before any training starts, so that nobody waits an hour to hear that a file is missing."""
     found = {}
     for name in settings.models:
-        found[name] = find_weights(MODELS[name], settings.weights, settings.weights_dir, alpha=settings.alpha,
-                                   side=settings.img_size[0])
+        found[name] = find_weights(spec_of(name), settings.weights, settings.weights_dir,
+                                   options=settings.options_of(name), side=settings.img_size[0])
         if found[name].remark and settings.weights == "auto":
             reporter.warn(f"{name}: {found[name].remark}")
     return found
@@ -152,10 +141,10 @@ def _find_all_weights(settings: Settings, reporter: Reporter) -> dict[str, Found
 
 def train(begun: Started, name: str, reporter: Reporter) -> None:
     """Train one model, unless that is done: on kept features of what is frozen, the rest in a process of its own."""
-    folder, prepared, weights, title = begun.folder, begun.prepared, begun.weights[name], model_info(name).title
+    folder, prepared, weights, title = begun.folder, begun.prepared, begun.weights[name], spec_of(name).title
     if folder.is_trained(name):
         reporter.say(f"{title}: already trained")
-        folder.forget_states(name)
+        forget_states(folder.paths, name)
         return
     settings = folder.settings
     planned = plan(settings, name, weights.path is not None)
@@ -181,8 +170,8 @@ def train(begun: Started, name: str, reporter: Reporter) -> None:
                     reporter)
 
 
-def _train_in_child(folder: RunFolder, prepared: Prepared, task: TrainTask, reporter: Reporter) -> None:
-    settings, title = folder.settings, model_info(task.model).title
+def _train_in_child(folder: Run, prepared: Prepared, task: TrainTask, reporter: Reporter) -> None:
+    settings, title = folder.settings, spec_of(task.model).title
     epochs = 0 if task.epochs_before else settings.epochs(task.model)
     if task.weights_file:
         epochs += settings.finetune_epochs
@@ -196,7 +185,7 @@ def _train_in_child(folder: RunFolder, prepared: Prepared, task: TrainTask, repo
         listener = ChildListener(folder, task, reporter, advance, steps)
         while True:
             try:
-                run_child("train", dataclasses.asdict(task), folder.log_file(task.model), listener.hear)
+                run_child("train", dataclasses.asdict(task), folder.paths.log_file(task.model), listener.hear)
                 return
             except KilledError as error:
                 at_once = (listener.micro_batch or settings.batch_size) // 2
@@ -221,14 +210,14 @@ def _remarks(settings: Settings, weights: FoundWeights, on_features: bool) -> tu
     return tuple(remarks)
 
 
-def judge(folder: RunFolder, name: str, reporter: Reporter) -> Results:
+def judge(folder: Run, name: str, reporter: Reporter) -> Results:
     """Evaluate and explain one trained model, unless that is done."""
-    if folder.results_file(name).exists() and folder.picture(name, "gradcam").exists():
+    if folder.paths.results_file(name).exists() and folder.paths.picture(name, "gradcam").exists():
         try:
-            return Results.read(folder.results_file(name))
-        except RunFolderError as error:
+            return Results.read(folder.paths.results_file(name))
+        except ResultsError as error:
             reporter.warn(f"{error}. That is done now.")
-    with reporter.progress(f"{model_info(name).title}: predicting", photos_to_predict(folder, name)) as advance:
+    with reporter.progress(f"{spec_of(name).title}: predicting", photos_to_predict(folder, name)) as advance:
         results = evaluate(folder, name, lambda done, _: advance(done, ""))
     explain_run(folder, name)
     reporter.say(f"  test accuracy {results.accuracy:.1%}, macro F1 {results.macro_f1:.1%} "
@@ -236,20 +225,20 @@ def judge(folder: RunFolder, name: str, reporter: Reporter) -> Results:
     return results
 
 
-def summarise(folder: RunFolder, *, svg: bool = False) -> Comparison | None:
+def summarise(folder: Run, *, svg: bool = False) -> Comparison | None:
     """Compare the models that were judged, list suspect labels, and write the report. None if there are none."""
     judged = judged_in(folder)
     if not judged:
         return None
-    comparison = compare_models(judged, folder.reports)
+    comparison = compare_models(judged, folder.paths.reports)
     missing = sorted(set(folder.model_names) - {results.model_name for results in judged})
     if missing:
-        write_text(folder.reports / MARKDOWN_NAME, f"{comparison.to_markdown()}\nNot in this table, since not trained "
-                                                   f"or not judged to the end: {', '.join(missing)}.\n")
-    draw_differences(comparison, folder.reports, svg=svg)
-    folder.label_issues_file.unlink(missing_ok=True)
+        write_text(folder.paths.reports / MARKDOWN_NAME, f"{comparison.to_markdown()}\nNot in this table, since not "
+                                                         f"trained or not judged to the end: {', '.join(missing)}.\n")
+    draw_differences(comparison, folder.paths.reports, svg=svg)
+    folder.paths.label_issues_file.unlink(missing_ok=True)
     with contextlib.suppress(MatlensError):  # what is damaged must not hide the results: the page names what is missing
-        label_issues([folder], [results.model_name for results in judged]).write(folder.label_issues_file)
+        label_issues([folder], [results.model_name for results in judged]).write(folder.paths.label_issues_file)
     write_report(folder.path)
     return comparison
 
@@ -268,24 +257,24 @@ def keep_to_limit(settings: Settings, reporter: Reporter) -> None:
                       "matlens data store --prune, removes it.")
 
 
-def judged_models(folders: Sequence[RunFolder]) -> list[Results]:
+def judged_models(folders: Sequence[Run]) -> list[Results]:
     """The results of several runs; where a model is in more than one, its name tells the run.
 
     Raises:
-        RunFolderError: a run without results.
+        ResultsError: a run without results.
     """
     found = {folder.path: judged_in(folder) for folder in folders}
     for path, results in found.items():
         if not results:
-            raise RunFolderError(f"{path} holds no results yet. Make them with: matlens evaluate {path}")
+            raise ResultsError(f"{path} holds no results yet. Make them with: matlens evaluate {path}")
     return [dataclasses.replace(each, model_name=_name_among(found, path, each.model_name))
             for path, results in found.items() for each in results]
 
 
-def predictions_in(folders: Sequence[RunFolder]) -> dict[str, Path]:
+def predictions_in(folders: Sequence[Run]) -> dict[str, Path]:
     """The files of predictions of several runs, by the names that `judged_models` gives."""
     paths = {folder.path for folder in folders}
-    return {_name_among(paths, folder.path, name): folder.predictions_file(name)
+    return {_name_among(paths, folder.path, name): folder.paths.predictions_file(name)
             for folder in folders for name in folder.model_names}
 
 
@@ -294,7 +283,7 @@ def _name_among(runs: Collection[Path], run: Path, model: str) -> str:
     return model if len(runs) == 1 else f"{run.name}/{model}"
 
 
-def judged_in(folder: RunFolder) -> list[Results]:
+def judged_in(folder: Run) -> list[Results]:
     """The results of a run's models that were judged."""
-    return [Results.read(folder.results_file(name)) for name in folder.model_names
-            if folder.results_file(name).exists()]
+    return [Results.read(folder.paths.results_file(name)) for name in folder.model_names
+            if folder.paths.results_file(name).exists()]

@@ -12,12 +12,12 @@ from matlens.comparison.series import SeriesComparison
 from matlens.comparison.table import Comparison, compare
 from matlens.data.source.sources import open_source
 from matlens.data.split.protocols import listed_by_protocol, splits_of_series
-from matlens.errors import RunFolderError, WorkerError
+from matlens.errors import ResultsError, WorkerError
 from matlens.evaluation.results import Results
 from matlens.jobs.run import judged_in, judged_models, predictions_in, run
 from matlens.report.series_page import write_series_report
 from matlens.runs.lock import alone_in
-from matlens.runs.run_folder import RunFolder
+from matlens.runs.run import Run
 from matlens.runs.series import SeriesFolder, is_series_folder
 from matlens.settings.schema import Settings
 from matlens.system.console import Reporter
@@ -63,20 +63,20 @@ def _run_series_alone(settings: Settings, out: Path, reporter: Reporter) -> Seri
 def compare_folders(paths: Sequence[Path], *, literature: bool = False) -> Comparison | SeriesComparison:
     """Models of runs side by side, or of series; with `literature` published results below those on MINC-2500.
 
-    Raises RunFolderError where runs and series are named, or unlike series.
+    Raises ResultsError where runs and series are named, or unlike series.
     """
     if not any(map(is_series_folder, paths)):
-        folders = [RunFolder.open(path) for path in paths]
+        folders = [Run.open(path) for path in paths]
         judged = judged_models(folders)
         return compare(judged, published_beside(judged) if literature else (), predictions_in(folders))
     if not all(map(is_series_folder, paths)):
-        raise RunFolderError("A series and a single run cannot be put side by side: a mean over splits is not the "
+        raise ResultsError("A series and a single run cannot be put side by side: a mean over splits is not the "
                              "accuracy on one. Name series only, or the runs inside of the series.")
     series = [SeriesFolder.open(path) for path in paths]
     judged_on = [_judged(each) for each in series]
     found = [SeriesComparison.of(each.protocol, judged) for each, judged in zip(series, judged_on, strict=True)]
     if len({each.protocol for each in found}) > 1:
-        raise RunFolderError("These series have other splits each and cannot be compared: " + ", ".join(
+        raise ResultsError("These series have other splits each and cannot be compared: " + ", ".join(
             f"{path} {each.protocol}" for path, each in zip(paths, found, strict=True)))
     rows = [dataclasses.replace(row, model=f"{path.name}/{row.model}" if len(found) > 1 else row.model)
             for path, each in zip(paths, found, strict=True) for row in each.rows]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -15,7 +15,8 @@ import numpy.typing as npt
 from matlens.errors import ModelError
 from matlens.models.head import Head
 from matlens.models.precision import Precision, Wish
-from matlens.models.registry import RoomName, model_info
+from matlens.models.registry import spec_of
+from matlens.models.spec import Framework
 
 if TYPE_CHECKING:
     from matlens.models.micro_batches import MicroBatches
@@ -60,6 +61,7 @@ class BuildOrder:
     """What to build.
 
     weights_file: ImageNet weights, or None for random ones.
+    options: the backbone's own options, as far as they are not the spec's defaults.
     precision: what to train in; auto is the room's choice.
     """
 
@@ -67,12 +69,14 @@ class BuildOrder:
     num_classes: int
     img_size: tuple[int, int] = (224, 224)
     weights_file: Path | None = None
-    alpha: float = 1.0
+    options: Mapping[str, float | int | str] = field(default_factory=dict)
     precision: Wish = "float32"
 
     def to_json(self) -> dict[str, Any]:
         """For a child process."""
-        return {**dataclasses.asdict(self), "weights_file": str(self.weights_file) if self.weights_file else None}
+        values = {each.name: getattr(self, each.name) for each in dataclasses.fields(self)}
+        return {**values, "options": dict(self.options),
+                "weights_file": str(self.weights_file) if self.weights_file else None}
 
     @classmethod
     def from_json(cls, content: dict[str, Any]) -> BuildOrder:
@@ -216,10 +220,10 @@ class Room(Protocol):
         """The framework's packages and their versions."""
 
 
-_EXTRAS: dict[RoomName, Sequence[str]] = {"keras": ("keras", "tensorflow"), "torch": ("torch", "torchvision")}
+_EXTRAS: dict[Framework, Sequence[str]] = {"keras": ("keras", "tensorflow"), "torch": ("torch", "torchvision")}
 
 
-def open_room(name: RoomName) -> Room:
+def open_room(name: Framework) -> Room:
     """Import a room, and its framework with it. One process opens one room.
 
     Raises:
@@ -238,4 +242,4 @@ def open_room(name: RoomName) -> Room:
 
 def room_of(model: str) -> Room:
     """The room of a model by name. Raises ModelError."""
-    return open_room(model_info(model).room)
+    return open_room(spec_of(model).framework)

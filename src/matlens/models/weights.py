@@ -7,10 +7,11 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Literal
 
 from matlens.errors import WeightsError
-from matlens.models.registry import ModelInfo, RoomName, WeightsFile
+from matlens.models.spec import Framework, ModelSpec, Options, WeightsFile
 
 WeightsChoice = Literal["imagenet", "none", "auto"]
 
@@ -27,7 +28,7 @@ class FoundWeights:
     remark: str = ""
 
 
-def cache_folder(room: RoomName) -> Path:
+def cache_folder(room: Framework) -> Path:
     """Where the room's framework keeps downloaded weights (`KERAS_HOME`/models, `TORCH_HOME`/hub/checkpoints)."""
     if room == "keras":
         return Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras") / "models"
@@ -35,49 +36,47 @@ def cache_folder(room: RoomName) -> Path:
     return Path(os.environ.get("TORCH_HOME") or cache) / "hub" / "checkpoints"
 
 
-def search_folders(room: RoomName, weights_dir: Path | None) -> Iterator[Path]:
+def search_folders(room: Framework, weights_dir: Path | None) -> Iterator[Path]:
     """The folders that are searched, in order."""
     if weights_dir is not None:
         yield from (weights_dir, weights_dir / "models", weights_dir / "hub" / "checkpoints")
     yield cache_folder(room)
 
 
-def find_local(info: ModelInfo, weights_dir: Path | None, alpha: float, side: int) -> Path | None:
+def find_local(spec: ModelSpec, weights_dir: Path | None, options: Options, side: int) -> Path | None:
     """The first file of this model's ImageNet weights that lies on this machine."""
-    if info.weights_files is None:
-        return None
-    for file in info.weights_files(alpha, side):
-        for folder in search_folders(info.room, weights_dir):
+    for file in spec.weights_files(options, side):
+        for folder in search_folders(spec.framework, weights_dir):
             if (folder / file.name).is_file():
                 return folder / file.name
     return None
 
 
-def find_weights(info: ModelInfo, choice: WeightsChoice, weights_dir: Path | None = None, *, alpha: float = 1.0,
-                 side: int = 224) -> FoundWeights:
-    """What `info` will start from: a file on this machine, a download, or random weights.
+def find_weights(spec: ModelSpec, choice: WeightsChoice, weights_dir: Path | None = None, *,
+                 options: Options = MappingProxyType({}), side: int = 224) -> FoundWeights:
+    """What a model will start from: a file on this machine, a download, or random weights.
 
     Raises:
         WeightsError: `choice` is "imagenet", and the file is neither here nor to be downloaded.
     """
-    if info.weights_files is None:
+    if spec.weights is None:
         return FoundWeights(None)
     if choice == "none":
         return FoundWeights(None, "trained from random weights (--weights none)")
-    found = find_local(info, weights_dir, alpha, side)
+    found = find_local(spec, weights_dir, options, side)
     if found is not None:
         return FoundWeights(found)
-    wanted = info.weights_files(alpha, side)[0]
+    wanted = spec.weights_files(options, side)[0]
     try:
-        return FoundWeights(_download(wanted, cache_folder(info.room)))
+        return FoundWeights(_download(wanted, cache_folder(spec.framework)))
     except (OSError, ValueError) as error:  # requests' errors are OSErrors, pooch's hash mismatch a ValueError
         if choice == "auto":
             return FoundWeights(None, "trained from random weights: no ImageNet weights on this machine, no network")
-        searched = ", ".join(dict.fromkeys(str(folder) for folder in search_folders(info.room, weights_dir)))
+        searched = ", ".join(dict.fromkeys(str(folder) for folder in search_folders(spec.framework, weights_dir)))
         raise WeightsError(
-            f"No ImageNet weights for {info.name}: {wanted.name} is not in {searched}, and downloading "
+            f"No ImageNet weights for {spec.name}: {wanted.name} is not in {searched}, and downloading "
             f"{wanted.url} failed ({type(error).__name__}). Either put that file into "
-            f"{weights_dir or cache_folder(info.room)} (or name its folder with --weights-dir), or turn the "
+            f"{weights_dir or cache_folder(spec.framework)} (or name its folder with --weights-dir), or turn the "
             "network on, or train from random weights with --weights none (in Python: weights=None, pretrained=False)."
         ) from error
 

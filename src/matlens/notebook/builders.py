@@ -6,11 +6,13 @@ Looking one up, or its signature, imports nothing; calling it imports Keras.
 from __future__ import annotations
 
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from matlens.errors import SettingsError
 from matlens.models.protocol import LAYERS_TO_UNFREEZE, open_room
 from matlens.models.seeding import seeded
+from matlens.models.spec import Options
 from matlens.notebook.weights import weights_for_notebook
 from matlens.settings.schema import notebook_settings
 
@@ -80,7 +82,7 @@ def build_mobilenetv2_transfer(
 
     `alpha` is the width multiplier; the rest is as in `build_resnet50_transfer`.
     """
-    found = _resolved("mobilenetv2_transfer", weights, weights_dir, include_top, input_shape, alpha)
+    found = _resolved("mobilenetv2_transfer", weights, weights_dir, include_top, input_shape, {"alpha": alpha})
     with seeded(open_room("keras"), seed):
         from matlens.models.keras.transfer import build_mobilenetv2
 
@@ -131,12 +133,12 @@ def load_model(path: Path | str) -> Any:
 
 
 def _resolved(name: str, weights: Weights, weights_dir: Path | str | None, include_top: bool,
-              input_shape: tuple[int, int, int], alpha: float = 1.0) -> Path | str | None:
+              input_shape: tuple[int, int, int], options: Options = MappingProxyType({})) -> Path | str | None:
     """A file of weights, None, or (with the ImageNet classes on top, which we do not look for) Keras' own name."""
     if include_top and weights == "auto":
         raise SettingsError("weights='auto' knows weights without the ImageNet classes only; with include_top=True use "
                             "'imagenet', a file, or None.")
     if weights not in ("imagenet", "auto") or include_top:
         return weights
-    return weights_for_notebook(name, "auto" if weights == "auto" else "imagenet", weights_dir, alpha=alpha,
+    return weights_for_notebook(name, "auto" if weights == "auto" else "imagenet", weights_dir, options=options,
                                 side=input_shape[0])

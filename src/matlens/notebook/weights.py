@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import MappingProxyType
 
-from matlens.models.registry import MODELS
+from matlens.models.registry import spec_of
+from matlens.models.spec import Options
 from matlens.models.weights import WeightsChoice, find_weights
 from matlens.settings.schema import notebook_settings
 from matlens.system.console import Reporter
 
 
-def weights_for_notebook(name: str, choice: WeightsChoice, folder: Path | str | None, *, alpha: float = 1.0,
-                         side: int = 224) -> Path | None:
+def weights_for_notebook(name: str, choice: WeightsChoice, folder: Path | str | None, *,
+                         options: Options = MappingProxyType({}), side: int = 224) -> Path | None:
     """The file that a model made by hand starts from, with a warning where there is none. Raises WeightsError.
 
     folder: where to look before the framework's own cache; by default the settings' `weights_dir`.
     """
     place = folder or notebook_settings().weights_dir
-    found = find_weights(MODELS[name], choice, Path(place) if place else None, alpha=alpha, side=side)
+    found = find_weights(spec_of(name), choice, Path(place) if place else None, options=options, side=side)
     if found.remark:
         Reporter().warn(f"{name}: {found.remark}")
     return found.path

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from matlens.errors import RunFolderError
+from matlens.errors import ResultsError
 from matlens.evaluation.results import Results
 from matlens.system.files import read_json
 
@@ -79,6 +79,6 @@ def _read_results(run_dir: Path, problems: list[str]) -> tuple[Results, ...]:
     for path in sorted((run_dir / "reports").glob(f"*{_RESULTS}")):
         try:
             found.append(dataclasses.replace(Results.read(path), model_name=path.name.removesuffix(_RESULTS)))
-        except RunFolderError as error:
+        except ResultsError as error:
             problems.append(str(error))
     return tuple(found)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from matlens.comparison.table import compare
-from matlens.errors import RunFolderError
+from matlens.errors import RunError
 from matlens.report.contents import read_contents
 from matlens.report.downloads import PAGE_NAME, view_downloads
 from matlens.report.sections.data_view import view_data
@@ -21,7 +21,7 @@ from matlens.report.sections.second_look import second_look
 from matlens.report.templating import write_page
 from matlens.report.verdict import NOTHING_YET, verdict
 from matlens.report.words import FILTERS
-from matlens.runs.run_folder import RunFolder
+from matlens.runs.paths import RunPaths
 
 DEFAULT_TITLE = "What the models see in materials"
 
@@ -29,12 +29,12 @@ DEFAULT_TITLE = "What the models see in materials"
 def write_report(run_dir: Path | str, title: str | None = None) -> Path:
     """Write `run_dir`/report.html, whole or not at all, from the files of the run.
 
-    `title` is by default the one in run.json. Raises RunFolderError if `run_dir` is no folder.
+    `title` is by default the one in run.json. Raises RunError if `run_dir` is no folder.
     """
     run_dir = Path(run_dir)
     if not run_dir.is_dir():
-        raise RunFolderError(f"{run_dir} is not a folder. Name the one that was given to matlens run --out.")
-    folder, pool = RunFolder(run_dir), PhotoPool()
+        raise RunError(f"{run_dir} is not a folder. Name the one that was given to matlens run --out.")
+    folder, pool = RunPaths(run_dir), PhotoPool()
     problems: list[str] = []
     contents = read_contents(run_dir, problems)
     judged = {results.model_name: results for results in contents.results}

@@ -15,11 +15,11 @@ import numpy.typing as npt
 
 from matlens.data.batches import read_photos
 from matlens.data.split.splits import Photo
-from matlens.errors import RunFolderError
+from matlens.errors import ResultsError
 from matlens.evaluation.choice import drawn_evenly
 from matlens.features.artifact import Artifact
 from matlens.robustness.perturbations import PERTURBATIONS, perturbed
-from matlens.runs.run_folder import RunFolder
+from matlens.runs.run import Run
 from matlens.system.files import checksum, read_json, write_json
 
 Pixels = npt.NDArray[np.uint8]
@@ -62,13 +62,13 @@ class Robustness:
 
     @classmethod
     def read(cls, path: Path) -> Robustness:
-        """Read what `write` wrote. Raises RunFolderError."""
+        """Read what `write` wrote. Raises ResultsError."""
         try:
             content = read_json(path)
             del content["format"]
             return cls(**content)
         except (OSError, ValueError, KeyError, TypeError) as error:
-            raise RunFolderError(f"{path.name} is missing or damaged ({error}). Make it with: matlens evaluate "
+            raise ResultsError(f"{path.name} is missing or damaged ({error}). Make it with: matlens evaluate "
                                  f"{path.parent.parent} --robustness") from error
 
 
@@ -118,15 +118,15 @@ def measure(photos: Sequence[Pixels], digests: Sequence[str], labels: npt.NDArra
                       curves, artifact)
 
 
-def judge_robustness(folder: RunFolder, name: str, n: int = PHOTOS,
+def judge_robustness(folder: Run, name: str, n: int = PHOTOS,
                      on_progress: Callable[[int, int], None] = lambda done, total: None) -> Robustness:
     """Measure a trained model on up to `n` test photos of its run, drawn from the classes in turn, and keep it.
 
     Raises:
-        DataError, ModelError or RunFolderError: what is there cannot be read, or does not fit together.
+        DataError, ModelError or ResultsError: what is there cannot be read, or does not fit together.
     """
     split, settings = folder.split, folder.settings
-    artifact = Artifact.open(folder.artifact(name))
+    artifact = Artifact.open(folder.paths.artifact(name))
     every = split.part("test")
     labels = split.labels(every)
     chosen = drawn_evenly(labels, n, settings.seed)
@@ -136,7 +136,7 @@ def judge_robustness(folder: RunFolder, name: str, n: int = PHOTOS,
               for pixel in (batch * 255).round().astype(np.uint8)]
     found = measure(pixels, [photo.sha256 for photo in photos], labels[chosen], split.class_names, artifact.predict,
                     name, checksum(artifact.folder / "artifact.json"), on_progress)
-    found.write(folder.on_request_file(name, "robustness"))
+    found.write(folder.paths.on_request_file(name, "robustness"))
     return found
 
 

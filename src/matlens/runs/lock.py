@@ -8,10 +8,11 @@ from pathlib import Path
 
 from filelock import Timeout
 
+from matlens.errors import RunError
+from matlens.runs.paths import LOCK_NAME
+from matlens.runs.run import is_workplace
 from matlens.system.caches import lock_at
-from matlens.errors import RunFolderError
 from matlens.system.files import sweep
-from matlens.runs.run_folder import LOCK_NAME, is_workplace
 
 
 @contextmanager
@@ -22,7 +23,7 @@ def alone_in(path: Path) -> Iterator[None]:
     to be had (a read-only folder, a network disk without locks), and in folders that are not of runs, nothing is done.
 
     Raises:
-        RunFolderError: another process is at work there.
+        RunError: another process is at work there.
     """
     if path.exists() and not is_workplace(path):
         yield
@@ -32,7 +33,7 @@ def alone_in(path: Path) -> Iterator[None]:
     try:
         lock.acquire(blocking=False)
     except Timeout:
-        raise RunFolderError(f"Another matlens is at work in {path}. Wait until it has ended, then go on with the same "
+        raise RunError(f"Another matlens is at work in {path}. Wait until it has ended, then go on with the same "
                              "command; or name another folder with --out.") from None
     except OSError:
         _remove_empty(made)

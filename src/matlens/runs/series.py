@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from matlens.errors import RunFolderError
+from matlens.errors import RunError
+from matlens.runs.paths import SERIES_NAME
+from matlens.runs.run import KAGGLE_WORKING, Run, is_unused_folder, out_option
 from matlens.system.files import read_json, write_json
-from matlens.runs.run_folder import KAGGLE_WORKING, SERIES_NAME, RunFolder, is_unused_folder, out_option
 from matlens.system.untrusted import stays_inside
 
 
@@ -26,14 +27,14 @@ class SeriesFolder:
         """The folder of the tables."""
         return self.path / "reports"
 
-    def runs(self) -> dict[str, RunFolder]:
+    def runs(self) -> dict[str, Run]:
         """The runs that were begun, by protocol."""
-        return {split: RunFolder(self.path / name) for name, split in self.splits.items()
-                if (self.path / name / "run.json").exists()}
+        return {split: Run.open(self.path / name) for name, split in self.splits.items()
+                if all((self.path / name / file).exists() for file in ("run.json", "split.json"))}
 
     @classmethod
     def open(cls, path: Path) -> SeriesFolder:
-        """A series that is there. Raises RunFolderError."""
+        """A series that is there. Raises RunError."""
         try:
             content: dict[str, Any] = read_json(path / SERIES_NAME)
             splits = {str(name): str(split) for name, split in content["splits"].items()}
@@ -41,21 +42,21 @@ class SeriesFolder:
                 raise ValueError("a run lies outside")
             return cls(path, str(content["protocol"]), splits)
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            raise RunFolderError(f"{path} is not the folder of a series: {SERIES_NAME} is missing or damaged "
+            raise RunError(f"{path} is not the folder of a series: {SERIES_NAME} is missing or damaged "
                                  f"({error}).") from error
 
     @classmethod
     def create(cls, path: Path, protocol: str, splits: Sequence[str]) -> SeriesFolder:
-        """Begin a series in `path`, or go on with the one that is there. Raises RunFolderError."""
+        """Begin a series in `path`, or go on with the one that is there. Raises RunError."""
         series = cls(path, protocol, {split.replace(":", "-"): split for split in splits})
         if (path / SERIES_NAME).exists():
             there = cls.open(path)
             if there != series:
-                raise RunFolderError(f"{path} holds a series of other splits ({there.protocol}: "
+                raise RunError(f"{path} holds a series of other splits ({there.protocol}: "
                                      f"{', '.join(there.splits.values())}). Name a new folder with --out.")
             return there
         if path.exists() and path != KAGGLE_WORKING and not is_unused_folder(path):
-            raise RunFolderError(f"{path} is there already and is not the folder of a series. "
+            raise RunError(f"{path} is there already and is not the folder of a series. "
                                  "Name a new folder with --out; nothing in it was changed.")
         with out_option():
             write_json(path / SERIES_NAME, {"format": 1, "protocol": protocol, "splits": series.splits})
@@ -67,7 +68,7 @@ def is_series_folder(path: Path) -> bool:
     return (path / SERIES_NAME).exists()
 
 
-def runs_in(paths: Sequence[Path]) -> list[RunFolder]:
-    """The runs in these folders, those of a series too. Raises RunFolderError."""
+def runs_in(paths: Sequence[Path]) -> list[Run]:
+    """The runs in these folders, those of a series too. Raises RunError."""
     return [run for path in paths for run in (
-        SeriesFolder.open(path).runs().values() if is_series_folder(path) else [RunFolder.open(path)])]
+        SeriesFolder.open(path).runs().values() if is_series_folder(path) else [Run.open(path)])]

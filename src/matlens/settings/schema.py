@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationIn
 
 from matlens.errors import SettingsError
 from matlens.models.precision import Wish
-from matlens.models.registry import MODELS
+from matlens.models.registry import MODELS, default_models, spec_of
 from matlens.settings.protocols import PATTERN, WORDS
 
 KAGGLE_ROOT = Path("/kaggle")
@@ -75,7 +75,7 @@ class Settings(BaseModel):
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 42
     max_epochs: PositiveInt = Field(default_factory=lambda data: _by_recipe(data, 4, 9))
 
-    models: tuple[str, ...] = tuple(MODELS)
+    models: tuple[str, ...] = Field(default_factory=default_models)
     epochs_of: dict[str, PositiveInt] = {}
     protocol: Annotated[str, Field(pattern=PATTERN)] | None = None
     groups: str | None = None
@@ -127,7 +127,7 @@ class Settings(BaseModel):
             raise ValueError("must be names, separated by commas or in a list")
         names = [str(name).strip() for name in (value.split(",") if isinstance(value, str) else value)]
         if names == ["all"]:
-            return tuple(MODELS)
+            return default_models()
         unknown = [name for name in names if name not in MODELS]
         if unknown or not names:
             raise ValueError(f"unknown model '{unknown[0] if unknown else ''}'; "
@@ -172,6 +172,10 @@ class Settings(BaseModel):
             if name not in MODELS:
                 raise ValueError(f"unknown model '{name}'; choose from {', '.join(MODELS)}")
         return value
+
+    def options_of(self, model: str) -> dict[str, float | int | str]:
+        """The backbone's own options for a model, as far as it has them."""
+        return {"alpha": self.alpha} if "alpha" in spec_of(model).options else {}
 
     def epochs(self, model: str) -> int:
         """How many epochs a model is trained: its own in `epochs_of`, else `max_epochs`."""

@@ -25,7 +25,7 @@ from uuid import uuid4
 
 from filelock import FileLock, Timeout
 
-from matlens.errors import RunFolderError, WriteError
+from matlens.errors import CacheError, WriteError
 from matlens.system.files import partial_of, read_json, whole_folder, whole_of, why_unwritable
 
 KINDS = ("pixels", "features", "trunks", "drafts", "activations")
@@ -99,7 +99,7 @@ def kept_or_made(folder: Path, what: str, open_whole: Callable[[Path], Kept | No
         say: told that another process is waited for.
 
     Raises:
-        RunFolderError: what was written cannot be read back. And whatever making raises.
+        CacheError: what was written cannot be read back. And whatever making raises.
     """
     with turn(_lock(folder, "lock"), lambda: say(f"another run is making {what} in {folder}; waiting for it")) as alone:
         if alone:
@@ -113,7 +113,7 @@ def kept_or_made(folder: Path, what: str, open_whole: Callable[[Path], Kept | No
             make()
             kept = open_whole(folder)
     if kept is None:
-        raise RunFolderError(f"What was written to {folder} ({what}) cannot be read back. "
+        raise CacheError(f"What was written to {folder} ({what}) cannot be read back. "
                              "Name another folder with --cache-dir.")
     note_use(folder)
     return kept
@@ -127,7 +127,7 @@ def note_use(folder: Path) -> None:
 
 @contextmanager
 def writing(folder: Path, what: str) -> Iterator[None]:
-    """Raise RunFolderError, with the way out, where writing something of an entry fails."""
+    """Raise CacheError, with the way out, where writing something of an entry fails."""
     try:
         yield
     except (OSError, RuntimeError, WriteError) as error:
@@ -135,13 +135,13 @@ def writing(folder: Path, what: str) -> Iterator[None]:
         if known is None and not isinstance(error, OSError):
             raise
         reason = known[1] if known else str(error)
-        raise RunFolderError(f"Cannot write {what} to {folder.parents[1]}: {reason}. Make room there (matlens data "
+        raise CacheError(f"Cannot write {what} to {folder.parents[1]}: {reason}. Make room there (matlens data "
                              "store --prune --all), or name another folder with --cache-dir.") from error
 
 
 @contextmanager
 def whole_entry(folder: Path, what: str) -> Iterator[Path]:
-    """A temporary neighbour that becomes the entry, as in `whole_folder`. Raises RunFolderError where writing fails."""
+    """A temporary neighbour that becomes the entry, as in `whole_folder`. Raises CacheError where writing fails."""
     with writing(folder, what), whole_folder(folder) as partial:
         yield partial
 

@@ -1,7 +1,8 @@
 """Read files that strangers may have made: within bounds, inside their folder, as data and never as code.
 
-All of it raises ValueError (JSON's and Unicode's errors are kinds of it) or OSError; who reads a file says in an error
-of its own which one it is, and the way out. Arrays are in `untrusted_arrays`.
+All of it raises ValueError (JSON's and Unicode's errors are kinds of it) or OSError. Who reads a file does so inside
+`reading`, which says in an error of the reader's which file it is and what the way out is.
+Arrays are in `untrusted_arrays`.
 """
 
 from __future__ import annotations
@@ -9,8 +10,12 @@ from __future__ import annotations
 import json
 import stat
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from matlens.errors import MatlensError
 
 JSON_LIMIT = 256 << 20
 """Bytes: the manifest of a million photos takes 150 MB."""
@@ -22,6 +27,43 @@ UNPACKED_LIMIT = 1 << 30
 """Bytes that compressed members of an archive may come to. What lies there uncompressed is bounded by its own file."""
 
 _MAX_MEMBERS = 10_000
+
+UNREADABLE: tuple[type[Exception], ...] = (
+    OSError, ValueError, KeyError, TypeError, AttributeError, IndexError, EOFError, MemoryError, zipfile.BadZipFile)
+"""What reading a file of unexpected content raises: of the system, of parsers, and of code that finds other things in
+it than it looks for."""
+
+
+@contextmanager
+def reading(path: Path, what: str, error: type[MatlensError], way_out: str,
+            catching: tuple[type[Exception], ...] = UNREADABLE) -> Iterator[None]:
+    """Raise `error`, which names the file and the way out, where the file is missing or holds something else.
+
+    Args:
+        what: what the file should be, such as "a results file of matlens".
+        way_out: a sentence with what to do, a command where there is one.
+        catching: what the reader raises on other content. Give (Exception,) for libraries that raise nearly anything.
+    """
+    try:
+        yield
+    except MatlensError:
+        raise
+    except catching as problem:
+        raise error(f"{path} is not {what} ({reason_of(problem)}). {way_out}") from problem
+
+
+def reason_of(problem: Exception) -> str:
+    """In a few words why a file cannot be read: the system's, or what a parser found and where."""
+    if isinstance(problem, FileNotFoundError):
+        return "it is missing"
+    if isinstance(problem, OSError) and problem.strerror:
+        return problem.strerror
+    if isinstance(problem, KeyError):
+        return f"it has no {problem}"
+    found = getattr(problem, "errors", None)  # pydantic's, of which the first is enough
+    if callable(found) and (first := next(iter(found()), None)):
+        return ": ".join(filter(None, (".".join(map(str, first["loc"])), first["msg"])))
+    return str(problem) or type(problem).__name__
 
 
 def stays_inside(path: str) -> bool:

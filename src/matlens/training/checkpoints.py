@@ -13,9 +13,11 @@ itself where their epoch left none (`Checkpoints.apart`).
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import json
+import shutil
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -28,7 +30,8 @@ from pydantic import TypeAdapter
 
 from matlens.errors import ModelError
 from matlens.models.protocol import Resumable
-from matlens.runs.run_folder import NOT_COMPARED, RunFolder
+from matlens.runs.paths import RunPaths
+from matlens.runs.run import NOT_COMPARED, Run
 from matlens.system.files import whole_file
 from matlens.system.untrusted import parse_json
 from matlens.system.untrusted_arrays import read_arrays
@@ -123,12 +126,19 @@ class Checkpoints:
         return StageStates(self, stage, network)
 
 
-def checkpoints_of(folder: RunFolder, name: str, listener: Listener, about: Any, apart: float = 0.0) -> Checkpoints:
+def checkpoints_of(folder: Run, name: str, listener: Listener, about: Any, apart: float = 0.0) -> Checkpoints:
     """The states of a model's training. about: plain values that decide it, besides settings and split."""
     settings = {key: value for key, value in folder.settings.model_dump(mode="json").items()
                 if key not in NOT_COMPARED}
     key = hashlib.sha256(json.dumps([name, folder.split.hash, settings, about], sort_keys=True).encode()).hexdigest()
-    return Checkpoints(folder.states(name), key, listener, apart)
+    return Checkpoints(folder.paths.states(name), key, listener, apart)
+
+
+def forget_states(paths: RunPaths, name: str) -> None:
+    """Remove a model's states: its training is done."""
+    shutil.rmtree(paths.states(name), ignore_errors=True)
+    with contextlib.suppress(OSError):  # another model's are there, or none ever were
+        paths.states(name).parent.rmdir()
 
 
 class StageStates:

@@ -9,7 +9,7 @@ from pathlib import Path
 from matlens.errors import MatlensError, WorkerError
 from matlens.features.trunks import CachedTrunk, TrunkOrder
 from matlens.models.protocol import BuildOrder
-from matlens.models.registry import model_info
+from matlens.models.registry import spec_of
 from matlens.settings.schema import Settings
 from matlens.system.caches import Say, kept_or_made, silent, writing
 from matlens.system.child import run_child
@@ -27,7 +27,7 @@ class TrunkConversions:
         """
         self._conversions = {
             (name, until): Conversion(TrunkOrder(
-                BuildOrder(name, num_classes, settings.img_size, file.resolve(), settings.alpha), until),
+                BuildOrder(name, num_classes, settings.img_size, file.resolve(), settings.options_of(name)), until),
                 settings.cache_dir, say)
             for name, file in weights.items() if file is not None
             for until in plan(settings, name, True).trunks}
@@ -84,7 +84,7 @@ class Conversion:
             kept_or_made(draft, self._what, _whole_draft, lambda: self._run("draft", _DRAFT_ENVIRONMENT), self._say)
             self._drafted.set()
         except MatlensError:  # another Keras, whose OpenVINO backend is not up to it: its own backend then drafts too
-            if model_info(self.order.build.model).room != "keras":
+            if spec_of(self.order.build.model).framework != "keras":
                 raise
         self._run("confirm", {})
 

@@ -15,20 +15,20 @@ import numpy as np
 import numpy.typing as npt
 
 from matlens.data.prepare import Prepared
-from matlens.errors import ModelError, RunFolderError
+from matlens.errors import CacheError, ModelError
 from matlens.features.artifact import assemble_artifact
 from matlens.features.cache import FeatureCache, Progress, Wanted, feature_parts, rows_of
 from matlens.features.engine import Engine, PhotoEngine
 from matlens.features.model_file import write_model_file
 from matlens.features.trunks import CachedTrunk
 from matlens.models.head import Head
-from matlens.models.registry import model_info
-from matlens.runs.run_folder import RunFolder
+from matlens.models.registry import spec_of
+from matlens.runs.run import Run
 from matlens.system.child import run_child
 from matlens.system.console import Advance, Reporter
 from matlens.system.files import write_json
 from matlens.system.resources import has_nvidia_gpu
-from matlens.training.checkpoints import checkpoints_of
+from matlens.training.checkpoints import checkpoints_of, forget_states
 from matlens.training.conversion import Conversion, TrunkConversions
 from matlens.training.feature_batches import FeatureBatches
 from matlens.training.head_training import HeadTrainer
@@ -68,7 +68,7 @@ class TrainedHead:
 class FrozenTraining:
     """One model's training on kept features. Needs no framework until something inside the trunk is trained."""
 
-    folder: RunFolder
+    folder: Run
     name: str
     prepared: Prepared
     conversions: TrunkConversions
@@ -78,8 +78,8 @@ class FrozenTraining:
 
     def train_head(self) -> TrainedHead:
         """Train the head on averaged features and leave the model file."""
-        settings, split, info = self.folder.settings, self.prepared.split, model_info(self.name)
-        assert info.transfer_head is not None
+        settings, split, info = self.folder.settings, self.prepared.split, spec_of(self.name)
+        assert info.head is not None
         conversion = self.conversions.of(self.name, None)
         wanted = feature_parts(split, settings.views, pooled=True)
         cache = self._cache(conversion, self._in_framework(conversion, wanted))
@@ -92,8 +92,8 @@ class FrozenTraining:
                                   len(split.class_names), settings.batch_size, settings.seed, shuffle=part == "train")
 
         train, val = batches("train", views[1:]), batches("val", [])
-        trainer = HeadTrainer.fresh(views[0].shape[1], info.transfer_head.hidden_units, len(split.class_names),
-                                    info.transfer_head.dropout, info.transfer_head.learning_rate, settings.seed)
+        trainer = HeadTrainer.fresh(views[0].shape[1], info.head.hidden_units, len(split.class_names),
+                                    info.head.dropout, info.head.learning_rate, settings.seed)
         epochs = settings.epochs(self.name)
         listener = Resumption(self.folder, self.name, self.reporter)
         states = checkpoints_of(self.folder, self.name, listener, conversion.order.key, _APART).of("head", trainer)
@@ -103,7 +103,7 @@ class FrozenTraining:
                           reduce_lr_patience=settings.reduce_lr_patience,
                           history=History(keep_last=split.train_on == "train+val"), states=states)
         head = trainer.head()
-        write_model_file(conversion.confirmed().model_template, head, self.folder.model_file(self.name),
+        write_model_file(conversion.confirmed().model_template, head, self.folder.paths.model_file(self.name),
                          about_model(self.name, split, settings))
         self.clock.lap("head" if self.plan.cut else "train", sum(epoch.seconds for epoch in history))
         return TrainedHead(history, head, cache.key(wanted[0].digests))
@@ -111,14 +111,14 @@ class FrozenTraining:
     def finish(self, trained: TrainedHead, weights_file: Path, remarks: Sequence[str]) -> None:
         """Leave the artifact and, last, the record of a training that was of the head alone."""
         settings, split, trunk = self.folder.settings, self.prepared.split, self._trunk(None)
-        artifact = assemble_artifact(self.folder.artifact(self.name), trunk, trained.head, self.name, split.class_names,
-                                     settings.img_size)
+        artifact = assemble_artifact(self.folder.paths.artifact(self.name), trunk, trained.head, self.name,
+                                     split.class_names, settings.img_size)
         self.clock.lap("export")
-        write_json(self.folder.training_file(self.name), training_record(
+        write_json(self.folder.paths.training_file(self.name), training_record(
             self.name, trained.history, split, artifact, self.clock.seconds, parameters=trunk.parameters,
             weights_file=weights_file, remarks=remarks, versions=trunk.versions, views=settings.views,
             features_key=trained.features_key))
-        self.folder.forget_states(self.name)
+        forget_states(self.folder.paths, self.name)
 
     def keep_activations(self) -> Kept | None:
         """Compute activations at the cut, or find those that are kept; None, with a warning, where there is no room."""
@@ -134,11 +134,11 @@ class FrozenTraining:
                               f"({free / 1e9:.0f} GB free)")
         try:
             if needed and needed + _HELD_FREE > free:
-                raise RunFolderError(f"The disk of {settings.cache_dir} has too little room for activations.")
+                raise CacheError(f"The disk of {settings.cache_dir} has too little room for activations.")
             cache = self._cache(conversion, self._in_framework(conversion, wanted))
             kept = self._computed("activations", wanted, lambda each, heard: cache.activations(
                 each.digests, each.view, dtype, heard))
-        except RunFolderError as error:
+        except CacheError as error:
             self.reporter.warn(f"{self.name}: {error} Every epoch computes them again ({needed / 1e9:.2f} GB were "
                                "wanted), which is several times slower.")
             return None
@@ -188,13 +188,13 @@ class FrozenTraining:
         task = {"order": conversion.order.to_json(), "run_dir": str(self.folder.path.resolve()),
                 "store": str(self.prepared.store.folder.resolve()), "gpu_only": settings.features_on == "auto"}
         with self._progress("features" if pooled else "activations", wanted) as advance:
-            run_child("features", task, self.folder.log_file(self.name), lambda event: advance(event["done"], ""))
+            run_child("features", task, self.folder.paths.log_file(self.name), lambda event: advance(event["done"], ""))
         cache, kind = self._cache(conversion, True), settings.activations
         return all(cache.keeps(each.digests, each.view, "pooled" if pooled else kind) for each in wanted)
 
     def _progress(self, what: str, wanted: Sequence[Wanted]) -> AbstractContextManager[Advance]:
         photos = sum(len(each.digests) for each in wanted)
-        return self.reporter.progress(f"{model_info(self.name).title}: {what}", photos)
+        return self.reporter.progress(f"{spec_of(self.name).title}: {what}", photos)
 
 
 def _shifted(advance: Advance, before: int, done: int, total: int) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from matlens.features.trunks import LAST_LAYERS
-from matlens.models.registry import model_info
+from matlens.models.registry import spec_of
 from matlens.settings.schema import Settings
 
 
@@ -32,12 +32,12 @@ class Plan:
 
 def plan(settings: Settings, name: str, pretrained: bool) -> Plan:
     """The plan for one model. Without pretrained weights nothing can be frozen: all of it is trained on photos."""
-    info = model_info(name)
+    info = spec_of(name)
     if not pretrained:
         return Plan()
     if settings.recipe == "strong":
         return Plan(cut=settings.cut or info.strong_cut, keeps=settings.feature_cache)
-    if info.transfer_head is None:  # trained whole, unless told from where on
+    if info.head is None:  # trained whole, unless told from where on
         return Plan(cut=settings.cut, keeps=settings.feature_cache and settings.cut is not None)
     cut = (settings.cut or LAST_LAYERS) if settings.finetune_epochs else None
     return Plan(head=settings.feature_cache, cut=cut, keeps=settings.feature_cache)

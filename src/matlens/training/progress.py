@@ -5,8 +5,9 @@ from __future__ import annotations
 import time
 
 from matlens.models.protocol import Scores
-from matlens.models.registry import model_info
-from matlens.runs.run_folder import RunFolder
+from matlens.models.registry import spec_of
+from matlens.runs.record import note_resumption
+from matlens.runs.run import Run
 from matlens.system.child import Event
 from matlens.system.console import Advance, Reporter
 from matlens.training.history import Epoch
@@ -33,13 +34,13 @@ class ShownProgress:
 class Resumption:
     """See `checkpoints.Listener`: a line, and a note in run.json."""
 
-    def __init__(self, folder: RunFolder, model: str, reporter: Reporter) -> None:
+    def __init__(self, folder: Run, model: str, reporter: Reporter) -> None:
         self._folder, self._model, self._reporter = folder, model, reporter
 
     def on_resume(self, epoch: int) -> None:
         """Say and note it."""
-        self._reporter.say(f"{model_info(self._model).title}: goes on with epoch {epoch}")
-        self._folder.note_resumption(self._model, epoch)
+        self._reporter.say(f"{spec_of(self._model).title}: goes on with epoch {epoch}")
+        note_resumption(self._folder.paths, self._model, epoch)
 
     def on_warning(self, text: str) -> None:
         """Shown even when quiet."""
@@ -52,7 +53,7 @@ class ChildListener(Resumption):
     micro_batch: how many photos the child computes at once, if not whole batches.
     """
 
-    def __init__(self, folder: RunFolder, task: TrainTask, reporter: Reporter, advance: Advance, steps: int) -> None:
+    def __init__(self, folder: Run, task: TrainTask, reporter: Reporter, advance: Advance, steps: int) -> None:
         super().__init__(folder, task.model, reporter)
         self._advance, self._steps, self._batch_size = advance, steps, folder.settings.batch_size
         self._shown = ShownProgress(reporter, advance, steps, len(task.epochs_before))

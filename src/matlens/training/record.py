@@ -11,11 +11,11 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from matlens.data.split.splits import Split
-from matlens.errors import RunFolderError
+from matlens.errors import RunError
 from matlens.features.artifact import Artifact
 from matlens.models.precision import Precision
-from matlens.models.registry import model_info
-from matlens.runs.run_folder import RunFolder
+from matlens.models.registry import spec_of
+from matlens.runs.run import Run
 from matlens.settings.schema import Settings
 from matlens.system.files import read_json, write_json
 from matlens.system.resources import peak_rss_bytes
@@ -39,7 +39,7 @@ class Clock:
 def about_model(name: str, split: Split, settings: Settings) -> dict[str, Any]:
     """What a model file says of itself."""
     return {"model_name": name, "class_names": split.class_names, "img_size": settings.img_size,
-            "alpha": settings.alpha, "input": model_info(name).input}
+            "options": settings.options_of(name), "input": spec_of(name).input}
 
 
 def training_record(name: str, history: History, split: Split, artifact: Artifact, seconds: dict[str, float], *,
@@ -103,17 +103,17 @@ class TrainingRecord(BaseModel):
         return self
 
     @classmethod
-    def read(cls, folder: RunFolder, name: str) -> TrainingRecord:
-        """That of a run's model. Raises RunFolderError."""
-        path = folder.training_file(name)
+    def read(cls, folder: Run, name: str) -> TrainingRecord:
+        """That of a run's model. Raises RunError."""
+        path = folder.paths.training_file(name)
         try:
             return cls.model_validate(read_json(path))
         except (OSError, ValueError) as error:
-            raise RunFolderError(f"{path} is missing or damaged. Delete it; the same command of matlens run then "
+            raise RunError(f"{path} is missing or damaged. Delete it; the same command of matlens run then "
                                  f"trains {name} again.") from error
 
 
-def note_seconds(folder: RunFolder, name: str, seconds: dict[str, float]) -> None:
-    """Add stages to what a model's training took. Raises RunFolderError or WriteError."""
-    content = read_json(folder.training_file(name))
-    write_json(folder.training_file(name), {**content, "seconds": {**content["seconds"], **seconds}})
+def note_seconds(folder: Run, name: str, seconds: dict[str, float]) -> None:
+    """Add stages to what a model's training took. Raises RunError or WriteError."""
+    content = read_json(folder.paths.training_file(name))
+    write_json(folder.paths.training_file(name), {**content, "seconds": {**content["seconds"], **seconds}})

@@ -20,17 +20,17 @@ from typing import Any
 
 from matlens.data.batches import PhotoBatches, part_batches, read_photos
 from matlens.data.split.splits import Split
-from matlens.errors import MatlensError, ModelError, RunFolderError
+from matlens.errors import CacheError, MatlensError, ModelError
 from matlens.features.activations import Activations
 from matlens.features.artifact import Artifact, write_artifact
 from matlens.features.trunks import LAST_LAYERS
 from matlens.models.protocol import BuildOrder, Classifier, Divisible, Pace, Resumable, Scores, Tunable, room_of
-from matlens.models.registry import model_info
+from matlens.models.registry import spec_of
 from matlens.models.seeding import seed_everything
-from matlens.runs.run_folder import RunFolder
+from matlens.runs.run import Run
 from matlens.system.files import why_unwritable, write_json
 from matlens.system.openvino import without_telemetry
-from matlens.training.checkpoints import Checkpoints, StageStates, checkpoints_of
+from matlens.training.checkpoints import Checkpoints, StageStates, checkpoints_of, forget_states
 from matlens.training.feature_batches import FeatureBatches
 from matlens.training.history import Epoch, History
 from matlens.training.loop import fit
@@ -88,14 +88,14 @@ class _Listener:
 def train(task: TrainTask, events: _Events) -> None:
     """Train one model and leave model file, artifact and, last, the record of its training."""
     clock = Clock()
-    folder = RunFolder.open(Path(task.run_dir))
+    folder = Run.open(Path(task.run_dir))
     settings, split = folder.settings, folder.split
     room = room_of(task.model)
     seed_everything(settings.seed, deterministic=settings.deterministic, room=room)
     clock.lap("start")
     order = _order(folder, split, task.model, task.weights_file)
     order = dataclasses.replace(order, precision=settings.precision)
-    classifier = room.load(folder.model_file(task.model), order) if task.epochs_before else room.build(order)
+    classifier = room.load(folder.paths.model_file(task.model), order) if task.epochs_before else room.build(order)
     classifier.micro_batches.limit(task.micro_batch)
     classifier.micro_batches.on_halved = _Listener(events).on_halved
     clock.lap("build")
@@ -106,44 +106,44 @@ def train(task: TrainTask, events: _Events) -> None:
     artifact = _export(folder, split, task.model, classifier)
     clock.lap("export")
     weights_file = Path(task.weights_file) if task.weights_file else None
-    write_json(folder.training_file(task.model), training_record(
+    write_json(folder.paths.training_file(task.model), training_record(
         task.model, history, split, artifact, {**task.seconds, **clock.seconds}, parameters=classifier.parameters,
         weights_file=weights_file, remarks=task.remarks, versions=room.versions(),
         precision=classifier.precision, views=settings.views if task.train_views else None,
         cut=task.cut_layer or task.cut, micro_batch=classifier.micro_batches.size))
-    folder.forget_states(task.model)
+    forget_states(folder.paths, task.model)
 
 
 def export(task: ExportTask) -> None:
     """Load a trained model from its file and write its artifact anew."""
-    folder = RunFolder.open(Path(task.run_dir))
+    folder = Run.open(Path(task.run_dir))
     _export(folder, folder.split, task.model, _load(folder, task.model))
 
 
-def _load(folder: RunFolder, model: str) -> Classifier:
+def _load(folder: Run, model: str) -> Classifier:
     try:
-        return room_of(model).load(folder.model_file(model), _order(folder, folder.split, model))
+        return room_of(model).load(folder.paths.model_file(model), _order(folder, folder.split, model))
     except ModelError as error:
         raise ModelError(f"{error} Without that file, the same command of matlens run trains {model} anew.") from error
 
 
-def _order(folder: RunFolder, split: Split, model: str, weights_file: str | None = None) -> BuildOrder:
+def _order(folder: Run, split: Split, model: str, weights_file: str | None = None) -> BuildOrder:
     settings = folder.settings
     return BuildOrder(model, len(split.class_names), settings.img_size, Path(weights_file) if weights_file else None,
-                      settings.alpha)
+                      settings.options_of(model))
 
 
-def _export(folder: RunFolder, split: Split, model: str, classifier: Classifier) -> Artifact:
+def _export(folder: Run, split: Split, model: str, classifier: Classifier) -> Artifact:
     photos = next(read_photos(folder.data_root, split.part("val")[:_PARITY_PHOTOS], folder.settings.img_size,
                               keep_truncated=folder.settings.keep_truncated))
-    return write_artifact(folder.artifact(model), classifier.export_trunk, classifier.predict, photos, model,
+    return write_artifact(folder.paths.artifact(model), classifier.export_trunk, classifier.predict, photos, model,
                           split.class_names, mirrored=folder.settings.recipe == "strong")
 
 
 _Batches = PhotoBatches | FeatureBatches
 
 
-def _batches(folder: RunFolder, split: Split, task: TrainTask) -> tuple[_Batches, _Batches]:
+def _batches(folder: Run, split: Split, task: TrainTask) -> tuple[_Batches, _Batches]:
     """Of training and validation: photos, or activations of them."""
     settings = folder.settings
     if not task.train_views:
@@ -155,7 +155,7 @@ def _batches(folder: RunFolder, split: Split, task: TrainTask) -> tuple[_Batches
     def kept(part: str, folders: Sequence[str]) -> FeatureBatches:
         views = [Activations.open(Path(each)) for each in folders]
         if None in views:
-            raise RunFolderError(f"Kept activations in {folders[0]} are gone. Run the same command again.")
+            raise CacheError(f"Kept activations in {folders[0]} are gone. Run the same command again.")
         return FeatureBatches(tuple(view for view in views if view is not None), split.labels(split.part(part)),
                               len(split.class_names), settings.batch_size, settings.seed, shuffle=part == "train",
                               by_turns=settings.recipe == "strong")
@@ -164,13 +164,13 @@ def _batches(folder: RunFolder, split: Split, task: TrainTask) -> tuple[_Batches
 
 
 def _fit_stages(classifier: Divisible, train_batches: _Batches, val_batches: _Batches, events: _Events,
-                folder: RunFolder, split: Split, task: TrainTask, checkpoints: Checkpoints) -> History:
+                folder: Run, split: Split, task: TrainTask, checkpoints: Checkpoints) -> History:
     """The guide's training, and its second stage of fine-tuning where asked for; or the recipe `strong`."""
     settings = folder.settings
     about, keep_last = about_model(task.model, split, settings), split.train_on == "train+val"
 
     def save() -> None:
-        classifier.save(folder.model_file(task.model), about)
+        classifier.save(folder.paths.model_file(task.model), about)
 
     def begin_finetuning() -> Tunable:
         classifier.begin_finetuning(None if task.cut == LAST_LAYERS else task.cut)
@@ -190,7 +190,7 @@ def _fit_stages(classifier: Divisible, train_batches: _Batches, val_batches: _Ba
                    early_stopping_patience=settings.early_stopping_patience,
                    reduce_lr_patience=settings.reduce_lr_patience, history=history, save_best=save, states=states)
 
-    if task.cut and model_info(task.model).transfer_head is None:  # no first stage: frozen up to the cut from the start
+    if task.cut and spec_of(task.model).head is None:  # no first stage: frozen up to the cut from the start
         network = begin_finetuning()
         return stage(network, 0, settings.epochs(task.model) + settings.finetune_epochs, History(keep_last=keep_last),
                      checkpoints.of("train", network))
@@ -233,7 +233,7 @@ def main() -> int:
             quantise(QuantiseTask(**content), events)
         elif kind == "gradients":
             wanted = GradientsTask(**content)
-            gradients(_load(RunFolder.open(Path(wanted.run_dir)), wanted.model), wanted, events)
+            gradients(_load(Run.open(Path(wanted.run_dir)), wanted.model), wanted, events)
         else:
             export(ExportTask(**content))
         events.send("done")

@@ -14,14 +14,14 @@ import numpy.typing as npt
 from matlens.data.batches import read_photos
 from matlens.data.pixels.store import PixelStore
 from matlens.data.split.splits import Photo
-from matlens.errors import RunFolderError
+from matlens.errors import CacheError
 from matlens.features.artifact import Artifact
 from matlens.features.cache import FeatureCache, feature_parts
 from matlens.features.engine import FrameworkEngine
 from matlens.features.quantise import CALIBRATION_PHOTOS, quantise_artifact
 from matlens.features.trunks import TrunkOrder, confirm_trunk, draft_trunk, resolved_layer
 from matlens.models.protocol import Classifier, room_of
-from matlens.runs.run_folder import RunFolder
+from matlens.runs.run import Run
 from matlens.training.tasks import FeaturesTask, GradientsTask, QuantiseTask, TrunkTask
 
 _AT_ONCE = 8
@@ -60,7 +60,7 @@ def features(task: FeaturesTask, events: Events) -> None:
     room = room_of(order.build.model)
     if task.gpu_only and not room.has_gpu():
         return
-    folder = RunFolder.open(Path(task.run_dir))
+    folder = Run.open(Path(task.run_dir))
     store, classifier = open_store(task.store), room.build(order.build)
     until = resolved_layer(classifier, order)
     cache = FeatureCache(folder.settings.cache_dir, order.key, order.build.model, store,
@@ -82,16 +82,17 @@ def quantise(task: QuantiseTask, events: Events) -> None:
     """Make the INT8 artifact of a float32 one, and tell how the two compare."""
     # NNCF would load PyTorch wherever it is installed; for OpenVINO's models it needs none of it.
     sys.modules.setdefault("torch", None)  # type: ignore[arg-type]
-    folder = RunFolder.open(Path(task.run_dir))
-    split, settings, artifact = folder.split, folder.settings, Artifact.open(folder.artifact(task.model))
+    folder = Run.open(Path(task.run_dir))
+    split, settings, artifact = folder.split, folder.settings, Artifact.open(folder.paths.artifact(task.model))
 
     def read(photos: Sequence[Photo]) -> Iterator[npt.NDArray[np.float32]]:
         return read_photos(folder.data_root, photos, artifact.img_size, keep_truncated=settings.keep_truncated)
 
     train_photos, val_photos = split.part("train"), split.part("val")
     chosen = np.random.default_rng(settings.seed).permutation(len(train_photos))[:CALIBRATION_PHOTOS]
-    found = quantise_artifact(artifact, folder.int8_artifact(task.model), list(read([train_photos[i] for i in chosen])),
-                              read(val_photos), split.labels(val_photos), task.max_drop)
+    calibration = list(read([train_photos[i] for i in chosen]))
+    found = quantise_artifact(artifact, folder.paths.int8_artifact(task.model), calibration, read(val_photos),
+                              split.labels(val_photos), task.max_drop)
     events.send("judged", **dataclasses.asdict(found))
 
 
@@ -109,8 +110,8 @@ def gradients(classifier: Classifier, task: GradientsTask, events: Events) -> No
 
 
 def open_store(folder: str) -> PixelStore:
-    """The run's store. Raises RunFolderError where it is gone."""
+    """The run's store. Raises CacheError where it is gone."""
     store = PixelStore.open(Path(folder))
     if store is None:
-        raise RunFolderError(f"The pixel store {folder} is gone. Run the same command again.")
+        raise CacheError(f"The pixel store {folder} is gone. Run the same command again.")
     return store

@@ -22,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from matlens.data.pixels.decode import UnreadableImageError, read_photo
-from matlens.errors import DataError, RunFolderError
+from matlens.errors import CacheError, DataError
 from matlens.system.caches import Say, kept_or_made, silent, whole_entry
 from matlens.system.files import read_json, write_json
 
@@ -130,7 +130,7 @@ def prepare_store(root: Path, hashes: Mapping[str, str], img_size: tuple[int, in
         say: told that another process is making the same store.
 
     Raises:
-        RunFolderError: the cache folder has too little free space, or cannot be written.
+        CacheError: the cache folder has too little free space, or cannot be written.
     """
     path_of = {digest: path for path, digest in sorted(hashes.items(), reverse=True)}
     digests = sorted(path_of)
@@ -148,7 +148,7 @@ def prepare_store(root: Path, hashes: Mapping[str, str], img_size: tuple[int, in
 def _refuse_without_space(cache_dir: Path, needed: int) -> None:
     free = shutil.disk_usage(cache_dir).free
     if needed * 1.05 + 50e6 > free:
-        raise RunFolderError(f"The decoded photos need {needed / 1e9:.1f} GB in {cache_dir}, which has "
+        raise CacheError(f"The decoded photos need {needed / 1e9:.1f} GB in {cache_dir}, which has "
                              f"{free / 1e9:.1f} GB free. Make room (matlens data store --prune --all), or name another "
                              "folder with --cache-dir.")
 

@@ -9,7 +9,9 @@ import tensorflow as tf
 class EpochBatches(Protocol):
     """Batches by epoch, such as `data.batches.PhotoBatches`."""
 
-    num_classes: int
+    @property
+    def num_classes(self) -> int:
+        """C, the length of a one-hot label."""
 
     @property
     def img_size(self) -> tuple[int, int]:

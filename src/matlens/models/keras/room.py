@@ -11,11 +11,9 @@ import keras
 from matlens.errors import ModelError
 from matlens.models.keras.classifier import KerasClassifier
 from matlens.models.keras.precision import gpu_capability
-from matlens.models.keras.transfer import build_mobilenetv2, build_resnet50
-from matlens.models.keras.vgg19 import build_vgg19
 from matlens.models.precision import choose_precision
 from matlens.models.protocol import BuildOrder
-from matlens.models.registry import model_info
+from matlens.models.registry import spec_of
 from matlens.system.untrusted import parse_json, size_of_regular
 from matlens.system.untrusted_arrays import check_hdf5
 
@@ -34,17 +32,12 @@ class KerasRoom:
             tensorflow.config.experimental.enable_op_determinism()
 
     def build(self, order: BuildOrder) -> KerasClassifier:
-        """Build one of the guide's Keras models."""
-        shape = (*order.img_size, 3)
-        precision = choose_precision(order.precision, gpu_capability())
-        if order.model == "vgg19_scratch":
-            return KerasClassifier(build_vgg19(shape, order.num_classes), precision=precision)
-        if order.model == "resnet50_transfer":
-            return KerasClassifier(*build_resnet50(shape, order.num_classes, order.weights_file), precision)
-        if order.model == "mobilenetv2_transfer":
-            return KerasClassifier(*build_mobilenetv2(
-                shape, order.num_classes, order.weights_file, alpha=order.alpha), precision)
-        raise ModelError(f"{model_info(order.model).name} is not a Keras model.")
+        """Build a Keras model by its spec."""
+        spec = spec_of(order.model)
+        if spec.framework != "keras":
+            raise ModelError(f"{spec.name} is not a Keras model.")
+        model, base_model = spec.build(order)
+        return KerasClassifier(model, base_model, choose_precision(order.precision, gpu_capability()))
 
     def load(self, path: Path, order: BuildOrder) -> KerasClassifier:
         """Build by our own code, and take only the weights from the file."""

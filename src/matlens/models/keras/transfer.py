@@ -9,7 +9,7 @@ from keras import layers
 from matlens.errors import WeightsError
 from matlens.models.keras.adam import fast_adam
 from matlens.models.keras.preprocessing import caffe_layer, unit_range_layer
-from matlens.models.registry import MODELS
+from matlens.models.registry import spec_of
 
 FINETUNING_LEARNING_RATE = 1e-5
 
@@ -80,7 +80,7 @@ def _with_head(
     base_model: keras.Model, preprocessing: keras.layers.Layer, input_shape: tuple[int, int, int],
     num_classes: int, name: str, weights: str | Path | None,
 ) -> keras.Model:
-    head = MODELS[name].transfer_head
+    head = spec_of(name).head
     assert head is not None
     base_model.trainable = weights is None
     image = keras.Input(input_shape, name="image")

@@ -1,8 +1,8 @@
 """A classifier in a process of its own, behind the same protocol: for a process that holds the other framework.
 
-The child (`models/remote/server.py`) is asked by messages on its standard input and answers on its standard output. A message
-is a line of JSON, followed by the arrays that its `arrays` describe. The child ends when its input closes, so it does
-not outlive this process.
+The child (`models/remote/server.py`) is asked by messages on its standard input and answers on its standard output.
+A message is a line of JSON, followed by the arrays that its `arrays` describe. The child ends when its input closes,
+so it does not outlive this process.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ import torchvision
 from matlens.errors import ModelError
 from matlens.models.precision import choose_precision
 from matlens.models.protocol import BuildOrder
-from matlens.models.registry import model_info
+from matlens.models.registry import spec_of
 from matlens.models.torch.classifier import TorchClassifier
 from matlens.models.torch.googlenet import GoogLeNetNetwork
 
@@ -27,8 +27,8 @@ class TorchRoom:
 
     def build(self, order: BuildOrder, device: str | None = None) -> TorchClassifier:
         """Build GoogLeNet; `device` is a GPU, if there is one, unless told."""
-        if order.model != "inception_v1":
-            raise ModelError(f"{model_info(order.model).name} is not a PyTorch model.")
+        if spec_of(order.model).framework != "torch":
+            raise ModelError(f"{spec_of(order.model).name} is not a PyTorch model.")
         network = GoogLeNetNetwork(order.num_classes, order.weights_file, device)
         capability = None
         if network.device.type == "cuda":

@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from matlens.errors import RunFolderError
+from matlens.errors import ResultsError
 from matlens.evaluation.results import Results
 from matlens.explanation.galleries import SHOWN, SHOWN_PER_CLASS, SHOWN_PER_PAIR, Gallery, GalleryPhoto
 from matlens.explanation.methods import TITLES
 from matlens.report.words import percent
-from matlens.runs.run_folder import RunFolder
+from matlens.runs.paths import RunPaths
 from matlens.system.files import checksum
 
 CLASSES_SHOWN = 24
@@ -80,10 +80,10 @@ class GalleryView:
         return any(card.heat for _, _, shelves in self.galleries for shelf in shelves for card in shelf.cards)
 
 
-def view_gallery(folder: RunFolder, results: Results, pool: PhotoPool) -> GalleryView | None:
+def view_gallery(folder: RunPaths, results: Results, pool: PhotoPool) -> GalleryView | None:
     """The galleries of a model; None where none were made.
 
-    Raises RunFolderError where the file is damaged, or of an earlier training of the model.
+    Raises ResultsError where the file is damaged, or of an earlier training of the model.
     """
     name = results.model_name
     path, artifact = folder.on_request_file(name, "gallery"), folder.artifact(name) / "artifact.json"
@@ -91,12 +91,12 @@ def view_gallery(folder: RunFolder, results: Results, pool: PhotoPool) -> Galler
         return None
     gallery = Gallery.read(path)
     if artifact.exists() and checksum(artifact) != gallery.artifact:
-        raise RunFolderError(f"{path.name} is of an earlier training of {name}, and is not shown. Make "
+        raise ResultsError(f"{path.name} is of an earlier training of {name}, and is not shown. Make "
                              "it again with: matlens explain RUN --galleries")
     try:
         return _view(gallery, results, pool)
     except (IndexError, KeyError, TypeError, ValueError, AttributeError) as error:
-        raise RunFolderError(f"{path.name} is damaged ({error}). Make it again with: matlens explain RUN --galleries"
+        raise ResultsError(f"{path.name} is damaged ({error}). Make it again with: matlens explain RUN --galleries"
                              ) from error
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from matlens.comparison.row import Row
-from matlens.errors import RunFolderError
+from matlens.errors import ResultsError
 from matlens.evaluation.results import Results
 from matlens.models.registry import MODELS
 from matlens.report.downloads import link_to
@@ -24,7 +24,7 @@ from matlens.report.sections.measures import (
 from matlens.report.sections.pictures import ALWAYS, ON_EVALUATION, TITLES, Picture, alt_text, read_picture
 from matlens.report.verdict import accuracy_interval
 from matlens.report.words import Ends
-from matlens.runs.run_folder import RunFolder
+from matlens.runs.paths import RunPaths
 
 PAIRS_SHOWN = 10
 
@@ -71,7 +71,7 @@ def panel_keys(names: list[str]) -> list[str]:
     return keys
 
 
-def view_model(folder: RunFolder, key: str, results: Results, row: Row, pool: PhotoPool, problems: list[str],
+def view_model(folder: RunPaths, key: str, results: Results, row: Row, pool: PhotoPool, problems: list[str],
                ) -> ModelPanel:
     """Gather what there is of a model; sentences on what is damaged are added to `problems`."""
     found = {kind: picture for kind in TITLES if _belongs(kind, results) and (
@@ -80,7 +80,7 @@ def view_model(folder: RunFolder, key: str, results: Results, row: Row, pool: Ph
     gallery = None
     try:
         gallery = view_gallery(folder, results, pool)
-    except RunFolderError as error:
+    except ResultsError as error:
         problems.append(str(error))
     absent = tuple(TITLES[kind][0] for kind in ALWAYS if kind not in found)
     if absent:

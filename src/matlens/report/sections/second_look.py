@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from matlens.data.pixels.thumbnails import Thumbnail, thumbnail
-from matlens.errors import RunFolderError
+from matlens.errors import ResultsError
 from matlens.evaluation.label_quality import LabelIssues, Suspect
 from matlens.system.untrusted import stays_inside
 
@@ -29,7 +29,7 @@ def second_look(run_dir: Path, run: Mapping[str, Any], problems: list[str]) -> S
     """
     try:
         issues = LabelIssues.read(run_dir / "reports" / "label_issues.json")
-    except RunFolderError as error:
+    except ResultsError as error:
         problems.append(str(error))
         return None
     root, keep_truncated = run.get("data_root"), bool(run.get("settings", {}).get("keep_truncated"))

@@ -1,0 +1,134 @@
+"""A run: a value that is read and checked once, and handed on."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from matlens.data.split.splits import Split
+from matlens.errors import DataError, RunError, WriteError
+from matlens.runs.paths import LOCK_NAME, SERIES_NAME, RunPaths
+from matlens.runs.provenance import provenance
+from matlens.runs.record import RunRecord, read_content
+from matlens.settings.schema import KAGGLE_ROOT, Settings
+from matlens.system.files import make_folder, whole_of, write_json
+
+NOT_COMPARED = frozenset({"cache_dir", "cache_limit", "output_dir", "models_dir", "reports_dir", "dataset_name",
+                           "weights_dir", "models", "auto_batch", "material_groups"})
+"""Settings that may differ when a run is resumed: they decide where, or how much, not what comes out."""
+
+KAGGLE_WORKING = KAGGLE_ROOT / "working"
+"""Holds the notebook's own files too, so it need not be empty."""
+
+
+@dataclass(frozen=True)
+class Run(RunRecord):
+    """A run's record, and its split."""
+
+    split: Split
+
+    @classmethod
+    def open(cls, path: Path) -> Run:
+        """Read and check `run.json` and `split.json`. Raises RunError, SettingsError or DataError."""
+        record = RunRecord.read(path)
+        return cls(record.paths, record.settings, record.data_root, record.content,
+                   Split.read(record.paths.split_file))
+
+    @classmethod
+    def begin(cls, path: Path, settings: Settings, data_root: Path, split: Split) -> Run:
+        """Begin a run in `path`, or go on with the one that is there.
+
+        Raises:
+            RunError: the folder holds another run, a run of other photos, or other things.
+            WriteError: the folder cannot be written.
+        """
+        refuse_if_foreign(path, settings, data_root)
+        paths, before = RunPaths(path), {}
+        if paths.run_file.exists():
+            before = read_content(paths)
+            if _hash_of_split(paths, before) not in (None, split.hash):
+                raise RunError(f"The photos in {data_root} are not those that the run in {path} began with (split.json "
+                               "differs). Name a new folder with --out.")
+            recorded = RunRecord.read(path).model_names
+            settings = settings.model_copy(update={"models": tuple(dict.fromkeys([*recorded, *settings.models]))})
+        content = _content(before, settings, data_root, split)
+        with out_option():
+            write_json(paths.run_file, content)
+            for place in (paths.models, paths.reports, paths.logs):
+                make_folder(place)
+        split.write(paths.split_file)
+        return cls(paths, settings, data_root, content, split)
+
+
+def _content(before: dict[str, Any], settings: Settings, data_root: Path, split: Split) -> dict[str, Any]:
+    """What run.json holds from this start on."""
+    now, made_with = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"), provenance()
+    starts = before.get("starts") or []
+    if not starts or {**starts[-1], "at": now} != {"at": now, **made_with}:
+        starts = [*starts, {"at": now, **made_with}]
+    return {**before, "format": 1, "started": before.get("started", now), "data_root": str(data_root),
+            "settings": settings.model_dump(mode="json"), "models": list(settings.models), "seed": settings.seed,
+            "versions": made_with["versions"], "starts": starts, "split_hash": split.hash,
+            "resumed_at_epoch": before.get("resumed_at_epoch", {})}
+
+
+def _hash_of_split(paths: RunPaths, content: dict[str, Any]) -> str | None:
+    """The hash of split.json; where that is damaged, the one that run.json has of it; None where neither is there."""
+    if not paths.split_file.exists():
+        return None
+    try:
+        return Split.read(paths.split_file).hash
+    except DataError:
+        return content.get("split_hash")
+
+
+def with_its_batch(path: Path, settings: Settings) -> Settings:
+    """Settings whose --batch-size auto is the batch of the run that is in `path`, if there is one."""
+    if not settings.auto_batch or not RunPaths(path).run_file.exists():
+        return settings
+    return settings.model_copy(update={"batch_size": RunRecord.read(path).settings.batch_size})
+
+
+def refuse_if_foreign(path: Path, settings: Settings, data_root: Path) -> None:
+    """Raise RunError if a folder holds another run, or other things; the message says which."""
+    if RunPaths(path).run_file.exists():
+        _refuse_other_settings(path, settings, data_root)
+    elif path.exists() and path != KAGGLE_WORKING and not is_unused_folder(path):
+        raise RunError(f"{path} is there already and is not the folder of a run. "
+                       "Name a new folder with --out; nothing in it was changed.")
+
+
+def _refuse_other_settings(path: Path, settings: Settings, data_root: Path) -> None:
+    content = read_content(RunPaths(path))
+    before, now = content["settings"], settings.model_dump(mode="json")
+    changed = [f"{key}: {before[key]} there, {now[key]} now" for key in now.keys() & before.keys()
+               if key not in NOT_COMPARED and before[key] != now[key]]
+    if content["data_root"] != str(data_root):
+        changed.append(f"photos: {content['data_root']} there, {data_root} now")
+    if changed:
+        raise RunError(f"{path} holds a run with other settings ({'; '.join(changed)}). Name a new folder with --out, "
+                       "or give the same settings to go on with that run.")
+
+
+@contextmanager
+def out_option() -> Iterator[None]:
+    """Add to a WriteError which option names another folder: of a folder that cannot be begun in."""
+    try:
+        yield
+    except WriteError as error:
+        raise WriteError(f"{error} Another folder is named with --out.", error.errno, error.strerror) from error
+
+
+def is_unused_folder(path: Path) -> bool:
+    """Whether this is a folder without anything in it, but for what a start that was killed may have left."""
+    return path.is_dir() and all(item.name == LOCK_NAME or whole_of(item) is not None for item in path.iterdir())
+
+
+def is_workplace(path: Path) -> bool:
+    """Whether a folder is, or may become, that of a run or of a series."""
+    return path == KAGGLE_WORKING or is_unused_folder(path) or any(
+        (path / name).exists() for name in ("run.json", SERIES_NAME, LOCK_NAME))
