@@ -9,8 +9,9 @@ import numpy as np
 
 from matlens.explanation.gradcam import heatmaps
 from matlens.features.artifact import write_artifact
-from matlens.models.protocol import Batch, BuildOrder, room_of
+from matlens.models.protocol import BuildOrder, room_of
 from matlens.training.loop import fit
+from matlens.types import Batch
 
 COLOURS = np.array([[1, 0.1, 0.1], [0.1, 1, 0.1], [0.1, 0.1, 1]], np.float32)
 

@@ -8,11 +8,11 @@ import pytest
 
 from matlens.errors import ModelError, SettingsError
 from matlens.models.precision import choose_precision
-from matlens.models.protocol import Scores
 from matlens.settings.schema import Settings
 from matlens.system import devices as cores
 from matlens.training.history import Epoch, History
 from matlens.training.record import Clock, training_record
+from matlens.types import Scores
 
 P100, T4, A100 = (6, 0), (7, 5), (8, 0)
 

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from test_strong import Counter
 
-from matlens.models.protocol import Scores
 from matlens.training.checkpoints import Checkpoints
 from matlens.training.feature_batches import FeatureBatches
 from matlens.training.head_training import HeadTrainer
 from matlens.training.loop import fit
 from matlens.training.strong import fit_strong
+from matlens.types import Scores
 
 SILENT = SimpleNamespace(on_step=lambda *_: None, on_epoch=lambda *_: None)
 RNG = np.random.default_rng(0)

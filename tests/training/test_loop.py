@@ -9,11 +9,11 @@ import pytest
 
 from matlens.errors import ModelError, WeightsError, WorkerError
 from matlens.models import weights
-from matlens.models.protocol import Scores
 from matlens.models.registry import MODELS
 from matlens.system import child
 from matlens.training.history import History
 from matlens.training.loop import fit
+from matlens.types import Scores
 
 
 class Fake:

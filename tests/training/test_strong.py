@@ -7,8 +7,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from matlens.models.protocol import Scores
 from matlens.training.strong import STRONG, Strong, fit_strong
+from matlens.types import Scores
 
 SILENT = SimpleNamespace(on_step=lambda *_: None, on_epoch=lambda *_: None)
 LABELS = np.eye(4, dtype=np.float32)[[0, 2, 3]]

@@ -24,8 +24,8 @@ from matlens.data.pixels.decode import UnreadableImageError, decode, resize
 from matlens.data.pixels.store import PixelStore
 from matlens.data.split.splits import Photo, Split
 from matlens.errors import DataError
-from matlens.models.protocol import Batch
 from matlens.system.batching import batch_bounds
+from matlens.types import Batch
 
 _AHEAD = 2
 """Batches prepared in advance."""

@@ -17,11 +17,12 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
-from matlens.data.pixels.decode import Pixels, UnreadableImageError, decode
+from matlens.data.pixels.decode import UnreadableImageError, decode
 from matlens.data.source.counts import count_by_part
 from matlens.data.source.sources import Source
 from matlens.system.console import printable
 from matlens.system.figures import COLORS, INK, MUTED, class_labels, new_figure, style_axes, text_width
+from matlens.types import Pixels
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

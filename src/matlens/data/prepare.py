@@ -8,7 +8,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from matlens.data.pixels.decode import Pixels
 from matlens.data.pixels.store import PixelStore, hash_photos, prepare_store
 from matlens.data.source.minc import deviations, is_minc_2500
 from matlens.data.source.sources import Source, open_source
@@ -17,6 +16,7 @@ from matlens.data.split.splits import Split, make_split
 from matlens.data.split.together import joined, look_alikes, named_groups
 from matlens.settings.schema import Settings
 from matlens.system.console import Reporter
+from matlens.types import Pixels
 
 _NAMED = 5
 """Broken photos that are named one by one; the manifest names all."""

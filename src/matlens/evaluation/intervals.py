@@ -15,7 +15,8 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from matlens.evaluation.metrics.weighted import Floats, WeightedScores
+from matlens.evaluation.metrics.weighted import WeightedScores
+from matlens.types import Floats
 
 CONFIDENCE, DRAWS, SEED = 0.95, 2000, 0
 Method = Literal["bca", "percentile", "wilson"]

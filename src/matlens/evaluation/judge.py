@@ -12,13 +12,14 @@ from matlens.evaluation.displays.curves import ConfusionMatrix, RocCurves, Train
 from matlens.evaluation.material_groups import FILE_NAME, MaterialGroups
 from matlens.evaluation.metrics.classification import compute_roc_curves
 from matlens.evaluation.metrics.scores import scores
-from matlens.evaluation.part_predictions import PartPredictions, Progress, photos_to_predict
+from matlens.evaluation.part_predictions import PartPredictions, photos_to_predict
 from matlens.evaluation.predictions import Predictions
 from matlens.evaluation.results import Results
 from matlens.models.registry import spec_of
 from matlens.runs.run import Run
 from matlens.system.figures import save_figure
 from matlens.training.record import TrainingRecord
+from matlens.types import Progress
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -16,8 +15,7 @@ from matlens.features.artifact import Artifact
 from matlens.features.cache import feature_parts, kept_features, rows_of
 from matlens.runs.run import Run
 from matlens.training.record import TrainingRecord, note_seconds
-
-Progress = Callable[[int, int], None]
+from matlens.types import Progress
 
 
 def photos_to_predict(folder: Run, name: str) -> int:

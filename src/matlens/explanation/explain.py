@@ -20,9 +20,8 @@ from matlens.features.artifact import Artifact
 from matlens.models.head import Score, softmax
 from matlens.models.registry import spec_of
 from matlens.runs.run import Run
+from matlens.types import Array, Pixels
 
-Array = npt.NDArray[np.float32]
-Pixels = npt.NDArray[np.uint8]
 AtLayer = Callable[[Pixels, npt.NDArray[np.int64]], Array]
 """(photos (N, H, W, 3) uint8, classes (N,)) to heat maps (N, h, w) at some layer."""
 

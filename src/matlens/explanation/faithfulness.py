@@ -22,9 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from matlens.explanation.imputation import at_grid, blanked, blurred, first_cells, grid_of, imputed, ranked, replaced
-
-Array = npt.NDArray[np.float32]
-Pixels = npt.NDArray[np.uint8]
+from matlens.types import Array, Pixels
 
 FRACTIONS = tuple(step / 10 for step in range(11))
 """Of the cells that are deleted or inserted."""

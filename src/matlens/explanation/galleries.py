@@ -18,11 +18,12 @@ from matlens.data.pixels.thumbnails import small_jpeg
 from matlens.errors import ResultsError
 from matlens.evaluation.choice import confident_mistakes, confused_pairs, unsure_hits
 from matlens.evaluation.predictions import Predictions
-from matlens.explanation.explain import Array, How, explain_positions
+from matlens.explanation.explain import How, explain_positions
 from matlens.explanation.methods import MethodName
 from matlens.features.artifact import Artifact
 from matlens.runs.run import Run
 from matlens.system.files import checksum, read_json, write_json
+from matlens.types import Array
 
 SHOWN, SHOWN_PER_CLASS, PAIRS, SHOWN_PER_PAIR = 12, 3, 10, 4
 """Photos in the galleries of the whole test part, of a class, confused pairs, and photos of each."""

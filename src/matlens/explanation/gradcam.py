@@ -7,8 +7,7 @@ import numpy.typing as npt
 
 from matlens.explanation.methods import METHODS, MethodName, weighted
 from matlens.models.head import Head, Score
-
-Array = npt.NDArray[np.float32]
+from matlens.types import Array
 
 
 def heatmaps(features: Array, head: Head, classes: npt.NDArray[np.int64], values: list[Array] | None = None,

@@ -10,9 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from matlens.data.source.minc import FILL_COLOUR
+from matlens.types import Array, Pixels
 
-Array = npt.NDArray[np.float32]
-Pixels = npt.NDArray[np.uint8]
 Mask = npt.NDArray[np.bool_]
 
 GRID = 32

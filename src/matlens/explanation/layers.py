@@ -9,12 +9,13 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from matlens.explanation.explain import Array, AtLayer, Pixels
+from matlens.explanation.explain import AtLayer
 from matlens.explanation.gradcam import from_gradients
 from matlens.explanation.methods import MethodName
 from matlens.runs.run import Run
 from matlens.system.child import Event, run_child
 from matlens.training.tasks import GradientsTask
+from matlens.types import Array, Pixels
 
 
 def at_layer(folder: Run, name: str, layer: str, method: MethodName = "gradcam") -> AtLayer:

@@ -11,9 +11,9 @@ from types import MappingProxyType
 from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 
-Array = npt.NDArray[np.float32]
+from matlens.types import Array
+
 Method = Callable[[Array, Array], Array]
 """(features (B, h, w, K), gradients (B, h, w, K)) to evidence (B, h, w): above 0 for the score, below 0 against it."""
 

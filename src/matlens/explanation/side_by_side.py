@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from matlens.explanation.explain import Array, Explained, Pixels
+from matlens.explanation.explain import Explained
 from matlens.system.figures import INK, MUTED, elided, new_figure, save_figure
+from matlens.types import Array, Pixels
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

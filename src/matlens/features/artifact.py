@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import numpy as np
-import numpy.typing as npt
 from pydantic import BaseModel, Field
 
 from matlens.errors import ModelError
@@ -25,8 +24,8 @@ from matlens.features.trunks import CachedTrunk
 from matlens.models.head import Head
 from matlens.system.files import checksum, read_json, whole_folder, write_json
 from matlens.system.untrusted import inside
+from matlens.types import Array
 
-Array = npt.NDArray[np.float32]
 Precision = Literal["float32", "int8"]
 
 PARITY_TOLERANCE = 1e-4

@@ -28,9 +28,7 @@ from matlens.features.activations import Activations
 from matlens.features.engine import Engine, features_of
 from matlens.system.caches import Say, kept_or_made, note_use, silent, whole_entry
 from matlens.system.files import checksum, read_json, write_json
-
-Array = npt.NDArray[np.float32]
-Progress = Callable[[int, int], None]
+from matlens.types import Array, Progress
 
 _FORMAT = 1
 

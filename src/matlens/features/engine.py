@@ -15,8 +15,7 @@ import numpy.typing as npt
 from matlens.errors import ModelError
 from matlens.models.protocol import Divisible
 from matlens.system.openvino import import_openvino
-
-Array = npt.NDArray[np.float32]
+from matlens.types import Array
 
 _FLOAT32 = {"INFERENCE_PRECISION_HINT": "f32"}
 """OpenVINO would choose bfloat16 by itself where the processor has it, and features then differ in the second digit."""

@@ -20,8 +20,7 @@ from matlens.features.artifact import Artifact, write_about
 from matlens.features.layout import channels_first
 from matlens.system.files import whole_folder
 from matlens.system.openvino import import_openvino
-
-Array = npt.NDArray[np.float32]
+from matlens.types import Array
 
 CALIBRATION_PHOTOS = 300
 """How many training photos at most tell the ranges of activations: NNCF's own default."""

@@ -17,8 +17,8 @@ import numpy.typing as npt
 
 from matlens.errors import ModelError
 from matlens.system.untrusted_arrays import read_arrays
+from matlens.types import Array
 
-Array = npt.NDArray[np.float32]
 Pooling = Literal["avg", "max_flatten"]
 Activation = Literal["linear", "relu", "softmax"]
 Score = Literal["logit", "probability"]

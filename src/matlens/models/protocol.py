@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -17,28 +17,19 @@ from matlens.models.head import Head
 from matlens.models.precision import Precision, Wish
 from matlens.models.registry import spec_of
 from matlens.models.spec import Framework
+from matlens.types import Batch, OnStep, Scores
 
 if TYPE_CHECKING:
     from matlens.models.micro_batches import MicroBatches
 
-Batch = tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]
-"""(images (B, H, W, 3) float32 in [0, 1], labels (B, C) float32 one-hot)."""
 
 
 LAYERS_TO_UNFREEZE = 40
 """Of a backbone's layers, the last so many are trained in the guide's second stage."""
 
 
-@dataclass(frozen=True)
-class Scores:
-    """Mean loss (regularisation included) and accuracy (fraction) over photos."""
-
-    loss: float
-    accuracy: float
 
 
-OnStep = Callable[[int, Callable[[], Scores]], None]
-"""Called after a training step with (steps done, how to read the epoch's scores so far: that waits for the device)."""
 
 
 class Pace:

@@ -20,11 +20,11 @@ from matlens.models.protocol import Classifier
 from matlens.notebook.adapters import classifier_of, refuse_other_size
 from matlens.notebook.label_space import class_names_for
 from matlens.settings.schema import notebook_settings
+from matlens.types import Array
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-Array = npt.NDArray[np.float32]
 
 
 def get_last_conv_layer_name(model: Any) -> str:

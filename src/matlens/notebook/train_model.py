@@ -10,7 +10,7 @@ from typing import Any
 
 from matlens.data.batches import PhotoBatches, as_batch, source_of
 from matlens.errors import DataError, ModelError, SettingsError
-from matlens.models.protocol import Batch, Classifier
+from matlens.models.protocol import Classifier
 from matlens.notebook.adapters import classifier_of, is_keras, refuse_other_size
 from matlens.notebook.inception import InceptionV1Wrapper
 from matlens.settings.schema import notebook_settings
@@ -18,6 +18,7 @@ from matlens.system.console import Reporter
 from matlens.training.history import History
 from matlens.training.loop import STATISTICS_BATCHES, fit
 from matlens.training.progress import ShownProgress
+from matlens.types import Batch
 
 
 def train_model(model: Any, train_ds: Iterable[Any], val_ds: Iterable[Any], name: str, epochs: int = 4,

@@ -21,8 +21,7 @@ from matlens.features.artifact import Artifact
 from matlens.robustness.perturbations import PERTURBATIONS, perturbed
 from matlens.runs.run import Run
 from matlens.system.files import checksum, read_json, write_json
-
-Pixels = npt.NDArray[np.uint8]
+from matlens.types import Pixels
 
 PHOTOS = 500
 """Test photos at most, unless more are asked for: 65 times as many predictions are made."""

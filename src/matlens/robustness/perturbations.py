@@ -18,8 +18,8 @@ import numpy.typing as npt
 import simplejpeg
 
 from matlens.data.source.minc import FILL_COLOUR
+from matlens.types import Pixels
 
-Pixels = npt.NDArray[np.uint8]
 Function = Callable[[Pixels, float, np.random.Generator], Pixels]
 
 _REFERENCE_SIDE = 224

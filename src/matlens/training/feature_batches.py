@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from matlens.data.batches import one_hot, prepared_ahead
-from matlens.models.protocol import Batch
 from matlens.system.batching import batch_bounds
+from matlens.types import Batch
 
 
 class Rows(Protocol):

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from matlens.data.prepare import Prepared
 from matlens.errors import CacheError, ModelError
 from matlens.features.artifact import assemble_artifact
-from matlens.features.cache import FeatureCache, Progress, Wanted, feature_parts, rows_of
+from matlens.features.cache import FeatureCache, Wanted, feature_parts, rows_of
 from matlens.features.engine import Engine, PhotoEngine
 from matlens.features.model_file import write_model_file
 from matlens.features.trunks import CachedTrunk
@@ -37,6 +37,7 @@ from matlens.training.loop import fit
 from matlens.training.plan import Plan
 from matlens.training.progress import Resumption, ShownProgress
 from matlens.training.record import Clock, about_model, training_record
+from matlens.types import Progress
 
 Computed = TypeVar("Computed")
 

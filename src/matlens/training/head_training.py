@@ -10,9 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from matlens.models.head import Dense, Head, softmax
-from matlens.models.protocol import Batch, OnStep, Scores
-
-Array = npt.NDArray[np.float32]
+from matlens.types import Array, Batch, OnStep, Scores
 
 _SMALLEST = 1e-7
 """Keras' epsilon, in Adam's denominator and in the loss."""

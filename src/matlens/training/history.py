@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from matlens.models.protocol import Scores
+from matlens.types import Scores
 
 
 @dataclass(frozen=True)

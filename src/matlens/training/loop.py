@@ -8,10 +8,11 @@ from collections.abc import Callable, Iterable
 from typing import Protocol
 
 from matlens.errors import ModelError
-from matlens.models.protocol import Batch, Pace, Scores, Trainable
+from matlens.models.protocol import Pace, Trainable
 from matlens.training.callbacks import EarlyStopping, ReduceOnPlateau
 from matlens.training.checkpoints import Point, StageStates
 from matlens.training.history import Epoch, History
+from matlens.types import Batch, Scores
 
 STATISTICS_BATCHES = 16
 """Training batches over which batch normalisation's statistics are averaged before a validation."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 
-from matlens.models.protocol import Scores
 from matlens.models.registry import spec_of
 from matlens.runs.record import note_resumption
 from matlens.runs.run import Run
@@ -12,6 +11,7 @@ from matlens.system.child import Event
 from matlens.system.console import Advance, Reporter
 from matlens.training.history import Epoch
 from matlens.training.tasks import TrainTask
+from matlens.types import Scores
 
 
 class ShownProgress:

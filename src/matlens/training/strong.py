@@ -15,10 +15,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from matlens.models.protocol import Batch, OnStep, Scores, Tunable
+from matlens.models.protocol import Tunable
 from matlens.training.checkpoints import Checkpoints
 from matlens.training.history import History
 from matlens.training.loop import Progress, TrainingData, fit
+from matlens.types import Batch, OnStep, Scores
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ from matlens.errors import CacheError, MatlensError, ModelError
 from matlens.features.activations import Activations
 from matlens.features.artifact import Artifact, write_artifact
 from matlens.features.trunks import LAST_LAYERS
-from matlens.models.protocol import BuildOrder, Classifier, Divisible, Pace, Resumable, Scores, Tunable, room_of
+from matlens.models.protocol import BuildOrder, Classifier, Divisible, Pace, Resumable, Tunable, room_of
 from matlens.models.registry import spec_of
 from matlens.models.seeding import seed_everything
 from matlens.runs.run import Run
@@ -37,6 +37,7 @@ from matlens.training.loop import fit
 from matlens.training.record import Clock, about_model, training_record
 from matlens.training.strong import STRONG, fit_strong
 from matlens.training.tasks import ExportTask, FeaturesTask, GradientsTask, QuantiseTask, TrainTask, TrunkTask
+from matlens.types import Scores
 from matlens.workers.trunk_jobs import confirm, draft, features, gradients, open_store, quantise
 
 _PARITY_PHOTOS = 8

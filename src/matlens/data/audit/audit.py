@@ -26,12 +26,13 @@ from matlens.data.audit.checks import (
     find_repeated,
 )
 from matlens.data.audit.photo_facts import PhotoFacts, other_photos, read_facts
-from matlens.data.pixels.decode import Pixels, UnreadableImageError, decode
+from matlens.data.pixels.decode import UnreadableImageError, decode
 from matlens.data.source.sources import LISTS, PARTS, Source, is_hidden, is_photo, listed_in
 from matlens.data.split.duplicates import near_duplicates
 from matlens.data.split.splits import Split
 from matlens.errors import DataError
 from matlens.system.console import Reporter
+from matlens.types import Pixels
 
 _NEAR_SIDE = 64
 """Twice as many pixels are decoded at least: what is compared."""

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from matlens.data.pixels.decode import UnreadableImageError, read_photo
 from matlens.data.source.sources import Source
+from matlens.types import Progress
 
 
 def problem_with(path: Path, *, keep_truncated: bool = False) -> str | None:
@@ -25,7 +26,6 @@ def is_image_valid(path: str | Path) -> bool:
     return problem_with(Path(path)) is None
 
 
-Progress = Callable[[int, int], None]
 
 
 def check_photos(source: Source, on_progress: Progress = lambda done, total: None) -> dict[str, str]:

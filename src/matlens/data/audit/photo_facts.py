@@ -10,7 +10,7 @@ import os
 import threading
 import time
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,10 +20,11 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from matlens.data.pixels.decode import Pixels, UnreadableImageError, decode, resize
+from matlens.data.pixels.decode import UnreadableImageError, decode, resize
 from matlens.data.source.minc import FILL_COLOUR
 from matlens.data.source.sources import Listed
 from matlens.data.split.duplicates import perceptual_hash
+from matlens.types import Pixels, Progress
 
 _SIDE = 256
 _FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "AVIF", "JPEG2000")
@@ -35,7 +36,6 @@ _SHARE = 32  # photos that a worker takes at a time
 _MANY = 1000  # photos that are worth the second that processes take to begin
 _SMALLEST_JUDGED = 16  # px: an edge and its surroundings
 
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ import numpy.typing as npt
 import simplejpeg
 from PIL import Image, ImageFile, UnidentifiedImageError, _imaging
 
-Pixels = npt.NDArray[np.uint8]
+from matlens.types import Pixels
 
 MAX_PIXELS, MAX_SIDE = 128_000_000, 65_535
 """Larger photos are refused before they are decoded: cameras go to some 100 million pixels, formats to far more."""

@@ -11,7 +11,7 @@ import json
 import os
 import shutil
 import zlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
@@ -25,6 +25,7 @@ from matlens.data.pixels.decode import UnreadableImageError, read_photo
 from matlens.errors import CacheError, DataError
 from matlens.system.caches import Say, kept_or_made, silent, whole_entry
 from matlens.system.files import read_json, write_json
+from matlens.types import Progress
 
 _FORMAT = 2
 """Part of the key: raise it when decoding or resizing changes."""
@@ -32,7 +33,6 @@ _FORMAT = 2
 _AT_ONCE = 256
 """How many decoded photos may wait in memory to be written."""
 
-Progress = Callable[[int, int], None]
 
 
 def _quiet(done: int, total: int) -> None:

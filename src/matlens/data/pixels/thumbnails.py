@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 import simplejpeg
 
-from matlens.data.pixels.decode import Pixels, UnreadableImageError, decode, resize
+from matlens.data.pixels.decode import UnreadableImageError, decode, resize
+from matlens.types import Pixels
 
 SIDE = 160
 """Of a picture, in pixels. Even 24 photos of pure noise keep below half a megabyte (a test)."""

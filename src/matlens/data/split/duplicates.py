@@ -15,8 +15,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from matlens.data.pixels.decode import Pixels, resize
+from matlens.data.pixels.decode import resize
 from matlens.data.split.clusters import Clusters
+from matlens.types import Pixels, Progress
 
 HASH_DISTANCE = 10
 """Bits of 64 in which the hashes of two candidates may differ: planted copies of 150 photos differed in 10 or less in
@@ -38,7 +39,6 @@ _FARTHEST_AT_A_GLANCE = 0.08  # the same at half the side, a sixth of the work: 
 _ROWS = 128
 _PAIRS = 128
 
-Progress = Callable[[int, int], None]
 _Floats = npt.NDArray[np.float32]
 
 

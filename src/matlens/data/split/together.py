@@ -10,12 +10,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from matlens.data.pixels.decode import Pixels
 from matlens.data.split.clusters import Clusters
 from matlens.data.split.duplicates import near_duplicates, perceptual_hash
 from matlens.errors import DataError, SettingsError
-
-Progress = Callable[[int, int], None]
+from matlens.types import Pixels, Progress
 
 
 def named_groups(paths: Sequence[str], groups: str) -> list[tuple[str, ...]]:

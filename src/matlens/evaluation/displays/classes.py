@@ -7,14 +7,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
 from matlens.system.figures import COLORS, INK, MUTED, class_labels, elided, new_figure, style_axes, text_width
+from matlens.types import Floats
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-Floats = npt.NDArray[np.float64]
 _PAIRS_SHOWN = 15
 
 

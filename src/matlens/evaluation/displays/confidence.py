@@ -10,16 +10,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
 from matlens.evaluation.intervals import wilson
 from matlens.system.figures import COLORS, INK, MUTED, new_figure, style_axes
+from matlens.types import Floats
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)

@@ -28,12 +28,12 @@ from matlens.system.figures import (
     save_figure,
     style_axes,
 )
+from matlens.types import Floats
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-Floats = npt.NDArray[np.float64]
 SHADES = "blend:#e3f1ec,#62b3a4,#2a6f8e,#1b2a49"  # steadily darker, so told apart without colours too
 MANY_CLASSES, NAMED_CLASSES = 10, 5  # the ROC legend names every class, or of many only the worst
 SMALLEST_NUMBER = 6.0  # points

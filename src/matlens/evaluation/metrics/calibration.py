@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from matlens.evaluation.metrics.weighted import Floats, photo_losses
+from matlens.evaluation.metrics.weighted import photo_losses
 from matlens.evaluation.predictions import Predictions
+from matlens.types import Floats
 
 N_BINS = 15
 COLDEST, HOTTEST = 0.05, 20.0

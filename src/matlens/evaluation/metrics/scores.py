@@ -17,8 +17,9 @@ from matlens.evaluation.metrics.classification import (
     confused_pairs,
 )
 from matlens.evaluation.metrics.coverage import coverage
-from matlens.evaluation.metrics.weighted import TOP, Floats, WeightedScores, are_probabilities
+from matlens.evaluation.metrics.weighted import TOP, WeightedScores, are_probabilities
 from matlens.evaluation.predictions import Predictions
+from matlens.types import Floats
 
 
 def scores(predictions: Predictions, class_names: tuple[str, ...], *, groups: MaterialGroups | None = None,

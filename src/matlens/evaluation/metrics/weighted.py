@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-Floats = npt.NDArray[np.float64]
+from matlens.types import Floats
 
 TOP = (3, 5)
 """A photo counts as right among the first so many answers."""

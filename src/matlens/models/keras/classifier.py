@@ -22,9 +22,10 @@ from matlens.models.keras.states import StepSeeds, optimizer_state, restore_opti
 from matlens.models.keras.transfer import FINETUNING_LEARNING_RATE, compile_classifier, normalisations, unfreeze
 from matlens.models.micro_batches import MicroBatches, Parts
 from matlens.models.precision import Precision
-from matlens.models.protocol import LAYERS_TO_UNFREEZE, Batch, OnStep, Scores
+from matlens.models.protocol import LAYERS_TO_UNFREEZE
 from matlens.system.files import whole_file
 from matlens.system.openvino import import_openvino
+from matlens.types import Batch, OnStep, Scores
 
 
 class KerasClassifier:

@@ -7,8 +7,7 @@ import tensorflow as tf
 
 from matlens.errors import ModelError
 from matlens.models.keras.cut import find_backbone
-
-Array = npt.NDArray[np.float32]
+from matlens.types import Array
 
 
 def features_and_gradients(model: keras.Model, images: Array, classes: npt.NDArray[np.int64], layer_name: str,

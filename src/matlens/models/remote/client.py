@@ -27,7 +27,8 @@ import numpy.typing as npt
 from matlens.errors import WorkerError, named_error
 from matlens.models.head import Head
 from matlens.models.precision import Precision
-from matlens.models.protocol import Batch, BuildOrder, OnStep, Scores
+from matlens.models.protocol import BuildOrder
+from matlens.types import Batch, OnStep, Scores
 
 _AT_ONCE = 32
 """Photos in one message of `predict` and `features`."""

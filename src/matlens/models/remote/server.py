@@ -13,9 +13,10 @@ from typing import IO, Any
 
 import numpy.typing as npt
 
-from matlens.models.protocol import Batch, BuildOrder, Pace, Scores, room_of
+from matlens.models.protocol import BuildOrder, Pace, room_of
 from matlens.models.remote.client import receive, send
 from matlens.models.seeding import seed_everything
+from matlens.types import Batch, Scores
 
 Answer = tuple[dict[str, Any], list[npt.NDArray[Any]]]
 

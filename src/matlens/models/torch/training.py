@@ -17,8 +17,8 @@ from torch.nn import functional
 from matlens.errors import DataError
 from matlens.models.micro_batches import MicroBatches, Parts
 from matlens.models.precision import Precision
-from matlens.models.protocol import Batch, OnStep, Scores
 from matlens.models.torch.googlenet import on_device
+from matlens.types import Batch, OnStep, Scores
 
 _Scored = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
 

@@ -1,0 +1,43 @@
+"""The types that all of matlens shares, each defined once. Shapes are said where they are used."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[np.float32]
+"""Numbers of networks: photos in [0, 1], feature maps, probabilities, heat maps."""
+
+Floats = npt.NDArray[np.float64]
+"""Numbers of statistics."""
+
+Pixels = npt.NDArray[np.uint8]
+"""Photos: one (H, W, 3) or several (N, H, W, 3), RGB."""
+
+Labels = npt.NDArray[np.int64]
+"""Class numbers (N,)."""
+
+Batch = tuple[Array, Array]
+"""(images (B, H, W, 3) in [0, 1], labels (B, C) one-hot)."""
+
+Progress = Callable[[int, int], None]
+"""Called with (done, total) as work goes on."""
+
+
+def unheard(done: int, total: int) -> None:
+    """A `Progress` that nobody looks at."""
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Mean loss (regularisation included) and accuracy (a share) over photos."""
+
+    loss: float
+    accuracy: float
+
+
+OnStep = Callable[[int, Callable[[], Scores]], None]
+"""Called after a training step with (steps done, how to read the epoch's scores so far: that waits for the device)."""
