@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 
 Framework = Literal["keras", "torch"]
 
+KERAS_DRAFT: Mapping[str, str] = MappingProxyType({"KERAS_BACKEND": "openvino"})
+"""Keras' OpenVINO backend builds and writes a trunk in a second, TensorFlow needs seven."""
+
 Options = Mapping[str, float | int | str]
 """A backbone's own options by name, such as MobileNetV2's `alpha`."""
 
@@ -57,6 +60,8 @@ class ModelSpec:
     head: what is trained on a frozen trunk that ends in average pooling; None where the whole network is trained.
     strong_cut: the layer after which the recipe `strong` trains.
     smallest_side: of a photo, in pixels.
+    draft_environment: variables under which a process converts the trunk fastest; another one without them compares the
+        two. Empty where there is no such shortcut.
     in_default_run: whether `matlens run` trains it where no models are named.
     rank: where it stands in lists of models.
     """
@@ -72,6 +77,7 @@ class ModelSpec:
     head: MLP | None = None
     strong_cut: str | None = None
     smallest_side: int = 32
+    draft_environment: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     in_default_run: bool = False
     rank: int = LAST
 

@@ -79,12 +79,12 @@ class Conversion:
         self._confirmed.set()
 
     def _make(self) -> None:
-        draft = self.order.draft(self._cache_dir)
+        draft, environment = self.order.draft(self._cache_dir), spec_of(self.order.build.model).draft_environment
         try:
-            kept_or_made(draft, self._what, _whole_draft, lambda: self._run("draft", _DRAFT_ENVIRONMENT), self._say)
+            kept_or_made(draft, self._what, _whole_draft, lambda: self._run("draft", environment), self._say)
             self._drafted.set()
         except MatlensError:  # another Keras, whose OpenVINO backend is not up to it: its own backend then drafts too
-            if spec_of(self.order.build.model).framework != "keras":
+            if not environment:
                 raise
         self._run("confirm", {})
 
@@ -104,7 +104,3 @@ class Conversion:
 def _whole_draft(folder: Path) -> Path | None:
     return folder if (folder / "trunk.xml").exists() and (folder / "trunk.bin").exists() else None
 
-
-_DRAFT_ENVIRONMENT: Mapping[str, str] = {"KERAS_BACKEND": "openvino"}
-"""Keras' OpenVINO backend builds and writes a trunk in a second, TensorFlow needs seven; the confirming process
-compares the two. PyTorch does not read it."""

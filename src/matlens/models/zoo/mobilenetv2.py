@@ -7,7 +7,7 @@ from typing import Any
 
 from matlens.models.protocol import BuildOrder
 from matlens.models.registry import register
-from matlens.models.spec import MLP, ModelSpec, Options, WeightsFile
+from matlens.models.spec import KERAS_DRAFT, MLP, ModelSpec, Options, WeightsFile
 
 _URL = "https://storage.googleapis.com/tensorflow/keras-applications/mobilenet_v2"
 _SIDES = (96, 128, 160, 192, 224)
@@ -31,4 +31,4 @@ def _build(order: BuildOrder) -> Any:
 
 register(ModelSpec("mobilenetv2_transfer", "MobileNetV2 transfer", "keras", ".h5", _build,
                    options=MappingProxyType({"alpha": 1.0}), weights=_weights, head=MLP(512, dropout=0.6),
-                   strong_cut="block_12_add", in_default_run=True, rank=3))
+                   strong_cut="block_12_add", draft_environment=KERAS_DRAFT, in_default_run=True, rank=3))

@@ -6,7 +6,7 @@ from typing import Any
 
 from matlens.models.protocol import BuildOrder
 from matlens.models.registry import register
-from matlens.models.spec import MLP, ModelSpec, Options, WeightsFile
+from matlens.models.spec import KERAS_DRAFT, MLP, ModelSpec, Options, WeightsFile
 
 _URL = "https://storage.googleapis.com/tensorflow/keras-applications/resnet"
 _FILE = "resnet50_weights_tf_dim_ordering_tf_kernels_notop.h5"
@@ -23,4 +23,5 @@ def _build(order: BuildOrder) -> Any:
 
 
 register(ModelSpec("resnet50_transfer", "ResNet50 transfer", "keras", ".h5", _build, weights=_weights,
-                   head=MLP(512, dropout=0.5), strong_cut="conv4_block6_out", in_default_run=True, rank=2))
+                   head=MLP(512, dropout=0.5), strong_cut="conv4_block6_out",
+                   draft_environment=KERAS_DRAFT, in_default_run=True, rank=2))
