@@ -35,6 +35,7 @@ def test_a_fresh_network_goes_on(keras, optimizer):
     cannot take back (tests/faults); here TensorFlow's threads add up in any order.
     """
     from matlens.models.keras.adam import fast_adam
+
     from matlens.models.keras.classifier import KerasClassifier
 
     def fresh():
@@ -85,8 +86,8 @@ def test_a_state_of_another_optimiser_is_refused(keras):
 def test_a_batch_in_parts_gives_the_whole_batchs_step(keras, monkeypatch, optimizer):
     """Where memory is short, the training must be the one that was asked for: loss, accuracy, penalty, every weight."""
     import tensorflow
-
     from matlens.models.keras.adam import fast_adam
+
     from matlens.models.keras.classifier import KerasClassifier
 
     whole, parted = (KerasClassifier(small(keras, fast_adam(1e-3))) for _ in range(2))

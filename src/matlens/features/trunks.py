@@ -114,11 +114,14 @@ class CachedTrunk:
             return None
 
 
-def draft_trunk(classifier: Divisible, order: TrunkOrder, cache_dir: Path) -> None:
-    """Write what the engine needs of a trunk, whole or not at all. Raises ModelError for a layer that cannot be."""
+def draft_trunk(classifier: Divisible, order: TrunkOrder, cache_dir: Path) -> str:
+    """Write what the engine needs of a trunk, whole or not at all. Returns `lay_channels_first`'s warning, or "".
+
+    Raises ModelError for a layer that is no cut.
+    """
     with whole_entry(order.draft(cache_dir), f"the trunk of {order.build.model}") as partial:
         classifier.export_trunk(partial, resolved_layer(classifier, order))
-        lay_channels_first(partial / "trunk.xml")
+        return lay_channels_first(partial / "trunk.xml")
 
 
 def confirm_trunk(classifier: Divisible, order: TrunkOrder, cache_dir: Path, versions: dict[str, str]) -> CachedTrunk:

@@ -1,1 +1,1 @@
-"""The four networks: a framework-free catalogue, and a room for each framework behind one protocol."""
+"""Models: what is known of each without a framework (`spec`, `registry`, `zoo`), and one room for each framework."""

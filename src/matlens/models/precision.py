@@ -1,14 +1,14 @@
-"""In which arithmetic a network is trained: float32, or mixed with a shorter type where the processor has one.
+"""The arithmetic in which a network is trained: float32, or mixed with a shorter type where the processor has one.
 
-Mixed precision (Micikevicius et al. 2018) is of the training steps alone: weights, optimiser, loss, validation, model
-file and artifact are float32 in any case.
+Only training steps are computed in mixed precision (Micikevicius et al. 2018): weights, optimiser, loss, validation,
+model file and artifact are float32 in any case.
 """
 
 from __future__ import annotations
 
 from typing import Literal
 
-from matlens.errors import ModelError
+from matlens.errors import DeviceError
 
 Precision = Literal["float32", "bfloat16", "float16"]
 Wish = Literal["auto", "float32", "bfloat16", "float16"]
@@ -19,23 +19,23 @@ _FLOAT16_SINCE = (7, 0)
 
 
 def choose_precision(wish: Wish, capability: tuple[int, int] | None) -> Precision:
-    """What to train in.
+    """Choose the arithmetic to train in.
 
     Args:
-        wish: auto is the shorter type that the GPU has in hardware; on a CPU float32.
+        wish: what the user asks for; "auto" is the shorter type that the GPU has in hardware, and float32 on a CPU.
         capability: the CUDA GPU's compute capability; None on a CPU.
 
     Raises:
-        ModelError: the processor cannot train in what is wished.
+        DeviceError: the processor lacks the type that the user asks for.
     """
     if capability is None:
         if wish == "float16":
-            raise ModelError("float16 cannot be trained on a CPU, which has no arithmetic for it. Use --precision "
-                             "float32 (or auto, or bfloat16), or a machine with a GPU.")
+            raise DeviceError("float16 cannot be trained on a CPU, which has no arithmetic for it. Use --precision "
+                              "float32 (or auto, or bfloat16), or a machine with a GPU.")
         return "bfloat16" if wish == "bfloat16" else "float32"
     if wish == "bfloat16" and capability < _BFLOAT16_SINCE:
-        raise ModelError(f"This GPU (compute capability {capability[0]}.{capability[1]}) has no bfloat16, which begins "
-                         "with 8.0. Use --precision auto, float16 or float32.")
+        raise DeviceError(f"This GPU (compute capability {capability[0]}.{capability[1]}) has no bfloat16, which "
+                          "begins with 8.0. Use --precision auto, float16 or float32.")
     if wish == "auto":
         return ("bfloat16" if capability >= _BFLOAT16_SINCE else
                 "float16" if capability >= _FLOAT16_SINCE else "float32")

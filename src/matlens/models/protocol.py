@@ -1,45 +1,39 @@
-"""What both rooms answer to. The rest of the package knows these and NumPy arrays only."""
+"""The protocols that both frameworks' rooms implement. The rest of the package knows these and NumPy arrays only."""
 
 from __future__ import annotations
 
 import dataclasses
+import importlib
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-import numpy as np
 import numpy.typing as npt
 
 from matlens.errors import ModelError
+from matlens.models.frameworks import FRAMEWORKS, FrameworkName
 from matlens.models.head import Head
 from matlens.models.precision import Precision, Wish
 from matlens.models.registry import spec_of
-from matlens.models.spec import Framework
-from matlens.types import Batch, OnStep, Scores
+from matlens.types import Array, Batch, Labels, OnStep, Scores
 
 if TYPE_CHECKING:
     from matlens.models.micro_batches import MicroBatches
-
-
 
 LAYERS_TO_UNFREEZE = 40
 """Of a backbone's layers, the last so many are trained in the guide's second stage."""
 
 
-
-
-
-
 class Pace:
-    """Says when to tell of a step: the first time, then at most five times a second."""
+    """Limits how often a step is reported: the first time, then at most five times a second."""
 
     def __init__(self) -> None:
         self._next = 0.0
 
     def due(self) -> bool:
-        """Whether it is time again."""
+        """Return whether a report is due now."""
         now = time.monotonic()
         if now < self._next:
             return False
@@ -49,11 +43,12 @@ class Pace:
 
 @dataclass(frozen=True)
 class BuildOrder:
-    """What to build.
+    """What to build. Raises ModelError for a model, an option of it or a photo size that there is not.
 
     weights_file: ImageNet weights, or None for random ones.
-    options: the backbone's own options, as far as they are not the spec's defaults.
-    precision: what to train in; auto is the room's choice.
+    options: the backbone's own options, where they differ from the spec's defaults.
+    precision: the arithmetic to train in; "auto" leaves it to the room.
+    device: such as "cpu" or "cuda:1"; None leaves it to the framework, which takes a GPU if there is one.
     """
 
     model: str
@@ -62,16 +57,22 @@ class BuildOrder:
     weights_file: Path | None = None
     options: Mapping[str, float | int | str] = field(default_factory=dict)
     precision: Wish = "float32"
+    device: str | None = None
+
+    def __post_init__(self) -> None:
+        spec = spec_of(self.model)
+        spec.all_options(self.options)
+        spec.refuse_size(self.img_size)
 
     def to_json(self) -> dict[str, Any]:
-        """For a child process."""
+        """Return it as JSON's types, for a child process."""
         values = {each.name: getattr(self, each.name) for each in dataclasses.fields(self)}
         return {**values, "options": dict(self.options),
                 "weights_file": str(self.weights_file) if self.weights_file else None}
 
     @classmethod
     def from_json(cls, content: dict[str, Any]) -> BuildOrder:
-        """What `to_json` gave."""
+        """Read what `to_json` returned."""
         file = content["weights_file"]
         return cls(**{**content, "img_size": tuple(content["img_size"]), "weights_file": Path(file) if file else None})
 
@@ -83,35 +84,35 @@ class Trainable(Protocol):
 
     @property
     def trains_statistics(self) -> bool:
-        """Whether batch normalisation is trained, so its statistics want recomputing before validation."""
+        """Whether batch normalisation is trained, so that its statistics must be recomputed before validation."""
 
     def train_epoch(self, batches: Iterable[Batch], on_step: OnStep) -> Scores:
-        """One pass of training."""
+        """Train once on each batch."""
 
     def recompute_statistics(self, batches: Iterable[Batch]) -> None:
         """Set batch normalisation's mean and variance to their averages over these photos."""
 
     def validate(self, batches: Iterable[Batch]) -> Scores:
-        """Loss and accuracy without training."""
+        """Return loss and accuracy without training."""
 
     def snapshot(self) -> Any:
-        """The weights as they are now, for `restore`."""
+        """Return the present weights, for `restore`."""
 
     def restore(self, snapshot: Any) -> None:
-        """Bring weights back."""
+        """Set the weights to those of a snapshot."""
 
 
 class Resumable(Trainable, Protocol):
-    """What can be interrupted and gone on with in another process. Dropout follows from (seed, step)."""
+    """A training that can be interrupted and continued in another process. Dropout follows from (seed, step)."""
 
     def snapshot(self) -> list[npt.NDArray[Any]]:
-        """As above, as arrays."""
+        """Return the present weights as arrays."""
 
     def training_state(self) -> dict[str, npt.NDArray[Any]]:
-        """What training goes on from besides weights and learning rate, by name: the optimiser's variables, steps."""
+        """Return by name what training needs besides weights and learning rate: the optimiser's variables, steps."""
 
     def resume(self, snapshot: list[npt.NDArray[Any]], state: dict[str, npt.NDArray[Any]]) -> None:
-        """Be as when `snapshot` and `training_state` gave these. Raises ModelError where they are another network's."""
+        """Restore the state that `snapshot` and `training_state` returned. Raises ModelError for another network's."""
 
 
 class Tunable(Resumable, Protocol):
@@ -129,12 +130,16 @@ class Classifier(Trainable, Protocol):
         """C, the number of outputs."""
 
     @property
+    def device(self) -> Any:
+        """Where it runs; str() gives a name such as "cpu" or "cuda:0"."""
+
+    @property
     def precision(self) -> Precision:
-        """What `train_epoch` computes in; all else is float32."""
+        """The arithmetic of `train_epoch`; everything else is float32."""
 
     @property
     def input_size(self) -> tuple[int, int] | None:
-        """(height, width) of the photos that it takes; None where any will do."""
+        """(height, width) of the photos that it takes; None where it takes any."""
 
     @property
     def last_conv_layer_name(self) -> str:
@@ -144,22 +149,23 @@ class Classifier(Trainable, Protocol):
     def parameters(self) -> tuple[int, int]:
         """(all, trainable) numbers in the network, as it predicts."""
 
-    def predict(self, images: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        """(B, H, W, 3) in [0, 1] to (B, C) float32 probabilities."""
+    def predict(self, images: Array) -> Array:
+        """Map photos (B, H, W, 3) in [0, 1] to probabilities (B, C) float32."""
 
-    def features(self, images: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        """(B, H, W, 3) in [0, 1] to the trunk's feature maps (B, h, w, K) float32."""
+    def features(self, images: Array) -> Array:
+        """Map photos (B, H, W, 3) in [0, 1] to the trunk's feature maps (B, h, w, K) float32."""
 
-    def features_and_gradients(self, images: npt.NDArray[np.float32], classes: npt.NDArray[np.int64], layer: str,
-                               ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-        """Any layer's output (B, h, w, K), and there the gradient of each photo's logit of class `classes[i]`, by the
-        framework's own differentiation. Raises ModelError."""
+    def features_and_gradients(self, images: Array, classes: Labels, layer: str) -> tuple[Array, Array]:
+        """Return any layer's output (B, h, w, K), and there the gradient of each photo's logit of class `classes[i]`.
+
+        The framework differentiates. Raises ModelError for a layer without feature maps.
+        """
 
     def head(self) -> Head:
-        """What follows the trunk, as it is now."""
+        """Return a copy of what follows the trunk."""
 
     def save(self, path: Path, about: dict[str, Any]) -> None:
-        """Write the model file of the guide, whole or not at all; `about` (class names ...) goes along."""
+        """Write the model file of the guide, whole or not at all, with `about` (class names ...)."""
 
     def export_trunk(self, folder: Path) -> Head:
         """Write the trunk as folder/trunk.xml and .bin (OpenVINO), and return the head.
@@ -169,68 +175,63 @@ class Classifier(Trainable, Protocol):
 
 
 class Divisible(Classifier, Tunable, Protocol):
-    """A classifier that can also be cut inside its trunk: at a layer whose output alone goes on to the later ones.
+    """A classifier that can also be cut inside its trunk: at a layer whose output is all that later layers take.
 
-    micro_batches: how many photos it computes at once; what follows a cut shares them.
+    micro_batches: decides how many photos it computes at once; what follows a cut shares it.
     """
 
     micro_batches: MicroBatches
 
-    def features(self, images: npt.NDArray[np.float32], until: str | None = None) -> npt.NDArray[np.float32]:
-        """As above; `until` a layer: that layer's output. Raises ModelError for a layer that is no cut."""
+    def features(self, images: Array, until: str | None = None) -> Array:
+        """As in `Classifier`; `until` a layer: that layer's output. Raises ModelError for a layer that is no cut."""
 
     def export_trunk(self, folder: Path, until: str | None = None) -> Head:
-        """As above; `until` a layer: the front of the trunk, up to that layer's output."""
+        """As in `Classifier`; `until` a layer: the front of the trunk, up to that layer's output."""
 
     def begin_finetuning(self, cut: str | None = None) -> None:
-        """The guide's second stage: unfreeze the end of the backbone (or what follows the cut), lower the rate."""
+        """Begin the guide's second stage: unfreeze the end of the backbone, or what follows the cut; lower the rate."""
 
     def cut_for_finetuning(self) -> str:
-        """The layer after which the guide's second stage can begin with kept activations. Raises ModelError."""
+        """Return the layer after which the guide's second stage can train on cached activations. Raises ModelError."""
 
     def after(self, cut: str) -> Tunable:
-        """What follows the cut, as something to train on its activations (B, h, w, K); it shares the weights."""
+        """Return what follows the cut, to be trained on its activations (B, h, w, K); it shares the weights."""
 
 
 class Room(Protocol):
-    """A framework behind one door. Importing a room imports its framework."""
+    """A framework behind one door. To import a room imports its framework."""
 
     def seed(self, seed: int, deterministic: bool) -> None:
-        """Seed the framework's generators, and ask for deterministic operations."""
+        """Seed the framework's generators, and ask for deterministic operations where wanted."""
 
     def build(self, order: BuildOrder) -> Divisible:
-        """A fresh, compiled network. Raises ModelError or WeightsError."""
+        """Build a compiled network. Raises ModelError, WeightsError or DeviceError."""
 
     def load(self, path: Path, order: BuildOrder) -> Divisible:
-        """A trained network from its file. Raises ModelError."""
+        """Build a network and take its weights from a model file. Raises ModelError."""
 
     def has_gpu(self) -> bool:
-        """Whether the framework sees a GPU."""
+        """Return whether the framework sees a GPU."""
 
     def versions(self) -> dict[str, str]:
-        """The framework's packages and their versions."""
+        """Return the framework's packages and their versions."""
 
 
-_EXTRAS: dict[Framework, Sequence[str]] = {"keras": ("keras", "tensorflow"), "torch": ("torch", "torchvision")}
-
-
-def open_room(name: Framework) -> Room:
-    """Import a room, and its framework with it. One process opens one room.
+def open_room(name: FrameworkName) -> Room:
+    """Import a framework's room, and the framework with it. One process opens one room.
 
     Raises:
         ModelError: the framework is not installed.
     """
-    import importlib
-    import importlib.util
-
-    missing = [package for package in _EXTRAS[name] if importlib.util.find_spec(package) is None]
+    framework = FRAMEWORKS[name]
+    missing = framework.missing_packages()
     if missing:
         raise ModelError(f"{' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} not installed; "
                          f"install with: pip install 'matlens[{name}]'")
-    room: Room = importlib.import_module(f"matlens.models.{name}").room
+    room: Room = importlib.import_module(framework.room).room
     return room
 
 
 def room_of(model: str) -> Room:
-    """The room of a model by name. Raises ModelError."""
+    """Open the room of a model by name. Raises ModelError."""
     return open_room(spec_of(model).framework)

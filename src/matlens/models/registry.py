@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from matlens.errors import ModelError
+from matlens.models.frameworks import FrameworkName
 from matlens.models.spec import ModelSpec
 from matlens.system.registry import Registry
 
@@ -17,11 +18,19 @@ def spec_of(name: str) -> ModelSpec:
     return MODELS[name]
 
 
+def spec_in(framework: FrameworkName, name: str) -> ModelSpec:
+    """Look a model of one framework up. Raises ModelError where it is another framework's."""
+    spec = MODELS[name]
+    if spec.framework != framework:
+        raise ModelError(f"{name} is built with {spec.framework}, not with {framework}.")
+    return spec
+
+
 def default_models() -> tuple[str, ...]:
-    """The models of a run that names none: the guide's four."""
+    """Return the models of a run that names none: the guide's four."""
     return tuple(spec.name for spec in MODELS.entries() if spec.in_default_run)
 
 
 def file_stem(name: str) -> str:
-    """How the files of a model are called: its name, in which `/` would be a folder."""
+    """Return the name of a model's files: the model's own, in which `/` would be a folder."""
     return name.replace("/", "-")

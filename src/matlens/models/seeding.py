@@ -1,4 +1,4 @@
-"""Seeding: once for a training process, and around the making of one model in a notebook."""
+"""Seeding: once for a training process, and around the building of one model in a notebook."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from contextlib import contextmanager
 
 import numpy as np
 
+from matlens.models.frameworks import FRAMEWORKS
 from matlens.models.protocol import Room
 
 
@@ -17,25 +18,29 @@ def seed_everything(seed: int, *, deterministic: bool = False, room: Room | None
     """Seed Python, NumPy and a framework; ask the framework for deterministic operations if wanted.
 
     Args:
-        room: the framework's room; by default those that are open in this process.
+        room: the framework's room; by default every room that is open in this process.
     """
     os.environ["PYTHONHASHSEED"] = str(seed)  # for child processes
     if deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without it cuBLAS refuses
     random.seed(seed)
     np.random.seed(seed)  # noqa: NPY002 -- libraries that use the global state are what this is for
-    opened = ("matlens.models.keras", "matlens.models.torch")
-    for each in [room] if room is not None else [sys.modules[name].room for name in opened if name in sys.modules]:
-        each.seed(seed, deterministic)
+    for open_room in [room] if room is not None else _open_rooms():
+        open_room.seed(seed, deterministic)
+
+
+def _open_rooms() -> list[Room]:
+    modules = [sys.modules[framework.room] for framework in FRAMEWORKS.values() if framework.room in sys.modules]
+    return [module.room for module in modules]
 
 
 @contextmanager
 def seeded(room: Room, seed: int) -> Iterator[None]:
-    """Seed a framework for what is made inside; Python's and NumPy's own generators go on as if nothing had been.
+    """Seed a framework for what is built inside, and restore Python's and NumPy's own generators afterwards.
 
-    Keras takes its layers' seeds from Python's generator, so models made inside are the same each time.
+    Keras draws its layers' seeds from Python's generator, so models that are built inside are the same each time.
     """
-    python, numpy = random.getstate(), np.random.get_state()  # noqa: NPY002 -- to be put back
+    python, numpy = random.getstate(), np.random.get_state()  # noqa: NPY002 -- restored below
     try:
         room.seed(seed, False)
         yield

@@ -3,42 +3,52 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
+from matlens.errors import ModelError
+from matlens.models.frameworks import FRAMEWORKS, Framework, FrameworkName
+from matlens.models.head import Pooling
+from matlens.models.preprocess import Preprocess
 from matlens.system.registry import LAST
 
 if TYPE_CHECKING:
     from matlens.models.protocol import BuildOrder
 
-Framework = Literal["keras", "torch"]
-
 KERAS_DRAFT: Mapping[str, str] = MappingProxyType({"KERAS_BACKEND": "openvino"})
-"""Keras' OpenVINO backend builds and writes a trunk in a second, TensorFlow needs seven."""
+"""Keras' OpenVINO back end builds and writes a trunk in a second, TensorFlow needs seven."""
 
 Options = Mapping[str, float | int | str]
 """A backbone's own options by name, such as MobileNetV2's `alpha`."""
-
-WeightsFiles = Callable[[Options, int], tuple["WeightsFile", ...]]
-"""From options and a photo's side in pixels to the files that hold the pretrained weights, the best first."""
 
 
 @dataclass(frozen=True)
 class WeightsFile:
     """A published file of pretrained weights.
 
+    name, url: may hold `{side}` (the photo's first side in pixels) and the backbone's options, such as `{alpha}`.
     hash: `md5:...`, `sha256:...` (the first digits are enough), or empty where none was published.
+    sides: the photo sides for which there is such a file; empty: it fits photos of any size.
     """
 
     name: str
     url: str
     hash: str = ""
+    sides: tuple[int, ...] = ()
+
+    def resolved(self, options: Options, side: int) -> WeightsFile:
+        """Return the file with its placeholders filled in."""
+        values = {**options, "side": side}
+        return replace(self, name=self.name.format(**values), url=self.url.format(**values), sides=())
 
 
 @dataclass(frozen=True)
 class MLP:
-    """The new head of a transfer model: Dense(hidden_units, relu), Dropout(dropout), Dense(classes, softmax)."""
+    """The new head of a transfer model: Dense(hidden_units, relu), Dropout(dropout), Dense(classes, softmax).
+
+    learning_rate: Adam's, while the backbone is frozen.
+    """
 
     hidden_units: int
     dropout: float
@@ -47,19 +57,25 @@ class MLP:
 
 @dataclass(frozen=True)
 class ModelSpec:
-    """A model, declared once.
+    """A model, declared once. Raises ValueError, which names the model, where the declaration is incomplete.
 
     name: by which it is asked for, and by which its files are called.
     title: for people.
     framework: in whose room it is built.
-    suffix: of the file that it leaves in `models/`.
-    build: makes the classifier of an order; called in a process that may import the framework, so it imports there.
-    input: what the model file takes, in words, for those who open it elsewhere.
+    backbone: a network of the framework's own library by name (keras.applications), put under `head`.
+    network: builds a network where no backbone is named; called in a process that may import the framework, so it
+        imports there. In Keras it returns a function from the preprocessed photos (a Keras tensor (B, H, W, 3)) to
+        class probabilities (B, C); in PyTorch a `models.torch.network.DividedModule`.
     options: the backbone's own options, with their defaults.
-    weights: the files of its pretrained weights; None where there are none.
-    head: what is trained on a frozen trunk that ends in average pooling; None where the whole network is trained.
+    preprocess: from RGB in [0, 1] to what the network takes; None where it takes that. It becomes part of the model.
+    weights: the files of its pretrained weights, the best first; None where there are none.
+    head: what is trained on a frozen backbone; None where the whole network is trained.
+    pooling: how the head begins: the mean over places, or VGG19's 2 x 2 maximum.
+    learning_rate: Adam's where there is no `head`.
     strong_cut: the layer after which the recipe `strong` trains.
     smallest_side: of a photo, in pixels.
+    sizes: the photo sizes (height, width) that it takes; empty: any from `smallest_side` on.
+    input: what the model file takes, in words, for those who open it elsewhere.
     draft_environment: variables under which a process converts the trunk fastest; another one without them compares the
         two. Empty where there is no such shortcut.
     in_default_run: whether `matlens run` trains it where no models are named.
@@ -68,24 +84,92 @@ class ModelSpec:
 
     name: str
     title: str
-    framework: Framework
-    suffix: str
-    build: Callable[[BuildOrder], Any]
-    input: str = "RGB, float32 in [0, 1], (B, H, W, 3); preprocessing is inside the model"
+    framework: FrameworkName
+    backbone: str | None = None
+    network: Callable[[BuildOrder], Any] | None = None
     options: Options = field(default_factory=lambda: MappingProxyType({}))
-    weights: WeightsFiles | None = None
+    preprocess: Preprocess | None = None
+    weights: tuple[WeightsFile, ...] | None = None
     head: MLP | None = None
+    pooling: Pooling = "avg"
+    learning_rate: float = 1e-3
     strong_cut: str | None = None
     smallest_side: int = 32
+    sizes: tuple[tuple[int, int], ...] = ()
+    input: str = "RGB, float32 in [0, 1], (B, H, W, 3); preprocessing is inside the model"
     draft_environment: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     in_default_run: bool = False
     rank: int = LAST
 
     def __post_init__(self) -> None:
-        for what in ("name", "title", "framework", "suffix"):
-            if not getattr(self, what):
-                raise ValueError(f"the model '{self.name or self.title}' has no {what}")
+        problem = next((words for is_wrong, words in self._problems() if is_wrong), None)
+        if problem is not None:
+            raise ValueError(f"the model '{self.name or self.title}' {problem}")
+
+    def _problems(self) -> list[tuple[bool, str]]:
+        framework = FRAMEWORKS.get(self.framework)
+        names_backbones = framework is not None and framework.names_backbones
+        return [
+            (not self.name.strip(), "has no name"),
+            (not self.title.strip(), "has no title"),
+            (framework is None, f"names the framework '{self.framework}'; there are {', '.join(FRAMEWORKS)}"),
+            (self.backbone is None and self.network is None, "has neither a backbone nor a network: nothing builds it"),
+            (self.backbone is not None and self.network is not None, "has both a backbone and a network: give one"),
+            (self.backbone is not None and not names_backbones,
+             f"names a backbone, which {self.framework} has none of by name: give a network"),
+            (self.backbone is not None and self.head is None, "has a backbone and no head to put on it"),
+            (self.backbone is not None and self.pooling != "avg", "has a backbone, whose pooling can only be 'avg'"),
+            (self.head is not None and self.backbone is None, "has a head but no backbone to put it on"),
+            (self.weights is not None and not self.weights, "has an empty list of weights: give None or files"),
+            (self.strong_cut is not None and self.weights is None,
+             "has a strong_cut but no weights, so nothing before the cut could be frozen"),
+            (any(len(size) != 2 or min(size) < self.smallest_side for size in self.sizes),
+             f"has a size that is no (height, width) of at least smallest_side, {self.smallest_side}"),
+        ]
+
+    @property
+    def suffix(self) -> str:
+        """The ending of its model file, such as ".h5"."""
+        return self.of_framework.suffix
+
+    @property
+    def of_framework(self) -> Framework:
+        """What matlens knows of its framework."""
+        return FRAMEWORKS[self.framework]
+
+    def all_options(self, options: Options) -> Options:
+        """Return the backbone's options: those given, each as the type of its default, and the defaults.
+
+        Raises:
+            ModelError: the model has no such option, or the value is not of its kind.
+        """
+        chosen = dict(self.options)
+        for name, value in options.items():
+            if name not in self.options:
+                known = f"it has {', '.join(self.options)}" if self.options else "it has none"
+                raise ModelError(f"{self.name} has no option '{name}'; {known}.")
+            try:
+                chosen[name] = type(self.options[name])(value)
+            except ValueError as error:
+                raise ModelError(f"{self.name} takes {name} as a {type(self.options[name]).__name__}, not {value!r}."
+                                 ) from error
+        return chosen
+
+    def refuse_size(self, img_size: tuple[int, int]) -> None:
+        """Raise ModelError, which names the model and what it takes, for photos of a size that it cannot take."""
+        if min(img_size) < self.smallest_side:
+            raise ModelError(f"{self.name} takes photos of {self.smallest_side} pixels or more a side, not of "
+                             f"{img_size[0]} x {img_size[1]}. Use a larger --img-size.")
+        if self.sizes and tuple(img_size) not in self.sizes:
+            known = ", ".join(f"{height} x {width}" for height, width in self.sizes)
+            raise ModelError(f"{self.name} takes photos of {known} pixels, not of {img_size[0]} x {img_size[1]}. Use "
+                             f"--img-size {self.sizes[0][0]}.")
 
     def weights_files(self, options: Options, side: int) -> tuple[WeightsFile, ...]:
-        """The files of its pretrained weights for a photo's side in pixels; none where there are none."""
-        return () if self.weights is None else self.weights({**self.options, **options}, side)
+        """Return the files of its pretrained weights for a photo's side in pixels, the best first.
+
+        Raises ModelError for options that it does not have.
+        """
+        values = self.all_options(options)
+        files = [file.resolved(values, side) for file in self.weights or () if not file.sides or side in file.sides]
+        return tuple(dict.fromkeys(files))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,14 +10,14 @@ from types import MappingProxyType
 from typing import Literal
 
 from matlens.errors import WeightsError
-from matlens.models.spec import Framework, ModelSpec, Options, WeightsFile
+from matlens.models.spec import ModelSpec, Options, WeightsFile
 
 WeightsChoice = Literal["imagenet", "none", "auto"]
 
 
 @dataclass(frozen=True)
 class FoundWeights:
-    """What a model starts from.
+    """The weights that a model starts from.
 
     path: a file of ImageNet weights, or None for random weights.
     remark: what a reader of its results must know, or "".
@@ -28,25 +27,17 @@ class FoundWeights:
     remark: str = ""
 
 
-def cache_folder(room: Framework) -> Path:
-    """Where the room's framework keeps downloaded weights (`KERAS_HOME`/models, `TORCH_HOME`/hub/checkpoints)."""
-    if room == "keras":
-        return Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras") / "models"
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "torch"
-    return Path(os.environ.get("TORCH_HOME") or cache) / "hub" / "checkpoints"
-
-
-def search_folders(room: Framework, weights_dir: Path | None) -> Iterator[Path]:
-    """The folders that are searched, in order."""
+def search_folders(spec: ModelSpec, weights_dir: Path | None) -> Iterator[Path]:
+    """Yield the folders that are searched for a model's weights, in order: the user's, then its framework's own."""
     if weights_dir is not None:
         yield from (weights_dir, weights_dir / "models", weights_dir / "hub" / "checkpoints")
-    yield cache_folder(room)
+    yield spec.of_framework.weights_folder()
 
 
 def find_local(spec: ModelSpec, weights_dir: Path | None, options: Options, side: int) -> Path | None:
-    """The first file of this model's ImageNet weights that lies on this machine."""
+    """Return the best file of this model's ImageNet weights that lies on this machine; None where there is none."""
     for file in spec.weights_files(options, side):
-        for folder in search_folders(spec.framework, weights_dir):
+        for folder in search_folders(spec, weights_dir):
             if (folder / file.name).is_file():
                 return folder / file.name
     return None
@@ -54,35 +45,36 @@ def find_local(spec: ModelSpec, weights_dir: Path | None, options: Options, side
 
 def find_weights(spec: ModelSpec, choice: WeightsChoice, weights_dir: Path | None = None, *,
                  options: Options = MappingProxyType({}), side: int = 224) -> FoundWeights:
-    """What a model will start from: a file on this machine, a download, or random weights.
+    """Find what a model starts from: a file on this machine, a download, or random weights.
 
     Raises:
-        WeightsError: `choice` is "imagenet", and the file is neither here nor to be downloaded.
+        WeightsError: `choice` is "imagenet", and the file is neither on this machine nor can it be downloaded.
+        ModelError: the model has no such option.
     """
     if spec.weights is None:
         return FoundWeights(None)
     if choice == "none":
         return FoundWeights(None, "trained from random weights (--weights none)")
-    found = find_local(spec, weights_dir, options, side)
-    if found is not None:
-        return FoundWeights(found)
+    local = find_local(spec, weights_dir, options, side)
+    if local is not None:
+        return FoundWeights(local)
     wanted = spec.weights_files(options, side)[0]
     try:
-        return FoundWeights(_download(wanted, cache_folder(spec.framework)))
+        return FoundWeights(_download(wanted, spec.of_framework.weights_folder()))
     except (OSError, ValueError) as error:  # requests' errors are OSErrors, pooch's hash mismatch a ValueError
         if choice == "auto":
             return FoundWeights(None, "trained from random weights: no ImageNet weights on this machine, no network")
-        searched = ", ".join(dict.fromkeys(str(folder) for folder in search_folders(spec.framework, weights_dir)))
+        searched = ", ".join(dict.fromkeys(str(folder) for folder in search_folders(spec, weights_dir)))
         raise WeightsError(
             f"No ImageNet weights for {spec.name}: {wanted.name} is not in {searched}, and downloading "
             f"{wanted.url} failed ({type(error).__name__}). Either put that file into "
-            f"{weights_dir or cache_folder(spec.framework)} (or name its folder with --weights-dir), or turn the "
+            f"{weights_dir or spec.of_framework.weights_folder()} (or name its folder with --weights-dir), or turn the "
             "network on, or train from random weights with --weights none (in Python: weights=None, pretrained=False)."
         ) from error
 
 
 def _download(file: WeightsFile, folder: Path) -> Path:
-    """Fetch into the framework's own cache, so that other tools find it too. Whole or not at all."""
+    """Download a file into the framework's own cache, where other tools find it too. Whole or not at all."""
     import logging
     import warnings
 

@@ -11,13 +11,13 @@ from matlens.notebook.inception import InceptionV1Wrapper
 
 
 def is_keras(model: Any) -> bool:
-    """Whether it is a Keras model; asking imports nothing."""
+    """Return whether it is a Keras model; this imports nothing."""
     keras = sys.modules.get("keras")
     return keras is not None and isinstance(model, keras.Model)
 
 
 def classifier_of(model: Any) -> Classifier:
-    """The classifier behind a Keras model or a wrapper; a classifier is its own.
+    """Return the classifier behind a Keras model or a wrapper; a classifier is returned as it is.
 
     Raises:
         ModelError: it is none of these.
@@ -30,8 +30,8 @@ def classifier_of(model: Any) -> Classifier:
 
         return KerasClassifier(model)
     if hasattr(model, "train_epoch") and hasattr(model, "features"):
-        known: Classifier = model
-        return known
+        own: Classifier = model
+        return own
     if isinstance(model, tuple):
         raise ModelError("This is a tuple: the transfer builders return (model, base_model). Give the model alone.")
     raise ModelError(f"A {type(model).__name__} is neither a Keras model nor an InceptionV1Wrapper.")
@@ -39,7 +39,7 @@ def classifier_of(model: Any) -> Classifier:
 
 def refuse_other_size(classifier: Classifier, images: Any) -> None:
     """Raise DataError for photos of another size than the model was built for."""
-    wanted = classifier.input_size
-    if wanted is not None and tuple(images.shape[1:3]) != wanted:
-        raise DataError(f"The model takes photos of {wanted[0]} x {wanted[1]} pixels, not of {images.shape[1]} x "
-                        f"{images.shape[2]}. Use img_size={wanted} for the data, or build the model for them.")
+    size = classifier.input_size
+    if size is not None and tuple(images.shape[1:3]) != size:
+        raise DataError(f"The model takes photos of {size[0]} x {size[1]} pixels, not of {images.shape[1]} x "
+                        f"{images.shape[2]}. Use img_size={size} for the data, or build the model for them.")

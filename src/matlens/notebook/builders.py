@@ -1,16 +1,17 @@
 """The guide's model builders, without a framework: signature and documentation here, the work in the Keras room.
 
-Looking one up, or its signature, imports nothing; calling it imports Keras.
+To look at one imports nothing; to call it imports Keras.
 """
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 from matlens.errors import SettingsError
 from matlens.models.protocol import LAYERS_TO_UNFREEZE, open_room
+from matlens.models.registry import spec_of
 from matlens.models.seeding import seeded
 from matlens.models.spec import Options
 from matlens.notebook.weights import weights_for_notebook
@@ -38,9 +39,11 @@ def build_vgg19_scratch(
         A compiled keras.Model from photos (B, H, W, 3) float32 in [0, 1] to probabilities (B, num_classes).
     """
     with seeded(open_room("keras"), seed):
-        from matlens.models.keras.vgg19 import build_vgg19
+        from matlens.models.keras.transfer import build_network
+        from matlens.models.keras.vgg19 import vgg19
 
-        return build_vgg19(input_shape, num_classes, dropout_rate, l2_reg)
+        layers = partial(vgg19, num_classes=num_classes, dropout_rate=dropout_rate, l2_reg=l2_reg)
+        return build_network(spec_of("vgg19_scratch"), input_shape, layers)
 
 
 def build_resnet50_transfer(
@@ -67,11 +70,7 @@ def build_resnet50_transfer(
         WeightsError: the weights can be neither found nor downloaded, or do not fit.
         SettingsError: `auto` with include_top.
     """
-    found = _resolved("resnet50_transfer", weights, weights_dir, include_top, input_shape)
-    with seeded(open_room("keras"), seed):
-        from matlens.models.keras.transfer import build_resnet50
-
-        return build_resnet50(input_shape, num_classes, found, include_top)
+    return _transfer("resnet50_transfer", input_shape, num_classes, include_top, weights, weights_dir, seed, {})
 
 
 def build_mobilenetv2_transfer(
@@ -82,11 +81,8 @@ def build_mobilenetv2_transfer(
 
     `alpha` is the width multiplier; the rest is as in `build_resnet50_transfer`.
     """
-    found = _resolved("mobilenetv2_transfer", weights, weights_dir, include_top, input_shape, {"alpha": alpha})
-    with seeded(open_room("keras"), seed):
-        from matlens.models.keras.transfer import build_mobilenetv2
-
-        return build_mobilenetv2(input_shape, num_classes, found, include_top, alpha)
+    return _transfer("mobilenetv2_transfer", input_shape, num_classes, include_top, weights, weights_dir, seed,
+                     {"alpha": alpha})
 
 
 def unfreeze_resnet_for_finetuning(model: Any, base_model: Any, num_layers_to_unfreeze: int = LAYERS_TO_UNFREEZE,
@@ -94,7 +90,7 @@ def unfreeze_resnet_for_finetuning(model: Any, base_model: Any, num_layers_to_un
     """The guide's second stage: train the backbone's last layers too, with Adam(1e-5).
 
     The layers before stay frozen, and so does all batch normalisation of a pretrained backbone. Works for any
-    backbone. Returns `model`, compiled anew.
+    backbone. Returns `model`, compiled again.
     """
     open_room("keras")
     from matlens.models.keras.transfer import unfreeze
@@ -116,7 +112,7 @@ def get_augmentation_layer(*, seed: int = SEED) -> Any:
 
 
 def load_model(path: Path | str) -> Any:
-    """Open a Keras model file (.h5, .keras) of anybody's as it is, in safe mode: built-in layers only.
+    """Open anybody's Keras model file (.h5, .keras) as it is, in safe mode: built-in layers only.
 
     Its preprocessing is its own: matlens' models take [0, 1]. A .pth goes into `InceptionV1Wrapper.load`.
 
@@ -132,9 +128,19 @@ def load_model(path: Path | str) -> Any:
     return open_foreign(Path(path))
 
 
+def _transfer(name: str, input_shape: tuple[int, int, int], num_classes: int, include_top: bool, weights: Weights,
+              weights_dir: Path | str | None, seed: int, options: Options) -> tuple[Any, Any]:
+    """Build a transfer model by its spec: (model, base_model)."""
+    file = _resolved(name, weights, weights_dir, include_top, input_shape, options)
+    with seeded(open_room("keras"), seed):
+        from matlens.models.keras.transfer import build_transfer
+
+        return build_transfer(spec_of(name), input_shape, num_classes, file, options, include_top)
+
+
 def _resolved(name: str, weights: Weights, weights_dir: Path | str | None, include_top: bool,
-              input_shape: tuple[int, int, int], options: Options = MappingProxyType({})) -> Path | str | None:
-    """A file of weights, None, or (with the ImageNet classes on top, which we do not look for) Keras' own name."""
+              input_shape: tuple[int, int, int], options: Options) -> Path | str | None:
+    """Return a file of weights, None, or Keras' own name (with the ImageNet classes on top, which Keras finds)."""
     if include_top and weights == "auto":
         raise SettingsError("weights='auto' knows weights without the ImageNet classes only; with include_top=True use "
                             "'imagenet', a file, or None.")

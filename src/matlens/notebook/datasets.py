@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from matlens.data.batches import PhotoBatches, part_batches
 from matlens.data.prepare import prepare
+from matlens.models.frameworks import FRAMEWORKS
 from matlens.models.protocol import open_room
 from matlens.notebook.label_space import remember_prepared
 from matlens.settings.schema import Settings, notebook_settings
@@ -21,7 +21,7 @@ def build_datasets(
     batch_size: int = _DEFAULTS.batch_size, seed: int = _DEFAULTS.seed, return_raw: bool = False, *,
     augmented: bool = False, keep_truncated: bool = _DEFAULTS.keep_truncated,
 ) -> tuple[Any, ...]:
-    """The three parts of a prepared directory, in batches.
+    """Return the three parts of a prepared directory, in batches.
 
     Photos are decoded once, in parallel, into a memory-mapped store of uint8, and read from there: no copy of the
     dataset lies in memory. Photos that cannot be read are left out and named.
@@ -31,14 +31,14 @@ def build_datasets(
         img_size: (height, width) in pixels.
         seed: of the training part's order.
         return_raw: add train_ds_raw, the training part with images in [0, 255].
-        augmented: vary each photo of train_ds anew each epoch, as `get_augmentation_layer` does, only faster.
-        keep_truncated: take photos whose end is missing, too (the guide's LOAD_TRUNCATED_IMAGES).
+        augmented: vary each photo of train_ds in each epoch, as `get_augmentation_layer` does, only faster.
+        keep_truncated: also take photos whose end is missing (the guide's LOAD_TRUNCATED_IMAGES).
 
     Returns:
         (train_ds, val_ds, test_ds), with `return_raw` (train_ds, val_ds, test_ds, train_ds_raw). Each has
         `class_names` and gives images (B, H, W, 3) float32 in [0, 1] with one-hot labels (B, C) float32; train_ds in a
         new order each epoch. They are tf.data.Datasets where Keras runs on TensorFlow; else PhotoBatches, which can be
-        gone through as often as one likes.
+        iterated over as often as needed.
 
     Raises:
         DataError: a class that is missing or empty in any part, or no photos.
@@ -58,13 +58,10 @@ def build_datasets(
 
 
 def _offered(batches: PhotoBatches) -> Any:
-    if find_spec("keras") is None or find_spec("tensorflow") is None:
+    """The batches as Keras' back end likes them best; as they are where it is not installed."""
+    if FRAMEWORKS["keras"].missing_packages():
         return batches
     open_room("keras")
-    import matlens.models.keras as keras_room
+    from matlens.models.keras.backends import backend
 
-    if not keras_room.ON_TENSORFLOW:
-        return batches
-    from matlens.models.keras.datasets import as_dataset
-
-    return as_dataset(batches)
+    return backend().as_dataset(batches)

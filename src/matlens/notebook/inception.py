@@ -11,13 +11,15 @@ import numpy as np
 import numpy.typing as npt
 
 from matlens.errors import ModelError
-from matlens.models.protocol import BuildOrder, open_room
+from matlens.models.protocol import BuildOrder, room_of
 from matlens.models.remote.client import RemoteClassifier
 from matlens.models.seeding import seeded
 from matlens.notebook.weights import weights_for_notebook
 from matlens.settings.schema import notebook_settings
 
 SEED = notebook_settings().seed
+
+_MODEL = "inception_v1"
 
 
 @dataclass(frozen=True)
@@ -32,13 +34,13 @@ class Device:
 
     @classmethod
     def named(cls, name: str) -> Device:
-        """From "cpu" or "cuda:0"."""
+        """Read a name such as "cpu" or "cuda:0"."""
         kind, _, index = name.partition(":")
         return cls(kind, int(index) if index else None)
 
 
 def must_go_to_a_child() -> bool:
-    """Whether importing torchvision here would crash: TensorFlow is loaded, and torchvision was not before it."""
+    """Return whether importing torchvision here would crash: TensorFlow is loaded, and torchvision was not before."""
     return "tensorflow" in sys.modules and "torchvision" not in sys.modules
 
 
@@ -54,33 +56,33 @@ class InceptionV1Wrapper:
     def __init__(self, num_classes: int = 23, pretrained: bool | Literal["auto"] = True, *,
                  weights_file: Path | str | None = None, weights_dir: Path | str | None = None,
                  device: str | None = None, seed: int = SEED, in_child: bool | None = None) -> None:
-        """Build it.
+        """Build the network.
 
         Args:
             pretrained: start from ImageNet weights (from this machine, else downloaded); "auto" is the same, but goes
                 on from random weights, with a warning, where there are none.
-            weights_file: the file of ImageNet weights; by default it is looked for.
+            weights_file: the file of ImageNet weights; by default matlens looks for it.
             weights_dir: a folder to look in before torch's own cache.
             device: such as "cpu"; by default a GPU if there is one.
             seed: of the initial weights and of dropout.
-            in_child: whether PyTorch gets a process of its own; by default where it must.
+            in_child: whether PyTorch gets a process of its own; by default only where it must have one.
 
         Raises:
             WeightsError: pretrained, and the weights can be neither found nor downloaded, or do not fit.
         """
-        order = BuildOrder("inception_v1", num_classes,
-                           weights_file=_weights(pretrained, weights_file, weights_dir))
+        order = BuildOrder(_MODEL, num_classes, weights_file=_weights(pretrained, weights_file, weights_dir),
+                           device=device)
         self.num_classes = num_classes
         self.pretrained = order.weights_file is not None
         self.in_child = must_go_to_a_child() if in_child is None else in_child
         self.classifier: Any
         if self.in_child:
-            self.classifier = RemoteClassifier(order, seed, device)
+            self.classifier = RemoteClassifier(order, seed)
             self.device: Any = Device.named(self.classifier.device)
         else:
-            room: Any = open_room("torch")
+            room = room_of(_MODEL)
             with seeded(room, seed):
-                self.classifier = room.build(order, device)
+                self.classifier = room.build(order)
             self.device = self.classifier.device
 
     @property
@@ -94,17 +96,17 @@ class InceptionV1Wrapper:
             raise ModelError(
                 "This GoogLeNet lives in a process of its own, because TensorFlow was loaded here before torchvision, "
                 "so its torch.nn.Module cannot be touched from here. predict, save, load, train_model, evaluate_model "
-                "and the Grad-CAM functions work. To get the module, make an InceptionV1Wrapper before anything of "
+                "and the Grad-CAM functions work. To get the module, build an InceptionV1Wrapper before anything of "
                 "Keras is used, or save() it and open the file elsewhere.")
-        return self.classifier.network.model
+        return self.classifier.network.module
 
     def predict(self, images: Any) -> npt.NDArray[np.float32]:
-        """Probabilities (B, num_classes) float32 of photos (B, H, W, 3) in [0, 1] (array or tensor)."""
+        """Return probabilities (B, num_classes) float32 of photos (B, H, W, 3) in [0, 1] (array or tensor)."""
         photos = np.asarray(images, dtype=np.float32)
         if photos.ndim != 4 or photos.shape[-1] != 3:
             raise ModelError(f"predict takes photos (B, H, W, 3), not an array of shape {photos.shape}.")
-        found: npt.NDArray[np.float32] = self.classifier.predict(photos)
-        return found
+        probabilities: npt.NDArray[np.float32] = self.classifier.predict(photos)
+        return probabilities
 
     def save(self, path: str | Path) -> None:
         """Write the state dict (.pth), whole or not at all: that of torchvision's googlenet(num_classes=C,
@@ -112,7 +114,7 @@ class InceptionV1Wrapper:
         self.classifier.save_weights(Path(path))
 
     def load(self, path: str | Path) -> None:
-        """Read a state dict of a GoogLeNet with as many classes; auxiliary classifiers in it are passed over.
+        """Read a state dict of a GoogLeNet with as many classes; auxiliary classifiers in it are ignored.
 
         Raises:
             ModelError: not such a file. Nothing but tensors is ever unpickled.
@@ -120,7 +122,7 @@ class InceptionV1Wrapper:
         self.classifier.load_weights(Path(path))
 
     def get_trainable_params_count(self) -> int:
-        """Trainable numbers, without the auxiliary classifiers."""
+        """Return how many numbers are trained, without the auxiliary classifiers."""
         return int(self.classifier.parameters[1])
 
 
@@ -129,4 +131,4 @@ def _weights(pretrained: bool | Literal["auto"], file: Path | str | None, folder
         return None
     if file is not None:
         return Path(file)
-    return weights_for_notebook("inception_v1", "auto" if pretrained == "auto" else "imagenet", folder)
+    return weights_for_notebook(_MODEL, "auto" if pretrained == "auto" else "imagenet", folder)

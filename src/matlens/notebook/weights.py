@@ -14,12 +14,12 @@ from matlens.system.console import Reporter
 
 def weights_for_notebook(name: str, choice: WeightsChoice, folder: Path | str | None, *,
                          options: Options = MappingProxyType({}), side: int = 224) -> Path | None:
-    """The file that a model made by hand starts from, with a warning where there is none. Raises WeightsError.
+    """Return the file that a model in a notebook starts from; warn where there is none. Raises WeightsError.
 
     folder: where to look before the framework's own cache; by default the settings' `weights_dir`.
     """
     place = folder or notebook_settings().weights_dir
-    found = find_weights(spec_of(name), choice, Path(place) if place else None, options=options, side=side)
-    if found.remark:
-        Reporter().warn(f"{name}: {found.remark}")
-    return found.path
+    start = find_weights(spec_of(name), choice, Path(place) if place else None, options=options, side=side)
+    if start.remark:
+        Reporter().warn(f"{name}: {start.remark}")
+    return start.path

@@ -5,7 +5,7 @@ from keras import layers
 
 
 def augmentation_layer() -> keras.Sequential:
-    """See `models.doors.get_augmentation_layer`."""
+    """Build it; see `notebook.builders.get_augmentation_layer`."""
     return keras.Sequential([
         layers.RandomFlip("horizontal"),
         layers.RandomRotation(0.1),

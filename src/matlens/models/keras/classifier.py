@@ -13,19 +13,19 @@ import numpy.typing as npt
 
 from matlens.errors import ModelError
 from matlens.models.head import Head
-from matlens.models.keras.accumulation import Accumulation, is_out_of_memory
-from matlens.models.keras.adam import fast_adam
-from matlens.models.keras.cut import find_backbone, find_cut, head_of, last_map_name, trunk_of
-from matlens.models.keras.finetuning import after_cut, before_cut, cut_before, freeze_until
-from matlens.models.keras.precision import mixed
+from matlens.models.keras.backends import backend
+from matlens.models.keras.cut import find_backbone, find_cut, head_of, last_map_name, trunk_of, write_openvino
+from matlens.models.keras.finetuning import after_cut, before_cut, cut_before, freeze_until, normalisations
+from matlens.models.keras.gradients import features_and_gradients
+from matlens.models.keras.optimizers import FINETUNING_LEARNING_RATE, compile_classifier, fast_adam
 from matlens.models.keras.states import StepSeeds, optimizer_state, restore_optimizer
-from matlens.models.keras.transfer import FINETUNING_LEARNING_RATE, compile_classifier, normalisations, unfreeze
+from matlens.models.keras.steps import Accumulation, mixed
+from matlens.models.keras.transfer import unfreeze
 from matlens.models.micro_batches import MicroBatches, Parts
 from matlens.models.precision import Precision
 from matlens.models.protocol import LAYERS_TO_UNFREEZE
 from matlens.system.files import whole_file
-from matlens.system.openvino import import_openvino
-from matlens.types import Batch, OnStep, Scores
+from matlens.types import Array, Batch, Labels, OnStep, Scores
 
 
 class KerasClassifier:
@@ -40,7 +40,7 @@ class KerasClassifier:
         self.base_model = base_model if base_model is not None else find_backbone(model)
         self.precision = precision
         self._accumulation: Accumulation | None = None
-        self.micro_batches = micro_batches or MicroBatches(is_out_of_memory)
+        self.micro_batches = micro_batches or MicroBatches(backend().is_out_of_memory)
         self._scale_loss()
 
     @property
@@ -58,8 +58,13 @@ class KerasClassifier:
         return int(self.model.output_shape[-1])
 
     @property
+    def device(self) -> str:
+        """Where it runs: Keras takes the first GPU if there is one."""
+        return "gpu" if keras.distribution.list_devices("gpu") else "cpu"
+
+    @property
     def input_size(self) -> tuple[int, int] | None:
-        """(height, width) of the photos that it takes; None where any will do."""
+        """(height, width) of the photos that it takes; None where it takes any."""
         height, width = self.model.input_shape[1:3]
         return None if height is None or width is None else (height, width)
 
@@ -82,7 +87,7 @@ class KerasClassifier:
     # iterator away while that thread waits for Python's lock stalls for half a minute (seen with TensorFlow 2.21).
 
     def train_epoch(self, batches: Iterable[Batch], on_step: OnStep) -> Scores:
-        """One pass of `train_on_batch`; the scores are means over photos."""
+        """Train once on each batch by `train_on_batch`; the scores are means over photos."""
         means, seeds = _Means(), StepSeeds(self.model)
         before = int(keras.ops.convert_to_numpy(self.model.optimizer.iterations))
         with mixed(self.model, self.precision):
@@ -103,7 +108,7 @@ class KerasClassifier:
         return logs
 
     def validate(self, batches: Iterable[Batch]) -> Scores:
-        """Loss and accuracy by `test_on_batch`, means over photos."""
+        """Return loss and accuracy by `test_on_batch`, means over photos."""
         means = _Means()
         for images, labels in batches:
             for logs, photos in self.micro_batches.run(len(images), partial(self._test_on, images, labels)):
@@ -111,17 +116,17 @@ class KerasClassifier:
         return means.scores()
 
     def _test_on(self, images: Any, labels: Any, parts: Parts) -> list[tuple[dict[str, Any], int]]:
-        found = []
+        logs_and_photos = []
         for start, end in parts:
             self.model.reset_metrics()
-            found.append((self.model.test_on_batch(images[start:end], labels[start:end], return_dict=True),
-                          end - start))
-        return found
+            logs_and_photos.append((
+                self.model.test_on_batch(images[start:end], labels[start:end], return_dict=True), end - start))
+        return logs_and_photos
 
     def recompute_statistics(self, batches: Iterable[Batch]) -> None:
         """Average each normalisation's batch mean and variance over the batches.
 
-        Batch i is weighted 1/(i + 1) by setting the momentum, which eager calls read anew each time.
+        Batch i is weighted 1/(i + 1) by setting the momentum, which each eager call reads again.
         """
         layers = normalisations(self.model)
         momenta = [layer.momentum for layer in layers]
@@ -134,30 +139,27 @@ class KerasClassifier:
             for layer, momentum in zip(layers, momenta, strict=True):
                 layer.momentum = momentum
 
-    def predict(self, images: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        """(B, C) float32 probabilities."""
+    def predict(self, images: Array) -> Array:
+        """Return probabilities (B, C) float32."""
         return np.asarray(self.model.predict(images, batch_size=32, verbose=0), dtype=np.float32)
 
-    def features(self, images: npt.NDArray[np.float32], until: str | None = None) -> npt.NDArray[np.float32]:
-        """(B, h, w, K) float32 feature maps. Raises ModelError for a model that cannot be cut."""
+    def features(self, images: Array, until: str | None = None) -> Array:
+        """Return feature maps (B, h, w, K) float32. Raises ModelError for a model that cannot be cut."""
         return np.asarray(self._trunk(until)(np.asarray(images), training=False), dtype=np.float32)
 
     def _trunk(self, until: str | None) -> keras.Model:
         return trunk_of(self.model, find_cut(self.model)) if until is None else before_cut(self.model, until)
 
-    def features_and_gradients(self, images: npt.NDArray[np.float32], classes: npt.NDArray[np.int64], layer: str,
-                               ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-        """Any layer's output and the class logit's gradient there, by TensorFlow."""
-        from matlens.models.keras.gradients import features_and_gradients
-
+    def features_and_gradients(self, images: Array, classes: Labels, layer: str) -> tuple[Array, Array]:
+        """Return any layer's output and the class logit's gradient there, by the back end. Raises ModelError."""
         return features_and_gradients(self.model, images, classes, layer)
 
     def head(self) -> Head:
-        """The head as it is now. Raises ModelError for a model that cannot be cut."""
+        """Return a copy of the head. Raises ModelError for a model that cannot be cut."""
         return head_of(find_cut(self.model))
 
     def begin_finetuning(self, cut: str | None = None) -> None:
-        """Unfreeze the end of the backbone, or what follows the cut; Adam(1e-5)."""
+        """Unfreeze the end of the backbone, or what follows the cut, and take Adam(1e-5)."""
         if cut is not None:
             freeze_until(self.model, cut)
             compile_classifier(self.model, fast_adam(FINETUNING_LEARNING_RATE))
@@ -166,44 +168,44 @@ class KerasClassifier:
         self._scale_loss()
 
     def cut_for_finetuning(self) -> str:
-        """The last single tensor before the layers that the guide's second stage unfreezes."""
+        """Return the last cut before the layers that the guide's second stage unfreezes. Raises ModelError."""
         chain = (self.base_model or self.model).layers
         return cut_before(self.model, chain[max(0, len(chain) - LAYERS_TO_UNFREEZE)])
 
     def after(self, cut: str) -> "KerasClassifier":
-        """The rest of the network on activations, with an Adam like the whole one's."""
+        """Return the rest of the network on activations, with an Adam of the same learning rate."""
         rest = after_cut(self.model, cut)
         compile_classifier(rest, fast_adam(self.learning_rate))
         return KerasClassifier(rest, precision=self.precision, micro_batches=self.micro_batches)
 
     def use_adamw(self, weight_decay: float) -> None:
-        """AdamW from now on; biases and normalisation do not decay."""
+        """Train with AdamW from now on; biases and normalisation do not decay."""
         optimizer = keras.optimizers.AdamW(self.learning_rate, weight_decay=weight_decay)
         optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
         compile_classifier(self.model, optimizer)
         self._scale_loss()
 
     def snapshot(self) -> list[npt.NDArray[Any]]:
-        """All weights, copied."""
+        """Return a copy of all weights."""
         weights: list[npt.NDArray[Any]] = self.model.get_weights()
         return weights
 
     def restore(self, snapshot: Any) -> None:
-        """Bring weights back."""
+        """Set all weights."""
         self.model.set_weights(snapshot)
 
     def training_state(self) -> dict[str, npt.NDArray[Any]]:
-        """The optimiser's variables, and how many photos fit."""
+        """Return the optimiser's variables, and how many photos fit into memory at once."""
         return {"micro_batch": np.array(self.micro_batches.size or 0), **optimizer_state(self.model)}
 
     def resume(self, snapshot: list[npt.NDArray[Any]], state: dict[str, npt.NDArray[Any]]) -> None:
-        """Be as when `snapshot` and `training_state` gave these. Raises ModelError."""
+        """Restore the state that `snapshot` and `training_state` returned. Raises ModelError."""
         restore_optimizer(self.model, state)
         self.micro_batches.limit(int(state["micro_batch"]) or None)
         self.restore(snapshot)
 
     def save(self, path: Path, about: dict[str, Any]) -> None:
-        """Write Keras' .h5 (without the optimiser, which would treble VGG19's), `about` as a dataset `matlens`."""
+        """Write Keras' .h5 without the optimiser (it would treble VGG19's), with `about` as the dataset `matlens`."""
         with whole_file(path) as partial:
             self.model.save(partial, include_optimizer=False)
             with h5py.File(partial, "a") as file:
@@ -211,8 +213,7 @@ class KerasClassifier:
 
     def export_trunk(self, folder: Path, until: str | None = None) -> Head:
         """Write trunk.xml and trunk.bin; return the head."""
-        import_openvino()  # before Keras does
-        self._trunk(until).export(str(folder / "trunk.xml"), format="openvino", verbose=False)
+        write_openvino(self._trunk(until), folder / "trunk.xml")
         return self.head()
 
     def _scale_loss(self) -> None:

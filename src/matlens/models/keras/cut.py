@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import get_args
 
 import keras
@@ -10,6 +11,7 @@ from keras import layers
 
 from matlens.errors import ModelError
 from matlens.models.head import Activation, Dense, Head
+from matlens.system.openvino import import_openvino
 
 
 @dataclass(frozen=True)
@@ -33,12 +35,12 @@ class Cut:
 
 
 def find_backbone(model: keras.Model) -> keras.Model | None:
-    """The nested model, if there is one."""
+    """Return the nested model; None where the model is flat."""
     return next((layer for layer in model.layers if isinstance(layer, keras.Model)), None)
 
 
 def find_cut(model: keras.Model) -> Cut:
-    """Find the cut, nested backbones included.
+    """Find where a model divides into trunk and head, nested backbones included.
 
     Raises:
         ModelError: what follows the last pooling is not a chain of dense layers.
@@ -60,7 +62,7 @@ def find_cut(model: keras.Model) -> Cut:
 
 
 def _is_head_pooling(layer: keras.layers.Layer, flattens: bool) -> bool:
-    """Whether it is one of the two poolings that `Head` knows."""
+    """Return whether a layer is one of the two poolings that `Head` knows."""
     if isinstance(layer, layers.GlobalAveragePooling2D):
         return layer.data_format == "channels_last" and (flattens or not layer.keepdims)
     return (isinstance(layer, layers.MaxPooling2D) and flattens and layer.data_format == "channels_last"
@@ -68,7 +70,7 @@ def _is_head_pooling(layer: keras.layers.Layer, flattens: bool) -> bool:
 
 
 def last_map_name(model: keras.Model) -> str:
-    """The layer that Grad-CAM looks at: the trunk's last, or of a model without a cut the last with a feature map.
+    """Return the layer that Grad-CAM looks at: the trunk's last; without a cut the last layer with a feature map.
 
     Raises:
         ModelError: no layer of the model gives feature maps.
@@ -91,12 +93,12 @@ def _backwards(model: keras.Model, backbone: keras.Model | None) -> Iterator[ker
 
 
 def trunk_of(model: keras.Model, cut: Cut) -> keras.Model:
-    """The trunk as a model: (B, H, W, 3) in [0, 1] to the feature map, in inference mode."""
+    """Return the trunk as a model: (B, H, W, 3) in [0, 1] to the feature map, in inference mode."""
     return front_of(model, cut.backbone, cut.pool.input)
 
 
 def front_of(model: keras.Model, backbone: keras.Model | None, tensor: keras.KerasTensor) -> keras.Model:
-    """The part of a model from the photo to a tensor of its backbone (or its own), in inference mode."""
+    """Return the part of a model from the photo to a tensor of its backbone (or its own), in inference mode."""
     if backbone is None:
         return keras.Model(model.inputs[0], tensor, name="trunk")
     inner = keras.Model(backbone.inputs[0], tensor)
@@ -108,8 +110,24 @@ def front_of(model: keras.Model, backbone: keras.Model | None, tensor: keras.Ker
     return keras.Model(image, inner(x, training=False), name="trunk")
 
 
+def write_openvino(model: keras.Model, file: Path) -> None:
+    """Write a model of one output as OpenVINO's .xml and .bin."""
+    openvino = import_openvino()  # before Keras imports it
+    model.export(str(file), format="openvino", verbose=False)
+    written = openvino.Core().read_model(str(file))
+    _, *others = written.get_results()
+    if others:  # TensorFlow gives each swish a second output, for its gradient; all of them would be computed
+        for result in others:
+            written.remove_result(result)
+        alone = file.with_name("alone.xml")  # the old .bin is mapped as long as the model lives
+        openvino.save_model(written, alone, compress_to_fp16=False)
+        del written, result, others
+        for suffix in (".xml", ".bin"):
+            alone.with_suffix(suffix).replace(file.with_suffix(suffix))
+
+
 def head_of(cut: Cut) -> Head:
-    """The head's weights, copied."""
+    """Return the head, its weights copied."""
     dense = []
     for layer in cut.dense:
         kernel, *bias = layer.get_weights()

@@ -1,4 +1,4 @@
-"""Open model files that others wrote: nothing but Keras' own layers, checked before anything is built."""
+"""Open model files that others wrote: only those of Keras' own layers, checked before anything is built."""
 
 import re
 import zipfile
@@ -10,11 +10,11 @@ import h5py
 import keras
 
 from matlens.errors import ModelError
-from matlens.system.untrusted import parse_json, refuse_bomb, size_of_regular
+from matlens.system.untrusted import parse_json, reading, refuse_bomb, size_of_regular
 from matlens.system.untrusted_arrays import check_hdf5
 
 _CODE = ("Lambda", "TorchModuleWrapper", "FlaxLayer", "JaxLayer", "TFSMLayer")
-"""Layers of Keras that hold code, or a name of it."""
+"""Layers of Keras that hold code, or name it."""
 
 _READERS = ("StringLookup", "IntegerLookup", "TextVectorization")
 """Layers of Keras that may read a file which their configuration names; none of them is for photos."""
@@ -25,28 +25,26 @@ _HOMES = re.compile(rf"keras|keras\.(src\.)?({'|'.join(_KINDS)})(\.\w+)*")
 """Modules of Keras whose classes a network is made of. Others have functions that load, fetch and switch off checks."""
 
 _ON_TOP = ("Model", "Functional", "Sequential", "DTypePolicy", "KerasTensor", "Variable")
-"""What is allowed of Keras' own namespace."""
+"""Classes that are allowed in Keras' top namespace."""
 
 _CONFIG_LIMIT = 64 << 20
 _WEIGHTS = "model.weights.h5"
 
 
 def open_foreign(path: Path) -> keras.Model:
-    """See `models.doors.load_model`."""
+    """Open a model; see `notebook.builders.load_model`."""
     if not path.is_file():
         raise ModelError(f"No such model file: {path}")
     for kind, home in _classes(_checked_config(path)):
         if kind in _CODE or ">" in kind or not _is_of_a_network(kind, home):
-            raise ModelError(f"{path} holds {kind}, which is code of somebody else's. Only models of Keras' own layers "
-                             "are opened.")
+            raise ModelError(f"{path} holds {kind}, which is code of somebody else's. matlens opens only models of "
+                             "Keras' own layers.")
         if kind in _READERS:
-            raise ModelError(f"{path} holds {kind}, which may read other files. Only models of photos are opened.")
-    try:
+            raise ModelError(f"{path} holds {kind}, which may read other files. matlens opens only models of photos.")
+    with reading(path, "a model that Keras can open", ModelError, "Write it again with model.save().", (Exception,)):
         model = keras.models.load_model(path, compile=False, safe_mode=True)
-    except Exception as error:  # Keras and h5py refuse a damaged file in many ways
-        raise ModelError(f"Keras cannot open {path}: {error}") from error
     if not hasattr(model, "output_shape"):
-        raise ModelError(f"{path} holds a {type(model).__name__}, no model of photos.")
+        raise ModelError(f"{path} holds a {type(model).__name__}, which is no model of photos.")
     model.compile(loss="categorical_crossentropy", metrics=["accuracy"])
     return model
 
@@ -58,8 +56,9 @@ def _is_of_a_network(kind: str, home: str | None) -> bool:
 
 
 def _checked_config(path: Path) -> Any:
-    """The model's configuration, read as data; what holds the weights is checked on the way."""
-    try:
+    """Read the model's configuration as data, and check what holds the weights. Raises ModelError."""
+    with reading(path, "a Keras model file with a readable configuration and nothing else that a model has no use for",
+                 ModelError, "Weights alone cannot be opened without the model's code."):
         size = size_of_regular(path)
         if zipfile.is_zipfile(path):
             with zipfile.ZipFile(path) as archive:
@@ -73,14 +72,10 @@ def _checked_config(path: Path) -> Any:
         with h5py.File(path) as file:
             check_hdf5(file, size)
             return parse_json(cast(str, file.attrs["model_config"]))
-    except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
-        raise ModelError(f"{path} is not a Keras model file: it has no readable configuration, or holds what a model "
-                         f"has no use for ({error}). Weights alone cannot be opened without the model's code."
-                         ) from error
 
 
 def _classes(config: Any) -> Iterator[tuple[str, str | None]]:
-    """Each class that a configuration names, with the module that it is said to be in."""
+    """Yield each class that a configuration names, with the module that it claims to be in."""
     if isinstance(config, dict):
         if config.get("class_name") == "function" and isinstance(config.get("config"), str):
             yield config["config"], config.get("module")

@@ -1,35 +1,27 @@
-"""The gradient of a class score at any layer, by TensorFlow's own differentiation."""
+"""The gradient of a class score at any layer, by the back end's own differentiation."""
+
+from functools import partial
+from typing import Any
 
 import keras
-import numpy as np
-import numpy.typing as npt
-import tensorflow as tf
 
 from matlens.errors import ModelError
+from matlens.models.keras.backends import backend
 from matlens.models.keras.cut import find_backbone
-from matlens.types import Array
+from matlens.types import Array, Labels
 
 
-def features_and_gradients(model: keras.Model, images: Array, classes: npt.NDArray[np.int64], layer_name: str,
-                           ) -> tuple[Array, Array]:
-    """See `models.protocol.Classifier`. Raises ModelError where the layer is not there, or gives no feature map."""
-    grad_model = _with_outputs(model, layer_name)
-    photos = tf.convert_to_tensor(np.asarray(images, dtype=np.float32))
-    with tf.GradientTape() as tape:
-        tape.watch(photos)  # or the tape would see nothing of frozen layers
-        features, last = grad_model(photos, training=False)
-        score = tf.gather(_logits(model, last), np.asarray(classes), batch_dims=1)
-    gradients = tape.gradient(score, features)
-    if gradients is None:
-        raise ModelError(f"The class scores do not depend on the layer '{layer_name}'.")
-    return features.numpy(), gradients.numpy()
+def features_and_gradients(model: keras.Model, images: Array, classes: Labels, layer_name: str) -> tuple[Array, Array]:
+    """See `models.protocol.Classifier`. Raises ModelError where there is no such layer, or it gives no feature map."""
+    return backend().features_and_gradients(_with_outputs(model, layer_name), partial(_logits, model), images, classes,
+                                            layer_name)
 
 
-def _logits(model: keras.Model, last: tf.Tensor) -> tf.Tensor:
+def _logits(model: keras.Model, last: Any) -> Any:
     """Class scores before softmax, from what goes into the last layer."""
     layer = model.layers[-1]
     if isinstance(layer, keras.layers.Dense):
-        scores = tf.matmul(last, layer.kernel)
+        scores = keras.ops.matmul(last, layer.kernel)
         return scores + layer.bias if layer.use_bias else scores
     if isinstance(layer, keras.layers.Softmax) or getattr(layer, "activation", None) is keras.activations.softmax:
         return last
@@ -37,7 +29,7 @@ def _logits(model: keras.Model, last: tf.Tensor) -> tf.Tensor:
 
 
 def _with_outputs(model: keras.Model, layer_name: str) -> keras.Model:
-    """A model of two outputs: the layer's, and what goes into the last layer."""
+    """Return a model of two outputs: the layer's, and what goes into the last layer."""
     own = {layer.name: layer for layer in model.layers}
     backbone = find_backbone(model)
     inner = {layer.name: layer for layer in backbone.layers} if backbone is not None else {}

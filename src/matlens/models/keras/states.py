@@ -1,4 +1,4 @@
-"""What a Keras training goes on from: the optimiser's variables; and dropout that needs no state."""
+"""What a Keras training continues from: the optimiser's variables; and seeds from which dropout needs no state."""
 
 from typing import Any
 
@@ -9,16 +9,16 @@ import numpy.typing as npt
 from matlens.errors import ModelError
 
 _OF_A_STEP, _OF_A_PART = 4096, 16
-"""How many numbers of a generator are one step's, and one part's of its batch: none is drawn twice."""
+"""How many of a generator's numbers belong to one step, and to one part of its batch: none is drawn twice."""
 
 
 def optimizer_state(model: keras.Model) -> dict[str, npt.NDArray[Any]]:
-    """Steps, learning rate, moments, loss scale: by place and kind in the optimiser."""
+    """Return steps, learning rate, moments and loss scale, named by place and kind in the optimiser."""
     return {name: keras.ops.convert_to_numpy(variable) for name, variable in _variables(model).items()}
 
 
 def restore_optimizer(model: keras.Model, state: dict[str, npt.NDArray[Any]]) -> None:
-    """Bring back what `optimizer_state` gave; other keys are passed over. Raises ModelError where it does not fit."""
+    """Restore what `optimizer_state` returned; other keys are ignored. Raises ModelError where it does not fit."""
     variables = _variables(model)
     for name, variable in variables.items():
         if name not in state or state[name].shape != tuple(variable.shape):
@@ -31,13 +31,13 @@ def restore_optimizer(model: keras.Model, state: dict[str, npt.NDArray[Any]]) ->
 def _variables(model: keras.Model) -> dict[str, keras.Variable]:
     if not model.optimizer.built:
         model.optimizer.build(model.trainable_variables)
-    # Of a path the last word (iteration, momentum, ...): those before hold numbers that Keras counts in a process.
+    # A path's last word alone (iteration, momentum, ...): those before hold numbers that Keras counts in a process.
     return {f"optimizer/{number}/{variable.path.rpartition('/')[2].rpartition('_')[2]}": variable
             for number, variable in enumerate(model.optimizer.variables)}
 
 
 class StepSeeds:
-    """What a model's layers (dropout) draw follows from their seeds, the step and the part of its batch."""
+    """Makes what a model's layers (dropout) draw follow from their seeds, the step and the part of its batch."""
 
     def __init__(self, model: keras.Model) -> None:
         states = [generator.state for layer in model._flatten_layers() for generator in layer._seed_generators]
@@ -45,6 +45,6 @@ class StepSeeds:
         self._states = [(state, int(keras.ops.convert_to_numpy(state)[0])) for state in states]
 
     def set(self, step: int, part: int = 0) -> None:
-        """For what is drawn next."""
+        """Set the generators for what is drawn next."""
         for state, seed in self._states:
             state.assign(np.array([seed, (step * _OF_A_STEP + part * _OF_A_PART) % 2**31]))

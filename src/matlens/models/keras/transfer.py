@@ -1,100 +1,106 @@
-"""ResNet50 and MobileNetV2 by transfer: a pretrained backbone, frozen, under a new head."""
+"""Build what a spec declares: a pretrained backbone, frozen, under a new head; or a network with its own layers."""
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import keras
 from keras import layers
 
-from matlens.errors import WeightsError
-from matlens.models.keras.adam import fast_adam
-from matlens.models.keras.preprocessing import caffe_layer, unit_range_layer
-from matlens.models.registry import spec_of
+from matlens.errors import ModelError, WeightsError
+from matlens.models.keras.finetuning import normalisations
+from matlens.models.keras.optimizers import FINETUNING_LEARNING_RATE, compile_classifier, fast_adam
+from matlens.models.keras.preprocessing import preprocessing_layer
+from matlens.models.protocol import BuildOrder
+from matlens.models.spec import ModelSpec, Options
 
-FINETUNING_LEARNING_RATE = 1e-5
+Shape = tuple[int, int, int]
 
 
-def build_resnet50(
-    input_shape: tuple[int, int, int], num_classes: int, weights: str | Path | None, include_top: bool = False,
-) -> tuple[keras.Model, keras.Model]:
-    """(model, base_model); see `models.doors.build_resnet50_transfer`.
+def build_model(spec: ModelSpec, order: BuildOrder) -> tuple[keras.Model, keras.Model | None]:
+    """Return (model, base_model), compiled; base_model is None where a spec's network has no backbone.
 
-    `weights` is a file, None for random ones, or a name that Keras looks up itself.
+    Raises ModelError or WeightsError.
     """
-    base_model = _backbone(keras.applications.ResNet50, weights, include_top=include_top, input_shape=input_shape)
-    model = _with_head(base_model, caffe_layer(), input_shape, num_classes, "resnet50_transfer", weights)
-    return model, base_model
+    shape = (*order.img_size, 3)
+    if spec.network is None:
+        return build_transfer(spec, shape, order.num_classes, order.weights_file, order.options)
+    return build_network(spec, shape, spec.network(order), pretrained=order.weights_file is not None), None
 
 
-def build_mobilenetv2(
-    input_shape: tuple[int, int, int], num_classes: int, weights: str | Path | None, include_top: bool = False,
-    alpha: float = 1.0,
-) -> tuple[keras.Model, keras.Model]:
-    """(model, base_model); see `models.doors.build_mobilenetv2_transfer`."""
-    base_model = _backbone(keras.applications.MobileNetV2, weights, include_top=include_top,
-                           input_shape=input_shape, alpha=alpha)
-    model = _with_head(base_model, unit_range_layer(), input_shape, num_classes, "mobilenetv2_transfer", weights)
+def build_network(spec: ModelSpec, input_shape: Shape, network: Callable[[Any], Any], *, pretrained: bool = False,
+                  ) -> keras.Model:
+    """Return a compiled model of a network's layers: `network` maps the preprocessed photos to probabilities."""
+    image = x = keras.Input(input_shape, name="image")
+    if spec.preprocess is not None:
+        x = preprocessing_layer(spec.preprocess)(x)
+    model = keras.Model(image, network(x), name=_layer_name(spec))
+    model.pretrained = pretrained
+    compile_classifier(model, fast_adam(spec.learning_rate))
+    return model
+
+
+def build_transfer(spec: ModelSpec, input_shape: Shape, num_classes: int, weights: str | Path | None,
+                   options: Options, include_top: bool = False) -> tuple[keras.Model, keras.Model]:
+    """Return (model, base_model): the spec's preprocessing, its backbone, and its head, compiled.
+
+    Args:
+        weights: a file, None for random ones, or a name that Keras looks up itself. A pretrained backbone is frozen.
+        options: the backbone's own.
+        include_top: keep the backbone's own ImageNet classes; the head then reads their probabilities.
+
+    Raises:
+        ModelError: keras.applications has no such backbone, or the spec no such option.
+        WeightsError: the weights do not fit.
+    """
+    assert spec.head is not None
+    base_model = _backbone(spec, weights, include_top=include_top, input_shape=input_shape,
+                           **spec.all_options(options))
+    # Built before the input: the order in which layers are made decides their initial weights.
+    preprocessing = [] if spec.preprocess is None else [preprocessing_layer(spec.preprocess)]
+    base_model.trainable = weights is None
+    image = x = keras.Input(input_shape, name="image")
+    for layer in (*preprocessing, base_model):
+        x = layer(x)
+    x = layers.Dense(spec.head.hidden_units, activation="relu", name="hidden")(x)
+    x = layers.Dropout(spec.head.dropout, name="dropout")(x)
+    x = layers.Dense(num_classes, activation="softmax", name="predictions")(x)
+    model = keras.Model(image, x, name=_layer_name(spec))
+    model.pretrained = weights is not None
+    compile_classifier(model, fast_adam(spec.head.learning_rate))
     return model, base_model
 
 
 def unfreeze(model: keras.Model, base_model: keras.Model, num_layers_to_unfreeze: int) -> None:
-    """See `models.doors.unfreeze_resnet_for_finetuning`.
+    """Unfreeze a backbone's last layers; see `notebook.builders.unfreeze_resnet_for_finetuning`.
 
     The batch normalisation of a pretrained backbone stays frozen: a frozen layer is what Keras runs in inference mode
     (training=False in the call is overridden by the outer model's training=True).
     """
-    fixed = getattr(model, "pretrained", None)
-    if fixed is None:  # not of our making: a model read from a file
-        fixed = any(not layer.trainable for layer in normalisations(base_model))
+    is_pretrained = getattr(model, "pretrained", None)
+    if is_pretrained is None:  # a model that was read from a file
+        is_pretrained = any(not layer.trainable for layer in normalisations(base_model))
     base_model.trainable = True
     for layer in base_model.layers[:max(0, len(base_model.layers) - num_layers_to_unfreeze)]:
         layer.trainable = False
-    for layer in normalisations(base_model) if fixed else []:
+    for layer in normalisations(base_model) if is_pretrained else []:
         layer.trainable = False
     compile_classifier(model, fast_adam(FINETUNING_LEARNING_RATE))
 
 
-def normalisations(model: keras.Model) -> list[keras.layers.BatchNormalization]:
-    """Its batch normalisation layers, those of nested models too."""
-    found = []
-    for layer in model.layers:
-        if isinstance(layer, keras.Model):
-            found += normalisations(layer)
-        elif isinstance(layer, keras.layers.BatchNormalization):
-            found.append(layer)
-    return found
-
-
-def _backbone(application: Callable[..., keras.Model], weights: str | Path | None, **options: object) -> keras.Model:
+def _backbone(spec: ModelSpec, weights: str | Path | None, **options: object) -> keras.Model:
+    application = getattr(keras.applications, str(spec.backbone), None)
+    if not callable(application):
+        raise ModelError(f"{spec.name} names the backbone '{spec.backbone}', which keras.applications does not have.")
     try:
-        return application(weights=None if weights is None else str(weights), pooling="avg", **options)
+        return application(weights=None if weights is None else str(weights), pooling=spec.pooling, **options)
     except Exception as error:
         # Keras wraps a failed download in a bare Exception; h5py and Keras refuse a file in many ways.
         if weights is None:
             raise
-        raise WeightsError(f"Cannot load the weights '{weights}' into {application.__name__}: {error}. Name a file "
-                           "that fits, turn the network on, or use weights=None (--weights none).") from error
+        raise WeightsError(f"Cannot load the weights '{weights}' into {spec.backbone}: {error}. Name a file that fits, "
+                           "turn the network on, or use weights=None (--weights none).") from error
 
 
-def _with_head(
-    base_model: keras.Model, preprocessing: keras.layers.Layer, input_shape: tuple[int, int, int],
-    num_classes: int, name: str, weights: str | Path | None,
-) -> keras.Model:
-    head = spec_of(name).head
-    assert head is not None
-    base_model.trainable = weights is None
-    image = keras.Input(input_shape, name="image")
-    x = preprocessing(image)
-    x = base_model(x)
-    x = layers.Dense(head.hidden_units, activation="relu", name="hidden")(x)
-    x = layers.Dropout(head.dropout, name="dropout")(x)
-    x = layers.Dense(num_classes, activation="softmax", name="predictions")(x)
-    model = keras.Model(image, x, name=name)
-    model.pretrained = weights is not None
-    compile_classifier(model, fast_adam(head.learning_rate))
-    return model
-
-
-def compile_classifier(model: keras.Model, optimizer: keras.optimizers.Optimizer) -> None:
-    """With the guide's loss and metric."""
-    model.compile(optimizer, "categorical_crossentropy", metrics=["accuracy"])
+def _layer_name(spec: ModelSpec) -> str:
+    return spec.name.replace("/", "-")  # Keras takes no `/`

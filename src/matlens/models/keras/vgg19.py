@@ -1,22 +1,17 @@
-"""VGG19 from scratch, as the guide has it (Simonyan and Zisserman 2014, configuration E)."""
+"""VGG19 as the guide has it (Simonyan and Zisserman 2014, configuration E)."""
 
 import keras
 from keras import layers, regularizers
 
-from matlens.models.keras.adam import fast_adam
-
 BLOCKS = ((64, 2), (128, 2), (256, 4), (512, 4), (512, 4))
 """(filters, convolutions) of each block."""
 
-LEARNING_RATE = 1e-4
 
-
-def build_vgg19(
-    input_shape: tuple[int, int, int], num_classes: int, dropout_rate: float = 0.5, l2_reg: float = 1e-4,
-) -> keras.Model:
-    """See `models.doors.build_vgg19_scratch`."""
+def vgg19(image: keras.KerasTensor, num_classes: int, dropout_rate: float = 0.5, l2_reg: float = 1e-4,
+          ) -> keras.KerasTensor:
+    """Put VGG19's layers on photos (B, H, W, 3); see `notebook.builders.build_vgg19_scratch`."""
     penalty = regularizers.L2(l2_reg)
-    image = x = keras.Input(input_shape, name="image")
+    x = image
     for block, (filters, convolutions) in enumerate(BLOCKS, 1):
         for number in range(1, convolutions + 1):
             x = layers.Conv2D(filters, 3, padding="same", activation="relu", kernel_initializer="he_normal",
@@ -27,9 +22,5 @@ def build_vgg19(
         x = layers.Dense(4096, activation="relu", kernel_initializer="he_normal", kernel_regularizer=penalty,
                          name=f"fc{number}")(x)
         x = layers.Dropout(dropout_rate, name=f"dropout{number}")(x)
-    x = layers.Dense(num_classes, activation="softmax", kernel_initializer="he_normal", kernel_regularizer=penalty,
-                     name="predictions")(x)
-    model = keras.Model(image, x, name="vgg19_scratch")
-    model.pretrained = False
-    model.compile(fast_adam(LEARNING_RATE), "categorical_crossentropy", metrics=["accuracy"])
-    return model
+    return layers.Dense(num_classes, activation="softmax", kernel_initializer="he_normal", kernel_regularizer=penalty,
+                        name="predictions")(x)

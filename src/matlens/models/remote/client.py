@@ -1,4 +1,4 @@
-"""A classifier in a process of its own, behind the same protocol: for a process that holds the other framework.
+"""A classifier in a process of its own, behind the same protocol: for a process that has loaded another framework.
 
 The child (`models/remote/server.py`) is asked by messages on its standard input and answers on its standard output.
 A message is a line of JSON, followed by the arrays that its `arrays` describe. The child ends when its input closes,
@@ -28,7 +28,7 @@ from matlens.errors import WorkerError, named_error
 from matlens.models.head import Head
 from matlens.models.precision import Precision
 from matlens.models.protocol import BuildOrder
-from matlens.types import Batch, OnStep, Scores
+from matlens.types import Array, Batch, Labels, OnStep, Scores
 
 _AT_ONCE = 32
 """Photos in one message of `predict` and `features`."""
@@ -61,19 +61,19 @@ def receive(stream: IO[bytes]) -> tuple[dict[str, Any], list[npt.NDArray[Any]]]:
 
 
 class RemoteClassifier:
-    """See `models.protocol.Classifier`; each method is the child's."""
+    """See `models.protocol.Classifier`; each method asks the child."""
 
-    def __init__(self, order: BuildOrder, seed: int, device: str | None = None) -> None:
-        """Start the child and build there. Raises what building raises, or WorkerError."""
+    def __init__(self, order: BuildOrder, seed: int) -> None:
+        """Start the child and build the model there. Raises what building raises, or WorkerError."""
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 -- lives as long as the child
         self._child = subprocess.Popen([sys.executable, "-m", "matlens.models.remote.server"], stdin=subprocess.PIPE,
                                        stdout=subprocess.PIPE, stderr=self._log, start_new_session=True)
         self._end = weakref.finalize(self, _stop, self._child, self._log)
-        self._about = self._call("build", order=order.to_json(), seed=seed, device=device)[0]
+        self._about = self._call("build", order=order.to_json(), seed=seed)[0]
 
     @property
     def device(self) -> str:
-        """Where the child runs it, such as `cpu` or `cuda`."""
+        """Where the child runs it, such as "cpu" or "cuda"."""
         return str(self._about["device"])
 
     @property
@@ -83,14 +83,15 @@ class RemoteClassifier:
 
     @property
     def precision(self) -> Precision:
-        """What it is trained in."""
-        found: Precision = self._call("get", name="precision")[0]["value"]
-        return found
+        """The arithmetic that it is trained in."""
+        precision: Precision = self._call("get", name="precision")[0]["value"]
+        return precision
 
     @property
     def input_size(self) -> tuple[int, int] | None:
-        """None: GoogLeNet takes photos of any size."""
-        return None
+        """(height, width) of the photos that it takes; None where it takes any."""
+        size = self._about["input_size"]
+        return None if size is None else (size[0], size[1])
 
     @property
     def last_conv_layer_name(self) -> str:
@@ -118,48 +119,47 @@ class RemoteClassifier:
         self._call("set_learning_rate", value=value)
 
     def train_epoch(self, batches: Iterable[Batch], on_step: OnStep) -> Scores:
-        """One pass of training."""
+        """Train once on each batch."""
         return Scores(**self._call("train_epoch", batches=batches, on_step=on_step)[0]["scores"])
 
     def validate(self, batches: Iterable[Batch]) -> Scores:
-        """Loss and accuracy without training."""
+        """Return loss and accuracy without training."""
         return Scores(**self._call("validate", batches=batches)[0]["scores"])
 
     def recompute_statistics(self, batches: Iterable[Batch]) -> None:
         """Set batch normalisation's statistics to their averages over these photos."""
         self._call("recompute_statistics", batches=batches)
 
-    def predict(self, images: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        """(B, C) float32 probabilities."""
+    def predict(self, images: Array) -> Array:
+        """Return probabilities (B, C) float32."""
         return self._by_parts("predict", images)
 
-    def features(self, images: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        """(B, h, w, K) float32 feature maps."""
+    def features(self, images: Array) -> Array:
+        """Return feature maps (B, h, w, K) float32."""
         return self._by_parts("features", images)
 
-    def features_and_gradients(self, images: npt.NDArray[np.float32], classes: npt.NDArray[np.int64], layer: str,
-                               ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-        """Any layer's output and the class logit's gradient there."""
+    def features_and_gradients(self, images: Array, classes: Labels, layer: str) -> tuple[Array, Array]:
+        """Return any layer's output and the class logit's gradient there."""
         features, gradients = self._call("features_and_gradients", arrays=[images, classes], layer=layer)[1]
         return features, gradients
 
     def head(self) -> Head:
-        """The head as it is now."""
+        """Return a copy of the head."""
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "head.npz"
             self._call("save_head", path=str(path))
             return Head.load(path)
 
     def snapshot(self) -> Any:
-        """The weights as they are now; they stay in the child, which keeps the latest only."""
+        """Return the number of a copy of the weights; it stays in the child, which holds the latest only."""
         return self._call("snapshot")[0]["number"]
 
     def restore(self, snapshot: Any) -> None:
-        """Bring the latest snapshot back."""
+        """Set the weights to those of the latest snapshot."""
         self._call("restore", number=snapshot)
 
     def save(self, path: Path, about: dict[str, Any]) -> None:
-        """Write the model file and what goes along."""
+        """Write the model file, with `about`."""
         self._call("save", path=str(path.absolute()), about=about)
 
     def save_weights(self, path: Path) -> None:
@@ -175,7 +175,7 @@ class RemoteClassifier:
         self._call("export_trunk", path=str(folder.absolute()))
         return self.head()
 
-    def _by_parts(self, method: str, images: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    def _by_parts(self, method: str, images: Array) -> Array:
         photos = np.asarray(images, dtype=np.float32)
         starts = range(0, max(len(photos), 1), _AT_ONCE)
         return np.concatenate([self._call(method, arrays=[photos[start:start + _AT_ONCE]])[1][0] for start in starts])
@@ -183,9 +183,9 @@ class RemoteClassifier:
     def _call(self, method: str, *, arrays: Sequence[npt.NDArray[Any]] = (), batches: Iterable[Batch] = (),
               on_step: OnStep = lambda step, read: None, **content: Any,
               ) -> tuple[dict[str, Any], list[npt.NDArray[Any]]]:
-        """Ask, hand out batches as the child wants them, and return its answer."""
+        """Send a message, hand out batches as the child asks for them, and return its answer."""
         if not self._end.alive:
-            raise WorkerError("The process of the model has ended; make the model again.")
+            raise WorkerError("The process of the model has ended; build the model again.")
         assert self._child.stdin is not None and self._child.stdout is not None
         source = _Source(batches)
         try:
@@ -216,7 +216,7 @@ class RemoteClassifier:
 
 
 class _Source:
-    """Batches to be handed out. An error in making one ends the batches, and is kept until the child has answered."""
+    """Hands out batches. An error in making a batch ends them, and is raised once the child has answered."""
 
     def __init__(self, batches: Iterable[Batch]) -> None:
         self._batches = iter(batches)
@@ -226,14 +226,14 @@ class _Source:
         try:
             batch = next(self._batches, None)
             return None if batch is None else [np.asarray(values, dtype=np.float32) for values in batch]
-        except Exception as error:  # noqa: BLE001 -- raised again as soon as the child is in step
+        except Exception as error:  # noqa: BLE001 -- raised as soon as the child has answered
             self.error = error
             return None
 
 
 @contextlib.contextmanager
 def _interrupts_held() -> Iterator[list[int]]:
-    """Note Ctrl-C inside, and raise KeyboardInterrupt at the end: a message that is cut would cost the model."""
+    """Hold Ctrl-C back inside, and raise KeyboardInterrupt at the end: half a message would cost the model."""
     seen: list[int] = []
     if threading.current_thread() is not threading.main_thread():
         yield seen

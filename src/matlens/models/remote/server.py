@@ -1,4 +1,4 @@
-"""The process behind `models.remote.RemoteClassifier`: builds one classifier and does what it is asked."""
+"""The process behind `models.remote.client.RemoteClassifier`: it builds one classifier and answers its messages."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Answer = tuple[dict[str, Any], list[npt.NDArray[Any]]]
 
 
 class _Served:
-    """One classifier, by messages. Each public method answers the message of its name."""
+    """Answers messages about one classifier. Each public method answers the message of its name."""
 
     def __init__(self, asked: IO[bytes], answers: IO[bytes]) -> None:
         self._asked, self._answers = asked, answers
@@ -30,12 +30,13 @@ class _Served:
         self._snapshot: tuple[int, Any] = (0, None)
         self._pace = Pace()
 
-    def build(self, order: dict[str, Any], seed: int, device: str | None) -> Answer:
+    def build(self, order: dict[str, Any], seed: int) -> Answer:
         wanted = BuildOrder.from_json(order)
         room = room_of(wanted.model)
         seed_everything(seed, room=room)
-        self._classifier = room.build(wanted, **({"device": device} if device else {}))
-        return {"device": str(self._classifier.device), "num_classes": self._classifier.num_classes}, []
+        self._classifier = room.build(wanted)
+        return {"device": str(self._classifier.device), "num_classes": self._classifier.num_classes,
+                "input_size": self._classifier.input_size}, []
 
     def get(self, name: str) -> Answer:
         return {"value": getattr(self._classifier, name)}, []
@@ -45,10 +46,10 @@ class _Served:
         return {}, []
 
     def train_epoch(self) -> Answer:
-        return _told(self._classifier.train_epoch(self._batches(), self._on_step))
+        return _as_answer(self._classifier.train_epoch(self._batches(), self._on_step))
 
     def validate(self) -> Answer:
-        return _told(self._classifier.validate(self._batches()))
+        return _as_answer(self._classifier.validate(self._batches()))
 
     def recompute_statistics(self) -> Answer:
         self._classifier.recompute_statistics(self._batches())
@@ -85,11 +86,11 @@ class _Served:
         return {}, []
 
     def with_arrays(self, method: str, *arrays: npt.NDArray[Any], **content: Any) -> Answer:
-        found = getattr(self._classifier, method)(*arrays, **content)
-        return {}, list(found) if isinstance(found, tuple) else [found]
+        results = getattr(self._classifier, method)(*arrays, **content)
+        return {}, list(results) if isinstance(results, tuple) else [results]
 
     def _batches(self) -> Iterator[Batch]:
-        """Ask for one batch after the other."""
+        """Ask the parent for one batch after the other."""
         while True:
             send(self._answers, {"kind": "want"})
             message, arrays = receive(self._asked)
@@ -103,7 +104,7 @@ class _Served:
             send(self._answers, {"kind": "step", "step": step, "scores": dataclasses.asdict(read())})
 
 
-def _told(scores: Scores) -> Answer:
+def _as_answer(scores: Scores) -> Answer:
     return {"scores": dataclasses.asdict(scores)}, []
 
 
@@ -126,7 +127,7 @@ def main() -> None:
             send(answers, {"kind": "done", **content}, results)
         except (EOFError, BrokenPipeError):
             return
-        except Exception as error:  # noqa: BLE001 -- told to the parent, which raises it
+        except Exception as error:  # noqa: BLE001 -- sent to the parent, which raises it
             traceback.print_exc()
             send(answers, {"kind": "failed", "error": type(error).__name__, "message": str(error)})
 

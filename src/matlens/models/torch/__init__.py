@@ -1,4 +1,4 @@
-"""The PyTorch room: GoogLeNet. Nothing else in matlens imports torch or torchvision."""
+"""The PyTorch room. Nothing else in matlens imports torch or torchvision, except Keras on PyTorch."""
 
 import torch
 

@@ -7,12 +7,12 @@ from pathlib import Path
 import torch
 import torchvision
 
-from matlens.errors import ModelError
+from matlens.errors import DeviceError, ModelError
 from matlens.models.precision import choose_precision
 from matlens.models.protocol import BuildOrder
-from matlens.models.registry import spec_of
+from matlens.models.registry import spec_in
 from matlens.models.torch.classifier import TorchClassifier
-from matlens.models.torch.googlenet import GoogLeNetNetwork
+from matlens.models.torch.network import DividedModule
 
 
 class TorchRoom:
@@ -25,27 +25,42 @@ class TorchRoom:
             torch.use_deterministic_algorithms(True)
             torch.backends.cudnn.benchmark = False
 
-    def build(self, order: BuildOrder, device: str | None = None) -> TorchClassifier:
-        """Build GoogLeNet; `device` is a GPU, if there is one, unless told."""
-        if spec_of(order.model).framework != "torch":
-            raise ModelError(f"{spec_of(order.model).name} is not a PyTorch model.")
-        network = GoogLeNetNetwork(order.num_classes, order.weights_file, device)
+    def build(self, order: BuildOrder) -> TorchClassifier:
+        """Build a network by its spec. Raises ModelError, WeightsError or DeviceError."""
+        spec, device = spec_in("torch", order.model), _device(order.device)
         capability = None
-        if network.device.type == "cuda":
-            capability = torch.cuda.get_device_capability(network.device)
+        if device.type == "cuda":
+            capability = torch.cuda.get_device_capability(device)
             torch.backends.cudnn.benchmark = not torch.are_deterministic_algorithms_enabled()
-        return TorchClassifier(network, choose_precision(order.precision, capability))
+        precision = choose_precision(order.precision, capability)
+        assert spec.network is not None
+        network = spec.network(order)
+        if not isinstance(network, DividedModule):
+            raise ModelError(f"The network of {spec.name} is a {type(network).__name__}, and must be a "
+                             "matlens.models.torch.network.DividedModule.")
+        return TorchClassifier(spec, network, order, device, precision)
 
     def load(self, path: Path, order: BuildOrder) -> TorchClassifier:
-        """Build by our own code, and take only the weights from the file."""
+        """Build a network by matlens' own code, and take only the weights from the file. Raises ModelError."""
         classifier = self.build(order)
         classifier.load_weights(path)
         return classifier
 
     def has_gpu(self) -> bool:
-        """Whether PyTorch sees a GPU."""
+        """Return whether PyTorch sees a GPU."""
         return torch.cuda.is_available()
 
     def versions(self) -> dict[str, str]:
-        """PyTorch and torchvision."""
+        """Return the versions of PyTorch and torchvision."""
         return {"torch": torch.__version__, "torchvision": torchvision.__version__}
+
+
+def _device(name: str | None) -> torch.device:
+    """Return the device of this name; by default a GPU if there is one. Raises DeviceError where there is no such."""
+    try:
+        device = torch.device(name or ("cuda" if torch.cuda.is_available() else "cpu"))
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise DeviceError(f"PyTorch has no device '{name}' here ({str(error).splitlines()[0]}). Use \"cpu\", or leave "
+                          "the device to matlens.") from error
+    return device

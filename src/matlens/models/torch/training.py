@@ -1,4 +1,4 @@
-"""The guide's training loop in PyTorch, for GoogLeNet or what follows a cut in it."""
+"""The guide's training loop in PyTorch, for a whole network or what follows a cut in it."""
 
 from __future__ import annotations
 
@@ -17,33 +17,31 @@ from torch.nn import functional
 from matlens.errors import DataError
 from matlens.models.micro_batches import MicroBatches, Parts
 from matlens.models.precision import Precision
-from matlens.models.torch.googlenet import on_device
+from matlens.models.torch.preprocessing import on_device
 from matlens.types import Batch, OnStep, Scores
 
 _Scored = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
 
 _SCALE = ("scale", "_growth_tracker")
-"""What of a GradScaler changes."""
-
-LEARNING_RATE = 1e-3
-AUXILIARY_WEIGHT = 0.3
-"""Of each auxiliary classifier's loss (Szegedy et al. 2014, section 5)."""
+"""The parts of a GradScaler's state that change."""
 
 
 class TorchTrainable:
     """See `models.protocol.Tunable`.
 
-    module: in training mode it gives (logits, aux2, aux1), where auxiliary logits may be None; else logits.
-    to_input: makes a batch what the module takes, on its device.
+    module: it returns logits; in training mode, where it has auxiliary classifiers, (logits, *auxiliary logits), where
+        auxiliary logits may be None.
+    to_input: turns a batch into what the module takes, on its device.
     pretrained: batch normalisation then stays in inference mode.
+    auxiliary_weight: of each auxiliary classifier's loss.
     seed: of dropout; by default the one that PyTorch was last given.
     """
 
     def __init__(self, module: nn.Module, to_input: Callable[[Any, torch.device], torch.Tensor], device: torch.device,
-                 *, pretrained: bool, precision: Precision = "float32", learning_rate: float = LEARNING_RATE,
+                 *, pretrained: bool, learning_rate: float, auxiliary_weight: float, precision: Precision = "float32",
                  seed: int | None = None, micro_batches: MicroBatches | None = None) -> None:
         self._module, self._to_input, self._pretrained = module, to_input, pretrained
-        self._device = device
+        self._device, self._auxiliary_weight = device, auxiliary_weight
         self._seed, self._steps = torch.initial_seed() if seed is None else seed, 0
         self.micro_batches = micro_batches or MicroBatches(_is_out_of_memory, _free)
         self.precision = precision
@@ -67,7 +65,7 @@ class TorchTrainable:
         return not self._pretrained
 
     def train_epoch(self, batches: Iterable[Batch], on_step: OnStep) -> Scores:
-        """One pass; the epoch's loss is the mean over photos, batches counted as they come."""
+        """Train once on each batch; the scores are means over photos."""
         self._module.train()
         if self._pretrained:
             for module in _normalisations(self._module):
@@ -81,32 +79,34 @@ class TorchTrainable:
         return sums.scores()
 
     def _train_on(self, images: Any, labels: Any, parts: Parts) -> list[_Scored]:
-        """One step of the optimiser; of each part its loss, logits and labels."""
+        """Do one step of the optimiser; return each part's loss, logits and labels."""
         self.optimizer.zero_grad(set_to_none=True)
-        found = []
+        scored = []
         for number, (start, end) in enumerate(parts):
             target = on_device(labels[start:end], self._device)
             photos = self._to_input(images[start:end], self._device)
             try:
                 with self._own_dropout(number), self._autocast():
-                    logits, *auxiliary = (each.float() for each in self._module(photos) if each is not None)
+                    outputs = self._module(photos)
+                    outputs = outputs if isinstance(outputs, tuple) else (outputs,)
+                    logits, *auxiliary = (output.float() for output in outputs if output is not None)
             except ValueError as error:
                 if end - start > 1:
                     raise
                 raise DataError("Batch normalisation cannot be trained on a batch of one photo of this size; use "
                                 "another batch size.") from error
             loss = functional.cross_entropy(logits, target)
-            for each in auxiliary:
-                loss = loss + AUXILIARY_WEIGHT * functional.cross_entropy(each, target)
+            for scores in auxiliary:
+                loss = loss + self._auxiliary_weight * functional.cross_entropy(scores, target)
             self._scaler.scale(loss * ((end - start) / len(images))).backward()
-            found.append((loss.detach(), logits.detach(), target))
+            scored.append((loss.detach(), logits.detach(), target))
         self._scaler.step(self.optimizer)
         self._scaler.update()
-        return found
+        return scored
 
     @contextmanager
     def _own_dropout(self, part: int) -> Iterator[None]:
-        """Inside, what is drawn follows from the seed, the step and the part of its batch; outside all is as it was."""
+        """Draw numbers inside by seed, step and part of the batch; restore the generator afterwards."""
         with torch.random.fork_rng([self._device] if self._device.type == "cuda" else []):
             drawn = int(np.random.SeedSequence([self._seed, self._steps, part]).generate_state(1, np.uint64)[0]) >> 1
             torch.default_generator.manual_seed(drawn)  # torch.manual_seed looks for devices that are not used, too
@@ -115,7 +115,7 @@ class TorchTrainable:
             yield
 
     def validate(self, batches: Iterable[Batch]) -> Scores:
-        """Cross-entropy and accuracy of the main classifier."""
+        """Return cross-entropy and accuracy of the main classifier."""
         self._module.eval()
         sums = _Sums()
         for images, labels in batches:
@@ -124,13 +124,13 @@ class TorchTrainable:
         return sums.scores()
 
     def _test_on(self, images: Any, labels: Any, parts: Parts) -> list[_Scored]:
-        found = []
+        scored = []
         with torch.inference_mode():
             for start, end in parts:
                 target = on_device(labels[start:end], self._device)
                 logits = self._module(self._to_input(images[start:end], self._device))
-                found.append((functional.cross_entropy(logits, target), logits, target))
-        return found
+                scored.append((functional.cross_entropy(logits, target), logits, target))
+        return scored
 
     def recompute_statistics(self, batches: Iterable[Batch]) -> None:
         """Average each normalisation's batch mean and variance over the batches (momentum None is PyTorch's way)."""
@@ -151,34 +151,34 @@ class TorchTrainable:
             self._module.eval()
 
     def use_adamw(self, weight_decay: float) -> None:
-        """AdamW from now on; biases and normalisation do not decay."""
+        """Train with AdamW from now on; biases and normalisation do not decay."""
         decaying = [values for values in self._trained() if values.ndim > 1]
         others = [values for values in self._trained() if values.ndim <= 1]
         self.optimizer = torch.optim.AdamW([{"params": decaying, "weight_decay": weight_decay},
                                             {"params": others, "weight_decay": 0.0}], lr=self.learning_rate, fused=True)
 
     def snapshot(self) -> list[npt.NDArray[Any]]:
-        """All weights, copied."""
+        """Return a copy of all weights."""
         return [values.detach().cpu().numpy().copy() for values in self._module.state_dict().values()]
 
     def restore(self, snapshot: list[npt.NDArray[Any]]) -> None:
-        """Bring weights back."""
+        """Set all weights."""
         with torch.no_grad():
-            for values, kept in zip(self._module.state_dict().values(), snapshot, strict=True):
-                values.copy_(torch.as_tensor(kept))
+            for values, saved in zip(self._module.state_dict().values(), snapshot, strict=True):
+                values.copy_(torch.as_tensor(saved))
 
     def training_state(self) -> dict[str, npt.NDArray[Any]]:
-        """Steps done, how many photos fit, loss scale, and of each parameter by its place what the optimiser keeps."""
+        """Return steps, how many photos fit into memory, loss scale, and by parameter the optimiser's variables."""
         scaler = self._scaler.state_dict()
         state = {"steps": np.array(self._steps), "micro_batch": np.array(self.micro_batches.size or 0), **{
             f"scaler/{name}": np.array(scaler[name]) for name in _SCALE if scaler}}
         for number, values in enumerate(self._optimised()):
-            for name, kept in self.optimizer.state.get(values, {}).items():
-                state[f"optimizer/{number}/{name}"] = kept.cpu().numpy().copy()
+            for name, moment in self.optimizer.state.get(values, {}).items():
+                state[f"optimizer/{number}/{name}"] = moment.cpu().numpy().copy()
         return state
 
     def resume(self, snapshot: list[npt.NDArray[Any]], state: dict[str, npt.NDArray[Any]]) -> None:
-        """Be as when `snapshot` and `training_state` gave these."""
+        """Restore the state that `snapshot` and `training_state` returned."""
         self.restore(snapshot)
         self._steps = int(state["steps"])
         self.micro_batches.limit(int(state["micro_batch"]) or None)
@@ -193,8 +193,8 @@ class TorchTrainable:
                 number, _, name = place.partition("/")
                 values = optimised[int(number)]
                 # The fused optimisers go over memory as it lies, so moments must lie as their parameter does.
-                kept = torch.zeros((), device=values.device) if saved.ndim == 0 else torch.empty_like(values)
-                self.optimizer.state[values][name] = kept.detach().copy_(torch.as_tensor(saved))
+                moment = torch.zeros((), device=values.device) if saved.ndim == 0 else torch.empty_like(values)
+                self.optimizer.state[values][name] = moment.detach().copy_(torch.as_tensor(saved))
 
     def _optimised(self) -> list[nn.Parameter]:
         return [values for group in self.optimizer.param_groups for values in group["params"]]
@@ -207,7 +207,7 @@ class TorchTrainable:
 
 
 def _is_out_of_memory(error: Exception) -> bool:
-    """Whether a GPU, PyTorch's allocator on the CPU (which raises a bare RuntimeError) or NumPy found no memory."""
+    """Return whether a GPU, PyTorch's allocator on the CPU (which raises a bare RuntimeError) or NumPy is full."""
     return isinstance(error, torch.OutOfMemoryError | MemoryError) or (
         isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error))
 
@@ -218,7 +218,7 @@ def _free() -> None:
 
 
 class _Sums:
-    """Loss and hits summed on the device; read only when asked for."""
+    """Sums loss and hits on the device, and reads them only when asked for."""
 
     def __init__(self) -> None:
         self._loss: torch.Tensor | float = 0.0

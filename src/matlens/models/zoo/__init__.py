@@ -1,1 +1,1 @@
-"""One file for each model that matlens knows by name."""
+"""The models that matlens knows by name, one file each."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from matlens.models.protocol import BuildOrder
@@ -9,10 +10,11 @@ from matlens.models.registry import register
 from matlens.models.spec import ModelSpec
 
 
-def _build(order: BuildOrder) -> Any:
-    from matlens.models.keras.vgg19 import build_vgg19
+def _network(order: BuildOrder) -> Any:
+    from matlens.models.keras.vgg19 import vgg19
 
-    return build_vgg19((*order.img_size, 3), order.num_classes), None
+    return partial(vgg19, num_classes=order.num_classes)
 
 
-register(ModelSpec("vgg19_scratch", "VGG19 from scratch", "keras", ".h5", _build, in_default_run=True, rank=1))
+register(ModelSpec("vgg19_scratch", "VGG19 from scratch", "keras", network=_network, pooling="max_flatten",
+                   learning_rate=1e-4, in_default_run=True, rank=1))

@@ -1,0 +1,127 @@
+"""Keras on TensorFlow: gradients, tf.data, Adam's own kernel, memory, threads."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from matlens.models.keras.backends.base import GPU_IS_FULL, Backend, EpochBatches, PartGradients, independent
+from matlens.system.devices import usable_cores
+from matlens.types import Array, Labels
+
+
+class TensorFlowBackend(Backend):
+    """See `Backend`."""
+
+    def prepare(self) -> None:
+        """Let memory grow on each GPU, and start as many threads as there are cores to use."""
+        # Otherwise TensorFlow takes the whole of a GPU's memory, and the next model's process finds none.
+        for gpu in tf.config.list_physical_devices("GPU"):
+            try:
+                tf.config.experimental.set_memory_growth(gpu, True)
+            except RuntimeError:  # in a notebook that has used the GPU already: it keeps the growth it has
+                break
+        if tf.config.threading.get_intra_op_parallelism_threads() == 0:  # 0: TensorFlow's own choice
+            with contextlib.suppress(RuntimeError):  # in a notebook that has used TensorFlow already
+                tf.config.threading.set_intra_op_parallelism_threads(usable_cores())
+        # Batches come in two sizes, and a notebook holds several models: to trace each once is meant.
+        logging.getLogger("tensorflow").addFilter(_is_not_of_retracing)
+
+    def make_deterministic(self) -> None:
+        """Ask TensorFlow for deterministic operations."""
+        tf.config.experimental.enable_op_determinism()
+
+    def gpu_capability(self) -> tuple[int, int] | None:
+        """Return the first GPU's compute capability; None where TensorFlow sees none."""
+        gpus = tf.config.list_physical_devices("GPU")
+        known = tf.config.experimental.get_device_details(gpus[0]).get("compute_capability") if gpus else None
+        return None if known is None else (int(known[0]), int(known[1]))
+
+    def is_out_of_memory(self, error: Exception) -> bool:
+        """Return whether TensorFlow, or NumPy, found no memory."""
+        return isinstance(error, MemoryError | tf.errors.ResourceExhaustedError) or (
+            isinstance(error, tf.errors.InternalError) and any(words in str(error) for words in GPU_IS_FULL))
+
+    def quicken(self, adam: keras.optimizers.Adam) -> None:
+        """Let an Adam take `ResourceApplyAdam`: one pass over the weights instead of ten.
+
+        The update rule is the same (Kingma and Ba 2015, the formulation before section 2.1, with epsilon outside the
+        correction), and so are its variables.
+        """
+        adam.update_step = partial(_apply_adam, adam)
+
+    def as_dataset(self, batches: EpochBatches) -> tf.data.Dataset:
+        """Return a tf.data.Dataset that gives the next epoch's order each time it is iterated over.
+
+        It has `class_names`, as image_dataset_from_directory's have, and `batches`: what it is made from.
+        """
+        dataset = tf.data.Dataset.from_generator(_epochs(batches), output_signature=(
+            tf.TensorSpec((None, *batches.img_size, 3), tf.float32),
+            tf.TensorSpec((None, batches.num_classes), tf.float32)))
+        # Without tf.data's own prefetch: batches are prepared ahead in Python, and an iterator that is thrown away
+        # while tf.data's thread waits for Python's lock stalls.
+        dataset = dataset.apply(tf.data.experimental.assert_cardinality(len(batches)))
+        dataset.class_names = batches.class_names
+        dataset.batches = batches
+        return dataset
+
+    def part_gradients(self, model: keras.Model) -> PartGradients:
+        """Return a function that TensorFlow traces once for each size of a part."""
+        def compute(images: Any, labels: Any, share: Any) -> Any:
+            variables = [variable.value for variable in model.trainable_variables]
+            with tf.GradientTape() as tape:
+                predicted = model(images, training=True)
+                loss = model.compute_loss(x=images, y=labels, y_pred=predicted, training=True)
+                scaled = model.optimizer.scale_loss(loss) * tf.cast(share, loss.dtype)
+            zero = tf.UnconnectedGradients.ZERO
+            return loss, predicted, tape.gradient(scaled, variables, unconnected_gradients=zero)
+
+        return tf.function(compute, reduce_retracing=True)
+
+    def features_and_gradients(self, network: keras.Model, logits: Callable[[Any], Any], images: Array, classes: Labels,
+                               layer: str) -> tuple[Array, Array]:
+        """See `Backend`; by a gradient tape."""
+        photos = tf.convert_to_tensor(np.asarray(images, dtype=np.float32))
+        with tf.GradientTape() as tape:
+            tape.watch(photos)  # or the tape would see nothing of frozen layers
+            features, last = network(photos, training=False)
+            score = tf.gather(logits(last), np.asarray(classes), batch_dims=1)
+        gradients = tape.gradient(score, features)
+        if gradients is None:
+            raise independent(layer)
+        return features.numpy(), gradients.numpy()
+
+
+def _is_not_of_retracing(record: logging.LogRecord) -> bool:
+    return "tf.function retracing" not in record.getMessage()
+
+
+def _apply_adam(adam: keras.optimizers.Adam, gradient: Any, variable: Any, learning_rate: Any) -> None:
+    index = adam._get_variable_index(variable)
+    momentum, velocity = (slots[index].value for slots in (adam._momentums, adam._velocities))
+    step = tf.cast(adam.iterations.value + 1, variable.dtype)
+    tf.raw_ops.ResourceApplyAdam(
+        var=variable.handle, m=momentum.handle, v=velocity.handle, grad=tf.cast(gradient, variable.dtype),
+        beta1_power=adam.beta_1 ** step, beta2_power=adam.beta_2 ** step, beta1=adam.beta_1, beta2=adam.beta_2,
+        lr=tf.cast(learning_rate, variable.dtype), epsilon=adam.epsilon)
+
+
+def _epochs(batches: EpochBatches) -> Callable[[], Iterator[Any]]:
+    passed = -1
+
+    def next_epoch() -> Iterator[Any]:
+        nonlocal passed
+        passed += 1
+        yield from batches.epoch(passed)
+
+    return next_epoch
+
+
+BACKEND = TensorFlowBackend()
