@@ -13,7 +13,7 @@ import pytest
 import matlens
 from matlens.notebook.label_space import LABEL_SPACE
 
-FRAMEWORKS = ("tensorflow", "keras", "torch", "torchvision")
+FRAMEWORKS = ("tensorflow", "keras", "torch", "torchvision", "jax")
 HEAVY = (*FRAMEWORKS, "openvino", "matplotlib", "seaborn", "sklearn", "pandas", "cv2")
 PACKAGE = Path(matlens.__file__).parent
 
@@ -54,7 +54,8 @@ def test_the_data_stage_needs_no_framework():
 def test_frameworks_are_imported_in_their_rooms_only():
     """A framework outside its room would be loaded beside the other one, and they do not get on."""
     for path in PACKAGE.rglob("*.py"):
-        rooms = {"keras": {"keras", "tensorflow"}, "torch": {"torch", "torchvision"}}
+        rooms = {"keras": {"keras"}, "torch": {"torch", "torchvision"},
+                 "backends": {"keras", "tensorflow", "torch", "jax"}}
         allowed = rooms.get(path.parent.name, set())
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else (

@@ -271,7 +271,7 @@ def test_a_file_of_other_classes_is_refused_and_changes_nothing(torch, here, far
     wrapper = far if in_child else here
     wrapper.save(tmp_path / "before.pth")
     expected = wrapper.predict(photos)
-    with pytest.raises(ModelError, match=r"others\.pth does not hold a GoogLeNet with 4 classes"):
+    with pytest.raises(ModelError, match=r"others\.pth.*GoogLeNet.*with 4 classes"):
         wrapper.load(tmp_path / "others.pth")
     found = wrapper.predict(photos)
     wrapper.load(tmp_path / "before.pth")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from test_keras_training import CLASSES, SIDE, small, unseen
+from small_networks import CLASSES, SIDE, small, unseen
 
 from matlens.errors import ModelError
 
@@ -34,9 +34,8 @@ def test_a_fresh_network_goes_on(keras, optimizer):
     The state is the same to the last bit. What is trained on it is so with --deterministic alone, which a process
     cannot take back (tests/faults); here TensorFlow's threads add up in any order.
     """
-    from matlens.models.keras.adam import fast_adam
-
     from matlens.models.keras.classifier import KerasClassifier
+    from matlens.models.keras.optimizers import fast_adam
 
     def fresh():
         classifier = KerasClassifier(dropping(keras, fast_adam(1e-2)))
@@ -86,9 +85,9 @@ def test_a_state_of_another_optimiser_is_refused(keras):
 def test_a_batch_in_parts_gives_the_whole_batchs_step(keras, monkeypatch, optimizer):
     """Where memory is short, the training must be the one that was asked for: loss, accuracy, penalty, every weight."""
     import tensorflow
-    from matlens.models.keras.adam import fast_adam
 
     from matlens.models.keras.classifier import KerasClassifier
+    from matlens.models.keras.optimizers import fast_adam
 
     whole, parted = (KerasClassifier(small(keras, fast_adam(1e-3))) for _ in range(2))
     if optimizer == "adamw":

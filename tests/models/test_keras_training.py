@@ -6,17 +6,12 @@ import json
 
 import numpy as np
 import pytest
+from small_networks import CLASSES, SIDE, small, unseen
 
-from matlens.errors import ModelError
+from matlens.errors import DeviceError
 from matlens.models.protocol import BuildOrder, room_of
 
 pytestmark = pytest.mark.keras
-
-SIDE, CLASSES = 16, 3
-
-
-def unseen(step, read):
-    """No progress."""
 
 
 @pytest.fixture(scope="module")
@@ -32,22 +27,9 @@ def batches(data) -> list[tuple[np.ndarray, np.ndarray]]:
     return [tuple(values[start:start + 8] for values in data) for start in range(0, 20, 8)]
 
 
-def small(keras, optimizer):
-    """Convolutions and dense layers with a penalty, as VGG19 has them."""
-    keras.utils.set_random_seed(1)
-    penalty = keras.regularizers.L2(1e-2)
-    model = keras.Sequential([
-        keras.Input((SIDE, SIDE, 3)),
-        keras.layers.Conv2D(8, 3, padding="same", activation="relu", kernel_regularizer=penalty, name="conv"),
-        keras.layers.MaxPooling2D(4), keras.layers.Flatten(),
-        keras.layers.Dense(CLASSES, activation="softmax", kernel_regularizer=penalty)])
-    model.compile(optimizer, "categorical_crossentropy", metrics=["accuracy"])
-    return model
-
-
 @pytest.fixture
 def ours(keras):
-    from matlens.models.keras.adam import fast_adam
+    from matlens.models.keras.optimizers import fast_adam
 
     return small(keras, fast_adam(1e-3))
 
@@ -126,5 +108,5 @@ def test_the_room_refuses_float16_on_a_cpu(keras):
 
     if tensorflow.config.list_physical_devices("GPU"):
         pytest.skip("there is a GPU")
-    with pytest.raises(ModelError, match="--precision float32"):
+    with pytest.raises(DeviceError, match="--precision float32"):
         room_of("vgg19_scratch").build(BuildOrder("vgg19_scratch", CLASSES, (32, 32), precision="float16"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from matlens.errors import ModelError
+from matlens.errors import DeviceError
 from matlens.models.micro_batches import MicroBatches
 
 
@@ -60,7 +60,7 @@ def test_limits_only_lower():
 
 def test_one_photo_that_does_not_fit_is_told():
     """There is nothing left to halve; the user must hear what helps."""
-    with pytest.raises(ModelError, match="--img-size"):
+    with pytest.raises(DeviceError, match="--img-size"):
         micro_batches().run(8, holding(0))
 
 

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from matlens.errors import ModelError, SettingsError
+from matlens.errors import DeviceError, SettingsError
 from matlens.models.precision import choose_precision
 from matlens.settings.schema import Settings
 from matlens.system import devices as cores
@@ -29,7 +29,7 @@ def test_auto_is_what_the_processor_has(wish, capability, chosen):
     ("float16", None, "--precision float32"), ("bfloat16", T4, "--precision auto")])
 def test_what_the_processor_cannot_is_refused_with_a_way_out(wish, capability, way_out):
     """Else the user waits for hours, or reads an error of a convolution."""
-    with pytest.raises(ModelError, match=way_out):
+    with pytest.raises(DeviceError, match=way_out):
         choose_precision(wish, capability)
 
 

@@ -47,7 +47,7 @@ def test_published_weights_arrive_in_every_layer_but_the_classifiers(torch, tmp_
     torch.save(published, tmp_path / "googlenet-1378be20.pth")
     built = room_of("inception_v1").build(
         BuildOrder("inception_v1", CLASSES, (64, 64), tmp_path / "googlenet-1378be20.pth"))
-    for name, values in built.network.model.state_dict().items():
+    for name, values in built.network.module.state_dict().items():
         if name.startswith(("fc.", "aux1.fc2.", "aux2.fc2.")):
             assert len(values) == CLASSES
         else:
@@ -83,7 +83,7 @@ def test_auxiliary_classifiers_do_not_answer(torch, classifier, photos):
     """At inference there is one output, whatever the auxiliary classifiers hold."""
     before = classifier.predict(photos)
     with torch.no_grad():
-        for values in (*classifier.network.model.aux1.parameters(), *classifier.network.model.aux2.parameters()):
+        for values in (*classifier.network.module.aux1.parameters(), *classifier.network.module.aux2.parameters()):
             values.fill_(float("nan"))
     np.testing.assert_array_equal(classifier.predict(photos), before)
     assert classifier.predict(photos[:0]).shape == (0, CLASSES)

@@ -9,10 +9,12 @@ import numpy as np
 import pytest
 
 from matlens.errors import ModelError, WeightsError
+from matlens.models.preprocess import Scale
 
 pytestmark = pytest.mark.torch
 
 CLASSES = 5
+GOOGLENETS = Scale(-1, 1)
 
 
 @pytest.fixture(scope="module")
@@ -71,25 +73,25 @@ def test_input_is_what_the_published_weights_were_trained_on(torch, photos):
     from torchvision.models import GoogLeNet_Weights
     from torchvision.transforms import functional
 
-    from matlens.models.torch.googlenet import to_input
+    from matlens.models.torch.preprocessing import to_input
 
     transforms = GoogLeNet_Weights.IMAGENET1K_V1.transforms()
     normalised = functional.normalize(torch.as_tensor(photos).permute(0, 3, 1, 2), transforms.mean, transforms.std)
     model = plain_googlenet()
     model.transform_input = True
-    np.testing.assert_allclose(to_input(photos, torch.device("cpu")), model._transform_input(normalised), atol=1e-5)
+    np.testing.assert_allclose(to_input(GOOGLENETS, photos, torch.device("cpu")),
+                               model._transform_input(normalised), atol=1e-5)
 
 
 def test_pretrained_normalisation_stays_in_inference_mode(torch, published, photos):
     """Small batches would otherwise spoil the published statistics."""
     from matlens import InceptionV1Wrapper
-    from matlens.models.torch.classifier import TorchClassifier
 
     wrapper = InceptionV1Wrapper(CLASSES, weights_file=published)
     assert wrapper.pretrained
     before = wrapper.model.conv1.bn.running_mean.clone()
     weight = wrapper.model.conv1.conv.weight.detach().clone()
-    classifier = TorchClassifier(wrapper.classifier.network)
+    classifier = wrapper.classifier
     assert not classifier.trains_statistics
     classifier.train_epoch([(photos, np.eye(CLASSES, dtype=np.float32)[[0, 1, 2, 3, 4, 0]])], lambda *_: None)
     assert torch.equal(before, wrapper.model.conv1.bn.running_mean)
@@ -100,8 +102,7 @@ def test_auxiliary_classifiers_count_three_tenths(torch, wrapper, photos):
     """The loss of one batch, worked out from the three outputs."""
     from torch.nn import functional
 
-    from matlens.models.torch.classifier import TorchClassifier
-    from matlens.models.torch.googlenet import to_input
+    from matlens.models.torch.preprocessing import to_input
 
     for module in wrapper.model.modules():
         if isinstance(module, torch.nn.Dropout):
@@ -110,8 +111,8 @@ def test_auxiliary_classifiers_count_three_tenths(torch, wrapper, photos):
     wrapper.model.train()
     with torch.no_grad():
         main, aux2, aux1 = (functional.cross_entropy(out, torch.as_tensor(labels))
-                            for out in wrapper.model(to_input(photos, wrapper.device)))
-    scores = TorchClassifier(wrapper.classifier.network).train_epoch([(photos, labels)], lambda *_: None)
+                            for out in wrapper.model(to_input(GOOGLENETS, photos, wrapper.device)))
+    scores = wrapper.classifier.train_epoch([(photos, labels)], lambda *_: None)
     assert scores.loss == pytest.approx(float(main + 0.3 * aux1 + 0.3 * aux2), rel=1e-4)
 
 
@@ -138,15 +139,15 @@ def test_files_that_do_not_fit_are_named_and_nothing_is_executed(torch, wrapper,
 
 def test_recomputed_statistics_are_the_photos_own(torch, wrapper, photos):
     """Momentum None must average over the batches, and be taken back."""
-    from matlens.models.torch.classifier import TorchClassifier
-    from matlens.models.torch.googlenet import to_input
+    from matlens.models.torch.preprocessing import to_input
 
-    classifier = TorchClassifier(wrapper.classifier.network)
+    classifier = wrapper.classifier
     assert classifier.trains_statistics
     labels = np.zeros((3, CLASSES), np.float32)
     classifier.recompute_statistics([(photos[:3], labels), (photos[3:], labels)])
     with torch.no_grad():
-        out = [wrapper.model.conv1.conv(to_input(part, wrapper.device)) for part in (photos[:3], photos[3:])]
+        out = [wrapper.model.conv1.conv(to_input(GOOGLENETS, part, wrapper.device))
+               for part in (photos[:3], photos[3:])]
     expected = torch.stack([each.mean((0, 2, 3)) for each in out]).mean(0)
     np.testing.assert_allclose(wrapper.model.conv1.bn.running_mean, expected, atol=1e-5)
     assert wrapper.model.conv1.bn.momentum == 0.1
@@ -155,9 +156,8 @@ def test_recomputed_statistics_are_the_photos_own(torch, wrapper, photos):
 def test_trunk_and_head_say_what_the_model_says_and_give_autograds_gradient(torch, wrapper, photos, tmp_path):
     """Every later figure and heat map comes from the artifact."""
     from matlens.features.artifact import write_artifact
-    from matlens.models.torch.classifier import TorchClassifier
 
-    classifier = TorchClassifier(wrapper.classifier.network)
+    classifier = wrapper.classifier
     classifier.recompute_statistics([(photos, np.zeros((6, CLASSES), np.float32))])
     artifact = write_artifact(tmp_path / "a", classifier.export_trunk, classifier.predict, photos, "inception_v1",
                               tuple("abcde"))

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from test_torch_training import BATCHES, CLASSES, unseen
+from small_networks import CLASSES, unseen
+from small_networks import PHOTO_BATCHES as BATCHES
 
 from matlens.models.protocol import BuildOrder, room_of
 
@@ -14,7 +15,7 @@ pytestmark = [pytest.mark.torch, pytest.mark.usefixtures("one_thread")]
 def fresh(torch, seed=1):
     room = room_of("inception_v1")
     room.seed(seed, False)
-    return room.build(BuildOrder("inception_v1", CLASSES), "cpu")
+    return room.build(BuildOrder("inception_v1", CLASSES, device="cpu"))
 
 
 @pytest.mark.parametrize("optimizer", ["adam", "adamw"])
@@ -55,7 +56,7 @@ def test_a_batch_in_parts_gives_the_whole_batchs_gradient(torch):
     told, gradients = [], []
     for classifier in (whole, parted):
         classifier._pretrained = True
-        for module in classifier.network.model.modules():
+        for module in classifier.network.module.modules():
             if type(module).__name__ == "Dropout":
                 module.p = 0.0
 
@@ -63,14 +64,14 @@ def test_a_batch_in_parts_gives_the_whole_batchs_gradient(torch):
         if len(given[0]) > 2:
             raise torch.OutOfMemoryError("CUDA out of memory")
 
-    hook = parted.network.model.register_forward_pre_hook(short_of_memory)
+    hook = parted.network.module.register_forward_pre_hook(short_of_memory)
     parted.micro_batches.on_halved = told.append
     scores = [classifier.train_epoch([(images, labels)], unseen) for classifier in (whole, parted)]
     assert told == [2]
     assert scores[1].loss == pytest.approx(scores[0].loss, rel=1e-5)
     assert scores[1].accuracy == scores[0].accuracy
     for classifier in (whole, parted):
-        gradients.append(torch.cat([values.grad.flatten() for values in classifier.network.model.parameters()]))
+        gradients.append(torch.cat([values.grad.flatten() for values in classifier.network.module.parameters()]))
     assert float((gradients[0] - gradients[1]).norm() / gradients[0].norm()) < 1e-4
     in_parts = parted.validate(BATCHES[:1])
     hook.remove()

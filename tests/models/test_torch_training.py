@@ -4,19 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from small_networks import CLASSES, unseen
+from small_networks import PHOTO_BATCHES as BATCHES
 
-from matlens.errors import ModelError
+from matlens.errors import DeviceError
 from matlens.models.protocol import BuildOrder, room_of
 
 pytestmark = [pytest.mark.torch, pytest.mark.usefixtures("one_thread")]
-
-CLASSES = 3
-BATCHES = [(np.random.default_rng(number).random((4, 64, 64, 3), dtype=np.float32),
-            np.eye(CLASSES, dtype=np.float32)[[0, 1, 2, number]]) for number in range(3)]
-
-
-def unseen(step, read):
-    """No progress."""
 
 
 @pytest.fixture(scope="module")
@@ -31,9 +25,9 @@ def network(torch):
 
 
 def built(network, precision="float32"):
-    classifier = room_of("inception_v1").build(BuildOrder("inception_v1", CLASSES, precision=precision), "cpu")
-    classifier.network.model.load_state_dict(network.state_dict())
-    for module in classifier.network.model.modules():
+    classifier = room_of("inception_v1").build(BuildOrder("inception_v1", CLASSES, precision=precision, device="cpu"))
+    classifier.network.module.load_state_dict(network.state_dict())
+    for module in classifier.network.module.modules():
         if type(module).__name__ == "Dropout":
             module.p = 0.0
     return classifier
@@ -68,7 +62,7 @@ def test_an_epoch_is_a_plain_loops(torch, network):
     assert scores.loss == read[-1]
     moved, expected = (torch.cat([(after - before).detach().double().flatten() for after, before in
                                   zip(each.parameters(), network.parameters(), strict=True)])
-                       for each in (classifier.network.model, plain))
+                       for each in (classifier.network.module, plain))
     assert float((moved - expected).norm() / expected.norm()) < 0.1
 
 
@@ -81,10 +75,10 @@ def test_the_whole_step_stays_channels_last(torch, network):
                 memory_format=torch.channels_last):
             elsewhere.append(name)
 
-    for name, module in classifier.network.model.named_modules():
+    for name, module in classifier.network.module.named_modules():
         module.register_forward_hook(lambda _, __, output, name=name: look(name, output))
     classifier.train_epoch(BATCHES[:1], unseen)
-    for name, values in classifier.network.model.named_parameters():
+    for name, values in classifier.network.module.named_parameters():
         look(f"{name}, gradient", values.grad)
     assert elsewhere == []
 
@@ -103,5 +97,5 @@ def test_bfloat16_is_of_the_steps_alone(torch, network):
 
 def test_the_room_refuses_float16_on_a_cpu(torch):
     """PyTorch itself would train there for days."""
-    with pytest.raises(ModelError, match="--precision float32"):
-        room_of("inception_v1").build(BuildOrder("inception_v1", CLASSES, precision="float16"), "cpu")
+    with pytest.raises(DeviceError, match="--precision float32"):
+        room_of("inception_v1").build(BuildOrder("inception_v1", CLASSES, precision="float16", device="cpu"))

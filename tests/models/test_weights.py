@@ -9,6 +9,7 @@ import pytest
 
 from matlens.errors import ModelError, WeightsError
 from matlens.models import weights
+from matlens.models.frameworks import FRAMEWORKS
 from matlens.models.registry import MODELS, spec_of
 from matlens.models.spec import WeightsFile
 
@@ -33,12 +34,12 @@ def test_caches_are_the_frameworks_own(tmp_path, monkeypatch):
     for name in ("KERAS_HOME", "TORCH_HOME", "XDG_CACHE_HOME"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(Path, "home", lambda: tmp_path)
-    assert weights.cache_folder("keras") == tmp_path / ".keras" / "models"
-    assert weights.cache_folder("torch") == tmp_path / ".cache" / "torch" / "hub" / "checkpoints"
+    assert FRAMEWORKS["keras"].weights_folder() == tmp_path / ".keras" / "models"
+    assert FRAMEWORKS["torch"].weights_folder() == tmp_path / ".cache" / "torch" / "hub" / "checkpoints"
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "x"))
-    assert weights.cache_folder("torch") == tmp_path / "x" / "torch" / "hub" / "checkpoints"
+    assert FRAMEWORKS["torch"].weights_folder() == tmp_path / "x" / "torch" / "hub" / "checkpoints"
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "t"))
-    assert weights.cache_folder("torch") == tmp_path / "t" / "hub" / "checkpoints"
+    assert FRAMEWORKS["torch"].weights_folder() == tmp_path / "t" / "hub" / "checkpoints"
 
 
 @pytest.mark.parametrize(("side", "rows"), [(96, ["96", "224"]), (224, ["224"]), (64, ["224"]), (300, ["224"])])

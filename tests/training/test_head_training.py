@@ -70,12 +70,13 @@ def test_a_head_on_features_is_the_model_trained_end_to_end(keras, shared, drawn
     """The cache must not change what is learnt: dropout 0, a fixed order, 20 steps, weights within 1e-3."""
     from matlens.data.pixels.decode import read_photo
     from matlens.models.keras.classifier import KerasClassifier
-    from matlens.models.keras.transfer import build_mobilenetv2
+    from matlens.models.keras.transfer import build_transfer
+    from matlens.models.registry import spec_of
 
     shape = (96, 96, 3)
     keras.utils.set_random_seed(0)
     file = next((shared / "weights" / "keras" / "models").glob("mobilenet_v2*1.0_224_no_top.h5"))
-    model, base = build_mobilenetv2(shape, CLASSES, file)
+    model, base = build_transfer(spec_of("mobilenetv2_transfer"), shape, CLASSES, file, {})
     model.get_layer("dropout").rate = 0.0
     classifier = KerasClassifier(model, base)
     rng = np.random.default_rng(3)

@@ -104,7 +104,7 @@ class ModelSpec:
     def __post_init__(self) -> None:
         problem = next((words for is_wrong, words in self._problems() if is_wrong), None)
         if problem is not None:
-            raise ValueError(f"the model '{self.name or self.title}' {problem}")
+            raise ValueError(f"the model '{self.name.strip() or self.title}' {problem}")
 
     def _problems(self) -> list[tuple[bool, str]]:
         framework = FRAMEWORKS.get(self.framework)
