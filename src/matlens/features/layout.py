@@ -190,13 +190,13 @@ def _move_behind_reduction(node: Any) -> None:
 
 
 def _common_order(sources: list[Any]) -> Any:
-    """The order of all transpositions among some nodes; None where there is none, or more than one."""
+    """Return the order of all transpositions among some nodes; None where there is none, or more than one."""
     orders = {tuple(_order(source)) for source in sources if source.get_type_name() == "Transpose"}
     return np.array(orders.pop()) if len(orders) == 1 else None
 
 
 def _moves_only_ones(output: Any, order: Any) -> bool:
-    """Whether a transposition leaves all axes but those of length 1 in their order, with one of unknown length."""
+    """Return whether a transposition keeps all axes but those of length 1 in order; at most one length is unknown."""
     shape = output.get_partial_shape()
     if shape.rank.is_dynamic or sum(size.is_dynamic for size in shape) > 1:
         return False
@@ -205,7 +205,7 @@ def _moves_only_ones(output: Any, order: Any) -> bool:
 
 
 def _reshaped(output: Any, order: Any) -> Any:
-    """What a transposition that moves only axes of length 1 gives, as a change of shape: no number is copied."""
+    """Return a transposition that moves only axes of length 1 as a change of shape, which copies no number."""
     from openvino import opset13
 
     shape = output.get_partial_shape()

@@ -1,8 +1,7 @@
 """The head of a network in NumPy: from the trunk's feature map to class scores, and the gradient back.
 
-A head pools or flattens the feature map and passes it through one to a few dense layers. That is all there
-is between the last convolution and the answer in all four models, so prediction after the trunk and
-Grad-CAM need no framework.
+A head pools or flattens the feature map and passes it through one to a few dense layers. Nothing else stands between
+the last convolution and the answer, so prediction after the trunk and Grad-CAM need no framework.
 """
 
 from __future__ import annotations
@@ -16,16 +15,17 @@ import numpy as np
 import numpy.typing as npt
 
 from matlens.errors import ModelError
+from matlens.system.untrusted import reading
 from matlens.system.untrusted_arrays import read_arrays
 from matlens.types import Array
 
 Pooling = Literal["avg", "max_flatten"]
 Activation = Literal["linear", "relu", "softmax"]
 Score = Literal["logit", "probability"]
-"""What of a class is explained: its score before the last softmax, or after it."""
+"""Which score of a class is explained: that before the last softmax, or that after it."""
 
 _ARRAYS = {"pooling": ("U", 0), "activations": ("U", 1), r"kernel_\d": ("f", 2), r"bias_\d": ("f", 1)}
-"""What a file holds: names, NumPy's letters of kinds, dimensions."""
+"""The arrays of a file: names, NumPy's letters of kinds, numbers of dimensions."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,10 @@ class Head:
     _sums: dict[int, Array] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def forward(self, features: Array) -> list[Array]:
-        """What goes into each dense layer, and last the class scores before softmax, (B, C); features (B, h, w, K)."""
+        """Return the input of each dense layer and, last, the class scores before softmax (B, C).
+
+        features: (B, h, w, K).
+        """
         values = [self._pool(features)]
         for index, layer in enumerate(self.layers):
             out = values[-1] @ layer.kernel + layer.bias
@@ -57,34 +60,33 @@ class Head:
         return values
 
     def logits(self, features: Array) -> Array:
-        """Class scores before softmax, (B, C), from feature maps (B, h, w, K)."""
+        """Return class scores before softmax, (B, C), from feature maps (B, h, w, K)."""
         return self.forward(features)[-1]
 
     def probabilities(self, features: Array) -> Array:
-        """(B, C) float32, rows summing to 1, from feature maps (B, h, w, K)."""
+        """Return probabilities (B, C) float32, whose rows sum to 1, from feature maps (B, h, w, K)."""
         return softmax(self.logits(features))
 
     def channel_gradients(self, values: list[Array], classes: npt.NDArray[np.int64], channels: int,
                           score: Score = "logit") -> Array:
-        """Gradient of each photo's score of class `classes[i]` when all places of a channel rise together, (B, K).
+        """Return the gradient of each photo's score of class `classes[i]`, summed over places, (B, K).
 
-        That is the sum over places of the gradient with respect to the feature map: to sum before the first layer's
-        kernel is applied spares VGG19 a second pass through its 400 MB.
+        It is summed before the first layer's kernel is applied, which spares VGG19 a second pass through its 400 MB.
 
         Args:
-            values: what `forward` gave.
+            values: what `forward` returned.
             channels: K.
         """
         return self._slope(values, classes, score) @ self._summed_kernel(channels).T
 
     def gradients(self, values: list[Array], classes: npt.NDArray[np.int64], features: Array,
                   score: Score = "logit") -> Array:
-        """Gradient of each photo's score of class `classes[i]` with respect to the feature map, (B, h, w, K).
+        """Return the gradient of each photo's score of class `classes[i]` by the feature map, (B, h, w, K).
 
         Where several places of a window hold its maximum, the first has the gradient, as in both frameworks.
 
         Args:
-            values: what `forward` gave for `features`.
+            values: what `forward` returned for `features`.
             features: (B, h, w, K).
         """
         slope = self._slope(values, classes, score) @ self.layers[0].kernel.T
@@ -97,10 +99,10 @@ class Head:
         of_windows = np.zeros_like(windows)
         np.put_along_axis(of_windows, windows.argmax(axis=-1)[..., None],
                           slope.reshape(batch, rows, columns, depth, 1), axis=-1)
-        found = np.zeros_like(features)
-        found[:, : 2 * rows, : 2 * columns] = of_windows.reshape(batch, rows, columns, depth, 2, 2).transpose(
+        gradients = np.zeros_like(features)
+        gradients[:, : 2 * rows, : 2 * columns] = of_windows.reshape(batch, rows, columns, depth, 2, 2).transpose(
             0, 1, 4, 2, 5, 3).reshape(batch, 2 * rows, 2 * columns, depth)
-        return found
+        return gradients
 
     def _slope(self, values: list[Array], classes: npt.NDArray[np.int64], score: Score) -> Array:
         """The gradient before the bias of the first layer, (B, out)."""
@@ -136,16 +138,13 @@ class Head:
     @classmethod
     def load(cls, path: Path) -> Head:
         """Read what `save` wrote. Raises ModelError."""
-        try:
+        with reading(path, "the head of a matlens artifact", ModelError, "Make it again with: matlens export RUN"):
             arrays = read_arrays(path, _ARRAYS)
             layers = tuple(Dense(arrays[f"kernel_{index}"], arrays[f"bias_{index}"], activation)
                            for index, activation in enumerate(arrays["activations"].tolist()))
             head = cls(str(arrays["pooling"]), layers)  # type: ignore[arg-type]
             head._refuse_misfit()
             return head
-        except (OSError, ValueError, KeyError) as error:
-            raise ModelError(f"{path} is not the head of a matlens artifact ({error}).") from error
-
 
     def _refuse_misfit(self) -> None:
         widths = [layer.kernel.shape for layer in self.layers]
@@ -157,7 +156,7 @@ class Head:
 
 
 def softmax(logits: Array) -> Array:
-    """Softmax over the last axis, float32."""
+    """Return the softmax over the last axis, float32."""
     raised = np.exp(logits - logits.max(axis=-1, keepdims=True))
     return np.asarray(raised / raised.sum(axis=-1, keepdims=True), dtype=np.float32)
 
@@ -169,7 +168,7 @@ def _apply(activation: Activation, values: Array) -> Array:
 
 
 def _through(activation: Activation, outputs: Array, slope: Array) -> Array:
-    """The gradient before an activation, from the one behind it and the activation's own outputs."""
+    """Return the gradient before an activation, from the one behind it and the activation's own outputs."""
     if activation == "relu":
         return slope * (outputs > 0)
     if activation == "softmax":
