@@ -26,7 +26,7 @@ _HOMES = {
     "matlens.notebook.evaluate_model": ("evaluate_model", "get_predictions_and_labels"),
     "matlens.evaluation.metrics.classification": ("compute_classification_metrics", "compute_confusion_matrix",
                                    "compute_roc_curves"),
-    "matlens.comparison.table": ("compare_models",),
+    "matlens.notebook.compare_models": ("compare_models",),
     "matlens.explanation.gradcam": ("overlay_heatmap",),
     "matlens.notebook.gradcam": ("get_last_conv_layer_name", "make_gradcam_heatmap", "visualize_gradcam",
                                      "visualize_gradcam_samples"),

@@ -39,7 +39,7 @@ def evaluate(run: RunArgument, models: Models = None, material_groups: MaterialG
     for name in names:
         with reporter.progress(f"{name}: predicting", photos_to_predict(folder, name)) as advance:
             results = evaluate_one(folder, name, lambda done, _: advance(done, ""), every_picture=True,
-                                   svg=svg)
+                                   svg=svg).results
         reporter.result(f"{name}: accuracy {between(results)}, macro F1 {results.macro_f1:.1%} on "
                         f"{results.n_test} test photos")
         note_in_results(folder, name, reporter)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from matlens.errors import DataError, RunError
+from matlens.evaluation.results import Results
 from matlens.jobs.run import judged_in, run
 from matlens.jobs.series import run_series
 from matlens.runs.provenance import provenance
@@ -16,7 +17,6 @@ from matlens.runs.run import Run
 from matlens.runs.series import SeriesFolder, is_series_folder
 from matlens.settings.schema import Settings
 from matlens.system.console import Reporter
-from matlens.system.files import read_json
 
 NOT_REPEATED = frozenset({"seconds", "peak_rss_bytes", "resumed_at_epoch", "versions"})
 """Of results, what is of a time and a machine and not of the model."""
@@ -112,7 +112,7 @@ def _compared(before: Run, now: Run, prefix: str) -> Repetition:
         if name not in here:
             differences[prefix + name] = ("no results here",)
             continue
-        old, new = ({key: value for key, value in read_json(folder.paths.results_file(name)).items()
+        old, new = ({key: value for key, value in Results.read(folder.paths.results_file(name)).to_json().items()
                      if key not in NOT_REPEATED} for folder in (before, now))
         if found := tuple(f"{what}: {_short(was)} there, {_short(is_now)} here"
                           for what, was, is_now in _differences(old, new)):

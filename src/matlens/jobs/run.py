@@ -14,7 +14,7 @@ from rich.filesize import decimal
 
 from matlens.comparison.displays import draw_differences
 from matlens.comparison.row import between
-from matlens.comparison.table import MARKDOWN_NAME, Comparison, compare_models
+from matlens.comparison.table import Comparison, compare
 from matlens.data.prepare import Prepared, prepare
 from matlens.data.source.sources import open_source
 from matlens.errors import DataError, KilledError, MatlensError, ResultsError, WorkerError
@@ -36,7 +36,6 @@ from matlens.system.batching import batch_bounds
 from matlens.system.caches import prune
 from matlens.system.child import run_child
 from matlens.system.console import Reporter
-from matlens.system.files import write_text
 from matlens.training.checkpoints import forget_states
 from matlens.training.conversion import TrunkConversions
 from matlens.training.frozen import FrozenTraining
@@ -218,7 +217,7 @@ def judge(folder: Run, name: str, reporter: Reporter) -> Results:
         except ResultsError as error:
             reporter.warn(f"{error}. That is done now.")
     with reporter.progress(f"{spec_of(name).title}: predicting", photos_to_predict(folder, name)) as advance:
-        results = evaluate(folder, name, lambda done, _: advance(done, ""))
+        results = evaluate(folder, name, lambda done, _: advance(done, "")).results
     explain_run(folder, name)
     reporter.say(f"  test accuracy {results.accuracy:.1%}, macro F1 {results.macro_f1:.1%} "
                  f"({results.n_test} photos, {results.prediction_photos_per_second:.0f} photos/s)")
@@ -230,16 +229,14 @@ def summarise(folder: Run, *, svg: bool = False) -> Comparison | None:
     judged = judged_in(folder)
     if not judged:
         return None
-    comparison = compare_models(judged, folder.paths.reports)
     missing = sorted(set(folder.model_names) - {results.model_name for results in judged})
-    if missing:
-        write_text(folder.paths.reports / MARKDOWN_NAME, f"{comparison.to_markdown()}\nNot in this table, since not "
-                                                         f"trained or not judged to the end: {', '.join(missing)}.\n")
+    comparison = compare(judged, predictions=predictions_in([folder]), unjudged=missing)
+    comparison.write(folder.paths.reports)
     draw_differences(comparison, folder.paths.reports, svg=svg)
     folder.paths.label_issues_file.unlink(missing_ok=True)
     with contextlib.suppress(MatlensError):  # what is damaged must not hide the results: the page names what is missing
         label_issues([folder], [results.model_name for results in judged]).write(folder.paths.label_issues_file)
-    write_report(folder.path)
+    write_report(folder.path, comparison=comparison)
     return comparison
 
 

@@ -16,6 +16,7 @@ from matlens.explanation.methods import TITLES
 from matlens.report.words import percent
 from matlens.runs.paths import RunPaths
 from matlens.system.files import checksum
+from matlens.system.untrusted import reading
 
 CLASSES_SHOWN = 24
 """Classes that have a gallery of their own on the page, those with the lowest F1 first. The file has all of them."""
@@ -41,7 +42,7 @@ class PhotoPool:
     photos: dict[str, PooledPhoto] = field(default_factory=dict)
 
     def add(self, photo: GalleryPhoto) -> PooledPhoto:
-        """The photo's place in the pool. Raises ValueError where it is larger than any that matlens makes."""
+        """Put a photo into the pool, once. Raises ValueError where it is larger than any that matlens makes."""
         if max(len(photo.jpeg), len(photo.heat or "")) > _LONGEST:
             raise ValueError("a photo is too large")
         return self.photos.setdefault(
@@ -80,24 +81,21 @@ class GalleryView:
         return any(card.heat for _, _, shelves in self.galleries for shelf in shelves for card in shelf.cards)
 
 
-def view_gallery(folder: RunPaths, results: Results, pool: PhotoPool) -> GalleryView | None:
-    """The galleries of a model; None where none were made.
+def view_gallery(paths: RunPaths, results: Results, pool: PhotoPool) -> GalleryView | None:
+    """Read the galleries of a model; None where none were made.
 
     Raises ResultsError where the file is damaged, or of an earlier training of the model.
     """
     name = results.model_name
-    path, artifact = folder.on_request_file(name, "gallery"), folder.artifact(name) / "artifact.json"
+    path, artifact = paths.on_request_file(name, "gallery"), paths.artifact(name) / "artifact.json"
     if not path.exists():
         return None
     gallery = Gallery.read(path)
     if artifact.exists() and checksum(artifact) != gallery.artifact:
-        raise ResultsError(f"{path.name} is of an earlier training of {name}, and is not shown. Make "
-                             "it again with: matlens explain RUN --galleries")
-    try:
+        raise ResultsError(f"{path.name} is of an earlier training of {name}, and is not shown. Make it "
+                           "again with: matlens explain RUN --galleries")
+    with reading(path, "a gallery of matlens", ResultsError, "Make it again with: matlens explain RUN --galleries"):
         return _view(gallery, results, pool)
-    except (IndexError, KeyError, TypeError, ValueError, AttributeError) as error:
-        raise ResultsError(f"{path.name} is damaged ({error}). Make it again with: matlens explain RUN --galleries"
-                             ) from error
 
 
 def _view(gallery: Gallery, results: Results, pool: PhotoPool) -> GalleryView:
@@ -119,7 +117,7 @@ def _view(gallery: Gallery, results: Results, pool: PhotoPool) -> GalleryView:
         ("Confused pairs", "True class and answer, the most frequent pair first.", pairs))
     method = next((title for name, title in TITLES.items() if name == gallery.method), str(gallery.method))
     return GalleryView(method, tuple(
-        (title, note, tuple(each for each in shelves if each.cards)) for title, note, shelves in every))
+        (title, note, tuple(shelf for shelf in shelves if shelf.cards)) for title, note, shelves in every))
 
 
 def _card(photo: GalleryPhoto, pool: PhotoPool) -> Card:
