@@ -22,7 +22,7 @@ from matlens.runs.record import note_failures
 from matlens.runs.run import Run
 from matlens.settings.schema import Settings
 from matlens.system.console import Reporter
-from report.test_page import Page
+from report.pages import Page
 from small_run import NAMES
 
 

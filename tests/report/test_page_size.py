@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from builders import write_training
 from matlens.data.prepare import prepare
 from matlens.evaluation.choice import chosen_for_grid
 from matlens.evaluation.judge import evaluate
@@ -59,13 +60,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Run:
     folder = Run.begin(path / "run", settings, prepared.source.root, prepared.split)
     epochs = {key: [1.0, 0.5, 0.25, 0.4] for key in ("loss", "val_loss", "accuracy", "val_accuracy")}
     for seed, name in enumerate(MODELS):
-        folder.paths.artifact(name).mkdir()
+        write_training(folder, name, epochs=4, best_epoch=3, history=epochs)
         write_json(folder.paths.artifact(name) / "artifact.json", {"model": name})
-        folder.paths.model_file(name).touch()
-        write_json(folder.paths.training_file(name), {
-            "split_hash": prepared.split.hash, "pretrained": True, "parameters": 9, "trainable_parameters": 9,
-            "epochs": 4, "best_epoch": 3, "seconds": {}, "peak_rss_bytes": 1, "versions": {}, "remarks": [],
-            "history": epochs})
         rng = np.random.default_rng(seed)
         for part in ("test", "val"):
             photos = prepared.split.part(part)
@@ -104,7 +100,7 @@ def add_everything(folder: Run, name: str) -> None:
                0.4, 0.3], "same_answer": [0.5] * 5, "per_class": {}} for kind, each in PERTURBATIONS.items()}, artifact)
     plot_faithfulness(faithful, name, folder.paths.picture(name, "faithfulness"))
     plot_robustness({name: robust}, folder.paths.picture(name, "robustness"))
-    results = evaluate(folder, name, every_picture=True)
+    results = evaluate(folder, name, every_picture=True).results
     dataclasses.replace(results, faithfulness=faithful.summary, robustness=robust.summary).write(
         folder.paths.results_file(name))
 

@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
+from builders import report_folder
 from matlens.report.sections.repeat import run_command
 from matlens.settings.schema import Settings
-from report.test_page import make_run, page, results
+from report.pages import page, results
 
 CHANGES: list[dict[str, Any]] = [
     {}, {"img_size": 96}, {"models": "inception_v1,vgg19_scratch", "max_epochs": 7, "seed": 3},
@@ -49,7 +50,7 @@ def test_settings_of_others_give_no_command(settings: dict[str, Any]) -> None:
 
 
 def test_the_page_has_command_versions_machine_and_split(tmp_path: Path) -> None:
-    run = make_run(tmp_path / "r", [results("x")])
+    run = report_folder(tmp_path / "r", [results("x")])
     about = json.loads((run / "run.json").read_text("utf-8"))
     about |= {"settings": {"seed": 7}, "starts": [{"at": "then"}, {
         "at": "now", "frameworks": {"torch": "2.14.1"}, "hardware": {"cores": 2, "gpus": []}, "git": None}]}

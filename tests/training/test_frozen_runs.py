@@ -112,11 +112,11 @@ def test_a_head_is_trained_on_features_and_a_second_seed_computes_nothing(kept_t
         assert "2 fixed views" in record["remarks"][0]
     assert trained_layers(folder) == []
     assert not Artifact.open(folder.paths.artifact(NAME)).mirrored
-    results = evaluate(folder, NAME)
+    results = evaluate(folder, NAME).results
     folder.paths.predictions_file(NAME).unlink()
     for each in (kept_trunks / "features").iterdir():
         (each / "features.npy").write_bytes(b"damaged")
-    again = evaluate(folder, NAME)
+    again = evaluate(folder, NAME).results
     assert again.confusion_matrix == results.confusion_matrix
 
 
@@ -150,7 +150,7 @@ def test_strong_trains_from_its_cut_and_another_seed_uses_the_same_activations(t
     assert (record["cut"], record["views"], record["epochs"], record["pretrained"]) == (CUT, 2, 2, True)
     assert set(trained_layers(folder)) == BEHIND
     assert Artifact.open(folder.paths.artifact(NAME)).mirrored
-    assert [text.partition(":")[0] for text in evaluate(folder, NAME).remarks] == [
+    assert [text.partition(":")[0] for text in evaluate(folder, NAME).results.remarks] == [
         "recipe strong", "trained on 2 fixed views of each photo (view 0 as it is)"]
 
     asked: list[dict[str, Any]] = []

@@ -57,7 +57,7 @@ def judge(predictions: Predictions, class_names: tuple[str, ...], *, groups: Mat
         ResultsError: a metric that was added cannot be computed, or gives a value outside of its bounds.
     """
     photos = PredictedPhotos(predictions.probabilities, predictions.labels)
-    values = _weighted(WeightedPhotos(photos, np.ones((photos.n_photos, 1))))
+    values = weighted_metrics(WeightedPhotos(photos, np.ones((photos.n_photos, 1))))
     of_classes, intervals = _weighted_intervals(photos, values)
     plain = {metric.name: _plain_value(metric, predictions) for metric in METRICS.entries() if metric.of}
     intervals |= {name: _plain_interval(METRICS[name], predictions, value) for name, value in plain.items()
@@ -94,18 +94,18 @@ def judge(predictions: Predictions, class_names: tuple[str, ...], *, groups: Mat
     return Judgement(fields, roc)
 
 
-def _weighted(photos: WeightedPhotos) -> dict[str, Floats]:
-    """The metrics under each weighting, (B,); those that such answers do not have are left out."""
+def weighted_metrics(photos: WeightedPhotos) -> dict[str, Floats]:
+    """Compute the weighted metrics under each weighting, (B,) by name; those that such answers lack are left out."""
     return {metric.name: value for metric in METRICS.entries() if metric.weighted
             and (value := metric.weighted(photos)) is not None}
 
 
 def _weighted_intervals(photos: PredictedPhotos, values: Mapping[str, Floats],
                         ) -> tuple[list[Interval | None], dict[str, Interval | None]]:
-    """Intervals of the F1 of each class, and of each metric."""
+    """Compute intervals of the F1 of each class, and of each metric."""
     def statistic(weights: Floats) -> dict[str, Floats]:
         weighted = WeightedPhotos(photos, weights)
-        return {**_weighted(weighted), _F1: np.where(weighted.counted, weighted.f1, np.nan)}
+        return {**weighted_metrics(weighted), _F1: np.where(weighted.counted, weighted.f1, np.nan)}
 
     found = bootstrap(statistic, photos.n_photos)
     of_classes = found.pop(_F1)
@@ -117,7 +117,7 @@ def _weighted_intervals(photos: PredictedPhotos, values: Mapping[str, Floats],
 
 
 def _plain_value(metric: Metric, predictions: Predictions) -> float | None:
-    """What a metric's plain function gives. Raises ResultsError where it fails."""
+    """Call a metric's plain function. Raises ResultsError where it fails."""
     try:
         return _called(metric, predictions.probabilities, predictions.labels)
     except MatlensError:
@@ -128,7 +128,7 @@ def _plain_value(metric: Metric, predictions: Predictions) -> float | None:
 
 
 def _plain_interval(metric: Metric, predictions: Predictions, value: float | None) -> Interval | None:
-    """The interval of percentiles over PLAIN_DRAWS draws of the photos."""
+    """Compute the interval of percentiles over PLAIN_DRAWS draws of the photos."""
     if value is None:
         return None
     draws = []

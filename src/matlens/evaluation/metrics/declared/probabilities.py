@@ -20,7 +20,7 @@ def brier(photos: WeightedPhotos) -> Floats | None:
 
 
 METRICS.register(Metric(
-    "log_loss", "log loss", "mean of -log of the true class's probability, in nats; below 1.2e-7 it counts as that",
+    "log_loss", "log loss", "mean of -log of the true class's probability, in nats; one below 1.2e-7 counts as 1.2e-7",
     bounds=(0, math.inf), better="low", key="log_loss", rank=15, weighted=log_loss))
 METRICS.register(Metric(
     "brier", "Brier score", "mean of the squared distance of the probabilities from the truth, over all classes",
