@@ -103,8 +103,9 @@ def test_png_and_svg(tmp_path, suffix, magic):
     assert path.read_bytes().startswith(magic)
 
 
-def test_importing_the_modules_does_not_load_matplotlib():
+def test_importing_the_modules_and_asking_for_the_metrics_loads_nothing_heavy():
     code = ("import sys, matlens.evaluation.displays.classes, matlens.evaluation.displays.confidence, "
             "matlens.comparison.displays, matlens.evaluation.metrics.scores; "
+            "list(matlens.evaluation.metrics.scores.METRICS); "
             "sys.exit(bool({'matplotlib', 'seaborn', 'sklearn', 'pandas', 'scipy'} & set(sys.modules)))")
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -40,8 +40,10 @@ class Calibrated:
 
 
 def measures(results: Results) -> tuple[Measure, ...]:
-    """Put every metric that the model was judged by into words; those without a value (top-5 of few classes) are left
-    out."""
+    """Put every metric that the model was judged by into words.
+
+    Those without a value (top-5 of few classes) are left out.
+    """
     scores = ((metric, results.scores.get(metric.name)) for metric in METRICS.entries())
     return tuple(Measure(metric.heading, score_value(score.value, metric), score_ends(score.interval, metric),
                          _meaning(metric)) for metric, score in scores if score and score.value is not None)
