@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from matlens.data.pixels import store as module
+from matlens.data.pixels.reader import PhotoReader
 from matlens.data.pixels.store import PixelStore, hash_photos, prepare_store
 from matlens.data.prepare import prepare
 from matlens.errors import CacheError
@@ -61,7 +62,7 @@ def test_moved_and_renamed_photos_are_not_decoded_again(root, tmp_path, monkeypa
     moved = tmp_path / "elsewhere" / "deeper"
     shutil.copytree(root, moved)
     (moved / "1.png").rename(moved / "renamed.png")
-    monkeypatch.setattr(module, "read_photo", lambda *a, **k: pytest.fail("decoded again"))
+    monkeypatch.setattr(PhotoReader, "attempt", lambda *a: pytest.fail("decoded again"))
     assert prepare_store(moved, hashes_of(moved), (4, 4), tmp_path / "cache").folder == first.folder
 
 
@@ -80,7 +81,7 @@ def test_two_official_splits_share_the_decoded_photos(tmp_path, monkeypatch):
     first, second = (Settings(data_dir=tmp_path / "minc", protocol=f"minc:{number}", img_size=(32, 32),
                               cache_dir=tmp_path / "cache") for number in (1, 2))
     prepared = prepare(first, Reporter(quiet=True))
-    monkeypatch.setattr(module, "read_photo", lambda *a, **k: pytest.fail("decoded again"))
+    monkeypatch.setattr(PhotoReader, "attempt", lambda *a: pytest.fail("decoded again"))
     again = prepare(second, Reporter(quiet=True))
     assert again.store.folder == prepared.store.folder
     assert again.split.hash != prepared.split.hash

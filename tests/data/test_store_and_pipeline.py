@@ -11,7 +11,7 @@ import pytest
 from matlens.data.batches import PhotoBatches, prepared_ahead, read_photos
 from matlens.data.pixels import store as module
 from matlens.data.pixels.augment import augment
-from matlens.data.pixels.decode import read_photo
+from matlens.data.pixels.reader import PhotoReader
 from matlens.data.pixels.store import PixelStore, hash_photos, prepare_store
 from matlens.data.split.splits import Photo
 from matlens.errors import CacheError, DataError
@@ -31,8 +31,8 @@ def store(drawn, hashes, tmp_path) -> PixelStore:
 def test_the_store_holds_the_decoded_photos_and_is_made_once(drawn, hashes, store, tmp_path, monkeypatch):
     """Decoding is what later runs save."""
     for path, digest in list(hashes.items())[:5]:
-        np.testing.assert_array_equal(store.read([store.rows[digest]])[0], read_photo(drawn / path, (32, 40)))
-    monkeypatch.setattr(module, "read_photo", lambda *a, **k: pytest.fail("decoded again"))
+        np.testing.assert_array_equal(store.read([store.rows[digest]])[0], PhotoReader((32, 40)).read(drawn / path))
+    monkeypatch.setattr(PhotoReader, "attempt", lambda *a: pytest.fail("decoded again"))
     assert prepare_store(drawn, dict(reversed(hashes.items())), (32, 40), tmp_path).folder == store.folder
 
 
@@ -70,7 +70,7 @@ def test_an_interrupted_store_is_not_there(drawn, hashes, tmp_path, monkeypatch)
             raise KeyboardInterrupt
         return np.zeros((32, 32, 3), np.uint8)
 
-    monkeypatch.setattr(module, "read_photo", fail)
+    monkeypatch.setattr(PhotoReader, "attempt", fail)
     with pytest.raises(KeyboardInterrupt):
         prepare_store(drawn, hashes, (32, 32), tmp_path)
     assert not list((tmp_path / "pixels").iterdir())
