@@ -119,9 +119,10 @@ class Split:
                 raise ValueError(f"train_on is {split.train_on!r}")
             if unknown := {photo.class_name for photo in photos} - set(split.class_names):
                 raise ValueError(f"it has photos of {min(unknown)}, which is none of its classes")
-            if outside := next((photo.path for photo in photos if not stays_inside(photo.path)), None):
-                raise DataError(f"{path} names a photo outside of its dataset: {outside}. Use a split.json that "
-                                "matlens made.")
+            for photo in photos:
+                if not stays_inside(photo.path):
+                    raise DataError(f"{path} names a photo outside of its dataset: '{photo.path}'. Use a split.json "
+                                    "that matlens made.")
             if split.hash != content["hash"]:
                 raise DataError(f"{path} was altered: its photos do not give the hash that it states. Use an unchanged "
                                 "copy, or start a new run.")
