@@ -76,7 +76,8 @@ def draw_dataset(
         `root`.
 
     Raises:
-        DataError: `root` is a file, is not empty, or cannot be made.
+        DataError: `root` is a file or is not empty.
+        WriteError: the folder cannot be written.
         ValueError: an argument is out of its range.
     """
     _check(materials, size)
@@ -85,10 +86,6 @@ def draw_dataset(
     place = root.resolve()
     if place.exists() and (not place.is_dir() or any(place.iterdir())):
         raise DataError(f"{root} exists and is not an empty folder. Drawn photos go only into a new one: name another.")
-    try:
-        place.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise DataError(f"Cannot write to {root}: {error.strerror}. Name another folder.") from error
     with whole_folder(place) as drawn:
         for done, material in enumerate(materials):
             (drawn / material).mkdir()

@@ -54,8 +54,9 @@ def fetch_minc(to: Path, reporter: Reporter, *, url: str = minc.ARCHIVE_URL, sha
 
     Raises:
         SettingsError: `url` is no address, or `sha1` is no SHA-1.
-        DataError: the archive cannot be downloaded, is another one, or does not fit on the disk; or `to` holds
+        DataError: the archive cannot be downloaded, is another one, or needs more space than there is; or `to` holds
             something else.
+        WriteError: a file cannot be written.
     """
     if urlsplit(url).scheme not in ("http", "https", "file"):
         raise SettingsError(f"--url {url}: give an address that begins with http://, https:// or file://")
@@ -85,7 +86,7 @@ def fetch_minc(to: Path, reporter: Reporter, *, url: str = minc.ARCHIVE_URL, sha
     except (OSError, WriteError) as error:
         reason = f"There is no room left in {to.parent}" if error.errno == errno.ENOSPC else (
             f"Cannot write to {to.parent}: {error.strerror or error}")
-        raise DataError(f"{reason}. Name another place with --to.") from error
+        raise WriteError(f"{reason}. Name another place with --to.", error.errno, error.strerror or "") from error
 
 
 def _there(to: Path) -> Source | None:
