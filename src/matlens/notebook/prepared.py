@@ -7,7 +7,7 @@ import shutil
 from pathlib import Path
 
 from matlens.data.audit.integrity import check_photos
-from matlens.data.pixels.decode import read_photo
+from matlens.data.pixels.reader import PhotoReader
 from matlens.data.pixels.store import hash_photos
 from matlens.data.prepare import kept_together, report_problems
 from matlens.data.source.sources import PARTS, open_source
@@ -54,7 +54,7 @@ def create_split(data_dir: str | Path, output_dir: str | Path, train_ratio: floa
     report_problems(problems, source.root, reporter)
     path_of = {digest: path for path, digest in hashes.items() if path not in problems}
     together = kept_together(named, {path: hashes[path] for path in paths if path not in problems},
-                             lambda digest: read_photo(source.root / path_of[digest]), reporter)
+                             lambda digest: PhotoReader().read(source.root / path_of[digest]), reporter)
     split = make_split(source, "random" if groups is None else "grouped", hashes, problems, seed=seed, ratios=ratios,
                        together=together, groups=groups)
     remember_prepared(out)
