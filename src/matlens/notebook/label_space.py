@@ -8,7 +8,7 @@ from typing import Any
 
 from matlens.data.source.sources import open_source
 from matlens.errors import DataError
-from matlens.settings.schema import notebook_settings
+from matlens.settings.knobs import notebook_settings
 
 LABEL_SPACE = ("CLASS_NAMES", "NUM_CLASSES")
 

@@ -15,7 +15,7 @@ from matlens.data.split.splits import Split, check_ratios, make_split
 from matlens.data.split.together import named_groups
 from matlens.errors import DataError
 from matlens.notebook.label_space import remember_prepared
-from matlens.settings.schema import notebook_settings
+from matlens.settings.knobs import knob, with_knobs
 from matlens.system.console import Reporter
 from matlens.system.files import whole_folder
 
@@ -23,8 +23,9 @@ MANIFEST = "split.json"
 """Written last: a prepared directory without it is not finished."""
 
 
+@with_knobs
 def create_split(data_dir: str | Path, output_dir: str | Path, train_ratio: float = 0.7, val_ratio: float = 0.15,
-                 test_ratio: float = 0.15, seed: int = notebook_settings().seed, force: bool = False, *,
+                 test_ratio: float = 0.15, seed: int = knob("seed"), force: bool = False, *,
                  groups: str | None = None) -> Split:
     """Copy the photos of `data_dir` into output_dir/train, val and test, each class divided by the same shares.
 
