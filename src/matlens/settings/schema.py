@@ -9,19 +9,18 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from matlens.models.precision import Wish
-from matlens.models.registry import MODELS, default_models, spec_of
+from matlens.models.registry import default_models, spec_of
+from matlens.settings import checks
 from matlens.settings.declaration import FIRST_VERSION, SECOND_VERSION, Setting, declaration_of
 from matlens.settings.files import explained, read_toml
 from matlens.settings.kaggle import default_cache_dir, default_data_dir, default_folder
-from matlens.settings.model_options import OptionsByModel, checked, written
+from matlens.settings.model_options import OptionsByModel, written
 from matlens.settings.protocols import PATTERN
 from matlens.settings.renames import as_version_recorded, brought_up_to_date
 from matlens.system.console import tell_once
-
-LARGEST_SIDE = 2048
 
 PHOTOS, TRAINING, NETWORKS, MACHINE = "Photos", "Training", "Networks", "Machine"
 """Headings of the options in help."""
@@ -71,7 +70,7 @@ class Settings(BaseModel):
              "percent of each class; grouped does the same, but keeps together what --groups names. kfold:5:1 ... "
              "kfold:5:5 is one fold of a cross-validation. prepared takes the folders train/ val/ test/. minc:all and "
              "kfold:5 make a run of each split, and give mean and standard deviation.")] = None
-    groups: Annotated[str | None, Setting(
+    groups: Annotated[str | None, AfterValidator(checks.groups), Setting(
         option="--groups", panel=PHOTOS, resumed="must agree",
         help="Photos that must stay in one part: a file of lines path,group, or a regular expression whose (captured) "
              "text the photos of a group share, such as '(scene[0-9]+)_'. Copies of a photo stay together in any "
@@ -89,7 +88,7 @@ class Settings(BaseModel):
         help="Materials that are alike, for the accuracy at group level: a TOML file with a table groups of lists of "
              "class names. It is copied into the run's folder.")] = None
 
-    models: Annotated[tuple[str, ...], Setting(
+    models: Annotated[tuple[str, ...], BeforeValidator(checks.models), Setting(
         option="--models", panel=NETWORKS, given_as=str, resumed="may differ", shown="all",
         help="The models: names separated by commas, or all.")] = Field(default_factory=default_models)
     weights: Annotated[Literal["imagenet", "none", "auto"], Setting(
@@ -99,13 +98,13 @@ class Settings(BaseModel):
     weights_dir: Annotated[Path | None, Setting(
         option="--weights-dir", panel=NETWORKS, resumed="may differ", of_machine=True,
         help="A folder in which to look for ImageNet weights first. matlens never writes to it.")] = None
-    model_options: Annotated[OptionsByModel, Setting(
+    model_options: Annotated[OptionsByModel, BeforeValidator(checks.model_options), Setting(
         option="--option", panel=NETWORKS, metavar="NAME=VALUE", given_as=list[str], resumed="must agree",
         since=SECOND_VERSION, written=written, shown="as published",
         help="An option of a network itself. alpha=0.35 sets it for all chosen models that have an option alpha (the "
              "width of MobileNetV2), mobilenetv2_transfer.alpha=0.35 for one model. May be repeated.")] = Field(
                  default_factory=dict)
-    img_size: Annotated[tuple[int, int], Setting(
+    img_size: Annotated[tuple[int, int], BeforeValidator(checks.square), AfterValidator(checks.img_size), Setting(
         option="--img-size", panel=NETWORKS, given_as=int, resumed="must agree", shown="224",
         written=lambda value: (str(value[0]),) if value[0] == value[1] else None,
         help="The side, in pixels, to which photos are resized.")] = (224, 224)
@@ -117,7 +116,7 @@ class Settings(BaseModel):
     max_epochs: Annotated[PositiveInt, Setting(
         option="--epochs", panel=TRAINING, resumed="must agree", shown="4, strong: 9",
         help="How many epochs each model is trained.")] = Field(default_factory=lambda data: _by_recipe(data, 4, 9))
-    epochs_of: Annotated[dict[str, PositiveInt], Setting(
+    epochs_of: Annotated[dict[str, PositiveInt], AfterValidator(checks.epochs_of), Setting(
         help="Epochs of single models, by name, in place of max_epochs.", resumed="must agree",
         why_no_option="a table: [epochs_of] in a settings file")] = Field(default_factory=dict)
     auto_batch: Annotated[bool, Setting(
@@ -129,10 +128,10 @@ class Settings(BaseModel):
         help="How many photos a training step takes. Where memory is short, a step computes them in parts and adds up "
              "the parts' gradients. auto takes the default; a model whose process the system kills then goes on by "
              "itself in parts of half the size.")] = Field(default_factory=lambda data: _by_recipe(data, 64, 32))
-    finetune_epochs: Annotated[int, Field(ge=0), Setting(
+    finetune_epochs: Annotated[int, Field(ge=0), AfterValidator(checks.finetune_epochs), Setting(
         option="--finetune-epochs", panel=TRAINING, resumed="must agree",
         help="How many epochs follow in which the end of the backbone is trained too.")] = 0
-    cut: Annotated[str | None, Setting(
+    cut: Annotated[str | None, AfterValidator(checks.cut), Setting(
         option="--cut", panel=TRAINING, resumed="must agree",
         shown="the guide's last 40 layers; strong: chosen for each model",
         help="With --finetune-epochs or --recipe strong: the layer after which the network is trained. What lies "
@@ -144,7 +143,7 @@ class Settings(BaseModel):
         option="--feature-cache/--no-feature-cache", panel=TRAINING, resumed="must agree",
         help="Compute the features of a frozen trunk once and train the head on them; or train the plain way, which "
              "computes them in each epoch, from new variations of the photos.")] = True
-    views: Annotated[int, Field(ge=1, le=64), Setting(
+    views: Annotated[int, Field(ge=1, le=64), AfterValidator(checks.views), Setting(
         option="--views", panel=TRAINING, resumed="must agree", shown="1, strong: 4",
         help="How many views of each training photo a frozen trunk sees: the photo as it is, and fixed variations of "
              "it.")] = Field(default_factory=lambda data: _by_recipe(data, 1, 4) if data.get("feature_cache") else 1)
@@ -191,79 +190,6 @@ class Settings(BaseModel):
         if isinstance(values, dict) and values.get("batch_size") == "auto":
             return {key: value for key, value in values.items() if key != "batch_size"} | {"auto_batch": True}
         return values
-
-    @field_validator("models", mode="before")
-    @classmethod
-    def _known_models(cls, value: Any) -> Any:
-        if not isinstance(value, str | list | tuple):
-            raise ValueError("must be names, separated by commas or in a list")
-        names = [str(name).strip() for name in (value.split(",") if isinstance(value, str) else value)]
-        if names == ["all"]:
-            return default_models()
-        unknown = [name for name in names if name not in MODELS]
-        if unknown or not names:
-            raise ValueError(f"unknown model '{unknown[0] if unknown else ''}'; "
-                             f"choose from {', '.join(MODELS)}, or all")
-        return tuple(dict.fromkeys(names))
-
-    @field_validator("model_options", mode="before")
-    @classmethod
-    def _of_the_specs(cls, value: Any, info: ValidationInfo) -> OptionsByModel:
-        return checked(value, info.data.get("models", ()))
-
-    @field_validator("img_size", mode="before")
-    @classmethod
-    def _one_side_means_a_square(cls, value: Any) -> Any:
-        return (value, value) if isinstance(value, int) else value
-
-    @field_validator("img_size")
-    @classmethod
-    def _large_enough(cls, value: tuple[int, int], info: ValidationInfo) -> tuple[int, int]:
-        specs = [spec_of(name) for name in info.data.get("models", default_models())]
-        smallest = max(spec.smallest_side for spec in specs)
-        if min(value) < smallest or max(value) > LARGEST_SIDE:
-            names = ", ".join(spec.name for spec in specs if spec.smallest_side == smallest)
-            raise ValueError(f"each side must be {smallest} to {LARGEST_SIDE} pixels for {names}")
-        return value
-
-    @field_validator("groups")
-    @classmethod
-    def _of_a_protocol_that_draws(cls, value: str | None, info: ValidationInfo) -> str | None:
-        protocol = info.data.get("protocol")
-        if value is not None and protocol is not None and protocol != "grouped" and not protocol.startswith("kfold:"):
-            raise ValueError(f"the protocols grouped and kfold:K keep groups together, {protocol} does not")
-        if value is None and protocol == "grouped":
-            raise ValueError("the protocol grouped takes --groups: a file of lines path,group, or a pattern")
-        return value
-
-    @field_validator("views")
-    @classmethod
-    def _of_cached_features(cls, value: int, info: ValidationInfo) -> int:
-        if value > 1 and not info.data.get("feature_cache", True):
-            raise ValueError("views are of cached features, and --no-feature-cache caches none")
-        return value
-
-    @field_validator("finetune_epochs")
-    @classmethod
-    def _of_the_guide(cls, value: int, info: ValidationInfo) -> int:
-        if value and info.data.get("recipe") == "strong":
-            raise ValueError("the recipe strong trains inside the trunk from the start; give --epochs instead")
-        return value
-
-    @field_validator("cut")
-    @classmethod
-    def _of_finetuning(cls, value: str | None, info: ValidationInfo) -> str | None:
-        if value is not None and info.data.get("recipe") != "strong" and not info.data.get("finetune_epochs"):
-            raise ValueError("a cut is where fine-tuning begins; add --finetune-epochs N or --recipe strong")
-        return value
-
-    @field_validator("epochs_of")
-    @classmethod
-    def _of_known_models(cls, value: dict[str, int]) -> dict[str, int]:
-        for name in value:
-            if name not in MODELS:
-                raise ValueError(f"unknown model '{name}'; choose from {', '.join(MODELS)}")
-        return value
 
     def options_of(self, model: str) -> dict[str, float | int | str]:
         """Return all of a model's backbone options: the spec's defaults, under those that were set for this model."""
