@@ -53,7 +53,7 @@ def groups(value: str | None, info: ValidationInfo) -> str | None:
     """Refuse groups under a protocol that does not draw, and a protocol that needs groups without them."""
     protocol = info.data.get("protocol")
     if value is not None and protocol is not None and protocol != "grouped" and not protocol.startswith("kfold:"):
-        raise ValueError(f"the protocols grouped and kfold:K keep groups together, {protocol} does not")
+        raise ValueError(f"groups are kept together by the protocols grouped and kfold:K, not by {protocol}")
     if value is None and protocol == "grouped":
         raise ValueError("the protocol grouped takes --groups: a file of lines path,group, or a pattern")
     return value
