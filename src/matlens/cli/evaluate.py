@@ -10,12 +10,12 @@ from matlens.cli.options import MaterialGroups, Models, Quiet, RunArgument, chos
 
 
 def evaluate(run: RunArgument, models: Models = None, material_groups: MaterialGroups = None,
-             svg: Annotated[bool, typer.Option("--svg", help="Draw all pictures as SVG, too.")] = False,
+             svg: Annotated[bool, typer.Option("--svg", help="Also draw all pictures as SVG.")] = False,
              robustness: Annotated[bool, typer.Option(
-                 "--robustness", help="Then measure accuracy on photos that are darker, blurred, compressed, turned, "
+                 "--robustness", help="Also measure accuracy on photos that are darker, blurred, compressed, turned, "
                  "shuffled, without their surroundings ...: 65 predictions a photo.")] = False,
              robustness_photos: Annotated[int | None, typer.Option(
-                 "--robustness-photos", min=1, help="With --robustness: so many test photos at most.",
+                 "--robustness-photos", min=1, help="With --robustness: how many test photos at most.",
                  show_default="500")] = None,
              quiet: Quiet = False) -> None:
     """Judge the trained models of a run: predictions, metrics, pictures, comparison and report, made anew."""
@@ -32,18 +32,18 @@ def evaluate(run: RunArgument, models: Models = None, material_groups: MaterialG
 
     if robustness_photos is not None and not robustness:
         raise SettingsError("--robustness-photos says how many photos --robustness takes: give both.")
-    reporter, folder = Reporter(quiet), Run.open(run)
-    keep_groups(material_groups, folder.path, folder.split.class_names)
-    names = folder.trained_models(chosen_models(models))
+    reporter, opened = Reporter(quiet), Run.open(run)
+    keep_groups(material_groups, opened.path, opened.split.class_names)
+    names = opened.trained_models(chosen_models(models))
     for name in names:
-        with reporter.progress(f"{name}: predicting", photos_to_predict(folder, name)) as advance:
-            results = evaluate_one(folder, name, lambda done, _: advance(done, ""), every_picture=True,
+        with reporter.progress(f"{name}: predicting", photos_to_predict(opened, name)) as advance:
+            results = evaluate_one(opened, name, lambda done, _: advance(done, ""), every_picture=True,
                                    svg=svg)
         reporter.result(f"{name}: accuracy {between(results)}, macro F1 {results.macro_f1:.1%} on "
                         f"{results.n_test} test photos")
-        note_in_results(folder, name, reporter)
+        note_in_results(opened, name, reporter)
     if robustness:
-        measure_robustness(folder, names, robustness_photos or PHOTOS, reporter)
-    comparison = summarise(folder, svg=svg)
+        measure_robustness(opened, names, robustness_photos or PHOTOS, reporter)
+    comparison = summarise(opened, svg=svg)
     for sentence in comparison.sentences if comparison else ():
         reporter.result(sentence)

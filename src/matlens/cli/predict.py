@@ -10,7 +10,7 @@ import typer
 
 def predict(run: Annotated[Path, typer.Argument(help="A run's folder, or an .artifact folder.", show_default=False)],
             images: Annotated[list[Path], typer.Argument(help="Photos.", show_default=False)],
-            model: Annotated[str | None, typer.Option(help="Which of the run's models.",
+            model: Annotated[str | None, typer.Option(help="The model of the run that predicts.",
                                                       show_default="the one with the best validation accuracy")] = None,
             int8: Annotated[bool, typer.Option("--int8", help="Use the INT8 version that matlens export --int8 made.")]
             = False,

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from matlens.errors import SettingsError
 from matlens.settings.protocols import WORDS
+from matlens.system.untrusted import reading
 
 
 def read_toml(file: Path) -> dict[str, Any]:
@@ -19,13 +20,9 @@ def read_toml(file: Path) -> dict[str, Any]:
     Raises:
         SettingsError: the file cannot be read, is no TOML, or sets something twice.
     """
-    try:
-        with file.open("rb") as handle:
-            content = tomllib.load(handle)
-    except OSError as error:
-        raise SettingsError(f"Cannot read the settings file {file}: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise SettingsError(f"{file} is not valid TOML: {error}") from error
+    way_out = "Mend it, or name another settings file with --config."
+    with reading(file, "valid TOML", SettingsError, way_out), file.open("rb") as handle:
+        content = tomllib.load(handle)
     lowered: dict[str, Any] = {}
     for key, value in content.items():
         if key.lower() in lowered:

@@ -11,9 +11,9 @@ from matlens.cli.data.shared import Folder, refuse_no_picture
 
 
 def counts(folder: Folder,
-           png: Annotated[Path | None, typer.Option("--png", help="Draw the bars: .png, .svg or .pdf.",
+           png: Annotated[Path | None, typer.Option("--png", help="A file for the bars: .png, .svg or .pdf.",
                                                     show_default=False)] = None,
-           json: Annotated[Path | None, typer.Option("--json", help="Write the numbers: {part: {class: photos}}.",
+           json: Annotated[Path | None, typer.Option("--json", help="A file for the numbers: {part: {class: photos}}.",
                                                      show_default=False)] = None) -> None:
     """Count the photos of each class, in each part where the folder is divided.
 

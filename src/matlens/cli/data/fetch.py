@@ -14,15 +14,15 @@ from matlens.cli.options import Quiet
 
 def fetch(name: Annotated[str, typer.Argument(help="minc-2500, or owner/slug of a dataset on Kaggle.",
                                               show_default=False)],
-          to: Annotated[Path | None, typer.Option(help="The dataset's folder.", show_default="minc-2500: the default "
-                                                  "data folder, on Kaggle /kaggle/tmp/minc-2500; owner/slug: "
+          to: Annotated[Path | None, typer.Option(help="The folder for the dataset.", show_default="minc-2500: the "
+                                                  "default data folder, on Kaggle /kaggle/tmp/minc-2500; owner/slug: "
                                                   "kagglehub's cache")] = None,
-          url: Annotated[str | None, typer.Option(help="With minc-2500: another place that has its archive (http, "
+          url: Annotated[str | None, typer.Option(help="With minc-2500: another address of its archive (http, "
                                                   "https or file).", show_default="its authors' server")] = None,
-          sha1: Annotated[str | None, typer.Option(help="With minc-2500: the archive's SHA-1.", show_default="that of "
-                                                   "its authors' archive")] = None,
-          keep_archive: Annotated[bool, typer.Option("--keep-archive", help="With minc-2500: do not remove the archive "
-                                                     "after unpacking.", show_default=False)] = False,
+          sha1: Annotated[str | None, typer.Option(help="With minc-2500: the SHA-1 of the archive.",
+                                               show_default="that of its authors' archive")] = None,
+          keep_archive: Annotated[bool, typer.Option("--keep-archive", help="With minc-2500: leave the archive there "
+                                                     "after unpacking it.", show_default=False)] = False,
           quiet: Quiet = False) -> None:
     """Download a dataset. What was interrupted goes on with the same command.
 
@@ -36,7 +36,7 @@ def fetch(name: Annotated[str, typer.Argument(help="minc-2500, or owner/slug of 
     if name == "minc-2500":
         from matlens.data.source.fetch import default_place, fetch_minc
 
-        found = [fetch_minc(to or default_place(), reporter, url=url or minc.ARCHIVE_URL,
+        sources = [fetch_minc(to or default_place(), reporter, url=url or minc.ARCHIVE_URL,
                             sha1=sha1 or minc.ARCHIVE_SHA1, keep_archive=keep_archive)]
     elif re.fullmatch(r"[\w-]+/[\w.-]+", name):
         from matlens.data.source.kaggle import fetch_from_kaggle
@@ -44,8 +44,8 @@ def fetch(name: Annotated[str, typer.Argument(help="minc-2500, or owner/slug of 
         if url or sha1 or keep_archive:
             raise SettingsError("--url, --sha1 and --keep-archive are about the archive of minc-2500; "
                                 f"{name} comes from Kaggle.")
-        found = fetch_from_kaggle(name, to)
+        sources = fetch_from_kaggle(name, to)
     else:
         raise SettingsError(f"{name}: give minc-2500, or owner/slug of a dataset on Kaggle, as in the address of its "
                             "page.")
-    tell_sources(found, reporter)
+    tell_sources(sources, reporter)

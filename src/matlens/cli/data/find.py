@@ -11,8 +11,8 @@ from matlens.cli.data.shared import tell_sources
 
 
 def find(places: Annotated[list[Path] | None, typer.Argument(
-        help="Where to look.", show_default="MATLENS_DATA, Kaggle's input, the default data folder, here")] = None,
-        ) -> None:
+        help="The folders to look in.",
+        show_default="MATLENS_DATA, Kaggle's input, the default data folder, here")] = None) -> None:
     """Look for datasets and say how each is laid out, and whether one is MINC-2500, and whole.
 
     Example: matlens data find ~/Downloads
@@ -24,9 +24,9 @@ def find(places: Annotated[list[Path] | None, typer.Argument(
     reporter = Reporter()
     if missing := [str(place) for place in places or () if not place.is_dir()]:
         raise DataError(f"No such folder: {', '.join(missing)}")
-    found = find_sources(places, reporter.warn)
-    tell_sources(found, reporter)
-    if not found:
+    sources = find_sources(places, reporter.warn)
+    tell_sources(sources, reporter)
+    if not sources:
         typer.echo("No dataset found. Name a folder: matlens data find DIR; or fetch one: matlens data fetch minc-2500",
                    err=True)
         raise typer.Exit(2)

@@ -11,11 +11,12 @@ from matlens.cli.data.shared import Folder
 from matlens.cli.options import Groups
 
 
-def split(folder: Folder, out: Annotated[Path, typer.Option("--out", "-o", help="Gets train/, val/ and test/.")],
-          train: Annotated[float, typer.Option(help="Share for training.")] = 0.7,
-          val: Annotated[float, typer.Option(help="Share for validation.")] = 0.15,
-          test: Annotated[float, typer.Option(help="Share for testing.")] = 0.15,
-          seed: Annotated[int, typer.Option(help="Of the division.")] = 42,
+def split(folder: Folder,
+          out: Annotated[Path, typer.Option("--out", "-o", help="The folder that gets train/, val/ and test/.")],
+          train: Annotated[float, typer.Option(help="The share of each class for training.")] = 0.7,
+          val: Annotated[float, typer.Option(help="The share for validation.")] = 0.15,
+          test: Annotated[float, typer.Option(help="The share for testing.")] = 0.15,
+          seed: Annotated[int, typer.Option(help="The seed of the division.")] = 42,
           groups: Groups = None,
           force: Annotated[bool, typer.Option("--force", help="Replace a split that is there.")] = False) -> None:
     """Copy the readable photos into train/, val/ and test/, each class divided by the same shares."""

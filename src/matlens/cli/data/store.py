@@ -11,12 +11,12 @@ from matlens.cli.options import CacheDir
 
 
 def store(
-    table: Annotated[bool, typer.Option("--list", help="Show what is kept, the last used first (this is done anyway "
-                                        "without --prune).",
+    table: Annotated[bool, typer.Option("--list", help="Show what the cache holds, the last used first. Without "
+                                        "--prune this is done in any case.",
                                         show_default=False)] = False,
-    prune: Annotated[bool, typer.Option("--prune", help="Remove what killed runs left over, then what was not used for "
+    prune: Annotated[bool, typer.Option("--prune", help="Remove what killed runs left over, then what was unused for "
                                         "longest, until the rest keeps to the limit.", show_default=False)] = False,
-    limit: Annotated[float | None, typer.Option(help="With --prune: GB that may stay.", min=0,
+    limit: Annotated[float | None, typer.Option(help="With --prune: how many GB may stay.", min=0,
                                                 show_default="the setting cache_limit: 20")] = None,
     everything: Annotated[bool, typer.Option("--all", help="With --prune: remove everything that is not in use.",
                                              show_default=False)] = False,
@@ -24,9 +24,9 @@ def store(
 ) -> None:
     """See what is kept between runs, and make room.
 
-    Kept are decoded photos (pixels), converted networks (trunks) and what those say of photos (features).
+    The cache holds decoded photos (pixels), converted networks (trunks) and their outputs for photos (features).
 
-    A run makes again what it misses, so removing costs time only. What a living run uses is never removed.
+    A run makes again what it misses, so removing costs time only. matlens never removes what a living run uses.
 
     Example: matlens data store --prune --limit 5
     """
@@ -61,14 +61,14 @@ def _show_content(folder: Path, limit: float) -> None:
 
     from matlens.system import caches
 
-    kept = caches.entries(folder)[::-1]
-    if kept:
+    entries = caches.entries(folder)[::-1]
+    if entries:
         shown = Table("kind", "what", "size", "last used", "in use")
-        for entry in kept:
+        for entry in entries:
             shown.add_row(entry.kind, entry.what, decimal(entry.size), f"{entry.last_used:%Y-%m-%d %H:%M}",
                           "yes" if caches.in_use(entry.folder) else "")
         Console().print(shown)
-        total = decimal(sum(entry.size for entry in kept))
+        total = decimal(sum(entry.size for entry in entries))
         typer.echo(f"{folder}: {total}, limit {limit:g} GB (cache_limit)")
     else:
         typer.echo(f"{folder} holds nothing: matlens run keeps decoded photos and features there.")
