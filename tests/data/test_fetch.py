@@ -29,7 +29,7 @@ from matlens.data.source.kaggle import fetch_from_kaggle
 from matlens.data.source.sources import Source
 from matlens.data.source.unpack import Limits
 from matlens.errors import DataError, SettingsError, WriteError
-from matlens.settings import schema as settings
+from matlens.settings import kaggle
 from matlens.system import caches
 from matlens.system.console import Reporter
 
@@ -265,7 +265,7 @@ def test_a_busy_server_is_asked_again(server, tmp_path):
 def test_without_a_network_the_ways_out_are_named(tmp_path, monkeypatch):
     """On Kaggle the network is off by default."""
     (tmp_path / "input").mkdir()
-    monkeypatch.setattr(settings, "KAGGLE_ROOT", tmp_path)
+    monkeypatch.setattr(kaggle, "KAGGLE_ROOT", tmp_path)
     with pytest.raises(DataError) as caught:  # nothing listens on port 9
         fetch_minc(tmp_path / "minc", Heard(), url="http://127.0.0.1:9/minc-2500.tar.gz", patience=HASTE)
     for words in ("Connection refused (3 tries)", minc.ARCHIVE_URL, f"put it at {tmp_path / 'minc-2500.tar.gz'}",
@@ -523,7 +523,7 @@ def test_of_two_fetches_the_second_waits(server, tmp_path, monkeypatch):
 def test_on_kaggle_it_goes_where_it_is_no_output(tmp_path, monkeypatch):
     """57,500 files in /kaggle/working would be saved with the notebook; the input folder is read-only."""
     monkeypatch.delenv("MATLENS_CONFIG", raising=False)
-    monkeypatch.setattr(settings, "KAGGLE_ROOT", tmp_path)
+    monkeypatch.setattr(kaggle, "KAGGLE_ROOT", tmp_path)
     assert fetch.default_place() == Path("data/minc-2500")
     (tmp_path / "input").mkdir()
     assert fetch.default_place() == tmp_path / "tmp" / "minc-2500"

@@ -21,7 +21,7 @@ from matlens.comparison.row import Row, percent
 from matlens.errors import ResultsError
 from matlens.evaluation.predictions import Predictions
 from matlens.evaluation.results import Results
-from matlens.settings.schema import notebook_settings
+from matlens.settings.knobs import notebook_settings
 from matlens.system.files import write_json, write_text
 
 CSV_NAME, MARKDOWN_NAME, JSON_NAME = "model_comparison.csv", "model_comparison.md", "model_comparison.json"

@@ -60,7 +60,7 @@ def evaluate(folder: Run, name: str, on_progress: Progress = lambda done, total:
         precision=training.precision, batch_size=settings.batch_size,
         micro_batch=training.micro_batch or settings.batch_size,
         seconds=training.seconds, peak_rss_bytes=training.peak_rss_bytes,
-        versions={**folder.content["versions"], **training.versions}, remarks=(*training.remarks, *split.remarks),
+        versions={**folder.versions, **training.versions}, remarks=(*training.remarks, *split.remarks),
         **scores(predictions, split.class_names, groups=groups_of(folder, split), validation=validation,
                  no_validation=no_validation))
     displays = _pictures(results, predictions, training.history) | (_more_pictures(results) if every_picture else {})

@@ -19,7 +19,7 @@ from matlens.models.head import softmax
 from matlens.models.protocol import Classifier
 from matlens.notebook.adapters import classifier_of, refuse_other_size
 from matlens.notebook.label_space import class_names_for
-from matlens.settings.schema import notebook_settings
+from matlens.settings.knobs import notebook_settings
 from matlens.types import Array
 
 if TYPE_CHECKING:

@@ -19,7 +19,8 @@ from matlens.data.source.download import Patience, download, forget_part, part_o
 from matlens.data.source.sources import Source, open_source
 from matlens.data.source.unpack import Limits, unpack
 from matlens.errors import DataError, SettingsError, WriteError
-from matlens.settings import schema as settings
+from matlens.settings import kaggle
+from matlens.settings.knobs import notebook_settings
 from matlens.system.caches import lock_at, turn
 from matlens.system.console import Advance, Reporter
 from matlens.system.files import whole_folder, whole_of
@@ -35,9 +36,9 @@ def default_place() -> Path:
 
     Kaggle would save all 57,500 files as the notebook's output if they were in /kaggle/working.
     """
-    place = settings.notebook_settings().data_dir
-    kaggle = settings.KAGGLE_ROOT
-    return kaggle / "tmp" / place.name if place.is_relative_to(kaggle / "input") else place
+    place = notebook_settings().data_dir
+    root = kaggle.KAGGLE_ROOT
+    return root / "tmp" / place.name if place.is_relative_to(root / "input") else place
 
 
 def fetch_minc(to: Path, reporter: Reporter, *, url: str = minc.ARCHIVE_URL, sha1: str = minc.ARCHIVE_SHA1,
@@ -151,7 +152,7 @@ def _ways_out(archive: Path) -> str:
     ways = ("The same command goes on from what has arrived. Or download the file in a browser "
             f"({minc.ARCHIVE_URL}) and put it at {archive}: the same command then checks and unpacks it. Or name a "
             "mirror with --url.")
-    if settings.is_kaggle():
+    if kaggle.is_kaggle():
         ways += (" On Kaggle no download is needed: add minc-2500 in the sidebar (Add Input), then see where it is "
                  "with: matlens data find")
     return ways
