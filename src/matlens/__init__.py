@@ -35,9 +35,10 @@ _HOMES = {
                              "get_augmentation_layer", "load_model", "unfreeze_resnet_for_finetuning"),
     "matlens.notebook.inception": ("InceptionV1Wrapper",),
     "matlens.models.seeding": ("seed_everything",),
-    "matlens.settings.schema": ("BATCH_SIZE", "DATASET_NAME", "DATA_DIR", "IMG_SIZE", "IS_KAGGLE", "KAGGLE_INPUT",
+    "matlens.settings.knobs": ("BATCH_SIZE", "DATASET_NAME", "DATA_DIR", "IMG_SIZE", "IS_KAGGLE", "KAGGLE_INPUT",
                          "KAGGLE_WORKING", "MAX_EPOCHS", "MODELS_DIR", "NEEDS_SPLIT", "OUTPUT_DIR", "REPORTS_DIR",
-                         "SEED", "Settings"),
+                         "SEED"),
+    "matlens.settings.schema": ("Settings",),
     "matlens.notebook.train_model": ("train_model",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}

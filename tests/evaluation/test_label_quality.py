@@ -223,10 +223,10 @@ def test_labels_exchanged_among_real_photos_are_found(shared: Path) -> None:
     from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
     from sklearn.model_selection import cross_val_predict
 
-    from matlens.data.pixels.decode import read_photo
+    from matlens.data.pixels.reader import PhotoReader
 
     files = sorted((shared / "data" / "trashnet-2527" / "images").rglob("*.jpg"))[::2]
-    photos = np.stack([read_photo(file, (32, 32)) for file in files]) / 255
+    photos = np.stack([PhotoReader((32, 32)).read(file) for file in files]) / 255
     n = len(photos)
     blocks = photos.reshape(n, 8, 4, 8, 4, 3).mean(axis=(2, 4)).reshape(n, -1)
     quantiles = np.sort(photos.reshape(n, -1, 3), axis=1)[:, ::64].reshape(n, -1)

@@ -61,7 +61,8 @@ def train(published, divided, kept_trunks, tmp_path) -> Train:
     """Train MobileNetV2 in a run's folder of its own."""
     def one(name: str = "run", **options: Any) -> Run:
         settings = Settings.load(options={
-            "data_dir": divided, "img_size": SIDE, "alpha": ALPHA, "models": NAME, "batch_size": 8, "max_epochs": 2,
+            "data_dir": divided, "img_size": SIDE, "model_options": [f"alpha={ALPHA}"],
+            "models": NAME, "batch_size": 8, "max_epochs": 2,
             "weights_dir": published.parent, "cache_dir": kept_trunks, **options})
         begun = run.start(settings, tmp_path / name, Reporter(quiet=True))
         run.train(begun, NAME, Reporter(quiet=True))

@@ -68,7 +68,7 @@ def test_twenty_steps_are_keras_own(keras):
 @pytest.mark.real
 def test_a_head_on_features_is_the_model_trained_end_to_end(keras, shared, drawn):
     """The cache must not change what is learnt: dropout 0, a fixed order, 20 steps, weights within 1e-3."""
-    from matlens.data.pixels.decode import read_photo
+    from matlens.data.pixels.reader import PhotoReader
     from matlens.models.keras.classifier import KerasClassifier
     from matlens.models.keras.transfer import build_mobilenetv2
 
@@ -80,7 +80,7 @@ def test_a_head_on_features_is_the_model_trained_end_to_end(keras, shared, drawn
     classifier = KerasClassifier(model, base)
     rng = np.random.default_rng(3)
     files = sorted(drawn.rglob("*.jpg"))
-    every = np.stack([read_photo(path, shape[:2]) for path in files]).astype(np.float32) / 255
+    every = np.stack([PhotoReader(shape[:2]).read(path) for path in files]).astype(np.float32) / 255
     truth = np.eye(CLASSES, dtype=np.float32)[[sorted({p.parent for p in files}).index(p.parent) for p in files]]
     orders = [rng.permutation(len(files))[:8] for _ in range(20)]
     photos = [(every[chosen], truth[chosen]) for chosen in orders]

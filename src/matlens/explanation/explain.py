@@ -9,8 +9,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from matlens.data.pixels.decode import UnreadableImageError, read_photo
-from matlens.errors import DataError
+from matlens.data.pixels.reader import PhotoReader
 from matlens.evaluation.choice import chosen_for_grid
 from matlens.evaluation.predictions import Predictions
 from matlens.explanation.displays import plot_gradcam_grid
@@ -107,10 +106,7 @@ def explain_files(artifact: Artifact, files: Sequence[Path], truths: Sequence[st
 
 def read_for(artifact: Artifact, file: Path, *, keep_truncated: bool = False) -> Pixels:
     """A photo as the model takes it, (H, W, 3) uint8. Raises DataError."""
-    try:
-        return read_photo(file, artifact.img_size, keep_truncated=keep_truncated)
-    except UnreadableImageError as error:
-        raise DataError(f"Cannot read {file}: {error}") from error
+    return PhotoReader(artifact.img_size, keep_truncated).read(file)
 
 
 def explain_run(folder: Run, name: str) -> Path:

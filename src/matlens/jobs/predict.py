@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from matlens.data.pixels.decode import UnreadableImageError, read_photo
+from matlens.data.pixels.reader import PhotoReader
 from matlens.errors import ModelError
 from matlens.features.artifact import Artifact
 from matlens.runs.run import Run
@@ -54,11 +54,10 @@ def _int8_artifact(folder: Run, name: str) -> Artifact:
 def predict_files(artifact: Artifact, files: Sequence[Path], *, as_json: bool = False) -> Iterator[tuple[str, bool]]:
     """A line for each photo, and whether it tells of a photo that could not be read."""
     for file in files:
-        try:
-            photo = read_photo(file, artifact.img_size)
-        except UnreadableImageError as error:
-            yield (_as_json({"path": str(file), "error": str(error)}) if as_json
-                   else printable(f"error: cannot read {file}: {error}")), True
+        photo = PhotoReader(artifact.img_size).attempt(file)
+        if isinstance(photo, str):
+            yield (_as_json({"path": str(file), "error": photo}) if as_json
+                   else printable(f"error: cannot read {file}: {photo}")), True
             continue
         probabilities = artifact.predict(photo[None].astype(np.float32) / np.float32(255))[0]
         best = int(probabilities.argmax())

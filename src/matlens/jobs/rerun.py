@@ -83,7 +83,7 @@ def rerun(path: Path, out: Path, reporter: Reporter, *, data: Path | None = None
     there = Run.open(path)
     settings = _settings(there, data, cache_dir)
     _say_changes(there, reporter)
-    return _compared(there, run(settings, out, reporter, split_hash=there.content.get("split_hash")), "")
+    return _compared(there, run(settings, out, reporter, split_hash=there.split_hash), "")
 
 
 def _settings(there: Run, data: Path | None, cache_dir: Path | None) -> Settings:
@@ -92,12 +92,11 @@ def _settings(there: Run, data: Path | None, cache_dir: Path | None) -> Settings
         raise DataError(f"The photos of {there.path} were in {root}, which is not there. Say where they are now with "
                         "--data.")
     moved = {"data_dir": root, **({"cache_dir": cache_dir} if cache_dir is not None else {})}
-    return Settings.load(options={**there.content["settings"], **moved})
+    return Settings.load(options={**there.settings.model_dump(), **moved})
 
 
 def _say_changes(there: Run, reporter: Reporter) -> None:
-    starts = there.content.get("starts") or [there.content]
-    if changed := changed_since(starts[-1]):
+    if changed := changed_since(there.starts[-1]):
         reporter.warn("Not all is as it was, so figures may differ: " + "; ".join(changed))
     if not there.settings.deterministic:
         reporter.say("The run was made without --deterministic: figures may differ in the last digits, or by more")

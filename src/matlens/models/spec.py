@@ -56,6 +56,7 @@ class ModelSpec:
     build: makes the classifier of an order; called in a process that may import the framework, so it imports there.
     input: what the model file takes, in words, for those who open it elsewhere.
     options: the backbone's own options, with their defaults.
+    limits: of options that are numbers: the value that they must exceed, and the greatest.
     weights: the files of its pretrained weights; None where there are none.
     head: what is trained on a frozen trunk that ends in average pooling; None where the whole network is trained.
     strong_cut: the layer after which the recipe `strong` trains.
@@ -73,6 +74,7 @@ class ModelSpec:
     build: Callable[[BuildOrder], Any]
     input: str = "RGB, float32 in [0, 1], (B, H, W, 3); preprocessing is inside the model"
     options: Options = field(default_factory=lambda: MappingProxyType({}))
+    limits: Mapping[str, tuple[float, float]] = field(default_factory=lambda: MappingProxyType({}))
     weights: WeightsFiles | None = None
     head: MLP | None = None
     strong_cut: str | None = None

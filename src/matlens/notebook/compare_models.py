@@ -9,7 +9,7 @@ from typing import Any
 from matlens.comparison.row import Row
 from matlens.comparison.table import Comparison, compare
 from matlens.evaluation.results import Results
-from matlens.settings.schema import notebook_settings
+from matlens.settings.knobs import notebook_settings
 
 
 def compare_models(results_list: Iterable[Results | Mapping[str, Any]],

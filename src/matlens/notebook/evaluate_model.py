@@ -19,7 +19,7 @@ from matlens.notebook.adapters import classifier_of, is_keras, refuse_other_size
 from matlens.notebook.inception import InceptionV1Wrapper
 from matlens.notebook.label_space import class_names_for
 from matlens.runs.provenance import package_versions
-from matlens.settings.schema import notebook_settings
+from matlens.settings.knobs import notebook_settings
 from matlens.system.resources import peak_rss_bytes
 from matlens.training.history import History
 from matlens.types import Array, Labels

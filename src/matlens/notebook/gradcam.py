@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from matlens.data.batches import source_of
-from matlens.data.pixels.decode import UnreadableImageError, read_photo
+from matlens.data.pixels.reader import PhotoReader
 from matlens.errors import DataError, ModelError
 from matlens.explanation.displays import plot_gradcam_grid
 from matlens.explanation.explain import Explained
@@ -19,7 +19,7 @@ from matlens.models.head import softmax
 from matlens.models.protocol import Classifier
 from matlens.notebook.adapters import classifier_of, refuse_other_size
 from matlens.notebook.label_space import class_names_for
-from matlens.settings.schema import notebook_settings
+from matlens.settings.knobs import notebook_settings
 from matlens.types import Array
 
 if TYPE_CHECKING:
@@ -176,8 +176,5 @@ def _as_photo(given: Any) -> Array:
 
 
 def _read(file: Path, classifier: Classifier) -> Array:
-    try:
-        pixels = read_photo(file, classifier.input_size or notebook_settings().img_size)
-    except UnreadableImageError as error:
-        raise DataError(f"Cannot read {file}: {error}") from error
+    pixels = PhotoReader(classifier.input_size or notebook_settings().img_size).read(file)
     return pixels.astype(np.float32) / np.float32(255)

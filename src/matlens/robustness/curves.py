@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from matlens.data.batches import read_photos
+from matlens.data.batches import read_pixels
+from matlens.data.pixels.reader import PhotoReader
 from matlens.data.split.splits import Photo
 from matlens.errors import ResultsError
 from matlens.evaluation.choice import drawn_evenly
@@ -130,9 +131,8 @@ def judge_robustness(folder: Run, name: str, n: int = PHOTOS,
     labels = split.labels(every)
     chosen = drawn_evenly(labels, n, settings.seed)
     photos: list[Photo] = [every[index] for index in chosen]
-    pixels = [pixel for batch in read_photos(folder.data_root, photos, artifact.img_size,
-                                             keep_truncated=settings.keep_truncated)
-              for pixel in (batch * 255).round().astype(np.uint8)]
+    reader = PhotoReader(artifact.img_size, settings.keep_truncated)
+    pixels = [pixel for batch in read_pixels(folder.data_root, photos, reader) for pixel in batch]
     found = measure(pixels, [photo.sha256 for photo in photos], labels[chosen], split.class_names, artifact.predict,
                     name, checksum(artifact.folder / "artifact.json"), on_progress)
     found.write(folder.paths.on_request_file(name, "robustness"))

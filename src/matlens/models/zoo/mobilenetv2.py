@@ -30,5 +30,6 @@ def _build(order: BuildOrder) -> Any:
 
 
 register(ModelSpec("mobilenetv2_transfer", "MobileNetV2 transfer", "keras", ".h5", _build,
-                   options=MappingProxyType({"alpha": 1.0}), weights=_weights, head=MLP(512, dropout=0.6),
+                   options=MappingProxyType({"alpha": 1.0}), limits=MappingProxyType({"alpha": (0, 2)}),
+                   weights=_weights, head=MLP(512, dropout=0.6),
                    strong_cut="block_12_add", draft_environment=KERAS_DRAFT, in_default_run=True, rank=3))

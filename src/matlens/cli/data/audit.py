@@ -1,4 +1,4 @@
-"""`matlens data audit`: what is wrong with a dataset; on request it is taken out, and put back."""
+"""`matlens data audit`: what is wrong with a dataset; on request it takes that out, and puts it back."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ def audit(
     folder: Annotated[Path, typer.Argument(help="A dataset's folder.", show_default=False)],
     split: Annotated[Path | None, typer.Option(help="A split.json of this dataset: look for photos in two of its "
                                                "parts, too.")] = None,
-    json: Annotated[Path | None, typer.Option(help="Write all findings here, with the thresholds.")] = None,
-    html: Annotated[Path | None, typer.Option(help="Write a page with small pictures here: one file.")] = None,
-    strict: Annotated[bool, typer.Option("--strict", help="Exit with 3 if something is found.")] = False,
+    json: Annotated[Path | None, typer.Option(help="A file for all findings, with the thresholds.")] = None,
+    html: Annotated[Path | None, typer.Option(help="A file for a page with small pictures.")] = None,
+    strict: Annotated[bool, typer.Option("--strict", help="Exit with code 3 if something is found.")] = False,
     kind: Annotated[list[str] | None, typer.Option(help="Only this kind of finding; may be repeated.",
                                                    show_default="all")] = None,
     quarantine: Annotated[Path | None, typer.Option(help="Move what was found to this folder outside of the dataset, "
@@ -35,7 +35,7 @@ def audit(
 ) -> None:
     """Read every photo and tell what may be wrong: broken files, duplicates, leaks, odd or poor photos.
 
-    Nothing is changed without --quarantine or --delete. Of duplicates one is kept, the test part's first; of a photo
+    Nothing is changed without --quarantine or --delete. Of duplicates one stays, the test part's first; of a photo
     under two classes none.
 
     Examples: matlens data audit photos --html audit.html
@@ -50,12 +50,12 @@ def audit(
             raise SettingsError("--restore goes with --quarantine DIR, and with nothing else.")
         _put_back(folder, quarantine, reporter)
         return
-    kinds = _known(kind or [])
+    kinds = _checked(kind or [])
     if delete and (not kinds or quarantine is not None):
         raise SettingsError("--delete needs --kind KIND, so that nothing is deleted unawares, and goes without "
                             "--quarantine.")
-    found = _audited(folder, split, [place for place in (json, html) if place is not None], quarantine, reporter)
-    shown = found.only(kinds) if kinds else found
+    whole = _audited(folder, split, [place for place in (json, html) if place is not None], quarantine, reporter)
+    shown = whole.only(kinds) if kinds else whole
     if json is not None:
         write_json(json, shown.as_json())
     if html is not None:
@@ -69,7 +69,7 @@ def audit(
         raise typer.Exit(3)
 
 
-def _known(kinds: list[str]) -> tuple[str, ...]:
+def _checked(kinds: list[str]) -> tuple[str, ...]:
     from matlens.data.audit.checks import KINDS
 
     for kind in kinds:
@@ -96,7 +96,7 @@ def _audited(folder: Path, split: Path | None, files: list[Path], quarantine: Pa
 
 
 def _refuse_unwritable(file: Path) -> None:
-    """What takes minutes must not end at the last step."""
+    """Raise WriteError before an audit of minutes would end at its last step."""
     partial = partial_of(file)
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -108,7 +108,7 @@ def _refuse_unwritable(file: Path) -> None:
         raise WriteError(f"Cannot write {file}: it is a folder. Name a file in it.")
 
 
-def _show(found: Audit, reporter: Reporter) -> None:
+def _show(result: Audit, reporter: Reporter) -> None:
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
@@ -118,36 +118,36 @@ def _show(found: Audit, reporter: Reporter) -> None:
 
     table = Table("kind", "found", "such as", "what to do")
     for kind, advice in KINDS.items():
-        if some := found.of(kind):
+        if some := result.of(kind):
             examples = [printable(" = ".join(finding.paths[:_EXAMPLES])) for finding in some[:_EXAMPLES]]
             more = [f"and {len(some) - _EXAMPLES:,} more"] if len(some) > _EXAMPLES else []
             table.add_row(kind, f"{len(some):,}", Text("\n".join(examples + more), overflow="fold"), advice)
-    if found.findings:
+    if result.findings:
         Console(highlight=False).print(table)
-    for finding in found.of("unreadable")[:_NAMED]:
+    for finding in result.of("unreadable")[:_NAMED]:
         reporter.result(printable(f"{finding.paths[0]}: {finding.detail}"))
-    n, photos = len(found.findings), found.photos
+    n, photos = len(result.findings), result.photos
     reporter.result(f"{n:,} finding{'s' * (n != 1)} in {photos:,} photos")
 
 
-def _take_out(found: Audit, kinds: tuple[str, ...], quarantine: Path | None, reporter: Reporter) -> None:
+def _take_out(result: Audit, kinds: tuple[str, ...], quarantine: Path | None, reporter: Reporter) -> None:
     from matlens.data.audit.quarantine import delete_out, move_out, plan_removal
     from matlens.system.console import printable
 
-    plan = plan_removal(found, kinds)
+    plan = plan_removal(result, kinds)
     if quarantine is None:
-        for path in delete_out(found.root, plan):
+        for path in delete_out(result.root, plan):
             reporter.result(printable(f"deleted {path} ({plan.out[path].kind})"))
         did = "deleted"
     else:
-        for entry in move_out(found.root, plan, quarantine):
+        for entry in move_out(result.root, plan, quarantine):
             reporter.result(printable(f"moved {entry.source} ({entry.kind})"))
         did = f"moved to {quarantine}"
     for path, why in plan.left.items():
         reporter.result(printable(f"left {path}: {why}"))
     reporter.result(f"{len(plan.out):,} files {did}, {len(plan.left):,} left")
     if plan.out and quarantine is not None:
-        reporter.result(f"To put them back: matlens data audit {found.root} --restore --quarantine {quarantine}")
+        reporter.result(f"To put them back: matlens data audit {result.root} --restore --quarantine {quarantine}")
 
 
 def _put_back(folder: Path, quarantine: Path, reporter: Reporter) -> None:

@@ -1,8 +1,7 @@
-"""From a folder to batches: what is told on the way, and what the network sees in which order."""
+"""From a folder to batches: what the user is told, and what the network sees in which order."""
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 import threading
 from pathlib import Path
@@ -11,9 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from matlens.data.batches import PhotoBatches, one_hot, part_batches, prepared_ahead, read_photos
+from matlens.data.batches import PhotoBatches, part_batches, prepared_ahead, read_photos
+from matlens.data.pixels.store import PixelStore
 from matlens.data.prepare import Prepared, prepare
-from matlens.data.split.splits import Photo
 from matlens.errors import DataError
 from matlens.settings.schema import Settings
 from matlens.system.console import Reporter
@@ -98,10 +97,49 @@ def test_the_head_is_the_same_each_time_and_no_larger_than_asked(prepared):
     assert seen(head, 0) == seen(head, 1) == seen(batches.head(2), 2)
 
 
-def test_one_hot_by_hand():
-    """The losses of all four models take these."""
-    assert one_hot(np.array([2, 0]), 3).tolist() == [[0, 0, 1], [1, 0, 0]]
-    assert one_hot(np.array([2, 0]), 3).dtype == np.float32
+@pytest.fixture
+def store(prepared: Prepared) -> PixelStore:
+    return prepared.store
+
+
+def batches_of(store: PixelStore, n: int, size: int, **options) -> PhotoBatches:
+    return PhotoBatches(store, np.arange(n), np.arange(n) % 4, 4, size, **options)
+
+
+def test_batches_are_unit_range_and_one_hot(store):
+    """What every model here takes."""
+    images, labels = next(iter(batches_of(store, 10, 4)))
+    assert images.dtype == labels.dtype == np.float32
+    assert images.shape == (4, 32, 32, 3)
+    np.testing.assert_array_equal(images, store.pixels[:4] / np.float32(255))
+    np.testing.assert_array_equal(labels, np.eye(4))
+
+
+def test_memory_is_used_again_only_when_no_piece_of_a_batch_is_left(store):
+    """A row that somebody kept, or a tensor on it, must not turn into a photo of a later batch."""
+    kept = [images[0][1:, :, ::2] for images, _ in batches_of(store, 14, 2)]
+    for number, piece in enumerate(kept):
+        np.testing.assert_array_equal(piece, store.pixels[2 * number][1:, :, ::2] / np.float32(255))
+
+
+@pytest.mark.parametrize(("n", "size", "expected"), [(9, 4, [4, 5]), (10, 4, [4, 4, 2]), (3, 64, [3]),
+                                                  (3, 1, [1, 1, 1])])
+def test_no_batch_of_one_is_left_over(store, n, size, expected):
+    """Batch normalisation cannot be trained on a single photo of a single place."""
+    batches = batches_of(store, n, size)
+    assert [len(labels) for _, labels in batches] == expected
+    assert len(batches) == len(expected)
+
+
+def test_augmentation_varies_each_epoch_and_can_be_repeated(store):
+    """By (seed, epoch, photo), with nothing to restore."""
+    batches = batches_of(store, 4, 4, seed=1, augmented=True)
+    epochs = [next(batches.epoch(number))[0] for number in (0, 0, 1)]
+    np.testing.assert_array_equal(epochs[0], epochs[1])
+    assert not np.array_equal(epochs[0], epochs[2])
+    assert 0 <= epochs[0].min() <= epochs[0].max() <= 1
+    unvaried = next(iter(batches.head(1)))[0]
+    np.testing.assert_array_equal(np.sort(unvaried, None), np.sort(store.pixels[:4] / np.float32(255), None))
 
 
 def test_a_damaged_store_stops_the_epoch_with_its_reason(prepared):
@@ -143,14 +181,6 @@ def test_photos_are_read_for_judging_as_they_are_for_training(prepared, photos):
     assert [len(batch) for batch in read] == [4] * (len(part) // 4) + ([len(part) % 4] if len(part) % 4 else [])
     trained = np.concatenate([images for images, _ in part_batches(prepared.split, "train", prepared.store, 4)])
     np.testing.assert_array_equal(np.concatenate(read), trained)
-
-
-def test_a_photo_that_broke_after_the_split_is_named(tmp_path):
-    """Same content, yet no photo: an evaluation without it would not be of the test part."""
-    (tmp_path / "x.png").write_bytes(b"text")
-    photo = Photo("x.png", "a", "test", hashlib.sha256(b"text").hexdigest())
-    with pytest.raises(DataError, match=r"x\.png.*not an image"):
-        next(read_photos(tmp_path, [photo], (32, 32)))
 
 
 def test_broken_photos_are_named_left_out_and_left_alone(photos, tmp_path, capsys):
