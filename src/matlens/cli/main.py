@@ -121,10 +121,10 @@ def train(context: typer.Context,
     from matlens.data.split.protocols import is_series
     from matlens.errors import SettingsError
     from matlens.jobs.run import keep_to_limit, start
-    from matlens.jobs.run import train as train_one
     from matlens.runs.lock import alone_in
     from matlens.settings.schema import Settings
     from matlens.system.console import Reporter
+    from matlens.training.train import train as train_one
 
     settings = Settings.load(config, _options(context.params) | {"models": model})
     if is_series(settings.protocol):
@@ -134,8 +134,8 @@ def train(context: typer.Context,
     with orderly_stop(out), alone_in(out):
         begun = start(settings, out, reporter)
         train_one(begun, model, reporter)
-        keep_to_limit(begun.folder.settings, reporter)
-    reporter.result(str(begun.folder.paths.model_file(model)))
+        keep_to_limit(begun.run.settings, reporter)
+    reporter.result(str(begun.run.paths.model_file(model)))
 
 
 app.command()(evaluate)
