@@ -12,29 +12,37 @@ import pytest
 from matlens.system.transport import ChildProcess, encode
 from matlens.workers.registry import JOBS
 
+OnEvent = Callable[[dict[str, Any]], None]
+
 
 class InProcess:
-    """A transport that takes the place of all child processes.
+    """Takes the place of all child processes.
 
-    asked: (job, task) of each job. on_event: called with each event, before whoever asked for the job hears it.
+    jobs: those that are done here, by name. elsewhere: those that get a real child process. A test fails that asks for
+    any other job.
+    asked: the task of each job that was to be done here.
+    on_event: called with each event, before whoever asked for the job hears it.
     """
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, *allowed: str) -> None:
-        """allowed: the jobs that may be asked for; a test that asks for another one fails."""
-        self.allowed, self.does = allowed, True
-        self.asked: list[tuple[str, Any]] = []
-        self.on_event: Callable[[dict[str, Any]], None] = lambda event: None
-        monkeypatch.setattr(ChildProcess, "run", staticmethod(self.run))
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, *jobs: str) -> None:
+        self.jobs, self.elsewhere, self.is_idle = jobs, (), False
+        self.asked: list[Any] = []
+        self.on_event: OnEvent = lambda event: None
+        self._child = ChildProcess.run
+        monkeypatch.setattr(ChildProcess, "run", lambda process, *order: self.run(process, *order))
 
-    def run(self, job: str, task: Any, log_file: Path, on_event: Callable[[dict[str, Any]], None],
-            environment: object) -> None:
-        assert job in self.allowed, f"the job {job} was asked for"
-        self.asked.append((job, task))
+    def run(self, process: ChildProcess, job: str, task: Any, log_file: Path, on_event: OnEvent, environment: Any,
+            ) -> None:
+        if job in self.elsewhere:
+            self._child(process, job, task, log_file, on_event, environment)
+            return
+        assert job in self.jobs, f"the job {job} was asked for"
+        self.asked.append(task)
 
         def tell(event: str, **content: Any) -> None:
             told = json.loads(json.dumps({"event": event, **content}))
             self.on_event(told)
             on_event(told)
 
-        if self.does:
+        if not self.is_idle:
             JOBS[job].run(json.loads(json.dumps(encode(task))), tell)

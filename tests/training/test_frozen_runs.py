@@ -114,7 +114,7 @@ def test_a_head_is_trained_on_features_and_a_second_seed_computes_nothing(kept_t
 def test_the_guides_second_stage_goes_on_from_the_head_on_activations(train, child, trained_layers):
     """The same model file from beginning to end, one history, and nothing that is frozen is computed in an epoch."""
     folder = train(finetune_epochs=2, views=2)
-    task, record = child.asked[0][1], read_json(folder.paths.training_file(NAME))
+    task, record = child.asked[0], read_json(folder.paths.training_file(NAME))
     stage, = task.stages
     assert (stage.cut_layer, len(stage.inputs.train), len(task.history)) == (CUT, 2, 2)
     assert (record["cut"], record["views"], record["epochs"], record["features_key"]) == (CUT, 2, 4, None)
@@ -127,8 +127,8 @@ def test_the_guides_second_stage_goes_on_from_the_head_on_activations(train, chi
 
 def test_strong_trains_from_its_cut_and_another_seed_uses_the_same_activations(train, child, trained_layers,
                                                                               monkeypatch, capsys):
-    """With the trunk drafted and confirmed in this process, too."""
-    child.allowed = ("train", "draft", "confirm")
+    """With the trunk drafted by Keras' OpenVINO backend and confirmed by TensorFlow, each in a process of its own."""
+    child.elsewhere = ("draft", "confirm")
     folder = train(recipe="strong", views=2)
     record = read_json(folder.paths.training_file(NAME))
     assert (record["cut"], record["views"], record["epochs"], record["pretrained"]) == (CUT, 2, 2, True)
@@ -137,18 +137,17 @@ def test_strong_trains_from_its_cut_and_another_seed_uses_the_same_activations(t
     assert [text.partition(":")[0] for text in evaluate(folder, NAME).remarks] == [
         "recipe strong", "trained on 2 fixed views of each photo (view 0 as it is)"]
 
-    child.does, child.allowed = False, ("train",)
+    child.is_idle, child.elsewhere = True, ()
     monkeypatch.setattr("shutil.disk_usage", lambda path: SimpleNamespace(free=0))
     capsys.readouterr()
     with monkeypatch.context() as patch:
         forbid(patch, COMPUTING)
         train("again", recipe="strong", views=2, seed=7)
-    first, again = (next(task for job, task in asked if job == "train").stages[0]
-                    for asked in (child.asked, child.asked[::-1]))
+    first, again = (task.stages[0] for task in child.asked)
     assert isinstance(again, TailOnActivations) and again == first
     assert capsys.readouterr().err == "", "what is cached needs no room"
     train("full", recipe="strong", views=3)
-    task = child.asked[-1][1]
+    task = child.asked[-1]
     assert task.stages == (TailOnPhotos(2, "strong", CUT),)
     assert "fixed views" not in " ".join(task.remarks)
     warned = " ".join(capsys.readouterr().err.split())
@@ -160,7 +159,7 @@ def test_without_room_or_cache_strong_trains_from_its_cut_on_photos(train, child
     """Slower, and the same layers; each epoch then varies the photos in another way."""
     folder = train(recipe="strong", feature_cache=False)
     record = read_json(folder.paths.training_file(NAME))
-    assert child.asked[0][1].stages == (TailOnPhotos(2, "strong", CUT),)
+    assert child.asked[0].stages == (TailOnPhotos(2, "strong", CUT),)
     assert (record["cut"], record["views"], record["epochs"]) == (CUT, None, 2)
     assert set(trained_layers(folder)) == BEHIND
     assert Artifact.open(folder.paths.artifact(NAME)).mirrored
