@@ -44,7 +44,7 @@ _WEIGHTS, _BEST, _TRAINING, _ABOUT = "weights", "best", "training", "about"
 _ARRAYS = {_ABOUT: ("u", 1), rf"({_WEIGHTS}|{_BEST}|{_TRAINING})/.+": ("fiub", None)}
 """The arrays of a file: NumPy's letters of kinds, dimensions."""
 
-Weights = list[npt.NDArray[Any]]
+Snapshot = list[npt.NDArray[Any]]
 """What `Resumable.snapshot` returns."""
 
 
@@ -102,9 +102,9 @@ class SavedState:
     """
 
     point: TrainingPoint
-    weights: Weights
+    weights: Snapshot
     training: dict[str, npt.NDArray[Any]]
-    best: Weights
+    best: Snapshot
 
 
 @dataclass(frozen=True)
@@ -162,7 +162,7 @@ class StageStates:
         self._first = 1
         self._previous: TrainingPoint | None = None
 
-    def save(self, point: TrainingPoint, best: Weights | None) -> None:
+    def save(self, point: TrainingPoint, best: Snapshot | None) -> None:
         """Write the state after an epoch, whole or not at all, and remove those that are not needed any more.
 
         best: the weights of the best epoch so far.
@@ -180,7 +180,7 @@ class StageStates:
         self._last = time.monotonic()
         self._thin_out(point)
 
-    def resume(self, first: int, save_best: Callable[[], None]) -> tuple[TrainingPoint, Weights | None] | None:
+    def resume(self, first: int, save_best: Callable[[], None]) -> tuple[TrainingPoint, Snapshot | None] | None:
         """Restore the network to the last state that is whole.
 
         The model file may be of a later epoch than that state, so `save_best` is called while the network has the best
@@ -275,6 +275,6 @@ class StageStates:
         self._previous = point
 
 
-def _in_order(arrays: Mapping[str, npt.NDArray[Any]], kind: str) -> Weights:
+def _in_order(arrays: Mapping[str, npt.NDArray[Any]], kind: str) -> Snapshot:
     """Return the arrays of a kind, by their numbers from 0. Raises KeyError where one is missing."""
     return [arrays[f"{kind}/{number}"] for number in range(sum(name.startswith(f"{kind}/") for name in arrays))]

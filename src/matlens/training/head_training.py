@@ -75,7 +75,7 @@ class HeadTrainer:
 
     def train_epoch(self, batches: Iterable[Batch], on_step: OnStep) -> Scores:
         """Train for one epoch."""
-        means = _Means()
+        means = _MeanScores()
         for step, (features, labels) in enumerate(batches, 1):
             probabilities = self._train_on(np.asarray(features), labels)
             means.add(probabilities, labels)
@@ -84,7 +84,7 @@ class HeadTrainer:
 
     def validate(self, batches: Iterable[Batch]) -> Scores:
         """Compute loss and accuracy without training."""
-        means = _Means()
+        means = _MeanScores()
         for features, labels in batches:
             hidden = np.maximum(np.asarray(features) @ self._hidden.kernel + self._hidden.bias, 0)
             means.add(softmax(hidden @ self._last.kernel + self._last.bias), labels)
@@ -145,7 +145,7 @@ def _fresh(inputs: int, outputs: int, activation: Any, rng: np.random.Generator)
                  activation)
 
 
-class _Means:
+class _MeanScores:
     """Averages loss and accuracy over photos."""
 
     def __init__(self) -> None:

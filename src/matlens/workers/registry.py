@@ -45,12 +45,12 @@ class Job:
 JOBS: Registry[Job] = Registry("job", _PACKAGE, WorkerError)
 """All jobs. Asking for their list imports all of their files; `job_named` imports one."""
 
-Function = TypeVar("Function", bound=Callable[[Any, Tell], None])
+JobFunction = TypeVar("JobFunction", bound=Callable[[Any, Tell], None])
 
 
-def job(name: str) -> Callable[[Function], Function]:
+def job(name: str) -> Callable[[JobFunction], JobFunction]:
     """Register a function as a job. Raises ValueError for a name that is taken, or a task that is no dataclass."""
-    def register(function: Function) -> Function:
+    def register(function: JobFunction) -> JobFunction:
         JOBS.register(Job(name, _task_type(name, function), function))
         return function
 

@@ -29,8 +29,6 @@ from matlens.training.loop import TrainingListener, fit
 from matlens.training.record import about_model
 from matlens.training.strong import fit_strong
 
-Recipe = Literal["guide", "strong"]
-
 Batches = PhotoBatches | FeatureBatches
 
 
@@ -106,7 +104,7 @@ class HeadStage(Stage):
 class NetworkStage(Stage):
     """A stage that trains a network in a child process, with its framework."""
 
-    recipe: Recipe = "guide"
+    recipe: Literal["guide", "strong"] = "guide"
 
     @property
     def cut_layer(self) -> str | None:
