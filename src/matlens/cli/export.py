@@ -21,8 +21,9 @@ def export(run: RunArgument, models: Models = None,
     """Make the portable artifact anew from the model file, and compare it with the framework's own output."""
     from matlens.features.artifact import Artifact
     from matlens.runs.run import Run
-    from matlens.system.child import run_child
     from matlens.system.console import Reporter
+    from matlens.system.transport import run_job
+    from matlens.workers.jobs.export import ExportTask
 
     reporter, folder = Reporter(quiet), Run.open(run)
     if int8:
@@ -30,14 +31,14 @@ def export(run: RunArgument, models: Models = None,
             _export_int8(folder, name, max_drop, reporter)
         return
     for name in chosen_models(models) or folder.model_names:
-        run_child("export", {"run_dir": str(folder.path.resolve()), "model": name}, folder.paths.log_file(name),
-                  lambda event: None)
+        run_job("export", ExportTask(folder.path.resolve(), name), folder.paths.log_file(name))
         artifact = Artifact.open(folder.paths.artifact(name))
         reporter.result(f"{artifact.folder}: probabilities within {artifact.parity:.1g} of the framework's")
 
 
 def _export_int8(folder: Run, name: str, max_drop: float, reporter: Reporter) -> None:
-    from matlens.system.child import run_child
+    from matlens.system.transport import run_job
+    from matlens.workers.jobs.quantise import QuantiseTask
 
     def tell(event: dict[str, Any]) -> None:
         reporter.result(
@@ -46,5 +47,4 @@ def _export_int8(folder: Run, name: str, max_drop: float, reporter: Reporter) ->
             f"{event['agreement']:.1%}")
 
     reporter.say(f"{name}: INT8 from training photos, judged on validation photos")
-    run_child("quantise", {"run_dir": str(folder.path.resolve()), "model": name, "max_drop": max_drop},
-              folder.paths.log_file(name), tell)
+    run_job("quantise", QuantiseTask(folder.path.resolve(), name, max_drop), folder.paths.log_file(name), tell)

@@ -24,10 +24,10 @@ def train(model: Annotated[str, Late(_model_argument)], out: Out = None, config:
     from matlens.data.split.protocols import is_series
     from matlens.errors import SettingsError
     from matlens.jobs.run import keep_to_limit, start
-    from matlens.jobs.run import train as train_one
     from matlens.runs.lock import alone_in
     from matlens.settings.schema import Settings
     from matlens.system.console import Reporter
+    from matlens.training.train import train as train_one
 
     settings = Settings.load(config, given | {"models": model})
     if is_series(settings.protocol):
@@ -37,5 +37,5 @@ def train(model: Annotated[str, Late(_model_argument)], out: Out = None, config:
     with orderly_stop(out), alone_in(out):
         begun = start(settings, out, reporter)
         train_one(begun, model, reporter)
-        keep_to_limit(begun.folder.settings, reporter)
-    reporter.result(str(begun.folder.paths.model_file(model)))
+        keep_to_limit(begun.run.settings, reporter)
+    reporter.result(str(begun.run.paths.model_file(model)))

@@ -17,8 +17,8 @@ from matlens.evaluation.predictions import Predictions
 from matlens.evaluation.results import Results
 from matlens.models.registry import spec_of
 from matlens.runs.run import Run
+from matlens.runs.training_record import TrainingRecord
 from matlens.system.figures import save_figure
-from matlens.training.record import TrainingRecord
 from matlens.types import Progress, unheard
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ def evaluate(run: Run, name: str, on_progress: Progress = unheard, *, every_pict
         pretrained=training.pretrained, parameters=training.parameters,
         trainable_parameters=training.trainable_parameters, img_size=settings.img_size,
         epochs=training.epochs, best_epoch=training.best_epoch,
-        arithmetic=training.precision, batch_size=settings.batch_size,
+        arithmetic=training.arithmetic, batch_size=settings.batch_size,
         micro_batch=training.micro_batch or settings.batch_size,
         seconds=training.seconds, peak_rss_bytes=training.peak_rss_bytes,
         versions={**run.versions, **training.versions}, remarks=(*training.remarks, *split.remarks),

@@ -9,9 +9,9 @@ from matlens.errors import DataError
 from matlens.evaluation.predictions import Predictions, predict_part
 from matlens.evaluation.results import a_photo
 from matlens.features.artifact import Artifact
-from matlens.features.cache import feature_parts, kept_features, rows_of
+from matlens.features.cache import cached_features, feature_parts, rows_of
 from matlens.runs.run import Run
-from matlens.training.record import TrainingRecord, note_seconds
+from matlens.runs.training_record import TrainingRecord, note_seconds
 from matlens.types import Array, Progress, unheard
 
 
@@ -78,5 +78,5 @@ class PartPredictions:
             return None
         split = self.run.split
         digests = feature_parts(split, 1, pooled=True)[0].digests
-        features = kept_features(self.run.settings.cache_dir, self.training.features_key, len(digests))
+        features = cached_features(self.run.settings.cache_dir, self.training.features_key, len(digests))
         return None if features is None else features[rows_of(split.part(part), digests)]

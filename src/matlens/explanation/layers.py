@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import tempfile
 from pathlib import Path
 
@@ -13,9 +12,9 @@ from matlens.explanation.explain import AtLayer
 from matlens.explanation.gradcam import from_gradients
 from matlens.explanation.methods import MethodName
 from matlens.runs.run import Run
-from matlens.system.child import Event, run_child
-from matlens.training.tasks import GradientsTask
+from matlens.system.transport import Event, run_job
 from matlens.types import Array, Pixels
+from matlens.workers.jobs.gradients import GradientsTask
 
 
 def at_layer(folder: Run, name: str, layer: str, method: MethodName = "gradcam") -> AtLayer:
@@ -36,8 +35,8 @@ def at_layer(folder: Run, name: str, layer: str, method: MethodName = "gradcam")
         with tempfile.TemporaryDirectory(prefix="matlens-") as scratch:
             given = Path(scratch) / "photos.npz"
             np.savez(given, photos=photos, classes=classes)
-            task = GradientsTask(str(folder.path.resolve()), name, layer, str(given))
-            run_child("gradients", dataclasses.asdict(task), folder.paths.log_file(name), hear)
+            task = GradientsTask(folder.path.resolve(), name, layer, given.resolve())
+            run_job("gradients", task, folder.paths.log_file(name), hear)
         return np.concatenate(found)
 
     return maps

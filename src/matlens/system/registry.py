@@ -57,7 +57,8 @@ class Registry(Generic[Entry]):
 
     def __getitem__(self, name: str) -> Entry:
         """Look an entry up. Raises this registry's error, which names the known ones."""
-        self._load()
+        if name not in self._entries:
+            self._load()
         if name not in self._entries:
             raise self._error(f"Unknown {self._kind} '{name}'. Choose from {', '.join(self)}.{self._hint()}")
         return self._entries[name]

@@ -1,4 +1,4 @@
-"""Trunks are converted by one run while others wait; a draft is used at once, and nothing of it is kept unconfirmed."""
+"""Trunks are converted by one run while others wait; a draft is used at once, and an unconfirmed one is removed."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ import pytest
 
 from matlens.errors import CacheError, ModelError, WorkerError
 from matlens.features.cache import FeatureCache
+from matlens.features.conversion import Conversion, TrunkConversions, TrunkTask
 from matlens.features.trunks import CachedTrunk, TrunkOrder, confirm_trunk, draft_trunk
 from matlens.models.protocol import BuildOrder
-from matlens.settings.schema import Settings
-from matlens.training import conversion
+from matlens.system.transport import ChildProcess
 
 NAME = "mobilenetv2_transfer"
 
@@ -32,20 +32,20 @@ def order(weights: Path) -> TrunkOrder:
 
 
 class Children:
-    """In place of the processes that draft and confirm: they leave empty files. What each kind does first is given."""
+    """In place of the processes that draft and confirm: they leave empty files. What each job does first is given."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, **first: Any) -> None:
-        self.first, self.kinds, self.environments = first, [], []
-        monkeypatch.setattr(conversion, "run_child", self.run)
+        self.first, self.jobs, self.environments = first, [], []
+        monkeypatch.setattr(ChildProcess, "run", staticmethod(self.run))
         monkeypatch.setattr(CachedTrunk, "open", lambda folder: CachedTrunk(folder, "", 0, (1, 1), {})
                             if folder.exists() else None)
 
-    def run(self, kind: str, task: dict[str, Any], log: Path, on_event: object, environment: dict[str, str]) -> None:
-        self.kinds.append(kind)
+    def run(self, job: str, task: TrunkTask, log: Path, on_event: Any, environment: dict[str, str]) -> None:
+        self.jobs.append(job)
         self.environments.append(dict(environment))
-        order, cache = TrunkOrder.from_json(task["order"]), Path(task["cache_dir"])
-        self.first.get(kind, lambda: None)()
-        folder = order.draft(cache) if kind == "draft" else order.folder(cache)
+        on_event({"event": "warning", "text": f"{job} is slow"})
+        self.first.get(job, lambda: None)()
+        folder = task.order.draft(task.cache_dir) if job == "draft" else task.order.folder(task.cache_dir)
         folder.mkdir(parents=True)
         for name in ("trunk.xml", "trunk.bin"):
             (folder / name).touch()
@@ -65,28 +65,27 @@ def raises(error: Exception) -> Any:
     return fail
 
 
-def test_two_runs_at_once_convert_a_trunk_once(tmp_path, weights, monkeypatch):
+def test_two_runs_at_once_convert_a_trunk_once(tmp_path, order, monkeypatch):
     """Converting ResNet50 takes half a minute and a gigabyte of memory."""
     may_end = threading.Event()
     children = Children(monkeypatch, confirm=waits_for(may_end))
     monkeypatch.setattr("matlens.system.caches._PATIENCE", 0.05)
-    settings = Settings(img_size=64, cache_dir=tmp_path / "cache")
-    first = conversion.TrunkConversions(settings, {NAME: weights}, 4).of(NAME, None)
+    first = TrunkConversions([order], tmp_path / "cache").of(NAME, None)
     assert first.network == first.order.draft(tmp_path / "cache")
     waiting = threading.Event()
-    second = conversion.TrunkConversions(settings, {NAME: weights}, 4, lambda _: waiting.set()).of(NAME, None)
+    second = TrunkConversions([order], tmp_path / "cache", lambda _: waiting.set()).of(NAME, None)
     assert waiting.wait(20)
     may_end.set()
     assert first.confirmed() == second.confirmed()
     assert first.network == second.network == first.order.folder(tmp_path / "cache")
-    assert children.kinds == ["draft", "confirm"]
+    assert children.jobs == ["draft", "confirm"]
 
 
 def test_features_can_be_computed_from_the_draft_while_it_is_compared(tmp_path, order, monkeypatch):
     """Comparing takes TensorFlow's start and more; a draft by Keras' OpenVINO backend is there in seconds."""
     may_end = threading.Event()
     children = Children(monkeypatch, confirm=waits_for(may_end))
-    one = conversion.Conversion(order, tmp_path)
+    one = Conversion(order, tmp_path)
     thread = threading.Thread(target=one.do)
     thread.start()
     assert one.network == order.draft(tmp_path)
@@ -100,21 +99,21 @@ def test_features_can_be_computed_from_the_draft_while_it_is_compared(tmp_path, 
 def test_where_the_draft_fails_the_framework_drafts_itself(tmp_path, order, monkeypatch):
     """Another Keras may have an OpenVINO backend that is not up to it: seconds are lost, not the run."""
     children = Children(monkeypatch, draft=raises(WorkerError("no such operation")))
-    one = conversion.Conversion(order, tmp_path)
+    one = Conversion(order, tmp_path)
     one.do()
     assert one.network == one.confirmed().folder == order.folder(tmp_path)
-    assert children.kinds == ["draft", "confirm"]
+    assert children.jobs == ["draft", "confirm"]
 
 
 def test_pytorch_drafts_only_once(tmp_path, weights, monkeypatch):
     """It has no other backend, so what fails once fails twice."""
     children = Children(monkeypatch, draft=raises(ModelError("no such layer")))
-    one = conversion.Conversion(TrunkOrder(BuildOrder("inception_v1", 4, (64, 64), weights), "inception9z"), tmp_path)
+    one = Conversion(TrunkOrder(BuildOrder("inception_v1", 4, (64, 64), weights), "inception9z"), tmp_path)
     one.do()
     for ask in (lambda: one.network, one.confirmed):
         with pytest.raises(ModelError, match="no such layer"):
             ask()
-    assert children.kinds == ["draft"]
+    assert children.jobs == ["draft"]
 
 
 class Store:
@@ -139,7 +138,7 @@ class Engine:
 def test_nothing_is_kept_where_the_trunk_turns_out_to_differ(tmp_path, order, monkeypatch):
     """Neither it nor the features that were computed with it meanwhile."""
     Children(monkeypatch, confirm=raises(ModelError("differs from its framework")))
-    one = conversion.Conversion(order, tmp_path)
+    one = Conversion(order, tmp_path)
     one.do()
     cache = FeatureCache(tmp_path, order.key, NAME, Store(),  # type: ignore[arg-type]
                          lambda pooled: Engine(), confirm=one.confirmed)
@@ -154,18 +153,25 @@ def test_nothing_is_kept_where_the_trunk_turns_out_to_differ(tmp_path, order, mo
 def test_a_defect_while_converting_reaches_who_waits(tmp_path, order, monkeypatch):
     """A thread that died without a word would leave the run waiting for ever."""
     Children(monkeypatch, confirm=raises(KeyError("a defect")))
-    one = conversion.Conversion(order, tmp_path)
+    one = Conversion(order, tmp_path)
     one.do()
     with pytest.raises(WorkerError, match=r"KeyError.*a defect"):
         one.confirmed()
 
 
-def test_a_folder_for_trunks_that_cannot_be_written_is_named(tmp_path, weights):
+def test_a_folder_for_trunks_that_cannot_be_written_is_named(tmp_path, order):
     """Before a process is started."""
     (tmp_path / "trunks").write_text("in the way")
-    found = conversion.TrunkConversions(Settings(img_size=64, cache_dir=tmp_path), {NAME: weights}, 4)
-    with pytest.raises(CacheError, match=rf"Cannot write the converted trunk.*{tmp_path}.*--cache-dir"):
-        found.of(NAME, None).confirmed()
+    with pytest.raises(CacheError, match=rf"{tmp_path}.*--cache-dir"):
+        TrunkConversions([order], tmp_path).of(NAME, None).confirmed()
+
+
+def test_a_slow_layout_is_told_with_the_models_name(tmp_path, order, monkeypatch):
+    """Else a network that takes ten times as long as it could stays so in silence."""
+    Children(monkeypatch)
+    warnings: list[str] = []
+    TrunkConversions([order], tmp_path, warn=warnings.append).of(NAME, None).confirmed()
+    assert warnings == [f"{NAME}: draft is slow", f"{NAME}: confirm is slow"]
 
 
 class Classifier:
