@@ -45,6 +45,7 @@ from matlens.cli.options import (
     Weights,
     WeightsDir,
 )
+from matlens.cli.registered import ListsExplainers
 from matlens.cli.rerun import rerun
 from matlens.errors import MatlensError
 from matlens.system.files import why_unwritable
@@ -139,7 +140,7 @@ def train(context: typer.Context,
 
 
 app.command()(evaluate)
-app.command()(explain)
+app.command(cls=ListsExplainers)(explain)
 app.command()(labels)
 app.command()(rerun)
 app.command()(compare)
