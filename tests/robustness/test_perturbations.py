@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from matlens.robustness.registry import PERTURBATIONS
+from matlens.robustness.registry import PERTURBATIONS, Perturbation, register
 
 FILL = (124, 117, 104)
 DIGEST = "0123456789abcdef" * 4
@@ -59,6 +59,17 @@ def test_chance_follows_from_the_photo_and_the_perturbation(name, photo):
     np.testing.assert_array_equal(once, PERTURBATIONS[name].applied(photo, strength, DIGEST))
     if name in ("noise", "patch_shuffle"):
         assert (PERTURBATIONS[name].applied(photo, strength, "f" + DIGEST[1:]) != once).any()
+
+
+@pytest.mark.parametrize("wrong", [
+    lambda: Perturbation("fog", "", "", (1,), lambda photo, strength, rng: photo),
+    lambda: Perturbation("fog", "Fog", "", (), lambda photo, strength, rng: photo),
+    lambda: register(Perturbation("blur", "fog", "", (1,), lambda photo, strength, rng: photo))],
+    ids=["no title", "no strengths", "a name that is taken"])
+def test_an_incomplete_or_doubled_declaration_is_named(wrong):
+    """When its file is imported, not in the middle of a measurement."""
+    with pytest.raises(ValueError, match=r"'(fog|blur)'"):
+        wrong()
 
 
 @pytest.mark.parametrize(("stops", "byte"), [(-1, 92), (1, 176), (3, 255), (0, 128)])
