@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from matlens.errors import SettingsError
-from matlens.explanation.artifact_model import ArtifactModel
+from matlens.explanation.artifact_model import ArtifactModel, Layer
 from matlens.explanation.explainer import ForwardMethod, GradientMethod, Question
 from matlens.explanation.registry import EXPLAINERS, question_for, register, title_of
 from matlens.features.artifact import Artifact
@@ -36,6 +38,31 @@ class TestEveryMethod:
             for heat, (down, right) in zip(maps, corners.values(), strict=True):
                 row, column = np.unravel_index(heat.argmax(), heat.shape)
                 assert (row >= heat.shape[0] / 2, column >= heat.shape[1] / 2) == (down, right)
+
+    def test_at_another_layer_takes_the_frameworks_gradients(self, name, model, small_run, monkeypatch):
+        """A child process writes them, some photos a file; here a stand-in does: pixels, and slopes of the red ones."""
+        if not EXPLAINERS[name].uses_layer:
+            return
+        photos = np.stack([patched("red", (0, 1)), patched("red", (1, 0)), patched("red", (1, 1))])
+
+        def differentiate(kind, task, log_file, on_event):
+            assert (kind, task["model"], task["layer"]) == ("gradients", NAMES[0], "early")
+            with np.load(task["photos"]) as file:
+                np.testing.assert_array_equal(file["photos"], photos)
+                assert [CLASSES[number] for number in file["classes"]] == ["red"] * 3
+            for start, end in ((0, 2), (2, 3)):
+                features = photos[start:end].astype(np.float32)
+                path = Path(task["photos"]).with_name(f"{start}.npz")
+                np.savez(path, features=features, gradients=np.broadcast_to(np.array([1, 0, 0], np.float32),
+                                                                            features.shape))
+                on_event({"file": str(path)})
+
+        monkeypatch.setattr("matlens.explanation.artifact_model.run_child", differentiate)
+        early = ArtifactModel(model.artifact, Layer(Run.open(small_run), NAMES[0], "early"))
+        maps, answers = EXPLAINERS[name].maps(early, photos, Question())
+        red = photos[..., 0].astype(np.float32)
+        np.testing.assert_allclose(maps, red / red.max(axis=(1, 2), keepdims=True), atol=1e-5)
+        np.testing.assert_allclose(answers, model.predict(photos / np.float32(255)), atol=1e-6)
 
     def test_gives_the_same_for_bytes_and_floats_alone_and_among_others(self, name, model):
         """Chance follows from the photo's content."""
