@@ -27,7 +27,7 @@ _HOMES = {
     "matlens.evaluation.metrics.classification": ("compute_classification_metrics", "compute_confusion_matrix",
                                    "compute_roc_curves"),
     "matlens.notebook.compare_models": ("compare_models",),
-    "matlens.explanation.gradcam": ("overlay_heatmap",),
+    "matlens.explanation.overlay": ("overlay_heatmap",),
     "matlens.notebook.gradcam": ("get_last_conv_layer_name", "make_gradcam_heatmap", "visualize_gradcam",
                                      "visualize_gradcam_samples"),
     "matlens.notebook.datasets": ("build_datasets",),

@@ -1,6 +1,6 @@
-"""Are heat maps faithful? Take out of photos what is hot, and see whether the model minds more than by chance.
+"""Take out of photos what is hot, and see whether the probability falls more than by chance.
 
-Three measures of a map, each of the probability of the class that it explains:
+There are three measures of a map, each of the probability of the class that it explains:
 
 - deletion (Petsiuk et al. 2018, arXiv:1806.07421): the area under the curve as cells are blanked, the hottest first;
   lower is better;
@@ -19,45 +19,52 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
-from matlens.explanation.imputation import at_grid, blanked, blurred, first_cells, grid_of, imputed, ranked, replaced
-from matlens.types import Array, Pixels
+from matlens.explanation.faithfulness.imputation import (
+    at_grid,
+    blanked,
+    blurred,
+    first_cells,
+    grid_of,
+    imputed,
+    ranked,
+    replaced,
+)
+from matlens.explanation.registry import BASELINES, DEFAULT_METHOD
+from matlens.types import Array, Floats, Labels, Pixels, Progress, unheard
 
 FRACTIONS = tuple(step / 10 for step in range(11))
-"""Of the cells that are deleted or inserted."""
+"""The shares of the cells that are deleted or inserted."""
 
 REMOVED = (0.2, 0.4, 0.6, 0.8)
-"""Fractions that ROAD removes."""
+"""The shares of the cells that ROAD removes."""
 
 MEASURES = ("deletion", "insertion", "road")
-BASELINES = ("random", "centre")
 LOWER_IS_BETTER = frozenset({"deletion"})
+CURVES = ("deletion", "insertion", "most_first", "least_first")
 
 _BATCH = 32
-CURVES = ("deletion", "insertion", "most_first", "least_first")
 
 
 @dataclass(frozen=True)
-class Measured:
-    """Of one kind of map: by curve, the probability of the explained class for each photo and fraction, (N, F).
+class MapCurves:
+    """The curves of one kind of map: the probability of the explained class for each photo and fraction, (N, F).
 
-    deletion, insertion: at FRACTIONS; most_first, least_first (ROAD's): at REMOVED.
+    curves: by name; deletion and insertion at FRACTIONS, most_first and least_first (ROAD's) at REMOVED.
     """
 
     curves: Mapping[str, Array]
 
     @property
-    def scores(self) -> dict[str, npt.NDArray[np.float64]]:
-        """Of each photo, (N,) by measure."""
+    def scores(self) -> dict[str, Floats]:
+        """The score of each photo, (N,), by measure."""
         deletion, insertion, most_first, least_first = (self.curves[name].astype(np.float64) for name in CURVES)
         return {"deletion": _area(deletion), "insertion": _area(insertion),
                 "road": (least_first - most_first).mean(axis=1) / 2}
 
 
-def measure(photos: Pixels, heat: Array, classes: npt.NDArray[np.int64], predict: Callable[[Array], Array],
-            seeds: Sequence[int], name: str = "gradcam",
-            on_progress: Callable[[int, int], None] = lambda done, total: None) -> dict[str, Measured]:
+def measure(photos: Pixels, heat: Array, classes: Labels, predict: Callable[[Array], Array], seeds: Sequence[int],
+            name: str = DEFAULT_METHOD, on_progress: Progress = unheard) -> dict[str, MapCurves]:
     """Measure heat maps, and the baselines beside them.
 
     Args:
@@ -66,28 +73,28 @@ def measure(photos: Pixels, heat: Array, classes: npt.NDArray[np.int64], predict
         classes: (N,) the class that each map explains.
         predict: (B, H, W, 3) float32 in [0, 1] to probabilities (B, C).
         seeds: (N,) of each photo's random map, ties and noise, so that all models have the same.
-        name: of the maps, in the result.
+        name: the method's, under which the curves of its maps are returned.
         on_progress: is told of photos.
 
     Returns:
-        By name: `name`, random, centre.
+        Curves by map: `name`, random, centre.
     """
     names = (name, *BASELINES)
-    found = {each: {curve: np.empty((len(photos), len(REMOVED if "first" in curve else FRACTIONS)), np.float32)
-                    for curve in CURVES} for each in names}
+    curves_by_map = {each: {curve: np.empty((len(photos), len(REMOVED if "first" in curve else FRACTIONS)), np.float32)
+                            for curve in CURVES} for each in names}
     for index, photo in enumerate(photos):
         rng = np.random.default_rng(seeds[index])
-        pending = list(_variants(photo, heat[index], names, rng))
-        answers = _answers(predict, [picture for _, picture in pending])[:, classes[index]]
-        for (places, _), probability in zip(pending, answers, strict=True):
+        variants = list(_variants(photo, heat[index], names, rng))
+        answers = _answers(predict, [picture for _, picture in variants])[:, classes[index]]
+        for (places, _), probability in zip(variants, answers, strict=True):
             for each, curve, step in places:
-                found[each][curve][index, step] = probability
+                curves_by_map[each][curve][index, step] = probability
         on_progress(index + 1, len(photos))
-    return {each: Measured(curves) for each, curves in found.items()}
+    return {each: MapCurves(curves) for each, curves in curves_by_map.items()}
 
 
 _Places = list[tuple[str, str, int]]
-"""Where an answer belongs: (map, curve, step). A whole, blank or blurred photo is the same for all maps."""
+"""To which (map, curve, step) an answer belongs. A whole, blank or blurred photo is the same for all maps."""
 
 
 def _variants(photo: Pixels, heat: Array, names: Sequence[str], rng: np.random.Generator,
@@ -114,13 +121,13 @@ def _variants(photo: Pixels, heat: Array, names: Sequence[str], rng: np.random.G
 
 
 def closeness_to_centre(grid: tuple[int, int]) -> Array:
-    """A map that is hot in the middle whatever the photo shows, (rows, columns) float32, 0 at the corners."""
+    """Make a map that is hot in the middle whatever the photo shows, (rows, columns) float32, 0 at the corners."""
     down, right = (np.linspace(-1, 1, n, dtype=np.float32) if n > 1 else np.zeros(1, np.float32) for n in grid)
     return np.asarray(1 - (down[:, None] ** 2 + right[None] ** 2) / 2, dtype=np.float32)
 
 
-def _area(curve: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Under curves (N, F) over F even steps from 0 to 1, by trapezia."""
+def _area(curve: Floats) -> Floats:
+    """Return the area under curves (N, F) over F even steps from 0 to 1, by trapezia."""
     return np.asarray((curve[:, 1:] + curve[:, :-1]).mean(axis=1) / 2)
 
 

@@ -1,4 +1,4 @@
-"""Take places out of a photo: what the curves of faithfulness are made with.
+"""Take places out of a photo, for the curves of faithfulness.
 
 Places are the cells of a grid, at most GRID by GRID: finer than any feature map of the four models at 224 px, and few
 enough for a sparse system to be solved in milliseconds.
@@ -16,63 +16,64 @@ Mask = npt.NDArray[np.bool_]
 
 GRID = 32
 NOISE = 0.01
-"""Deviation of what is added to imputed pixels, in [0, 1]: the default of the authors' code."""
+"""The deviation of the noise in imputed pixels, in [0, 1]: the default of the authors' code."""
 
 _BLUR = 5 / 224
-"""Deviation of the blur that insertion begins with, by the photo's side: RISE's 5 px at 224 px."""
+"""The deviation of the blur that insertion begins with, by the photo's side: RISE's 5 px at 224 px."""
 
 _STRAIGHT, _DIAGONAL = 1 / 6, 1 / 12
 """Weights of the eight neighbours (Rong et al. 2022, section 4.2)."""
 
 
 def grid_of(img_size: tuple[int, int]) -> tuple[int, int]:
-    """(rows, columns) of the cells of a photo (H, W)."""
+    """Return (rows, columns) of the cells of a photo (H, W)."""
     return min(GRID, img_size[0]), min(GRID, img_size[1])
 
 
 def at_grid(values: Array, grid: tuple[int, int]) -> Array:
-    """A map (h, w), resized bilinearly to a grid."""
+    """Resize a map (h, w) bilinearly to a grid."""
     import cv2
 
     return np.asarray(cv2.resize(values, grid[::-1], interpolation=cv2.INTER_LINEAR), dtype=np.float32)
 
 
 def ranked(values: Array, tie_break: Array) -> npt.NDArray[np.int64]:
-    """All cells of a grid, (rows x columns,) as positions in it, the hottest first.
+    """Rank all cells of a grid, the hottest first: (rows x columns,) positions in it.
 
     Args:
         values: (rows, columns).
-        tie_break: (rows, columns): of cells that are equally hot (above all, of those that are not at all) the higher.
+        tie_break: (rows, columns); of cells that are equally hot, such as all that are cold, the one with the higher
+            value here comes first.
     """
     return np.lexsort((-tie_break.ravel(), -values.ravel()))
 
 
 def first_cells(order: npt.NDArray[np.int64], fraction: float, grid: tuple[int, int]) -> Mask:
-    """The first cells of an order, that share of them, (rows, columns)."""
+    """Mask the first cells of an order, `fraction` of all, (rows, columns)."""
     mask = np.zeros(grid[0] * grid[1], dtype=np.bool_)
     mask[order[:round(fraction * len(order))]] = True
     return mask.reshape(grid)
 
 
 def blanked(photo: Pixels) -> Pixels:
-    """Nothing of a photo: ImageNet's mean colour everywhere, which also fills what MINC-2500's patches lack."""
+    """Fill a photo with ImageNet's mean colour, which also fills what MINC-2500's patches lack."""
     return np.broadcast_to(np.array(FILL_COLOUR, np.uint8), photo.shape)
 
 
 def blurred(photo: Pixels) -> Pixels:
-    """A photo of which the fine detail is gone."""
+    """Blur a photo, so that its fine detail is gone."""
     import cv2
 
     return np.asarray(cv2.GaussianBlur(photo, (0, 0), _BLUR * min(photo.shape[:2])), dtype=np.uint8)
 
 
 def replaced(photo: Pixels, mask: Mask, by: Pixels) -> Pixels:
-    """A photo with the masked cells taken from another picture of its size."""
+    """Take the masked cells of a photo from another picture of its size."""
     return np.where(_at_pixels(mask, photo.shape[:2])[..., None], by, photo)
 
 
 def imputed(photo: Pixels, mask: Mask, rng: np.random.Generator) -> Pixels:
-    """A photo whose masked cells are filled from around them, so that the mask's shape tells nothing.
+    """Fill the masked cells of a photo from around them, so that the mask's shape tells nothing.
 
     Noisy linear imputation (Rong et al. 2022, arXiv:2202.00449): each masked value is the weighted mean of its
     neighbours, masked or not, which is a sparse linear system; noise is added. Here it is solved on the grid, whose
@@ -96,7 +97,7 @@ def imputed(photo: Pixels, mask: Mask, rng: np.random.Generator) -> Pixels:
 
 
 def harmonic(values: Array, mask: Mask) -> Array:
-    """Masked values as weighted means of their neighbours: (rows, columns, channels) float32.
+    """Replace masked values by weighted means of their neighbours: (rows, columns, channels) float32.
 
     Weights are 1/6 to the sides and 1/12 across; at an edge, those inside count for all.
     """
@@ -123,12 +124,12 @@ def harmonic(values: Array, mask: Mask) -> Array:
     entries.append(diagonal)
     places.append(np.stack([here, here]))
     system = csr_matrix((np.concatenate(entries), tuple(np.concatenate(places, axis=1))), (len(down), len(down)))
-    found = values.copy()
-    found[mask] = spsolve(system.tocsc(), known).reshape(known.shape)
-    return found
+    filled = values.copy()
+    filled[mask] = spsolve(system.tocsc(), known).reshape(known.shape)
+    return filled
 
 
 def _at_pixels(mask: Mask, size: tuple[int, int]) -> Mask:
-    """A mask of cells as one of pixels (H, W)."""
+    """Turn a mask of cells into one of pixels (H, W)."""
     rows, columns = (np.arange(n) * cells // n for n, cells in zip(size, mask.shape, strict=True))
     return np.asarray(mask[rows[:, None], columns[None]])

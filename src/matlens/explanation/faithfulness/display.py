@@ -1,13 +1,12 @@
-"""The picture of whether heat maps are faithful."""
+"""Draw how faithful heat maps are."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from matlens.explanation.faithfulness import BASELINES
-from matlens.explanation.faithfulness_results import Faithfulness
-from matlens.explanation.methods import TITLES
+from matlens.explanation.faithfulness.results import Faithfulness
+from matlens.explanation.registry import BASELINES, title_of
 from matlens.system.figures import COLORS, MUTED, new_figure, save_figure, style_axes
 
 if TYPE_CHECKING:
@@ -18,21 +17,22 @@ _PANELS = (("deletion", "Deletion (lower is better)", "Hottest cells blanked"),
            ("road", "ROAD (gap: wider is better)", "Cells imputed"))
 
 
-def plot_faithfulness(found: Faithfulness, model_name: str = "", save_path: Path | None = None) -> Figure:
+def plot_faithfulness(faithfulness: Faithfulness, model_name: str = "", save_path: Path | None = None) -> Figure:
     """Draw the curves of the maps and of both baselines; the legends hold the scores."""
     from matplotlib.ticker import PercentFormatter
 
-    figure = new_figure(12.6, 5.0, f"Are heat maps faithful? {found.n_photos} test photos", model_name)
-    labels = {found.method: TITLES.get(found.method, found.method), "random": "random map", "centre": "centre"}  # type: ignore[call-overload]
+    figure = new_figure(12.6, 5.0, f"Are heat maps faithful? {faithfulness.n_photos} test photos", model_name)
+    labels = {faithfulness.method: title_of(faithfulness.method), "random": "random map", "centre": "centre"}
     for axes, (name, heading, x) in zip(figure.subplots(1, 3, sharey=True), _PANELS, strict=True):
         style_axes(axes, heading, x, "Probability of the explained class" if name == "deletion" else "")
-        for each, color, marker in zip((found.method, *BASELINES), COLORS, "os^", strict=False):
-            curves, label = found.curves[each], f"{labels[each]}: {found.scores[each][name]:.3f}"
+        for each, color, marker in zip((faithfulness.method, *BASELINES), COLORS, "os^", strict=False):
+            curves, label = faithfulness.curves[each], f"{labels[each]}: {faithfulness.scores[each][name]:.3f}"
             if name == "road":
-                axes.plot(found.removed, curves["most_first"], "-", marker=marker, color=color, label=label)
-                axes.plot(found.removed, curves["least_first"], "--", marker=marker, color=color)
+                axes.plot(faithfulness.removed, curves["most_first"], "-", marker=marker, color=color, label=label)
+                axes.plot(faithfulness.removed, curves["least_first"], "--", marker=marker, color=color)
             else:
-                axes.plot(found.fractions, curves[name], "-", marker=marker, markersize=4, color=color, label=label)
+                axes.plot(faithfulness.fractions, curves[name], "-", marker=marker, markersize=4, color=color,
+                          label=label)
         if name == "road":
             axes.plot([], [], "-", color=MUTED, label="hottest first")
             axes.plot([], [], "--", color=MUTED, label="coldest first")
