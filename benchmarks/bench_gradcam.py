@@ -25,7 +25,8 @@ from typing import Any
 
 import numpy as np
 
-from matlens.explanation.gradcam import from_gradients, heatmaps
+from matlens.explanation.explainer import AtHead, ByFramework
+from matlens.explanation.methods.gradcam import GradCAM
 from matlens.features.artifact import Artifact, write_artifact
 from matlens.models.protocol import BuildOrder, room_of
 from matlens.models.registry import MODELS, spec_of
@@ -55,7 +56,8 @@ def framework(name: str, folder: Path, repeats: int) -> dict[str, list[float]]:
     write_artifact(folder, classifier.export_trunk, classifier.predict, PHOTO, name, names)
 
     def explain() -> Any:
-        return from_gradients(*classifier.features_and_gradients(PHOTO, np.array([0]), classifier.last_conv_layer_name))
+        layer = classifier.last_conv_layer_name
+        return GradCAM().heat(ByFramework(*classifier.features_and_gradients(PHOTO, np.array([0]), layer)))
 
     if spec_of(name).framework == "torch":
         return {"autograd": in_turn(repeats, explain)[0]}
@@ -80,7 +82,7 @@ def measure(name: str, repeats: int) -> None:
         def explain() -> None:
             features = artifact.trunk.features(PHOTO)
             values = artifact.head.forward(features)
-            heatmaps(features, artifact.head, values[-1].argmax(axis=1), values)
+            GradCAM().heat(AtHead(features, artifact.head, values, values[-1].argmax(axis=1)))
 
         explained, predicted = in_turn(repeats, explain, lambda: artifact.predict(PHOTO))
     for what, found in {**peers, "matlens, heat map": explained, "matlens, prediction alone": predicted}.items():

@@ -37,13 +37,15 @@ import simplejpeg
 from matlens.data.audit.audit import audit
 from matlens.data.batches import part_batches
 from matlens.data.drawn.synthetic import draw_dataset
-from matlens.data.pixels.decode import Pixels, read_photo, resize
+from matlens.data.pixels.decode import resize
+from matlens.data.pixels.reader import PhotoReader
 from matlens.data.pixels.store import hash_photos, prepare_store
 from matlens.data.prepare import kept_together
 from matlens.data.source.sources import PARTS, open_source
 from matlens.data.split.splits import make_split
 from matlens.system.console import Reporter
 from matlens.system.files import whole_folder
+from matlens.types import Pixels
 
 PHOTOS = Path(__file__).parents[2] / "shared" / "data" / "trashnet-2527"
 SIZES, MORE_SIZES = [1_000, 5_000], [20_000, 57_500]
@@ -74,7 +76,7 @@ def distinct_photos(data: Path, folder: Path, n: int, copies: bool) -> Path:
 
             def write(number: int) -> None:
                 photo = originals[number % len(originals)]
-                pixels, rng = read_photo(source.root / photo.path), np.random.default_rng([SEED, number])
+                pixels, rng = PhotoReader().read(source.root / photo.path), np.random.default_rng([SEED, number])
                 quality = int(rng.integers(70, 96))
                 if not copies:
                     pixels = cut_and_turned(pixels, rng)

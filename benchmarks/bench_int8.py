@@ -24,7 +24,7 @@ from matlens.data.batches import read_photos
 from matlens.features.artifact import Artifact
 from matlens.features.engine import PhotoEngine, features_of
 from matlens.features.layout import channels_first
-from matlens.features.quantise import CALIBRATION_PHOTOS, compare, quantise_trunk
+from matlens.features.quantise import CALIBRATION_PHOTOS, compare_int8, quantise_trunk
 from matlens.models.protocol import BuildOrder, room_of
 from matlens.runs.run import Run
 from matlens.system.openvino import import_openvino
@@ -88,7 +88,7 @@ def main() -> None:
                 for part in ("val", "test"):
                     judged = run.split.part(part)
                     images = read_photos(run.data_root, judged, artifact.img_size)
-                    found = compare(artifact.predict, int8.predict, images, run.split.labels(judged))
+                    found = compare_int8(artifact.predict, int8.predict, images, run.split.labels(judged))
                     print(f"  {part}: accuracy {found.int8_accuracy:.1%}, float32's {found.float32_accuracy:.1%}, the "
                           f"same class for {found.agreement:.1%} of {found.n_photos} photos, largest difference of a "
                           f"probability {found.parity:.2f}", flush=True)

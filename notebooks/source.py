@@ -122,7 +122,7 @@ for part, counts in count_by_part(open_source(DATA_DIR)).items():
 
 # %%
 from matlens import class_counts, create_split
-from matlens.settings.schema import needs_split
+from matlens.settings.knobs import needs_split
 
 if needs_split(DATA_DIR):
     create_split(DATA_DIR, OUTPUT_DIR, train_ratio=0.7, val_ratio=0.15, test_ratio=0.15, seed=SEED)

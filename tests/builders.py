@@ -2,13 +2,45 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+from io import BytesIO
 from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
 
 from matlens.data.split.splits import Photo, Split
+from matlens.evaluation.label_quality import LabelIssues, Suspect
+from matlens.evaluation.predictions import Predictions
+from matlens.evaluation.results import Results
 from matlens.runs.run import Run
 from matlens.settings.schema import Settings
+from matlens.system.files import write_json
 
 CLASSES = ("a", "b")
+
+OTHER_SETTINGS: dict[str, dict[str, Any]] = {
+    "dataset_name": {"dataset_name": "someone/set"}, "data_dir": {"data_dir": "elsewhere"},
+    "output_dir": {"output_dir": "out"}, "models_dir": {"models_dir": "out"}, "reports_dir": {"reports_dir": "out"},
+    "protocol": {"protocol": "minc:2"}, "groups": {"protocol": "kfold:5:1", "groups": "(scene[0-9]+)_'x'"},
+    "train_on": {"train_on": "train+val"}, "keep_truncated": {"keep_truncated": True},
+    "material_groups": {"material_groups": "material_groups.toml"},
+    "models": {"models": "inception_v1,mobilenetv2_transfer"}, "weights": {"weights": "none"},
+    "weights_dir": {"weights_dir": "weights"},
+    "model_options": {"model_options": {"mobilenetv2_transfer": {"alpha": 0.5}}},
+    "img_size": {"img_size": 96}, "recipe": {"recipe": "strong"}, "max_epochs": {"max_epochs": 7},
+    "epochs_of": {"epochs_of": {"vgg19_scratch": 30}}, "auto_batch": {"auto_batch": True},
+    "batch_size": {"batch_size": 8}, "finetune_epochs": {"finetune_epochs": 2},
+    "cut": {"finetune_epochs": 1, "cut": "block_9_add"}, "augment": {"augment": False},
+    "feature_cache": {"feature_cache": False}, "views": {"views": 3},
+    "early_stopping_patience": {"early_stopping_patience": 2}, "reduce_lr_patience": {"reduce_lr_patience": 2},
+    "seed": {"seed": 7}, "deterministic": {"deterministic": True}, "precision": {"precision": "bfloat16"},
+    "activations": {"activations": "float32"}, "features_on": {"features_on": "framework"},
+    "cache_dir": {"cache_dir": "cache"}, "cache_limit": {"cache_limit": 3.5}}
+"""For each setting, options that give it another value than its default; the setting is the last of them."""
 
 
 def split_of(class_names: tuple[str, ...] = CLASSES, per_class: int = 2, **changes: object) -> Split:
@@ -22,3 +54,105 @@ def begin_run(path: Path, settings: Settings | None = None, split: Split | None 
               ) -> Run:
     """The folder of a run in which nothing was trained yet."""
     return Run.begin(path, settings or Settings(), data_root or path.parent, split or split_of())
+
+
+def tree_hash(folder: Path) -> str:
+    """Hash what lies in a folder, names and contents."""
+    whole = hashlib.sha256()
+    for path in sorted(folder.rglob("*")):
+        whole.update(str(path.relative_to(folder)).encode())
+        if path.is_file():
+            whole.update(path.read_bytes())
+    return whole.hexdigest()
+
+
+def of_first_version() -> list[dict[str, dict[str, Any]]]:
+    """Return settings of the first version: the options that were given, and what its run.json recorded of them."""
+    content: list[dict[str, dict[str, Any]]] = json.loads(
+        (Path(__file__).parent / "first_version" / "settings.json").read_text("utf-8"))
+    return content
+
+
+def record_as_first_version(run: Run, recorded: dict[str, Any], **changes: object) -> None:
+    """Rewrite a run's run.json with settings as the first version recorded them."""
+    content = json.loads(run.paths.run_file.read_text("utf-8"))
+    run.paths.run_file.write_text(json.dumps({**content, "settings": recorded, **changes}), "utf-8")
+
+
+# Predictions, results and what a run leaves of a judged model
+
+
+def predictions_of(probabilities: npt.ArrayLike, labels: npt.ArrayLike, prefix: str = "") -> Predictions:
+    """Predictions of photos that are called 0, 1, 2, ..."""
+    numbers = np.asarray(labels, np.int64)
+    return Predictions(np.asarray(probabilities, np.float32), numbers,
+                       tuple(f"{prefix}{number}" for number in range(len(numbers))))
+
+
+def drawn_predictions(n: int, classes: int, seed: int = 0, strength: float = 1.5, labels: npt.ArrayLike | None = None,
+                      ) -> Predictions:
+    """Probabilities of a model that is right the more often, the larger `strength` is; 0 is guessing."""
+    rng = np.random.default_rng(seed)
+    numbers = rng.integers(classes, size=n) if labels is None else np.asarray(labels, np.int64)
+    raised = np.exp(rng.normal(size=(n, classes)) + strength * np.eye(classes)[numbers])
+    return predictions_of(raised / raised.sum(axis=1, keepdims=True), numbers)
+
+
+def certain_predictions(answers: npt.ArrayLike, labels: npt.ArrayLike, classes: int) -> Predictions:
+    """Answers with probability 1."""
+    return predictions_of(np.eye(classes)[np.asarray(answers)], labels)
+
+
+CLASS_SCORE = {"precision": 0.5, "recall": 0.5, "f1": 0.5, "support": 1}
+
+
+def results_of(name: str = "m", accuracy: float = 0.8, n: int = 100, classes: tuple[str, ...] = CLASSES,
+               **changes: Any) -> Results:
+    """Results of a model with one accuracy and the same macro scores; `changes` are further fields."""
+    fields: dict[str, Any] = {
+        "macro_precision": accuracy, "macro_recall": accuracy, "macro_f1": accuracy,
+        "per_class": dict.fromkeys(classes, CLASS_SCORE), "classification_report": "", "confusion_matrix": [],
+        "roc_auc": {"macro": 0.9}, "split_hash": "c0ffee", "protocol": "random"}
+    return Results(name, classes, n, accuracy, **fields | changes)
+
+
+def write_training(run: Run, name: str, **changes: Any) -> None:
+    """What a training leaves beside the model file, and the folder of an artifact; nothing was trained."""
+    curves = {"loss": [1.0, 0.5], "val_loss": [1.0, 0.6], "accuracy": [0.4, 0.5], "val_accuracy": [0.4, 0.5]}
+    write_json(run.paths.training_file(name), {
+        "history": curves, "pretrained": True, "parameters": 10, "trainable_parameters": 5, "epochs": 2,
+        "best_epoch": 2, "seconds": {"train": 1.0}, "peak_rss_bytes": 1, "versions": {}, "remarks": [],
+        "split_hash": run.split.hash, **changes})
+    run.paths.model_file(name).write_bytes(b"model")
+    run.paths.artifact(name).mkdir(exist_ok=True)
+
+
+def png(width: int = 40, height: int = 20) -> bytes:
+    """A black picture."""
+    content = BytesIO()
+    Image.new("RGB", (width, height)).save(content, "PNG")
+    return content.getvalue()
+
+
+PICTURES = ("training_curves", "confusion_matrix", "roc_curves", "gradcam")
+
+
+def report_folder(folder: Path, judged: list[Results], classes: tuple[str, ...] = ("glass", "wood"), left_out: int = 0,
+                  asked: list[str] | None = None, pictures: tuple[str, ...] = PICTURES,
+                  suspects: tuple[Suspect, ...] = ()) -> Path:
+    """As much of a run's folder as its page needs, without a split that matlens made."""
+    photos = [{"path": f"{name}/{part}{i}.jpg", "class": name, "part": part, "sha256": "0"}
+              for name in classes for part, n in (("train", 3), ("val", 2), ("test", 1)) for i in range(n)]
+    write_json(folder / "split.json", {
+        "protocol": "random", "class_names": classes, "hash": "c0ffee", "photos": photos,
+        "left_out": [{"path": f"bad{i}.jpg", "reason": "0 bytes"} for i in range(left_out)]})
+    write_json(folder / "run.json", {
+        "settings": {"img_size": [224, 224], "paths": {"data": "d"}}, "versions": {"numpy": "2.4.6"},
+        "models": asked or [results.model_name for results in judged], "data_root": str(folder / "photos")})
+    LabelIssues(tuple(results.model_name for results in judged), 100, suspects).write(
+        folder / "reports" / "label_issues.json")
+    for results in judged:
+        results.write(folder / "reports" / f"{results.model_name}_results.json")
+        for kind in pictures:
+            (folder / "reports" / f"{results.model_name}_{kind}.png").write_bytes(png())
+    return folder

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from builders import write_training
 from matlens.data.batches import read_photos
 from matlens.data.prepare import prepare
 from matlens.evaluation.judge import evaluate
@@ -16,7 +17,6 @@ from matlens.models.head import Dense, Head
 from matlens.runs.run import Run
 from matlens.settings.schema import Settings
 from matlens.system.console import Reporter
-from matlens.system.files import write_json
 
 SIDE, CELL = 48, 8
 PLACES = SIDE // CELL
@@ -96,10 +96,7 @@ def make_run(path: Path) -> Run:
         write_artifact(folder.paths.artifact(name), export_trunk,
                        lambda images, head=head: head.probabilities(engine.features(images)),
                        photos, name, CLASSES)
-        folder.paths.model_file(name).touch()
-        write_json(folder.paths.training_file(name), {
-            "split_hash": split.hash, "pretrained": True, "parameters": 9, "trainable_parameters": 9, "epochs": 1,
-            "best_epoch": 1, "seconds": {}, "peak_rss_bytes": 1, "versions": {}, "remarks": [],
-            "history": {"loss": [1.0], "val_loss": [1.0], "accuracy": [0.5], "val_accuracy": [0.5]}})
+        write_training(folder, name, parameters=9, trainable_parameters=9, epochs=1, best_epoch=1, seconds={},
+                       history={"loss": [1.0], "val_loss": [1.0], "accuracy": [0.5], "val_accuracy": [0.5]})
         evaluate(folder, name)
     return folder

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from builders import tree_hash
 from matlens.cli import main as cli
 from matlens.models import weights
-from test_main_job import tree_hash
 
 
 @pytest.fixture

@@ -7,12 +7,15 @@ import json
 import os
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from matlens.errors import WriteError
 from matlens.system.files import partial_of, read_json, sweep, whole_file, whole_folder, write_json, write_text
+from matlens.system.untrusted_arrays import read_arrays
 
 
 def names(folder: Path) -> list[str]:
@@ -161,6 +164,16 @@ def test_a_file_where_a_folder_should_be(tmp_path):
 def test_the_temporary_neighbour_keeps_the_suffix(tmp_path):
     """Keras chooses the format by it."""
     assert partial_of(tmp_path / "m.h5").suffix == ".h5"
+
+
+def test_arrays_in_a_damaged_archive_are_refused(tmp_path):
+    """Each byte of a compressed .npz in turn: zip, deflate and NumPy each have errors of their own."""
+    np.savez_compressed(tmp_path / "a.npz", x=np.arange(60, dtype=np.float32))
+    whole = (tmp_path / "a.npz").read_bytes()
+    for place in range(len(whole)):
+        (tmp_path / "a.npz").write_bytes(whole[:place] + bytes([whole[place] ^ 0x55]) + whole[place + 1:])
+        with suppress(ValueError, OSError):  # a few bytes, such as those of the date, mean nothing
+            np.testing.assert_array_equal(read_arrays(tmp_path / "a.npz", {"x": ("f", 1)})["x"], np.arange(60))
 
 
 def test_json_is_read_back(tmp_path):

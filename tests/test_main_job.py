@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import re
@@ -13,20 +12,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from builders import tree_hash
 from conftest import Cli
 
 ALL_MODELS = {"vgg19_scratch": ".h5", "resnet50_transfer": ".h5", "mobilenetv2_transfer": ".h5", "inception_v1": ".pth"}
 PICTURES = ("training_curves", "confusion_matrix", "roc_curves", "gradcam")
-
-
-def tree_hash(folder: Path) -> str:
-    """What lies in a folder, names and contents."""
-    whole = hashlib.sha256()
-    for path in sorted(folder.rglob("*")):
-        whole.update(str(path.relative_to(folder)).encode())
-        if path.is_file():
-            whole.update(path.read_bytes())
-    return whole.hexdigest()
 
 
 def assert_left(out: Path, models: dict[str, str]) -> None:

@@ -16,7 +16,7 @@ import matlens
 from matlens.errors import SettingsError
 from matlens.models.seeding import seed_everything
 from matlens.notebook import label_space
-from matlens.settings import schema as module
+from matlens.settings import kaggle, knobs
 from matlens.settings.schema import Settings
 
 HEAVY = ("tensorflow", "keras", "torch", "torchvision", "openvino", "matplotlib", "sklearn", "cv2", "seaborn")
@@ -39,7 +39,7 @@ def test_every_public_name_is_defined_in_its_home():
         path = Path(spec.origin) if spec else folder.joinpath(*home.split(".")[1:]).with_suffix(".py")
         tree = ast.parse(path.read_text())
         defined = {node.name for node in tree.body if isinstance(node, ast.FunctionDef | ast.ClassDef)}
-        assert name in defined or name in (*module.KNOBS, *label_space.LABEL_SPACE), f"{name} in {home}"
+        assert name in defined or name in (*knobs.KNOBS, *label_space.LABEL_SPACE), f"{name} in {home}"
     with pytest.raises(AttributeError, match="nonsense"):
         _ = matlens.nonsense
 
@@ -49,7 +49,7 @@ def test_the_guides_knobs_have_the_guides_defaults(monkeypatch, tmp_path):
     assert (matlens.IMG_SIZE, matlens.BATCH_SIZE, matlens.SEED, matlens.MAX_EPOCHS) == ((224, 224), 64, 42, 4)
     assert matlens.DATASET_NAME == "minc2500/minc-2500"
     assert matlens.IS_KAGGLE is False
-    monkeypatch.setattr(module, "KAGGLE_ROOT", tmp_path)
+    monkeypatch.setattr(kaggle, "KAGGLE_ROOT", tmp_path)
     (tmp_path / "input" / "minc2500" / "minc-2500" / "train").mkdir(parents=True)
     assert matlens.IS_KAGGLE is True
     assert matlens.KAGGLE_INPUT == matlens.DATA_DIR == tmp_path / "input" / "minc2500" / "minc-2500"

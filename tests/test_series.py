@@ -165,7 +165,8 @@ def test_folds_of_a_real_run_share_features_and_judge_each_photo_once(drawn, pub
                                                                       monkeypatch):
     """A frozen trunk sees each photo once for all folds; then the test parts are all of the photos."""
     settings = Settings.load(options={
-        "data_dir": drawn, "img_size": 64, "alpha": 0.35, "models": "mobilenetv2_transfer", "batch_size": 8,
+        "data_dir": drawn, "img_size": 64, "model_options": ["alpha=0.35"],
+        "models": "mobilenetv2_transfer", "batch_size": 8,
         "max_epochs": 1, "weights_dir": published.parent, "cache_dir": kept_trunks, "protocol": "kfold:3"})
     features = []
 

@@ -1,23 +1,34 @@
-"""Settings: the guide's defaults, every slip refused by its name, Kaggle recognised."""
+"""Settings: the guide's defaults, every slip refused by name, what a resumed run must agree on, earlier versions."""
 
 from __future__ import annotations
 
+import inspect
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
 
 import matlens
-from matlens.errors import SettingsError
+from builders import OTHER_SETTINGS, begin_run, of_first_version, record_as_first_version, split_of
+from matlens.errors import RunError, SettingsError
 from matlens.models.registry import MODELS
-from matlens.settings import schema as module
-from matlens.settings.schema import KNOBS, Settings, needs_split
+from matlens.runs.record import RunRecord
+from matlens.runs.run import Run
+from matlens.settings import kaggle, knobs
+from matlens.settings.knobs import KNOBS, knob, needs_split, with_knobs
+from matlens.settings.schema import DECLARED, Settings
+from matlens.system import console
+
+PACKAGE = Path(matlens.__file__).parent
 
 
 @pytest.fixture(autouse=True)
 def elsewhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Neither Kaggle nor a cache of the machine's."""
-    monkeypatch.setattr(module, "KAGGLE_ROOT", tmp_path / "kaggle")
+    monkeypatch.setattr(kaggle, "KAGGLE_ROOT", tmp_path / "kaggle")
     monkeypatch.delenv("MATLENS_CACHE", raising=False)
 
 
@@ -131,16 +142,16 @@ def test_a_cut_is_where_something_inside_the_trunk_is_trained(options):
 def test_kaggle_is_recognised_by_its_input_folder(tmp_path, monkeypatch):
     """Paths a notebook on Kaggle can read and write, without a setting; and the cache is not saved with it."""
     assert matlens.IS_KAGGLE is False
-    kaggle = tmp_path / "kaggle"
-    (kaggle / "input").mkdir(parents=True)
+    root = tmp_path / "kaggle"
+    (root / "input").mkdir(parents=True)
     assert matlens.IS_KAGGLE is True
     found = Settings(dataset_name="someone/set")
-    assert found.data_dir == kaggle / "input" / "someone" / "set"
+    assert found.data_dir == root / "input" / "someone" / "set"
     assert (found.output_dir, found.models_dir, found.reports_dir) == tuple(
-        kaggle / "working" / name for name in ("dataset", "models", "reports"))
-    knobs = [getattr(matlens, name) for name in ("KAGGLE_INPUT", "DATA_DIR", "KAGGLE_WORKING")]
-    assert knobs == [kaggle / "input/minc2500/minc-2500", kaggle / "input/minc2500/minc-2500", kaggle / "working"]
-    assert kaggle not in found.cache_dir.parents
+        root / "working" / name for name in ("dataset", "models", "reports"))
+    values = [getattr(matlens, name) for name in ("KAGGLE_INPUT", "DATA_DIR", "KAGGLE_WORKING")]
+    assert values == [root / "input/minc2500/minc-2500", root / "input/minc2500/minc-2500", root / "working"]
+    assert root not in found.cache_dir.parents
     monkeypatch.setenv("MATLENS_CACHE", str(tmp_path / "mine"))
     assert Settings().cache_dir == tmp_path / "mine"
 
@@ -160,6 +171,131 @@ def test_needs_split_until_train_and_test_are_there(tmp_path):
 def test_every_knob_can_be_asked_for_and_no_other():
     """`from matlens import BATCH_SIZE` is the guide's way; a misspelt one must fail at once."""
     for name in KNOBS:
-        assert getattr(matlens, name) == getattr(module, name)
+        assert getattr(matlens, name) == getattr(knobs, name)
     with pytest.raises(AttributeError, match="BATCHSIZE"):
-        _ = module.BATCHSIZE
+        _ = knobs.BATCHSIZE
+
+
+def test_a_default_that_is_a_setting_is_read_when_the_function_is_called(tmp_path, monkeypatch):
+    """A settings file that is named after the import counts as well, and a broken one does not break the import."""
+    @with_knobs
+    def called(first, seed: int = knob("seed"), *, side: tuple[int, int] = knob("img_size")) -> tuple:
+        return first, seed, side
+
+    parameters = inspect.signature(called).parameters
+    assert called(1) == (1, 42, (224, 224))
+    monkeypatch.setenv("MATLENS_CONFIG", str(toml(tmp_path, "SEED = 7\nIMG_SIZE = 96")))
+    assert called(1) == (1, 7, (96, 96))
+    assert called(1, 2, side=(3, 4)) == (1, 2, (3, 4))
+    assert (parameters["seed"].default, str(parameters["side"].default)) == (7, "(96, 96)")
+    monkeypatch.setenv("MATLENS_CONFIG", str(toml(tmp_path, "SEED = 'x'")))
+    assert "SEED" in str(inspect.signature(called)), "help must not fail"
+    with pytest.raises(SettingsError, match="seed"):
+        called(1)
+    with pytest.raises(ValueError, match="sed"):
+        knob("sed")
+
+
+def test_nothing_is_read_from_a_settings_file_when_a_module_is_imported(tmp_path):
+    """An import must neither fail at a file's slip nor fix a value that is set later."""
+    modules = [path.relative_to(PACKAGE.parent).with_suffix("").as_posix().replace("/", ".")
+               for path in sorted((PACKAGE / "notebook").glob("*.py"))]
+    done = subprocess.run([sys.executable, "-c", "\n".join(f"import {name}" for name in modules)], text=True,
+                          capture_output=True, check=False,
+                          env={**os.environ, "MATLENS_CONFIG": str(toml(tmp_path, "SEED = 'x'"))})
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("name", Settings.model_fields)
+def test_a_run_that_goes_on_must_agree_where_the_setting_says_so(tmp_path, name):
+    """Results of two settings must not be mixed in one folder; where things are is nobody's business but the user's."""
+    options = {"data_dir": tmp_path, **OTHER_SETTINGS[name]}
+    companions = {"data_dir": tmp_path, **{key: value for key, value in options.items() if key != name}}
+    begin_run(tmp_path / "run", Settings.load(options=companions), data_root=tmp_path)
+    other = Settings.load(options=options)
+    if DECLARED[name].resumed == "may differ":
+        run = Run.begin(tmp_path / "run", other, tmp_path, split_of())
+        assert set(other.models) <= set(run.settings.models)
+        return
+    with pytest.raises(RunError) as caught:
+        Run.begin(tmp_path / "run", other, tmp_path, split_of())
+    assert f"{name}: " in str(caught.value)
+    assert Run.open(tmp_path / "run").settings == Settings.load(options=companions), "the run is as it was"
+
+
+CASES = of_first_version()
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: ",".join(case["options"]))
+def test_settings_know_what_the_first_version_recorded_of_them(case):
+    """States that it left half-trained are found by a hash of that."""
+    found = Settings.load(options=case["options"])
+    assert found.recorded_by_first_version() == case["recorded"]
+    assert Settings.recorded(case["recorded"], Path("run.json")) == found
+    assert Settings.load(options=found.model_dump(mode="json")) == found
+
+
+def test_what_the_first_version_could_not_record_is_none_of_its_records(monkeypatch):
+    """Else a state that it left would be taken for that of another network."""
+    from dataclasses import replace
+    from types import MappingProxyType
+
+    spec = MODELS["resnet50_transfer"]
+    with_option = replace(spec, options=MappingProxyType({"stride": 2}))
+    monkeypatch.setitem(MODELS._entries, spec.name, with_option)
+    found = Settings.load(options={"model_options": ["stride=3", "alpha=0.5"]})
+    recorded = found.recorded_by_first_version()
+    assert recorded["alpha"] == 0.5
+    assert recorded["model_options"] == {"resnet50_transfer": {"stride": 3}}
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: ",".join(case["options"]))
+def test_a_run_of_the_first_version_goes_on_with_the_same_settings_alone(tmp_path, case):
+    """Its run.json has alpha where today's has options of models."""
+    settings = Settings.load(options=case["options"])
+    record_as_first_version(begin_run(tmp_path / "run", settings, data_root=tmp_path), case["recorded"])
+    changed = settings.model_copy(update={"model_options": {"mobilenetv2_transfer": {"alpha": 0.75}}})
+    with pytest.raises(RunError, match=r"model_options.*0\.75"):
+        Run.begin(tmp_path / "run", changed, tmp_path, split_of())
+    run = Run.begin(tmp_path / "run", settings, tmp_path, split_of())
+    assert run.settings == settings == RunRecord.read(tmp_path / "run").settings
+
+
+def test_a_record_of_another_version_is_read_and_what_differs_is_told(tmp_path, capsys, monkeypatch):
+    """A renamed setting and one that no longer exists: a line each, once, and the rest counts."""
+    monkeypatch.setattr(console, "_told", set())
+    run = begin_run(tmp_path / "run")
+    recorded = {**CASES[1]["recorded"], "colour_space": "HSV"}
+    record_as_first_version(run, recorded, starts="none", failures={"inception_v1": 3}, resumed_at_epoch=None)
+    for _ in range(2):
+        record = RunRecord.read(tmp_path / "run")
+    assert (record.settings.seed, record.settings.options_of("mobilenetv2_transfer")) == (7, {"alpha": 0.35})
+    assert (record.failures, record.resumed_at_epoch) == ({}, {})
+    assert [set(start) for start in record.starts] == [{"versions"}]
+    told = capsys.readouterr().err.splitlines()
+    assert len(told) == 2
+    assert str(run.paths.run_file) in told[0]
+    assert "model_options.mobilenetv2_transfer.alpha" in told[0]
+    assert "colour_space" in told[1]
+
+
+@pytest.mark.parametrize("text", ["ALPHA = 0.35", "[model_options.mobilenetv2_transfer]\nalpha = 0.35"])
+def test_a_settings_file_of_the_first_version_is_read(tmp_path, capsys, monkeypatch, text):
+    """Under its names, with a line that says today's; a misspelt key is refused all the same."""
+    monkeypatch.setattr(console, "_told", set())
+    found = Settings.load(toml(tmp_path, text))
+    assert found.options_of("mobilenetv2_transfer") == {"alpha": 0.35}
+    assert ("model_options" in capsys.readouterr().err) == text.startswith("ALPHA")
+    with pytest.raises(SettingsError, match="'alfa'"):
+        Settings.load(toml(tmp_path, f"ALFA = 1\n{text}"))
+
+
+def test_the_smallest_photo_is_that_of_the_chosen_models(monkeypatch):
+    """What a network can take is a fact of its spec."""
+    from dataclasses import replace
+
+    large = replace(MODELS["inception_v1"], smallest_side=96)
+    monkeypatch.setitem(MODELS._entries, "inception_v1", large)
+    assert Settings(img_size=64, models="vgg19_scratch").img_size == (64, 64)
+    with pytest.raises(SettingsError, match=r"img_size.*96.*inception_v1"):
+        Settings.load(options={"img_size": 64})

@@ -26,8 +26,8 @@ _HOMES = {
     "matlens.notebook.evaluate_model": ("evaluate_model", "get_predictions_and_labels"),
     "matlens.evaluation.metrics.classification": ("compute_classification_metrics", "compute_confusion_matrix",
                                    "compute_roc_curves"),
-    "matlens.comparison.table": ("compare_models",),
-    "matlens.explanation.gradcam": ("overlay_heatmap",),
+    "matlens.notebook.compare_models": ("compare_models",),
+    "matlens.explanation.overlay": ("overlay_heatmap",),
     "matlens.notebook.gradcam": ("get_last_conv_layer_name", "make_gradcam_heatmap", "visualize_gradcam",
                                      "visualize_gradcam_samples"),
     "matlens.notebook.datasets": ("build_datasets",),
@@ -35,9 +35,10 @@ _HOMES = {
                              "get_augmentation_layer", "load_model", "unfreeze_resnet_for_finetuning"),
     "matlens.notebook.inception": ("InceptionV1Wrapper",),
     "matlens.models.seeding": ("seed_everything",),
-    "matlens.settings.schema": ("BATCH_SIZE", "DATASET_NAME", "DATA_DIR", "IMG_SIZE", "IS_KAGGLE", "KAGGLE_INPUT",
+    "matlens.settings.knobs": ("BATCH_SIZE", "DATASET_NAME", "DATA_DIR", "IMG_SIZE", "IS_KAGGLE", "KAGGLE_INPUT",
                          "KAGGLE_WORKING", "MAX_EPOCHS", "MODELS_DIR", "NEEDS_SPLIT", "OUTPUT_DIR", "REPORTS_DIR",
-                         "SEED", "Settings"),
+                         "SEED"),
+    "matlens.settings.schema": ("Settings",),
     "matlens.notebook.train_model": ("train_model",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}

@@ -3,38 +3,33 @@
 from __future__ import annotations
 
 import csv
-import dataclasses
 import json
 import math
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
-from builders import begin_run
+from builders import CLASS_SCORE, begin_run, certain_predictions, drawn_predictions, results_of
 from figure_checks import assert_nothing_cut_off
 from matlens.comparison.displays import Differences, draw_differences
 from matlens.comparison.literature import MINC_2500, Published, published_beside
 from matlens.comparison.pairwise import pairwise
-from matlens.comparison.row import percent, standard_error
-from matlens.comparison.table import compare, compare_models
+from matlens.comparison.row import FIRST_COLUMNS, standard_error
+from matlens.comparison.table import compare
 from matlens.data.source.minc import CLASS_NAMES
 from matlens.errors import ResultsError
-from matlens.evaluation.predictions import Predictions
+from matlens.evaluation.metrics.metric import METRICS, Metric, percent
 from matlens.evaluation.results import Results
+from matlens.notebook.compare_models import compare_models
 from matlens.system.figures import save_figure
-
-SCORE = {"precision": 0.5, "recall": 0.5, "f1": 0.5, "support": 1}
 
 
 def results(name: str = "m", accuracy: float = 0.8, n: int = 400, **changes: Any) -> Results:
-    return dataclasses.replace(Results(
-        model_name=name, class_names=("a", "b"), n_test=n, accuracy=accuracy, macro_precision=accuracy,
-        macro_recall=accuracy, macro_f1=accuracy, per_class={}, classification_report="",
-        confusion_matrix=[[1, 0], [0, 1]], roc_auc={"macro": 0.9}, split_hash="0123456789abcdef",
-        protocol="minc:1", pretrained=True, parameters=1234567, seconds={"train": 12.25, "predict": 1.0,
-                                                                            "predict_a_photo": 1 / 106}), **changes)
+    """What a table shows of a model."""
+    return results_of(name, accuracy, n, **{
+        "per_class": {}, "split_hash": "0123456789abcdef", "protocol": "minc:1", "pretrained": True,
+        "parameters": 1234567, "seconds": {"train": 12.25, "predict": 1.0, "predict_a_photo": 1 / 106}, **changes})
 
 
 def cells(markdown: str, line: int) -> list[str]:
@@ -55,24 +50,45 @@ def test_models_of_one_split_stand_together() -> None:
 
 
 def test_the_csv_can_be_computed_with() -> None:
+    """Other programs read the first columns by name and by place; those of metrics of later follow."""
     one = results("a,b", 1 / 3, remarks=("first.", "second"), pretrained=None, parameters=None,
-                  seconds={"predict_a_photo": 1 / 106}, roc_auc={"macro": None})
+                  seconds={"predict_a_photo": 1 / 106}, roc_auc={"macro": None}, top_k={"3": 0.75},
+                  intervals={"accuracy": {"low": 0.25, "high": 0.5}, "top_3": {"low": 0.5, "high": 1.0}})
     header, row = csv.reader(compare([one]).to_csv().splitlines())
-    assert dict(zip(header, row, strict=True)) == {
+    known = {
         "model": "a,b", "accuracy": "0.3333333333333333", "macro_precision": "0.3333333333333333",
-        "macro_recall": "0.3333333333333333", "macro_f1": "0.3333333333333333", "macro_auc": "",
-        "parameters": "", "training_seconds": "", "prediction_photos_per_second": "106.0",
+        "macro_recall": "0.3333333333333333", "macro_f1": "0.3333333333333333", "prediction_photos_per_second": "106.0",
         "pretrained": "unknown", "n_test": "400", "protocol": "minc:1", "split_hash": "0123456789ab",
-        "remarks": "first; second", **dict.fromkeys([
-            "accuracy_low", "accuracy_high", "macro_f1_low", "macro_f1_high", "macro_auc_low", "macro_auc_high",
-            "mean_class_accuracy", "top_3", "top_5", "cohen_kappa", "log_loss", "brier", "ece", "temperature", "aurc"],
-            "")}
+        "remarks": "first; second", "accuracy_low": "0.25", "accuracy_high": "0.5", "top_3": "0.75", "top_3_low": "0.5",
+        "top_3_high": "1.0"}
+    assert dict(zip(header, row, strict=True)) == dict.fromkeys(header, "") | known
+    assert tuple(header[:len(FIRST_COLUMNS)]) == FIRST_COLUMNS == (
+        "model", "accuracy", "macro_precision", "macro_recall", "macro_f1", "macro_auc", "parameters",
+        "training_seconds", "prediction_photos_per_second", "pretrained", "n_test", "protocol", "split_hash", "remarks",
+        "accuracy_low", "accuracy_high", "macro_f1_low", "macro_f1_high", "macro_auc_low", "macro_auc_high",
+        "mean_class_accuracy", "top_3", "top_5", "cohen_kappa", "log_loss", "brier", "ece", "temperature", "aurc")
+
+
+@pytest.mark.parametrize("metric", METRICS.entries(), ids=list(METRICS))
+def test_every_metric_has_its_columns_and_its_place_in_a_table(metric: Metric) -> None:
+    """With its interval beside it; one that is in no table has neither."""
+    fields: dict[str, Any] = {"intervals": {metric.interval_key or metric.name: {"low": 0.25, "high": 0.75}}}
+    outer, _, inner = metric.key.partition(".")
+    comparison = compare([results(**fields, **{outer: {inner: 0.625} if inner else 0.625})])
+    (row,), markdown = csv.DictReader(comparison.to_csv().splitlines()), comparison.to_markdown()
+    assert (metric.name in row, f"{metric.name}_low" in row) == (
+        metric.table is not None, metric.table is not None and metric.has_interval)
+    if metric.table:
+        assert row[metric.name] == "0.625"
+        assert row.get(f"{metric.name}_low") == ("0.25" if metric.has_interval else None)
+        assert f"| {metric.title} |" in markdown
+        assert ("62.5 %" if metric.as_percent else "0.625") in markdown
 
 
 def test_the_markdown_rounds_to_what_can_be_known() -> None:
     markdown = compare([results(accuracy=0.87654, pretrained=False)]).to_markdown()
-    assert cells(markdown, 0) == ["model", "accuracy", "macro precision", "macro recall", "macro f1",
-                                  "macro auc", "parameters", "training seconds",
+    assert cells(markdown, 0) == ["model", "accuracy", "macro precision", "macro recall", "macro F1",
+                                  "macro AUC", "parameters", "training seconds",
                                   "prediction photos per second", "pretrained", "n test", "protocol",
                                   "split hash"]
     assert cells(markdown, 2) == ["m", *["**87.7 %**"] * 4, "**90.0 %**", "1,234,567", "12.2", "106.0", "no",
@@ -165,7 +181,7 @@ def test_results_without_an_accuracy_are_named(content: dict[str, Any]) -> None:
 
 def test_results_of_another_tool_need_only_a_name_and_an_accuracy() -> None:
     row = compare([{"model_name": "mine", "accuracy": 0.5}]).rows[0]
-    assert (row.macro_f1, row.pretrained, row.n_test, row.remarks) == (None, "unknown", 0, "")
+    assert (row.value("macro_f1"), row.pretrained, row.n_test, row.remarks) == (None, "unknown", 0, "")
     assert row.error is None
 
 
@@ -185,7 +201,7 @@ def test_published_results_stand_below_and_are_never_bold_or_ranked() -> None:
     assert "**80.0 %**" in lines[2] and "**" not in lines[4]
     assert cells(comparison.to_markdown(), 0)[-1] == "source"
     theirs = dict(zip(cells(comparison.to_markdown(), 0), cells(comparison.to_markdown(), 4), strict=True))
-    assert (theirs["accuracy"], theirs["protocol"], theirs["source"], theirs["macro f1"], theirs["n test"]) == (
+    assert (theirs["accuracy"], theirs["protocol"], theirs["source"], theirs["macro F1"], theirs["n test"]) == (
         "90.0 %", "their own split", "https://example.org/a_b", "n/a", "n/a")
     assert "protocols of their own" in comparison.to_markdown() and "- published: theirs: other photos" in lines
     assert comparison.same_photos
@@ -207,7 +223,7 @@ def test_without_them_there_is_no_source() -> None:
 
 def test_published_results_are_for_models_of_minc_2500() -> None:
     """MINC-2500 has 23 classes; one model of other classes, and the table would mix datasets."""
-    minc = results("x", class_names=CLASS_NAMES)
+    minc = results("x", classes=CLASS_NAMES)
     assert len(CLASS_NAMES) == 23
     assert published_beside([minc, minc]) == MINC_2500
     assert published_beside([minc, results("y")]) == ()
@@ -222,8 +238,8 @@ def test_compare_shows_them_on_request(tmp_path: Path, classes: tuple[str, ...])
     from matlens.settings.schema import Settings
 
     run = begin_run(tmp_path / "run", Settings(models=("inception_v1",)))
-    results("inception_v1", class_names=classes, confusion_matrix=[],
-            per_class=dict.fromkeys(classes, SCORE)).write(run.paths.results_file("inception_v1"))
+    results("inception_v1", classes=classes, per_class=dict.fromkeys(classes, CLASS_SCORE)).write(
+        run.paths.results_file("inception_v1"))
     done = CliRunner().invoke(app, ["compare", str(run.path), "--literature", "--out", str(tmp_path / "out")])
     plain = CliRunner().invoke(app, ["compare", str(run.path)])
     assert (done.exit_code, plain.exit_code) == (0, 0)
@@ -236,8 +252,7 @@ def test_compare_shows_them_on_request(tmp_path: Path, classes: tuple[str, ...])
 
 def judged(folder: Path, name: str, right: int, n: int = 40, **changes: Any) -> Results:
     """Two classes, all photos of the first; predictions saved where `compare_models` looks for them."""
-    Predictions(np.eye(2, dtype=np.float32)[[0] * right + [1] * (n - right)], np.zeros(n, np.int64),
-                tuple(map(str, range(n)))).write(folder / f"{name}_predictions.npz")
+    certain_predictions([0] * right + [1] * (n - right), [0] * n, 2).write(folder / f"{name}_predictions.npz")
     return results(name, right / n, n, intervals={"accuracy": {"low": 0.5, "high": 0.875}}, **changes)
 
 
@@ -269,7 +284,7 @@ def test_what_cannot_be_compared_photo_by_photo_is_said(tmp_path: Path) -> None:
     judged(tmp_path, "other", 29)
     notes = "\n".join(compare_models(models, tmp_path).to_json()["not_compared"])
     assert "gone cannot be compared photo by photo: its predictions (gone_predictions.npz) are not there" in notes
-    assert "other_predictions.npz does not give the accuracy of its results" in notes
+    assert "other_predictions.npz) do not give the accuracy of its results" in notes
     assert "damaged cannot be compared" in notes
     assert "fine and split were not judged on the same photos of the same split" in notes
     assert "split were not judged" in (tmp_path / "model_comparison.md").read_text("utf-8")
@@ -279,8 +294,9 @@ def test_what_accuracy_does_not_say_stands_in_a_table_of_its_own() -> None:
     more = results("x", mean_class_accuracy=0.75, top_k={"3": 0.95, "5": None}, log_loss=0.5, brier=0.25,
                    cohen_kappa=0.7, calibration={"ece": 0.031, "temperature": 1.4}, coverage={"aurc": 0.0123})
     lines = compare([more, results("y", 0.5)]).to_markdown().splitlines()
-    start = lines.index("| model | mean class accuracy | top-3 | Cohen's kappa | log loss | Brier | ECE | temperature "
-                        "| AURC |")
+    start = lines.index("| model | mean class accuracy | top-3 accuracy | Cohen's kappa | log loss | Brier score | ECE "
+                        "| temperature | AURC |")
+    assert "(of log loss, Brier score, ECE and AURC less is better; temperature: " in lines[start - 2]
     assert lines[start + 2:start + 4] == [
         "| x | 75.0 % | 95.0 % | 0.700 | 0.500 | 0.250 | 3.1 % | 1.400 | 0.012 |",
         "| y | n/a | n/a | n/a | n/a | n/a | n/a | n/a | n/a |"]
@@ -293,10 +309,8 @@ def test_another_tools_nan_does_not_break_the_json() -> None:
 
 @pytest.mark.parametrize("models", [2, 4, 9])
 def test_no_label_of_the_differences_is_cut_off(models: int) -> None:
-    rng = np.random.default_rng(0)
     names = [f"a_model_with_a_name_that_is_longer_than_most_{i}" for i in range(models)]
-    found = {name: Predictions(np.eye(2, dtype=np.float32)[rng.integers(2, size=60)], np.zeros(60, np.int64),
-                               tuple(map(str, range(60)))) for name in names}
+    found = {name: drawn_predictions(60, 2, seed, 0, [0] * 60) for seed, name in enumerate(names)}
     display = Differences.from_pairs(pairwise(found))
     assert (len(display.tests), display.left_out) == {2: (1, 0), 4: (6, 0), 9: (8, 28)}[models]
     figure = save_figure(display.draw(), None)

@@ -20,7 +20,8 @@ import pytest
 from fuzzing import bmp_of_runs, encoded, png, whole_photos
 from PIL import Image
 
-from matlens.data.pixels.decode import MAX_SCANNED, UnreadableImageError, read_photo
+from matlens.data.pixels.decode import MAX_SCANNED
+from matlens.data.pixels.reader import PhotoReader
 from matlens.data.pixels.store import hash_photos, prepare_store
 
 FILES = int(os.environ.get("MATLENS_FUZZ_FILES", "10000"))
@@ -149,13 +150,8 @@ def test_a_folder_of_damaged_files_is_divided_into_photos_and_named_problems(tmp
     (tmp_path / "files").mkdir()
     for number, path in enumerate(paths):
         (tmp_path / path).write_bytes(fuzzing.damaged(photos, number)[1])
-    readable = set()
-    for path in paths:
-        try:
-            read_photo(tmp_path / path, (16, 16))
-            readable.add(path)
-        except UnreadableImageError:
-            pass
+    reader = PhotoReader((16, 16))
+    readable = {path for path in paths if reader.read_or_none(tmp_path / path) is not None}
     hashes, unopened = hash_photos(tmp_path, paths)
     store = prepare_store(tmp_path, hashes, (16, 16), tmp_path / "cache")
     assert not unopened and set(hashes) == set(paths)
@@ -166,4 +162,4 @@ def test_a_folder_of_damaged_files_is_divided_into_photos_and_named_problems(tmp
     for path in readable:
         if fuzzing.is_tiff((tmp_path / path).read_bytes()):
             continue
-        np.testing.assert_array_equal(store.photo(store.rows[hashes[path]]), read_photo(tmp_path / path, (16, 16)))
+        np.testing.assert_array_equal(store.photo(store.rows[hashes[path]]), reader.read(tmp_path / path))

@@ -6,16 +6,13 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
+from planted import contents
 
 from matlens import create_split
 from matlens.data.source.sources import PARTS, open_source
 from matlens.data.split.splits import Split, make_split
 from matlens.errors import DataError, SettingsError
 from matlens.notebook import prepared as module
-
-
-def contents(folder: Path) -> dict[str, bytes]:
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 def photo(path: Path, number: int) -> None:
@@ -52,7 +49,7 @@ def test_the_result_is_a_dataset_that_matlens_takes(photos, tmp_path):
     create_split(photos, tmp_path / "out")
     source = open_source(tmp_path / "out")
     assert (source.layout, source.class_names) == ("prepared", ("brick", "wood"))
-    made = make_split(source, "prepared", {each.path: each.path for each in source.photos}, {})
+    made = make_split(source, "prepared", {chosen.path: chosen.path for chosen in source.photos}, {})
     assert sum(made.counts()["train"].values()) == 8
 
 

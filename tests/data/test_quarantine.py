@@ -8,8 +8,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from test_audit import HOSTILE, fresh, plant, save
-from test_removal import contents
+from planted import HOSTILE, contents, fresh, plant, save
 
 from matlens.data.audit import quarantine as quarantine_module
 from matlens.data.audit.audit import audit
@@ -50,7 +49,7 @@ def test_what_was_found_goes_and_comes_back_as_it_was(photos, away, matlens):
     assert {path: moved[path] for path in OUT} == {path: before[path] for path in OUT}
     assert {entry["source"]: entry["kind"] for entry in log_of(away)}["brick/copy.jpg"] == "exact_duplicate"
     assert "moved brick/blurred.jpg (blurred)" in out
-    assert "left brick/brick_000002.jpg: the one that is kept of 2 (exact_duplicate)" in out
+    assert "left brick/brick_000002.jpg: the one that stays of 2 (exact_duplicate)" in out
     assert "left sky/small.jpg: odd_size is taken out with --kind odd_size only" in out
     code, out, _ = matlens("data", "audit", photos, "--restore", "--quarantine", away)
     assert (code, out.splitlines()[-1]) == (0, f"{len(OUT)} files put back into {photos}")
@@ -90,7 +89,7 @@ def test_a_kill_in_between_loses_nothing(photos, away, monkeypatch, moves, when)
         log.write('{"root": "/half a li')
     assert len(restore(photos, away)) == moves + (when == "after")
     assert contents(photos) == before
-    assert {entry.source for entry in move_out(photos, plan_removal(found), away)} == OUT
+    assert {moved.source for moved in move_out(photos, plan_removal(found), away)} == OUT
     assert set(before) - set(contents(photos)) == OUT
     restore(photos, away)
     assert contents(photos) == before
@@ -111,17 +110,6 @@ def test_restoring_overwrites_nothing_and_tells_what_is_not_as_it_was(photos, aw
     lost = {"wood/dark.jpg", "sky/blank.png"}
     assert contents(photos) == {path: content for path, content in before.items() if path not in lost} | {
         "brick/copy.jpg": b"a new photo"}
-
-
-def test_a_log_that_leads_out_of_the_folder_is_not_followed(photos, away, matlens):
-    """It may come from somebody else."""
-    away.mkdir()
-    (away / "harmless").write_bytes(b"x")
-    entry = {"root": str(photos), "source": "../stolen.jpg", "destination": "harmless", "kind": "", "detail": "",
-             "sha256": "2d711642b726b04401627ca9fbac32f5c8530fb1903cc4db02258717921a4881"}
-    (away / LOG).write_text(json.dumps(entry) + "\n")
-    assert "leads out" in matlens("data", "audit", photos, "--restore", "--quarantine", away)[2]
-    assert not (photos.parent / "stolen.jpg").exists()
 
 
 def test_a_photo_of_the_test_part_is_the_one_that_is_kept(tmp_path, drawn):
@@ -188,8 +176,8 @@ def test_a_quarantine_without_a_log_or_among_the_photos_is_refused(photos, matle
     assert code == 2 and LOG in message
     code, _, message = matlens("data", "audit", photos, "--quarantine", photos / "away")
     assert code == 2 and "lies inside" in message
-    with pytest.raises(DataError, match="nothing that was moved"):
-        (tmp_path / "away" / LOG).touch()
+    (tmp_path / "away" / LOG).touch()
+    with pytest.raises(DataError, match=LOG):
         restore(photos, tmp_path / "away")
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from planted import contents
 
 from matlens import remove_corrupted_images
 from matlens.errors import DataError
@@ -25,10 +26,6 @@ def write(path: Path, content: bytes) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(content)
     return path
-
-
-def contents(folder: Path) -> dict[str, bytes]:
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 BROKEN = {"wood/empty.jpg": b"", "wood/cut.jpg": jpeg(7)[:len(jpeg(7)) // 2], "brick/deep/text.jpg": b"not a photo"}

@@ -52,12 +52,9 @@ def test_minc_layout_with_the_splits_that_are_there(tmp_path):
         ("images/wood/0.jpg", "train"), ("images/brick/0.jpg", "train"), ("images/wood/1.jpg", "val")]
     with pytest.raises(DataError, match="minc:1, minc:3"):
         read_official_split(source, 2)
-    for line, message in (("images/../../etc/passwd", "does not name"), ("images/wood/0.jpg", "twice"),
-                          ("images/glass/0.jpg", "does not name")):
-        (tmp_path / "labels/test1.txt").write_text(f"{line}\n")
-        with pytest.raises(DataError, match=message) as caught:
-            read_official_split(source, 1)
-        assert "test1.txt" in str(caught.value)
+    (tmp_path / "labels/test1.txt").write_text("images/wood/0.jpg\n")
+    with pytest.raises(DataError, match=r"test1\.txt: images/wood/0\.jpg .*twice.*as train"):
+        read_official_split(source, 1)
 
 
 def test_prepared_folders_and_a_class_missing_in_one_part(tmp_path):
@@ -86,8 +83,7 @@ def test_folders_that_are_no_dataset_are_refused_with_the_way_out(tmp_path, path
     (b"images/../a/1.jpg\n", "'images/../a/1.jpg' does not name"),
     (b"images/a/..\n", "'images/a/..' does not name"),
     (b"/etc/passwd\n", "'/etc/passwd' does not name"),
-    (b"images/glass/1.jpg\n", "'images/glass/1.jpg' does not name"),
-    (b"images/a/caf\xe9.jpg\n", "Cannot read the list")])
+    (b"images/glass/1.jpg\n", "'images/glass/1.jpg' does not name")])
 def test_a_wrong_line_in_a_list_is_named_with_its_file(tmp_path, content, message):
     """Whoever mends the list must be led to the file and the line, not to a traceback."""
     touch(tmp_path, "images/a/1.jpg", "images/b/1.jpg", "labels/validate1.txt", "labels/test1.txt")

@@ -40,14 +40,19 @@ def test_neither_a_file_nor_a_pattern_is_said(groups, error, says):
 
 
 @pytest.mark.parametrize(("content", "says"), [
-    (b"a,b,c\n", r"entry 1 \(a,b,c\)"), (b"path,group\nx.jpg,\n", "entry 1"), (b"y.jpg,g\n", "names none"),
-    (b"\xff\xfe\x00", "Cannot read")])
-def test_a_file_that_is_none_is_named_with_its_line(tmp_path, content, says):
+    (b"a,b,c\n", r"entry 1 \(a,b,c\)"), (b"path,group\nx.jpg,\n", "entry 1"), (b"y.jpg,g\n", "names none")])
+def test_a_wrong_line_is_named_with_its_file(tmp_path, content, says):
     """Half a grouping is worse than none."""
     file = tmp_path / "g.csv"
     file.write_bytes(content)
-    with pytest.raises(DataError, match=says):
+    with pytest.raises(DataError, match=rf"g\.csv.*{says}"):
         named_groups(PATHS, str(file))
+
+
+def test_a_pattern_may_be_longer_than_a_file_name():
+    """Alternatives of many scenes are."""
+    pattern = "(" + "|".join(f"scene{number}" for number in range(100)) + "|s1)_"
+    assert named_groups(PATHS, pattern) == [("brick/s1_c.jpg", "wood/s1_a.jpg", "wood/s1_b.jpg")]
 
 
 def test_groups_that_share_a_photo_become_one():

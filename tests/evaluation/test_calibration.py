@@ -6,14 +6,9 @@ import numpy as np
 import pytest
 from scipy.stats import binned_statistic
 
+from builders import predictions_of
 from matlens.evaluation.metrics.calibration import at_temperature, calibration, fit_temperature, reliability
 from matlens.evaluation.metrics.weighted import photo_losses
-from matlens.evaluation.predictions import Predictions
-
-
-def saved(probabilities, labels) -> Predictions:
-    return Predictions(np.asarray(probabilities, np.float32), np.asarray(labels, np.int64),
-                       tuple(map(str, range(len(labels)))))
 
 
 def softmax(logits):
@@ -76,7 +71,7 @@ def test_the_temperature_is_found_where_it_is_known(sharpness):
 
 
 def test_what_validation_mends_is_mended_on_test():
-    found = calibration(saved(*overconfident(3000, 3, 2)), saved(*overconfident(3000, 3, 3)))
+    found = calibration(predictions_of(*overconfident(3000, 3, 2)), predictions_of(*overconfident(3000, 3, 3)))
     assert (found.temperature, found.n_validation, found.remark) == (pytest.approx(3, rel=0.1), 3000, "")
     assert found.ece > 0.1 > 3 * found.ece_after  # a fifth of overconfidence, against the noise of 3,000 photos
     probabilities, labels = overconfident(3000, 3, 2)
@@ -89,7 +84,7 @@ def test_what_validation_mends_is_mended_on_test():
 def test_validation_photos_that_determine_no_temperature_give_none(share):
     """All right: the colder the better; all wrong: the hotter; all even: no matter. An end is no finding."""
     labels = [0, 1, 0, 1]
-    validation = saved(np.where(np.eye(2)[labels] == 1, share, 1 - share), labels)
+    validation = predictions_of(np.where(np.eye(2)[labels] == 1, share, 1 - share), labels)
     assert fit_temperature(validation.probabilities, validation.labels) is None
     found = calibration(validation, validation)
     assert (found.temperature, found.ece_after, found.bins_after) == (None, None, ())
@@ -97,5 +92,5 @@ def test_validation_photos_that_determine_no_temperature_give_none(share):
 
 
 def test_without_validation_photos_the_reason_is_kept():
-    found = calibration(saved([[0.5, 0.5]], [0]), None, "They were trained on.")
+    found = calibration(predictions_of([[0.5, 0.5]], [0]), None, "They were trained on.")
     assert (found.temperature, found.remark, found.ece) == (None, "They were trained on.", 0.5)

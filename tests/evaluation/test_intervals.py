@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from builders import certain_predictions, drawn_predictions, predictions_of
 from matlens.evaluation.intervals import (
     acceleration,
     bootstrap,
@@ -16,7 +17,9 @@ from matlens.evaluation.intervals import (
     wilson,
     without_each,
 )
-from matlens.evaluation.metrics.weighted import WeightedScores
+from matlens.evaluation.metrics.scores import judge, weighted_metrics
+from matlens.evaluation.metrics.weighted import PredictedPhotos, WeightedPhotos
+from matlens.evaluation.predictions import Predictions
 
 
 @pytest.mark.parametrize("hits, n", [(0, 10), (10, 10), (1, 7), (371, 431), (0, 1)])
@@ -30,7 +33,7 @@ def test_wilson_is_scipys(hits, n, confidence):
 def test_of_no_photo_there_is_no_interval():
     assert wilson(0, 0) is None
     with pytest.raises(ValueError, match="no photos"):
-        bootstrap(WeightedScores(np.zeros((0, 2)), np.zeros(0, int)))
+        bootstrap(lambda weights: {}, 0)
 
 
 @pytest.mark.parametrize("method", ["percentile", "bca"])
@@ -45,11 +48,11 @@ def test_an_interval_from_draws_is_scipys_from_the_same_draws(method, statistic)
     assert (ours.low, ours.high) == pytest.approx(tuple(theirs.confidence_interval), rel=1e-9)
 
 
-def judged(n: int = 200, seed: int = 0):
-    rng = np.random.default_rng(seed)
-    labels = rng.integers(3, size=n)
-    raised = np.exp(rng.normal(size=(n, 3)) + 1.6 * np.eye(3)[labels])
-    return raised / raised.sum(axis=1, keepdims=True), labels
+def intervals(predictions: Predictions, **options):
+    """The bootstrap of every weighted metric."""
+    photos = PredictedPhotos(predictions.probabilities, predictions.labels)
+    found = bootstrap(lambda weights: weighted_metrics(WeightedPhotos(photos, weights)), photos.n_photos, **options)
+    return {name: interval for name, (interval,) in found.items()}
 
 
 def test_the_whole_bootstrap_is_scipys_up_to_its_noise():
@@ -58,21 +61,21 @@ def test_the_whole_bootstrap_is_scipys_up_to_its_noise():
         table = np.bincount(3 * truth + answers, minlength=9).reshape(3, 3)
         return (2 * np.diag(table) / (table.sum(axis=0) + table.sum(axis=1))).mean()
 
-    probabilities, labels = judged()
-    theirs = stats.bootstrap((labels, probabilities.argmax(axis=1)), macro_f1, paired=True, vectorized=False,
+    predictions = drawn_predictions(200, 3)
+    theirs = stats.bootstrap((predictions.labels, predictions.predicted), macro_f1, paired=True, vectorized=False,
                              n_resamples=2000, method="BCa", rng=np.random.default_rng(5))
-    ours = bootstrap(WeightedScores(probabilities, labels))["macro_f1"]
+    ours = intervals(predictions)["macro_f1"]
     assert ours.method == "bca"
     assert (ours.low, ours.high) == pytest.approx(tuple(theirs.confidence_interval), abs=0.012)
 
 
 def test_the_same_seed_gives_the_same_interval_and_memory_bounds_do_not_change_it(monkeypatch):
-    scores = WeightedScores(*judged(60))
-    first = bootstrap(scores, draws=300)
-    assert bootstrap(scores, draws=300) == first != bootstrap(scores, draws=300, seed=1)
+    predictions = drawn_predictions(60, 3)
+    first = intervals(predictions, draws=300)
+    assert intervals(predictions, draws=300) == first != intervals(predictions, draws=300, seed=1)
     monkeypatch.setattr("matlens.evaluation.intervals._CELLS", 60 * 7)
-    again = bootstrap(scores, draws=300)
-    for name in ("accuracy", "macro_f1", "log_loss", "roc_auc_macro"):
+    again = intervals(predictions, draws=300)
+    for name in ("accuracy", "macro_f1", "log_loss", "macro_auc"):
         assert (again[name].low, again[name].high) == pytest.approx((first[name].low, first[name].high), abs=1e-12)
 
 
@@ -84,25 +87,28 @@ def test_weights_are_draws_of_as_many_photos_and_all_but_one():
     np.testing.assert_array_equal(np.concatenate(list(without_each(3, 2)), axis=1), 1 - np.eye(3))
 
 
-def test_where_draws_tell_nothing_no_certainty_is_claimed():
+@pytest.mark.parametrize("right", [True, False])
+def test_where_draws_tell_nothing_no_certainty_is_claimed(right):
     """All photos right: each draw is 100 %, which is not what is known. Accuracy falls back on the closed form."""
-    found = bootstrap(WeightedScores(np.eye(2)[[0, 1] * 5], np.array([0, 1] * 5)))
-    assert found["macro_f1"] is None and found["roc_auc_macro"] is None and found["f1"] == [None, None]
-    assert found["accuracy"] == wilson(10, 10)
-    wrong = bootstrap(WeightedScores(np.eye(2)[[1, 0] * 5], np.array([0, 1] * 5)))
-    assert wrong["accuracy"] == wilson(0, 10)
+    labels = np.array([0, 1] * 5)
+    found = judge(certain_predictions(labels if right else 1 - labels, labels, 2), ("a", "b")).fields["intervals"]
+    assert found["macro_f1"] is None and found["roc_auc_macro"] is None
+    assert [found["per_class"][name]["f1"] for name in "ab"] == [None, None]
+    assert found["accuracy"] == wilson(10 * right, 10).to_json()
+
+
+def test_undefined_draws_give_no_interval():
     assert from_draws(np.array([0.5, np.nan, np.nan]), 0.5) is None
     assert from_draws(np.array([0.5, 0.6]), np.nan) is None
 
 
 def test_one_photo_is_no_reason_to_fail():
-    found = bootstrap(WeightedScores(np.array([[0.2, 0.8]]), np.array([1])))
-    assert found["accuracy"] == wilson(1, 1)
+    found = judge(predictions_of([[0.2, 0.8]], [1]), ("a", "b")).fields["intervals"]
+    assert found["accuracy"] == wilson(1, 1).to_json()
 
 
 def test_beyond_two_thousand_photos_percentiles_do():
-    found = bootstrap(WeightedScores(*judged(2001)), draws=100)
-    assert found["accuracy"].method == "percentile"
+    assert intervals(drawn_predictions(2001, 3), draws=100)["accuracy"].method == "percentile"
 
 
 def test_equal_influence_has_no_acceleration():
@@ -121,17 +127,17 @@ def test_intervals_hold_the_truth_in_95_of_100_test_parts():
     """
     distance, n, parts = 1.6, 150, 2000
     truth = {"accuracy": NormalDist().cdf(distance / 2), "macro_f1": NormalDist().cdf(distance / 2),
-             "roc_auc_macro": NormalDist().cdf(distance / 2**0.5)}
+             "macro_auc": NormalDist().cdf(distance / 2**0.5)}
     rng = np.random.default_rng(11)
     held = dict.fromkeys([*truth, "wilson"], 0)
     for part in range(parts):
         labels = rng.integers(2, size=n)
         positive = 1 / (1 + np.exp(-distance * (rng.normal(size=n) + distance * (labels - 0.5))))
-        scores = WeightedScores(np.stack([1 - positive, positive], axis=1), labels)
-        found = bootstrap(scores, draws=600, seed=part)
+        predictions = predictions_of(np.stack([1 - positive, positive], axis=1), labels)
+        found = intervals(predictions, draws=600, seed=part)
         for name, value in truth.items():
             held[name] += found[name].low <= value <= found[name].high
-        hits = round(n * float(scores(np.ones((n, 1)))["accuracy"][0]))
+        hits = int((predictions.predicted == labels).sum())
         closed = wilson(hits, n)
         held["wilson"] += closed.low <= truth["accuracy"] <= closed.high
     assert {name: count / parts for name, count in held.items()} == pytest.approx(dict.fromkeys(held, 0.95), abs=0.02)

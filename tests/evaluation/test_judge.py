@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from builders import write_training
 from matlens.data.split.splits import Photo, Split
 from matlens.evaluation.judge import evaluate
 from matlens.evaluation.predictions import Predictions
 from matlens.runs.run import Run
 from matlens.settings.schema import Settings
-from matlens.system.files import write_json
 
 NAMES = ("brick", "carpet", "fabric", "tile")
 MODELS = ("mobilenetv2_transfer", "inception_v1")
@@ -35,13 +35,7 @@ def finished_run(folder: Path, *, train_on: str = "train", validation: bool = Tr
             saved = run.paths.predictions_file(name, part)
             Predictions((raised / raised.sum(axis=1, keepdims=True)).astype(np.float32), each,
                         tuple(photo.path for photo in split.photos if photo.part == part), 10.0).write(saved)
-        write_json(run.paths.training_file(name), {
-            "history": {"loss": [1.0, 0.5], "val_loss": [1.0, 0.6], "accuracy": [0.4, 0.5],
-                        "val_accuracy": [0.4, 0.5]}, "pretrained": True, "parameters": 10,
-            "trainable_parameters": 5, "epochs": 2, "best_epoch": 2, "seconds": {"train": 1.0}, "peak_rss_bytes": 1,
-            "versions": {}, "remarks": [], "split_hash": split.hash})
-        run.paths.model_file(name).write_bytes(b"model")
-        run.paths.artifact(name).mkdir()
+        write_training(run, name)
     return run
 
 
@@ -77,7 +71,7 @@ def test_groups_stay_with_the_run(tmp_path, matlens):
     groups.write_text("[groups]\ntextile = ['carpet', 'fabric']\n")
     matlens("evaluate", run.path, "--material-groups", groups, "--models", MODELS[0])
     groups.unlink()
-    assert evaluate(run, MODELS[1]).groups["per_group"]["textile"]["classes"] == ["carpet", "fabric"]
+    assert evaluate(run, MODELS[1]).results.groups["per_group"]["textile"]["classes"] == ["carpet", "fabric"]
 
 
 def test_groups_that_do_not_fit_change_nothing(tmp_path, matlens):
@@ -111,7 +105,7 @@ def test_without_validation_predictions_there_is_no_temperature_and_a_reason(tmp
 
     monkeypatch.setattr(part_predictions, "predict_part", gone)
     monkeypatch.setattr(part_predictions.PartPredictions, "_artifact", None)
-    found = evaluate(finished_run(tmp_path / "run", **options), MODELS[0])
+    found = evaluate(finished_run(tmp_path / "run", **options), MODELS[0]).results
     assert found.calibration["temperature"] is None
     assert says in found.calibration["remark"]
     assert found.accuracy > 0.5

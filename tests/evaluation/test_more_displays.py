@@ -9,24 +9,21 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
+from builders import drawn_predictions
 from figure_checks import NAMES, assert_nothing_cut_off, texts
 from matlens.evaluation.displays.classes import ClassScores, ConfusedPairs
 from matlens.evaluation.displays.confidence import CoverageCurve, ReliabilityDiagram
-from matlens.evaluation.metrics.scores import scores
-from matlens.evaluation.predictions import Predictions
+from matlens.evaluation.metrics.scores import judge
 from matlens.system.figures import save_figure
 
 
-def judged(names, n: int = 400, strength: float = 1.5, seed: int = 0):
-    """Scores of a model on so many photos, some classes without any, and a validation part."""
+def judged(names, n: int = 400, strength: float = 1.5):
+    """Scores of a model on so many photos, the last class without any, and a validation part."""
     def answers(seed):
-        rng = np.random.default_rng(seed)
-        labels = rng.integers(max(len(names) - 1, 1), size=n)
-        raised = np.exp(rng.normal(size=(n, len(names))) + strength * np.eye(len(names))[labels])
-        return Predictions((raised / raised.sum(axis=1, keepdims=True)).astype(np.float32), labels,
-                           tuple(map(str, range(n))))
+        labels = np.random.default_rng(seed).integers(max(len(names) - 1, 1), size=n)
+        return drawn_predictions(n, len(names), seed + 2, strength, labels)
 
-    return scores(answers(seed), tuple(names), validation=answers(seed + 1))
+    return judge(answers(0), tuple(names), validation=answers(1)).fields
 
 
 @pytest.mark.filterwarnings("ignore:Glyph")
@@ -106,8 +103,9 @@ def test_png_and_svg(tmp_path, suffix, magic):
     assert path.read_bytes().startswith(magic)
 
 
-def test_importing_the_modules_does_not_load_matplotlib():
+def test_importing_the_modules_and_asking_for_the_metrics_loads_nothing_heavy():
     code = ("import sys, matlens.evaluation.displays.classes, matlens.evaluation.displays.confidence, "
             "matlens.comparison.displays, matlens.evaluation.metrics.scores; "
+            "list(matlens.evaluation.metrics.scores.METRICS); "
             "sys.exit(bool({'matplotlib', 'seaborn', 'sklearn', 'pandas', 'scipy'} & set(sys.modules)))")
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -17,8 +17,8 @@ from matlens.evaluation.predictions import Predictions
 from matlens.evaluation.results import Results
 from matlens.evaluation.results_schema import ResultsSchema
 from matlens.runs.run import Run, refuse_if_foreign, with_its_batch
+from matlens.runs.training_record import TrainingRecord
 from matlens.settings.schema import Settings
-from matlens.training.record import TrainingRecord
 
 NAME = "inception_v1"
 
@@ -81,7 +81,7 @@ def test_every_field_of_results_is_checked_when_it_is_read():
 @pytest.mark.parametrize("content", ["", "[]", "null", '"x"', "1e999", "{"])
 def test_what_is_no_record_is_named(run, content):
     run.paths.training_file(NAME).write_text(content)
-    with pytest.raises(RunError, match="missing or damaged"):
+    with pytest.raises(RunError, match=rf"{NAME}_training\.json"):
         TrainingRecord.read(run, NAME)
 
 

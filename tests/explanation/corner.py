@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from types import SimpleNamespace
 
 import numpy as np
+from heat import heatmaps
 
-from matlens.explanation.gradcam import heatmaps
 from matlens.features.artifact import write_artifact
 from matlens.models.protocol import BuildOrder, room_of
 from matlens.training.loop import fit

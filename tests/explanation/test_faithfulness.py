@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from matlens.errors import ResultsError
-from matlens.explanation.faithfulness import Measured, closeness_to_centre, measure
-from matlens.explanation.faithfulness_display import plot_faithfulness
-from matlens.explanation.faithfulness_results import Faithfulness, judge_heat_maps
-from matlens.explanation.imputation import GRID
+from matlens.explanation.faithfulness.curves import MapCurves, closeness_to_centre, measure
+from matlens.explanation.faithfulness.display import plot_faithfulness
+from matlens.explanation.faithfulness.imputation import GRID
+from matlens.explanation.faithfulness.judge import judge_heat_maps
+from matlens.explanation.faithfulness.results import Faithfulness
 from matlens.runs.run import Run
 
 BLANK = 124 / 255
@@ -53,7 +53,7 @@ def test_insertion_brings_the_photo_back(white):
 def test_road_is_half_the_mean_gap_between_coldest_and_hottest_first():
     """By hand: gaps 0.4, 0.4, 0.2, 0.2."""
     flat = np.zeros((1, 11), np.float32)
-    measured = Measured({"deletion": flat, "insertion": flat,
+    measured = MapCurves({"deletion": flat, "insertion": flat,
                          "most_first": np.array([[0.5, 0.4, 0.4, 0.2]], np.float32),
                          "least_first": np.array([[0.9, 0.8, 0.6, 0.4]], np.float32)})
     assert measured.scores["road"][0] == pytest.approx(0.15)
@@ -64,7 +64,7 @@ def test_areas_are_trapezia():
     line = np.linspace(1, 0, 11, dtype=np.float32)[None]
     step = np.array([[1] + [0] * 10], np.float32)
     some = np.zeros((1, 4), np.float32)
-    found = Measured({"deletion": line, "insertion": step, "most_first": some, "least_first": some}).scores
+    found = MapCurves({"deletion": line, "insertion": step, "most_first": some, "least_first": some}).scores
     assert found["deletion"][0] == pytest.approx(0.5)
     assert found["insertion"][0] == pytest.approx(0.05)
 
@@ -104,12 +104,12 @@ def test_gains_are_positive_where_the_map_is_better_whichever_way_a_measure_goes
         return np.repeat(np.array(levels, np.float32)[:, None], 11, axis=1)
 
     same = np.full((2, 4), 0.5, np.float32)
-    measured = {name: Measured({"deletion": flat(*deletion), "insertion": flat(*insertion), "most_first": same,
+    measured = {name: MapCurves({"deletion": flat(*deletion), "insertion": flat(*insertion), "most_first": same,
                                 "least_first": same})
                 for name, deletion, insertion in (
                     ("gradcam", (0.2, 0.4), (0.9, 0.9)), ("random", (0.5, 0.5), (0.6, 0.6)),
                     ("centre", (0.1, 0.1), (0.9, 0.9)))}
-    found = Faithfulness.from_measured(measured, np.array([0, 2]), ("a", "b", "c"), "model", "gradcam")
+    found = Faithfulness.from_curves(measured, np.array([0, 2]), ("a", "b", "c"), "model", "gradcam")
     assert found.gains["random"]["deletion"] == pytest.approx({"mean": 0.2, "standard_error": 0.1})
     assert found.gains["random"]["insertion"] == pytest.approx({"mean": 0.3, "standard_error": 0})
     assert found.gains["centre"]["deletion"]["mean"] == pytest.approx(-0.2)
@@ -121,31 +121,20 @@ def test_gains_are_positive_where_the_map_is_better_whichever_way_a_measure_goes
     assert found.per_class["c"]["gains"]["random"]["deletion"] == {"mean": pytest.approx(0.1), "standard_error": None}
 
 
-def test_a_run_is_measured_written_and_read_again(small_run, tmp_path):
+def test_the_heat_of_a_run_is_measured_written_and_read_again(small_run, tmp_path):
     """The heat of a network that knows colours lies on the coloured patch.
 
     Insertion cannot tell: a blurred photo has its colours already.
     """
-    folder = Run.open(small_run)
-    steps = []
-    found = judge_heat_maps(folder, "mobilenetv2_transfer", 15, on_progress=lambda done, total: steps.append(done))
+    run, steps = Run.open(small_run), []
+    found = judge_heat_maps(run, "mobilenetv2_transfer", 15, on_progress=lambda done, total: steps.append(done))
     assert steps == list(range(1, 16))
     assert found.n_photos == 15
     assert {name: one["n_photos"] for name, one in found.per_class.items()} == {"blue": 5, "green": 5, "red": 5}
     for measure_name in ("deletion", "road"):
         assert found.verdict("random", measure_name) == "better", measure_name
-    assert Faithfulness.read(folder.paths.on_request_file("mobilenetv2_transfer", "faithfulness")) == found
+    assert Faithfulness.read(run.paths.on_request_file("mobilenetv2_transfer", "faithfulness")) == found
     figure = plot_faithfulness(found, "MobileNetV2", tmp_path / "faithful.png")
     assert (tmp_path / "faithful.png").read_bytes().startswith(b"\x89PNG")
     legend = [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
     assert legend[0] == f"Grad-CAM: {found.scores['gradcam']['deletion']:.3f}"
-
-
-@pytest.mark.parametrize("content", ["", "[]", "{}", '{"format": 1, "model_name": "x"}'])
-def test_a_damaged_file_says_how_to_make_it_again(tmp_path, content):
-    """Cut off, or of something else."""
-    (tmp_path / "reports").mkdir()
-    path = tmp_path / "reports" / "x_faithfulness.json"
-    path.write_text(content)
-    with pytest.raises(ResultsError, match=r"x_faithfulness.json is missing or damaged.*matlens explain .* --faithf"):
-        Faithfulness.read(path)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from heat import heatmaps
 
 from matlens.evaluation.choice import chosen_for_grid
 from matlens.evaluation.predictions import Predictions
-from matlens.explanation.gradcam import heatmaps, overlay_heatmap
+from matlens.explanation.overlay import overlay_heatmap
 from matlens.models.head import Dense, Head
 
 

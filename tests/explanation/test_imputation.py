@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from matlens.explanation.imputation import (
+from matlens.explanation.faithfulness.imputation import (
     NOISE,
     at_grid,
     blanked,

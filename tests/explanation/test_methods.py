@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import scipy.special
+from heat import from_gradients, gradient_method, heatmaps
 
-from matlens.explanation.gradcam import from_gradients, heatmaps
-from matlens.explanation.methods import METHODS, grad_cam, grad_cam_plus_plus, hires_cam
+from matlens.explanation.explainer import GradientMethod
+from matlens.explanation.registry import EXPLAINERS
 from matlens.models.head import Dense, Head
+
+GRADIENT_METHODS = [method.name for method in EXPLAINERS.entries() if isinstance(method, GradientMethod)]
 
 
 def random_head(pooling: str, places: tuple[int, int], channels: int, seed: int = 0) -> Head:
@@ -37,10 +42,10 @@ def test_the_three_by_hand():
     """One channel, two places: gradients 2 and -1, features 3 and 1, whose sum is 4."""
     features = np.array([3.0, 1.0], np.float32).reshape(1, 1, 2, 1)
     gradients = np.array([2.0, -1.0], np.float32).reshape(1, 1, 2, 1)
-    np.testing.assert_allclose(grad_cam(features, gradients).ravel(), [1.5, 0.5])
-    np.testing.assert_allclose(hires_cam(features, gradients).ravel(), [6, -1])
-    # alpha of the rising place is 4 / (2 x 4 + 4 x 8) = 0.1, so the channel counts 0.1 x 2.
-    np.testing.assert_allclose(grad_cam_plus_plus(features, gradients).ravel(), [0.6, 0.2], rtol=1e-6)
+    # Of Grad-CAM++, alpha of the rising place is 4 / (2 x 4 + 4 x 8) = 0.1, so the channel counts 0.1 x 2.
+    for name, expected in (("gradcam", [1.5, 0.5]), ("hirescam", [6, -1]), ("gradcam++", [0.6, 0.2])):
+        found = gradient_method(name).evidence(features, gradients)
+        np.testing.assert_allclose(found.ravel(), expected, rtol=1e-6, err_msg=name)
 
 
 def test_a_channel_before_its_activation_cannot_turn_grad_cam_plus_plus_around():
@@ -48,7 +53,7 @@ def test_a_channel_before_its_activation_cannot_turn_grad_cam_plus_plus_around()
     features = np.full((1, 1, 2, 1), -1, np.float32)
     for gradient in (1.0, 2.0):
         gradients = np.full_like(features, gradient)
-        np.testing.assert_array_equal(grad_cam_plus_plus(features, gradients), 0)
+        np.testing.assert_array_equal(gradient_method("gradcam++").evidence(features, gradients), 0)
 
 
 @pytest.mark.parametrize("pooling", ["avg", "max_flatten"])
@@ -101,7 +106,7 @@ def test_behind_a_global_average_hirescam_is_gradcam():
     assert np.abs(maps["max_flatten"][0] - maps["max_flatten"][1]).max() > 0.1
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", GRADIENT_METHODS)
 @pytest.mark.parametrize("pooling", ["avg", "max_flatten"])
 def test_the_quick_way_is_the_one_by_gradients(method, pooling):
     """Grad-CAM spares the gradient of each place, and must not differ for that."""
@@ -111,6 +116,16 @@ def test_the_quick_way_is_the_one_by_gradients(method, pooling):
     found = heatmaps(features, head, classes, method=method)
     np.testing.assert_allclose(found, from_gradients(features, gradients, method), atol=1e-5)
     assert found.max() == 1
+
+
+def test_grad_cam_needs_no_gradient_at_each_place():
+    """At VGG19's head that would be a second pass through a kernel of 400 MB."""
+    rng = np.random.default_rng(6)
+    features, means = rng.random((2, 6, 6, 4)).astype(np.float32), rng.normal(size=(2, 4)).astype(np.float32)
+    layer = SimpleNamespace(features=features, mean_gradients=lambda: means)
+    expected = np.maximum((features * means[:, None, None]).sum(axis=-1), 0)
+    expected /= expected.max(axis=(1, 2), keepdims=True)
+    np.testing.assert_allclose(gradient_method("gradcam").heat(layer), expected, atol=1e-5)
 
 
 @pytest.mark.torch

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from heat import from_gradients, heatmaps
 from PIL import Image
 
 from matlens import get_last_conv_layer_name, make_gradcam_heatmap, visualize_gradcam, visualize_gradcam_samples
 from matlens.errors import DataError, ModelError
-from matlens.explanation.gradcam import from_gradients, heatmaps
 from matlens.notebook import label_space
 from matlens.notebook.adapters import classifier_of
 

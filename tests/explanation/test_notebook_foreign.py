@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from heat import from_gradients
 
 from matlens import get_last_conv_layer_name, make_gradcam_heatmap
-from matlens.explanation.gradcam import from_gradients
 
 pytestmark = pytest.mark.keras
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from heat import from_gradients, heatmaps
 
 from matlens import (
     InceptionV1Wrapper,
@@ -13,7 +14,6 @@ from matlens import (
     visualize_gradcam_samples,
 )
 from matlens.errors import DataError, ModelError
-from matlens.explanation.gradcam import from_gradients, heatmaps
 
 pytestmark = [pytest.mark.torch, pytest.mark.usefixtures("one_thread")]
 

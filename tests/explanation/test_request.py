@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from matlens.evaluation.results import Results
-from matlens.explanation.faithfulness_results import Faithfulness
+from matlens.explanation.faithfulness.results import Faithfulness
 from matlens.explanation.galleries import Gallery
 from matlens.explanation.request import Request
 from matlens.system.files import read_json, write_json
@@ -74,9 +74,10 @@ def test_where_there_is_no_mistake_that_is_said(run, matlens):
 @pytest.mark.parametrize(("arguments", "named"), [
     (("--class", "stone"), "--class stone: the run knows blue, green, red"),
     (("--target", "stone"), "--target stone: the run knows blue, green, red"),
-    (("--method", "scorecam"), "--method scorecam: there are gradcam, gradcam++, hirescam"),
-    (("--score", "loss"), "--score loss: there are logit, probability"),
-    (("--score", "probability", "--method", "gradcam++"), "goes with --method gradcam or hirescam"),
+    (("--method", "scorecam"), "'scorecam'. Choose from gradcam, gradcam++, hirescam"),
+    (("--score", "loss"), "'loss' (--score). Choose from logit, probability"),
+    (("--score", "probability", "--method", "gradcam++"), "gradcam, hirescam"),
+    (("--score", "probability", "--layer", "x"), "--layer x"),
     (("--images", "nowhere.jpg"), "Cannot read nowhere.jpg"),
     (("--images", "a.jpg", "--worst", "3"), "give one or the other"),
     (("--images", "a.jpg", "--class", "red"), "there is --target"),

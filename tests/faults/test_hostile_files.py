@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from builders import report_folder, results_of
 from matlens.data.split.splits import LeftOut, Photo, Split
 from matlens.errors import DataError, MatlensError, ModelError, ResultsError, RunError
 from matlens.evaluation.label_quality import Suspect
@@ -29,7 +30,7 @@ from matlens.runs.series import SeriesFolder
 from matlens.system.console import Reporter
 from matlens.system.files import read_json
 from matlens.system.untrusted import stays_inside
-from report.test_page import Page, make_run, results
+from report.pages import Page
 
 SIDE = 32
 
@@ -529,10 +530,10 @@ NAMES = ("<script>document.title='x'</script>", '"><img src=x onerror=alert(1)>'
 def test_no_name_does_anything_on_the_page(tmp_path, name):
     """A class, a model, a file, a remark, a setting, a version, a reason: all may come from files of others."""
     suspect = Suspect(f"{name}/1.jpg", name, name, 0.1, 0.9, 0.1, (name,))
-    plain = Page(write_report(make_run(tmp_path / "plain", [results("m", classes=("c0", "c1"), remarks=("r",))],
+    plain = Page(write_report(report_folder(tmp_path / "plain", [results_of("m", classes=("c0", "c1"), remarks=("r",))],
                                        ("c0", "c1"), left_out=1, suspects=(
         Suspect("c0/1.jpg", "c0", "c0", 0.1, 0.9, 0.1, ("m",)),))))
-    run = make_run(tmp_path / "run", [results("m", classes=(name, "c1"), remarks=(name,), protocol=name,
+    run = report_folder(tmp_path / "run", [results_of("m", classes=(name, "c1"), remarks=(name,), protocol=name,
                                               versions={name: name})], (name, "c1"), left_out=1, suspects=(suspect,))
     about = json.loads((run / "run.json").read_text())
     about |= {"title": name, "versions": {name: name}, "settings": {name: {name: name}}, "data_root": f"/{name}"}
@@ -557,7 +558,7 @@ def test_suspects_outside_of_the_dataset_are_not_shown(tmp_path):
     """Their pictures would carry somebody's other photos away in the report."""
     from PIL import Image
 
-    run = make_run(tmp_path / "run", [results("m")], suspects=tuple(
+    run = report_folder(tmp_path / "run", [results_of("m")], suspects=tuple(
         Suspect(path, "glass", "wood", 0.1, 0.9, 0.1, ("m",)) for path in ("glass/1.jpg", "../private.jpg", "/x.jpg")))
     for place in (run / "photos" / "glass" / "1.jpg", run / "private.jpg"):
         place.parent.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""Kept activations: whole or not at all, in either precision, and never a damaged one."""
+"""Cached activations: whole or not at all, in float16 and float32, and never a damaged one."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from matlens.errors import CacheError, DataError, ModelError
+from matlens.errors import CacheError, ModelError
 from matlens.features.activations import Activations
 
 MAPS = np.random.default_rng(0).normal(0, 30, (5, 3, 2, 4)).astype(np.float32)
@@ -55,7 +55,7 @@ def test_a_damaged_row_is_named_and_the_others_are_read(folder, row):
     found = Activations.open(folder)
     others = np.delete(np.arange(5), row)
     np.testing.assert_array_equal(found[others], MAPS[others])
-    with pytest.raises(DataError, match=rf"{folder}.*row {row}\..*Delete that folder"):
+    with pytest.raises(CacheError, match=rf"{folder}.*row {row}\..*Delete that folder"):
         found[np.array([row, others[0]])]
 
 

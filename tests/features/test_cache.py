@@ -1,4 +1,4 @@
-"""Kept features: what is whole is used, what is not is made again, and never does a result come from a damaged one."""
+"""Cached features: whole ones are used, others are computed again, and no result comes from a damaged cache."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from matlens.data.pixels.store import PixelStore, hash_photos, prepare_store
 from matlens.data.source.sources import open_source
 from matlens.errors import CacheError, ModelError
 from matlens.features import cache as module
-from matlens.features.cache import FeatureCache, kept_features
+from matlens.features.cache import FeatureCache, cached_features
 from matlens.system.console import Reporter
 
 SIDE = 32
@@ -76,7 +76,7 @@ def test_features_are_computed_once_and_are_of_the_photos_asked_for(cache, store
     cache.features(digests[::-1])
     cache.features(digests, view=1)
     assert cache._pooling.calls == 3, "another order and another view are other features"
-    np.testing.assert_array_equal(kept_features(tmp_path, cache.key(digests), 5), first)
+    np.testing.assert_array_equal(cached_features(tmp_path, cache.key(digests), 5), first)
 
 
 @pytest.mark.parametrize("damage", ["altered", "cut off", "gone", "another version", "no json"])
@@ -98,10 +98,10 @@ def test_what_is_not_whole_is_made_again(cache, store, tmp_path, damage):
         about.write_text(json.dumps({**json.loads(about.read_text()), "format": 99}))
     else:
         about.write_text("[]")
-    assert kept_features(tmp_path, cache.key(digests), 4) is None
+    assert cached_features(tmp_path, cache.key(digests), 4) is None
     np.testing.assert_array_equal(cache.features(digests), first)
     assert cache._pooling.calls == 2
-    assert kept_features(tmp_path, cache.key(digests), 4) is not None
+    assert cached_features(tmp_path, cache.key(digests), 4) is not None
 
 
 @pytest.mark.parametrize("name", ["features.npy", "features.json"])
@@ -123,7 +123,7 @@ def test_a_full_disk_costs_keeping_the_features_and_not_the_run(cache, store, tm
     np.testing.assert_allclose(first, [store.read([store.rows[each]])[0].mean(axis=(0, 1)) for each in digests], 1e-6)
     assert not list((tmp_path / "features").iterdir())
     np.testing.assert_array_equal(cache.features(digests), first)
-    assert kept_features(tmp_path, cache.key(digests), 4) is not None
+    assert cached_features(tmp_path, cache.key(digests), 4) is not None
 
 
 def test_a_view_follows_from_the_photo_and_its_number_alone(store):
@@ -153,11 +153,11 @@ def test_activations_are_computed_once_and_are_of_the_photos_asked_for(cache, st
 def test_how_much_activations_will_take_is_known_before_they_are_computed(cache, store):
     """A disk that fills up in the night stops whatever else writes there."""
     digests = sorted(store.rows)[:5]
-    assert cache.bytes_to_keep(digests, 0, "float16") == 5 * 2 * 2 * 3 * 2
-    assert cache.bytes_to_keep(digests, 0, "float32") == 5 * 2 * 2 * 3 * 4
+    assert cache.bytes_to_write(digests, 0, "float16") == 5 * 2 * 2 * 3 * 2
+    assert cache.bytes_to_write(digests, 0, "float32") == 5 * 2 * 2 * 3 * 4
     kept = cache.activations(digests)
-    assert cache.bytes_to_keep(digests, 0, "float16") == 0
-    assert cache.bytes_to_keep(digests, 1, "float16") > 0
+    assert cache.bytes_to_write(digests, 0, "float16") == 0
+    assert cache.bytes_to_write(digests, 1, "float16") > 0
     assert kept.values.nbytes == 5 * 2 * 2 * 3 * 2
 
 

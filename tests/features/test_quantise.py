@@ -17,7 +17,7 @@ from matlens.features import quantise
 from matlens.features.artifact import Artifact, write_artifact
 from matlens.features.engine import TrunkEngine
 from matlens.features.layout import channels_first
-from matlens.features.quantise import Comparison, compare, quantise_artifact
+from matlens.features.quantise import Int8Comparison, compare_int8, quantise_artifact
 from matlens.jobs.predict import predicting_artifact
 from matlens.models.head import Dense, Head
 from matlens.runs.run import Run
@@ -84,7 +84,7 @@ def run(drawn, tmp_path_factory) -> Run:
     return folder
 
 
-def judge(run: Run, target: Path, max_drop: float = 1.0) -> Comparison:
+def judge(run: Run, target: Path, max_drop: float = 1.0) -> Int8Comparison:
     """Quantise the run's artifact, judged on its validation photos as float32 predicts them: so float32 has 100 %."""
     artifact = Artifact.open(run.paths.artifact(NAME))
     photos = np.concatenate(list(read_photos(run.data_root, run.split.part("val"), (SIDE, SIDE))))
@@ -102,7 +102,7 @@ def test_accuracies_agreement_and_parity_are_what_they_are_called():
     float32 = np.array([[0.9, 0.1], [0.2, 0.8], [0.4, 0.6], [0.3, 0.7]], np.float32)
     int8 = np.array([[0.8, 0.2], [0.25, 0.75], [0.75, 0.25], [0.3, 0.7]], np.float32)
     rows = [np.array([0, 1, 2]), np.array([3])]
-    found = compare(lambda batch: float32[batch], lambda batch: int8[batch], rows, labels)
+    found = compare_int8(lambda batch: float32[batch], lambda batch: int8[batch], rows, labels)
     assert (found.n_photos, found.float32_accuracy, found.int8_accuracy, found.agreement) == (4, 0.75, 0.5, 0.75)
     assert found.parity == pytest.approx(0.35)
     assert found.drop == 25
@@ -111,14 +111,14 @@ def test_accuracies_agreement_and_parity_are_what_they_are_called():
 @pytest.mark.parametrize(("right", "max_drop"), [(270, 0), (267, 1), (280, 0), (240, 10)])
 def test_what_loses_no_more_than_allowed_is_accepted(right, max_drop):
     """Of 300 photos float32 has 270 right; 3 of them are exactly one point, whatever floats make of it."""
-    Comparison(300, 270 / 300, right / 300, 1.0, 0.1).refuse_beyond(max_drop, NAME)
+    Int8Comparison(300, 270 / 300, right / 300, 1.0, 0.1).refuse_beyond(max_drop, NAME)
 
 
 @pytest.mark.parametrize(("right", "max_drop"), [(269, 0), (266, 1)])
 def test_what_loses_more_is_refused_with_both_accuracies_and_the_ways_out(right, max_drop):
     """One photo more than allowed."""
     with pytest.raises(ModelError) as refusal:
-        Comparison(300, 270 / 300, right / 300, 1.0, 0.1).refuse_beyond(max_drop, NAME)
+        Int8Comparison(300, 270 / 300, right / 300, 1.0, 0.1).refuse_beyond(max_drop, NAME)
     for part in (NAME, f"{right / 300:.1%}", "90.0%", "300 validation", f"allowed: {max_drop}", "--max-drop",
                  "--models", "without --int8"):
         assert part in str(refusal.value)

@@ -11,7 +11,7 @@ from matlens.models.precision import choose_precision
 from matlens.settings.schema import Settings
 from matlens.system import devices as cores
 from matlens.training.history import Epoch, History
-from matlens.training.record import Clock, training_record
+from matlens.training.record import training_record
 from matlens.types import Scores
 
 P100, T4, A100 = (6, 0), (7, 5), (8, 0)
@@ -58,7 +58,7 @@ def test_cores_are_the_affinitys_less_a_containers_quota(tmp_path, monkeypatch, 
 def test_the_record_tells_the_precision_and_remarks_on_a_mixed_one(precision, remarks):
     """Two results may differ by it alone."""
     history = History([Epoch(1, Scores(1.0, 0.5), Scores(1.0, 0.5), 0.1, 1.0, 10.0)])
-    record = training_record("vgg19_scratch", history, SimpleNamespace(hash="h"), SimpleNamespace(parity=0.0), Clock(),
+    record = training_record("vgg19_scratch", history, SimpleNamespace(hash="h"), SimpleNamespace(parity=0.0), {},
                              parameters=(1, 1), weights_file=None, remarks=("untrained",), versions={},
-                             precision=precision)
-    assert (record["precision"], record["remarks"]) == (precision, remarks)
+                             arithmetic=precision)
+    assert (record["arithmetic"], record["remarks"]) == (precision, remarks)

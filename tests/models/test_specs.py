@@ -24,7 +24,7 @@ def declared(**changes: object) -> ModelSpec:
     ({"network": lambda order: None}, "both"), ({"head": None}, "head"),
     ({"backbone": None, "network": lambda order: None}, "head"), ({"strong_cut": "block_3"}, "strong_cut"),
     ({"weights": ()}, "weights"), ({"framework": "torch"}, "torch"), ({"pooling": "max_flatten"}, "pooling"),
-    ({"sizes": ((16, 16),)}, "size")])
+    ({"limits": {"alpha": (0, 2)}}, "limits"), ({"sizes": ((16, 16),)}, "size")])
 def test_an_incomplete_declaration_fails_with_the_models_name(changes, word):
     """Who adds a model hears of it at once and not after an hour of training."""
     with pytest.raises(ValueError, match=f"'mine'.*{word}"):

@@ -22,7 +22,7 @@ from matlens.runs.record import note_failures
 from matlens.runs.run import Run
 from matlens.settings.schema import Settings
 from matlens.system.console import Reporter
-from report.test_page import Page
+from report.pages import Page
 from small_run import NAMES
 
 
@@ -191,7 +191,7 @@ def test_downloads_lead_to_files(judged: Run, seen: Page) -> None:
 
 
 def test_of_three_models_the_two_that_are_done_are_shown_and_the_third_is_missed(folder: Run) -> None:
-    content = dict(folder.content)
+    content = json.loads(folder.paths.run_file.read_text("utf-8"))
     content["models"].append("vgg19_scratch")
     content["failures"] = {"vgg19_scratch": "<i>The system killed it</i>, for want of memory"}
     folder.paths.run_file.write_text(json.dumps(content), "utf-8")
@@ -217,7 +217,7 @@ def test_a_run_keeps_why_a_model_failed_until_it_succeeds(tmp_path: Path, monkey
     with pytest.raises(WorkerError):
         run(settings, tmp_path / "run", Reporter(quiet=True))
     folder = Run.open(tmp_path / "run")
-    assert folder.content["failures"] == {name: f"no {name} today" for name in settings.models}
+    assert folder.failures == {name: f"no {name} today" for name in settings.models}
     note_failures(folder.paths, {}, ["inception_v1"])
     assert "It failed: no vgg19_scratch today" in Page(write_report(folder.path)).text
     assert "inception_v1 was asked for and has no results: it was not trained" in Page(write_report(folder.path)).text

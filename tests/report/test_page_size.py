@@ -12,22 +12,24 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from builders import write_training
 from matlens.data.prepare import prepare
 from matlens.evaluation.choice import chosen_for_grid
 from matlens.evaluation.judge import evaluate
 from matlens.evaluation.predictions import Predictions
 from matlens.explanation import galleries
-from matlens.explanation.displays import plot_gradcam_grid
-from matlens.explanation.explain import Explained
-from matlens.explanation.faithfulness import BASELINES, CURVES, FRACTIONS, MEASURES, REMOVED
-from matlens.explanation.faithfulness_display import plot_faithfulness
-from matlens.explanation.faithfulness_results import Faithfulness
-from matlens.explanation.gradcam import overlay_heatmap
+from matlens.explanation.explained import ExplainedPhoto
+from matlens.explanation.faithfulness.curves import CURVES, FRACTIONS, MEASURES, REMOVED
+from matlens.explanation.faithfulness.display import plot_faithfulness
+from matlens.explanation.faithfulness.results import Faithfulness
+from matlens.explanation.grid import plot_explained_grid
+from matlens.explanation.overlay import overlay_heatmap
+from matlens.explanation.registry import BASELINES
 from matlens.jobs.run import summarise
 from matlens.models.registry import MODELS
 from matlens.robustness.curves import Robustness
 from matlens.robustness.display import plot_robustness
-from matlens.robustness.perturbations import PERTURBATIONS
+from matlens.robustness.registry import PERTURBATIONS
 from matlens.runs.run import Run
 from matlens.settings.schema import Settings
 from matlens.system.console import Reporter
@@ -59,13 +61,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Run:
     folder = Run.begin(path / "run", settings, prepared.source.root, prepared.split)
     epochs = {key: [1.0, 0.5, 0.25, 0.4] for key in ("loss", "val_loss", "accuracy", "val_accuracy")}
     for seed, name in enumerate(MODELS):
-        folder.paths.artifact(name).mkdir()
+        write_training(folder, name, epochs=4, best_epoch=3, history=epochs)
         write_json(folder.paths.artifact(name) / "artifact.json", {"model": name})
-        folder.paths.model_file(name).touch()
-        write_json(folder.paths.training_file(name), {
-            "split_hash": prepared.split.hash, "pretrained": True, "parameters": 9, "trainable_parameters": 9,
-            "epochs": 4, "best_epoch": 3, "seconds": {}, "peak_rss_bytes": 1, "versions": {}, "remarks": [],
-            "history": epochs})
         rng = np.random.default_rng(seed)
         for part in ("test", "val"):
             photos = prepared.split.part(part)
@@ -78,20 +75,20 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Run:
     return folder
 
 
-def explained(folder: Run, artifact: Any, predictions: Predictions, positions: list[int], how: Any = None,
-              ) -> list[Explained]:
+def explained(folder: Run, model: Any, predictions: Predictions, positions: list[int], *_: Any,
+              ) -> list[ExplainedPhoto]:
     """Noise in the place of each photo, with a heat map of 14 x 14 places."""
     heat = np.random.default_rng(0).random((14, 14), dtype=np.float32)
-    return [Explained(noise(index), overlay_heatmap(heat, noise(index)), CLASSES[predictions.predicted[index]],
-                      float(predictions.probabilities[index].max()), (14, 14), CLASSES[predictions.labels[index]], heat)
+    return [ExplainedPhoto(noise(index), overlay_heatmap(heat, noise(index)), CLASSES[predictions.predicted[index]],
+                           float(predictions.probabilities[index].max()), heat, CLASSES[predictions.labels[index]])
             for index in positions]
 
 
 def add_everything(folder: Run, name: str) -> None:
     """What a run, and the commands that measure on request, leave beside the results."""
     predictions = Predictions.read(folder.paths.predictions_file(name))
-    plot_gradcam_grid(explained(folder, None, predictions, chosen_for_grid(predictions)), MODELS[name].title,
-                      save_path=folder.paths.picture(name, "gradcam"))
+    plot_explained_grid(explained(folder, None, predictions, chosen_for_grid(predictions)), "Grad-CAM",
+                        MODELS[name].title, folder.paths.picture(name, "gradcam"))
     galleries.make_gallery(folder, name)
     artifact, maps = checksum(folder.paths.artifact(name) / "artifact.json"), ("gradcam", *BASELINES)
     gain: dict[str, float | None] = {"mean": 0.1, "standard_error": 0.01}
@@ -100,11 +97,12 @@ def add_everything(folder: Run, name: str) -> None:
         for each in maps}, {each: dict.fromkeys(MEASURES, 0.5) for each in maps},
         {baseline: dict.fromkeys(MEASURES, gain) for baseline in BASELINES}, {}, artifact)
     robust = Robustness(name, N_TEST, 0.75, dict.fromkeys(CLASSES, 0.75), {
-        kind: {"title": each.title, "unit": each.unit, "strengths": list(each.strengths), "accuracy": [0.7, 0.6, 0.5,
-               0.4, 0.3], "same_answer": [0.5] * 5, "per_class": {}} for kind, each in PERTURBATIONS.items()}, artifact)
+        each.name: {"title": each.title, "unit": each.unit, "strengths": list(each.strengths),
+                    "accuracy": [0.7, 0.6, 0.5, 0.4, 0.3], "same_answer": [0.5] * 5, "per_class": {}}
+        for each in PERTURBATIONS.entries()}, artifact)
     plot_faithfulness(faithful, name, folder.paths.picture(name, "faithfulness"))
     plot_robustness({name: robust}, folder.paths.picture(name, "robustness"))
-    results = evaluate(folder, name, every_picture=True)
+    results = evaluate(folder, name, every_picture=True).results
     dataclasses.replace(results, faithfulness=faithful.summary, robustness=robust.summary).write(
         folder.paths.results_file(name))
 

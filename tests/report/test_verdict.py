@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from builders import certain_predictions, results_of
 from matlens.comparison.table import Comparison, compare
-from matlens.evaluation.predictions import Predictions
 from matlens.evaluation.results import Results
 from matlens.report.sections.overview import IntervalPlot
 from matlens.report.verdict import Verdict, accuracy_interval, verdict
 from matlens.report.words import p_value
-from report.test_page import results
 
 N = 100
 
@@ -25,9 +23,8 @@ def judged(folder: Path, **wrong: set[int]) -> tuple[Comparison, dict[str, Resul
     found, files = {}, {}
     for name, mistakes in wrong.items():
         answer = np.where(np.isin(np.arange(N), list(mistakes)), 1 - labels, labels)
-        files[name] = folder / f"{name}_predictions.npz"
-        Predictions(np.eye(2, dtype=np.float32)[answer], labels, tuple(map(str, range(N)))).write(files[name])
-        found[name] = results(name, 1 - len(mistakes) / N, N)
+        files[name] = certain_predictions(answer, labels, 2).write(folder / f"{name}_predictions.npz")
+        found[name] = results_of(name, 1 - len(mistakes) / N, N)
     return compare(found.values(), predictions=files), found
 
 
@@ -68,7 +65,7 @@ def test_equally_good_models_share_the_first_place(tmp_path: Path) -> None:
 
 
 def test_without_predictions_no_lead_is_claimed(tmp_path: Path) -> None:
-    found = {name: results(name, share) for name, share in (("a", 0.9), ("b", 0.5))}
+    found = {name: results_of(name, share) for name, share in (("a", 0.9), ("b", 0.5))}
     comparison = compare(found.values(), predictions={name: tmp_path / f"{name}.npz" for name in found})
     told = verdict(comparison, found["a"])
     assert told.headline == "a has the highest accuracy; whether it is better than b is not tested"
@@ -100,7 +97,7 @@ def test_the_scale_stays_within_shares(tmp_path: Path, wrong: int) -> None:
 
 
 def test_the_scale_has_a_width_without_any_interval() -> None:
-    found = dataclasses.replace(results("m", 0.5), n_test=0)
+    found = results_of("m", 0.5, 0)
     plot = IntervalPlot.of(compare([found]))
     assert plot.low < plot.high
 

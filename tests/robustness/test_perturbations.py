@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from matlens.robustness.perturbations import PERTURBATIONS, perturbed
+from matlens.robustness.registry import PERTURBATIONS, Perturbation, register
 
 FILL = (124, 117, 104)
 DIGEST = "0123456789abcdef" * 4
@@ -41,7 +41,7 @@ def test_every_perturbation_has_five_strengths_that_grow(name, photo):
     each, before = PERTURBATIONS[name], photo.copy()
     assert len(each.strengths) == 5
     assert list(each.strengths) in (sorted(each.strengths), sorted(each.strengths, reverse=True))
-    made = [perturbed(photo, name, strength, DIGEST) for strength in each.strengths]
+    made = [PERTURBATIONS[name].applied(photo, strength, DIGEST) for strength in each.strengths]
     np.testing.assert_array_equal(photo, before)
     for one in made:
         assert (one.shape, one.dtype) == (photo.shape, np.uint8)
@@ -55,10 +55,21 @@ def test_every_perturbation_has_five_strengths_that_grow(name, photo):
 def test_chance_follows_from_the_photo_and_the_perturbation(name, photo):
     """Every model must meet the same noise; another photo other noise."""
     strength = PERTURBATIONS[name].strengths[2]
-    once = perturbed(photo, name, strength, DIGEST)
-    np.testing.assert_array_equal(once, perturbed(photo, name, strength, DIGEST))
+    once = PERTURBATIONS[name].applied(photo, strength, DIGEST)
+    np.testing.assert_array_equal(once, PERTURBATIONS[name].applied(photo, strength, DIGEST))
     if name in ("noise", "patch_shuffle"):
-        assert (perturbed(photo, name, strength, "f" + DIGEST[1:]) != once).any()
+        assert (PERTURBATIONS[name].applied(photo, strength, "f" + DIGEST[1:]) != once).any()
+
+
+@pytest.mark.parametrize("wrong", [
+    lambda: Perturbation("fog", "", "", (1,), lambda photo, strength, rng: photo),
+    lambda: Perturbation("fog", "Fog", "", (), lambda photo, strength, rng: photo),
+    lambda: register(Perturbation("blur", "fog", "", (1,), lambda photo, strength, rng: photo))],
+    ids=["no title", "no strengths", "a name that is taken"])
+def test_an_incomplete_or_doubled_declaration_is_named(wrong):
+    """When its file is imported, not in the middle of a measurement."""
+    with pytest.raises(ValueError, match=r"'(fog|blur)'"):
+        wrong()
 
 
 @pytest.mark.parametrize(("stops", "byte"), [(-1, 92), (1, 176), (3, 255), (0, 128)])
@@ -113,7 +124,7 @@ def test_noise_has_its_deviation():
 def test_a_quarter_turn_moves_every_pixel_to_its_place():
     """One way or the other, by the photo."""
     square = noise(16)
-    ways = {perturbed(square, "rotation", 90, f"{index:016x}" + 48 * "0").tobytes() for index in range(20)}
+    ways = {PERTURBATIONS["rotation"].applied(square, 90, f"{index:016x}" + 48 * "0").tobytes() for index in range(20)}
     assert ways == {np.rot90(square, turns).tobytes() for turns in (1, -1)}
 
 

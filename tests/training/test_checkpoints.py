@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from test_strong import Counter
+from stand_ins import SILENT, Counter
 
 from matlens.training.checkpoints import Checkpoints
 from matlens.training.feature_batches import FeatureBatches
@@ -16,7 +16,6 @@ from matlens.training.loop import fit
 from matlens.training.strong import fit_strong
 from matlens.types import Scores
 
-SILENT = SimpleNamespace(on_step=lambda *_: None, on_epoch=lambda *_: None)
 RNG = np.random.default_rng(0)
 FEATURES = RNG.normal(size=(60, 12)).astype(np.float32)
 LABELS = (FEATURES[:, :3] + RNG.normal(size=(60, 3))).argmax(axis=1)
@@ -254,24 +253,13 @@ def test_a_second_stage_goes_on_as_such(tmp_path, second_is_better):
     assert network.trained == (4 if second_is_better else 3)
 
 
-class ResumableCounter(Counter):
-    """See `test_strong`."""
-
-    def training_state(self):
-        return {"rate": np.array(self.learning_rate)}
-
-    def resume(self, snapshot, state):
-        self.restore(snapshot)
-        self.resumed_rate = float(state["rate"])
-
-
 def test_the_recipe_strong_goes_on_with_its_average_and_its_schedule(tmp_path):
     """Averaged weights are not those that are trained; both, and the place in the schedule, must come back."""
     losses = [3, 1, 2, 1.5]
     data = SimpleNamespace(epoch=lambda number: [(np.zeros((3, 1)), np.eye(4, dtype=np.float32)[:3])] * 3)
 
     def fitted(progress, folder, losses):
-        network, saved = ResumableCounter(losses), []
+        network, saved = Counter(losses), []
         history = fit_strong(network, data, [], progress, epochs=4, steps=3,
                              checkpoints=Checkpoints(folder, "k", Heard()),
                              save_best=lambda: saved.append(float(network.weight[0])))

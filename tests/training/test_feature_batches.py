@@ -1,4 +1,4 @@
-"""Kept features and activations in batches: the order of the photos, every view its turn, nothing damaged."""
+"""Features and activations in batches: the order of the photos, every view its turn, nothing damaged."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 
 from matlens.data.batches import PhotoBatches
 from matlens.data.pixels.store import PixelStore
-from matlens.errors import DataError
+from matlens.errors import CacheError
 from matlens.features.activations import Activations
 from matlens.training.feature_batches import FeatureBatches
 
@@ -105,5 +105,5 @@ def test_activations_come_as_photos_do_and_a_damaged_one_stops_the_training(tmp_
     content[-1] ^= 1
     file.write_bytes(content)
     damaged = FeatureBatches((Activations.open(file.parent),), np.arange(6) % CLASSES, CLASSES, 4)
-    with pytest.raises(DataError, match=str(file.parent)):
+    with pytest.raises(CacheError, match=str(file.parent)):
         list(damaged.epoch(0))

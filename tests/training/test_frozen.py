@@ -1,4 +1,4 @@
-"""Features of what is frozen: where the engine finds its trunk."""
+"""Features of a frozen trunk: where the engine finds the trunk."""
 
 from __future__ import annotations
 
@@ -11,8 +11,7 @@ import pytest
 from matlens.errors import ModelError
 from matlens.system.console import Reporter
 from matlens.training import frozen
-from matlens.training.frozen import FrozenTraining
-from matlens.training.plan import Plan
+from matlens.training.frozen import FrozenFeatures
 
 
 class Conversion:
@@ -40,11 +39,11 @@ def engine_of(tmp_path, monkeypatch):
         return file, img_size, pooled
 
     monkeypatch.setattr(frozen, "PhotoEngine", opened)
-    folder: Any = SimpleNamespace(settings=SimpleNamespace(cache_dir=tmp_path, img_size=(64, 48)))
+    run: Any = SimpleNamespace(settings=SimpleNamespace(cache_dir=tmp_path, img_size=(64, 48)))
     prepared: Any = SimpleNamespace(store=None)
     conversions: Any = None
-    training = FrozenTraining(folder, "m", prepared, conversions, Plan(), Reporter(quiet=True))
-    return lambda conversion, pooled: training._cache(conversion).engine_for(pooled)
+    features = FrozenFeatures(run, "m", None, prepared, conversions, Reporter(quiet=True))
+    return lambda conversion, pooled: features._cache(conversion).engine_for(pooled)
 
 
 def test_a_draft_that_is_confirmed_before_it_is_read_does_not_stop_the_run(tmp_path, engine_of):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from stand_ins import SILENT
 
 from matlens.models.head import Dense
 from matlens.training.callbacks import EarlyStopping
@@ -28,16 +29,6 @@ def batches(n: int = 20, size: int = 8) -> list[tuple[np.ndarray, np.ndarray]]:
 
 def silent(step, scores):
     """No progress."""
-
-
-class Nobody:
-    """Progress that nobody sees."""
-
-    def on_step(self, epoch, step, scores):
-        """Nothing."""
-
-    def on_epoch(self, epoch, improved):
-        """Nothing."""
 
 
 @pytest.mark.keras
@@ -68,7 +59,7 @@ def test_twenty_steps_are_keras_own(keras):
 @pytest.mark.real
 def test_a_head_on_features_is_the_model_trained_end_to_end(keras, shared, drawn):
     """The cache must not change what is learnt: dropout 0, a fixed order, 20 steps, weights within 1e-3."""
-    from matlens.data.pixels.decode import read_photo
+    from matlens.data.pixels.reader import PhotoReader
     from matlens.models.keras.classifier import KerasClassifier
     from matlens.models.keras.transfer import build_transfer
     from matlens.models.registry import spec_of
@@ -81,7 +72,7 @@ def test_a_head_on_features_is_the_model_trained_end_to_end(keras, shared, drawn
     classifier = KerasClassifier(model, base)
     rng = np.random.default_rng(3)
     files = sorted(drawn.rglob("*.jpg"))
-    every = np.stack([read_photo(path, shape[:2]) for path in files]).astype(np.float32) / 255
+    every = np.stack([PhotoReader(shape[:2]).read(path) for path in files]).astype(np.float32) / 255
     truth = np.eye(CLASSES, dtype=np.float32)[[sorted({p.parent for p in files}).index(p.parent) for p in files]]
     orders = [rng.permutation(len(files))[:8] for _ in range(20)]
     photos = [(every[chosen], truth[chosen]) for chosen in orders]
@@ -97,11 +88,11 @@ def test_a_head_on_features_is_the_model_trained_end_to_end(keras, shared, drawn
 def test_dropout_leaves_its_share_at_the_same_mean_and_repeats_itself():
     """Dropout that drew from a shared generator could not be resumed, or repeated."""
     trainer = HeadTrainer(layers(), 0.6, 1e-3, seed=5)
-    kept = trainer._kept((200, 100))
+    kept = trainer._dropout_mask((200, 100))
     assert np.unique(kept).tolist() == [0.0, pytest.approx(2.5)]
     assert kept.mean() == pytest.approx(1, abs=0.02)
-    np.testing.assert_array_equal(kept, HeadTrainer(layers(), 0.6, 1e-3, seed=5)._kept((200, 100)))
-    assert not np.array_equal(kept, HeadTrainer(layers(), 0.6, 1e-3, seed=6)._kept((200, 100)))
+    np.testing.assert_array_equal(kept, HeadTrainer(layers(), 0.6, 1e-3, seed=5)._dropout_mask((200, 100)))
+    assert not np.array_equal(kept, HeadTrainer(layers(), 0.6, 1e-3, seed=6)._dropout_mask((200, 100)))
 
 
 def test_adams_first_step_is_the_learning_rate_whatever_the_gradient():
@@ -118,6 +109,6 @@ def test_the_best_epoch_is_kept():
     train = FeatureBatches(features, labels, CLASSES, 8, seed=1, shuffle=True)
     val = FeatureBatches((features[0][::-1].copy(),), labels, CLASSES, 8)
     trainer = HeadTrainer.fresh(DEPTH, HIDDEN, CLASSES, 0.0, 0.05, seed=1)
-    history = fit(trainer, train, val, Nobody(), epochs=8)
+    history = fit(trainer, train, val, SILENT, epochs=8)
     assert trainer.validate(val).loss == pytest.approx(history.best.val.loss)
     assert EarlyStopping().patience == 5

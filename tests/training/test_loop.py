@@ -1,4 +1,4 @@
-"""The training loop with a stand-in for a network, the child process, and the search for weights."""
+"""The training loop with a stand-in for a network, and the search for weights."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from stand_ins import SILENT
 
-from matlens.errors import ModelError, WeightsError, WorkerError
+from matlens.errors import ModelError, WeightsError
 from matlens.models import weights
 from matlens.models.registry import MODELS
-from matlens.system import child
 from matlens.training.history import History
 from matlens.training.loop import fit
 from matlens.types import Scores
@@ -38,7 +38,6 @@ class Fake:
 
 
 DATA = SimpleNamespace(epoch=lambda number: [(np.zeros(4), np.zeros(4))] * 2, head=lambda n: [])
-SILENT = SimpleNamespace(on_step=lambda *_: None, on_epoch=lambda *_: None)
 
 
 def test_the_best_weights_are_saved_and_restored():
@@ -71,20 +70,6 @@ def test_divergence_is_an_error_not_a_result():
     """NaN would otherwise be compared, and never be best."""
     with pytest.raises(ModelError, match="diverged in epoch 2"):
         fit(Fake([1, float("nan")]), DATA, [], SILENT, epochs=3)
-
-
-@pytest.mark.parametrize(("code", "message"), [
-    ("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", "memory"), ("raise SystemExit(3)", "exit code 3"),
-    ("print('{\"event\": \"failed\", \"kind\": \"WeightsError\", \"message\": \"no file\"}')", "no file")])
-def test_a_child_that_ends_badly_is_told(tmp_path, monkeypatch, code, message):
-    """Killed for memory, crashed, or failed with a message of ours."""
-    script = tmp_path / "python"
-    script.write_text(f"#!/bin/sh\nexec {child.sys.executable} {tmp_path / 'code.py'}\n")
-    (tmp_path / "code.py").write_text(code)
-    script.chmod(0o755)
-    monkeypatch.setattr(child, "sys", SimpleNamespace(executable=str(script)))
-    with pytest.raises(WeightsError if message == "no file" else WorkerError, match=message):
-        child.run_child("train", {}, tmp_path / "log", lambda event: None)
 
 
 def test_weights_are_looked_for_in_order_and_never_downloaded_if_there(tmp_path, monkeypatch):

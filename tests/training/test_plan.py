@@ -2,44 +2,84 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from matlens.features.trunks import LAST_LAYERS
+from matlens.models.registry import spec_of
 from matlens.settings.schema import Settings
-from matlens.training.plan import Plan, plan
+from matlens.training.plan import plan, trunk_orders
+from matlens.training.stages.base import HeadStage, NetworkStage
+from matlens.training.stages.head_on_features import HeadOnFeatures
+from matlens.training.stages.tail_on_activations import TailOnActivations
+from matlens.training.stages.tail_on_photos import TailOnPhotos
+from matlens.training.stages.whole_network import WholeNetwork
 
 RESNET, MOBILENET, VGG, GOOGLENET = "resnet50_transfer", "mobilenetv2_transfer", "vgg19_scratch", "inception_v1"
+CACHELESS = {"feature_cache": False}
 
 
-@pytest.mark.parametrize(("name", "options", "pretrained", "wanted", "trunks"), [
-    # The guide's first stage: the head on averaged features, or, where nothing is kept, on photos.
-    (RESNET, {}, True, Plan(head=True, cut=None, keeps=True), (None,)),
-    (RESNET, {"feature_cache": False}, True, Plan(), ()),
-    (VGG, {}, False, Plan(), ()),
-    (GOOGLENET, {}, True, Plan(), ()),
+@pytest.mark.parametrize(("model", "options", "stages", "states"), [
+    # The guide's first stage: the head on averaged features, or, without a cache, as a part of the network on photos.
+    (RESNET, {}, (HeadOnFeatures(4),), ()),
+    (RESNET, CACHELESS, (WholeNetwork(4),), ("train",)),
+    (GOOGLENET, {}, (WholeNetwork(4),), ("train",)),
     # Its second stage: from the last single tensor before the layers that it unfreezes, or from where it is told.
-    (RESNET, {"finetune_epochs": 2}, True, Plan(head=True, cut=LAST_LAYERS, keeps=True), (None, LAST_LAYERS)),
-    (RESNET, {"finetune_epochs": 2, "cut": "conv5_block1_out"}, True,
-     Plan(head=True, cut="conv5_block1_out", keeps=True), (None, "conv5_block1_out")),
-    (RESNET, {"finetune_epochs": 2, "feature_cache": False}, True, Plan(cut=LAST_LAYERS), ()),
-    (GOOGLENET, {"finetune_epochs": 2}, True, Plan(), ()),
-    (GOOGLENET, {"finetune_epochs": 2, "cut": "inception4e"}, True, Plan(cut="inception4e", keeps=True),
-     ("inception4e",)),
+    (RESNET, {"finetune_epochs": 2}, (HeadOnFeatures(4), TailOnActivations(2, cut=LAST_LAYERS, is_second=True)),
+     ("finetune",)),
+    (RESNET, {"finetune_epochs": 2, "cut": "conv5_block1_out"},
+     (HeadOnFeatures(4), TailOnActivations(2, cut="conv5_block1_out", is_second=True)), ("finetune",)),
+    (RESNET, {"finetune_epochs": 2, **CACHELESS}, (WholeNetwork(4), TailOnPhotos(2, cut=LAST_LAYERS, is_second=True)),
+     ("train", "finetune")),
+    (GOOGLENET, {"finetune_epochs": 2}, (WholeNetwork(4), TailOnPhotos(2, is_second=True)), ("train", "finetune")),
+    (GOOGLENET, {"finetune_epochs": 2, "cut": "inception4e"}, (TailOnActivations(6, cut="inception4e"),), ("train",)),
+    (GOOGLENET, {"finetune_epochs": 2, "cut": "inception4e", **CACHELESS}, (TailOnPhotos(6, cut="inception4e"),),
+     ("train",)),
     # The recipe `strong`: from the model's own cut, all at once.
-    (RESNET, {"recipe": "strong"}, True, Plan(cut="conv4_block6_out", keeps=True), ("conv4_block6_out",)),
-    (MOBILENET, {"recipe": "strong"}, True, Plan(cut="block_12_add", keeps=True), ("block_12_add",)),
-    (GOOGLENET, {"recipe": "strong"}, True, Plan(cut="inception4d", keeps=True), ("inception4d",)),
-    (MOBILENET, {"recipe": "strong", "cut": "block_9_add"}, True, Plan(cut="block_9_add", keeps=True),
-     ("block_9_add",)),
-    (MOBILENET, {"recipe": "strong", "max_epochs": 2}, True, Plan(cut="block_12_add", keeps=True),
-     ("block_12_add",)),
-    (MOBILENET, {"recipe": "strong", "feature_cache": False}, True, Plan(cut="block_12_add"), ()),
-    # Random weights: nothing can be frozen.
-    *((name, {"recipe": recipe, "max_epochs": 2}, False, Plan(), ())
-      for name in (RESNET, VGG, GOOGLENET) for recipe in ("guide", "strong")),
+    (RESNET, {"recipe": "strong"}, (TailOnActivations(9, "strong", "conv4_block6_out"),), ("strong",)),
+    (MOBILENET, {"recipe": "strong"}, (TailOnActivations(9, "strong", "block_12_add"),), ("strong",)),
+    (GOOGLENET, {"recipe": "strong"}, (TailOnActivations(9, "strong", "inception4d"),), ("strong",)),
+    (MOBILENET, {"recipe": "strong", "cut": "block_9_add"}, (TailOnActivations(9, "strong", "block_9_add"),),
+     ("strong",)),
+    (MOBILENET, {"recipe": "strong", "max_epochs": 2}, (TailOnActivations(2, "strong", "block_12_add"),), ("strong",)),
+    (MOBILENET, {"recipe": "strong", **CACHELESS}, (TailOnPhotos(9, "strong", "block_12_add"),), ("strong",)),
+    # A model may have epochs of its own.
+    (RESNET, {"epochs_of": {RESNET: 7}}, (HeadOnFeatures(7),), ()),
 ])
-def test_what_is_frozen_is_kept_and_the_rest_is_trained(name, options, pretrained, wanted, trunks):
+def test_what_is_frozen_is_cached_and_the_rest_is_trained(model, options, stages, states):
     """A plan that froze less would take several times as long, one that froze more would train another model."""
-    found = plan(Settings.load(options=options), name, pretrained)
-    assert found == wanted
-    assert found.trunks == trunks
+    found = plan(Settings.load(options=options), spec_of(model), Path("weights.h5"))
+    assert found == stages
+    assert tuple(stage.states for stage in found if isinstance(stage, NetworkStage)) == states, (
+        "a run that an earlier version began goes on from states of these names")
+
+
+@pytest.mark.parametrize("model", [RESNET, VGG, GOOGLENET])
+@pytest.mark.parametrize("options", [{}, {"finetune_epochs": 3}, {"recipe": "strong"}])
+def test_without_pretrained_weights_the_whole_network_is_trained(model, options):
+    """Random weights must not be frozen."""
+    settings = Settings.load(options={"max_epochs": 2, **options})
+    assert plan(settings, spec_of(model), None) == (WholeNetwork(2, settings.recipe),)
+
+
+@pytest.mark.parametrize(("model", "options", "untils"), [
+    (RESNET, {}, [None]), (RESNET, {"finetune_epochs": 2}, [None, LAST_LAYERS]),
+    (RESNET, {"finetune_epochs": 2, "cut": "conv5_block1_out"}, [None, "conv5_block1_out"]),
+    (MOBILENET, {"recipe": "strong"}, ["block_12_add"]), (GOOGLENET, {}, []), (RESNET, CACHELESS, [])])
+def test_trunks_are_converted_in_the_order_in_which_stages_need_them(tmp_path, model, options, untils):
+    """A trunk that nobody uses takes a minute; one that is missing ends the run."""
+    (tmp_path / "weights.h5").touch()
+    orders = trunk_orders(Settings.load(options=options), {model: tmp_path / "weights.h5", VGG: None}, 4)
+    assert [(order.build.model, order.until) for order in orders] == [(model, until) for until in untils]
+    assert all(order.build.weights_file == tmp_path / "weights.h5" for order in orders)
+
+
+@pytest.mark.parametrize("options", [{}, {"finetune_epochs": 2}, {"recipe": "strong"}])
+@pytest.mark.parametrize("model", [RESNET, GOOGLENET, MOBILENET])
+def test_where_there_is_no_room_the_plan_on_photos_is_that_without_a_cache(model, options):
+    """A full disk must not train another model, nor in other states."""
+    cached = plan(Settings.load(options=options), spec_of(model), Path("weights.h5"))
+    cacheless = plan(Settings.load(options={**options, **CACHELESS}), spec_of(model), Path("weights.h5"))
+    assert tuple(stage.on_photos() for stage in cached) == cacheless
+    assert not any(isinstance(stage, HeadStage) for stage in cacheless)

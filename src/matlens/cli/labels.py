@@ -15,7 +15,7 @@ def labels(runs: Annotated[list[Path], typer.Argument(help="Run folders, or that
                                                       show_default=False)],
            models: Models = None,
            json: Annotated[Path | None, typer.Option("--json", help="A file for the whole list.")] = None,
-           limit: Annotated[int, typer.Option(min=1, help="Photos shown.")] = 20) -> None:
+           limit: Annotated[int, typer.Option(min=1, help="How many photos are shown.")] = 20) -> None:
     """List the test photos that are most likely mislabelled: a list to look at, not a verdict.
 
     The whole list of one run goes into its reports/label_issues.json, unless --models picks some of its models.
@@ -28,24 +28,25 @@ def labels(runs: Annotated[list[Path], typer.Argument(help="Run folders, or that
     from matlens.runs.series import runs_in
     from matlens.system.console import printable
 
-    folders = runs_in(runs)
+    opened = runs_in(runs)
     chosen = chosen_models(models)
-    found = label_issues(folders, chosen)
+    suspects = label_issues(opened, chosen)
     console = Console(highlight=False)
-    if found.issues:
-        several = len(found.models) > 1
+    if suspects.issues:
+        several = len(suspects.models) > 1
         table = Table("", "photo", "given", "suggested", "", *["models against"] * several, box=None, pad_edge=False)
         table.columns[1].overflow = "fold"
-        for rank, suspect in enumerate(found.issues[:limit], 1):
+        for rank, suspect in enumerate(suspects.issues[:limit], 1):
             names = (escape(printable(name)) for name in (suspect.path, suspect.given, suspect.suggested))
             table.add_row(str(rank), *names, f"{suspect.suggested_probability:.1%}",
                           *[str(len(suspect.models_that_disagree))] * several)
         console.print(table)
-    typer.echo(f"{len(found.issues)} of {found.n_photos} photos may be mislabelled, judged by {', '.join(found.models)}"
-               + (f"; the {limit} likeliest are shown" if len(found.issues) > limit else "")
+    typer.echo(f"{len(suspects.issues)} of {suspects.n_photos} photos may be mislabelled, judged by "
+               + ", ".join(suspects.models)
+               + (f"; the {limit} likeliest are shown" if len(suspects.issues) > limit else "")
                + ". This is a list to look at, not a verdict.")
-    kept = [] if json is None else [json]
-    if len(folders) == 1 and chosen is None:
-        kept.append(folders[0].paths.label_issues_file)
-    for path in kept:  # last, since a folder may be read-only
-        typer.echo(f"whole list: {found.write(path)}")
+    files = [] if json is None else [json]
+    if len(opened) == 1 and chosen is None:
+        files.append(opened[0].paths.label_issues_file)
+    for path in files:  # last, since a folder may be read-only
+        typer.echo(f"whole list: {suspects.write(path)}")

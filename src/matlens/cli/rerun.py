@@ -1,4 +1,4 @@
-"""`matlens rerun`: a run once more, from what it recorded of itself."""
+"""`matlens rerun`: a run repeated from what it recorded of itself."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ _NAMED = 3
 def rerun(run: Annotated[Path, typer.Argument(help="The folder of a run or of a series.", show_default=False)],
           out: Annotated[Path | None, typer.Option("--out", "-o", help="The new run's folder.",
                                                    show_default="RUN-again-<time>")] = None,
-          data: Annotated[Path | None, typer.Option("--data", "-d", help="Where its photos are now.",
+          data: Annotated[Path | None, typer.Option("--data", "-d", help="The folder in which its photos are now.",
                                                     show_default="where they were")] = None,
-          strict: Annotated[bool, typer.Option("--strict", help="Exit with 3 if a figure differs.")] = False,
+          strict: Annotated[bool, typer.Option("--strict", help="Exit with code 3 if a figure differs.")] = False,
           cache_dir: CacheDir = None, quiet: Quiet = False) -> None:
     """Repeat a run with its settings, photos and seed into a new folder, and compare the results.
 
@@ -31,11 +31,11 @@ def rerun(run: Annotated[Path, typer.Argument(help="The folder of a run or of a 
     reporter = Reporter(quiet)
     place = out or run.with_name(f"{run.resolve().name}-again-{time.strftime('%Y-%m-%d_%H-%M-%S')}")
     with orderly_stop(place):
-        found = repeat(run, place, reporter, data=data, cache_dir=cache_dir)
-    for name in found.same:
+        repetition = repeat(run, place, reporter, data=data, cache_dir=cache_dir)
+    for name in repetition.same:
         reporter.result(f"{name}: the same results")
-    for name, differences in found.differences.items():
+    for name, differences in repetition.differences.items():
         more = f"; and {len(differences) - _NAMED} more" if len(differences) > _NAMED else ""
         reporter.result(f"{name}: {'; '.join(differences[:_NAMED])}{more}")
-    if found.differences and strict:
+    if repetition.differences and strict:
         raise typer.Exit(3)

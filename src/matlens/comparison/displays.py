@@ -30,14 +30,14 @@ class Differences:
 
     @classmethod
     def from_pairs(cls, pairs: Pairwise) -> Differences:
-        """All pairs, or of many those with the first model."""
+        """Take all pairs, or of many those with the first model."""
         tests = pairs.tests
         if len(tests) > _MANY:
             tests = tuple(test for test in tests if test.first == tests[0].first)
         return cls(tests, len(pairs.tests) - len(tests))
 
     def draw(self) -> Figure:
-        """Difference of accuracy with its 95 % interval; filled marks are differences that are real at 5 %."""
+        """Draw each difference of accuracy with its 95 % interval; filled marks are real differences at 5 %."""
         labels = [f"{elided(test.first)} minus {elided(test.second)}" for test in self.tests]
         n = len(labels)
         heading = ("same photos; lines are 95 % intervals, each of its pair alone"

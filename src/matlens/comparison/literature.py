@@ -55,5 +55,5 @@ MINC_2500 = (
 
 
 def published_beside(judged: Iterable[Results]) -> tuple[Published, ...]:
-    """The published results if all of these models know MINC-2500's 23 classes, else none."""
+    """Return the published results if all of these models know MINC-2500's 23 classes, else none."""
     return MINC_2500 if all(set(results.class_names) == set(CLASS_NAMES) for results in judged) else ()

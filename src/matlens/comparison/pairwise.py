@@ -53,11 +53,11 @@ class PairedTest:
         return self.p_holm < ALPHA
 
     def to_json(self) -> dict[str, Any]:
-        """The fields, and `is_real`."""
+        """Return the fields, and `is_real`."""
         return asdict(self) | {"is_real": self.is_real}
 
     def sentence(self) -> str:
-        """Which is better, by how much, and how sure that is."""
+        """Say which is better, by how much, and how sure that is."""
         sign = 1 if self.difference >= 0 else -1
         better, worse = (self.first, self.second)[::sign]
         p = f"p {p_words(self.p_holm)}"
@@ -81,32 +81,34 @@ class Pairwise:
     refused: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
-        """{pairwise: [...], not_compared: [...]}."""
+        """Return {pairwise: [...], not_compared: [...]}."""
         return {"pairwise": [test.to_json() for test in self.tests], "not_compared": list(self.refused)}
 
     def between(self, first: str, second: str) -> PairedTest | None:
-        """The test of two models, in either order."""
+        """Return the test of two models, in either order."""
         return next((test for test in self.tests if {test.first, test.second} == {first, second}), None)
 
 
 def p_words(p_value: float) -> str:
-    """'= 0.576', or '< 0.001': no test is so sure that it could be 0."""
+    """Write a p value as '= 0.576', or '< 0.001': no test is so sure that it could be 0."""
     return f"= {p_value:.3f}" if p_value >= 0.001 else "< 0.001"
 
 
 def points(share: float) -> str:
-    """A difference of shares in percentage points: 0.0321 as '3.2'."""
+    """Write a difference of shares in percentage points: 0.0321 as '3.2'."""
     return f"{100 * share + 0.0:.1f}".replace("-0.0", "0.0")
 
 
 def _rounded(count: int) -> int:
-    """Up to two digits that count: 1,234 as 1,300."""
+    """Round up to two digits that count: 1,234 to 1,300."""
     unit = int(10 ** max(len(str(count)) - 2, 0))
     return -(-count // unit) * unit
 
 
 def mcnemar(only_first: int, only_second: int) -> float:
-    """The two-sided p of McNemar's exact test: of the photos that one model alone gets right, either gets a half.
+    """Compute the two-sided p of McNemar's exact test.
+
+    If two models are equally good, each gets half of the photos that one of them alone gets right.
 
     The binomial of McNemar 1947 (doi:10.1007/BF02295996): min(1, 2 P(X <= min(b, c))), X of b + c trials at 1/2.
     """
@@ -116,7 +118,7 @@ def mcnemar(only_first: int, only_second: int) -> float:
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Adjusted p values in the order given (Holm 1979): the k-th smallest of m times (m - k + 1), never falling."""
+    """Adjust p values (Holm 1979), in the order given: the k-th smallest of m times (m - k + 1), never falling."""
     adjusted, largest = [0.0] * len(p_values), 0.0
     for rank, position in enumerate(sorted(range(len(p_values)), key=p_values.__getitem__)):
         largest = max(largest, (len(p_values) - rank) * p_values[position])
@@ -125,7 +127,7 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 
 def photos_needed(only_first: float, only_second: float, alpha: float = ALPHA, power: float = POWER) -> int | None:
-    """Photos for McNemar's test to see a difference: n = (z_a sqrt(d) + z_b sqrt(d - e^2))^2 / e^2.
+    """Compute how many photos let McNemar's test see a difference: n = (z_a sqrt(d) + z_b sqrt(d - e^2))^2 / e^2.
 
     d = only_first + only_second and e = only_first - only_second are shares of photos, z_a and z_b the normal quantiles
     of 1 - alpha / 2 and of the power (Connor 1987, doi:10.2307/2531961). None where e is 0.
@@ -140,15 +142,15 @@ def photos_needed(only_first: float, only_second: float, alpha: float = ALPHA, p
 
 def difference_interval(n: int, only_first: int, only_second: int, *, draws: int = DRAWS, seed: int = SEED,
                         confidence: float = CONFIDENCE) -> Interval | None:
-    """BCa interval of a difference of accuracies, photos drawn in pairs.
+    """Compute the BCa interval of a difference of accuracies, photos drawn in pairs.
 
     A photo adds 1, -1 or 0, so how many of each are drawn is multinomial: the same as drawing photos, at once.
     """
     counts = np.array([only_first, only_second, n - only_first - only_second])
     drawn = np.random.default_rng(seed).multinomial(n, counts / n, size=draws)
     difference = (only_first - only_second) / n
-    each = np.repeat([1.0, -1.0, 0.0], counts)
-    left = (only_first - only_second - each) / (n - 1) if n > 1 else None
+    of_photo = np.repeat([1.0, -1.0, 0.0], counts)
+    left = (only_first - only_second - of_photo) / (n - 1) if n > 1 else None
     return from_draws((drawn[:, 0] - drawn[:, 1]) / n, difference, left, confidence)
 
 
@@ -168,7 +170,7 @@ def pairwise(judged: Mapping[str, Predictions], split_hashes: Mapping[str, str] 
             notes.append(f"{first} and {second} were not judged on the same photos of the same split, so they cannot "
                          "be compared photo by photo.")
             continue
-        tables[first, second] = [int(np.sum(each)) for each in (
+        tables[first, second] = [int(np.sum(photos)) for photos in (
             right[0] & right[1], right[0] & ~right[1], ~right[0] & right[1], ~right[0] & ~right[1])]
     p_values = [mcnemar(b, c) for _, b, c, _ in tables.values()]
     adjusted = holm(p_values)
@@ -183,7 +185,7 @@ def pairwise(judged: Mapping[str, Predictions], split_hashes: Mapping[str, str] 
 
 def _right(first: Predictions, second: Predictions,
            ) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]] | None:
-    """Which photos each gets right, in the first's order; None where photos or labels differ."""
+    """Mark the photos that each gets right, in the first's order; None where photos or labels differ."""
     place = {path: row for row, path in enumerate(second.paths)}
     if len(place) != len(first.paths) or not first.paths or set(place) != set(first.paths):
         return None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,56 +9,48 @@ from numbers import Real
 from typing import Any
 
 from matlens.errors import ResultsError
+from matlens.evaluation.metrics.metric import METRICS, percent
+from matlens.evaluation.metrics.stored import MetricValue, scores_in
 from matlens.evaluation.results import Results, prediction_rate
 
-SCORES = ("accuracy", "macro_precision", "macro_recall", "macro_f1", "macro_auc")
-INTERVALS = {"accuracy": "accuracy", "macro_f1": "macro_f1", "macro_auc": "roc_auc_macro"}
-"""Scores of a row, and the interval of Results that is theirs; a row has them as <score>_low and <score>_high."""
-FURTHER = ("mean_class_accuracy", "top_3", "top_5", "cohen_kappa", "log_loss", "brier", "ece", "temperature", "aurc")
-UNKNOWN = "n/a"
+FACTS = ("parameters", "training_seconds", "prediction_photos_per_second", "pretrained", "n_test", "protocol",
+         "split_hash")
+"""Columns that are no scores, beside the model's name and remarks."""
+
+FIRST_COLUMNS = (
+    "model", "accuracy", "macro_precision", "macro_recall", "macro_f1", "macro_auc", *FACTS, "remarks", "accuracy_low",
+    "accuracy_high", "macro_f1_low", "macro_f1_high", "macro_auc_low", "macro_auc_high", "mean_class_accuracy", "top_3",
+    "top_5", "cohen_kappa", "log_loss", "brier", "ece", "temperature", "aurc")
+"""The columns of the CSV as other programs know them. Those of metrics that were declared later follow."""
+
+
+def added_columns() -> list[str]:
+    """Name the columns that follow the first ones: each metric of the tables and the ends of its interval."""
+    names = [column for metric in METRICS.entries() if metric.table for column in (
+        metric.name, *((f"{metric.name}_low", f"{metric.name}_high") if metric.has_interval else ()))]
+    return [name for name in names if name not in FIRST_COLUMNS]
 
 
 def standard_error(share: float, n: int) -> float | None:
-    """sqrt(p (1 - p) / n), the binomial standard error of a share `p` of `n` photos; None without photos."""
+    """Compute sqrt(p (1 - p) / n), the binomial standard error of a share `p` of `n` photos; None without photos."""
     return math.sqrt(share * (1 - share) / n) if n > 0 else None
 
 
-def percent(share: float | None) -> str:
-    """0.8634 as '86.3 %'; an unknown share as 'n/a'."""
-    return UNKNOWN if share is None else f"{100 * share:.1f} %"
-
-
 def _training_seconds(seconds: Mapping[str, float]) -> float | None:
-    """All that it took to train: features and activations that were computed for it, the head, the network."""
-    found = [seconds[stage] for stage in ("features", "head", "activations", "train") if stage in seconds]
-    return round(sum(found), 3) if found else None
-
-
-def _ends(intervals: Mapping[str, Any]) -> dict[str, float | None]:
-    found = {score: intervals.get(name) or {} for score, name in INTERVALS.items()}
-    return {f"{score}_{end}": each.get(end) for score, each in found.items() for end in ("low", "high")}
-
-
-def _further(known: Mapping[str, Any]) -> dict[str, float | None]:
-    top_k, calibration = known.get("top_k") or {}, known.get("calibration") or {}
-    return {**{name: known.get(name) for name in ("mean_class_accuracy", "cohen_kappa", "log_loss", "brier")},
-            "top_3": top_k.get("3"), "top_5": top_k.get("5"), "ece": calibration.get("ece"),
-            "temperature": calibration.get("temperature"), "aurc": (known.get("coverage") or {}).get("aurc")}
+    """Add up what it took to train: features and activations that were computed for it, the head, the network."""
+    stages = [seconds[stage] for stage in ("features", "head", "activations", "train") if stage in seconds]
+    return round(sum(stages), 3) if stages else None
 
 
 @dataclass(frozen=True)
 class Row:
-    """One model. Scores are shares in [0, 1]; None stands for unknown; the fields are the CSV's columns.
+    """One model of a comparison. None stands for unknown.
 
-    <score>_low and <score>_high: the score's 95 % interval. log_loss in nats, brier in [0, 2], ece and aurc in [0, 1].
+    scores: by the metric's name; of metrics that the model was not judged by there are none.
     """
 
     model: str
-    accuracy: float
-    macro_precision: float | None
-    macro_recall: float | None
-    macro_f1: float | None
-    macro_auc: float | None
+    scores: Mapping[str, MetricValue]
     parameters: int | None
     training_seconds: float | None
     prediction_photos_per_second: float | None
@@ -68,53 +59,47 @@ class Row:
     protocol: str
     split_hash: str
     remarks: str
-    accuracy_low: float | None = None
-    accuracy_high: float | None = None
-    macro_f1_low: float | None = None
-    macro_f1_high: float | None = None
-    macro_auc_low: float | None = None
-    macro_auc_high: float | None = None
-    mean_class_accuracy: float | None = None
-    top_3: float | None = None
-    top_5: float | None = None
-    cohen_kappa: float | None = None
-    log_loss: float | None = None
-    brier: float | None = None
-    ece: float | None = None
-    temperature: float | None = None
-    aurc: float | None = None
 
     @classmethod
     def from_results(cls, results: Results | Mapping[str, Any]) -> Row:
         """Take Results, or what a `<name>_results.json` holds. Raises ResultsError without an accuracy."""
-        known = dataclasses.asdict(results) if isinstance(results, Results) else results
-        model, accuracy = str(known.get("model_name") or "a model without a name"), known.get("accuracy")
-        share = float(accuracy) if isinstance(accuracy, Real) else math.nan
-        if not 0 <= share <= 1:
+        content = vars(results) if isinstance(results, Results) else results
+        model, accuracy = str(content.get("model_name") or "a model without a name"), content.get("accuracy")
+        if not 0 <= (float(accuracy) if isinstance(accuracy, Real) else math.nan) <= 1:
             raise ResultsError(f"The results of {model} hold no accuracy between 0 and 1 ({accuracy!r}). "
-                                 "Judge it again with: matlens evaluate RUN")
-        pretrained = known.get("pretrained")
-        macro = {key: known.get(key) for key in ("macro_precision", "macro_recall", "macro_f1")}
-        return cls(model, share, **macro,
-                   macro_auc=(known.get("roc_auc") or {}).get("macro"),
-                   parameters=known.get("parameters"),
-                   training_seconds=_training_seconds(known.get("seconds") or {}),
-                   prediction_photos_per_second=prediction_rate(known.get("seconds") or {}),
+                               "Judge it again with: matlens evaluate RUN")
+        pretrained = content.get("pretrained")
+        return cls(model, scores_in(content), parameters=content.get("parameters"),
+                   training_seconds=_training_seconds(content.get("seconds") or {}),
+                   prediction_photos_per_second=prediction_rate(content.get("seconds") or {}),
                    pretrained="unknown" if pretrained is None else "yes" if pretrained else "no",
-                   n_test=int(known.get("n_test") or 0), protocol=str(known.get("protocol") or ""),
-                   split_hash=str(known.get("split_hash") or "")[:12],
-                   remarks="; ".join(remark.rstrip(".") for remark in known.get("remarks") or ()),
-                   **_ends(known.get("intervals") or {}), **_further(known))
+                   n_test=int(content.get("n_test") or 0), protocol=str(content.get("protocol") or ""),
+                   split_hash=str(content.get("split_hash") or "")[:12],
+                   remarks="; ".join(remark.rstrip(".") for remark in content.get("remarks") or ()))
 
-    def to_json(self) -> dict[str, Any]:
-        """The fields; None for what is no number (another tool's results may hold NaN)."""
-        return {key: None if isinstance(value, float) and not math.isfinite(value) else value
-                for key, value in dataclasses.asdict(self).items()}
+    @property
+    def accuracy(self) -> float:
+        """The share of test photos that are right."""
+        accuracy = self.value("accuracy")
+        assert accuracy is not None  # `from_results` refuses results without one
+        return accuracy
 
-    def interval(self, score: str) -> tuple[float, float] | None:
-        """The 95 % interval of accuracy, macro_f1 or macro_auc, where known."""
-        low, high = getattr(self, f"{score}_low", None), getattr(self, f"{score}_high", None)
-        return None if low is None or high is None else (low, high)
+    def value(self, metric: str) -> float | None:
+        """Return a metric's value, where it is known."""
+        score = self.scores.get(metric)
+        return score.value if score else None
+
+    def interval(self, metric: str) -> tuple[float, float] | None:
+        """Return the ends of a metric's 95 % interval, where they are known."""
+        score = self.scores.get(metric)
+        return score.interval if score else None
+
+    def cells(self) -> dict[str, Any]:
+        """Return the row as the columns of the CSV: `FIRST_COLUMNS`, then `added_columns`."""
+        by_column: dict[str, Any] = {name: getattr(self, name) for name in ("model", *FACTS, "remarks")}
+        for name, score in self.scores.items():
+            by_column |= {name: score.value, f"{name}_low": score.low, f"{name}_high": score.high}
+        return {name: by_column.get(name) for name in (*FIRST_COLUMNS, *added_columns())}
 
     @property
     def error(self) -> float | None:
@@ -123,7 +108,7 @@ class Row:
 
 
 def between(judged: Row | Results) -> str:
-    """'86.3 % (82.9 to 89.6)': the accuracy and its interval, where known."""
+    """Say the accuracy and its interval, where known: '86.3 % (82.9 to 89.6)'."""
     row = judged if isinstance(judged, Row) else Row.from_results(judged)
-    ends = row.interval("accuracy")
-    return percent(row.accuracy) + (f" ({100 * ends[0]:.1f} to {100 * ends[1]:.1f})" if ends else "")
+    ends = METRICS["accuracy"].ends_in_words(row.interval("accuracy"))
+    return percent(row.accuracy) + (f" ({ends})" if ends else "")

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from matlens.comparison.literature import Published
-from matlens.comparison.markdown import NOT_RANKED, escape
-from matlens.comparison.row import UNKNOWN, percent
+from matlens.comparison.markdown import NOT_RANKED, escape, markdown_table
 from matlens.comparison.table import CSV_NAME, MARKDOWN_NAME
 from matlens.errors import ResultsError
+from matlens.evaluation.metrics.metric import UNKNOWN, percent
 from matlens.evaluation.results import Results
 from matlens.system.files import write_json, write_text
 
@@ -66,8 +66,8 @@ class SeriesComparison:
 
     @classmethod
     def of(cls, protocol: str, results: Mapping[str, Sequence[Results]]) -> SeriesComparison:
-        """From the results of each split, by its protocol. Raises ResultsError where there are none."""
-        models = dict.fromkeys(each.model_name for judged in results.values() for each in judged)
+        """Compare the results of each split, by its protocol. Raises ResultsError where there are none."""
+        models = dict.fromkeys(result.model_name for judged in results.values() for result in judged)
         if not models:
             raise ResultsError("There is no judged model to compare yet. The same matlens run goes on from here.")
         rows = [_row(model, results) for model in models]
@@ -79,7 +79,7 @@ class SeriesComparison:
         return not any(row.missing for row in self.rows) and len({row.split_hashes for row in self.rows}) == 1
 
     def to_json(self) -> dict[str, Any]:
-        """{protocol, models: {name: {accuracy: {mean, standard_deviation, by_split}, ...}}}."""
+        """Return {protocol, models: {name: {accuracy: {mean, standard_deviation, by_split}, ...}}}."""
         def spread(row: SeriesRow, score: Spread) -> dict[str, Any]:
             return {"mean": score.mean, "standard_deviation": score.deviation,
                     "by_split": dict(zip(row.splits, score.values, strict=True))}
@@ -90,7 +90,7 @@ class SeriesComparison:
             "remarks": row.remarks} for row in self.rows}}
 
     def to_csv(self) -> str:
-        """A line for each model; full precision; the splits that a mean is over."""
+        """Write a line for each model: full precision, and the number of splits that a mean is over."""
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
         writer.writerow(["model", "protocol", "n_splits", "mean_accuracy", "sd_accuracy", "min_accuracy",
@@ -99,13 +99,13 @@ class SeriesComparison:
             writer.writerow([row.model, self.protocol, len(row.splits), row.accuracy.mean, row.accuracy.deviation,
                              min(row.accuracy.values), max(row.accuracy.values), row.macro_f1.mean,
                              row.macro_f1.deviation, sum(row.n_test), row.train_on, "; ".join(row.remarks)])
-        for each in self.published:
-            writer.writerow([each.cells["model"], each.protocol, "", each.accuracy, *[""] * 7,
-                             f"{each.differs}; {each.source}"])
+        for other in self.published:
+            writer.writerow([other.cells["model"], other.protocol, "", other.accuracy, *[""] * 7,
+                             f"{other.differs}; {other.source}"])
         return text.getvalue()
 
     def to_markdown(self) -> str:
-        """Mean ± standard deviation in percent, each split's accuracy, and what one must know."""
+        """Write mean ± standard deviation in percent, each split's accuracy, and what one must know."""
         splits = list(dict.fromkeys(split for row in self.rows for split in (*row.splits, *row.missing)))
         head = ["model", "accuracy", "macro F1", *splits]
         lines = [head, ["---", *["---:"] * (len(head) - 1)]]
@@ -113,9 +113,9 @@ class SeriesComparison:
             accuracy_on = dict(zip(row.splits, row.accuracy.values, strict=True))
             lines.append([escape(row.model), str(row.accuracy), str(row.macro_f1),
                           *(f"{100 * accuracy_on[split]:.1f} %" if split in accuracy_on else "-" for split in splits)])
-        lines += [[escape(f"{each.cells['model']}: {each.protocol}"), percent(each.accuracy),
+        lines += [[escape(f"{other.cells['model']}: {other.protocol}"), percent(other.accuracy),
                    *[UNKNOWN] * (len(head) - 2)]
-                  for each in self.published]
+                  for other in self.published]
         notes = [f"Mean ± sample standard deviation over the splits of {self.protocol}. Their training photos overlap, "
                  "so the deviation is that of the splits, not a standard error of the mean."]
         if not self.same_photos:
@@ -124,10 +124,10 @@ class SeriesComparison:
             notes.append(NOT_RANKED)
         remarks = [f"- {escape(model)}: {escape(text)}" for model, text in [
             *((row.model, "; ".join(row.remarks)) for row in self.rows),
-            *((each.cells["model"], f"{each.differs}; {each.source}") for each in self.published)] if text]
+            *((other.cells["model"], f"{other.differs}; {other.source}") for other in self.published)] if text]
         if remarks:
             notes.append("\n".join(["Remarks:", "", *remarks]))
-        return "\n\n".join(["\n".join(f"| {' | '.join(line)} |" for line in lines), *notes]) + "\n"
+        return "\n\n".join([markdown_table(lines), *notes]) + "\n"
 
     def write(self, folder: Path) -> None:
         """Write model_comparison.csv, model_comparison.md and series_results.json, each whole or not at all."""
@@ -137,11 +137,11 @@ class SeriesComparison:
 
 
 def _row(model: str, results: Mapping[str, Sequence[Results]]) -> SeriesRow:
-    found = {split: each for split, judged in results.items() for each in judged if each.model_name == model}
-    each = list(found.values())
+    by_split = {split: judged for split, models in results.items() for judged in models if judged.model_name == model}
+    judged = list(by_split.values())
     return SeriesRow(
-        model, tuple(found), tuple(split for split in results if split not in found),
-        Spread(tuple(one.accuracy for one in each)), Spread(tuple(one.macro_f1 for one in each)),
-        tuple(one.n_test for one in each), tuple(one.split_hash for one in each), each[0].train_on,
-        tuple(dict.fromkeys(remark for one in each for remark in one.remarks)))
+        model, tuple(by_split), tuple(split for split in results if split not in by_split),
+        Spread(tuple(result.accuracy for result in judged)), Spread(tuple(result.macro_f1 for result in judged)),
+        tuple(result.n_test for result in judged), tuple(result.split_hash for result in judged), judged[0].train_on,
+        tuple(dict.fromkeys(remark for result in judged for remark in result.remarks)))
 

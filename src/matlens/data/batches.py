@@ -1,9 +1,8 @@
-"""Batches for any model: [0, 1] float32 photos with one-hot labels, prepared while the model works."""
+"""Make batches for any model: float32 photos in [0, 1] with one-hot labels, prepared while the model works."""
 
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import itertools
 import math
 import os
@@ -17,36 +16,35 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from matlens.data.pixels.augment import augment
-from matlens.data.pixels.decode import UnreadableImageError, decode, resize
+from matlens.data.pixels.reader import PhotoReader
 from matlens.data.pixels.store import PixelStore
 from matlens.data.split.splits import Photo, Split
 from matlens.errors import DataError
 from matlens.system.batching import batch_bounds
-from matlens.types import Batch
+from matlens.types import Array, Batch, Labels, Pixels
 
 _AHEAD = 2
-"""Batches prepared in advance."""
+"""How many batches are prepared in advance."""
 
 _TOP = np.float32(255)
 
 
 @dataclass(frozen=True)
 class PhotoBatches:
-    """The photos of one part in batches, the last one smaller. Iterating gives them in order (epoch 0).
+    """Give the photos of one part in batches. Iterating gives epoch 0.
 
     rows: (N,) int64 rows of the store; labels: (N,) int64 class numbers.
-    shuffle: a new order each epoch, by (seed, epoch).
-    augmented: each photo varied anew each epoch, by (seed, epoch, position): no state to keep or restore.
-    raw: images in [0, 255] instead of [0, 1].
-    split, part: where the photos come from, if from a split.
+    shuffle: use another order in each epoch, by (seed, epoch).
+    augmented: vary each photo in each epoch, by (seed, epoch, position), so that there is no state to save or restore.
+    raw: give images in [0, 255] instead of [0, 1].
+    split, part: the split and the part that the photos come from, if they come from a split.
     """
 
     store: PixelStore
-    rows: npt.NDArray[np.int64]
-    labels: npt.NDArray[np.int64]
+    rows: Labels
+    labels: Labels
     num_classes: int
     batch_size: int
     seed: int = 0
@@ -58,13 +56,13 @@ class PhotoBatches:
 
     @property
     def img_size(self) -> tuple[int, int]:
-        """(height, width) of the photos."""
+        """Return (height, width) of the photos."""
         height, width = self.store.pixels.shape[1:3]
         return height, width
 
     @property
     def class_names(self) -> list[str]:
-        """The split's classes, in the order of the one-hot labels."""
+        """Return the split's classes, in the order of the one-hot labels."""
         return list(self.split.class_names) if self.split else []
 
     def __len__(self) -> int:
@@ -74,11 +72,11 @@ class PhotoBatches:
         return self.epoch(0)
 
     def epoch(self, number: int) -> Iterator[Batch]:
-        """The batches of one epoch, prepared ahead in a thread."""
+        """Give the batches of one epoch, which a thread prepares ahead."""
         return prepared_ahead(self._batches(number))
 
     def head(self, batches: int) -> PhotoBatches:
-        """The same photos in a fixed shuffled order, not augmented, at most so many batches of them."""
+        """Return at most so many batches of the same photos, in a fixed shuffled order and not augmented."""
         chosen = np.random.default_rng(self.seed).permutation(len(self.rows))[: batches * self.batch_size]
         return PhotoBatches(self.store, self.rows[chosen], self.labels[chosen], self.num_classes, self.batch_size)
 
@@ -96,35 +94,35 @@ class PhotoBatches:
                               itertools.repeat(epoch)))
                 yield images, one_hot(self.labels[chosen], self.num_classes)
 
-    def _fill(self, images: npt.NDArray[np.float32], positions: npt.NDArray[np.int64], epoch: int) -> None:
-        """Write the photos at some positions into `images`."""
+    def _fill(self, images: Array, positions: Labels, epoch: int) -> None:
+        """Write the photos at these positions into `images`."""
         for image, position, row in zip(images, positions, self.rows[positions].tolist(), strict=True):
             photo = self.store.photo(row)
             if self.augmented:
                 image[:] = augment(photo, np.random.default_rng([self.seed, epoch, position, 1]))
             else:
-                image[:] = photo  # copied first: to divide bytes into floats takes half as long again
+                image[:] = photo  # copied first: dividing bytes into floats takes half as long again
                 image /= _TOP
             if self.raw:
                 image *= _TOP
 
 
 class _Lent:
-    """What NumPy keeps alive for as long as any array, or view of one, lies on some memory."""
+    """An owner of memory that NumPy keeps alive as long as any array, or view of an array, lies on that memory."""
 
-    def __init__(self, memory: npt.NDArray[np.float32]) -> None:
+    def __init__(self, memory: Array) -> None:
         self.__array_interface__ = memory.__array_interface__
 
 
 class _Recycled:
-    """Arrays whose memory is used again once nobody holds them: to ask the system for new pages takes longer than to
+    """Arrays whose memory is used again when nobody holds them: to ask the system for new pages takes longer than to
     fill them with photos."""
 
     def __init__(self) -> None:
-        self._free: list[npt.NDArray[np.float32]] = []
+        self._free: list[Array] = []
 
-    def take(self, shape: tuple[int, ...]) -> npt.NDArray[np.float32]:
-        """An array of any content."""
+    def take(self, shape: tuple[int, ...]) -> Array:
+        """Return an array of this shape and any content."""
         size = math.prod(shape)
         memory = self._free.pop() if self._free else np.empty(size, dtype=np.float32)
         if memory.size < size:
@@ -135,15 +133,15 @@ class _Recycled:
 
 
 def source_of(dataset: Any) -> Any:
-    """The PhotoBatches behind a tf.data.Dataset of `build_datasets`; anything else as it is."""
+    """Return the PhotoBatches behind a tf.data.Dataset of `build_datasets`, and anything else unchanged."""
     return getattr(dataset, "batches", dataset)
 
 
 def as_batch(given: Any, what: str) -> tuple[Any, Any]:
-    """(images, labels) of anybody's batch, arrays or tensors.
+    """Return the (images, labels) of a batch of the user's, arrays or tensors.
 
     Raises:
-        DataError: no such pair, or labels that are not (B, C); it names `what`.
+        DataError: the batch is no such pair, or its labels are not (B, C). The message names `what`.
     """
     if not (isinstance(given, tuple | list) and len(given) == 2):
         raise DataError(f"{what} must give (images, labels) batches.")
@@ -153,8 +151,8 @@ def as_batch(given: Any, what: str) -> tuple[Any, Any]:
     return images, labels
 
 
-def one_hot(labels: npt.NDArray[np.int64], num_classes: int) -> npt.NDArray[np.float32]:
-    """(N,) class numbers as (N, C) float32."""
+def one_hot(labels: Labels, num_classes: int) -> Array:
+    """Encode class numbers (N,) as (N, C) float32."""
     encoded = np.zeros((len(labels), num_classes), dtype=np.float32)
     encoded[np.arange(len(labels)), labels] = 1
     return encoded
@@ -162,7 +160,7 @@ def one_hot(labels: npt.NDArray[np.int64], num_classes: int) -> npt.NDArray[np.f
 
 def part_batches(split: Split, part: str, store: PixelStore, batch_size: int, *, seed: int = 0,
                  shuffle: bool = False, augmented: bool = False, raw: bool = False) -> PhotoBatches:
-    """The batches of one part of a split."""
+    """Make the batches of one part of a split."""
     photos: Sequence[Photo] = split.part(part)
     rows = np.array([store.rows[photo.sha256] for photo in photos], dtype=np.int64)
     return PhotoBatches(store, rows, split.labels(photos), len(split.class_names), batch_size, seed, shuffle, augmented,
@@ -170,7 +168,7 @@ def part_batches(split: Split, part: str, store: PixelStore, batch_size: int, *,
 
 
 def prepared_ahead(batches: Iterator[Batch]) -> Iterator[Batch]:
-    """Draw from `batches` in a thread, a few ahead. An error there is raised here; stopping early is safe."""
+    """Draw from `batches` in a thread, a few ahead. An error there is raised here, and stopping early is safe."""
     ready: queue.Queue[Batch | BaseException | None] = queue.Queue(_AHEAD)
     stop = threading.Event()
 
@@ -187,7 +185,7 @@ def prepared_ahead(batches: Iterator[Batch]) -> Iterator[Batch]:
                 if stop.is_set():
                     return
             put(None)
-        except BaseException as error:  # noqa: BLE001 -- handed over to the reader, who raises it
+        except BaseException as error:  # noqa: BLE001 -- handed over to the reader, which raises it
             put(error)
 
     threading.Thread(target=work, daemon=True, name="matlens-batches").start()
@@ -200,24 +198,20 @@ def prepared_ahead(batches: Iterator[Batch]) -> Iterator[Batch]:
         stop.set()
 
 
-def read_photos(root: Path, photos: Sequence[Photo], img_size: tuple[int, int], *, batch_size: int = 32,
-                keep_truncated: bool = False) -> Iterator[npt.NDArray[np.float32]]:
-    """Decode photos of a split in order: batches (B, H, W, 3) float32 in [0, 1].
+def read_pixels(root: Path, photos: Sequence[Photo], reader: PhotoReader, batch_size: int = 32) -> Iterator[Pixels]:
+    """Decode photos of a split in order, in batches (B, H, W, 3) uint8.
 
     Raises:
-        DataError: a photo is gone, or is not the one that was divided.
+        DataError: a photo cannot be read, or it was changed since the split was made.
     """
-
-    def one(photo: Photo) -> npt.NDArray[np.uint8]:
-        try:
-            data = (root / photo.path).read_bytes()
-            if hashlib.sha256(data).hexdigest() != photo.sha256:
-                raise DataError(f"{root / photo.path} was changed since the split was made. Make a new run of it.")
-            return resize(decode(data, min_size=img_size, keep_truncated=keep_truncated), img_size)
-        except (OSError, UnreadableImageError) as error:
-            raise DataError(f"Cannot read {root / photo.path}, which is part of the split: {error}") from error
-
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         for start in range(0, len(photos), batch_size):
-            pixels = np.stack(list(pool.map(one, photos[start:start + batch_size])))
-            yield pixels.astype(np.float32) / np.float32(255)
+            yield np.stack(list(pool.map(lambda photo: reader.read_unchanged(root / photo.path, photo.sha256),
+                                         photos[start:start + batch_size])))
+
+
+def read_photos(root: Path, photos: Sequence[Photo], img_size: tuple[int, int], *, batch_size: int = 32,
+                keep_truncated: bool = False) -> Iterator[Array]:
+    """Decode photos of a split as `read_pixels` does, in batches (B, H, W, 3) float32 in [0, 1]."""
+    for pixels in read_pixels(root, photos, PhotoReader(img_size, keep_truncated), batch_size):
+        yield pixels.astype(np.float32) / _TOP

@@ -1,13 +1,13 @@
-"""Pictures of a dataset: bars of its classes, in a terminal too, and samples of its photos.
+"""Draw a dataset: bars of its classes, also in a terminal, and samples of its photos.
 
-Computing, holding and drawing are separate, as in `matlens.evaluation.displays.curves`.
+Computing, holding and drawing are separate steps: `from_source`, the dataclass, `draw`.
 """
 
 from __future__ import annotations
 
 import os
 import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
@@ -17,12 +17,12 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
-from matlens.data.pixels.decode import UnreadableImageError, decode
+from matlens.data.pixels.reader import PhotoReader
 from matlens.data.source.counts import count_by_part
 from matlens.data.source.sources import Source
 from matlens.system.console import printable
 from matlens.system.figures import COLORS, INK, MUTED, class_labels, new_figure, style_axes, text_width
-from matlens.types import Pixels
+from matlens.types import Pixels, Progress, unheard
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -33,31 +33,31 @@ _MANY_CLASSES = 30
 _EMPTY = COLORS[3]
 
 _DOTS = 150
-"""Pixels an inch, as `save_figure` writes them."""
+"""Pixels per inch, as `save_figure` writes them."""
 
 _TALLEST = 1.3
-"""Height by width at which a further block begins."""
+"""The ratio of height to width above which another block of rows begins."""
 
 
 @dataclass(frozen=True)
 class ClassBars:
-    """Photos of each class by part: {part: {class: n}}, the classes in their order, the same in each part."""
+    """The photos of each class by part: {part: {class: n}}, with the same classes in the same order in each part."""
 
     by_part: Mapping[str, Mapping[str, int]]
     name: str = ""
 
     @classmethod
     def from_source(cls, source: Source) -> ClassBars:
-        """Count a dataset as it is divided (by its first official split), or as a whole."""
+        """Count a dataset by its parts (of its first official split, or of its folders), or else as a whole."""
         return cls(count_by_part(source), source.root.name)
 
     @property
     def class_names(self) -> tuple[str, ...]:
-        """In the order of the bars."""
+        """Return the classes in the order of the bars."""
         return tuple(next(iter(self.by_part.values())))
 
     def table(self, width: int = 80, blocks: bool = True) -> Table:
-        """Numbers and bars of at most `width` characters a line; each part's longest bar is its largest class.
+        """Make a table of numbers and bars, at most `width` characters wide; a part's longest bar is its largest class.
 
         blocks: draw with eighths of a block; otherwise with #, for encodings that have no blocks.
         """
@@ -83,7 +83,7 @@ class ClassBars:
         return table
 
     def draw(self) -> Figure:
-        """A panel of horizontal bars for each part, on a scale of its own, each bar with its number."""
+        """Draw a panel of horizontal bars for each part, on a scale of its own, each bar with its number."""
         labels, n = class_labels(self.class_names), len(self.class_names)
         font = 9.0 if n <= _MANY_CLASSES else 7.5
         names = max(text_width(label, font) for label in labels)
@@ -109,7 +109,7 @@ class ClassBars:
 
 
 def bar(n: int, most: int, length: int, blocks: bool = True) -> str:
-    """A bar of `length` characters for `most`; whatever is not 0 shows."""
+    """Return a bar that is `length` characters long for `most`; a number above 0 is always visible."""
     if not blocks:
         return "#" * (max(round(n / most * length), 1) if n and most else 0)
     eighths = max(round(8 * n / most * length), 1) if n and most and length else 0
@@ -118,7 +118,7 @@ def bar(n: int, most: int, length: int, blocks: bool = True) -> str:
 
 @dataclass(frozen=True)
 class SampleGrid:
-    """Photos of each class, (side, side, 3) uint8, cut to squares; of a class without readable ones, none."""
+    """Samples of each class's photos, (side, side, 3) uint8, cut to squares; none for a class without readable ones."""
 
     rows: Mapping[str, Sequence[Pixels]]
     per_class: int
@@ -126,11 +126,11 @@ class SampleGrid:
     name: str = ""
 
     @classmethod
-    def from_source(cls, source: Source, per_class: int = 6, seed: int = 42,
-                    on_progress: Callable[[int, int], None] = lambda done, total: None) -> SampleGrid:
-        """Draw photos by `seed`, the same ones each time; those that cannot be read are passed over.
+    def from_source(cls, source: Source, per_class: int = 6, seed: int = 42, on_progress: Progress = unheard,
+                    ) -> SampleGrid:
+        """Choose photos by `seed`, the same photos each time, and skip those that cannot be read.
 
-        A class's photos depend on that class alone, not on what others there are.
+        A class's samples depend on that class alone, not on the other classes.
         """
         side = _side_of(len(source.class_names))
         paths: dict[str, list[str]] = {name: [] for name in source.class_names}
@@ -140,17 +140,17 @@ class SampleGrid:
         def of_class(name: str) -> list[Pixels]:
             order = np.random.default_rng([seed, zlib.crc32(name.encode())]).permutation(len(paths[name]))
             squares = (square(source.root / paths[name][place], side) for place in order)
-            return list(islice((found for found in squares if found is not None), per_class))
+            return list(islice((pixels for pixels in squares if pixels is not None), per_class))
 
         rows = {}
         with ThreadPoolExecutor(os.cpu_count()) as pool:
-            for done, (name, found) in enumerate(zip(paths, pool.map(of_class, paths), strict=True), 1):
-                rows[name] = found
+            for done, (name, samples) in enumerate(zip(paths, pool.map(of_class, paths), strict=True), 1):
+                rows[name] = samples
                 on_progress(done, len(paths))
         return cls(rows, per_class, side, source.root.name)
 
     def draw(self) -> Figure:
-        """A row for each class; of many classes in blocks side by side, read from top to bottom."""
+        """Draw a row for each class; many classes are drawn in blocks side by side, to be read from top to bottom."""
         labels, font = class_labels(tuple(self.rows)), 9.0 if len(self.rows) <= _MANY_CLASSES else 8.0
         cell = self.side / _DOTS  # inches
         margin = max(text_width(label, font) for label in labels) / cell + 0.25  # in cells, as all below
@@ -168,7 +168,7 @@ class SampleGrid:
             axes.text(left - 0.12, top + 0.5, label, ha="right", va="center", fontsize=font, color=INK,
                       parse_math=False)
             if not photos:
-                axes.text(left, top + 0.5, "no photo that can be read", va="center", fontsize=font, color=_EMPTY)
+                axes.text(left, top + 0.5, "no readable photo", va="center", fontsize=font, color=_EMPTY)
                 continue
             strip = np.full((self.side, len(photos) * self.side, 3), 255, np.uint8)
             for place, photo in enumerate(photos):
@@ -180,15 +180,14 @@ class SampleGrid:
 
 
 def _side_of(classes: int) -> int:
-    """Pixels of a sample: fewer where there are many."""
+    """Return the side of a sample in pixels: the more classes, the smaller."""
     return 144 if classes <= 12 else 108 if classes <= _MANY_CLASSES else 80
 
 
 def square(file: Path, side: int) -> Pixels | None:
-    """The middle of a photo, (side, side, 3) uint8; None if it cannot be read."""
-    try:
-        pixels = decode(file.read_bytes(), min_size=(side, side))
-    except (OSError, UnreadableImageError):
+    """Return the middle of a photo, (side, side, 3) uint8, or None if it cannot be read."""
+    pixels = PhotoReader(min_size=(side, side)).read_or_none(file)
+    if pixels is None:
         return None
     height, width = pixels.shape[:2]
     short = min(height, width)

@@ -1,4 +1,4 @@
-"""The data stage as a whole: find the photos, read them all once, leave out what is broken, divide the rest."""
+"""Run the whole data stage: find the photos, read them, leave out what is broken, and divide the rest."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from matlens.system.console import Reporter
 from matlens.types import Pixels
 
 _NAMED = 5
-"""Broken photos that are named one by one; the manifest names all."""
+"""How many broken photos a warning names; the manifest names all."""
 
 
 @dataclass(frozen=True)
@@ -32,10 +32,12 @@ class Prepared:
 
 
 def prepare(settings: Settings, reporter: Reporter) -> Prepared:
-    """Read, decode and divide the dataset at `settings.data_dir`; nothing there is changed.
+    """Read, decode and divide the dataset at `settings.data_dir`, without changing anything there.
 
     Raises:
-        DataError, SettingsError or CacheError: what is wrong, and the way out.
+        DataError: there is no dataset, or it cannot be divided as the settings say.
+        SettingsError: the protocol is unknown, or the groups are neither a file nor a pattern.
+        CacheError: the decoded photos cannot be stored.
     """
     source = open_source(settings.data_dir)
     protocol = settings.protocol or default_protocol(source, settings.groups)
@@ -60,17 +62,17 @@ def prepare(settings: Settings, reporter: Reporter) -> Prepared:
     for remark in split.remarks:
         reporter.warn(f"{remark} (matlens data audit {settings.data_dir} has the whole list)")
     if source.other_files:
-        reporter.say(f"{source.other_files} files in class folders are no photos by their names; passed over")
+        reporter.say(f"{source.other_files} files in class folders are no photos by their names and are not used")
     return Prepared(source, split, store)
 
 
 def kept_together(named: Sequence[tuple[str, ...]], hashes: Mapping[str, str], read: Callable[[str], Pixels | None],
                   reporter: Reporter) -> list[tuple[str, ...]]:
-    """Photos that no split may divide: the user's groups, and copies of one photo, exact or nearly so.
+    """Return groups of photos that no split may divide: the user's groups, and copies of a photo, exact or nearly so.
 
     Args:
-        hashes: SHA-256 by path, of readable photos.
-        read: gives the pixels, (H, W, 3) uint8, of the photo with a SHA-256.
+        hashes: the SHA-256 of each readable photo by its path.
+        read: returns the pixels, (H, W, 3) uint8, of the photo with a SHA-256, or None.
     """
     with reporter.progress("looking for copies", len(hashes)) as advance:
         copies = look_alikes(hashes, read, lambda done, _: advance(done, ""))
@@ -81,12 +83,12 @@ def kept_together(named: Sequence[tuple[str, ...]], hashes: Mapping[str, str], r
 
 
 def _remarks(source: Source, split: Split) -> tuple[str, ...]:
-    """What is wrong with a split that was made elsewhere; those that matlens draws have none of it."""
+    """Return what is wrong with a split that was made elsewhere; splits that matlens draws have no such faults."""
     parts_of: dict[str, set[str]] = defaultdict(set)
     for photo in split.photos:
         parts_of[photo.sha256].add(photo.part)
     leaked = sum(photo.part == "test" and len(parts_of[photo.sha256]) > 1 for photo in split.photos)
-    remarks = [f"{leaked} of {len(split.part('test'))} test photos are in train or val, too, byte for byte"
+    remarks = [f"{leaked} of {len(split.part('test'))} test photos are also in train or val, byte for byte"
                ] if leaked else []
     if split.protocol.startswith("minc:") and is_minc_2500(source) and (deviating := deviations(source)):
         more = f" (and {len(deviating) - 1} more)" if len(deviating) > 1 else ""
@@ -95,11 +97,10 @@ def _remarks(source: Source, split: Split) -> tuple[str, ...]:
 
 
 def report_problems(problems: dict[str, str], root: Path, reporter: Reporter) -> None:
-    """Name the photos that were left out."""
+    """Warn of the photos that were left out, with their reasons."""
     if not problems:
         return
     named = "; ".join(f"{path} ({reason})" for path, reason in sorted(problems.items())[:_NAMED])
     more = f"; and {len(problems) - _NAMED} more" if len(problems) > _NAMED else ""
-    one = len(problems) == 1
-    reporter.warn(f"{len(problems)} photo{'' if one else 's'} in {root} cannot be read and "
-                  f"{'is' if one else 'are'} left out: {named}{more}")
+    photos_are = "photo in {} cannot be read and is" if len(problems) == 1 else "photos in {} cannot be read and are"
+    reporter.warn(f"{len(problems)} {photos_are.format(root)} left out: {named}{more}")

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
 from matlens.evaluation.predictions import Predictions
+from matlens.types import Array, Labels
 
 GRID_PHOTOS = 12
 
 
 def chosen_for_grid(predictions: Predictions, n: int = GRID_PHOTOS, of_class: int | None = None) -> list[int]:
-    """Positions of up to `n` test photos: half of them mistakes if there are so many, classes in turn.
+    """Choose positions of up to `n` test photos: half of them mistakes if there are so many, classes in turn.
 
     Inside a class the most confident answer comes first. The same predictions give the same choice.
     of_class: photos of this true class alone.
@@ -26,21 +26,21 @@ def chosen_for_grid(predictions: Predictions, n: int = GRID_PHOTOS, of_class: in
 
 
 def confident_mistakes(predictions: Predictions, n: int, of_class: int | None = None) -> list[int]:
-    """Positions of up to `n` photos with a wrong answer, the most probable one first."""
+    """Choose positions of up to `n` photos with a wrong answer, the most probable one first."""
     confidence, wrong = predictions.probabilities.max(axis=1), _right_and_wrong(predictions, of_class)[1]
     return sorted(wrong.tolist(), key=lambda index: (-confidence[index], index))[:n]
 
 
 def unsure_hits(predictions: Predictions, n: int, of_class: int | None = None) -> list[int]:
-    """Positions of up to `n` photos with a right answer, the least probable one first."""
+    """Choose positions of up to `n` photos with a right answer, the least probable one first."""
     confidence, right = predictions.probabilities.max(axis=1), _right_and_wrong(predictions, of_class)[0]
     return sorted(right.tolist(), key=lambda index: (confidence[index], index))[:n]
 
 
 def confused_pairs(predictions: Predictions, n: int) -> list[tuple[int, int, list[int]]]:
-    """Up to `n` (true class, answer, positions of the photos, the most probable answer first), the most frequent first.
+    """List up to `n` (true class, answer, positions of the photos), the most frequent first.
 
-    Pairs that are equally frequent stand in the order of classes.
+    The photo with the most probable answer comes first. Pairs that are equally frequent stand in the order of classes.
     """
     by_pair: dict[tuple[int, int], list[int]] = {}
     for index in confident_mistakes(predictions, len(predictions.labels)):
@@ -50,21 +50,21 @@ def confused_pairs(predictions: Predictions, n: int) -> list[tuple[int, int, lis
     return [(true, answer, positions) for (true, answer), positions in ordered[:n]]
 
 
-def drawn_evenly(labels: npt.NDArray[np.int64], n: int, seed: int = 0) -> list[int]:
-    """Positions of up to `n` photos, drawn at random from the classes in turn, in ascending order."""
+def drawn_evenly(labels: Labels, n: int, seed: int = 0) -> list[int]:
+    """Choose positions of up to `n` photos, drawn at random from the classes in turn, in ascending order."""
     order = np.random.default_rng(seed).permutation(len(labels))
     return sorted(_in_turn(order, labels, np.zeros(len(labels), np.float32))[:n])
 
 
 def _right_and_wrong(predictions: Predictions, of_class: int | None,
-                     ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+                     ) -> tuple[Labels, Labels]:
     asked = np.full(len(predictions.labels), True) if of_class is None else predictions.labels == of_class
     right = predictions.predicted == predictions.labels
     return np.flatnonzero(asked & right), np.flatnonzero(asked & ~right)
 
 
-def _in_turn(candidates: npt.NDArray[np.int64], labels: npt.NDArray[np.int64],
-             confidence: npt.NDArray[np.float32]) -> list[int]:
+def _in_turn(candidates: Labels, labels: Labels,
+             confidence: Array) -> list[int]:
     by_class: dict[int, list[int]] = {}
     for index in sorted(candidates.tolist(), key=lambda i: -confidence[i]):
         by_class.setdefault(int(labels[index]), []).append(index)

@@ -15,7 +15,6 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from matlens.evaluation.metrics.weighted import WeightedScores
 from matlens.types import Floats
 
 CONFIDENCE, DRAWS, SEED = 0.95, 2000, 0
@@ -41,15 +40,12 @@ class Interval:
     draws: int | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """{low, high, method, confidence, draws}."""
+        """Return {low, high, method, confidence, draws}."""
         return asdict(self)
 
 
-Found = Interval | list[Interval | None] | None
-
-
 def wilson(hits: float, n: float, confidence: float = CONFIDENCE) -> Interval | None:
-    """Wilson's score interval of the share hits / n (Wilson 1927, doi:10.2307/2276774). None of nothing."""
+    """Compute Wilson's score interval of the share hits / n (Wilson 1927, doi:10.2307/2276774); None of no photo."""
     if n <= 0:
         return None
     z = _NORMAL.inv_cdf((1 + confidence) / 2)
@@ -62,7 +58,7 @@ def wilson(hits: float, n: float, confidence: float = CONFIDENCE) -> Interval | 
 
 def from_draws(draws: Floats, value: float, jackknife: Floats | None = None, confidence: float = CONFIDENCE,
                ) -> Interval | None:
-    """The interval of a score from its bootstrap distribution.
+    """Compute the interval of a score from its bootstrap distribution.
 
     Args:
         draws: (B,) the score of each draw; NaN where the draw left it undefined.
@@ -84,29 +80,37 @@ def from_draws(draws: Floats, value: float, jackknife: Floats | None = None, con
         method = "bca"
         shift, speed = _NORMAL.inv_cdf(float(below)), acceleration(jackknife)
         moved = [shift + _NORMAL.inv_cdf(tail) for tail in tails]
-        tails = [_NORMAL.cdf(shift + each / (1 - speed * each)) for each in moved]
+        tails = [_NORMAL.cdf(shift + point / (1 - speed * point)) for point in moved]
     low, high = np.quantile(known, tails)
     return Interval(float(low), float(high), method, confidence, len(known))
 
 
 def acceleration(jackknife: Floats) -> float:
-    """The acceleration of a BCa interval: the skewness of the jackknife's influence values, over 6; 0 of equal ones."""
+    """Compute the acceleration of a BCa interval: a sixth of the skewness of the jackknife's influence values.
+
+    0 where all are equal.
+    """
     known = jackknife[~np.isnan(jackknife)]
     influence = known.mean() - known
     spread = (influence**2).sum() ** 1.5
     return float((influence**3).sum() / (6 * spread)) if spread > 0 else 0.0
 
 
+def drawn_positions(n: int, draws: int, rng: np.random.Generator) -> npt.NDArray[np.int64]:
+    """Draw n of n photos with replacement, `draws` times: positions (draws, n)."""
+    return rng.integers(n, size=(draws, n))
+
+
 def resampled(n: int, draws: int, rng: np.random.Generator, at_once: int) -> Iterator[Floats]:
-    """Weights (N, B) of `draws` draws of n photos with replacement, at most so many `at_once`."""
+    """Yield weights (N, B) of `draws` draws of n photos with replacement, at most so many `at_once`."""
     for first in range(0, draws, at_once):
         count = min(at_once, draws - first)
-        drawn = rng.integers(n, size=(count, n)) + n * np.arange(count)[:, None]
+        drawn = drawn_positions(n, count, rng) + n * np.arange(count)[:, None]
         yield np.ascontiguousarray(np.bincount(drawn.ravel(), minlength=count * n).reshape(count, n).T, dtype=float)
 
 
 def without_each(n: int, at_once: int) -> Iterator[Floats]:
-    """Weights (N, B) of the jackknife: all photos but one."""
+    """Yield weights (N, B) of the jackknife: all photos but one."""
     for first in range(0, n, at_once):
         weights = np.ones((n, min(at_once, n - first)))
         weights[np.arange(first, first + weights.shape[1]), np.arange(weights.shape[1])] = 0
@@ -114,33 +118,32 @@ def without_each(n: int, at_once: int) -> Iterator[Floats]:
 
 
 def _all(statistic: Callable[[Floats], Mapping[str, Floats]], weights: Iterator[Floats]) -> dict[str, Floats]:
-    found = [statistic(block) for block in weights]
-    return {name: np.concatenate([each[name] for each in found], axis=-1) for name in found[0]}
+    blocks = [statistic(block) for block in weights]
+    return {name: np.concatenate([block[name] for block in blocks], axis=-1) for name in blocks[0]}
 
 
-def bootstrap(scores: WeightedScores, *, draws: int = DRAWS, seed: int = SEED, confidence: float = CONFIDENCE,
-              ) -> dict[str, Found]:
-    """An interval of each score that `scores` gives, and a list of them, one a class, of `f1`.
+def bootstrap(statistic: Callable[[Floats], Mapping[str, Floats]], n: int, *, draws: int = DRAWS, seed: int = SEED,
+              confidence: float = CONFIDENCE) -> dict[str, list[Interval | None]]:
+    """Compute an interval of each score that `statistic` gives: BCa up to 2,000 photos, percentiles beyond.
 
-    BCa up to 2,000 photos, percentiles beyond. Accuracy where all photos are right, or all wrong, has Wilson's, since
-    draws cannot tell then.
+    Args:
+        statistic: from weights (N, B) of the photos to scores by name, each (B,), or (C, B) for one of each class.
+        n: the number of photos.
+
+    Returns:
+        By name one interval, or C of them; None where draws tell nothing.
     """
-    n = scores.n_photos
     if n == 0:
         raise ValueError("there are no photos to draw from")
     at_once = max(1, _CELLS // n)
-    values = scores(np.ones((n, 1)))
-    drawn = _all(scores, resampled(n, draws, np.random.default_rng(seed), at_once))
-    left = _all(scores, without_each(n, at_once)) if 1 < n <= _MOST_FOR_BCA else None
+    values = statistic(np.ones((n, 1)))
+    drawn = _all(statistic, resampled(n, draws, np.random.default_rng(seed), at_once))
+    left = _all(statistic, without_each(n, at_once)) if 1 < n <= _MOST_FOR_BCA else None
 
-    def interval(value: npt.NDArray[Any], of_draws: Floats, of_left: Floats | None) -> Interval | None:
-        return from_draws(of_draws, float(value[0]), of_left, confidence)
+    def of(name: str) -> list[Interval | None]:
+        value, of_draws = np.atleast_2d(values[name]), np.atleast_2d(drawn[name])
+        jackknife = np.atleast_2d(left[name]) if left else [None] * len(value)
+        return [from_draws(row, float(whole[0]), without, confidence)
+                for whole, row, without in zip(value, of_draws, jackknife, strict=True)]
 
-    found: dict[str, Found] = {
-        name: interval(value, drawn[name], left[name] if left else None)
-        for name, value in values.items() if name != "f1"}
-    found["f1"] = [interval(values["f1"][number], drawn["f1"][number], left["f1"][number] if left else None)
-                   for number in range(scores.n_classes)]
-    if found["accuracy"] is None:
-        found["accuracy"] = wilson(n * float(values["accuracy"][0]), n, confidence)
-    return found
+    return {name: of(name) for name in values}

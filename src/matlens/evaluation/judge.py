@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
 
-from matlens.data.split.splits import Split
 from matlens.errors import RunError
 from matlens.evaluation.displays.classes import ClassScores, ConfusedPairs
 from matlens.evaluation.displays.confidence import CoverageCurve, ReliabilityDiagram
 from matlens.evaluation.displays.curves import ConfusionMatrix, RocCurves, TrainingCurves
 from matlens.evaluation.material_groups import FILE_NAME, MaterialGroups
-from matlens.evaluation.metrics.classification import compute_roc_curves
-from matlens.evaluation.metrics.scores import scores
+from matlens.evaluation.metrics.scores import judge
 from matlens.evaluation.part_predictions import PartPredictions, photos_to_predict
 from matlens.evaluation.predictions import Predictions
 from matlens.evaluation.results import Results
 from matlens.models.registry import spec_of
 from matlens.runs.run import Run
+from matlens.runs.training_record import TrainingRecord
 from matlens.system.figures import save_figure
-from matlens.training.record import TrainingRecord
-from matlens.types import Progress
+from matlens.types import Progress, unheard
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -27,62 +27,77 @@ if TYPE_CHECKING:
 
 class _Display(Protocol):
     def draw(self) -> Figure:
-        """A figure of what is held."""
+        """Draw what the display holds."""
 
 
-def evaluate(folder: Run, name: str, on_progress: Progress = lambda done, total: None, *,
-             every_picture: bool = False, svg: bool = False) -> Results:
-    """Judge a trained model of a run: predictions (made once), results and their pictures.
+@dataclass(frozen=True)
+class Evaluation:
+    """What an evaluation worked out, for whoever goes on with it.
 
-    A run draws those that its report shows; with `every_picture` all are drawn, which takes a second or two longer, and
-    with `svg` as SVG besides PNG.
+    results: as they are saved. predictions: of the test part. roc_curves: as `compute_roc_curves` gives them.
+    """
 
-    on_progress hears of photos predicted, of `photos_to_predict` in all.
+    results: Results
+    predictions: Predictions
+    roc_curves: Mapping[str, Any]
+
+
+def evaluate(run: Run, name: str, on_progress: Progress = unheard, *, every_picture: bool = False, svg: bool = False,
+             ) -> Evaluation:
+    """Judge a trained model of a run: predict its test part (once), and save its results and their pictures.
+
+    A run draws those pictures that its report shows; with `every_picture` all are drawn, which takes a second or two
+    longer, and with `svg` as SVG besides PNG.
+
+    on_progress: is told the photos predicted so far, of `photos_to_predict` in all.
 
     Raises:
         RunError, ResultsError, DataError or ModelError: what is there does not fit together, or is damaged.
     """
-    split, settings = folder.split, folder.settings
-    training = TrainingRecord.read(folder, name)
+    split, settings = run.split, run.settings
+    training = TrainingRecord.read(run, name)
     if training.split_hash != split.hash:
-        raise RunError(f"{name} in {folder.path} was trained on another split than split.json. Train it again "
-                             "in a new folder.")
-    missing = photos_to_predict(folder, name)
-    parts = PartPredictions(folder, name, training, on_progress)
+        raise RunError(f"{name} in {run.path} was trained on another split than split.json. Train it again in a new "
+                       "folder.")
+    missing = photos_to_predict(run, name)
+    parts = PartPredictions(run, name, training, on_progress)
     predictions = parts.test()
-    validation, no_validation = parts.validation(missing - photos_to_predict(folder, name))
-    training = TrainingRecord.read(folder, name)  # with the time of predictions, if they were made now
+    validation, no_validation = parts.validation(missing - photos_to_predict(run, name))
+    training = TrainingRecord.read(run, name)  # with the time of predictions, if they were made now
+    judgement = judge(predictions, split.class_names, groups=groups_of(run), validation=validation,
+                      no_validation=no_validation)
     results = Results(
         model_name=name, split_hash=split.hash, protocol=split.protocol, train_on=split.train_on, seed=settings.seed,
         pretrained=training.pretrained, parameters=training.parameters,
         trainable_parameters=training.trainable_parameters, img_size=settings.img_size,
         epochs=training.epochs, best_epoch=training.best_epoch,
-        precision=training.precision, batch_size=settings.batch_size,
+        arithmetic=training.arithmetic, batch_size=settings.batch_size,
         micro_batch=training.micro_batch or settings.batch_size,
         seconds=training.seconds, peak_rss_bytes=training.peak_rss_bytes,
-        versions={**folder.content["versions"], **training.versions}, remarks=(*training.remarks, *split.remarks),
-        **scores(predictions, split.class_names, groups=groups_of(folder, split), validation=validation,
-                 no_validation=no_validation))
-    displays = _pictures(results, predictions, training.history) | (_more_pictures(results) if every_picture else {})
+        versions={**run.versions, **training.versions}, remarks=(*training.remarks, *split.remarks),
+        **judgement.fields)
+    evaluation = Evaluation(results, predictions, judgement.roc_curves)
+    displays = _pictures(evaluation, training.history) | (_more_pictures(results) if every_picture else {})
     for kind, display in displays.items():
         figure = display.draw()
-        save_figure(figure, folder.paths.picture(name, kind))
+        save_figure(figure, run.paths.picture(name, kind))
         if svg:
-            save_figure(figure, folder.paths.picture(name, kind).with_suffix(".svg"))
-    results.write(folder.paths.results_file(name))
-    return results
+            save_figure(figure, run.paths.picture(name, kind).with_suffix(".svg"))
+    results.write(run.paths.results_file(name))
+    return evaluation
 
 
-def _pictures(results: Results, predictions: Predictions, history: dict[str, list[float]]) -> dict[str, _Display]:
-    """Pictures by the kind that stands in the file's name."""
-    title, names = spec_of(results.model_name).title, results.class_names
-    roc = compute_roc_curves(predictions.labels, predictions.probabilities, names)
+def _pictures(evaluation: Evaluation, history: dict[str, list[float]]) -> dict[str, _Display]:
+    """Collect the pictures that each run draws, by the kind that stands in the file's name."""
+    results = evaluation.results
+    title = spec_of(results.model_name).title
     return {"training_curves": TrainingCurves.from_history(history, title),
-            "confusion_matrix": ConfusionMatrix.from_matrix(results.confusion_matrix, names, title),
-            "roc_curves": RocCurves.from_roc_data(roc, title)}
+            "confusion_matrix": ConfusionMatrix.from_matrix(results.confusion_matrix, results.class_names, title),
+            "roc_curves": RocCurves.from_roc_data(evaluation.roc_curves, title)}
 
 
 def _more_pictures(results: Results) -> dict[str, _Display]:
+    """Collect the pictures that `matlens evaluate` adds, likewise."""
     title = spec_of(results.model_name).title
     displays: dict[str, _Display] = {
         "class_scores": ClassScores.from_results(results.per_class, results.intervals["per_class"], title),
@@ -94,7 +109,10 @@ def _more_pictures(results: Results) -> dict[str, _Display]:
     return displays
 
 
-def groups_of(folder: Run, split: Split) -> MaterialGroups | None:
-    """The run's groups of materials: those it was given, else MINC-2500's for its classes. Raises SettingsError."""
-    given = folder.path / FILE_NAME
-    return MaterialGroups.read(given, split.class_names) if given.exists() else MaterialGroups.known(split.class_names)
+def groups_of(run: Run) -> MaterialGroups | None:
+    """Return the run's groups of materials: those it was given, else MINC-2500's for its classes.
+
+    Raises SettingsError.
+    """
+    given, class_names = run.path / FILE_NAME, run.split.class_names
+    return MaterialGroups.read(given, class_names) if given.exists() else MaterialGroups.known(class_names)

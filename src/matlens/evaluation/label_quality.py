@@ -20,6 +20,8 @@ from matlens.errors import LabelsError, ResultsError
 from matlens.evaluation.predictions import Predictions
 from matlens.runs.run import Run
 from matlens.system.files import read_json, write_json
+from matlens.system.untrusted import reading
+from matlens.types import Floats, Labels
 
 
 @dataclass(frozen=True)
@@ -54,19 +56,16 @@ class LabelIssues:
     @classmethod
     def read(cls, path: Path) -> LabelIssues:
         """Read what `write` wrote. Raises ResultsError."""
-        try:
+        with reading(path, "a list of label issues of matlens", ResultsError,
+                     f"Make it with: matlens labels {path.parent.parent}"):
             content = read_json(path)
             issues = [Suspect(**issue | {"models_that_disagree": tuple(issue["models_that_disagree"])})
                       for issue in content["issues"]]
             return cls(tuple(content["models"]), int(content["n_photos"]), tuple(issues))
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise ResultsError(f"{path.name} is missing or damaged ({error}). Make it with: matlens labels "
-                                 f"{path.parent.parent}") from error
 
 
-def suspect_positions(probabilities: npt.NDArray[np.floating], labels: npt.NDArray[np.int64],
-                      ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
-    """Positions (S,) of the suspects, the worst first, and the quality of their labels, (S,) in [0, 1].
+def suspect_positions(probabilities: npt.NDArray[np.floating], labels: Labels) -> tuple[Labels, Floats]:
+    """Return the positions (S,) of the suspects, the worst first, and the quality of their labels, (S,) in [0, 1].
 
     There are none where all photos have one label, or all one answer: that tells nothing of any photo.
 
@@ -101,22 +100,23 @@ def find_suspects(predictions: Mapping[str, Predictions], class_names: Sequence[
     Raises:
         LabelsError: a photo's label is not the same everywhere.
     """
-    rows = {path: row for row, path in enumerate(dict.fromkeys(p for each in predictions.values() for p in each.paths))}
+    rows = {path: row for row, path in enumerate(dict.fromkeys(
+        path for answers in predictions.values() for path in answers.paths))}
     paths, labels = list(rows), np.full(len(rows), -1, np.int64)
     total, judged_by = np.zeros((len(rows), len(class_names))), np.zeros((len(rows), 1))
     against: list[list[str]] = [[] for _ in rows]
-    for name, each in predictions.items():
-        here = np.array([rows[path] for path in each.paths], np.int64)
-        contradicted = np.flatnonzero((labels[here] >= 0) & (labels[here] != each.labels))
+    for name, answers in predictions.items():
+        here = np.array([rows[path] for path in answers.paths], np.int64)
+        contradicted = np.flatnonzero((labels[here] >= 0) & (labels[here] != answers.labels))
         if len(contradicted):
             first = contradicted[0]
-            raise LabelsError(f"{each.paths[first]} is {class_names[each.labels[first]]} for {name} and "
-                                 f"{class_names[labels[here[first]]]} for another: these runs are not of the same "
-                                 "photos. Name runs of one dataset.")
-        labels[here] = each.labels
-        total[here] += each.probabilities
+            raise LabelsError(f"{answers.paths[first]} is {class_names[answers.labels[first]]} for {name} and "
+                              f"{class_names[labels[here[first]]]} for another: these runs are not of the same photos. "
+                              "Name runs of one dataset.")
+        labels[here] = answers.labels
+        total[here] += answers.probabilities
         judged_by[here] += 1
-        for row in here[each.predicted != each.labels]:
+        for row in here[answers.predicted != answers.labels]:
             against[row].append(name)
     mean = total / judged_by
     suggested = mean.argmax(axis=1)
@@ -127,8 +127,10 @@ def find_suspects(predictions: Mapping[str, Predictions], class_names: Sequence[
         for row, quality in zip(*suspect_positions(mean, labels), strict=True)))
 
 
-def label_issues(folders: Sequence[Run], chosen: Sequence[str] | None = None) -> LabelIssues:
-    """The suspects of one run, or of several joined by the photos' paths; with several, a model's name tells the run.
+def label_issues(runs: Sequence[Run], chosen: Sequence[str] | None = None) -> LabelIssues:
+    """Find the suspects of one run, or of several that are joined by the photos' paths.
+
+    With several runs, a model's name tells the run.
 
     Args:
         chosen: names of models; by default all that have predictions.
@@ -138,20 +140,20 @@ def label_issues(folders: Sequence[Run], chosen: Sequence[str] | None = None) ->
             names the run.
     """
     predictions: dict[str, Predictions] = {}
-    class_names = folders[0].split.class_names
-    for folder in folders:
-        if folder is not folders[0] and (other := folder.split.class_names) != class_names:
-            raise LabelsError(f"{folder.path} has other classes than {folders[0].path}, or has them in another "
-                                 f"order ({', '.join(other)}). Name runs of one dataset.")
-        asked = chosen or [name for name in folder.model_names if folder.paths.predictions_file(name).exists()]
-        absent = [name for name in asked if not folder.paths.predictions_file(name).exists()]
+    class_names = runs[0].split.class_names
+    for run in runs:
+        if run is not runs[0] and (other := run.split.class_names) != class_names:
+            raise LabelsError(f"{run.path} has other classes than {runs[0].path}, or has them in another order "
+                              f"({', '.join(other)}). Name runs of one dataset.")
+        asked = chosen or [name for name in run.model_names if run.paths.predictions_file(name).exists()]
+        absent = [name for name in asked if not run.paths.predictions_file(name).exists()]
         if absent or not asked:
-            raise ResultsError(f"{folder.path} holds no predictions{' of ' if absent else ''}{', '.join(absent)}. "
-                                 f"Make them with: matlens evaluate {folder.path}")
+            raise ResultsError(f"{run.path} holds no predictions{' of ' if absent else ''}{', '.join(absent)}. "
+                               f"Make them with: matlens evaluate {run.path}")
         for name in asked:
-            each = Predictions.read(folder.paths.predictions_file(name))
-            if not np.isfinite(each.probabilities).all():
-                raise ResultsError(f"{folder.paths.predictions_file(name)} holds probabilities that are no numbers: "
+            answers = Predictions.read(run.paths.predictions_file(name))
+            if not np.isfinite(answers.probabilities).all():
+                raise ResultsError(f"{run.paths.predictions_file(name)} holds probabilities that are no numbers: "
                                    "the training diverged. Leave the model out with --models.")
-            predictions[name if len(folders) == 1 else f"{folder.path}/{name}"] = each
+            predictions[name if len(runs) == 1 else f"{run.path}/{name}"] = answers
     return find_suspects(predictions, class_names)

@@ -32,7 +32,11 @@ MINC_GROUPS = {"/".join(names): names for names in (("stone", "polishedstone", "
 
 @dataclass(frozen=True)
 class MaterialGroups:
-    """names: of the groups, and of classes in none. of_class: (C,) the group of each class, a position in `names`."""
+    """Groups of the classes of a dataset.
+
+    names: of the groups, and of classes in none. of_class: (C,) the group of each class, a position in `names`.
+    classes: those of each group. source: where the groups were read, or who named them.
+    """
 
     names: tuple[str, ...]
     of_class: tuple[int, ...]
@@ -41,7 +45,7 @@ class MaterialGroups:
 
     @classmethod
     def of(cls, groups: Mapping[str, Sequence[str]], class_names: Sequence[str], source: str) -> MaterialGroups:
-        """Groups by name. Raises SettingsError for an unknown class, one in two groups, or an ambiguous name."""
+        """Check groups by name. Raises SettingsError for an unknown class, one in two groups, or an ambiguous name."""
         placed: dict[str, str] = {}
         for name, members in groups.items():
             for member in members:
@@ -58,11 +62,12 @@ class MaterialGroups:
                                     "otherwise.")
         names = list(dict.fromkeys(placed.get(name, name) for name in class_names))
         return cls(tuple(names), tuple(names.index(placed.get(name, name)) for name in class_names),
-                   tuple(tuple(one for one in class_names if placed.get(one, one) == name) for name in names), source)
+                   tuple(tuple(member for member in class_names if placed.get(member, member) == name)
+                         for name in names), source)
 
     @classmethod
     def read(cls, path: Path, class_names: Sequence[str]) -> MaterialGroups:
-        """Groups from a TOML file. Raises SettingsError."""
+        """Read groups from a TOML file. Raises SettingsError."""
         way_out = "It must hold a table [groups] of lists of class names, such as: textile = [\"fabric\", \"carpet\"]."
         try:
             content = tomllib.loads(path.read_text("utf-8"))
@@ -79,13 +84,16 @@ class MaterialGroups:
 
     @classmethod
     def known(cls, class_names: Sequence[str]) -> MaterialGroups | None:
-        """MINC-2500's groups for its classes; None for others."""
+        """Return MINC-2500's groups for its classes; None for others."""
         return cls.of(MINC_GROUPS, class_names, "MINC-2500") if set(class_names) == set(CLASS_NAMES) else None
 
     def scores(self, predictions: Predictions) -> dict[str, Any]:
-        """{accuracy, interval, mistakes, mistakes_inside, per_group: {name: {classes, precision, recall, support}},
-        source}; an answer is right if it is in the group of the true class. Precision without an answer and recall
-        without a photo are None."""
+        """Score predictions by group: an answer is right if it is in the group of the true class.
+
+        Returns:
+            {accuracy, interval, mistakes, mistakes_inside, per_group: {name: {classes, precision, recall, support}},
+            source}. Precision without an answer and recall without a photo are None.
+        """
         group = np.array(self.of_class)
         truth, answer = group[predictions.labels], group[predictions.predicted]
         right, mistakes = truth == answer, predictions.labels != predictions.predicted

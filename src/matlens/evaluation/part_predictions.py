@@ -5,42 +5,45 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 
-import numpy as np
-import numpy.typing as npt
-
 from matlens.errors import DataError
 from matlens.evaluation.predictions import Predictions, predict_part
 from matlens.evaluation.results import a_photo
 from matlens.features.artifact import Artifact
-from matlens.features.cache import feature_parts, kept_features, rows_of
+from matlens.features.cache import cached_features, feature_parts, rows_of
 from matlens.runs.run import Run
-from matlens.training.record import TrainingRecord, note_seconds
-from matlens.types import Progress
+from matlens.runs.training_record import TrainingRecord, note_seconds
+from matlens.types import Array, Progress, unheard
 
 
-def photos_to_predict(folder: Run, name: str) -> int:
-    """Photos of those parts whose predictions are not there."""
-    split = folder.split
+def photos_to_predict(run: Run, name: str) -> int:
+    """Count the photos of the parts whose predictions are not saved yet."""
+    split = run.split
     return sum(len(split.part(part)) for part in ("test", "val") if (part == "test" or split.train_on == "train")
-               and not folder.paths.predictions_file(name, part).exists())
+               and not run.paths.predictions_file(name, part).exists())
 
 
 @dataclass(frozen=True)
 class PartPredictions:
-    """training: what `<name>_training.json` holds. on_progress: (photos done, photos to predict in all)."""
+    """The predictions of one model of a run.
 
-    folder: Run
+    training: what `<name>_training.json` holds. on_progress: is told (photos done, photos to predict in all).
+    """
+
+    run: Run
     name: str
     training: TrainingRecord
-    on_progress: Progress = lambda done, total: None
+    on_progress: Progress = unheard
 
     def test(self) -> Predictions:
-        """Of the test part. Raises DataError, ModelError or ResultsError."""
+        """Return those of the test part. Raises DataError, ModelError or ResultsError."""
         return self._saved("test") or self._made("test", 0)
 
     def validation(self, done: int = 0) -> tuple[Predictions | None, str]:
-        """Of the validation part; or None, and why there are none. `done`: photos that were predicted before."""
-        if self.folder.split.train_on == "train+val":
+        """Return those of the validation part; or None, and why there are none.
+
+        done: photos that were predicted before.
+        """
+        if self.run.split.train_on == "train+val":
             return None, "The validation photos were trained on, so no temperature can be fitted on them."
         try:
             return self._saved("val") or self._made("val", done), ""
@@ -48,29 +51,32 @@ class PartPredictions:
             return None, f"The validation photos could not be predicted: {error}"
 
     def _saved(self, part: str) -> Predictions | None:
-        """None where they are not there, or of other photos than the split's."""
-        file = self.folder.paths.predictions_file(self.name, part)
-        found = Predictions.read(file) if file.exists() else None
-        return found if found and found.paths == tuple(photo.path for photo in self.folder.split.part(part)) else None
+        """Read saved predictions. None where there are none, or where they are of other photos than the split's."""
+        file = self.run.paths.predictions_file(self.name, part)
+        if not file.exists():
+            return None
+        predictions = Predictions.read(file)
+        return predictions if predictions.paths == tuple(p.path for p in self.run.split.part(part)) else None
 
     def _made(self, part: str, before: int) -> Predictions:
-        split, total = self.folder.split, photos_to_predict(self.folder, self.name) + before
-        found = predict_part(self._artifact, split, self.folder.data_root, part=part,
-                             keep_truncated=self.folder.settings.keep_truncated, features=self._kept_features(part),
-                             on_progress=lambda done, _: self.on_progress(before + done, total))
+        """Predict a part's photos, and save what came out."""
+        split, total = self.run.split, photos_to_predict(self.run, self.name) + before
+        predictions = predict_part(self._artifact, split, self.run.data_root, part=part,
+                                   keep_truncated=self.run.settings.keep_truncated, features=self._features(part),
+                                   on_progress=lambda done, _: self.on_progress(before + done, total))
         if part == "test":
-            note_seconds(self.folder, self.name, a_photo(found.photos_per_second))
-        return Predictions.read(found.write(self.folder.paths.predictions_file(self.name, part)))
+            note_seconds(self.run, self.name, a_photo(predictions.photos_per_second))
+        return Predictions.read(predictions.write(self.run.paths.predictions_file(self.name, part)))
 
     @cached_property
     def _artifact(self) -> Artifact:
-        return Artifact.open(self.folder.paths.artifact(self.name))
+        return Artifact.open(self.run.paths.artifact(self.name))
 
-    def _kept_features(self, part: str) -> npt.NDArray[np.float32] | None:
-        """The features of a part's photos from the training, if they are still kept."""
+    def _features(self, part: str) -> Array | None:
+        """Return the features of a part's photos that the training computed, if the cache still has them."""
         if not self.training.features_key:
             return None
-        split = self.folder.split
+        split = self.run.split
         digests = feature_parts(split, 1, pooled=True)[0].digests
-        every = kept_features(self.folder.settings.cache_dir, self.training.features_key, len(digests))
-        return None if every is None else every[rows_of(split.part(part), digests)]
+        features = cached_features(self.run.settings.cache_dir, self.training.features_key, len(digests))
+        return None if features is None else features[rows_of(split.part(part), digests)]

@@ -1,37 +1,36 @@
-"""A model's answers to the test part, saved once: every figure can be recomputed from them."""
+"""A model's answers to a part of its photos, saved once: every figure can be recomputed from them."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
 from matlens.data.batches import read_photos
 from matlens.data.split.splits import Split
-from matlens.errors import DataError, ResultsError
+from matlens.errors import LabelsError, ResultsError
 from matlens.features.artifact import PARITY_TOLERANCE, Artifact
 from matlens.system.files import whole_file
-from matlens.system.untrusted import stays_inside
+from matlens.system.untrusted import reading, stays_inside
 from matlens.system.untrusted_arrays import read_arrays
+from matlens.types import Array, Labels, Progress, unheard
 
 _COMPARED = 1
-"""Batches of photos (32) that are predicted from their files where features are kept."""
+"""Batches of photos (32) that are predicted from their files where the cache has features."""
 
 
 @dataclass(frozen=True)
 class Predictions:
-    """probabilities (N, C) float32; labels (N,) int64; paths (N,) of the photos, in the order of the split.
+    """Probabilities (N, C) float32, labels (N,) int64, and paths (N,) of the photos, in the order of the split.
 
     photos_per_second: the rate of prediction, photos decoded beforehand; not written, since files of the same answers
         are to be the same.
     """
 
-    probabilities: npt.NDArray[np.float32]
-    labels: npt.NDArray[np.int64]
+    probabilities: Array
+    labels: Labels
     paths: tuple[str, ...]
     photos_per_second: float | None = None
 
@@ -42,8 +41,8 @@ class Predictions:
                              "do not fit together")
 
     @property
-    def predicted(self) -> npt.NDArray[np.int64]:
-        """(N,) the most probable class of each photo."""
+    def predicted(self) -> Labels:
+        """The most probable class of each photo, (N,)."""
         return np.asarray(self.probabilities.argmax(axis=1), dtype=np.int64)
 
     def write(self, path: Path) -> Path:
@@ -56,46 +55,45 @@ class Predictions:
     @classmethod
     def read(cls, path: Path) -> Predictions:
         """Read what `write` wrote. Raises ResultsError."""
-        try:
+        with reading(path, "a file of predictions of matlens", ResultsError, "Delete it and make it again with: "
+                     "matlens evaluate RUN"):
             arrays = read_arrays(path, {"probabilities": ("f", 2), "labels": ("i", 1), "paths": ("U", 1),
                                         "photos_per_second": ("f", 0)})  # which files of earlier versions have
             paths = tuple(arrays["paths"].tolist())
-            if outside := [each for each in paths if not stays_inside(each)]:
+            if outside := [photo for photo in paths if not stays_inside(photo)]:
                 raise ValueError(f"{outside[0]} lies outside of the dataset")
             return cls(arrays["probabilities"], arrays["labels"], paths)
-        except (OSError, ValueError, KeyError) as error:
-            raise ResultsError(f"{path} does not hold predictions of matlens ({error}). Delete it and run "
-                                 "matlens evaluate RUN again.") from error
 
 
 def predict_part(artifact: Artifact, split: Split, data_root: Path, *, part: str = "test",
-                 keep_truncated: bool = False, features: npt.NDArray[np.float32] | None = None,
-                 on_progress: Callable[[int, int], None] = lambda done, total: None) -> Predictions:
-    """Predict one part of a split from its photos, or from kept features of them.
+                 keep_truncated: bool = False, features: Array | None = None, on_progress: Progress = unheard,
+                 ) -> Predictions:
+    """Predict one part of a split from its photos, or from features of them that the cache has.
 
     Args:
         features: (N, K) averaged features of the part's photos, in the split's order. The first photos are predicted
             from their files too: that gives the rate, and features that do not agree are not used.
 
     Raises:
-        DataError: a photo is gone or changed, or the classes are not the model's.
+        DataError: a photo is gone or changed.
+        LabelsError: the classes are not the model's.
     """
     if artifact.class_names != split.class_names:
-        raise DataError(f"{artifact.folder} knows other classes than the split: {', '.join(artifact.class_names)}.")
+        raise LabelsError(f"{artifact.folder} has other classes than the split: {', '.join(artifact.class_names)}.")
     photos = split.part(part)
-    found: list[npt.NDArray[np.float32]] = []
+    probabilities: list[Array] = []
     seconds, done = 0.0, 0
     artifact.predict(np.zeros((1, *artifact.img_size, 3), np.float32))  # the first call prepares kernels
     for batch, images in enumerate(read_photos(data_root, photos, artifact.img_size, keep_truncated=keep_truncated)):
         started = time.perf_counter()
-        found.append(artifact.predict(images))
+        probabilities.append(artifact.predict(images))
         seconds += time.perf_counter() - started
         done += len(images)
         on_progress(done, len(photos))
         if features is not None and batch == _COMPARED - 1:
-            kept = artifact.head.probabilities(features[:, None, None, :])
-            if np.abs(kept[:done] - np.concatenate(found)).max() <= PARITY_TOLERANCE:
-                found = [kept]
+            from_features = artifact.head.probabilities(features[:, None, None, :])
+            if np.abs(from_features[:done] - np.concatenate(probabilities)).max() <= PARITY_TOLERANCE:
+                probabilities = [from_features]
                 break
-    return Predictions(np.concatenate(found), split.labels(photos), tuple(photo.path for photo in photos),
+    return Predictions(np.concatenate(probabilities), split.labels(photos), tuple(photo.path for photo in photos),
                        round(done / seconds, 1))

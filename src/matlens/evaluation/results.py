@@ -8,27 +8,32 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
 from matlens.errors import ResultsError
+from matlens.evaluation.metrics.stored import MetricValue, scores_in
 from matlens.evaluation.results_schema import ResultsSchema
 from matlens.system.files import read_json, write_json
+from matlens.system.untrusted import reading
 
 PREDICT_A_PHOTO = "predict_a_photo"
 """Of `seconds`: the mean time of a prediction, of photos decoded beforehand."""
+
+RENAMED = {"precision": "arithmetic"}
+"""Keys that files of earlier versions have, and what they are called now."""
 
 
 @dataclass(frozen=True)
 class Results:
     """The content of `<name>_results.json`.
 
-    Scores are fractions in [0, 1]; `roc_auc` values are None where a class has no positive or no negative
-    photo. log_loss is in nats, brier in [0, 2], cohen_kappa in [-1, 1]; None where they cannot be told. What `top_k`,
-    `calibration`, `coverage`, `confused_pairs`, `groups` and `intervals` hold is said in docs/formats.md. `seconds`
-    maps a stage (train, predict, ...) to its wall-clock seconds. `remarks` are sentences that a reader must know
-    before comparing this model (untrained backbone, no augmentation, ...). Of a step's `batch_size` photos,
-    `micro_batch` were computed at once. `faithfulness` and `robustness` sum up what was measured on request
-    (`matlens.jobs.measure`).
+    `scores` holds every metric of the registry by its name, with its interval. The guide's keys (`accuracy`,
+    `macro_f1`, `roc_auc`, ...) hold the same values; `roc_auc` values are None where a class has no positive or no
+    negative photo. docs/formats.md says what `top_k`, `calibration`, `coverage`, `confused_pairs`, `groups` and
+    `intervals` hold.
+
+    `seconds` maps a stage (train, predict, ...) to its wall-clock seconds. `remarks` are sentences that a reader must
+    know before comparing this model (untrained backbone, no augmentation, ...). `arithmetic` is what the network was
+    trained in (float32, bfloat16, float16). Of a step's `batch_size` photos, `micro_batch` were computed at once.
+    `faithfulness` and `robustness` sum up what was measured on request (`matlens.jobs.measure`).
     """
 
     model_name: str
@@ -63,7 +68,7 @@ class Results:
     img_size: tuple[int, int] | None = None
     epochs: int | None = None
     best_epoch: int | None = None
-    precision: str | None = None
+    arithmetic: str | None = None
     batch_size: int | None = None
     micro_batch: int | None = None
     seconds: dict[str, float] = field(default_factory=dict)
@@ -72,46 +77,47 @@ class Results:
     remarks: tuple[str, ...] = ()
     faithfulness: dict[str, Any] | None = None
     robustness: dict[str, Any] | None = None
+    scores: dict[str, MetricValue] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Complete `scores` from the other fields, so that both always say the same."""
+        object.__setattr__(self, "scores", scores_in(vars(self)))
 
     @property
     def prediction_photos_per_second(self) -> float | None:
         """The rate of prediction."""
         return prediction_rate(self.seconds)
 
+    def to_json(self) -> dict[str, Any]:
+        """Return the content of the file."""
+        return dataclasses.asdict(self)
+
     def write(self, path: Path) -> Path:
         """Write as JSON, whole or not at all."""
-        return write_json(path, dataclasses.asdict(self))
+        return write_json(path, self.to_json())
 
     @classmethod
     def read(cls, path: Path) -> Results:
-        """Read what `write` wrote; keys of later versions are passed over. Raises ResultsError."""
-        try:
+        """Read what `write` wrote, in this version or an earlier one; unknown keys are ignored. Raises ResultsError."""
+        run = path.parent.parent if path.parent.name == "reports" else "RUN"
+        with reading(path, "a results file of matlens", ResultsError, f"Make it again with: matlens evaluate {run}"):
             content = read_json(path)
+            if isinstance(content, dict):
+                content = {RENAMED.get(key, key): value for key, value in content.items()}
             ResultsSchema.model_validate(content)
-            known = {f.name for f in dataclasses.fields(cls)}
-            values = {key: value for key, value in content.items() if key in known}
+            fields = {f.name for f in dataclasses.fields(cls)}
+            values = {key: value for key, value in content.items() if key in fields}
             for key in ("class_names", "remarks", "img_size"):
                 if isinstance(values.get(key), list):
                     values[key] = tuple(values[key])
             return cls(**values)
-        except (OSError, ValueError) as error:
-            run = path.parent.parent if path.parent.name == "reports" else "RUN"
-            raise ResultsError(f"{path} is not a results file of matlens ({_why(error)}). Make it again with: "
-                                 f"matlens evaluate {run}") from error
-
-
-def _why(error: Exception) -> str:
-    if not isinstance(error, ValidationError):
-        return str(error)
-    first = error.errors()[0]
-    return ": ".join(filter(None, (".".join(map(str, first["loc"])), first["msg"])))
 
 
 def prediction_rate(seconds: Mapping[str, float]) -> float | None:
-    """Photos predicted per second, of the `seconds` of results."""
+    """Return the photos predicted per second, of the `seconds` of results."""
     return round(1 / seconds[PREDICT_A_PHOTO], 1) if seconds.get(PREDICT_A_PHOTO) else None
 
 
 def a_photo(photos_per_second: float | None) -> dict[str, float]:
-    """The entry of `seconds` that tells the rate of prediction, where it is known."""
+    """Return the entry of `seconds` that tells the rate of prediction, where it is known."""
     return {PREDICT_A_PHOTO: 1 / photos_per_second} if photos_per_second else {}

@@ -6,6 +6,9 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from matlens.evaluation.metrics.metric import METRICS
+from matlens.evaluation.metrics.stored import value_at
+
 _Share = Annotated[float, Field(ge=0, le=1)]
 _Count = Annotated[int, Field(ge=0, le=10**18)]
 _Side = Annotated[int, Field(ge=1, le=10**6)]
@@ -15,7 +18,13 @@ class _Part(BaseModel):
     model_config = ConfigDict(allow_inf_nan=False, extra="allow")
 
 
-class _Interval(_Part):
+class _ScoreSchema(_Part):
+    value: float | None
+    low: float | None = None
+    high: float | None = None
+
+
+class _IntervalSchema(_Part):
     low: float
     high: float
     method: str
@@ -23,34 +32,34 @@ class _Interval(_Part):
     draws: _Count | None = None
 
 
-class _ClassScores(_Part):
+class _ClassScoresSchema(_Part):
     precision: _Share
     recall: _Share
     f1: _Share
     support: _Count = 0
 
 
-class _ClassIntervals(_Part):
-    precision: _Interval | None = None
-    recall: _Interval | None = None
-    f1: _Interval | None = None
+class _ClassIntervalsSchema(_Part):
+    precision: _IntervalSchema | None = None
+    recall: _IntervalSchema | None = None
+    f1: _IntervalSchema | None = None
 
 
-class _Intervals(_Part):
+class _IntervalsSchema(_Part):
     """By score; `per_class` by class and score."""
 
-    __pydantic_extra__: dict[str, _Interval | None]
+    __pydantic_extra__: dict[str, _IntervalSchema | None]
 
-    per_class: dict[str, _ClassIntervals] = {}
+    per_class: dict[str, _ClassIntervalsSchema] = {}
 
 
-class _RocAuc(_Part):
+class _RocAucSchema(_Part):
     per_class: dict[str, _Share | None] = {}
     micro: _Share | None = None
     macro: _Share | None = None
 
 
-class _Bin(_Part):
+class _BinSchema(_Part):
     low: _Share
     high: _Share
     n: _Count
@@ -58,80 +67,80 @@ class _Bin(_Part):
     accuracy: _Share | None = None
 
 
-class _Calibration(_Part):
+class _CalibrationSchema(_Part):
     ece: _Share
-    bins: list[_Bin]
+    bins: list[_BinSchema]
     temperature: float | None = None
     n_validation: _Count | None = None
     ece_after: _Share | None = None
-    bins_after: list[_Bin] | None = None
+    bins_after: list[_BinSchema] | None = None
     log_loss_after: float | None = None
     brier_after: float | None = None
     remark: str | None = None
 
 
-class _Point(_Part):
+class _CoveragePointSchema(_Part):
     coverage: _Share
     accuracy: _Share
     threshold: float
 
 
-class _Coverage(_Part):
+class _CoverageSchema(_Part):
     aurc: float
     excess_aurc: float
     coverage_at: dict[str, _Share | None]
-    curve: list[_Point]
+    curve: list[_CoveragePointSchema]
 
 
-class _Pair(_Part):
+class _PairSchema(_Part):
     true: str
     predicted: str
     photos: _Count
     share: _Share
-    interval: _Interval | None = None
+    interval: _IntervalSchema | None = None
 
 
-class _Group(_Part):
+class _GroupSchema(_Part):
     classes: list[str]
     precision: _Share | None = None
     recall: _Share | None = None
     support: _Count
 
 
-class _Groups(_Part):
+class _GroupsSchema(_Part):
     accuracy: _Share
-    interval: _Interval | None = None
+    interval: _IntervalSchema | None = None
     mistakes: _Count
     mistakes_inside: _Count
-    per_group: dict[str, _Group]
+    per_group: dict[str, _GroupSchema]
     source: str
 
 
 class ResultsSchema(_Part):
-    """The fields of `evaluation.results.Results`; others are passed over."""
+    """The fields of `evaluation.results.Results`; others are ignored. Scores keep to their metrics' bounds."""
 
     model_name: Annotated[str, Field(max_length=1000)]
     class_names: Annotated[list[str], Field(min_length=1, max_length=10_000)]
     n_test: _Count
-    accuracy: _Share
-    macro_precision: _Share
-    macro_recall: _Share
-    macro_f1: _Share
-    per_class: dict[str, _ClassScores]
+    accuracy: float
+    macro_precision: float
+    macro_recall: float
+    macro_f1: float
+    per_class: dict[str, _ClassScoresSchema]
     classification_report: str
     confusion_matrix: list[list[_Count]]
-    roc_auc: _RocAuc
-    mean_class_accuracy: _Share | None = None
-    balanced_accuracy: _Share | None = None
-    top_k: dict[str, _Share | None] = {}
-    cohen_kappa: Annotated[float, Field(ge=-1, le=1)] | None = None
-    log_loss: Annotated[float, Field(ge=0)] | None = None
-    brier: Annotated[float, Field(ge=0, le=2.001)] | None = None
-    calibration: _Calibration | None = None
-    coverage: _Coverage | None = None
-    confused_pairs: list[_Pair] = []
-    groups: _Groups | None = None
-    intervals: _Intervals | None = None
+    roc_auc: _RocAucSchema
+    mean_class_accuracy: float | None = None
+    balanced_accuracy: float | None = None
+    top_k: dict[str, float | None] = {}
+    cohen_kappa: float | None = None
+    log_loss: float | None = None
+    brier: float | None = None
+    calibration: _CalibrationSchema | None = None
+    coverage: _CoverageSchema | None = None
+    confused_pairs: list[_PairSchema] = []
+    groups: _GroupsSchema | None = None
+    intervals: _IntervalsSchema | None = None
     split_hash: str = ""
     protocol: str = ""
     train_on: str = "train"
@@ -142,7 +151,7 @@ class ResultsSchema(_Part):
     img_size: tuple[_Side, _Side] | None = None
     epochs: _Count | None = None
     best_epoch: _Count | None = None
-    precision: str | None = None
+    arithmetic: str | None = None
     batch_size: _Count | None = None
     micro_batch: _Count | None = None
     seconds: dict[str, Annotated[float, Field(ge=0)]] = {}
@@ -151,6 +160,7 @@ class ResultsSchema(_Part):
     remarks: list[str] = []
     faithfulness: dict[str, Any] | None = None
     robustness: dict[str, Any] | None = None
+    scores: dict[str, _ScoreSchema] = {}
 
     @model_validator(mode="after")
     def _fits(self) -> ResultsSchema:
@@ -158,4 +168,15 @@ class ResultsSchema(_Part):
         if set(self.per_class) != names or (self.confusion_matrix and len(self.confusion_matrix) != width) or any(
                 len(row) != width for row in self.confusion_matrix):
             raise ValueError("its classes do not fit together")
+        return self
+
+    @model_validator(mode="after")
+    def _scores_are_possible(self) -> ResultsSchema:
+        """Hold every score to its metric's bounds: in `scores`, and where the guide's keys have it."""
+        content = self.model_dump(include={metric.key.partition(".")[0] for metric in METRICS.entries()} | {"scores"})
+        for metric in METRICS.entries():
+            for key in filter(None, (metric.key, f"scores.{metric.name}.value")):
+                value = value_at(content, key)
+                if value is not None and not metric.holds(value):
+                    raise ValueError(f"{key} is {value}, not between {metric.bounds[0]:g} and {metric.bounds[1]:g}")
         return self

@@ -1,45 +1,49 @@
 """Where a model fails, and where it only just succeeds: test photos with heat maps, as data that a page can hold.
 
-A photo stands once, however many galleries show it. Its heat map is a picture of one pixel a place, transparent where
-it is cold: laid over the photo and stretched to its size it costs a page some hundred bytes.
+Each photo is held once, however many galleries show it. Its heat map is a picture with a pixel for each place,
+transparent where it is cold: laid over the photo and stretched to its size it costs a page some hundred bytes.
 """
 
 from __future__ import annotations
 
 import base64
-import dataclasses
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
 from matlens.data.pixels.thumbnails import small_jpeg
-from matlens.errors import ResultsError
 from matlens.evaluation.choice import confident_mistakes, confused_pairs, unsure_hits
 from matlens.evaluation.predictions import Predictions
-from matlens.explanation.explain import How, explain_positions
-from matlens.explanation.methods import MethodName
+from matlens.explanation.artifact_model import ArtifactModel
+from matlens.explanation.explain import explain_positions
+from matlens.explanation.explainer import Explainer
+from matlens.explanation.on_request import Measurement, digest_of
+from matlens.explanation.registry import DEFAULT_METHOD, EXPLAINERS, question_for
 from matlens.features.artifact import Artifact
 from matlens.runs.run import Run
-from matlens.system.files import checksum, read_json, write_json
 from matlens.types import Array
 
 SHOWN, SHOWN_PER_CLASS, PAIRS, SHOWN_PER_PAIR = 12, 3, 10, 4
-"""Photos in the galleries of the whole test part, of a class, confused pairs, and photos of each."""
+"""At most so many photos in a gallery of the whole test part, photos of a class, pairs, and photos of a pair."""
 
 SIDE = 144
-"""Of a photo in pixels. With 23 classes a model's gallery so keeps to about a megabyte."""
+"""The longer side of a photo in pixels. With 23 classes a model's gallery so keeps to about a megabyte."""
+
+_MOST_PLACES = 64
+"""The longest side of a heat map: those of forward-only methods may have a place for each pixel."""
 
 _OPACITY = 0.75
 
 
 @dataclass(frozen=True)
 class GalleryPhoto:
-    """A test photo as it stands in the galleries.
+    """A test photo in the galleries.
 
-    truth, predicted: class names; probability: of the answer; truth_probability: of the true class.
-    jpeg: base64, width x height pixels; heat: a PNG (RGBA, a pixel a place) in base64, None of a single place.
+    truth, predicted: class names.
+    probability: of the answer. truth_probability: of the true class.
+    jpeg: the photo in base64, width x height pixels.
+    heat: a PNG (RGBA, a pixel for each place) in base64; None where there is one place.
     """
 
     path: str
@@ -55,7 +59,10 @@ class GalleryPhoto:
 
 @dataclass(frozen=True)
 class ConfusedPair:
-    """How many photos of the class `truth` were taken for `predicted`, and some of them, by number."""
+    """Two classes, of which `count` photos of the class `truth` were taken for `predicted`.
+
+    photos: some of them, by their positions in the gallery's.
+    """
 
     truth: str
     predicted: str
@@ -64,7 +71,7 @@ class ConfusedPair:
 
 
 @dataclass(frozen=True)
-class Gallery:
+class Gallery(Measurement):
     """The content of `<name>_gallery.json`. Photos are named by their positions in `photos`.
 
     confident_mistakes: the most probable wrong answers first; unsure_hits: the least probable right answers first.
@@ -72,6 +79,9 @@ class Gallery:
     pairs: the most frequently confused first.
     artifact: SHA-256 of the artifact.json of the model.
     """
+
+    kind: ClassVar[str] = "gallery"
+    command: ClassVar[str] = "matlens explain {run} --galleries"
 
     model_name: str
     method: str
@@ -82,37 +92,29 @@ class Gallery:
     pairs: tuple[ConfusedPair, ...]
     artifact: str = ""
 
-    def write(self, path: Path) -> Path:
-        """Write as JSON, whole or not at all."""
-        return write_json(path, {"format": 1, **dataclasses.asdict(self)})
-
     @classmethod
-    def read(cls, path: Path) -> Gallery:
-        """Read what `write` wrote. Raises ResultsError."""
-        try:
-            content: dict[str, Any] = read_json(path)
-            del content["format"]
-            return cls(**content | {
-                "photos": tuple(GalleryPhoto(**photo) for photo in content["photos"]),
-                "confident_mistakes": tuple(content["confident_mistakes"]),
-                "unsure_hits": tuple(content["unsure_hits"]),
-                "per_class": {name: {kind: tuple(numbers) for kind, numbers in of_class.items()}
-                              for name, of_class in content["per_class"].items()},
-                "pairs": tuple(ConfusedPair(**pair | {"photos": tuple(pair["photos"])})
-                               for pair in content["pairs"])})
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            raise ResultsError(f"{path.name} is missing or damaged ({error}). Make it with: matlens explain "
-                                 f"{path.parent.parent} --galleries") from error
+    def from_json(cls, content: dict[str, Any]) -> Self:
+        """Make the value of what `write` wrote."""
+        return cls(**content | {
+            "photos": tuple(GalleryPhoto(**photo) for photo in content["photos"]),
+            "confident_mistakes": tuple(content["confident_mistakes"]),
+            "unsure_hits": tuple(content["unsure_hits"]),
+            "per_class": {name: {kind: tuple(numbers) for kind, numbers in of_class.items()}
+                          for name, of_class in content["per_class"].items()},
+            "pairs": tuple(ConfusedPair(**pair | {"photos": tuple(pair["photos"])}) for pair in content["pairs"])})
 
 
-def make_gallery(folder: Run, name: str, method: MethodName = "gradcam") -> Gallery:
-    """Choose photos by the saved predictions, explain each once, and keep the gallery.
+def make_gallery(run: Run, name: str, method: str = DEFAULT_METHOD) -> Gallery:
+    """Choose photos by the saved predictions, explain each once, and write the gallery.
+
+    method: the name of a registered explanation method.
 
     Raises:
-        DataError, ModelError or ResultsError: what is there cannot be read.
+        SettingsError: no such method.
+        DataError, ModelError or ResultsError: a photo, the model or its predictions cannot be read.
     """
-    predictions = Predictions.read(folder.paths.predictions_file(name))
-    artifact = Artifact.open(folder.paths.artifact(name))
+    predictions = Predictions.read(run.paths.predictions_file(name))
+    artifact = Artifact.open(run.paths.artifact(name))
     names = artifact.class_names
     mistakes, hits = confident_mistakes(predictions, SHOWN), unsure_hits(predictions, SHOWN)
     per_class = {class_name: {"mistakes": confident_mistakes(predictions, SHOWN_PER_CLASS, number),
@@ -127,28 +129,44 @@ def make_gallery(folder: Run, name: str, method: MethodName = "gradcam") -> Gall
     def numbered(indices: list[int]) -> tuple[int, ...]:
         return tuple(number_of[index] for index in indices)
 
-    photos = []
-    explained = explain_positions(folder, artifact, predictions, shown, How(method)) if shown else []
-    for index, one in zip(shown, explained, strict=True):
-        row, picture = predictions.probabilities[index], small_jpeg(one.photo, SIDE)
-        photos.append(GalleryPhoto(
-            predictions.paths[index], names[predictions.labels[index]], names[row.argmax()],
-            round(float(row.max()), 6), round(float(row[predictions.labels[index]]), 6), picture.base64, picture.width,
-            picture.height, None if one.heat is None or one.heat.size == 1 else heat_png(one.heat)))
+    photos = _photos(run, artifact, predictions, shown, EXPLAINERS[method])
     gallery = Gallery(
-        name, method, tuple(photos), numbered(mistakes), numbered(hits),
+        name, method, photos, numbered(mistakes), numbered(hits),
         {class_name: {kind: numbered(indices) for kind, indices in of_class.items()}
          for class_name, of_class in per_class.items()},
         tuple(ConfusedPair(names[truth], names[predicted], len(indices), numbered(indices[:SHOWN_PER_PAIR]))
-              for truth, predicted, indices in pairs), checksum(artifact.folder / "artifact.json"))
-    gallery.write(folder.paths.on_request_file(name, "gallery"))
+              for truth, predicted, indices in pairs), digest_of(artifact.folder))
+    gallery.write_into(run.paths)
     return gallery
 
 
+def _photos(run: Run, artifact: Artifact, predictions: Predictions, positions: list[int], method: Explainer,
+            ) -> tuple[GalleryPhoto, ...]:
+    """Explain the test photos at some positions of the predictions, and make them small."""
+    if not positions:
+        return ()
+    names, photos = artifact.class_names, []
+    explained = explain_positions(run, ArtifactModel(artifact), predictions, positions, method, question_for(method))
+    for index, answer in zip(positions, explained, strict=True):
+        row, truth = predictions.probabilities[index], predictions.labels[index]
+        picture = small_jpeg(answer.photo, SIDE)
+        photos.append(GalleryPhoto(
+            predictions.paths[index], names[truth], names[row.argmax()], round(float(row.max()), 6),
+            round(float(row[truth]), 6), picture.base64, picture.width, picture.height,
+            None if answer.heat.size == 1 else heat_png(answer.heat)))
+    return tuple(photos)
+
+
 def heat_png(heat: Array) -> str:
-    """A heat map (h, w) in [0, 1] as a PNG of h x w pixels, in base64: dark to bright, and the colder the clearer."""
+    """Encode a heat map (h, w) in [0, 1] as a PNG in base64: dark to bright, and the colder the more transparent.
+
+    A place is a pixel; a map of more than 64 places a side is made smaller first.
+    """
     import cv2
 
+    shrink = _MOST_PLACES / max(heat.shape)
+    if shrink < 1:
+        heat = np.asarray(cv2.resize(heat, None, fx=shrink, fy=shrink, interpolation=cv2.INTER_AREA), np.float32)
     level = (np.clip(heat, 0, 1) * 255).round().astype(np.uint8)
     coloured = cv2.applyColorMap(level, cv2.COLORMAP_INFERNO)
     written, png = cv2.imencode(".png", np.dstack([coloured, (level * _OPACITY).round().astype(np.uint8)]))

@@ -6,18 +6,18 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import get_args
 
 from matlens.errors import SettingsError
 from matlens.evaluation.choice import chosen_for_grid, confident_mistakes
 from matlens.evaluation.predictions import Predictions
-from matlens.explanation.displays import plot_gradcam_grid
-from matlens.explanation.explain import Explained, How, explain_files, explain_positions
-from matlens.explanation.layers import at_layer
-from matlens.explanation.methods import METHODS, TITLES, MethodName
+from matlens.explanation.artifact_model import ArtifactModel, Layer
+from matlens.explanation.explain import explain_files, explain_positions
+from matlens.explanation.explained import ExplainedPhoto
+from matlens.explanation.explainer import Explainer
+from matlens.explanation.grid import plot_explained_grid
+from matlens.explanation.registry import DEFAULT_METHOD, EXPLAINERS, question_for
 from matlens.explanation.side_by_side import plot_side_by_side
 from matlens.features.artifact import Artifact
-from matlens.models.head import Score
 from matlens.models.registry import spec_of
 from matlens.runs.run import Run
 from matlens.system.figures import elided
@@ -31,96 +31,107 @@ class Request:
     worst: only mistakes, so many, the most confident first.
     class_name: only test photos of this class.
     target: explain this class' score instead of the answer's.
+    method: the name of a registered explanation method.
+    score: logit or probability; None for what the method explains by itself.
     layer: at which layer to look; by default the trunk's last, where no framework is needed.
+
+    Raises:
+        SettingsError: no such method or score, or options that do not go together.
     """
 
     images: tuple[Path, ...] = ()
     worst: int | None = None
     class_name: str | None = None
     target: str | None = None
-    method: MethodName = "gradcam"
-    score: Score = "logit"
+    method: str = DEFAULT_METHOD
+    score: str | None = None
     layer: str | None = None
 
     def __post_init__(self) -> None:
-        if self.method not in METHODS:
-            raise SettingsError(f"--method {self.method}: there are {', '.join(METHODS)}.")
-        if self.score not in get_args(Score):
-            raise SettingsError(f"--score {self.score}: there are {', '.join(get_args(Score))}.")
-        if self.score == "probability" and (self.layer or self.method == "gradcam++"):
-            raise SettingsError("--score probability goes with --method gradcam or hirescam, at the model's last "
-                                "layer: leave out --layer and --method gradcam++, or explain the logit.")
+        question_for(self.explainer, score=self.score, layer=self.layer)
         if self.images and (self.worst is not None or self.class_name is not None):
             raise SettingsError("--worst and --class choose among the run's test photos, --images names others: give "
                                 "one or the other. To explain the score of a class, there is --target.")
 
     @property
-    def is_plain(self) -> bool:
-        """Whether it is for what every run has: Grad-CAM of some test photos."""
-        return self == Request()
+    def explainer(self) -> Explainer:
+        """The method that explains. Raises SettingsError where none has that name."""
+        return EXPLAINERS[self.method]
 
     @property
-    def chooses_photos(self) -> bool:
-        """Whether it names photos, or says which test photos."""
-        return bool(self.images) or self.worst is not None or self.class_name is not None
+    def is_plain(self) -> bool:
+        """Whether it asks for what every run has: the default method on some test photos."""
+        return self.names_method_alone and self.method == DEFAULT_METHOD
+
+    @property
+    def names_method_alone(self) -> bool:
+        """Whether it chooses no photos, class or layer, and no score other than the method's own."""
+        return not (self.images or self.worst is not None or self.class_name is not None or self.target or self.layer
+                    or self._other_score)
 
     @property
     def kind(self) -> str:
-        """For a picture's name: `gradcam`, `gradcam_images`, `hirescam_worst_wood`, ..."""
+        """The kind of its picture, for the file's name: `gradcam`, `gradcam_images`, `hirescam_worst_wood`, ..."""
         chosen = "images" if self.images else "worst" if self.worst is not None else None
-        parts = (self.method, self.score if self.score != "logit" else None, chosen, self.class_name,
-                 self.target and f"for_{self.target}", self.layer and f"at_{self.layer}")
+        parts = (self.method, self._other_score, chosen, self.class_name, self.target and f"for_{self.target}",
+                 self.layer and f"at_{self.layer}")
         return "_".join(re.sub(r"[^\w.+-]+", "-", part)[:60] for part in parts if part)
 
     @property
     def title(self) -> str:
         """What the heat maps are, for a picture's title."""
-        return "".join((TITLES[self.method], f" at {elided(self.layer)}" if self.layer else "",
+        return "".join((self.explainer.title, f" at {elided(self.layer)}" if self.layer else "",
                         f" for {elided(self.target)}" if self.target else ""))
 
+    @property
+    def _other_score(self) -> str | None:
+        """The score, where it is not the one that the method explains by itself."""
+        return self.score if self.score != self.explainer.scores[0] else None
 
-def answer(folder: Run, names: Sequence[str], request: Request, tell: Callable[[str], None]) -> None:
-    """Draw a grid for each model and, where several explained photos by name, one picture of all side by side.
+
+def answer(run: Run, names: Sequence[str], request: Request, tell: Callable[[str], None]) -> None:
+    """Draw a grid for each model and, where several explained photos by name, a picture of all side by side.
 
     tell: is given each picture's path, or why there is none.
 
     Raises:
         SettingsError: no such class.
-        DataError, ModelError or ResultsError: what is there cannot be read or explained.
+        DataError, ModelError or ResultsError: a photo, a model or its predictions cannot be read or explained.
     """
-    explained: dict[str, list[Explained]] = {}
+    explained_by_title: dict[str, list[ExplainedPhoto]] = {}
     for name in names:
-        found = _explained(folder, name, request)
-        if not found:
+        explained = _explained(run, name, request)
+        if not explained:
             tell(f"{name}: no {'mistake' if request.worst else 'photo'} among the test photos"
                  + (f" of {request.class_name}" if request.class_name else ""))
             continue
         title = spec_of(name).title
-        explained[title] = found
-        path = folder.paths.picture(name, request.kind)
-        plot_gradcam_grid(found, title, path, what=request.title)
+        explained_by_title[title] = explained
+        path = run.paths.picture(name, request.kind)
+        plot_explained_grid(explained, request.title, title, path)
         tell(str(path))
-    if request.images and len(explained) > 1:
-        path = folder.paths.picture("side_by_side", request.kind)
-        plot_side_by_side(explained, path, request.title)
+    if request.images and len(explained_by_title) > 1:
+        path = run.paths.picture("side_by_side", request.kind)
+        plot_side_by_side(explained_by_title, request.title, path)
         tell(str(path))
 
 
-def _explained(folder: Run, name: str, request: Request) -> list[Explained]:
-    artifact = Artifact.open(folder.paths.artifact(name))
-    how = How(request.method, request.score, class_number(artifact.class_names, request.target, "--target"),
-              at_layer(folder, name, request.layer, request.method) if request.layer else None)
+def _explained(run: Run, name: str, request: Request) -> list[ExplainedPhoto]:
+    artifact = Artifact.open(run.paths.artifact(name))
+    model = ArtifactModel(artifact, Layer(run, name, request.layer) if request.layer else None)
+    target = class_number(artifact.class_names, request.target, "--target")
+    question = question_for(request.explainer, target, request.score, request.layer)
     if request.images:
-        return explain_files(artifact, request.images, [None] * len(request.images), how)
+        return explain_files(model, request.images, [None] * len(request.images), request.explainer, question)
     of_class = class_number(artifact.class_names, request.class_name, "--class")
-    predictions = Predictions.read(folder.paths.predictions_file(name))
+    predictions = Predictions.read(run.paths.predictions_file(name))
     chosen = (chosen_for_grid(predictions, of_class=of_class) if request.worst is None
               else confident_mistakes(predictions, request.worst, of_class))
-    return explain_positions(folder, artifact, predictions, chosen, how) if chosen else []
+    return explain_positions(run, model, predictions, chosen, request.explainer, question) if chosen else []
 
 
 def class_number(class_names: Sequence[str], wanted: str | None, option: str) -> int | None:
-    """The number of a class by its name; None for None. Raises SettingsError, which names the classes."""
+    """Return the number of a class by its name, None for None. Raises SettingsError, which names the classes."""
     if wanted is None:
         return None
     if wanted not in class_names:

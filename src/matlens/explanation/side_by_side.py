@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 
-from matlens.explanation.explain import Explained
+from matlens.explanation.explained import ExplainedPhoto
 from matlens.system.figures import INK, MUTED, elided, new_figure, save_figure
 from matlens.types import Array, Pixels
 
@@ -23,7 +22,7 @@ _SHARE = 0.6  # of the heat's colours in the picture
 
 
 def density(heat: Array, size: tuple[int, int]) -> Array:
-    """A heat map as multiples of an even spread, (H, W) float32 with mean 1; all 0 where there is no heat.
+    """Express a heat map in multiples of an even spread, (H, W) float32 with mean 1; all 0 where there is no heat.
 
     Scores of different models have different units, and so do their gradients: only how the heat is spread compares.
 
@@ -40,36 +39,41 @@ def density(heat: Array, size: tuple[int, int]) -> Array:
 
 @dataclass(frozen=True)
 class SideBySide:
-    """photos (N, H, W, 3) uint8; by model title what it said and where it looked, (N, H, W) as `density` gives it."""
+    """The same photos, explained by several models.
+
+    photos: (N, H, W, 3) uint8.
+    said, densities: by model title, its answers (N,), and where it looked, (N, H, W) as `density` gives it.
+    """
 
     photos: tuple[Pixels, ...]
     said: Mapping[str, tuple[str, ...]]
-    densities: Mapping[str, npt.NDArray[np.float32]]
+    densities: Mapping[str, Array]
 
     @classmethod
-    def from_explained(cls, explained: Mapping[str, Sequence[Explained]]) -> SideBySide:
-        """Take the same photos, explained by each model. Raises ValueError where there are none, or not the same."""
+    def from_explained(cls, explained: Mapping[str, Sequence[ExplainedPhoto]]) -> SideBySide:
+        """Take the photos that each model explained. Raises ValueError where there are none, or not the same ones."""
         rows = list(explained.values())
         if not rows or not rows[0] or any(
                 len(row) != len(rows[0]) or not all(np.array_equal(a.photo, b.photo)
                                                     for a, b in zip(row, rows[0], strict=True)) for row in rows):
             raise ValueError("models to be shown side by side must have explained the same photos")
-        if any(one.heat is None for row in rows for one in row):
-            raise ValueError("an explained photo has no heat map")
-        return cls(tuple(one.photo for one in rows[0]),
-                   {title: tuple(f"{elided(one.predicted)} {one.probability:.0%}" for one in row)
+        return cls(tuple(first.photo for first in rows[0]),
+                   {title: tuple(f"{elided(answer.predicted)} {answer.probability:.0%}" for answer in row)
                     for title, row in explained.items()},
-                   {title: np.stack([density(one.heat, one.photo.shape[:2]) for one in row if one.heat is not None])
+                   {title: np.stack([density(answer.heat, answer.photo.shape[:2]) for answer in row])
                     for title, row in explained.items()})
 
     @property
     def tops(self) -> tuple[float, ...]:
-        """Of each photo the hottest value of all models, where its colour scale ends; 1 at least."""
+        """The hottest value of all models for each photo, where its colour scale ends; 1 at least."""
         return tuple(max(1.0, *(float(maps[row].max()) for maps in self.densities.values()))
                      for row in range(len(self.photos)))
 
-    def draw(self, what: str = "Grad-CAM") -> Figure:
-        """A row a photo: the photo, then each model's heat laid over it, with its answer; one colour scale a row."""
+    def draw(self, what: str) -> Figure:
+        """Draw a row for each photo: the photo, then each model's heat laid over it, on one colour scale.
+
+        what: what the heat maps are, such as "Grad-CAM", for the title.
+        """
         from matplotlib.cm import ScalarMappable
         from matplotlib.colors import Normalize
 
@@ -93,7 +97,7 @@ class SideBySide:
         return figure
 
 
-def plot_side_by_side(explained: Mapping[str, Sequence[Explained]], save_path: Path | None = None,
-                      what: str = "Grad-CAM") -> Figure:
-    """Draw the same photos as several models see them; keys are the models' titles. See `SideBySide`."""
+def plot_side_by_side(explained: Mapping[str, Sequence[ExplainedPhoto]], what: str, save_path: Path | None = None,
+                      ) -> Figure:
+    """Draw the same photos as several models see them, by the models' titles; see `SideBySide`."""
     return save_figure(SideBySide.from_explained(explained).draw(what), save_path)

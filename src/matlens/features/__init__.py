@@ -1,1 +1,1 @@
-"""Run a trained trunk and head without the framework that made them."""
+"""Run a trained trunk and head without the framework that trained them, and cache what frozen trunks compute."""

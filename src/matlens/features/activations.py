@@ -1,9 +1,9 @@
-"""Activations at a layer inside the trunk, one feature map a photo, kept on disk and read in batches.
+"""Activations at a layer inside the trunk, one feature map a photo, cached on disk and read in batches.
 
     <cache>/activations/<key>/
         activations.npy     (N, h, w, K) float16 or float32, memory-mapped when read
-        checksums.npy       (N,) CRC-32 of each photo's, checked whenever it is read
-        activations.json    what they are of
+        checksums.npy       (N,) CRC-32 of each row, checked whenever the row is read
+        activations.json    the model, the trunk, the view and the number of photos
 """
 
 from __future__ import annotations
@@ -19,16 +19,18 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from matlens.errors import DataError, ModelError
+from matlens.errors import CacheError, ModelError
 from matlens.system.caches import whole_entry
 from matlens.system.files import read_json, write_json
+from matlens.system.untrusted import UNREADABLE
+from matlens.types import Array
 
 _FORMAT = 1
 
 
 @dataclass(frozen=True)
 class Activations:
-    """values: (N, h, w, K); checksums: (N,) CRC-32 of each row."""
+    """Feature maps on disk. values: (N, h, w, K), memory-mapped; checksums: (N,) CRC-32 of each row."""
 
     folder: Path
     values: npt.NDArray[np.floating]
@@ -39,18 +41,18 @@ class Activations:
         """(N, h, w, K)."""
         return self.values.shape
 
-    def __getitem__(self, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
-        """Copy rows out, (B, h, w, K) float32. Raises DataError where one is not what was written."""
+    def __getitem__(self, rows: npt.NDArray[np.int64]) -> Array:
+        """Copy rows, (B, h, w, K) float32. Raises CacheError where one is not what was written."""
         chosen = self.values[rows]
         for row, value in zip(rows, chosen, strict=True):
             if zlib.crc32(value.data) != self.checksums[row]:
-                raise DataError(f"The kept activations in {self.folder} are damaged at row {row}. Delete that folder; "
-                                "they are computed again.")
+                raise CacheError(f"The activations in {self.folder} are damaged at row {row}. Delete that folder; "
+                                 "the same command computes them again.")
         return np.asarray(chosen, dtype=np.float32)
 
     @classmethod
     def open(cls, folder: Path) -> Activations | None:
-        """What was kept; None where it is not there, not whole, or of another version."""
+        """Open the activations in a folder. Returns None where they are missing, not whole, or of another version."""
         try:
             about = read_json(folder / "activations.json")
             values = np.load(folder / "activations.npy", mmap_mode="r", allow_pickle=False)
@@ -59,18 +61,22 @@ class Activations:
                     checksums.shape != values.shape[:1]):
                 return None
             return cls(folder, values, checksums)
-        except (OSError, ValueError, KeyError, TypeError):
+        except UNREADABLE:
             return None
 
     @classmethod
     def write(cls, folder: Path, shape: tuple[int, ...], dtype: str,
-              fill: Callable[[Callable[[int, npt.NDArray[np.float32]], None]], None],
+              fill: Callable[[Callable[[int, Array], None]], None],
               about: Mapping[str, Any] = MappingProxyType({})) -> None:
-        """Keep N rows, whole or not at all: `fill` hands each to the function that it gets, as (row, values), once.
-        `about` goes into the JSON.
+        """Write N rows, whole or not at all.
 
-        Raises CacheError where there is no room, ModelError for a value that is too large for `dtype` (float16 ends
-        at 65504), and what `fill` raises.
+        Args:
+            fill: gets a function and calls it with (row, values) once for each row, in any order.
+            about: goes into the JSON.
+
+        Raises:
+            CacheError: there is no room.
+            ModelError: a value is too large for `dtype` (float16 ends at 65504).
         """
         checksums = np.zeros(shape[0], dtype=np.uint32)
         lock = threading.Lock()
@@ -81,7 +87,7 @@ class Activations:
                                                             "shape": shape})
                 start, size = file.tell(), np.dtype(dtype).itemsize * int(np.prod(shape[1:]))
 
-                def keep(row: int, values: npt.NDArray[np.float32]) -> None:
+                def write_row(row: int, values: Array) -> None:
                     with np.errstate(over="ignore"):
                         stored = values.astype(dtype)
                     if not np.isfinite(stored).all():
@@ -92,6 +98,6 @@ class Activations:
                         file.seek(start + row * size)
                         file.write(stored.data)
 
-                fill(keep)
+                fill(write_row)
             np.save(partial / "checksums.npy", checksums)
             write_json(partial / "activations.json", {**about, "format": _FORMAT, "shape": list(shape)})

@@ -23,16 +23,16 @@ from matlens.features.engine import TrunkEngine
 from matlens.features.trunks import CachedTrunk
 from matlens.models.head import Head
 from matlens.system.files import checksum, read_json, whole_folder, write_json
-from matlens.system.untrusted import inside
+from matlens.system.untrusted import inside, reading
 from matlens.types import Array
 
-Precision = Literal["float32", "int8"]
+ArtifactPrecision = Literal["float32", "int8"]
 
 PARITY_TOLERANCE = 1e-4
-"""How far any probability may lie from the framework's own."""
+"""How far a probability may lie from the framework's own."""
 
 _ABOUT_LIMIT, _NETWORK_LIMIT = 4 << 20, 64 << 20
-"""Bytes of artifact.json and of trunk.xml; those of the models here take some 2 kB and 1 MB."""
+"""Bytes of artifact.json and of trunk.xml; those of the guide's models take some 2 kB and 1 MB."""
 
 _Side = Annotated[int, Field(ge=1, le=4096)]
 
@@ -45,9 +45,8 @@ class Artifact:
     """A network to predict and explain with.
 
     img_size: (height, width) of the photos that it takes.
-    parity: the largest difference from the framework's own that was seen at the export: of a probability; where the
-        head was trained on features, of a feature (as a share of the largest). In INT8: of a probability from that in
-        float32.
+    parity: the largest difference from the framework that the export measured: of a probability; where the head was
+        trained on features, of a feature, as a share of the largest. In INT8: of a probability from that in float32.
     mirrored: whether probabilities are means over the photo and its mirror image.
     """
 
@@ -57,52 +56,48 @@ class Artifact:
     img_size: tuple[int, int]
     parity: float
     mirrored: bool = False
-    precision: Precision = "float32"
+    precision: ArtifactPrecision = "float32"
 
     @cached_property
     def trunk(self) -> TrunkEngine:
-        """Compiled when first used."""
+        """The trunk, which is compiled when it is first used."""
         return TrunkEngine(self.folder / "trunk.xml")
 
     @cached_property
     def head(self) -> Head:
-        """Loaded when first used."""
+        """The head, which is loaded when it is first used."""
         return Head.load(self.folder / "head.npz")
 
     def predict(self, images: Array, of_photos: Array | None = None) -> Array:
-        """(B, H, W, 3) float32 in [0, 1] to probabilities (B, C) float32.
+        """Predict photos (B, H, W, 3) float32 in [0, 1]: probabilities (B, C) float32.
 
-        of_photos: the probabilities of the photos as they are, if they are known.
+        of_photos: the probabilities of the photos as they are, without their mirror images, if the caller has them.
         """
-        found = self.head.probabilities(self.trunk.features(images)) if of_photos is None else of_photos
+        plain = self.head.probabilities(self.trunk.features(images)) if of_photos is None else of_photos
         if not self.mirrored:
-            return found
+            return plain
         mirror = self.head.probabilities(self.trunk.features(np.ascontiguousarray(images[:, :, ::-1])))
-        return np.asarray((found + mirror) / 2, dtype=np.float32)
+        return np.asarray((plain + mirror) / 2, dtype=np.float32)
 
     @classmethod
     def open(cls, folder: Path) -> Artifact:
-        """Open an artifact after checking its files' checksums. Raises ModelError."""
-        way_out = "matlens export RUN" + " --int8" * folder.name.endswith(".int8.artifact")
-        try:
+        """Open an artifact and check the checksums of its files. Raises ModelError."""
+        way_out = "Make it again with: matlens export RUN" + " --int8" * folder.name.endswith(".int8.artifact")
+        with reading(folder, "a matlens artifact", ModelError, way_out):
             about = read_json(inside(folder, "artifact.json"), _ABOUT_LIMIT)
             if about["format"] != _FORMAT:
-                raise ModelError(f"{folder} has the format {about['format']}; this matlens reads {_FORMAT}. "
-                                 f"Make it again with: {way_out}")
+                raise ModelError(f"{folder} has the format {about['format']}; this matlens reads {_FORMAT}. {way_out}")
             for name in _FILES:
                 if checksum(inside(folder, name)) != about["sha256"][name]:
                     raise ModelError(f"{folder / name} is damaged: its checksum is not the one in artifact.json. "
-                                     f"Make it again with: {way_out}")
+                                     f"{way_out}")
             if (folder / "trunk.xml").stat().st_size > _NETWORK_LIMIT:
                 raise ValueError("trunk.xml is too large for a network")
             return _About.model_validate(about).artifact(folder)
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise ModelError(f"{folder} is not a matlens artifact ({type(error).__name__}: {error}). "
-                             f"Make it with: {way_out}") from error
 
 
 class _About(BaseModel):
-    """What is read of artifact.json, and within which bounds."""
+    """The keys of artifact.json that are read, and their bounds."""
 
     model_name: Annotated[str, Field(max_length=200)]
     class_names: Annotated[list[Annotated[str, Field(min_length=1, max_length=255)]], Field(min_length=1,
@@ -110,17 +105,17 @@ class _About(BaseModel):
     img_size: tuple[_Side, _Side]
     parity: Annotated[float, Field(ge=0, allow_inf_nan=False)]
     mirrored: bool
-    precision: Precision = "float32"
+    precision: ArtifactPrecision = "float32"
 
     def artifact(self, folder: Path) -> Artifact:
-        """The artifact that lies there."""
+        """Make the artifact of a folder."""
         return Artifact(folder, self.model_name, tuple(self.class_names), self.img_size, self.parity, self.mirrored,
                         self.precision)
 
 
 def assemble_artifact(folder: Path, trunk: CachedTrunk, head: Head, model_name: str, class_names: tuple[str, ...],
                       img_size: tuple[int, int]) -> Artifact:
-    """The artifact of a trunk that is kept and a head that was trained on its features, whole or not at all."""
+    """Write the artifact of a cached trunk and a head that was trained on its features, whole or not at all."""
     with whole_folder(folder) as partial:
         for name in ("trunk.xml", "trunk.bin"):
             shutil.copyfile(trunk.folder / name, partial / name)
@@ -134,12 +129,12 @@ def write_artifact(folder: Path, export_trunk: Callable[[Path], Head], predict: 
     """Export a network, whole or not at all, and compare it with the framework on a few photos.
 
     Args:
-        export_trunk, predict: the classifier's own.
+        export_trunk, predict: methods of the classifier.
         images: (B, H, W, 3) float32 in [0, 1].
         mirrored: see `Artifact`.
 
     Raises:
-        ModelError: a probability differs by more than PARITY_TOLERANCE; nothing is left then.
+        ModelError: a probability differs by more than PARITY_TOLERANCE; nothing is written then.
     """
     with whole_folder(folder) as partial:
         head = export_trunk(partial)
@@ -154,8 +149,8 @@ def write_artifact(folder: Path, export_trunk: Callable[[Path], Head], predict: 
 
 
 def write_about(folder: Path, model_name: str, class_names: tuple[str, ...], img_size: tuple[int, ...], *,
-                parity: float, mirrored: bool = False, precision: Precision = "float32", **more: Any) -> None:
-    """Write artifact.json beside an artifact's other files; `more` goes along."""
+                parity: float, mirrored: bool = False, precision: ArtifactPrecision = "float32", **more: Any) -> None:
+    """Write artifact.json beside an artifact's other files, with `more` in it."""
     write_json(folder / "artifact.json", {
         "format": _FORMAT, "model_name": model_name, "class_names": list(class_names), "img_size": list(img_size),
         "parity": parity, "mirrored": mirrored, "precision": precision, **more,

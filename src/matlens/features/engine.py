@@ -10,26 +10,24 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
-import numpy.typing as npt
 
 from matlens.errors import ModelError
 from matlens.models.protocol import Divisible
 from matlens.system.openvino import import_openvino
-from matlens.types import Array
+from matlens.types import Array, Pixels, Progress, unheard
 
 _FLOAT32 = {"INFERENCE_PRECISION_HINT": "f32"}
-"""OpenVINO would choose bfloat16 by itself where the processor has it, and features then differ in the second digit."""
-
+"""OpenVINO chooses bfloat16 by itself where the processor has it, and features then differ in the second digit."""
 
 _VAST = 1 << 28
-"""Numbers in one tensor: a gigabyte. The largest here is of VGG19, 3 million of a photo of 224 pixels."""
+"""Numbers in one tensor: a gigabyte. VGG19's largest tensor holds 3 million numbers of a photo of 224 pixels."""
 
 _BATCH = 64
-"""Photos that a framework gets at once."""
+"""Photos that a framework computes at once."""
 
 
 class TrunkEngine:
-    """A compiled trunk for some photos at a time."""
+    """A compiled trunk that computes a few photos at a time."""
 
     def __init__(self, model_file: Path) -> None:
         """Read and compile an OpenVINO model (.xml with its .bin). Raises ModelError."""
@@ -39,28 +37,32 @@ class TrunkEngine:
             raise _unopened(model_file, error) from error
 
     def features(self, images: Array) -> Array:
-        """(B, H, W, 3) float32 in [0, 1] to feature maps (B, h, w, K) float32."""
+        """Compute the feature maps (B, h, w, K) float32 of photos (B, H, W, 3) float32 in [0, 1]."""
         return np.array(self._compiled(images)[0], dtype=np.float32)
 
 
 class Engine(Protocol):
-    """Makes features of many photos. shape: of one photo's, (K,) where places are averaged, else (h, w, K)."""
+    """Computes features of many photos.
+
+    shape: of one photo's features, (K,) where places are averaged, else (h, w, K).
+    """
 
     shape: tuple[int, ...]
 
-    def run(self, photos: Iterable[npt.NDArray[np.uint8]], n: int, keep: Callable[[int, Array], None],
-            on_progress: Callable[[int, int], None] = lambda done, total: None) -> None:
-        """Hand each of `n` photos (H, W, 3) uint8 to `keep` as (index, features float32), in any order.
+    def run(self, photos: Iterable[Pixels], n: int, keep: Callable[[int, Array], None],
+            on_progress: Progress = unheard) -> None:
+        """Compute the features of `n` photos (H, W, 3) uint8 and call `keep` with (index, features float32) of each.
 
-        The features are gone after `keep` returns. What it raises is raised here.
+        The order is any. The memory of the features is used again after `keep` returns. What `keep` raises is raised
+        here.
         """
 
 
 class PhotoEngine:
-    """A compiled trunk, or the front of one, for many photos: bytes in, several photos at once. An `Engine`."""
+    """An `Engine` of OpenVINO: a compiled trunk, or its front, takes bytes and computes several photos at once."""
 
     def __init__(self, model_file: Path, img_size: tuple[int, int], *, pooled: bool) -> None:
-        """Put the scaling of bytes, and the averaging over places, into a trunk's graph. Raises ModelError."""
+        """Read a trunk, and put scaling of bytes and averaging over places into its graph. Raises ModelError."""
         openvino = import_openvino()
         from openvino import opset13
         from openvino.preprocess import PrePostProcessor
@@ -82,8 +84,8 @@ class PhotoEngine:
         self.shape: tuple[int, ...] = tuple(compiled.output(0).shape[1:])
         self._queue: Any = openvino.AsyncInferQueue(compiled)
 
-    def run(self, photos: Iterable[npt.NDArray[np.uint8]], n: int, keep: Callable[[int, Array], None],
-            on_progress: Callable[[int, int], None] = lambda done, total: None) -> None:
+    def run(self, photos: Iterable[Pixels], n: int, keep: Callable[[int, Array], None],
+            on_progress: Progress = unheard) -> None:
         """See `Engine`."""
         failures: list[BaseException] = []
 
@@ -106,7 +108,7 @@ class PhotoEngine:
 
 
 class FrameworkEngine:
-    """The same by a model's own framework, on its GPU: float32 in batches."""
+    """An `Engine` of a model's own framework, on its GPU: float32 in batches."""
 
     def __init__(self, classifier: Divisible, img_size: tuple[int, int], *, pooled: bool, until: str | None = None,
                  ) -> None:
@@ -115,8 +117,8 @@ class FrameworkEngine:
         blank = self._of(np.zeros((1, *img_size, 3), dtype=np.uint8))
         self.shape: tuple[int, ...] = blank.shape[1:]
 
-    def run(self, photos: Iterable[npt.NDArray[np.uint8]], n: int, keep: Callable[[int, Array], None],
-            on_progress: Callable[[int, int], None] = lambda done, total: None) -> None:
+    def run(self, photos: Iterable[Pixels], n: int, keep: Callable[[int, Array], None],
+            on_progress: Progress = unheard) -> None:
         """See `Engine`."""
         done = 0
         remaining = iter(photos)
@@ -126,30 +128,29 @@ class FrameworkEngine:
                 done += 1
             on_progress(done, n)
 
-    def _of(self, photos: npt.NDArray[np.uint8]) -> Array:
+    def _of(self, photos: Pixels) -> Array:
         maps = self._features(photos.astype(np.float32) / np.float32(255))
         return np.asarray(maps.mean(axis=(1, 2)) if self._pooled else maps, dtype=np.float32)
 
 
-def features_of(engine: Engine, photos: Iterable[npt.NDArray[np.uint8]], n: int,
-                on_progress: Callable[[int, int], None] = lambda done, total: None) -> Array:
-    """`n` photos (H, W, 3) uint8 to (n, *shape) float32, in their order."""
-    found = np.empty((n, *engine.shape), dtype=np.float32)
-    engine.run(photos, n, found.__setitem__, on_progress)
-    return found
+def features_of(engine: Engine, photos: Iterable[Pixels], n: int, on_progress: Progress = unheard) -> Array:
+    """Compute the features (n, *shape) float32 of `n` photos (H, W, 3) uint8, in their order."""
+    features = np.empty((n, *engine.shape), dtype=np.float32)
+    engine.run(photos, n, features.__setitem__, on_progress)
+    return features
 
 
 @lru_cache(maxsize=2)
 def _compiled(model_file: str, changed: int) -> Any:
-    """A trunk is compiled once for judging and explaining, and anew when its file has changed."""
+    """Compile a trunk: once for evaluation and explanation, and again when its file has changed."""
     core = import_openvino().Core()
     model = core.read_model(model_file)
     for operation in model.get_ops():
         for output in operation.outputs():
             shape = output.get_partial_shape()
-            known = [] if shape.rank.is_dynamic else [max(1, size.get_min_length()) for size in shape]
-            if math.prod(known) > _VAST:  # before compiling, which may compute what is constant
-                raise RuntimeError(f"{operation.get_friendly_name()} would make {math.prod(known)} numbers of a photo")
+            sizes = [] if shape.rank.is_dynamic else [max(1, size.get_min_length()) for size in shape]
+            if math.prod(sizes) > _VAST:  # before compiling, which may compute constants
+                raise RuntimeError(f"{operation.get_friendly_name()} would make {math.prod(sizes)} numbers of a photo")
     return core.compile_model(model, "CPU", {**_FLOAT32, "PERFORMANCE_HINT": "LATENCY"})
 
 

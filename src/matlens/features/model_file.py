@@ -1,4 +1,4 @@
-"""Keras' model file without Keras: a file that was written with an untrained head, with the trained one put in."""
+"""Keras' model file without Keras: copy a file with an untrained head, and put the trained head into the copy."""
 
 from __future__ import annotations
 
@@ -16,10 +16,14 @@ _LAYERS = ("hidden", "predictions")
 
 
 def write_model_file(template: Path, head: Head, path: Path, about: dict[str, Any]) -> None:
-    """Copy a .h5 with another head's weights in it, whole or not at all; `about` goes along as in `Classifier.save`.
+    """Copy a .h5 and put the weights of a head into the copy, whole or not at all.
+
+    Args:
+        template: a model file whose head has the same layers.
+        about: written into the file as `Classifier.save` writes it.
 
     Raises:
-        ModelError: the template is not of this head.
+        ModelError: the template has a head of other layers.
     """
     import h5py
 

@@ -1,6 +1,6 @@
-"""INT8 on request: an artifact with its trunk in 8-bit integers, kept if it judges validation photos as well.
+"""INT8 on request: an artifact whose trunk is in 8-bit integers, kept if it predicts validation photos as well.
 
-    <name>.int8.artifact/     as in `artifact`; artifact.json also holds, as `validation`, what `Comparison` says
+    <name>.int8.artifact/     as in `artifact`; artifact.json also holds the `Int8Comparison` as `validation`
 """
 
 from __future__ import annotations
@@ -13,25 +13,24 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
 from matlens.errors import ModelError
 from matlens.features.artifact import Artifact, write_about
 from matlens.features.layout import channels_first
 from matlens.system.files import whole_folder
 from matlens.system.openvino import import_openvino
-from matlens.types import Array
+from matlens.types import Array, Labels
 
 CALIBRATION_PHOTOS = 300
-"""How many training photos at most tell the ranges of activations: NNCF's own default."""
+"""The largest number of training photos from which the ranges of activations are measured: NNCF's own default."""
 
 
 @dataclass(frozen=True)
-class Comparison:
+class Int8Comparison:
     """INT8 beside float32 on `n_photos` validation photos.
 
     float32_accuracy, int8_accuracy: fractions.
-    agreement: the fraction of photos that both give the same class.
+    agreement: the fraction of photos for which both predict the same class.
     parity: the largest difference of a probability.
     """
 
@@ -57,43 +56,44 @@ class Comparison:
                 "(matlens predict without --int8).")
 
 
-def compare(float32: Callable[[Array], Array], int8: Callable[[Array], Array], photos: Iterable[Array],
-            labels: npt.NDArray[np.int64]) -> Comparison:
-    """Predict the same photos with both.
+def compare_int8(float32: Callable[[Array], Array], int8: Callable[[Array], Array], photos: Iterable[Array],
+                 labels: Labels) -> Int8Comparison:
+    """Predict the same photos in float32 and in INT8.
 
     Args:
-        float32, int8: (B, H, W, 3) float32 in [0, 1] to probabilities (B, C).
-        photos: batches for these.
+        float32, int8: predict: (B, H, W, 3) float32 in [0, 1] to probabilities (B, C).
+        photos: batches (B, H, W, 3).
         labels: (N,) of all photos, in their order.
     """
     pairs = [(float32(batch), int8(batch)) for batch in photos]
-    before, after = (np.concatenate(each) for each in zip(*pairs, strict=True))
-    said, says = before.argmax(axis=1), after.argmax(axis=1)
-    return Comparison(len(labels), float((said == labels).mean()), float((says == labels).mean()),
-                      float((said == says).mean()), float(np.abs(after - before).max()))
+    before, after = (np.concatenate(batches) for batches in zip(*pairs, strict=True))
+    by_float32, by_int8 = before.argmax(axis=1), after.argmax(axis=1)
+    return Int8Comparison(len(labels), float((by_float32 == labels).mean()), float((by_int8 == labels).mean()),
+                          float((by_float32 == by_int8).mean()), float(np.abs(after - before).max()))
 
 
 def quantise_artifact(artifact: Artifact, folder: Path, calibration: Sequence[Array], validation: Iterable[Array],
-                      labels: npt.NDArray[np.int64], max_drop: float) -> Comparison:
-    """Write a float32 artifact's INT8 version as `folder`, whole or not at all, if its accuracy is near enough.
+                      labels: Labels, max_drop: float) -> Int8Comparison:
+    """Write the INT8 version of a float32 artifact as `folder`, whole or not at all, if its accuracy is near enough.
 
     Args:
         calibration: training photos in batches (B, H, W, 3) float32 in [0, 1].
-        validation, labels: other photos to judge by, see `compare`.
+        validation, labels: other photos and their classes, see `compare_int8`.
         max_drop: percentage points of accuracy that may be lost.
 
     Raises:
-        ModelError: NNCF is not installed, or more accuracy is lost; `folder` is as it was then.
+        ModelError: NNCF is not installed, or more accuracy is lost; `folder` stays as it was.
     """
     with whole_folder(folder) as partial:
         quantise_trunk(artifact.folder / "trunk.xml", partial / "trunk.xml", calibration)
         shutil.copyfile(artifact.folder / "head.npz", partial / "head.npz")
-        found = compare(artifact.predict, dataclasses.replace(artifact, folder=partial).predict, validation, labels)
-        found.refuse_beyond(max_drop, artifact.model_name)
-        told = dataclasses.asdict(found)
-        write_about(partial, artifact.model_name, artifact.class_names, artifact.img_size, parity=told.pop("parity"),
-                    mirrored=artifact.mirrored, precision="int8", validation=told)
-    return found
+        comparison = compare_int8(artifact.predict, dataclasses.replace(artifact, folder=partial).predict, validation,
+                                  labels)
+        comparison.refuse_beyond(max_drop, artifact.model_name)
+        content = dataclasses.asdict(comparison)
+        write_about(partial, artifact.model_name, artifact.class_names, artifact.img_size,
+                    parity=content.pop("parity"), mirrored=artifact.mirrored, precision="int8", validation=content)
+    return comparison
 
 
 def quantise_trunk(trunk: Path, target: Path, calibration: Sequence[Array]) -> None:

@@ -1,16 +1,16 @@
-"""Frozen trunks, converted once and kept: a later run needs no framework to compute features.
+"""Frozen trunks, converted once and cached: a later run needs no framework to compute features.
 
     <cache>/trunks/<key>/
         trunk.json        format, parity, parameters, versions, checksums of the other files
         trunk.xml, .bin   OpenVINO: (B, H, W, 3) float32 in [0, 1] to feature maps, preprocessing inside
         model.h5          the whole model with a head that is still untrained, in Keras' own format
-    <cache>/drafts/<key>/ trunk.xml, .bin of one that is not confirmed yet
+    <cache>/drafts/<key>/ trunk.xml, .bin of a trunk that is not confirmed yet
 
 A trunk may also be only the front of one, up to a layer at which fine-tuning begins; then there is no model file. The
-key is of the weights' content, the model, its width, the photo size, that layer, and the number of classes.
+key is made of the weights' content, the model, its options, the photo size, that layer, and the number of classes.
 
 Conversion has two steps, so that features can be computed while the second one runs: `draft_trunk` writes what the
-engine needs, `confirm_trunk` compares it with the framework. Nothing is kept of a draft that was not confirmed.
+engine needs, `confirm_trunk` compares it with the framework. A draft that was not confirmed is removed.
 """
 
 from __future__ import annotations
@@ -21,17 +21,19 @@ import shutil
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from matlens.data.drawn.synthetic import MATERIALS, draw_material
-from matlens.errors import ModelError
+from matlens.errors import CacheError, ModelError
 from matlens.features.engine import TrunkEngine
 from matlens.features.layout import lay_channels_first
 from matlens.models.protocol import BuildOrder, Divisible
+from matlens.models.registry import file_stem
 from matlens.system.caches import whole_entry
 from matlens.system.files import checksum, read_json, write_json
+from matlens.system.untrusted import UNREADABLE
+from matlens.types import Array
 
 FEATURE_TOLERANCE = 1e-4
 """How far a feature may lie from the framework's own, as a share of the largest."""
@@ -46,46 +48,39 @@ _TEMPLATE = "model.h5"
 
 @dataclass(frozen=True)
 class TrunkOrder:
-    """Which trunk: of what model, and up to which layer's output (None: all of it; or LAST_LAYERS)."""
+    """The trunk of a model, up to the output of a layer (None: all of the trunk; or LAST_LAYERS)."""
 
     build: BuildOrder
     until: str | None = None
 
     @cached_property  # it reads all of the weights
     def key(self) -> str:
-        """What decides its features: weights by content, architecture, photo size, and the converting OpenVINO."""
+        """A hash of what decides the features: weights by content, architecture, photo size, version of OpenVINO."""
         from importlib.metadata import version
 
         assert self.build.weights_file is not None
-        about = [_FORMAT, self.build.model, dict(sorted(self.build.options.items())), list(self.build.img_size),
-                 self.until, checksum(self.build.weights_file), version("openvino")]
+        options = dict(sorted(self.build.options.items()))
+        # The format has the width in this place, 1.0 for a model without that option; all other options come last.
+        about = [_FORMAT, self.build.model, options.pop("alpha", 1.0), list(self.build.img_size), self.until,
+                 checksum(self.build.weights_file), version("openvino"), *([options] if options else [])]
         return hashlib.sha256(json.dumps(about).encode()).hexdigest()[:24]
 
     def folder(self, cache_dir: Path) -> Path:
-        """Where it is kept. A whole trunk has a model file with it, which depends on the number of classes."""
+        """Name the trunk's folder. The model file of a whole trunk depends on the number of classes."""
         of = f"-{self.build.num_classes}" if self.until is None else ""
-        return cache_dir / "trunks" / f"{self.build.model}-{self.key}{of}"
+        return cache_dir / "trunks" / f"{file_stem(self.build.model)}-{self.key}{of}"
 
     def draft(self, cache_dir: Path) -> Path:
-        """Where its draft lies until it is confirmed."""
+        """Name the folder of the draft, which lies there until it is confirmed."""
         return cache_dir / "drafts" / self.folder(cache_dir).name
-
-    def to_json(self) -> dict[str, Any]:
-        """For a child process."""
-        return {"build": self.build.to_json(), "until": self.until}
-
-    @classmethod
-    def from_json(cls, content: dict[str, Any]) -> TrunkOrder:
-        """What `to_json` gave."""
-        return cls(BuildOrder.from_json(content["build"]), content["until"])
 
 
 @dataclass(frozen=True)
 class CachedTrunk:
-    """A trunk that was converted and compared.
+    """A trunk that was converted and compared with its framework.
 
     until: the layer whose output it gives.
-    parity: the largest difference from the framework's features that was seen, as a share of the largest feature.
+    parity: the largest difference from the framework's features, as a share of the largest feature.
     parameters: (all, trainable) numbers of the whole model, its backbone frozen.
     """
 
@@ -97,27 +92,28 @@ class CachedTrunk:
 
     @property
     def model_template(self) -> Path:
-        """The model file with an untrained head; a front of a trunk has none."""
+        """The model file with an untrained head; the front of a trunk has none."""
         return self.folder / _TEMPLATE
 
     @classmethod
     def open(cls, folder: Path) -> CachedTrunk | None:
-        """A trunk that is there and whole, else None."""
+        """Open a trunk. Returns None where it is not there or not whole."""
         try:
             about = read_json(folder / "trunk.json")
             sums = about["sha256"]
             if about["format"] != _FORMAT or not sums.keys() >= set(_NETWORK) or any(
-                    checksum(folder / name) != known for name, known in sums.items()):
+                    checksum(folder / name) != recorded for name, recorded in sums.items()):
                 return None
             return cls(folder, about["until"], about["parity"], tuple(about["parameters"]), about["versions"])
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        except UNREADABLE:
             return None
 
 
 def draft_trunk(classifier: Divisible, order: TrunkOrder, cache_dir: Path) -> str:
-    """Write what the engine needs of a trunk, whole or not at all. Returns `lay_channels_first`'s warning, or "".
+    """Write what the engine needs of a trunk, whole or not at all.
 
-    Raises ModelError for a layer that is no cut.
+    Returns a warning where the trunk computes more slowly than it could, else "". Raises ModelError for a layer that is
+    no cut.
     """
     with whole_entry(order.draft(cache_dir), f"the trunk of {order.build.model}") as partial:
         classifier.export_trunk(partial, resolved_layer(classifier, order))
@@ -125,16 +121,16 @@ def draft_trunk(classifier: Divisible, order: TrunkOrder, cache_dir: Path) -> st
 
 
 def confirm_trunk(classifier: Divisible, order: TrunkOrder, cache_dir: Path, versions: dict[str, str]) -> CachedTrunk:
-    """Compare a draft's features with the framework's, and keep it with what belongs to it, whole or not at all.
+    """Compare a draft's features with the framework's, and write the trunk into the cache, whole or not at all.
 
     Raises:
-        ModelError: a feature differs by more than FEATURE_TOLERANCE; nothing is kept then.
+        ModelError: a feature differs by more than FEATURE_TOLERANCE; the draft is removed then.
     """
     folder, draft, until = order.folder(cache_dir), order.draft(cache_dir), resolved_layer(classifier, order)
     photos = _sample_photos(order.build.img_size)
-    wanted = classifier.features(photos, until)
-    found = TrunkEngine(draft / "trunk.xml").features(photos)
-    parity = float(np.abs(found - wanted).max() / max(np.abs(wanted).max(), 1e-6))
+    expected = classifier.features(photos, until)
+    computed = TrunkEngine(draft / "trunk.xml").features(photos)
+    parity = float(np.abs(computed - expected).max() / max(np.abs(expected).max(), 1e-6))
     if not parity <= FEATURE_TOLERANCE:
         shutil.rmtree(draft)
         raise ModelError(f"The converted trunk of {order.build.model} differs from its framework by {parity:.2g} of "
@@ -151,17 +147,17 @@ def confirm_trunk(classifier: Divisible, order: TrunkOrder, cache_dir: Path, ver
     shutil.rmtree(draft)
     trunk = CachedTrunk.open(folder)
     if trunk is None:
-        raise ModelError(f"The converted trunk in {folder} cannot be read back. Name another folder with --cache-dir.")
+        raise CacheError(f"The converted trunk in {folder} cannot be read back. Name another folder with --cache-dir.")
     return trunk
 
 
 def resolved_layer(classifier: Divisible, order: TrunkOrder) -> str | None:
-    """The layer's name where the order leaves it to the model; None for the whole trunk."""
+    """Return the layer at which the trunk ends, which LAST_LAYERS leaves to the model; None for the whole trunk."""
     return classifier.cut_for_finetuning() if order.until == LAST_LAYERS else order.until
 
 
-def _sample_photos(img_size: tuple[int, int]) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
-    """Four drawn materials, (4, H, W, 3) float32 in [0, 1]."""
+def _sample_photos(img_size: tuple[int, int]) -> Array:
+    """Draw four materials, (4, H, W, 3) float32 in [0, 1]."""
     height, width = img_size
     drawn = [draw_material(name, max(img_size), np.random.default_rng(1)) for name in MATERIALS[:4]]
     return np.stack(drawn)[:, :height, :width].astype(np.float32) / np.float32(255)

@@ -1,4 +1,4 @@
-"""The demo: the main job on drawn materials, small enough for two cores."""
+"""The demo: the main job on drawn photos of materials, small enough for two cores."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SIDE = 36
 BATCH_SIZE = 32
 EPOCHS = 6
 EPOCHS_OF = {"vgg19_scratch": 13}
-"""A deep network without normalisation takes longer to begin to learn."""
+"""A deep network without normalisation needs more epochs before it begins to learn."""
 DRAWN_SIDE = 96
 
 
@@ -26,9 +26,9 @@ def run_demo(out: Path, options: Mapping[str, Any], reporter: Reporter) -> Run:
     """Draw the photos beside `out`, unless they are there, and run all models on them.
 
     Args:
-        options: settings over the demo's own; those that are None are not set.
+        options: settings that replace the demo's own, unless they are None.
     """
-    # At so few steps from random weights augmentation only delays learning.
+    # With so few steps from random weights, augmentation only delays learning.
     defaults = {"img_size": SIDE, "batch_size": BATCH_SIZE, "max_epochs": EPOCHS, "weights": "auto", "augment": False}
     if options.get("max_epochs") is None:
         defaults["epochs_of"] = EPOCHS_OF

@@ -1,4 +1,4 @@
-"""Do a run again with what it recorded of itself, and say whether the same came out."""
+"""Repeat a run with the settings that it recorded, and compare the results."""
 
 from __future__ import annotations
 
@@ -9,27 +9,27 @@ from pathlib import Path
 from typing import Any
 
 from matlens.errors import DataError, RunError
+from matlens.evaluation.results import Results
 from matlens.jobs.run import judged_in, run
 from matlens.jobs.series import run_series
 from matlens.runs.provenance import provenance
-from matlens.runs.run import Run
+from matlens.runs.record import RunRecord
 from matlens.runs.series import SeriesFolder, is_series_folder
 from matlens.settings.schema import Settings
 from matlens.system.console import Reporter
-from matlens.system.files import read_json
 
 NOT_REPEATED = frozenset({"seconds", "peak_rss_bytes", "resumed_at_epoch", "versions"})
-"""Of results, what is of a time and a machine and not of the model."""
+"""The keys of results that belong to a time and a machine, not to the model."""
 
 _RECORDED = ("versions", "frameworks", "hardware", "git", "environment")
 
 
 @dataclass(frozen=True)
 class Repetition:
-    """What came of a second time.
+    """The comparison of a run with its repetition.
 
     same: models whose results are equal, all figures to the last digit.
-    differences: by model, what differs: "accuracy: 0.81 there, 0.8 here".
+    differences: phrases by model, such as "accuracy: 0.81 there, 0.8 here".
     """
 
     same: tuple[str, ...]
@@ -37,14 +37,14 @@ class Repetition:
 
 
 def changed_since(recorded: Mapping[str, Any]) -> list[str]:
-    """What of versions, hardware, code and environment is not as a run recorded it, a phrase each."""
+    """List, in phrases, the versions, hardware, code and environment that differ from what a run recorded."""
     now = provenance()
-    return [f"{what}: {old} there, {new} now" for kind in _RECORDED if kind in recorded
-            for what, old, new in _differences(recorded[kind], now[kind], kind)]
+    return [f"{place}: {old} there, {new} now" for kind in _RECORDED if kind in recorded
+            for place, old, new in _differences(recorded[kind], now[kind], kind)]
 
 
 def _differences(old: Any, new: Any, name: str = "") -> Iterator[tuple[str, Any, Any]]:
-    """Where two JSON values differ: the place, and what stands there; None where nothing does."""
+    """Yield the places where two JSON values differ, and both values; None for a value that is missing."""
     if isinstance(old, dict) and isinstance(new, dict):
         for key in dict.fromkeys([*old, *new]):
             yield from _differences(old.get(key), new.get(key), f"{name} {key}".strip())
@@ -54,56 +54,55 @@ def _differences(old: Any, new: Any, name: str = "") -> Iterator[tuple[str, Any,
 
 def rerun(path: Path, out: Path, reporter: Reporter, *, data: Path | None = None, cache_dir: Path | None = None,
           ) -> Repetition:
-    """Do the run, or the series, in `path` again into `out`.
+    """Repeat the run, or the series, of the folder `path` in the folder `out`.
 
     Args:
-        data: where its photos are now, if they were moved.
-        cache_dir: in place of the one that it recorded.
+        data: the folder of its photos, if they were moved.
+        cache_dir: replaces the one that it recorded.
 
     Raises:
-        RunError: no run, one of another split, or `out` is the run's own folder.
-        DataError: its photos are gone, or are others.
-        And what `matlens run` raises.
+        RunError: there is no run, or `out` is the run's own folder.
+        DataError: its photos are gone, or others.
+        MatlensError: what `matlens run` raises.
     """
     if out.resolve() == path.resolve():
         raise RunError(f"{out} is the run itself. Name another folder with --out; or go on with the run by the "
                              "command that began it.")
     if is_series_folder(path):
         series = SeriesFolder.open(path)
-        runs = series.runs()
-        if not runs:
+        records = series.records()
+        if not records:
             raise RunError(f"{path} holds no run yet. Begin it with: matlens run --out {path}")
-        first = next(iter(runs.values()))
+        first = next(iter(records.values()))
         settings = _settings(first, data, cache_dir).model_copy(update={"protocol": series.protocol})
         _say_changes(first, reporter)
-        again = run_series(settings, out, reporter).runs()
-        found = [_compared(each, again[split], f"{split}: ") for split, each in runs.items()]
-        return Repetition(tuple(name for each in found for name in each.same),
-                          {name: what for each in found for name, what in each.differences.items()})
-    there = Run.open(path)
+        again = run_series(settings, out, reporter).records()
+        by_split = [_compared(record, again[split], f"{split}: ") for split, record in records.items()]
+        return Repetition(tuple(model for compared in by_split for model in compared.same),
+                          {model: phrases for compared in by_split for model, phrases in compared.differences.items()})
+    there = RunRecord.read(path)
     settings = _settings(there, data, cache_dir)
     _say_changes(there, reporter)
-    return _compared(there, run(settings, out, reporter, split_hash=there.content.get("split_hash")), "")
+    return _compared(there, run(settings, out, reporter, split_hash=there.split_hash), "")
 
 
-def _settings(there: Run, data: Path | None, cache_dir: Path | None) -> Settings:
+def _settings(there: RunRecord, data: Path | None, cache_dir: Path | None) -> Settings:
     root = data if data is not None else there.data_root
     if not root.is_dir():
         raise DataError(f"The photos of {there.path} were in {root}, which is not there. Say where they are now with "
                         "--data.")
     moved = {"data_dir": root, **({"cache_dir": cache_dir} if cache_dir is not None else {})}
-    return Settings.load(options={**there.content["settings"], **moved})
+    return Settings.load(options={**there.settings.model_dump(), **moved})
 
 
-def _say_changes(there: Run, reporter: Reporter) -> None:
-    starts = there.content.get("starts") or [there.content]
-    if changed := changed_since(starts[-1]):
+def _say_changes(there: RunRecord, reporter: Reporter) -> None:
+    if changed := changed_since(there.starts[-1]):
         reporter.warn("Not all is as it was, so figures may differ: " + "; ".join(changed))
     if not there.settings.deterministic:
         reporter.say("The run was made without --deterministic: figures may differ in the last digits, or by more")
 
 
-def _compared(before: Run, now: Run, prefix: str) -> Repetition:
+def _compared(before: RunRecord, now: RunRecord, prefix: str) -> Repetition:
     same: list[str] = []
     differences: dict[str, tuple[str, ...]] = {}
     here = {results.model_name for results in judged_in(now)}
@@ -112,11 +111,11 @@ def _compared(before: Run, now: Run, prefix: str) -> Repetition:
         if name not in here:
             differences[prefix + name] = ("no results here",)
             continue
-        old, new = ({key: value for key, value in read_json(folder.paths.results_file(name)).items()
-                     if key not in NOT_REPEATED} for folder in (before, now))
-        if found := tuple(f"{what}: {_short(was)} there, {_short(is_now)} here"
-                          for what, was, is_now in _differences(old, new)):
-            differences[prefix + name] = found
+        old, new = ({key: value for key, value in Results.read(run.paths.results_file(name)).to_json().items()
+                     if key not in NOT_REPEATED} for run in (before, now))
+        if phrases := tuple(f"{place}: {_short(was)} there, {_short(is_now)} here"
+                            for place, was, is_now in _differences(old, new)):
+            differences[prefix + name] = phrases
         else:
             same.append(prefix + name)
     return Repetition(tuple(same), differences)

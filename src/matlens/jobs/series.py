@@ -1,4 +1,4 @@
-"""The main job on several splits, `minc:all` or `kfold:K`: a run for each, then mean and standard deviation."""
+"""The main job on several splits, `minc:all` or `kfold:K`: a run for each, then means and standard deviations."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from matlens.evaluation.results import Results
 from matlens.jobs.run import judged_in, judged_models, predictions_in, run
 from matlens.report.series_page import write_series_report
 from matlens.runs.lock import alone_in
-from matlens.runs.run import Run
+from matlens.runs.record import RunRecord
 from matlens.runs.series import SeriesFolder, is_series_folder
 from matlens.settings.schema import Settings
 from matlens.system.console import Reporter
 
 
 def run_series(settings: Settings, out: Path, reporter: Reporter) -> SeriesFolder:
-    """Do the whole job on each split of `settings.protocol`; what an earlier start finished is not done again.
+    """Do the whole job on each split of `settings.protocol`. What an earlier start finished stays as it is.
 
     Raises:
         UsageError: before anything is trained, or for one of the splits.
@@ -39,7 +39,7 @@ def _run_series_alone(settings: Settings, out: Path, reporter: Reporter) -> Seri
     source, protocol = open_source(settings.data_dir), settings.protocol or ""
     splits = splits_of_series(protocol, source)
     for split in splits:
-        listed_by_protocol(source, split)  # raises what is wrong with the lists of the last one, too
+        listed_by_protocol(source, split)  # raises what is wrong with the lists of any split, before the first run
     series = SeriesFolder.create(out, protocol, splits)
     failures, comparison = [], None
     for number, (name, split) in enumerate(series.splits.items(), 1):
@@ -61,34 +61,35 @@ def _run_series_alone(settings: Settings, out: Path, reporter: Reporter) -> Seri
 
 
 def compare_folders(paths: Sequence[Path], *, literature: bool = False) -> Comparison | SeriesComparison:
-    """Models of runs side by side, or of series; with `literature` published results below those on MINC-2500.
+    """Compare the models of runs, or of series; with `literature`, add published results on MINC-2500.
 
-    Raises ResultsError where runs and series are named, or unlike series.
+    Raises ResultsError for runs together with series, and for series of different splits.
     """
     if not any(map(is_series_folder, paths)):
-        folders = [Run.open(path) for path in paths]
-        judged = judged_models(folders)
-        return compare(judged, published_beside(judged) if literature else (), predictions_in(folders))
+        records = [RunRecord.read(path) for path in paths]
+        results = judged_models(records)
+        return compare(results, published_beside(results) if literature else (), predictions_in(records))
     if not all(map(is_series_folder, paths)):
         raise ResultsError("A series and a single run cannot be put side by side: a mean over splits is not the "
-                             "accuracy on one. Name series only, or the runs inside of the series.")
-    series = [SeriesFolder.open(path) for path in paths]
-    judged_on = [_judged(each) for each in series]
-    found = [SeriesComparison.of(each.protocol, judged) for each, judged in zip(series, judged_on, strict=True)]
-    if len({each.protocol for each in found}) > 1:
+                           "accuracy on one. Name series only, or the runs inside of the series.")
+    all_series = [SeriesFolder.open(path) for path in paths]
+    results_of = [_results_by_split(series) for series in all_series]
+    comparisons = [SeriesComparison.of(series.protocol, by_split)
+                   for series, by_split in zip(all_series, results_of, strict=True)]
+    if len({comparison.protocol for comparison in comparisons}) > 1:
         raise ResultsError("These series have other splits each and cannot be compared: " + ", ".join(
-            f"{path} {each.protocol}" for path, each in zip(paths, found, strict=True)))
-    rows = [dataclasses.replace(row, model=f"{path.name}/{row.model}" if len(found) > 1 else row.model)
-            for path, each in zip(paths, found, strict=True) for row in each.rows]
-    published = (published_beside(result for each in judged_on for judged in each.values() for result in judged)
-                 if literature else ())
-    return SeriesComparison(found[0].protocol, tuple(sorted(rows, key=lambda row: (-row.accuracy.mean, row.model))),
-                            published)
+            f"{path} {comparison.protocol}" for path, comparison in zip(paths, comparisons, strict=True)))
+    rows = [dataclasses.replace(row, model=f"{path.name}/{row.model}" if len(paths) > 1 else row.model)
+            for path, comparison in zip(paths, comparisons, strict=True) for row in comparison.rows]
+    published = (published_beside(judged for by_split in results_of for results in by_split.values()
+                                  for judged in results) if literature else ())
+    return SeriesComparison(comparisons[0].protocol,
+                            tuple(sorted(rows, key=lambda row: (-row.accuracy.mean, row.model))), published)
 
 
 def summarise_series(series: SeriesFolder) -> SeriesComparison | None:
-    """Write the tables and the page. None if no model was judged yet."""
-    results = _judged(series)
+    """Write the tables and the page of a series. Returns None if no model has results yet."""
+    results = _results_by_split(series)
     if not any(results.values()):
         return None
     comparison = SeriesComparison.of(series.protocol, results)
@@ -97,7 +98,7 @@ def summarise_series(series: SeriesFolder) -> SeriesComparison | None:
     return comparison
 
 
-def _judged(series: SeriesFolder) -> dict[str, list[Results]]:
-    """The results of each split, by its protocol."""
-    runs = series.runs()
-    return {split: judged_in(runs[split]) if split in runs else [] for split in series.splits.values()}
+def _results_by_split(series: SeriesFolder) -> dict[str, list[Results]]:
+    """Read the results of each split, by its protocol."""
+    records = series.records()
+    return {split: judged_in(records[split]) if split in records else [] for split in series.splits.values()}

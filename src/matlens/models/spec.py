@@ -67,6 +67,7 @@ class ModelSpec:
         imports there. In Keras it returns a function from the preprocessed photos (a Keras tensor (B, H, W, 3)) to
         class probabilities (B, C); in PyTorch a `models.torch.network.DividedModule`.
     options: the backbone's own options, with their defaults.
+    limits: of options that are numbers: the value that they must exceed, and the greatest.
     preprocess: from RGB in [0, 1] to what the network takes; None where it takes that. It becomes part of the model.
     weights: the files of its pretrained weights, the best first; None where there are none.
     head: what is trained on a frozen backbone; None where the whole network is trained.
@@ -88,6 +89,7 @@ class ModelSpec:
     backbone: str | None = None
     network: Callable[[BuildOrder], Any] | None = None
     options: Options = field(default_factory=lambda: MappingProxyType({}))
+    limits: Mapping[str, tuple[float, float]] = field(default_factory=lambda: MappingProxyType({}))
     preprocess: Preprocess | None = None
     weights: tuple[WeightsFile, ...] | None = None
     head: MLP | None = None
@@ -120,6 +122,7 @@ class ModelSpec:
             (self.backbone is not None and self.head is None, "has a backbone and no head to put on it"),
             (self.backbone is not None and self.pooling != "avg", "has a backbone, whose pooling can only be 'avg'"),
             (self.head is not None and self.backbone is None, "has a head but no backbone to put it on"),
+            (not self.limits.keys() <= self.options.keys(), "has limits of options that it does not have"),
             (self.weights is not None and not self.weights, "has an empty list of weights: give None or files"),
             (self.strong_cut is not None and self.weights is None,
              "has a strong_cut but no weights, so nothing before the cut could be frozen"),

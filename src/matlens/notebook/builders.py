@@ -15,14 +15,15 @@ from matlens.models.registry import spec_of
 from matlens.models.seeding import seeded
 from matlens.models.spec import Options
 from matlens.notebook.weights import weights_for_notebook
-from matlens.settings.schema import notebook_settings
+from matlens.settings.knobs import knob, with_knobs
 
-SEED = notebook_settings().seed
+SEED = knob("seed")
 
 Weights = str | Path | None
 """`imagenet`, `auto`, a file, or None for random weights."""
 
 
+@with_knobs
 def build_vgg19_scratch(
     input_shape: tuple[int, int, int] = (224, 224, 3), num_classes: int = 23, dropout_rate: float = 0.5,
     l2_reg: float = 1e-4, *, seed: int = SEED,
@@ -46,6 +47,7 @@ def build_vgg19_scratch(
         return build_network(spec_of("vgg19_scratch"), input_shape, layers)
 
 
+@with_knobs
 def build_resnet50_transfer(
     input_shape: tuple[int, int, int] = (224, 224, 3), num_classes: int = 23, include_top: bool = False,
     weights: Weights = "imagenet", *, weights_dir: Path | str | None = None, seed: int = SEED,
@@ -73,6 +75,7 @@ def build_resnet50_transfer(
     return _transfer("resnet50_transfer", input_shape, num_classes, include_top, weights, weights_dir, seed, {})
 
 
+@with_knobs
 def build_mobilenetv2_transfer(
     input_shape: tuple[int, int, int] = (224, 224, 3), num_classes: int = 23, include_top: bool = False,
     weights: Weights = "imagenet", alpha: float = 1.0, *, weights_dir: Path | str | None = None, seed: int = SEED,
@@ -99,6 +102,7 @@ def unfreeze_resnet_for_finetuning(model: Any, base_model: Any, num_layers_to_un
     return model
 
 
+@with_knobs
 def get_augmentation_layer(*, seed: int = SEED) -> Any:
     """The guide's augmentation as a keras.Sequential for batches (B, H, W, 3) in [0, 1]; active with training=True.
 

@@ -10,16 +10,18 @@ from matlens.data.prepare import prepare
 from matlens.models.frameworks import FRAMEWORKS
 from matlens.models.protocol import open_room
 from matlens.notebook.label_space import remember_prepared
-from matlens.settings.schema import Settings, notebook_settings
+from matlens.settings.knobs import knob, notebook_settings, with_knobs
+from matlens.settings.schema import Settings
 from matlens.system.console import Reporter
 
-_DEFAULTS = notebook_settings()
+OUTPUT_DIR = knob("output_dir")
 
 
+@with_knobs
 def build_datasets(
-    prepared_dir: str | Path = _DEFAULTS.output_dir, img_size: tuple[int, int] = _DEFAULTS.img_size,
-    batch_size: int = _DEFAULTS.batch_size, seed: int = _DEFAULTS.seed, return_raw: bool = False, *,
-    augmented: bool = False, keep_truncated: bool = _DEFAULTS.keep_truncated,
+    prepared_dir: str | Path = OUTPUT_DIR, img_size: tuple[int, int] = knob("img_size"),
+    batch_size: int = knob("batch_size"), seed: int = knob("seed"), return_raw: bool = False, *,
+    augmented: bool = False, keep_truncated: bool = knob("keep_truncated"),
 ) -> tuple[Any, ...]:
     """Return the three parts of a prepared directory, in batches.
 

@@ -4,35 +4,34 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from matlens.data.batches import PhotoBatches, as_batch, source_of
 from matlens.errors import DataError, ModelError, SettingsError
-from matlens.evaluation.metrics.scores import scores
+from matlens.evaluation.metrics.scores import judge
 from matlens.evaluation.predictions import Predictions
 from matlens.evaluation.results import Results, a_photo
 from matlens.notebook.adapters import classifier_of, is_keras, refuse_other_size
 from matlens.notebook.inception import InceptionV1Wrapper
 from matlens.notebook.label_space import class_names_for
 from matlens.runs.provenance import package_versions
-from matlens.settings.schema import notebook_settings
+from matlens.settings.knobs import notebook_settings
 from matlens.system.resources import peak_rss_bytes
 from matlens.training.history import History
+from matlens.types import Array, Labels
 
 NO_VALIDATION = "evaluate_model was given no validation photos (val_ds), so there is no temperature."
 
 
 class PredictionsAndLabels(NamedTuple):
-    """predictions (N, C) float32 probabilities; labels (N,) int64 class numbers. Row i of both is one photo."""
+    """Probabilities (N, C) float32 and class numbers (N,) int64. Row i of both is one photo."""
 
-    predictions: npt.NDArray[np.float32]
-    labels: npt.NDArray[np.int64]
+    predictions: Array
+    labels: Labels
 
 
 def get_predictions_and_labels(model: Any, dataset: Iterable[Any], class_names: Sequence[str] | None = None,
@@ -49,8 +48,8 @@ def get_predictions_and_labels(model: Any, dataset: Iterable[Any], class_names: 
         ModelError: a model that gives anything but (B, C) numbers, C the data's classes.
         DataError: no photos.
     """
-    found: list[npt.NDArray[np.float32]] = []
-    labels: list[npt.NDArray[np.int64]] = []
+    probabilities: list[Array] = []
+    labels: list[Labels] = []
     predict = _predictor(model)
     for batch in source_of(dataset):
         images, given_labels = as_batch(batch, "the dataset")
@@ -62,11 +61,11 @@ def get_predictions_and_labels(model: Any, dataset: Iterable[Any], class_names: 
         if not np.isfinite(predicted).all():
             raise ModelError("The model answers with values that are no numbers (NaN or infinite): it diverged in "
                              "training.")
-        found.append(predicted)
+        probabilities.append(predicted)
         labels.append(np.asarray(one_hot.argmax(axis=1), dtype=np.int64))
-    if not found:
+    if not probabilities:
         raise DataError("The dataset gave no batch; there is nothing to predict.")
-    answer = PredictionsAndLabels(np.concatenate(found), np.concatenate(labels))
+    answer = PredictionsAndLabels(np.concatenate(probabilities), np.concatenate(labels))
     if class_names is not None and len(class_names) != answer.predictions.shape[1]:
         raise ModelError(f"{len(class_names)} class names for a model of {answer.predictions.shape[1]} classes.")
     return answer
@@ -75,7 +74,7 @@ def get_predictions_and_labels(model: Any, dataset: Iterable[Any], class_names: 
 def evaluate_model(model: Any, test_ds: Iterable[Any], model_name: str, class_names: Sequence[str] | None = None,
                    save_dir: str | Path | None = None, *, history: History | None = None,
                    val_ds: Iterable[Any] | None = None) -> dict[str, Any]:
-    """Judge a model, and save what came out as save_dir/<model_name>_results.json.
+    """Judge a model, and save its results as save_dir/<model_name>_results.json.
 
     The probabilities go into save_dir/<model_name>_predictions.npz, so that every figure can be computed again.
 
@@ -123,12 +122,12 @@ def evaluate_model(model: Any, test_ds: Iterable[Any], model_name: str, class_na
         seconds={**({"train": round(sum(epoch.seconds for epoch in history), 3)} if history else {}),
                  "predict": round(seconds, 3), **a_photo(predictions.photos_per_second)},
         peak_rss_bytes=peak_rss_bytes(),
-        versions=package_versions() | _framework_versions(model), **scores(
-            predictions, names, validation=validation, no_validation="" if validation else NO_VALIDATION))
+        versions=package_versions() | _framework_versions(model), **judge(
+            predictions, names, validation=validation, no_validation="" if validation else NO_VALIDATION).fields)
     folder = Path(save_dir) if save_dir is not None else notebook_settings().reports_dir
     predictions.write(folder / f"{model_name}_predictions.npz")
     results.write(folder / f"{model_name}_results.json")
-    return asdict(results)
+    return results.to_json()
 
 
 def _validation(model: Any, val_ds: Iterable[Any], names: tuple[str, ...]) -> Predictions:
@@ -145,19 +144,19 @@ class _TimedModel:
 
     def predict(self, images: Any) -> Any:
         started = time.perf_counter()
-        found = self._predict(images)
+        answers = self._predict(images)
         self._calls.append((len(images), time.perf_counter() - started))
-        return found
+        return answers
 
     @property
     def photos_per_second(self) -> float | None:
-        """Without the first batch, in which a framework compiles; None where there was no other."""
+        """The rate, without the first batch, in which a framework compiles; None where there was no other."""
         photos, seconds = (sum(values) for values in zip(*self._calls[1:], strict=True)) if self._calls[1:] else (0, 0)
         return round(photos / seconds, 1) if seconds else None
 
 
 def _predictor(model: Any) -> Callable[[Any], Any]:
-    """What gives a model's probabilities. Raises ModelError for what is no model."""
+    """Return the function that gives a model's probabilities. Raises ModelError for what is no model."""
     if is_keras(model):
         classifier = classifier_of(model)
 
@@ -180,10 +179,10 @@ def _parameters(model: Any) -> tuple[int, int] | None:
 def _framework_versions(model: Any) -> dict[str, str]:
     packages = ("keras", "tensorflow", "tensorflow-cpu") if is_keras(model) else (
         ("torch", "torchvision") if isinstance(model, InceptionV1Wrapper) else ())
-    found = {}
+    versions = {}
     for package in packages:
         try:
-            found[package.removesuffix("-cpu")] = version(package)
+            versions[package.removesuffix("-cpu")] = version(package)
         except PackageNotFoundError:
             continue
-    return found
+    return versions

@@ -2,33 +2,65 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
 from matlens.data.batches import source_of
-from matlens.data.pixels.decode import UnreadableImageError, read_photo
+from matlens.data.pixels.reader import PhotoReader
 from matlens.errors import DataError, ModelError
-from matlens.explanation.displays import plot_gradcam_grid
-from matlens.explanation.explain import Explained
-from matlens.explanation.gradcam import from_gradients, heatmaps, overlay_heatmap
-from matlens.models.head import softmax
+from matlens.explanation.explained import ExplainedPhoto, explain_photos
+from matlens.explanation.explainer import Explainer, Question, as_pixels
+from matlens.explanation.grid import plot_explained_grid
+from matlens.explanation.registry import DEFAULT_METHOD, EXPLAINERS, question_for
+from matlens.models.head import Head
 from matlens.models.protocol import Classifier
 from matlens.notebook.adapters import classifier_of, refuse_other_size
 from matlens.notebook.label_space import class_names_for
-from matlens.settings.schema import notebook_settings
-from matlens.types import Array
+from matlens.settings.knobs import notebook_settings
+from matlens.types import Array, Labels, Pixels
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
+@dataclass(frozen=True)
+class NotebookModel:
+    """A notebook's model, explained at a layer; by default at the last before pooling."""
+
+    classifier: Classifier
+    layer: str | None = None
+
+    @cached_property
+    def head(self) -> Head | None:
+        """The model's head, for gradients in closed form; None at another layer, and of a model that cannot be cut."""
+        if self.layer not in (None, self.classifier.last_conv_layer_name):
+            return None
+        try:
+            return self.classifier.head()
+        except ModelError:  # a model of somebody else's, which the framework can differentiate all the same
+            return None
+
+    def features(self, images: Array) -> Array:
+        """Return the trunk's feature maps, (B, h, w, K)."""
+        return self.classifier.features(images)
+
+    def predict(self, images: Array, of_photos: Array | None = None) -> Array:
+        """Return probabilities (B, C)."""
+        return self.classifier.predict(images) if of_photos is None else of_photos
+
+    def gradients(self, photos: Pixels | Array, classes: Labels, heat: Callable[[Array, Array], Array]) -> Array:
+        """Have the framework differentiate, here."""
+        layer = self.layer or self.classifier.last_conv_layer_name
+        return heat(*self.classifier.features_and_gradients(np.asarray(photos, np.float32), classes, layer))
+
 
 def get_last_conv_layer_name(model: Any) -> str:
-    """The layer whose output Grad-CAM looks at: the last before pooling, activation included.
+    """Name the layer whose output Grad-CAM looks at: the last before pooling, activation included.
 
     Backbones inside of a model are looked into: `block5_conv4` (VGG19), `conv5_block3_out` (ResNet50), `out_relu`
     (MobileNetV2), `inception5b` (GoogLeNet).
@@ -40,8 +72,8 @@ def get_last_conv_layer_name(model: Any) -> str:
 
 
 def make_gradcam_heatmap(img_array: Any, model: Any, last_conv_layer_name: str | None = None,
-                         pred_index: int | None = None) -> Array:
-    """Where in a photo the score of a class comes from (Grad-CAM, Selvaraju et al. 2017).
+                         pred_index: int | None = None, *, method: str = DEFAULT_METHOD) -> Array:
+    """Show where in a photo the score of a class comes from (Grad-CAM, Selvaraju et al. 2017).
 
     The score is the class logit. At the model's own last layer its gradient is that of the head, in closed form; at any
     other layer the framework differentiates.
@@ -50,6 +82,8 @@ def make_gradcam_heatmap(img_array: Any, model: Any, last_conv_layer_name: str |
         img_array: one photo, (H, W, 3) or (1, H, W, 3), float in [0, 1] or uint8.
         last_conv_layer_name: by default `get_last_conv_layer_name(model)`.
         pred_index: the class to explain; by default the most probable.
+        method: the name of a registered explanation method. One that only asks for answers (a plug-in, such as RISE)
+            explains the probability, and takes no layer.
 
     Returns:
         (h, w) float32 in [0, 1], h x w the size of the layer's feature map; all 0 where nothing speaks for the class.
@@ -57,15 +91,18 @@ def make_gradcam_heatmap(img_array: Any, model: Any, last_conv_layer_name: str |
     Raises:
         ModelError: no such layer, or no such class.
         DataError: not one photo.
+        SettingsError: no such method, or one that looks at no layer.
     """
-    photo = _as_photo(img_array)
-    maps, _, _ = _explained(classifier_of(model), photo[None], last_conv_layer_name, pred_index)
+    photos, classifier = _as_photo(img_array)[None], classifier_of(model)
+    explainer, question = _asked(classifier, photos, method, last_conv_layer_name, pred_index)
+    maps, _ = explainer.maps(NotebookModel(classifier, last_conv_layer_name), photos, question)
     return np.asarray(maps[0])
 
 
 def visualize_gradcam(model: Any, image: Any, class_names: Sequence[str] | None = None,
                       last_conv_layer_name: str | None = None, pred_index: int | None = None, alpha: float = 0.4,
-                      save_path: str | Path | None = None, *, model_name: str = "") -> Figure:
+                      save_path: str | Path | None = None, *, model_name: str = "", method: str = DEFAULT_METHOD,
+                      ) -> Figure:
     """Draw one photo beside its heat map, with the answer and its probability.
 
     Args:
@@ -73,95 +110,88 @@ def visualize_gradcam(model: Any, image: Any, class_names: Sequence[str] | None 
         class_names: by default those of the prepared directory at hand, else numbers.
         alpha: the share of the heat map's colours.
         save_path: where to write the picture, if anywhere.
+        model_name, method: the picture's heading, and as in `make_gradcam_heatmap`.
 
     Raises:
-        DataError, ModelError: as in `make_gradcam_heatmap`; a file that cannot be read.
+        DataError, ModelError, SettingsError: as in `make_gradcam_heatmap`; a file that cannot be read.
     """
     classifier = classifier_of(model)
-    photo = _read(Path(image), classifier) if isinstance(image, str | Path) else _as_photo(image)
-    return plot_gradcam_grid(
-        _as_explained(classifier, photo[None], [None], class_names, last_conv_layer_name, pred_index, alpha),
-        model_name, Path(save_path) if save_path is not None else None)
+    if isinstance(image, str | Path):
+        image = PhotoReader(classifier.input_size or notebook_settings().img_size).read(Path(image))
+    photos, asked = _as_photo(image)[None], (method, last_conv_layer_name, pred_index)
+    return _drawn(_explained(classifier, photos, [None], class_names, *asked, alpha), model_name, save_path, method)
 
 
 def visualize_gradcam_samples(model: Any, dataset: Iterable[Any], class_names: Sequence[str] | None = None,
                               num_samples: int = 8, last_conv_layer_name: str | None = None, alpha: float = 0.4,
-                              save_path: str | Path | None = None, *, model_name: str = "") -> Figure:
+                              save_path: str | Path | None = None, *, model_name: str = "",
+                              method: str = DEFAULT_METHOD) -> Figure:
     """Draw photos of a dataset beside their heat maps, the classes in turn; mistakes are named in red.
 
     Args:
         dataset: what `build_datasets` returns, or any iterable of (images, one-hot labels) batches.
         class_names: by default the dataset's.
         num_samples: how many photos.
+        method: as in `make_gradcam_heatmap`.
 
     Raises:
         DataError: no photos.
-        ModelError: as in `make_gradcam_heatmap`.
+        ModelError, SettingsError: as in `make_gradcam_heatmap`.
     """
     photos, truths = _samples(source_of(dataset), num_samples)
     names = class_names or getattr(dataset, "class_names", None)
-    return plot_gradcam_grid(
-        _as_explained(classifier_of(model), photos, truths, names, last_conv_layer_name, None, alpha),
-        model_name, Path(save_path) if save_path is not None else None)
+    explained = _explained(classifier_of(model), photos, truths, names, method, last_conv_layer_name, None, alpha)
+    return _drawn(explained, model_name, save_path, method)
 
 
-def _explained(classifier: Classifier, photos: Array, layer: str | None, class_number: int | None,
-               ) -> tuple[Array, npt.NDArray[np.int64], Array]:
-    """Heat maps (B, h, w), the classes explained (B,), and all probabilities (B, C)."""
+def _asked(classifier: Classifier, photos: Array, method: str, layer: str | None, class_number: int | None,
+           ) -> tuple[Explainer, Question]:
+    """Refuse what cannot be explained, and put the question to the method."""
     refuse_other_size(classifier, photos)
-    own = layer is None or layer == classifier.last_conv_layer_name
-    head = features = values = None
-    if own:
-        try:
-            head = classifier.head()
-            features = classifier.features(photos)
-            values = head.forward(features)
-        except ModelError:  # a model of somebody else's, that cannot be cut: the framework differentiates
-            layer = classifier.last_conv_layer_name
-    probabilities = classifier.predict(photos) if values is None else softmax(values[-1])
-    if class_number is not None and not 0 <= class_number < probabilities.shape[1]:
-        raise ModelError(f"pred_index={class_number}: the model has the classes 0 to {probabilities.shape[1] - 1}.")
-    classes = probabilities.argmax(axis=1) if class_number is None else np.full(len(photos), class_number)
-    if head is not None and features is not None:
-        return heatmaps(features, head, classes, values), classes, probabilities
-    assert layer is not None
-    return from_gradients(*classifier.features_and_gradients(photos, classes, layer)), classes, probabilities
+    if class_number is not None and not 0 <= class_number < classifier.num_classes:
+        raise ModelError(f"pred_index={class_number}: the model has the classes 0 to {classifier.num_classes - 1}.")
+    explainer = EXPLAINERS[method]
+    return explainer, question_for(explainer, class_number, layer=layer)
 
 
-def _as_explained(classifier: Classifier, photos: Array, truths: Sequence[int | None],
-                  class_names: Sequence[str] | None, layer: str | None, class_number: int | None, alpha: float,
-                  ) -> list[Explained]:
-    maps, classes, probabilities = _explained(classifier, photos, layer, class_number)
-    number = probabilities.shape[1]
+def _explained(classifier: Classifier, photos: Array, truths: Sequence[int | None], class_names: Sequence[str] | None,
+               method: str, layer: str | None, class_number: int | None, alpha: float) -> list[ExplainedPhoto]:
+    """Explain photos (N, H, W, 3); the class that is explained stands below each."""
+    explainer, question = _asked(classifier, photos, method, layer, class_number)
+    number = classifier.num_classes
     names = class_names_for(number, class_names)
     if len(names) != number:
         raise ModelError(f"{len(names)} class names for a model of {number} classes.")
-    height, width = maps.shape[1:]
-    shown = [(photo * 255).round().astype(np.uint8) for photo in photos]
-    return [Explained(photo, overlay_heatmap(heat, photo, alpha) if height * width > 1 else photo, names[chosen],
-                      float(row[chosen]), (height, width), None if truth is None else names[truth])
-            for photo, heat, chosen, row, truth in zip(shown, maps, classes, probabilities, truths, strict=True)]
+    return explain_photos(NotebookModel(classifier, layer), photos, names,
+                          [None if truth is None else names[truth] for truth in truths], explainer, question,
+                          alpha=alpha, says_target=True)
+
+
+def _drawn(explained: Sequence[ExplainedPhoto], model_name: str, save_path: str | Path | None, method: str) -> Figure:
+    path = Path(save_path) if save_path is not None else None
+    return plot_explained_grid(explained, EXPLAINERS[method].title, model_name, path)
 
 
 def _samples(batches: Iterable[Any], wanted: int) -> tuple[Array, list[int]]:
-    """So many photos (N, H, W, 3) with their class numbers, one of each class in turn, in one pass."""
+    """Take `wanted` photos (N, H, W, 3) with their class numbers, one of each class in turn, in one pass."""
     if wanted < 1:
         raise DataError(f"num_samples={wanted}: at least one photo is needed.")
-    by_class: dict[int, list[npt.NDArray[np.uint8]]] = {}
+    by_class: dict[int, list[Pixels]] = {}
     for images, labels in batches:
         for index, number in enumerate(np.asarray(labels).argmax(axis=1).tolist()):
-            kept = by_class.setdefault(number, [])
-            if len(kept) < wanted:
-                kept.append((_as_photo(images[index]) * 255).round().astype(np.uint8))
-    turns = sorted((turn, number) for number, kept in by_class.items() for turn in range(len(kept)))[:wanted]
+            of_class = by_class.setdefault(number, [])
+            if len(of_class) < wanted:
+                of_class.append(as_pixels(_as_photo(images[index])))
+    turns = sorted((turn, number) for number, of_class in by_class.items() for turn in range(len(of_class)))[:wanted]
     if not turns:
         raise DataError("The dataset gave no photo to explain.")
-    chosen = sorted(turns, key=lambda each: (each[1], each[0]))
-    photos = np.stack([by_class[number][turn] for turn, number in chosen]).astype(np.float32) / np.float32(255)
-    return photos, [number for _, number in chosen]
+    chosen = sorted((number, turn) for turn, number in turns)
+    photos = np.stack([by_class[number][turn] for number, turn in chosen]).astype(np.float32) / np.float32(255)
+    return photos, [number for number, _ in chosen]
 
 
 def _as_photo(given: Any) -> Array:
+    """Return one photo as (H, W, 3) float32 in [0, 1]. Raises DataError."""
     array = np.asarray(given)
     if array.ndim == 4 and len(array) == 1:
         array = array[0]
@@ -173,11 +203,3 @@ def _as_photo(given: Any) -> Array:
     if not (np.isfinite(photo).all() and photo.min() >= -1e-3 and photo.max() <= 1 + 1e-3):
         raise DataError("A photo of floats must be in [0, 1]; give uint8 for [0, 255].")
     return np.clip(photo, 0, 1)
-
-
-def _read(file: Path, classifier: Classifier) -> Array:
-    try:
-        pixels = read_photo(file, classifier.input_size or notebook_settings().img_size)
-    except UnreadableImageError as error:
-        raise DataError(f"Cannot read {file}: {error}") from error
-    return pixels.astype(np.float32) / np.float32(255)

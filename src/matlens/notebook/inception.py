@@ -15,9 +15,9 @@ from matlens.models.protocol import BuildOrder, room_of
 from matlens.models.remote.client import RemoteClassifier
 from matlens.models.seeding import seeded
 from matlens.notebook.weights import weights_for_notebook
-from matlens.settings.schema import notebook_settings
+from matlens.settings.knobs import knob, with_knobs
 
-SEED = notebook_settings().seed
+SEED = knob("seed")
 
 _MODEL = "inception_v1"
 
@@ -53,6 +53,7 @@ class InceptionV1Wrapper:
     the two would fight for a GPU's memory. All of this class works the same then, but for `model`.
     """
 
+    @with_knobs
     def __init__(self, num_classes: int = 23, pretrained: bool | Literal["auto"] = True, *,
                  weights_file: Path | str | None = None, weights_dir: Path | str | None = None,
                  device: str | None = None, seed: int = SEED, in_child: bool | None = None) -> None:

@@ -1,4 +1,4 @@
-"""The guide's CLASS_NAMES and NUM_CLASSES, worked out when asked for."""
+"""Work out the guide's CLASS_NAMES and NUM_CLASSES when somebody asks for them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 from matlens.data.source.sources import open_source
 from matlens.errors import DataError
-from matlens.settings.schema import notebook_settings
+from matlens.settings.knobs import notebook_settings
 
 LABEL_SPACE = ("CLASS_NAMES", "NUM_CLASSES")
 
@@ -22,9 +22,9 @@ def remember_prepared(folder: Path) -> None:
 
 
 def __getattr__(name: str) -> Any:
-    """Class names (sorted) and their number, of the prepared directory at hand.
+    """Return the class names (sorted), or their number, of the prepared directory at hand.
 
-    That is the one which `create_split` or `build_datasets` of this process used last, else OUTPUT_DIR.
+    That is the one that `create_split` or `build_datasets` of this process used last, else OUTPUT_DIR.
 
     Raises:
         DataError: nothing was prepared yet.
@@ -41,7 +41,7 @@ def __getattr__(name: str) -> Any:
 
 
 def class_names_for(number: int, given: Sequence[str] | None) -> tuple[str, ...]:
-    """Names of `number` classes: those given, else the prepared directory's if it has so many, else numbers."""
+    """Return names of `number` classes: those given, else the prepared directory's if it has so many, else numbers."""
     if given:
         return tuple(given)
     try:

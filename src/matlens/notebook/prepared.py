@@ -1,4 +1,4 @@
-"""The guide's prepared directory: a dataset copied into train/, val/ and test/ of class folders."""
+"""Make the guide's prepared directory: a dataset copied into train/, val/ and test/ of class folders."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import shutil
 from pathlib import Path
 
 from matlens.data.audit.integrity import check_photos
-from matlens.data.pixels.decode import read_photo
+from matlens.data.pixels.reader import PhotoReader
 from matlens.data.pixels.store import hash_photos
 from matlens.data.prepare import kept_together, report_problems
 from matlens.data.source.sources import PARTS, open_source
@@ -15,7 +15,7 @@ from matlens.data.split.splits import Split, check_ratios, make_split
 from matlens.data.split.together import named_groups
 from matlens.errors import DataError
 from matlens.notebook.label_space import remember_prepared
-from matlens.settings.schema import notebook_settings
+from matlens.settings.knobs import knob, with_knobs
 from matlens.system.console import Reporter
 from matlens.system.files import whole_folder
 
@@ -23,16 +23,17 @@ MANIFEST = "split.json"
 """Written last: a prepared directory without it is not finished."""
 
 
+@with_knobs
 def create_split(data_dir: str | Path, output_dir: str | Path, train_ratio: float = 0.7, val_ratio: float = 0.15,
-                 test_ratio: float = 0.15, seed: int = notebook_settings().seed, force: bool = False, *,
+                 test_ratio: float = 0.15, seed: int = knob("seed"), force: bool = False, *,
                  groups: str | None = None) -> Split:
     """Copy the photos of `data_dir` into output_dir/train, val and test, each class divided by the same shares.
 
     Photos that cannot be read are left out and named; copies of one photo stay in one part. Without `force` a
-    finished split of the same photos with the same parameters is kept as it is.
+    finished split of the same photos with the same parameters stays as it is.
 
     Args:
-        groups: photos that must stay together, too: a file of lines `path,group`, or a pattern (see `named_groups`).
+        groups: further photos that must stay together: a file of lines `path,group`, or a pattern (see `named_groups`).
 
     Returns:
         The split, also written as output_dir/split.json.
@@ -54,7 +55,7 @@ def create_split(data_dir: str | Path, output_dir: str | Path, train_ratio: floa
     report_problems(problems, source.root, reporter)
     path_of = {digest: path for path, digest in hashes.items() if path not in problems}
     together = kept_together(named, {path: hashes[path] for path in paths if path not in problems},
-                             lambda digest: read_photo(source.root / path_of[digest]), reporter)
+                             lambda digest: PhotoReader().read(source.root / path_of[digest]), reporter)
     split = make_split(source, "random" if groups is None else "grouped", hashes, problems, seed=seed, ratios=ratios,
                        together=together, groups=groups)
     remember_prepared(out)
@@ -82,7 +83,7 @@ def create_split(data_dir: str | Path, output_dir: str | Path, train_ratio: floa
 
 
 def _flat_name(path: str, class_name: str) -> str:
-    """A file name inside the class folder; subfolders become part of it."""
+    """Return a file name inside the class folder; subfolders become part of it."""
     parts = path.split("/")
     return "_".join(parts[parts.index(class_name) + 1:])
 
@@ -92,14 +93,14 @@ def _short_hash(path: str) -> str:
 
 
 def _refuse_overlap(out: Path, data_dir: Path) -> None:
-    """Replacing train/ must never remove the photos that it is made from."""
+    """Raise DataError where replacing train/ would remove the photos that it is made from."""
     target, photos = out.resolve(), data_dir.resolve()
     if target.is_relative_to(photos) or any(photos.is_relative_to(target / part) for part in PARTS):
         raise DataError(f"{out} lies among the photos of {data_dir}; the split needs a folder of its own beside them.")
 
 
 def _is_there(out: Path, split: Split) -> bool:
-    """Whether `out` holds this split. Raises DataError if it holds another, or an unfinished one."""
+    """Return whether `out` holds this split. Raises DataError if it holds another, or an unfinished one."""
     if not any((out / part).exists() for part in PARTS):
         return False
     if not (out / MANIFEST).exists():
@@ -113,9 +114,9 @@ def _is_there(out: Path, split: Split) -> bool:
     if there.hash != split.hash:
         raise DataError(f"{out} holds another split ({'; '.join(differences) or 'of other photos'}). Use force=True "
                         "(--force) to replace it, or another folder.")
-    found = {part: sum(1 for file in (out / part).rglob("*") if file.is_file()) for part in PARTS}
-    wanted = {part: len(split.part(part)) for part in PARTS}
-    if found != wanted:
-        raise DataError(f"The split in {out} is not whole: {found} files there, {wanted} expected. Use force=True "
-                        "(--force) to make it anew.")
+    counted = {part: sum(1 for file in (out / part).rglob("*") if file.is_file()) for part in PARTS}
+    expected = {part: len(split.part(part)) for part in PARTS}
+    if counted != expected:
+        raise DataError(f"The split in {out} is not whole: {counted} files there, {expected} expected. Use force=True "
+                        "(--force) to make it again.")
     return True

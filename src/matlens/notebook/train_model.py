@@ -13,7 +13,7 @@ from matlens.errors import DataError, ModelError, SettingsError
 from matlens.models.protocol import Classifier
 from matlens.notebook.adapters import classifier_of, is_keras, refuse_other_size
 from matlens.notebook.inception import InceptionV1Wrapper
-from matlens.settings.schema import notebook_settings
+from matlens.settings.knobs import notebook_settings
 from matlens.system.console import Reporter
 from matlens.training.history import History
 from matlens.training.loop import STATISTICS_BATCHES, fit

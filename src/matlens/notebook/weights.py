@@ -8,7 +8,7 @@ from types import MappingProxyType
 from matlens.models.registry import spec_of
 from matlens.models.spec import Options
 from matlens.models.weights import WeightsChoice, find_weights
-from matlens.settings.schema import notebook_settings
+from matlens.settings.knobs import notebook_settings
 from matlens.system.console import Reporter
 
 

@@ -21,7 +21,7 @@ _IN_GROUP = 8
 
 
 @dataclass(frozen=True)
-class Photo:
+class ShownPhoto:
     """A photo's name, and its picture if there is one to show."""
 
     name: str
@@ -33,7 +33,7 @@ class Shown:
     """A finding with its photos; `more`: how many of them are left out."""
 
     detail: str
-    photos: tuple[Photo, ...]
+    photos: tuple[ShownPhoto, ...]
     more: int
 
 
@@ -65,13 +65,14 @@ def _sections(audit: Audit) -> Iterator[Section]:
             paths = [path for finding in chosen for path in finding.paths[:_IN_GROUP]]
             pictures = dict(zip(paths, pool.map(lambda path: thumbnail(audit.root / path), paths), strict=True))
             shown = tuple(Shown(printable(finding.detail),
-                                tuple(Photo(printable(path), pictures[path]) for path in finding.paths[:_IN_GROUP]),
+                                tuple(ShownPhoto(printable(path), pictures[path])
+                                      for path in finding.paths[:_IN_GROUP]),
                                 max(len(finding.paths) - _IN_GROUP, 0)) for finding in chosen)
             yield Section(kind, advice, len(findings), shown, len(findings) - len(chosen))
 
 
 def _within(findings: tuple[Finding, ...]) -> Iterator[Finding]:
-    """The first findings that together show no more pictures than the page takes."""
+    """Choose the first findings that together show no more pictures than the page takes."""
     pictures = 0
     for finding in findings:
         pictures += min(len(finding.paths), _IN_GROUP)

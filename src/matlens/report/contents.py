@@ -11,6 +11,7 @@ from typing import Any
 from matlens.errors import ResultsError
 from matlens.evaluation.results import Results
 from matlens.system.files import read_json
+from matlens.system.untrusted import UNREADABLE, reason_of
 
 _RESULTS = "_results.json"
 
@@ -37,16 +38,16 @@ def read_contents(run_dir: Path, problems: list[str]) -> Contents:
     """Read a run's folder; sentences on what is missing or damaged are added to `problems`."""
     run, split = (_read_object(run_dir / name, problems) for name in ("run.json", "split.json"))
     results = _read_results(run_dir, problems)
-    judged, failures = {each.model_name for each in results}, mapping(run.get("failures"))
+    judged, failures = {model.model_name for model in results}, mapping(run.get("failures"))
     missing = tuple(Missing(str(name), _why(run_dir, str(name), failures))
                     for name in run.get("models") or () if name not in judged)
-    problems += [f"{each.model_name} was judged on another split than the one in split.json."
-                 for each in results if each.split_hash != split.get("hash", each.split_hash)]
+    problems += [f"{model.model_name} was judged on another split than the one in split.json."
+                 for model in results if model.split_hash != split.get("hash", model.split_hash)]
     return Contents(run, split, results, missing)
 
 
 def mapping(value: Any) -> dict[str, Any]:
-    """A JSON object; empty for what is none."""
+    """Return a JSON object as it is, and anything else as an empty one."""
     return value if isinstance(value, dict) else {}
 
 
@@ -68,17 +69,17 @@ def _read_object(path: Path, problems: list[str]) -> dict[str, Any]:
         problems.append(f"{path.name} is damaged: it holds no JSON object.")
     except FileNotFoundError:
         problems.append(f"{path.name} is missing.")
-    except (OSError, ValueError) as error:
-        problems.append(f"{path.name} is damaged: {error}")
+    except UNREADABLE as error:
+        problems.append(f"{path.name} is damaged: {reason_of(error)}.")
     return {}
 
 
 def _read_results(run_dir: Path, problems: list[str]) -> tuple[Results, ...]:
-    """The results of the run's models, each under the name that its files have."""
-    found = []
+    """Read the results of the run's models, each under the name that its files have."""
+    judged = []
     for path in sorted((run_dir / "reports").glob(f"*{_RESULTS}")):
         try:
-            found.append(dataclasses.replace(Results.read(path), model_name=path.name.removesuffix(_RESULTS)))
+            judged.append(dataclasses.replace(Results.read(path), model_name=path.name.removesuffix(_RESULTS)))
         except ResultsError as error:
             problems.append(str(error))
-    return tuple(found)
+    return tuple(judged)

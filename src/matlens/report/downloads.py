@@ -31,16 +31,16 @@ class Downloads:
 
 
 def view_downloads(run_dir: Path) -> Downloads:
-    """What lies in the run's folder, as links from its page; not the page itself."""
+    """List what lies in the run's folder, as links from its page; not the page itself."""
     places = [run_dir / name for name in ("reports", "models", "logs")]
-    found = [path for place in (*places, run_dir) if place.is_dir() for path in sorted(place.iterdir())
+    files = [path for place in (*places, run_dir) if place.is_dir() for path in sorted(place.iterdir())
              if path not in places and path.name not in _NOT_LISTED and not path.name.startswith(".")]
     groups: dict[str, list[File]] = {title: [] for title in ("Results and tables", "Pictures", "Models", "The run",
                                                              "Logs")}
-    for path in found[:FILES_SHOWN]:
+    for path in files[:FILES_SHOWN]:
         groups[_title(path, run_dir)].append(_file(run_dir, path))
-    return Downloads(tuple((title, tuple(files)) for title, files in groups.items() if files),
-                     max(len(found) - FILES_SHOWN, 0))
+    return Downloads(tuple((title, tuple(listed)) for title, listed in groups.items() if listed),
+                     max(len(files) - FILES_SHOWN, 0))
 
 
 def _title(path: Path, run_dir: Path) -> str:
@@ -53,11 +53,11 @@ def _title(path: Path, run_dir: Path) -> str:
 
 def _file(run_dir: Path, path: Path) -> File:
     shown = path.relative_to(run_dir).as_posix() + ("/" if path.is_dir() else "")
-    size = (sum(each.stat().st_size for each in path.rglob("*") if each.is_file()) if path.is_dir()
+    size = (sum(file.stat().st_size for file in path.rglob("*") if file.is_file()) if path.is_dir()
             else path.stat().st_size)
     return File(shown, link_to(shown), size)
 
 
 def link_to(shown: str) -> str:
-    """A link from the page to a file of the run, whatever letters its name has."""
+    """Make a link from the page to a file of the run, whatever letters its name has."""
     return f"./{quote(os.fsencode(shown))}"

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from matlens.comparison.table import compare
+from matlens.comparison.table import Comparison, compare
 from matlens.errors import RunError
+from matlens.evaluation.metrics.metric import metrics_of
+from matlens.evaluation.results import Results
 from matlens.report.contents import read_contents
 from matlens.report.downloads import PAGE_NAME, view_downloads
 from matlens.report.sections.data_view import view_data
@@ -26,30 +28,41 @@ from matlens.runs.paths import RunPaths
 DEFAULT_TITLE = "What the models see in materials"
 
 
-def write_report(run_dir: Path | str, title: str | None = None) -> Path:
+def write_report(run_dir: Path | str, title: str | None = None, *, comparison: Comparison | None = None) -> Path:
     """Write `run_dir`/report.html, whole or not at all, from the files of the run.
 
-    `title` is by default the one in run.json. Raises RunError if `run_dir` is no folder.
+    Args:
+        title: by default the one in run.json.
+        comparison: of the run's models, from whoever has worked it out; by default it is made from the files.
+
+    Raises RunError if `run_dir` is no folder.
     """
     run_dir = Path(run_dir)
     if not run_dir.is_dir():
         raise RunError(f"{run_dir} is not a folder. Name the one that was given to matlens run --out.")
-    folder, pool = RunPaths(run_dir), PhotoPool()
+    paths, pool = RunPaths(run_dir), PhotoPool()
     problems: list[str] = []
     contents = read_contents(run_dir, problems)
     judged = {results.model_name: results for results in contents.results}
-    comparison = compare(judged.values(), predictions={
-        name: folder.predictions_file(name) for name in judged}) if judged else None
+    if comparison is None or {row.model for row in comparison.rows} != judged.keys():
+        comparison = _compared(paths, judged)
     rows = comparison.rows if comparison else ()
     keys = panel_keys([row.model for row in rows])
     return write_page(
         run_dir / PAGE_NAME, "page.html.j2", FILTERS,
         title=title or contents.run.get("title") or DEFAULT_TITLE, comparison=comparison, rows=rows,
+        metrics=metrics_of("main"),
         verdict=verdict(comparison, judged[rows[0].model]) if comparison else NOTHING_YET,
         plot=IntervalPlot.of(comparison) if comparison else None, missing=contents.missing, problems=problems,
-        panels=[view_model(folder, key, judged[row.model], row, pool, problems)
+        panels=[view_model(paths, key, judged[row.model], row, pool, problems)
                 for key, row in zip(keys, rows, strict=True)],
         pictures=comparison_pictures(run_dir, comparison) if comparison else (), pool=pool,
         look=second_look(run_dir, contents.run, problems) if comparison else None, data=view_data(contents.split),
         audit=(run_dir / "audit.html").exists(), repeat=view_repeat(contents), downloads=view_downloads(run_dir),
         pairs_shown=PAIRS_SHOWN)
+
+
+def _compared(paths: RunPaths, judged: dict[str, Results]) -> Comparison | None:
+    """Compare the models whose results are there, from their saved predictions; None without any."""
+    files = {name: paths.predictions_file(name) for name in judged}
+    return compare(judged.values(), predictions=files) if judged else None

@@ -13,10 +13,10 @@ from matlens.system.files import write_text
 
 
 def write_page(path: Path, template: str, filters: Mapping[str, Callable[..., Any]], **values: Any) -> Path:
-    """Fill a template of this folder (which may include `style.css`) and write the page, whole or not at all.
+    """Fill a template of this folder and write the page, whole or not at all.
 
-    In templates `script(name)` is a script of this folder as it is, and `hash_of(text)` what a Content-Security-Policy
-    lets it run by: no other script does.
+    A template may include `style.css`. In it `script(name)` is a script of this folder as it is, and `hash_of(text)`
+    what lets this script run under the page's Content-Security-Policy: no other script does.
     """
     import jinja2
     from markupsafe import Markup
@@ -37,5 +37,5 @@ def write_page(path: Path, template: str, filters: Mapping[str, Callable[..., An
 
 
 def hash_of(text: str) -> str:
-    """The source `sha256-...` of Content-Security-Policy (level 3) for an element of this content."""
+    """Compute the source `sha256-...` of Content-Security-Policy (level 3) for an element of this content."""
     return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from matlens.comparison.compared import ComparedModels
 from matlens.comparison.markdown import NOT_THE_SAME_PHOTOS
 from matlens.comparison.row import Row
-from matlens.comparison.table import Comparison
 from matlens.evaluation.intervals import wilson
 from matlens.evaluation.results import Results
 from matlens.report.words import Ends, percent, percents
@@ -24,15 +24,15 @@ NOTHING_YET = Verdict("No model has been judged yet", ("The same command goes on
 
 
 def accuracy_interval(row: Row) -> Ends | None:
-    """The accuracy's 95 % interval: the bootstrap's, or Wilson's where results hold none; None without photos."""
-    if found := row.interval("accuracy"):
-        return found
+    """Return the accuracy's 95 % interval: the bootstrap's, or Wilson's where results hold none."""
+    if ends := row.interval("accuracy"):
+        return ends
     closed = wilson(row.accuracy * row.n_test, row.n_test)
     return (closed.low, closed.high) if closed else None
 
 
-def verdict(comparison: Comparison, best: Results) -> Verdict:
-    """Whether the first model is better than each other one, by the paired tests; `best` are its results."""
+def verdict(comparison: ComparedModels, best: Results) -> Verdict:
+    """Say whether the first model is better than each other one, by the paired tests; `best` are its results."""
     first = comparison.rows[0]
     if not comparison.same_photos:
         return Verdict("These models cannot be ranked", (NOT_THE_SAME_PHOTOS,))
@@ -46,8 +46,8 @@ def verdict(comparison: Comparison, best: Results) -> Verdict:
                    (*(sentences or _interval_alone(ends)), *_of_the_first(comparison), *_chance(first, ends, best)))
 
 
-def _headline(comparison: Comparison) -> str:
-    """Who leads; empty where there is one model alone."""
+def _headline(comparison: ComparedModels) -> str:
+    """Say which model leads; nothing where there is one model alone."""
     first, *others = comparison.rows
     if not others:
         return ""
@@ -74,8 +74,8 @@ def _interval_alone(ends: Ends | None) -> list[str]:
     return [f"With other test photos it could have been {percents(ends)} (95\u00a0% interval)."]
 
 
-def _of_the_first(comparison: Comparison) -> list[str]:
-    """What the paired tests say of the first model, and which could not be made."""
+def _of_the_first(comparison: ComparedModels) -> list[str]:
+    """Say what the paired tests tell of the first model, and which could not be made."""
     pairs, name = comparison.pairs, comparison.rows[0].model
     if not pairs:
         return []
@@ -83,7 +83,7 @@ def _of_the_first(comparison: Comparison) -> list[str]:
 
 
 def _chance(first: Row, ends: Ends | None, best: Results) -> list[str]:
-    """What always giving the same answer would come to."""
+    """Say what always giving the same answer would come to."""
     support = {name: score["support"] for name, score in best.per_class.items()}
     total = sum(support.values())
     if not total:

@@ -7,8 +7,8 @@ from types import MappingProxyType
 from typing import Any
 
 from matlens.comparison.pairwise import p_words, points
-from matlens.comparison.row import UNKNOWN
-from matlens.comparison.row import percent as plain_percent
+from matlens.evaluation.metrics.metric import UNKNOWN, Metric
+from matlens.evaluation.metrics.metric import percent as plain_percent
 
 Ends = tuple[float, float]
 
@@ -16,29 +16,39 @@ _NO_BREAK = "\u00a0"
 
 
 def percent(share: float | None) -> str:
-    """'86.3 %', which no line breaks."""
+    """Write 0.8634 as '86.3 %', which no line breaks."""
     return plain_percent(share).replace(" ", _NO_BREAK)
 
 
+def score_value(value: float | None, metric: Metric) -> str:
+    """Write a score as its metric says: '86.3 %' or '0.512'."""
+    return metric.in_words(value).replace(" ", _NO_BREAK)
+
+
+def score_ends(ends: Ends | None, metric: Metric) -> str:
+    """Write the ends of a score's interval: '82.9 to 89.6 %' or '0.498 to 0.526'; nothing where it is unknown."""
+    return metric.ends_in_words(ends) + f"{_NO_BREAK}%" * bool(ends and metric.as_percent)
+
+
 def breakable(name: str) -> str:
-    """A name that may be broken behind an underscore, where a line is too short for it."""
+    """Let a name be broken behind an underscore, where a line is too short for it."""
     from markupsafe import Markup, escape
 
     return escape(name).replace("_", Markup("_<wbr>"))
 
 
 def percents(ends: Ends | None) -> str:
-    """'82.9 to 89.6 %'; nothing where no interval is known."""
+    """Write '82.9 to 89.6 %'; nothing where no interval is known."""
     return f"{100 * ends[0]:.1f} to {100 * ends[1]:.1f}{_NO_BREAK}%" if ends else ""
 
 
 def ends(interval: Mapping[str, float] | None) -> Ends | None:
-    """(low, high) of an interval of results, where there is one."""
+    """Return (low, high) of an interval of results, where there is one."""
     return (interval["low"], interval["high"]) if interval else None
 
 
 def duration(seconds: float | None) -> str:
-    """4.2 s, 48 s, 3 min 12 s, 2 h 05 min."""
+    """Write seconds as 4.2 s, 48 s, 3 min 12 s or 2 h 05 min."""
     if seconds is None:
         return UNKNOWN
     if seconds < 60:
@@ -48,7 +58,7 @@ def duration(seconds: float | None) -> str:
 
 
 def size(count: float | None) -> str:
-    """Bytes as 512 B, 3.4 kB, 94.6 MB or 1.2 GB (powers of 1000)."""
+    """Write bytes as 512 B, 3.4 kB, 94.6 MB or 1.2 GB (powers of 1000)."""
     if count is None:
         return UNKNOWN
     for unit in ("B", "kB", "MB"):
@@ -59,26 +69,26 @@ def size(count: float | None) -> str:
 
 
 def millions(count: int | None) -> str:
-    """2,916,000 as 2.9 M."""
+    """Write 2,916,000 as 2.9 M."""
     return UNKNOWN if count is None else f"{count / 1e6:,.1f} M"
 
 
 def number(value: float | None) -> str:
-    """With commas, and one digit behind the point if it is no whole number."""
+    """Write a number with commas, and one digit behind the point if it is no whole number."""
     return UNKNOWN if value is None else f"{value:,.1f}" if isinstance(value, float) else f"{value:,}"
 
 
 def three(value: float | None) -> str:
-    """With three digits behind the point."""
+    """Write a number with three digits behind the point."""
     return UNKNOWN if value is None else f"{value:.3f}"
 
 
 def p_value(value: float) -> str:
-    """As a cell of a table has it: 0.576, or < 0.001."""
+    """Write a p value as a cell of a table has it: 0.576, or < 0.001."""
     return p_words(value).removeprefix("= ")
 
 
 FILTERS: Mapping[str, Callable[..., Any]] = MappingProxyType({
     "percent": percent, "percents": percents, "duration": duration, "size": size, "millions": millions,
     "number": number, "three": three, "p_value": p_value, "ends": ends, "points": points,
-    "breakable": breakable})
+    "breakable": breakable, "score_value": score_value, "score_ends": score_ends})

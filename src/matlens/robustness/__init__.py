@@ -1,1 +1,1 @@
-"""How a model bears photos that are worse than those it was trained on, or show texture or context alone."""
+"""Measure how a model bears photos that are worse than those it knows, or that show texture or context alone."""

@@ -1,44 +1,45 @@
-"""Accuracy under perturbations: a value that writes and reads itself, and how it is made."""
+"""Measure accuracy under perturbations, as a value that writes and reads itself."""
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
-from matlens.data.batches import read_photos
+from matlens.data.batches import read_pixels
+from matlens.data.pixels.reader import PhotoReader
 from matlens.data.split.splits import Photo
-from matlens.errors import ResultsError
 from matlens.evaluation.choice import drawn_evenly
+from matlens.explanation.on_request import Measurement, digest_of
 from matlens.features.artifact import Artifact
-from matlens.robustness.perturbations import PERTURBATIONS, perturbed
+from matlens.robustness.registry import PERTURBATIONS, Perturbation
 from matlens.runs.run import Run
-from matlens.system.files import checksum, read_json, write_json
-from matlens.types import Pixels
+from matlens.types import Array, Labels, Pixels, Progress, unheard
 
 PHOTOS = 500
-"""Test photos at most, unless more are asked for: 65 times as many predictions are made."""
+"""At most so many test photos, unless more are asked for: each is predicted once for each strength, 66 times."""
 
 _BATCH = 32
 
 
 @dataclass(frozen=True)
-class Robustness:
-    """The content of `<name>_robustness.json`. Accuracies are fractions; None of a class without a photo.
+class Robustness(Measurement):
+    """The content of `<name>_robustness.json`. Accuracies are fractions; that of a class without a photo is None.
 
-    accuracy, per_class: of the photos as they are.
+    accuracy, per_class: on the photos as they are.
     curves: by perturbation {title, unit, strengths, accuracy, same_answer, per_class}: `accuracy` at each strength,
         `same_answer` the share of photos with the answer that they have undisturbed, `per_class` by class its photos'
         accuracy at each strength.
     artifact: SHA-256 of the artifact.json of the model.
     """
+
+    kind: ClassVar[str] = "robustness"
+    command: ClassVar[str] = "matlens evaluate {run} --robustness"
 
     model_name: str
     n_photos: int
@@ -49,54 +50,40 @@ class Robustness:
 
     @property
     def summary(self) -> dict[str, Any]:
-        """What goes into the results of the model: accuracies at each strength, and their mean over the strengths."""
+        """The part that goes into the results of the model: accuracy at each strength, and the mean over strengths."""
         return {"n_photos": self.n_photos, "accuracy": self.accuracy,
                 "curves": {name: {"strengths": curve["strengths"], "accuracy": curve["accuracy"],
                                   "mean": round(float(np.mean(curve["accuracy"])), 6)}
                            for name, curve in self.curves.items()}}
 
-    def write(self, path: Path) -> Path:
-        """Write as JSON, whole or not at all."""
-        return write_json(path, {"format": 1, **dataclasses.asdict(self)})
-
-    @classmethod
-    def read(cls, path: Path) -> Robustness:
-        """Read what `write` wrote. Raises ResultsError."""
-        try:
-            content = read_json(path)
-            del content["format"]
-            return cls(**content)
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise ResultsError(f"{path.name} is missing or damaged ({error}). Make it with: matlens evaluate "
-                                 f"{path.parent.parent} --robustness") from error
-
 
 def workload(photos: int) -> int:
-    """Predictions that are made of so many photos."""
-    return photos * (1 + sum(len(each.strengths) for each in PERTURBATIONS.values()))
+    """Count the predictions that are made of so many photos."""
+    return photos * (1 + sum(len(perturbation.strengths) for perturbation in PERTURBATIONS.entries()))
 
 
-def measure(photos: Sequence[Pixels], digests: Sequence[str], labels: npt.NDArray[np.int64],
-            class_names: Sequence[str], predict: Callable[[npt.NDArray[np.float32]], npt.NDArray[np.float32]],
-            model_name: str, artifact: str = "",
-            on_progress: Callable[[int, int], None] = lambda done, total: None) -> Robustness:
+def measure(photos: Sequence[Pixels], digests: Sequence[str], labels: Labels, class_names: Sequence[str],
+            predict: Callable[[Array], Array], model_name: str, artifact: str = "", on_progress: Progress = unheard,
+            ) -> Robustness:
     """Predict photos as they are and under each perturbation and strength.
 
     Args:
-        photos: (H, W, 3) uint8 each; digests: SHA-256 of their files; labels: (N,) class numbers.
+        photos: (H, W, 3) uint8 each.
+        digests: SHA-256 of their files.
+        labels: (N,) class numbers.
         predict: (B, H, W, 3) float32 in [0, 1] to probabilities (B, C).
         on_progress: is told of predictions.
     """
     total, done = workload(len(photos)), 0
 
-    def answers(change: Callable[[Pixels, str], Pixels]) -> npt.NDArray[np.int64]:
+    def answers(change: Callable[[Pixels, str], Pixels]) -> Labels:
         nonlocal done
-        found = []
+        of_batches = []
         for images in _batches(photos, digests, change):
-            found.append(predict(images).argmax(axis=1))
+            of_batches.append(predict(images).argmax(axis=1))
             done += len(images)
             on_progress(done, total)
-        return np.concatenate(found)
+        return np.concatenate(of_batches)
 
     def of_class(right: npt.NDArray[np.bool_], number: int) -> float | None:
         rows = labels == number
@@ -104,10 +91,10 @@ def measure(photos: Sequence[Pixels], digests: Sequence[str], labels: npt.NDArra
 
     plain = answers(lambda photo, digest: photo)
     curves: dict[str, dict[str, Any]] = {}
-    for name, each in PERTURBATIONS.items():
-        under = [answers(partial(_under, name, strength)) for strength in each.strengths]
-        curves[name] = {
-            "title": each.title, "unit": each.unit, "strengths": list(each.strengths),
+    for perturbation in PERTURBATIONS.entries():
+        under = [answers(partial(_under, perturbation, strength)) for strength in perturbation.strengths]
+        curves[perturbation.name] = {
+            "title": perturbation.title, "unit": perturbation.unit, "strengths": list(perturbation.strengths),
             "accuracy": [round(float((answer == labels).mean()), 6) for answer in under],
             "same_answer": [round(float((answer == plain).mean()), 6) for answer in under],
             "per_class": {class_name: [of_class(answer == labels, number) for answer in under]
@@ -117,36 +104,34 @@ def measure(photos: Sequence[Pixels], digests: Sequence[str], labels: npt.NDArra
                       curves, artifact)
 
 
-def judge_robustness(folder: Run, name: str, n: int = PHOTOS,
-                     on_progress: Callable[[int, int], None] = lambda done, total: None) -> Robustness:
-    """Measure a trained model on up to `n` test photos of its run, drawn from the classes in turn, and keep it.
+def judge_robustness(run: Run, name: str, n: int = PHOTOS, on_progress: Progress = unheard) -> Robustness:
+    """Measure a model on up to `n` test photos of its run, drawn from the classes in turn, and write the result.
 
     Raises:
-        DataError, ModelError or ResultsError: what is there cannot be read, or does not fit together.
+        DataError, ModelError or ResultsError: a photo or the model cannot be read, or they do not fit together.
     """
-    split, settings = folder.split, folder.settings
-    artifact = Artifact.open(folder.paths.artifact(name))
-    every = split.part("test")
-    labels = split.labels(every)
+    split, settings = run.split, run.settings
+    artifact = Artifact.open(run.paths.artifact(name))
+    test_photos = split.part("test")
+    labels = split.labels(test_photos)
     chosen = drawn_evenly(labels, n, settings.seed)
-    photos: list[Photo] = [every[index] for index in chosen]
-    pixels = [pixel for batch in read_photos(folder.data_root, photos, artifact.img_size,
-                                             keep_truncated=settings.keep_truncated)
-              for pixel in (batch * 255).round().astype(np.uint8)]
-    found = measure(pixels, [photo.sha256 for photo in photos], labels[chosen], split.class_names, artifact.predict,
-                    name, checksum(artifact.folder / "artifact.json"), on_progress)
-    found.write(folder.paths.on_request_file(name, "robustness"))
-    return found
+    photos: list[Photo] = [test_photos[index] for index in chosen]
+    reader = PhotoReader(artifact.img_size, settings.keep_truncated)
+    pixels = [pixel for batch in read_pixels(run.data_root, photos, reader) for pixel in batch]
+    robustness = measure(pixels, [photo.sha256 for photo in photos], labels[chosen], split.class_names,
+                         artifact.predict, name, digest_of(artifact.folder), on_progress)
+    robustness.write_into(run.paths)
+    return robustness
 
 
-def _under(name: str, strength: float, photo: Pixels, digest: str) -> Pixels:
-    return perturbed(photo, name, strength, digest)
+def _under(perturbation: Perturbation, strength: float, photo: Pixels, digest: str) -> Pixels:
+    return perturbation.applied(photo, strength, digest)
 
 
 def _batches(photos: Sequence[Pixels], digests: Sequence[str], change: Callable[[Pixels, str], Pixels],
-             ) -> Iterator[npt.NDArray[np.float32]]:
-    """Changed photos, the next batch being made while one is predicted."""
-    def make(start: int) -> npt.NDArray[np.float32]:
+             ) -> Iterator[Array]:
+    """Yield changed photos, and make the next batch while one is predicted."""
+    def make(start: int) -> Array:
         some = slice(start, start + _BATCH)
         changed = [change(photo, digest) for photo, digest in zip(photos[some], digests[some], strict=True)]
         return np.stack(changed).astype(np.float32) / np.float32(255)

@@ -1,4 +1,4 @@
-"""The picture of accuracy under perturbations, of one model or of several."""
+"""Draw accuracy under perturbations, of one model or of several."""
 
 from __future__ import annotations
 
@@ -18,34 +18,39 @@ _COLUMNS = 4
 _MARKERS = "os^DvP*X"
 
 
-def plot_robustness(found: Mapping[str, Robustness], save_path: Path | None = None) -> Figure:
-    """Draw a panel a perturbation, the weakest strength at the left, a line a model; keys are the models' titles.
+def plot_robustness(by_title: Mapping[str, Robustness], save_path: Path | None = None) -> Figure:
+    """Draw a panel for each perturbation that all models met, the weakest strength at the left, a line for each model.
 
     Dotted: the accuracy on photos as they are (of one model); dashed: chance, 1 / classes.
 
+    Args:
+        by_title: what was measured of each model, by the models' titles.
+
     Raises:
-        ValueError: nothing to draw.
+        ValueError: there is nothing to draw.
     """
     from matplotlib.ticker import PercentFormatter
 
-    if not found:
+    if not by_title:
         raise ValueError("no model to draw")
-    first = next(iter(found.values()))
-    alone = len(found) == 1
-    rows = -(-len(first.curves) // _COLUMNS)
-    counts = sorted({one.n_photos for one in found.values()})
+    first = next(iter(by_title.values()))
+    curves = {name: curve for name, curve in first.curves.items()
+              if all(name in other.curves for other in by_title.values())}
+    alone = len(by_title) == 1
+    rows = -(-len(curves) // _COLUMNS)
+    counts = sorted({measured.n_photos for measured in by_title.values()})
     photos = f"{counts[0]} to {counts[-1]}" if len(counts) > 1 else str(counts[0])
     figure = new_figure(3.1 * _COLUMNS, 2.5 * rows + 0.7, f"Accuracy on worse photos ({photos} test photos)",
-                        next(iter(found)) if alone else "")
+                        next(iter(by_title)) if alone else "")
     grid = figure.subplots(rows, _COLUMNS, sharey=True, squeeze=False)
-    for axes in grid.ravel()[len(first.curves):]:
+    for axes in grid.ravel()[len(curves):]:
         axes.set_axis_off()
-    for position, (axes, (name, curve)) in enumerate(zip(grid.ravel(), first.curves.items(), strict=False)):
+    for position, (axes, (name, curve)) in enumerate(zip(grid.ravel(), curves.items(), strict=False)):
         style_axes(axes, curve["title"], curve["unit"], "Accuracy" if position % _COLUMNS == 0 else "")
         x = np.arange(len(curve["strengths"]) + 1)
-        for (title, one), color, marker in zip(found.items(), COLORS, _MARKERS, strict=False):
-            axes.plot(x, [one.accuracy, *one.curves[name]["accuracy"]], "-", marker=marker, markersize=4, color=color,
-                      label=elided(title), linewidth=1.6)
+        for (title, measured), color, marker in zip(by_title.items(), COLORS, _MARKERS, strict=False):
+            axes.plot(x, [measured.accuracy, *measured.curves[name]["accuracy"]], "-", marker=marker, markersize=4,
+                      color=color, label=elided(title), linewidth=1.6)
         if alone:
             axes.axhline(first.accuracy, color=MUTED, linestyle=":", linewidth=1)
         axes.axhline(1 / len(first.per_class), color=FAINT, linestyle="--", linewidth=1)

@@ -1,4 +1,4 @@
-"""One process at a time in a run's folder, and nothing left there of one that was killed."""
+"""Let one process at a time work in a run's folder, and remove what killed processes left half written."""
 
 from __future__ import annotations
 
@@ -17,10 +17,11 @@ from matlens.system.files import sweep
 
 @contextmanager
 def alone_in(path: Path) -> Iterator[None]:
-    """Have a run's folder, or a series', to oneself; what a killed process left half written there is removed first.
+    """Hold the lock on the folder of a run or a series; first remove what a killed process left half written there.
 
-    The lock is the operating system's: it ends with the process that holds it, however that ends. Where there is none
-    to be had (a read-only folder, a network disk without locks), and in folders that are not of runs, nothing is done.
+    The lock belongs to the operating system: it ends with the process that holds it, however that ends. Where the file
+    system has no locks (a read-only folder, some network disks), and in folders that are not of runs, this does
+    nothing.
 
     Raises:
         RunError: another process is at work there.
@@ -34,7 +35,7 @@ def alone_in(path: Path) -> Iterator[None]:
         lock.acquire(blocking=False)
     except Timeout:
         raise RunError(f"Another matlens is at work in {path}. Wait until it has ended, then go on with the same "
-                             "command; or name another folder with --out.") from None
+                       "command; or name another folder with --out.") from None
     except OSError:
         _remove_empty(made)
         yield
@@ -50,7 +51,7 @@ def alone_in(path: Path) -> Iterator[None]:
 
 
 def _remove_empty(made: list[Path]) -> None:
-    """Folders that were made for nothing but the lock."""
+    """Remove folders that were made for the lock and hold nothing."""
     with suppress(OSError):
         for folder in made:
             folder.rmdir()

@@ -1,4 +1,4 @@
-"""Where everything of a run lies: names alone, nothing is read."""
+"""Name the files of a run's folder. Nothing is read."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a result came from, besides photos and settings: versions, hardware and the state of the package's own code."""
+"""The provenance of a result besides photos and settings: versions, hardware, and the state of the package's code."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import os
 import platform
 import subprocess
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import cache
 from importlib.metadata import PackageNotFoundError, distribution, version
 from pathlib import Path
@@ -19,36 +20,34 @@ _FRAMEWORKS = ("keras", "tensorflow", "tensorflow-cpu", "torch", "torchvision", 
 
 _VARIABLES = ("KERAS_BACKEND", "OMP_NUM_THREADS", "TF_ENABLE_ONEDNN_OPTS", "TF_DETERMINISTIC_OPS",
               "CUBLAS_WORKSPACE_CONFIG", "CUDA_VISIBLE_DEVICES", "PYTHONHASHSEED")
-"""Of the environment, what decides how sums are made."""
+"""The environment variables that decide in which order numbers are added up."""
 
 
 def provenance() -> dict[str, Any]:
-    """versions, frameworks, hardware, git and environment, as run.json keeps them. Loads no framework."""
+    """Return versions, frameworks, hardware, git and environment, as run.json records them. Loads no framework."""
     return {"versions": package_versions(), "frameworks": _installed(_FRAMEWORKS), "hardware": hardware(),
             "git": git_state(), "environment": {name: os.environ[name] for name in _VARIABLES if name in os.environ}}
 
 
 def package_versions() -> dict[str, str]:
-    """Python, the system, and the framework-free packages that results depend on."""
+    """Return the versions of Python, the system, and the framework-free packages that results depend on."""
     return {"python": platform.python_version(), "system": f"{platform.system()} {platform.machine()}",
             **_installed(_PACKAGES)}
 
 
 def _installed(packages: Sequence[str]) -> dict[str, str]:
-    found = {}
+    versions = {}
     for package in packages:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return found
+        with suppress(PackageNotFoundError):
+            versions[package] = version(package)
+    return versions
 
 
 @cache
 def hardware() -> dict[str, Any]:
-    """The processor's name, the cores that may be used, memory in bytes, and NVIDIA's GPUs by name.
+    """Return the processor's name, the usable cores, memory in bytes, and the names of NVIDIA GPUs.
 
-    Any of it is None where the system does not tell.
+    A value is None where the system does not tell.
     """
     return {"processor": _processor(), "cores": usable_cores(), "memory_bytes": _memory(), "gpus": _gpus()}
 
@@ -71,18 +70,18 @@ def _memory() -> int | None:
 
 def _gpus() -> list[str]:
     try:
-        said = subprocess.run(["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"], capture_output=True,
-                              text=True, timeout=10, check=True).stdout
+        listing = subprocess.run(["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"], capture_output=True,
+                                 text=True, timeout=10, check=True).stdout
     except (OSError, subprocess.SubprocessError):
         return []
-    return [line.strip() for line in said.splitlines() if line.strip()]
+    return [line.strip() for line in listing.splitlines() if line.strip()]
 
 
 @cache
 def git_state() -> dict[str, Any] | None:
-    """The commit that the package's code is of, and whether it was changed since; None for a release.
+    """Return the commit of the package's code, and whether the code was changed since; None for a release.
 
-    From the checkout that the code lies in, else from what pip noted of one that it installed from.
+    It is read from the checkout in which the code lies, else from pip's note of the checkout that it installed from.
     """
     code = Path(__file__).parents[1]
     try:
@@ -90,7 +89,7 @@ def git_state() -> dict[str, Any] | None:
             return subprocess.run(["git", "-C", str(code), *words], capture_output=True, text=True, timeout=10,
                                   check=True).stdout.strip()
 
-        # A checkout of somebody else's around an installed package is none of ours.
+        # A package may be installed inside of another project's checkout, which does not track its files.
         if git("ls-files", "--error-unmatch", "runs/provenance.py"):
             return {"commit": git("rev-parse", "HEAD"), "changed": bool(git("status", "--porcelain", "--", "."))}
     except (OSError, subprocess.SubprocessError):

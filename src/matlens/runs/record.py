@@ -1,4 +1,4 @@
-"""What `run.json` says of a run: what was asked for, what it was made with, and what became of it."""
+"""Read and amend what `run.json` says of a run: what was asked for, what it was made with, and what became of it."""
 
 from __future__ import annotations
 
@@ -22,18 +22,33 @@ _LIMIT = 16 << 20
 class RunRecord:
     """The content of a run's `run.json`, read and checked once.
 
-    settings: of the run. data_root: the dataset's folder, to which the split's paths are relative. content: the JSON.
+    settings: of the run.
+    data_root: the dataset's folder, to which the split's paths are relative.
+    versions: of Python, the system and the packages that results depend on, by name; those of the last start.
+    starts: what each start that differed was made with (`runs.provenance`), the last one last; never empty.
+    failures: why models failed, by name.
+    resumed_at_epoch: at which epoch a model's interrupted training went on, by name.
+    split_hash: of the split that the run began with; None where run.json does not say.
     """
 
     paths: RunPaths
     settings: Settings
     data_root: Path
-    content: Mapping[str, Any]
+    versions: Mapping[str, str]
+    starts: tuple[Mapping[str, Any], ...]
+    failures: Mapping[str, str]
+    resumed_at_epoch: Mapping[str, int]
+    split_hash: str | None
 
     @property
     def path(self) -> Path:
         """The run's folder."""
         return self.paths.path
+
+    @property
+    def title(self) -> str:
+        """The folder's name, for people."""
+        return self.path.resolve().name
 
     @property
     def model_names(self) -> tuple[str, ...]:
@@ -42,16 +57,22 @@ class RunRecord:
 
     @classmethod
     def read(cls, path: Path) -> RunRecord:
-        """Read the record of the run in a folder. Raises RunError, or SettingsError for settings that cannot be."""
-        paths, content = RunPaths(path), read_content(RunPaths(path))
-        return cls(paths, Settings.load(options=content["settings"]), Path(content["data_root"]), content)
+        """Read the record of the run in a folder.
+
+        Raises:
+            RunError: the folder is not that of a run, or run.json is damaged.
+            SettingsError: it holds impossible settings.
+        """
+        paths = RunPaths(path)
+        content = read_content(paths)
+        return cls(**fields_of(paths, content, Settings.recorded(content["settings"], paths.run_file)))
 
     def is_trained(self, name: str) -> bool:
-        """Whether the model's training came to its end and left what it should. Looks at the disk."""
+        """Return whether the model's training came to its end and left what it should. Looks at the disk."""
         return is_trained(self.paths, name)
 
     def trained_models(self, chosen: tuple[str, ...] | None = None) -> tuple[str, ...]:
-        """The models that are trained, or those chosen of them. Raises RunError if one is not there."""
+        """Return the models that are trained, or those chosen of them. Raises RunError if one is not there."""
         trained = tuple(name for name in self.model_names if self.is_trained(name))
         for name in chosen or ():
             if name not in trained:
@@ -62,18 +83,36 @@ class RunRecord:
         return chosen or trained
 
 
+def fields_of(paths: RunPaths, content: Mapping[str, Any], settings: Settings) -> dict[str, Any]:
+    """Return the fields of a record from the content of run.json, without what is of another kind than it should be."""
+    starts = content.get("starts")
+    whole_starts = [start for start in starts if isinstance(start, dict)] if isinstance(starts, list) else []
+    split_hash = content.get("split_hash")
+    return {"paths": paths, "settings": settings, "data_root": Path(content["data_root"]),
+            "versions": content["versions"], "starts": tuple(whole_starts) or ({"versions": content["versions"]},),
+            "failures": _by_name(content, "failures", str),
+            "resumed_at_epoch": _by_name(content, "resumed_at_epoch", int),
+            "split_hash": split_hash if isinstance(split_hash, str) else None}
+
+
+def _by_name(content: Mapping[str, Any], key: str, kind: type[Any]) -> dict[str, Any]:
+    values = content.get(key)
+    return {name: value for name, value in values.items() if isinstance(value, kind)} if isinstance(
+        values, dict) else {}
+
+
 def is_trained(paths: RunPaths, name: str) -> bool:
-    """Whether a model's training came to its end and left what it should."""
+    """Return whether a model's training came to its end and left what it should."""
     return all(path.exists() for path in (paths.training_file(name), paths.model_file(name), paths.artifact(name)))
 
 
 def read_content(paths: RunPaths) -> dict[str, Any]:
-    """The content of `run.json`. Raises RunError."""
+    """Return the content of `run.json`. Raises RunError."""
     try:
         content: dict[str, Any] = read_json(paths.run_file, _LIMIT)
         if not (isinstance(content["settings"], dict) and isinstance(content["data_root"], str)
                 and isinstance(content["versions"], dict)):
-            raise TypeError
+            raise TypeError("settings, data_root or versions are not what they should be")
         return content
     except UNREADABLE as error:
         if (paths.path / SERIES_NAME).exists():
@@ -90,15 +129,14 @@ def read_content(paths: RunPaths) -> dict[str, Any]:
 def note_resumption(paths: RunPaths, name: str, epoch: int) -> None:
     """Record at which epoch a model's training was resumed."""
     content = read_content(paths)
-    content["resumed_at_epoch"] = {**content.get("resumed_at_epoch", {}), name: epoch}
-    write_json(paths.run_file, content)
+    write_json(paths.run_file, {
+        **content, "resumed_at_epoch": {**_by_name(content, "resumed_at_epoch", int), name: epoch}})
 
 
 def note_failures(paths: RunPaths, failures: Mapping[str, str], tried: Sequence[str]) -> None:
     """Record why models failed: `failures` by name, of the models that were tried."""
     content = read_content(paths)
-    recorded = content.get("failures")
-    before = recorded if isinstance(recorded, dict) else {}
+    before = _by_name(content, "failures", str)
     now = {name: why for name, why in before.items() if name not in tried} | dict(failures)
     if now != before:
         write_json(paths.run_file, {**content, "failures": now})

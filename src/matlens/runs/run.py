@@ -1,4 +1,4 @@
-"""A run: a value that is read and checked once, and handed on."""
+"""Open or begin a run: a value that is read and checked once, and handed on."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from matlens.data.split.splits import Split
 from matlens.errors import DataError, RunError, WriteError
 from matlens.runs.paths import LOCK_NAME, SERIES_NAME, RunPaths
 from matlens.runs.provenance import provenance
-from matlens.runs.record import RunRecord, read_content
-from matlens.settings.schema import KAGGLE_ROOT, Settings
+from matlens.runs.record import RunRecord, fields_of, read_content
+from matlens.settings.kaggle import KAGGLE_ROOT
+from matlens.settings.schema import MAY_DIFFER, Settings
 from matlens.system.files import make_folder, whole_of, write_json
 
-NOT_COMPARED = frozenset({"cache_dir", "cache_limit", "output_dir", "models_dir", "reports_dir", "dataset_name",
-                           "weights_dir", "models", "auto_batch", "material_groups"})
+NOT_COMPARED = MAY_DIFFER
 """Settings that may differ when a run is resumed: they decide where, or how much, not what comes out."""
 
 KAGGLE_WORKING = KAGGLE_ROOT / "working"
@@ -33,10 +33,15 @@ class Run(RunRecord):
 
     @classmethod
     def open(cls, path: Path) -> Run:
-        """Read and check `run.json` and `split.json`. Raises RunError, SettingsError or DataError."""
+        """Read and check `run.json` and `split.json`.
+
+        Raises:
+            RunError: the folder is not that of a run, or run.json is damaged.
+            SettingsError: run.json holds impossible settings.
+            DataError: split.json is missing or damaged.
+        """
         record = RunRecord.read(path)
-        return cls(record.paths, record.settings, record.data_root, record.content,
-                   Split.read(record.paths.split_file))
+        return cls(**vars(record), split=Split.read(record.paths.split_file))
 
     @classmethod
     def begin(cls, path: Path, settings: Settings, data_root: Path, split: Split) -> Run:
@@ -61,11 +66,11 @@ class Run(RunRecord):
             for place in (paths.models, paths.reports, paths.logs):
                 make_folder(place)
         split.write(paths.split_file)
-        return cls(paths, settings, data_root, content, split)
+        return cls(**fields_of(paths, content, settings), split=split)
 
 
 def _content(before: dict[str, Any], settings: Settings, data_root: Path, split: Split) -> dict[str, Any]:
-    """What run.json holds from this start on."""
+    """Return what run.json holds from this start on."""
     now, made_with = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"), provenance()
     starts = before.get("starts") or []
     if not starts or {**starts[-1], "at": now} != {"at": now, **made_with}:
@@ -77,7 +82,7 @@ def _content(before: dict[str, Any], settings: Settings, data_root: Path, split:
 
 
 def _hash_of_split(paths: RunPaths, content: dict[str, Any]) -> str | None:
-    """The hash of split.json; where that is damaged, the one that run.json has of it; None where neither is there."""
+    """Return the hash of split.json; where that is damaged, run.json's; None where neither is there."""
     if not paths.split_file.exists():
         return None
     try:
@@ -87,7 +92,7 @@ def _hash_of_split(paths: RunPaths, content: dict[str, Any]) -> str | None:
 
 
 def with_its_batch(path: Path, settings: Settings) -> Settings:
-    """Settings whose --batch-size auto is the batch of the run that is in `path`, if there is one."""
+    """Return settings in which --batch-size auto is the batch of the run that is in `path`, if there is one."""
     if not settings.auto_batch or not RunPaths(path).run_file.exists():
         return settings
     return settings.model_copy(update={"batch_size": RunRecord.read(path).settings.batch_size})
@@ -103,12 +108,12 @@ def refuse_if_foreign(path: Path, settings: Settings, data_root: Path) -> None:
 
 
 def _refuse_other_settings(path: Path, settings: Settings, data_root: Path) -> None:
-    content = read_content(RunPaths(path))
-    before, now = content["settings"], settings.model_dump(mode="json")
-    changed = [f"{key}: {before[key]} there, {now[key]} now" for key in now.keys() & before.keys()
-               if key not in NOT_COMPARED and before[key] != now[key]]
-    if content["data_root"] != str(data_root):
-        changed.append(f"photos: {content['data_root']} there, {data_root} now")
+    record = RunRecord.read(path)
+    before, now = record.settings.agreed(), settings.agreed()
+    changed = [f"{key}: {before[key]} there, {now[key]} now" for key in before
+               if before[key] != now[key] and key in record.settings.model_fields_set]
+    if record.data_root != data_root:
+        changed.append(f"photos: {record.data_root} there, {data_root} now")
     if changed:
         raise RunError(f"{path} holds a run with other settings ({'; '.join(changed)}). Name a new folder with --out, "
                        "or give the same settings to go on with that run.")
@@ -116,7 +121,7 @@ def _refuse_other_settings(path: Path, settings: Settings, data_root: Path) -> N
 
 @contextmanager
 def out_option() -> Iterator[None]:
-    """Add to a WriteError which option names another folder: of a folder that cannot be begun in."""
+    """Add to a WriteError which option names another folder, where a run cannot begin in this one."""
     try:
         yield
     except WriteError as error:
@@ -124,11 +129,11 @@ def out_option() -> Iterator[None]:
 
 
 def is_unused_folder(path: Path) -> bool:
-    """Whether this is a folder without anything in it, but for what a start that was killed may have left."""
+    """Return whether this is a folder with nothing in it, apart from what a killed start may have left."""
     return path.is_dir() and all(item.name == LOCK_NAME or whole_of(item) is not None for item in path.iterdir())
 
 
 def is_workplace(path: Path) -> bool:
-    """Whether a folder is, or may become, that of a run or of a series."""
+    """Return whether a folder is, or may become, that of a run or of a series."""
     return path == KAGGLE_WORKING or is_unused_folder(path) or any(
         (path / name).exists() for name in ("run.json", SERIES_NAME, LOCK_NAME))

@@ -1,55 +1,38 @@
-"""The guide's knobs, and the run's: defaults, then a TOML file, then options, each checked by name.
+"""The settings of a run, each declared once: type, default, option, help, and whether a resumed run must agree on it.
 
-The guide's names (`IMG_SIZE`, `BATCH_SIZE`, ...) are attributes of this module and of `matlens`; they hold the
-defaults for this machine, Kaggle recognised by its /kaggle/input folder.
+The order is that in which they are checked: a default or a check may ask for the settings that stand before it.
 """
 
 from __future__ import annotations
 
-import os
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
-from matlens.errors import SettingsError
 from matlens.models.precision import Wish
-from matlens.models.registry import MODELS, default_models, spec_of
-from matlens.settings.protocols import PATTERN, WORDS
+from matlens.models.registry import default_models, spec_of
+from matlens.settings import checks
+from matlens.settings.declaration import FIRST_VERSION, SECOND_VERSION, Setting, declaration_of
+from matlens.settings.files import explained, read_toml
+from matlens.settings.kaggle import default_cache_dir, default_data_dir, default_folder
+from matlens.settings.model_options import OptionsByModel, written
+from matlens.settings.protocols import PATTERN
+from matlens.settings.renames import as_version_recorded, brought_up_to_date
+from matlens.system.console import tell_once
 
-KAGGLE_ROOT = Path("/kaggle")
+PHOTOS, TRAINING, NETWORKS, MACHINE = "Photos", "Training", "Networks", "Machine"
+"""Headings of the options in help."""
 
-SMALLEST_SIDE = 32
-"""The five halvings of VGG19, ResNet50 and MobileNetV2 leave nothing of a smaller photo."""
-
-
-def is_kaggle() -> bool:
-    """Whether this is a Kaggle notebook, as the guide tells: /kaggle/input exists."""
-    return (KAGGLE_ROOT / "input").exists()
-
-
-def _working(folder: str) -> Path:
-    return KAGGLE_ROOT / "working" / folder if is_kaggle() else Path(folder)
-
-
-def default_cache_dir() -> Path:
-    """`MATLENS_CACHE`, else the platform's cache folder; on Kaggle one that is not saved with the notebook."""
-    if chosen := os.environ.get("MATLENS_CACHE"):
-        return Path(chosen)
-    if is_kaggle():
-        return Path("/tmp/matlens-cache")
-    from platformdirs import user_cache_path
-
-    return user_cache_path("matlens", appauthor=False)
-
+DECIDE_DEFAULTS = ("recipe", "feature_cache")
+"""The settings on which the defaults of others depend."""
 
 PositiveInt = Annotated[int, Field(ge=1)]
 
 
 def _by_recipe(known: Mapping[str, Any], guide: int, strong: int) -> int:
-    """A default that the recipe decides."""
+    """Choose a default that the recipe decides."""
     return strong if known.get("recipe") == "strong" else guide
 
 
@@ -61,199 +44,218 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
 
-    dataset_name: str = "minc2500/minc-2500"
-    data_dir: Path = Field(default_factory=lambda data: KAGGLE_ROOT / "input" / data["dataset_name"]
-                           if is_kaggle() else Path("data") / data["dataset_name"].rsplit("/", 1)[-1])
-    output_dir: Path = Field(default_factory=lambda: _working("dataset"))
-    models_dir: Path = Field(default_factory=lambda: _working("models"))
-    reports_dir: Path = Field(default_factory=lambda: _working("reports"))
+    dataset_name: Annotated[str, Setting(
+        help="The dataset's name on Kaggle, from which the default of data_dir follows.", resumed="may differ",
+        why_no_option="--data names the folder itself", of_machine=True)] = "minc2500/minc-2500"
+    data_dir: Annotated[Path, Setting(
+        option="--data", short="-d", required=True, resumed="must agree", of_machine=True,
+        help="The dataset: a folder of class folders, one that is divided into train/ val/ test/ of class folders, or "
+             "MINC-2500.")] = Field(default_factory=lambda data: default_data_dir(data["dataset_name"]))
+    output_dir: Annotated[Path, Setting(
+        help="Where the notebook guide's functions put a divided dataset.", resumed="may differ", of_machine=True,
+        why_no_option="a run divides photos without copying them")] = Field(
+            default_factory=lambda: default_folder("dataset"))
+    models_dir: Annotated[Path, Setting(
+        help="Where the notebook guide's functions put trained models.", resumed="may differ", of_machine=True,
+        why_no_option="a run puts them into its own folder, which --out names")] = Field(
+            default_factory=lambda: default_folder("models"))
+    reports_dir: Annotated[Path, Setting(
+        help="Where the notebook guide's functions put results.", resumed="may differ", of_machine=True,
+        why_no_option="a run puts them into its own folder, which --out names")] = Field(
+            default_factory=lambda: default_folder("reports"))
 
-    img_size: tuple[int, int] = (224, 224)
-    recipe: Literal["guide", "strong"] = "guide"
-    auto_batch: bool = False
-    batch_size: PositiveInt = Field(default_factory=lambda data: _by_recipe(data, 64, 32))
-    seed: Annotated[int, Field(ge=0, lt=2**32)] = 42
-    max_epochs: PositiveInt = Field(default_factory=lambda data: _by_recipe(data, 4, 9))
+    protocol: Annotated[Annotated[str, Field(pattern=PATTERN)] | None, Setting(
+        option="--protocol", panel=PHOTOS, resumed="must agree", shown="what the folder has",
+        help="How the photos are divided. minc:1 ... minc:5 is an official split of MINC-2500. random takes 70/15/15 "
+             "percent of each class; grouped does the same, but keeps together what --groups names. kfold:5:1 ... "
+             "kfold:5:5 is one fold of a cross-validation. prepared takes the folders train/ val/ test/. minc:all and "
+             "kfold:5 make a run of each split, and give mean and standard deviation.")] = None
+    groups: Annotated[str | None, AfterValidator(checks.groups), Setting(
+        option="--groups", panel=PHOTOS, resumed="must agree",
+        help="Photos that must stay in one part: a file of lines path,group, or a regular expression whose (captured) "
+             "text the photos of a group share, such as '(scene[0-9]+)_'. Copies of a photo stay together in any "
+             "case.")] = None
+    train_on: Annotated[Literal["train", "train+val"], Setting(
+        option="--train-on", panel=PHOTOS, resumed="must agree",
+        help="The parts to train on: train, or train+val, which adds the validation photos, as some papers do. The "
+             "last epoch is then kept, since no photos are left to choose an epoch by.")] = "train"
+    keep_truncated: Annotated[bool, Setting(
+        option="--keep-truncated", panel=PHOTOS, resumed="must agree",
+        help="Also use photos whose end is missing.")] = False
+    material_groups: Annotated[Path | None, Setting(
+        option="--material-groups", panel=PHOTOS, metavar="FILE", resumed="may differ",
+        shown="MINC-2500's, for its classes", written=lambda value: ("material_groups.toml",) if value else None,
+        help="Materials that are alike, for the accuracy at group level: a TOML file with a table groups of lists of "
+             "class names. It is copied into the run's folder.")] = None
 
-    models: tuple[str, ...] = Field(default_factory=default_models)
-    epochs_of: dict[str, PositiveInt] = {}
-    protocol: Annotated[str, Field(pattern=PATTERN)] | None = None
-    groups: str | None = None
-    material_groups: Path | None = None
-    train_on: Literal["train", "train+val"] = "train"
-    weights: Literal["imagenet", "none", "auto"] = "imagenet"
-    weights_dir: Path | None = None
-    alpha: Annotated[float, Field(gt=0, le=2)] = 1.0
-    finetune_epochs: Annotated[int, Field(ge=0)] = 0
-    cut: str | None = None
-    augment: bool = True
-    feature_cache: bool = True
-    activations: Literal["float16", "float32"] = "float16"
-    features_on: Literal["auto", "openvino", "framework"] = "auto"
-    views: Annotated[int, Field(ge=1, le=64)] = Field(
-        default_factory=lambda data: _by_recipe(data, 1, 4) if data.get("feature_cache") else 1)
-    precision: Wish = "auto"
-    keep_truncated: bool = False
-    early_stopping_patience: PositiveInt = 5
-    reduce_lr_patience: PositiveInt = 3
-    deterministic: bool = False
-    cache_dir: Path = Field(default_factory=default_cache_dir)
-    cache_limit: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 20
+    models: Annotated[tuple[str, ...], BeforeValidator(checks.models), Setting(
+        option="--models", panel=NETWORKS, given_as=str, resumed="may differ", shown="all",
+        help="The models: names separated by commas, or all.")] = Field(default_factory=default_models)
+    weights: Annotated[Literal["imagenet", "none", "auto"], Setting(
+        option="--weights", panel=NETWORKS, resumed="must agree",
+        help="What the networks start from: imagenet takes pretrained weights, none random ones, auto pretrained ones "
+             "if there are any.")] = "imagenet"
+    weights_dir: Annotated[Path | None, Setting(
+        option="--weights-dir", panel=NETWORKS, resumed="may differ", of_machine=True,
+        help="A folder in which to look for ImageNet weights first. matlens never writes to it.")] = None
+    model_options: Annotated[OptionsByModel, BeforeValidator(checks.model_options), Setting(
+        option="--option", panel=NETWORKS, metavar="NAME=VALUE", given_as=list[str], resumed="must agree",
+        since=SECOND_VERSION, written=written, shown="as published",
+        help="An option of a network itself. alpha=0.35 sets it for all chosen models that have an option alpha (the "
+             "width of MobileNetV2), mobilenetv2_transfer.alpha=0.35 for one model. May be repeated.")] = Field(
+                 default_factory=dict)
+    img_size: Annotated[tuple[int, int], BeforeValidator(checks.square), AfterValidator(checks.img_size), Setting(
+        option="--img-size", panel=NETWORKS, given_as=int, resumed="must agree", shown="224",
+        written=lambda value: (str(value[0]),) if value[0] == value[1] else None,
+        help="The side, in pixels, to which photos are resized.")] = (224, 224)
+
+    recipe: Annotated[Literal["guide", "strong"], Setting(
+        option="--recipe", panel=TRAINING, resumed="must agree",
+        help="guide trains with the notebook guide's hyperparameters. strong makes the best of the same time: it "
+             "trains a pretrained network from inside its trunk on.")] = "guide"
+    max_epochs: Annotated[PositiveInt, Setting(
+        option="--epochs", panel=TRAINING, resumed="must agree", shown="4, strong: 9",
+        help="How many epochs each model is trained.")] = Field(default_factory=lambda data: _by_recipe(data, 4, 9))
+    epochs_of: Annotated[dict[str, PositiveInt], AfterValidator(checks.epochs_of), Setting(
+        help="Epochs of single models, by name, in place of max_epochs.", resumed="must agree",
+        why_no_option="a table: [epochs_of] in a settings file")] = Field(default_factory=dict)
+    auto_batch: Annotated[bool, Setting(
+        help="Whether a model whose process the system kills for want of memory goes on in smaller parts.",
+        resumed="may differ", why_no_option="--batch-size auto sets it", of_machine=True)] = False
+    batch_size: Annotated[PositiveInt, Setting(
+        option="--batch-size", panel=TRAINING, metavar="N|auto", given_as=str, resumed="must agree",
+        shown="64, strong: 32",
+        help="How many photos a training step takes. Where memory is short, a step computes them in parts and adds up "
+             "the parts' gradients. auto takes the default; a model whose process the system kills then goes on by "
+             "itself in parts of half the size.")] = Field(default_factory=lambda data: _by_recipe(data, 64, 32))
+    finetune_epochs: Annotated[int, Field(ge=0), AfterValidator(checks.finetune_epochs), Setting(
+        option="--finetune-epochs", panel=TRAINING, resumed="must agree",
+        help="How many epochs follow in which the end of the backbone is trained too.")] = 0
+    cut: Annotated[str | None, AfterValidator(checks.cut), Setting(
+        option="--cut", panel=TRAINING, resumed="must agree",
+        shown="the guide's last 40 layers; strong: chosen for each model",
+        help="With --finetune-epochs or --recipe strong: the layer after which the network is trained. What lies "
+             "before it is computed once, and stays in the cache.")] = None
+    augment: Annotated[bool, Setting(
+        option="--augment/--no-augment", panel=TRAINING, resumed="must agree",
+        help="Vary the training photos in each epoch.")] = True
+    feature_cache: Annotated[bool, Setting(
+        option="--feature-cache/--no-feature-cache", panel=TRAINING, resumed="must agree",
+        help="Compute the features of a frozen trunk once and train the head on them; or train the plain way, which "
+             "computes them in each epoch, from new variations of the photos.")] = True
+    views: Annotated[int, Field(ge=1, le=64), AfterValidator(checks.views), Setting(
+        option="--views", panel=TRAINING, resumed="must agree", shown="1, strong: 4",
+        help="How many views of each training photo a frozen trunk sees: the photo as it is, and fixed variations of "
+             "it.")] = Field(default_factory=lambda data: _by_recipe(data, 1, 4) if data.get("feature_cache") else 1)
+    early_stopping_patience: Annotated[PositiveInt, Setting(
+        help="After how many epochs without a lower validation loss the training of a model ends.",
+        resumed="must agree", why_no_option="the guide's; it is set in a settings file")] = 5
+    reduce_lr_patience: Annotated[PositiveInt, Setting(
+        help="After how many epochs without a lower validation loss the learning rate is reduced.",
+        resumed="must agree", why_no_option="the guide's; it is set in a settings file")] = 3
+    seed: Annotated[int, Field(ge=0, lt=2**32), Setting(
+        option="--seed", panel=TRAINING, resumed="must agree",
+        help="The number from which the division of the photos, initial weights, the order of photos and their "
+             "variations follow.")] = 42
+    deterministic: Annotated[bool, Setting(
+        option="--deterministic", panel=TRAINING, resumed="must agree",
+        help="Give the same bytes of results each time, apart from times. This is slower.")] = False
+
+    precision: Annotated[Wish, Setting(
+        option="--precision", panel=MACHINE, resumed="must agree",
+        help="The arithmetic of training: float32; or bfloat16 or float16, mixed with float32 where numbers are "
+             "delicate, which takes a GPU about half the time and memory. auto takes the shorter type that the GPU has "
+             "(bfloat16 from compute capability 8.0, float16 from 7.0), and float32 on a CPU. Model files hold float32 "
+             "in any case.")] = "auto"
+    activations: Annotated[Literal["float16", "float32"], Setting(
+        option="--activations", panel=MACHINE, resumed="must agree",
+        help="The type in which the cache holds activations at a cut: float16 or float32.")] = "float16"
+    features_on: Annotated[Literal["auto", "openvino", "framework"], Setting(
+        help="What computes the features of frozen trunks: OpenVINO, the model's own framework, or whichever is "
+             "faster.", resumed="must agree", why_no_option="for comparisons; it is set in a settings file")] = "auto"
+    cache_dir: Annotated[Path, Setting(
+        option="--cache-dir", panel=MACHINE, resumed="may differ", of_machine=True,
+        shown="MATLENS_CACHE or the platform's cache folder",
+        help="The folder of the cache, which holds decoded photos, converted networks and features.")] = Field(
+            default_factory=default_cache_dir)
+    cache_limit: Annotated[float, Field(ge=0, allow_inf_nan=False), Setting(
+        option="--cache-limit", panel=MACHINE, resumed="may differ", of_machine=True,
+        help="How many GB the cache may hold after the run. Beyond that matlens removes what was unused for longest, "
+             "but never what a run is using.")] = 20
 
     @model_validator(mode="before")
     @classmethod
     def _auto_is_the_recipes_batch(cls, values: Any) -> Any:
-        """batch_size "auto": the recipe's, of which a model that is killed for want of memory computes less at once."""
+        """Take batch_size "auto" as the recipe's, of which a model that the system kills computes less at once."""
         if isinstance(values, dict) and values.get("batch_size") == "auto":
             return {key: value for key, value in values.items() if key != "batch_size"} | {"auto_batch": True}
         return values
 
-    @field_validator("img_size", mode="before")
-    @classmethod
-    def _one_side_means_a_square(cls, value: Any) -> Any:
-        return (value, value) if isinstance(value, int) else value
-
-    @field_validator("img_size")
-    @classmethod
-    def _large_enough(cls, value: tuple[int, int]) -> tuple[int, int]:
-        if min(value) < SMALLEST_SIDE or max(value) > 2048:
-            raise ValueError(f"each side must be {SMALLEST_SIDE} to 2048 pixels")
-        return value
-
-    @field_validator("models", mode="before")
-    @classmethod
-    def _known_models(cls, value: Any) -> Any:
-        if not isinstance(value, str | list | tuple):
-            raise ValueError("must be names, separated by commas or in a list")
-        names = [str(name).strip() for name in (value.split(",") if isinstance(value, str) else value)]
-        if names == ["all"]:
-            return default_models()
-        unknown = [name for name in names if name not in MODELS]
-        if unknown or not names:
-            raise ValueError(f"unknown model '{unknown[0] if unknown else ''}'; "
-                             f"choose from {', '.join(MODELS)}, or all")
-        return tuple(dict.fromkeys(names))
-
-    @field_validator("groups")
-    @classmethod
-    def _of_a_protocol_that_draws(cls, value: str | None, info: ValidationInfo) -> str | None:
-        protocol = info.data.get("protocol")
-        if value is not None and protocol is not None and protocol != "grouped" and not protocol.startswith("kfold:"):
-            raise ValueError(f"groups are kept together by the protocols grouped and kfold:K, not by {protocol}")
-        if value is None and protocol == "grouped":
-            raise ValueError("the protocol grouped takes --groups: a file of lines path,group, or a pattern")
-        return value
-
-    @field_validator("views")
-    @classmethod
-    def _of_kept_features(cls, value: int, info: ValidationInfo) -> int:
-        if value > 1 and not info.data.get("feature_cache", True):
-            raise ValueError("views are of kept features, and --no-feature-cache keeps none")
-        return value
-
-    @field_validator("finetune_epochs")
-    @classmethod
-    def _of_the_guide(cls, value: int, info: ValidationInfo) -> int:
-        if value and info.data.get("recipe") == "strong":
-            raise ValueError("the recipe strong trains inside the trunk from the start; give --epochs instead")
-        return value
-
-    @field_validator("cut")
-    @classmethod
-    def _of_finetuning(cls, value: str | None, info: ValidationInfo) -> str | None:
-        if value is not None and info.data.get("recipe") != "strong" and not info.data.get("finetune_epochs"):
-            raise ValueError("a cut is where fine-tuning begins; add --finetune-epochs N or --recipe strong")
-        return value
-
-    @field_validator("epochs_of")
-    @classmethod
-    def _of_known_models(cls, value: dict[str, int]) -> dict[str, int]:
-        for name in value:
-            if name not in MODELS:
-                raise ValueError(f"unknown model '{name}'; choose from {', '.join(MODELS)}")
-        return value
-
     def options_of(self, model: str) -> dict[str, float | int | str]:
-        """The backbone's own options for a model, as far as it has them."""
-        return {"alpha": self.alpha} if "alpha" in spec_of(model).options else {}
+        """Return all of a model's backbone options: the spec's defaults, under those that were set for this model."""
+        return {**spec_of(model).options, **self.model_options.get(model, {})}
 
     def epochs(self, model: str) -> int:
-        """How many epochs a model is trained: its own in `epochs_of`, else `max_epochs`."""
+        """Return how many epochs a model is trained: its own in `epochs_of`, else `max_epochs`."""
         return self.epochs_of.get(model, self.max_epochs)
+
+    def agreed(self) -> dict[str, Any]:
+        """Return, as JSON values, the settings that a resumed run must agree on."""
+        return {key: value for key, value in self.model_dump(mode="json").items() if key not in MAY_DIFFER}
+
+    def recorded_by_first_version(self) -> dict[str, Any]:
+        """Return what the first version's run.json holds for these settings, as JSON values."""
+        return as_version_recorded(FIRST_VERSION, self.model_dump(mode="json"),
+                                   {name: setting.since for name, setting in DECLARED.items()})
 
     @classmethod
     def load(cls, file: Path | None = None, options: Mapping[str, Any] | None = None) -> Settings:
-        """Defaults, under a TOML file, under options (those that are None are not set).
+        """Load defaults, under a TOML file, under options (those that are None are not set).
+
+        A line on standard error says which settings have another name today.
 
         Raises:
             SettingsError: a file that cannot be read, an unknown key, an impossible value; named.
         """
-        values = _read_toml(file) if file is not None else {}
-        values |= {key: value for key, value in (options or {}).items() if value is not None}
+        values, remarks = brought_up_to_date(read_toml(file) if file is not None else {})
+        given, more = brought_up_to_date({key: value for key, value in (options or {}).items() if value is not None})
+        if "model_options" in values and "model_options" in given:  # what an option does not name stays as in the file
+            given["model_options"] = [*_listed(values["model_options"]), *_listed(given["model_options"])]
+        for remark in [*remarks, *more]:
+            tell_once(remark)
+        return cls._checked(values | given, f" in {file} or the options" if file else "")
+
+    @classmethod
+    def recorded(cls, values: Mapping[str, Any], place: Path) -> Settings:
+        """Return the settings that a run recorded in `place`, which may be another version's.
+
+        A line on standard error says which settings have another name today, and which ones no longer exist and are
+        passed over.
+
+        Raises:
+            SettingsError: an impossible value; named.
+        """
+        known, remarks = brought_up_to_date(values)
+        if unknown := sorted(known.keys() - cls.model_fields):
+            remarks.append(f"Settings of another version are passed over: {', '.join(unknown)}.")
+        for remark in remarks:
+            tell_once(f"{place}: {remark}")
+        return cls._checked({key: known[key] for key in known if key in cls.model_fields}, f" in {place}")
+
+    @classmethod
+    def _checked(cls, values: Mapping[str, Any], place: str) -> Settings:
         try:
             return cls.model_validate(values)
         except ValidationError as error:
-            raise SettingsError(_explain(error, file)) from error
+            raise explained(error, place, cls.model_fields) from error
 
 
-def _read_toml(file: Path) -> dict[str, Any]:
-    try:
-        with file.open("rb") as handle:
-            content = tomllib.load(handle)
-    except OSError as error:
-        raise SettingsError(f"Cannot read the settings file {file}: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise SettingsError(f"{file} is not valid TOML: {error}") from error
-    lowered: dict[str, Any] = {}
-    for key, value in content.items():
-        if key.lower() in lowered:
-            raise SettingsError(f"{file} sets {key.upper()} twice.")
-        lowered[key.lower()] = value
-    return lowered
+def _listed(value: Any) -> list[Any]:
+    return list(value) if isinstance(value, list | tuple) else [value]
 
 
-def _explain(error: ValidationError, file: Path | None) -> str:
-    lines = []
-    for problem in error.errors():
-        if problem["type"] == "default_factory_not_called":  # what it waits for is another of the problems
-            continue
-        key = str(problem["loc"][0])
-        if problem["type"] == "extra_forbidden":
-            lines.append(f"unknown setting '{key}'; known are {', '.join(Settings.model_fields)}")
-        else:
-            message = f"choose {WORDS}" if key == "protocol" else problem["msg"].removeprefix("Value error, ")
-            lines.append(f"{key} = {problem['input']!r}: {message[:1].lower()}{message[1:]}")
-    source = f" in {file} or the options" if file else ""
-    return f"Impossible settings{source}: " + "; ".join(lines)
+DECLARED: Mapping[str, Setting] = {name: declaration_of(field) for name, field in Settings.model_fields.items()}
+"""What each setting declares, by its name."""
 
-
-def needs_split(data_dir: Path) -> bool:
-    """The guide's NEEDS_SPLIT: True unless `data_dir` is divided already (train/ and test/ are there)."""
-    return not ((data_dir / "train").is_dir() and (data_dir / "test").is_dir())
-
-
-def notebook_settings() -> Settings:
-    """The settings that the guide's functions and knobs go by: defaults, under the TOML file `MATLENS_CONFIG`."""
-    chosen = os.environ.get("MATLENS_CONFIG")
-    return Settings.load(Path(chosen) if chosen else None)
-
-
-KNOBS = ("DATASET_NAME", "DATA_DIR", "KAGGLE_INPUT", "KAGGLE_WORKING", "IS_KAGGLE", "NEEDS_SPLIT", "OUTPUT_DIR",
-         "MODELS_DIR", "REPORTS_DIR", "IMG_SIZE", "BATCH_SIZE", "SEED", "MAX_EPOCHS")
-"""The guide's settings by its names."""
-
-
-def __getattr__(name: str) -> Any:
-    """The guide's knobs, worked out when asked for."""
-    if name not in KNOBS:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    settings = notebook_settings()
-    if name == "IS_KAGGLE":
-        return is_kaggle()
-    if name == "KAGGLE_INPUT":
-        return KAGGLE_ROOT / "input" / settings.dataset_name
-    if name == "KAGGLE_WORKING":
-        return KAGGLE_ROOT / "working"
-    if name == "NEEDS_SPLIT":
-        return needs_split(settings.data_dir)
-    return getattr(settings, name.lower())
+MAY_DIFFER = frozenset(name for name, setting in DECLARED.items() if setting.resumed == "may differ")
+"""The settings that may differ when a run is resumed."""

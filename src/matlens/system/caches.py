@@ -1,12 +1,12 @@
-"""The cache folder: what is kept there, who makes it and who uses it, and what goes when it grows too large.
+"""The cache folder: its entries, the processes that make and use them, and the removal of those least recently used.
 
     <cache>/<kind>/<name>/                    an entry; its folder's time of change is its last use
     <cache>/<kind>/.<name>.<pid>.partial/     an entry that is being written, or removed
-    <cache>/locks/<kind>.<name>.lock          held by the process that opens, makes or removes an entry, meanwhile
+    <cache>/locks/<kind>.<name>.lock          held by a process while it opens, makes or removes an entry
     <cache>/locks/<kind>.<name>.<token>.used  held by a process that uses an entry, until the process ends
 
-The operating system takes a lock back when its process ends, however it ends: what a killed process left never stands
-in another's way. Where locks cannot be had (a read-only cache), entries are used without, and none is removed.
+The operating system releases a lock when its process ends, however it ends: a killed process never blocks another one.
+Where the file system has no locks (a read-only cache), entries are used without them, and none is removed.
 """
 
 from __future__ import annotations
@@ -27,35 +27,39 @@ from filelock import FileLock, Timeout
 
 from matlens.errors import CacheError, WriteError
 from matlens.system.files import partial_of, read_json, whole_folder, whole_of, why_unwritable
+from matlens.system.untrusted import UNREADABLE
 
 KINDS = ("pixels", "features", "trunks", "drafts", "activations")
 """The folders that hold entries."""
 
 _LOCKS = "locks"
 
-_NAME = re.compile(r"(\w+-)?[0-9a-f]{24}(-\d+)?")
-"""A key's shape. Nothing else is taken for an entry, so that pruning harms no folder that is not a cache."""
+_NAME = re.compile(r"(?:([\w.-]+)-)?[0-9a-f]{24}(?:-\d+)?")
+"""A model's name, where the entry is of one, a key, and a number of classes. A folder of another name is no entry, so
+pruning harms no folder that is not a cache."""
 
 _LAST_TIME = 32_503_680_000.0
-"""The year 3000, in seconds: what a clock that was wrong wrote may lie beyond what Python's dates can hold."""
+"""The year 3000, in seconds: a wrong clock may have written times that Python's dates cannot hold."""
 
 _PATIENCE = 1.0
-"""Seconds of waiting before a word is said: opening takes less, making takes longer."""
+"""Seconds of waiting before the user is told: opening an entry takes less, making one takes longer."""
 
 Say = Callable[[str], None]
-Kept = TypeVar("Kept")
+"""Told one sentence."""
+
+Opened = TypeVar("Opened")
 
 _marks: dict[Path, FileLock] = {}
-"""What this process uses."""
+"""The entries that this process uses."""
 
 
 def silent(_: str) -> None:
-    """Say nothing."""
+    """Ignore a sentence."""
 
 
 @dataclass(frozen=True)
-class Entry:
-    """Something kept. size: bytes of its files."""
+class CacheEntry:
+    """A folder of the cache. size: bytes of its files."""
 
     kind: str
     folder: Path
@@ -64,118 +68,119 @@ class Entry:
 
     @property
     def what(self) -> str:
-        """What it is of, in a few words, as far as its JSON tells."""
+        """Its model, photos and view in a few words, as far as its JSON tells; "damaged" if that cannot be read."""
         try:
             about = read_json(min(self.folder.glob("*.json")))
-            model = about.get("model") or self.folder.name.rpartition("-")[0].partition("-")[0]
+            name = _NAME.fullmatch(self.folder.name)
+            model = about.get("model") or (name and name[1]) or ""
             photos = about.get("photos")
             words = [model, "" if photos is None else f"{photos if isinstance(photos, int) else len(photos)} photos",
                      " x ".join(map(str, about.get("img_size", ()))),
                      f"view {about['view']}" if "view" in about else ""]
             return ", ".join(word for word in words if word)
-        except (OSError, ValueError, TypeError, AttributeError):
+        except UNREADABLE:
             return "damaged"
 
 
 @dataclass(frozen=True)
 class Pruned:
-    """What pruning did. left: bytes of the entries that stay; left_over: bytes of half written ones that went."""
+    """The outcome of pruning. left: bytes of the entries that stay; left_over: bytes of removed unfinished ones."""
 
-    removed: tuple[Entry, ...]
+    removed: tuple[CacheEntry, ...]
     left: int
     left_over: int
 
 
-def kept_or_made(folder: Path, what: str, open_whole: Callable[[Path], Kept | None], make: Callable[[], object],
-                 say: Say = silent) -> Kept:
+def kept_or_made(folder: Path, what: str, open_whole: Callable[[Path], Opened | None], make: Callable[[], object],
+                 say: Say = silent) -> Opened:
     """Open the entry in `folder`, or make it first; where several processes want it, one makes it and the others wait.
 
-    It is in use, so never pruned, until this process ends.
+    The entry counts as in use, so it is not pruned, until this process ends.
 
     Args:
         what: names the entry in messages, such as "decoded photos".
-        open_whole: gives None where the entry is not there or not whole.
-        make: writes the entry, with `whole_entry`.
-        say: told that another process is waited for.
+        open_whole: returns None where the entry is not there or not whole.
+        make: writes the entry, with `whole_entry`. What it raises is raised here.
+        say: told that this process waits for another one.
 
     Raises:
-        CacheError: what was written cannot be read back. And whatever making raises.
+        CacheError: what was written cannot be read back.
     """
     with turn(_lock(folder, "lock"), lambda: say(f"another run is making {what} in {folder}; waiting for it")) as alone:
         if alone:
             _mark(folder)
-        kept = open_whole(folder)
-        if kept is None:
+        opened = open_whole(folder)
+        if opened is None:
             if alone:
                 for partial, entry in _partials(folder.parent):
                     if entry == folder:
                         shutil.rmtree(partial, ignore_errors=True)
             make()
-            kept = open_whole(folder)
-    if kept is None:
+            opened = open_whole(folder)
+    if opened is None:
         raise CacheError(f"What was written to {folder} ({what}) cannot be read back. "
                              "Name another folder with --cache-dir.")
     note_use(folder)
-    return kept
+    return opened
 
 
 def note_use(folder: Path) -> None:
-    """Record that an entry is used now, where that can be written."""
+    """Record that an entry is used now, unless the cache is read-only."""
     with suppress(OSError):
         os.utime(folder)
 
 
 @contextmanager
 def writing(folder: Path, what: str) -> Iterator[None]:
-    """Raise CacheError, with the way out, where writing something of an entry fails."""
+    """Raise CacheError, with the way out, where writing a file of an entry fails inside."""
     try:
         yield
     except (OSError, RuntimeError, WriteError) as error:
-        known = why_unwritable(error)
-        if known is None and not isinstance(error, OSError):
+        cause = why_unwritable(error)
+        if cause is None and not isinstance(error, OSError):
             raise
-        reason = known[1] if known else str(error)
+        reason = cause[1] if cause else str(error)
         raise CacheError(f"Cannot write {what} to {folder.parents[1]}: {reason}. Make room there (matlens data "
                              "store --prune --all), or name another folder with --cache-dir.") from error
 
 
 @contextmanager
 def whole_entry(folder: Path, what: str) -> Iterator[Path]:
-    """A temporary neighbour that becomes the entry, as in `whole_folder`. Raises CacheError where writing fails."""
+    """Give a temporary folder that becomes the entry at the end. Raises CacheError where writing fails."""
     with writing(folder, what), whole_folder(folder) as partial:
         yield partial
 
 
-def entries(cache_dir: Path) -> list[Entry]:
-    """What is kept, the least recently used first."""
-    found = []
+def entries(cache_dir: Path) -> list[CacheEntry]:
+    """List the entries, the least recently used first."""
+    listed = []
     for kind in KINDS:
         for folder in (cache_dir / kind).glob("*"):
             with suppress(OSError):  # removed meanwhile
                 if _NAME.fullmatch(folder.name) and folder.is_dir():
                     used = datetime.fromtimestamp(min(folder.stat().st_mtime, _LAST_TIME)).astimezone()
-                    found.append(Entry(kind, folder, size_of(folder), used))
-    return sorted(found, key=lambda entry: entry.last_used)
+                    listed.append(CacheEntry(kind, folder, size_of(folder), used))
+    return sorted(listed, key=lambda entry: entry.last_used)
 
 
 def size_of(folder: Path) -> int:
-    """Bytes of the files in a folder."""
+    """Add up the bytes of the files in a folder."""
     return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
 
 
 def in_use(folder: Path) -> bool:
-    """Whether a living process uses an entry, or is at work on it."""
+    """Return whether a living process uses an entry, or makes or removes it."""
     return _is_marked(folder) or _is_held(_lock(folder, "lock"))
 
 
 def left_overs(cache_dir: Path) -> list[Path]:
-    """Folders that killed processes left half written or half removed."""
+    """List the folders that killed processes left half written or half removed."""
     return [partial for kind in KINDS for partial, entry in _partials(cache_dir / kind)
             if not _is_held(_lock(entry, "lock"))]
 
 
 def prune(cache_dir: Path, limit: float) -> Pruned:
-    """Remove left-overs, then the least recently used entries until `limit` bytes are left; none that is in use."""
+    """Remove left-overs, then the least recently used entries until `limit` bytes are left. Entries in use stay."""
     for file in (cache_dir / _LOCKS).glob("*"):
         _is_held(lock_at(file))
     left_over = 0
@@ -183,10 +188,10 @@ def prune(cache_dir: Path, limit: float) -> Pruned:
         with suppress(OSError):
             left_over += size_of(partial)
         shutil.rmtree(partial, ignore_errors=True)
-    found = entries(cache_dir)
-    left = sum(entry.size for entry in found)
+    listed = entries(cache_dir)
+    left = sum(entry.size for entry in listed)
     removed = []
-    for entry in found:
+    for entry in listed:
         if left > limit and _remove(entry.folder):
             removed.append(entry)
             left -= entry.size
@@ -194,7 +199,7 @@ def prune(cache_dir: Path, limit: float) -> Pruned:
 
 
 def _remove(folder: Path) -> bool:
-    """Remove an entry, unless it is in use. Whether it is gone."""
+    """Remove an entry, unless it is in use. Returns whether it is gone."""
     lock, aside = _lock(folder, "lock"), partial_of(folder)
     try:
         lock.acquire(blocking=False)
@@ -203,7 +208,7 @@ def _remove(folder: Path) -> bool:
     try:
         if _is_marked(folder):
             return False
-        # Aside at once, since who opens an entry must not find half of it.
+        # Renamed first, so that a process that opens the entry never finds half of it.
         folder.rename(aside)
     except FileNotFoundError:
         return True
@@ -216,7 +221,7 @@ def _remove(folder: Path) -> bool:
 
 
 def _partials(kind_folder: Path) -> Iterator[tuple[Path, Path]]:
-    """Folders that are being written or were left so, each with the entry that it was to become."""
+    """Yield the folders that are being written or were left unfinished, with the entry that each was to become."""
     for partial in kind_folder.glob(".*"):
         entry = whole_of(partial)
         if entry is not None and _NAME.fullmatch(entry.name):
@@ -224,8 +229,8 @@ def _partials(kind_folder: Path) -> Iterator[tuple[Path, Path]]:
 
 
 def lock_at(file: Path) -> FileLock:
-    """A lock by way of this file. Acquiring it makes missing folders."""
-    # The process's, not the thread's: what a helper thread marked is let go of by the main one. And no imitation of a
+    """Return a lock that is held by means of this file. Acquiring it makes missing folders."""
+    # The process holds it, not the thread: the main thread releases what a helper thread marked. And no imitation of a
     # lock where the file system has none: that would outlive its process.
     return FileLock(file, thread_local=False, fallback_to_soft=False)
 
@@ -235,14 +240,14 @@ def _lock(folder: Path, ending: str) -> FileLock:
 
 
 def _let_go(lock: FileLock) -> None:
-    # Removed while it is held: filelock sees that a file which it waited for has no name any more, and begins anew.
+    # Removed while it is held: filelock notices that the file it waited for is gone, and starts over.
     with suppress(OSError):
         Path(lock.lock_file).unlink()
     lock.release()
 
 
 def _is_held(lock: FileLock) -> bool:
-    """Whether a process holds a lock, or might; a lock file that none holds is removed."""
+    """Return whether a process holds a lock, or might. Removes the file of a lock that none holds."""
     try:
         lock.acquire(blocking=False)
     except OSError:  # Timeout, too
@@ -258,7 +263,7 @@ def _is_marked(folder: Path) -> bool:
 
 @contextmanager
 def turn(lock: FileLock, on_wait: Callable[[], None]) -> Iterator[bool]:
-    """Have to oneself what a lock stands for. Gives False where no locks can be had."""
+    """Hold a lock; `on_wait` is called before a longer wait. Gives False where the file system has no locks."""
     try:
         try:
             lock.acquire(timeout=_PATIENCE)
@@ -275,13 +280,13 @@ def turn(lock: FileLock, on_wait: Callable[[], None]) -> Iterator[bool]:
 
 
 def _mark(folder: Path) -> None:
-    """Hold an entry until this process ends. Its turn must be had."""
+    """Hold an entry until this process ends. The caller must hold the entry's lock."""
     folder = folder.absolute()
     if folder in _marks and Path(_marks[folder].lock_file).exists():
         return
     lock = _lock(folder, f"{uuid4().hex[:8]}.used")
     with suppress(OSError):
-        lock.acquire(timeout=_PATIENCE)  # not at once: pruning may be trying whether the new file is held
+        lock.acquire(timeout=_PATIENCE)  # with patience: pruning may be testing whether the new file is held
         _marks[folder] = lock
 
 

@@ -1,4 +1,4 @@
-"""What a person sees while matlens works: lines, and progress for whatever lasts."""
+"""Print what a person sees while matlens works: lines, and progress for whatever lasts."""
 
 from __future__ import annotations
 
@@ -18,17 +18,27 @@ _PLAIN_EVERY = 10.0
 
 
 def printable(text: str) -> str:
-    """Text on one line, nothing in it hidden or acted on: a file name may hold line breaks and terminal codes."""
+    """Return text on one line in which nothing is hidden or acted on: names may hold line breaks and terminal codes."""
     return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
 
 
 def printable_lines(text: str) -> str:
-    """The same for text of several lines, which stay."""
+    """Return text of several lines in which nothing but the line breaks is acted on."""
     return "\n".join(map(printable, text.split("\n")))
 
 
+_told: set[str] = set()
+
+
+def tell_once(text: str) -> None:
+    """Print a remark on standard error, once in this process however often it is made."""
+    if text not in _told:
+        _told.add(text)
+        Console(stderr=True, highlight=False, soft_wrap=True).print(escape(printable_lines(text)))
+
+
 class Reporter:
-    """Lines to standard output, live bars on a terminal; with `quiet`, only what `result` says."""
+    """Print lines to standard output and live bars on a terminal; with `quiet`, only what `result` is given."""
 
     def __init__(self, quiet: bool = False) -> None:
         self.quiet = quiet
@@ -36,21 +46,21 @@ class Reporter:
 
     @property
     def live(self) -> bool:
-        """Whether progress is drawn in place."""
+        """Return whether progress is drawn in place."""
         return self._console.is_terminal and not self.quiet
 
     def say(self, text: str, style: str = "") -> None:
-        """One line about the work."""
+        """Print a line about the work."""
         if not self.quiet:
             self.result(text, style)
 
     def warn(self, text: str) -> None:
-        """Something that must not be missed: shown even when quiet, on standard error."""
+        """Print what must not be missed on standard error, even when quiet."""
         Console(stderr=True, highlight=False, soft_wrap=True).print(
             f"[yellow]warning:[/yellow] {escape(printable_lines(text))}")
 
     def result(self, text: str, style: str = "") -> None:
-        """What the user asked for."""
+        """Print what the user asked for."""
         self._console.print(escape(printable_lines(text)), style=style or None)
         sys.stdout.flush()
 

@@ -1,4 +1,4 @@
-"""How many threads are worth starting."""
+"""The number of threads that are worth starting."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ _CGROUP = Path("/sys/fs/cgroup")
 
 
 def usable_cores(cgroup: Path = _CGROUP) -> int:
-    """The cores that this process may use: those of its affinity, fewer where a container's quota is lower.
+    """Count the cores that this process may use: those of its affinity, or a container's quota where that is lower.
 
     Frameworks know the affinity but not the quota (`docker run --cpus`), and their threads then wait for each other.
 

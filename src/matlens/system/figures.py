@@ -1,4 +1,4 @@
-"""The house's style of pictures: colours, names, figures that need no pyplot."""
+"""The style of all pictures: colours, names, and figures that need no pyplot."""
 
 from __future__ import annotations
 
@@ -19,32 +19,32 @@ INK, MUTED, FAINT = "#222222", "#5c5c5c", "#bdbdbd"
 COLORS = ("#0173b2", "#de8f05", "#029e73", "#d55e00", "#cc78bc", "#ca9161", "#fbafe4", "#949494", "#ece133",
           "#56b4e9")  # seaborn's "colorblind"
 TITLE_WIDTH = 6.8  # inches
-CHARACTER = 0.6  # width of a letter by its font size
-# matplotlib's own DejaVu Sans has no CJK: whichever of these is installed steps in.
+CHARACTER = 0.6  # the width of a letter by its font size
+# matplotlib's own DejaVu Sans has no CJK characters, so these fonts are used if they are installed.
 FALLBACK_FONTS = ("Noto Sans CJK SC", "Noto Sans CJK JP", "WenQuanYi Micro Hei", "Microsoft YaHei")
 
 
 def elided(name: str, length: int = 24) -> str:
-    """Shorten in the middle, where names differ least; what cannot be printed becomes a question mark."""
+    """Shorten a name in the middle, where names differ least, and replace unprintable characters by question marks."""
     shown = "".join(c if c.isprintable() else "?" for c in unicodedata.normalize("NFC", name))
     return shown if len(shown) <= length else f"{shown[:length // 2]}…{shown[length // 2 + 1 - length:]}"
 
 
 def text_width(text: str, font: float) -> float:
-    """About how long a text becomes, in inches, in a font of so many points; CJK characters count twice."""
+    """Estimate how long a text is, in inches, in a font of so many points. CJK characters count twice."""
     letters = sum(2 if unicodedata.east_asian_width(letter) in "WF" else 1 for letter in text)
     return CHARACTER * font * letters / 72
 
 
 def class_labels(names: Sequence[str]) -> list[str]:
-    """Elided names; those that became equal get their class number."""
+    """Shorten class names, and add the class number to names that become equal."""
     short = [elided(name) for name in names]
-    seen = Counter(short)
-    return [f"{text} #{i}" if seen[text] > 1 else text for i, text in enumerate(short)]
+    count = Counter(short)
+    return [f"{text} #{i}" if count[text] > 1 else text for i, text in enumerate(short)]
 
 
 def _notebook_figure() -> type[Figure]:
-    """matplotlib's Figure, shown by a notebook without pyplot."""
+    """Make a class of matplotlib's Figure that a notebook shows without pyplot."""
     from matplotlib.figure import Figure
 
     class NotebookFigure(Figure):
@@ -57,7 +57,7 @@ def _notebook_figure() -> type[Figure]:
 
 
 def new_figure(width: float, height: float, title: str, model_name: str) -> Figure:
-    """An empty figure in the house's style, in inches; it widens if the title needs it."""
+    """Make an empty figure in this style. width, height: in inches; a long title widens the figure."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
     figure = _notebook_figure()(figsize=(max(width, TITLE_WIDTH), height), layout="constrained", facecolor="white")
@@ -68,6 +68,7 @@ def new_figure(width: float, height: float, title: str, model_name: str) -> Figu
 
 
 def style_axes(axes: Axes, heading: str, x: str, y: str = "", grid: bool = True) -> None:
+    """Give axes a heading, labels, and this style."""
     axes.set_title(heading, loc="left", fontsize=10, color=MUTED)
     axes.set_xlabel(x, fontsize=10, color=INK)
     axes.set_ylabel(y, fontsize=10, color=INK)
@@ -79,7 +80,7 @@ def style_axes(axes: Axes, heading: str, x: str, y: str = "", grid: bool = True)
 
 
 def save_figure(figure: Figure, save_path: Path | str | None) -> Figure:
-    """Settle fonts and layout; then write the file, if a path is given."""
+    """Set fonts and layout, and write the file if a path is given. Returns the figure."""
     from matplotlib.font_manager import fontManager
     from matplotlib.text import Text
 
@@ -89,11 +90,11 @@ def save_figure(figure: Figure, save_path: Path | str | None) -> Figure:
     figure.draw_without_rendering()
     layout = figure.get_layout_engine()
     if layout is not None:
-        layout.execute(figure)  # square axes settle in the second pass only
+        layout.execute(figure)  # square axes find their place only in the second pass
     if save_path is not None:
         path = Path(save_path)
         form = path.suffix[1:] or "png"
-        figure.set_layout_engine("none")  # it has settled; matplotlib would run it twice more
+        figure.set_layout_engine("none")  # it is final; matplotlib would run it twice more
         options_of: dict[str, dict[str, Any]] = {"png": {"pil_kwargs": {"compress_level": 3}},
                                                  "svg": {"metadata": {"Date": None}}}
         with whole_file(path) as partial:

@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all."""
+"""Write files and folders whole or not at all."""
 
 from __future__ import annotations
 
@@ -20,44 +20,44 @@ from matlens.system.untrusted import JSON_LIMIT, parse_json, read_bounded
 PARTIAL_SUFFIX = ".partial"
 
 _REPLACED_SUFFIX = ".replaced"
-"""Of a folder that made room for a new one: for a moment neither has the name."""
+"""The suffix of a folder that made room for a new one: for a moment neither has the name."""
 
 _MANY = 1000
-"""Files, from which on all that the system has to write is flushed at once: one by one, 57,500 took three minutes."""
+"""From this number of files on, all disks are flushed at once: one by one, 57,500 files took three minutes."""
 
 _LEFT_AFTER = 86_400
-"""Seconds after which a temporary neighbour is of nobody who still writes."""
+"""Seconds after which no process writes to a temporary file any more."""
 
 _PARTIAL_NAME = re.compile(rf"\.(.+)\.\d+{re.escape(PARTIAL_SUFFIX)}(\..+)?")
 _REPLACED_NAME = re.compile(rf"\.(.+)\.\d+{re.escape(_REPLACED_SUFFIX)}(\..+)?")
 
-_MAKE_ROOM = "Make room there; what was finished before is kept, and the same command goes on from it."
-_OTHER_PLACE = "Name a place that can be written, or mend its permissions; what was finished before is kept."
+_MAKE_ROOM = "Make room there. What was finished before stays, and the same command goes on from it."
+_OTHER_PLACE = "Name a place that can be written, or change its permissions. What was finished before stays."
 
 _WAYS_OUT = {
     errno.ENOSPC: _MAKE_ROOM, errno.EDQUOT: _MAKE_ROOM, errno.EROFS: _OTHER_PLACE, errno.EACCES: _OTHER_PLACE,
     errno.EPERM: _OTHER_PLACE,
-    errno.EFBIG: "A limit on the size of files stands in the way (ulimit -f, or the file system's own).",
-    errno.EIO: "The disk or the network behind it fails.",
-    errno.ENOENT: "Its folder has vanished; the same command makes it again.",
+    errno.EFBIG: "It exceeds a limit on the size of files: raise it (ulimit -f), or name another file system.",
+    errno.EIO: "The disk, or the network behind it, fails. Name another place.",
+    errno.ENOENT: "Its folder was removed meanwhile. The same command makes it again.",
     errno.ENOTDIR: "A file lies where a folder should be. Name another place.",
     errno.EISDIR: "A folder lies there. Name another place.",
     errno.ENAMETOOLONG: "Name a place with a shorter path.",
 }
-"""What to do, by the system's number of the reason."""
+"""What to do, by the system's error number."""
 
 _NO_SPACE_LEFT = re.compile(r"iostream error|PytorchStreamWriter failed writing|unexpected pos \d+ vs \d+")
-"""All that OpenVINO and PyTorch say of a full disk."""
+"""The words in which OpenVINO and PyTorch report a full disk."""
 
 _CUT_OFF = re.compile(r"\d+ requested and \d+ written")
-"""And NumPy."""
+"""The words in which NumPy does."""
 
 _NUMBER = re.compile(r"errno ?=? ?(\d+)", re.IGNORECASE)
-"""Where HDF5 hides the system's number."""
+"""The words in which HDF5 gives the system's error number."""
 
 
 def why_unwritable(error: BaseException) -> tuple[int | None, str] | None:
-    """The number and the words of the system's reason not to write; None where an error is of another kind."""
+    """Return the number and the words of the system's reason not to write, or None for an error of another kind."""
     if isinstance(error, WriteError):
         return error.errno, error.strerror
     number = error.errno if isinstance(error, OSError) else None
@@ -75,14 +75,14 @@ def why_unwritable(error: BaseException) -> tuple[int | None, str] | None:
 
 @contextmanager
 def _named(path: Path, partial: Path) -> Iterator[None]:
-    """Raise WriteError, which names the file and the way out, where writing to its temporary neighbour fails."""
+    """Raise WriteError, which names the file and the way out, if writing to its temporary file fails."""
     try:
         yield
     except (OSError, RuntimeError) as error:
         reason = why_unwritable(error)
         named = [Path(os.fsdecode(place)) for place in (getattr(error, "filename", None),
                                                         getattr(error, "filename2", None)) if place is not None]
-        # Else it is of something that was read meanwhile.
+        # Otherwise the error concerns a file that was read meanwhile.
         if reason is None or (named and not any(
                 place.is_relative_to(path.parent) or partial.is_relative_to(place) for place in named)):
             raise
@@ -91,7 +91,7 @@ def _named(path: Path, partial: Path) -> Iterator[None]:
 
 
 def _sync(path: Path) -> None:
-    """Flush a file or a folder entry to disk, where the platform can."""
+    """Flush a file or a folder entry to disk, if the platform can."""
     try:
         handle = os.open(path, os.O_RDONLY)
     except PermissionError:  # Windows refuses to open folders
@@ -103,7 +103,7 @@ def _sync(path: Path) -> None:
 
 
 def _sync_below(folder: Path) -> None:
-    """The same for all files in a folder."""
+    """Flush all files in a folder to disk."""
     files = [file for file in folder.rglob("*") if file.is_file()]
     if len(files) > _MANY and hasattr(os, "sync"):
         os.sync()
@@ -113,25 +113,25 @@ def _sync_below(folder: Path) -> None:
 
 
 def partial_of(path: Path) -> Path:
-    """The temporary neighbour that this process writes to."""
+    """Return the temporary file or folder beside `path` that this process writes to."""
     # The suffix stays last, since writers such as Keras choose the format by it.
     return path.with_name(f".{path.stem}.{os.getpid()}{PARTIAL_SUFFIX}{path.suffix}")
 
 
 def whole_of(partial: Path) -> Path | None:
-    """What a temporary neighbour, of any process, is to become; None if it is none."""
+    """Return the path that a temporary file of any process is for, or None if it is not temporary."""
     match = _PARTIAL_NAME.fullmatch(partial.name)
     return match and partial.with_name(match[1] + (match[2] or ""))
 
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
-    """Give a temporary neighbour of `path` to write to; it takes `path`'s place if the block ends well.
+    """Give a temporary file beside `path` to write to. It takes the place of `path` if the block ends without an error.
 
-    The old file, if any, stays as it was until then. Parent folders are made.
+    Until then an old file stays as it is. Missing parent folders are made.
 
     Raises:
-        WriteError: the system refuses; it names the file and the way out.
+        WriteError: the system refuses to write. The message names the file and the way out.
     """
     partial = partial_of(path)
     with _named(path, partial):
@@ -149,7 +149,7 @@ def whole_file(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def whole_folder(path: Path) -> Iterator[Path]:
-    """The same for a folder: written beside `path`, then put in its place, replacing what was there."""
+    """Give a temporary folder beside `path` to write to. It replaces `path` if the block ends without an error."""
     partial = partial_of(path)
     replaced = path.with_name(f".{path.stem}.{os.getpid()}{_REPLACED_SUFFIX}{path.suffix}")
     with _named(path, partial):
@@ -161,7 +161,7 @@ def whole_folder(path: Path) -> Iterator[Path]:
             yield partial
             _sync_below(partial)
             if path.exists():
-                path.replace(replaced)  # aside, since a reader must not see half of it
+                path.replace(replaced)  # moved aside, since a reader must not see half of it
             partial.replace(path)
             _sync(path.parent)
         finally:
@@ -172,15 +172,15 @@ def whole_folder(path: Path) -> Iterator[Path]:
 
 
 def make_folder(path: Path) -> None:
-    """Make a folder and those above it. Raises WriteError."""
+    """Make a folder and its missing parents. Raises WriteError."""
     with _named(path, path):
         path.mkdir(parents=True, exist_ok=True)
 
 
 def sweep(folder: Path) -> None:
-    """Remove what killed processes left half written, anywhere below `folder`. Nobody else may be writing there.
+    """Remove what killed processes left unfinished, anywhere below `folder`. No other process may be writing there.
 
-    A folder that had made room for a new one is put back, unless the new one arrived.
+    A folder that had made room for a new one is put back, unless the new one is in its place.
     """
     for above, folders, files in os.walk(folder):
         for name in [*folders, *files]:
@@ -195,10 +195,10 @@ def sweep(folder: Path) -> None:
 
 
 def _sweep_old(path: Path) -> None:
-    """Remove temporary neighbours of `path` that a killed process left long ago."""
+    """Remove temporary files beside `path` that a killed process left long ago."""
     for left in path.parent.glob(".*"):
         if whole_of(left) == path and left != partial_of(path):
-            with suppress(OSError):  # gone meanwhile
+            with suppress(OSError):  # another process removed it
                 if time.time() - left.stat().st_mtime > _LEFT_AFTER:
                     _remove(left)
 
@@ -212,7 +212,7 @@ def _remove(left: Path) -> None:
 
 
 def checksum(path: Path) -> str:
-    """SHA-256 of a file's content."""
+    """Return the SHA-256 of a file's content."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

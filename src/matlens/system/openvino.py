@@ -1,4 +1,4 @@
-"""OpenVINO without its telemetry."""
+"""Import OpenVINO without its telemetry."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from types import ModuleType
 
 
 def without_telemetry() -> None:
-    """From now on OpenVINO, whoever imports it, sends nothing.
+    """Prevent OpenVINO, whoever imports it later in this process, from sending anything.
 
-    Its converter reports its use to a server by forking this process; without a network the forks, each with the
-    framework's memory, stay for minutes. Where `openvino_telemetry` cannot be imported, a stub takes its place.
+    OpenVINO's converter reports its use to a server by forking this process. Without a network the forks, each with the
+    framework's memory, stay for minutes. If `openvino_telemetry` cannot be imported, OpenVINO uses a stub instead.
     """
     if "openvino" not in sys.modules:
         sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]  # makes its import fail

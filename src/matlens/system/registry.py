@@ -48,6 +48,8 @@ class Registry(Generic[Entry]):
         """Add an entry. Raises ValueError where its name is empty or taken."""
         if not entry.name or not entry.name.strip():
             raise ValueError(f"a {self._kind} has no name: {entry!r}")
+        if _importing:  # so that it is the plug-in's entry, and not one of matlens, that comes second under a name
+            self._load()
         if entry.name in self._entries:
             raise ValueError(f"the {self._kind} '{entry.name}' is registered twice")
         self._entries[entry.name] = entry
@@ -55,7 +57,8 @@ class Registry(Generic[Entry]):
 
     def __getitem__(self, name: str) -> Entry:
         """Look an entry up. Raises this registry's error, which names the known ones."""
-        self._load()
+        if name not in self._entries:
+            self._load()
         if name not in self._entries:
             raise self._error(f"Unknown {self._kind} '{name}'. Choose from {', '.join(self)}.{self._hint()}")
         return self._entries[name]
@@ -95,6 +98,7 @@ class Registry(Generic[Entry]):
 
 
 _loaded: set[str] = set()
+_importing: list[str] = []
 
 
 def load_plugins() -> None:
@@ -103,12 +107,15 @@ def load_plugins() -> None:
         if place in _loaded:
             continue
         _loaded.add(place)  # first, since a plug-in may ask a registry while it is imported
+        _importing.append(place)
         try:
             _import(place)
         except Exception as error:
             _loaded.discard(place)
             raise SettingsError(f"{place}, which {PLUGINS} names, cannot be loaded ({type(error).__name__}: {error}). "
                                 f"Mend it, or take it out of {PLUGINS}.") from error
+        finally:
+            _importing.remove(place)
 
 
 def _import(place: str) -> None:

@@ -1,4 +1,4 @@
-"""What a process has used."""
+"""The memory that a process has used, and the GPUs that it may use."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import sys
 
 
 def peak_rss_bytes() -> int | None:
-    """The most memory that this process has held so far; None where the system does not tell."""
+    """Return the most memory that this process has held so far; None where the system does not tell."""
     try:
         import resource
     except ImportError:  # Windows
@@ -19,11 +19,11 @@ def peak_rss_bytes() -> int | None:
 
 
 def has_nvidia_gpu() -> bool:
-    """Whether there is an NVIDIA GPU that this process may use. Imports no framework, so that one need not."""
+    """Return whether there is an NVIDIA GPU that this process may use. Imports no framework."""
     if os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1") or shutil.which("nvidia-smi") is None:
         return False
     try:
-        told = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, timeout=20, check=False)
+        listing = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, timeout=20, check=False)
     except (OSError, subprocess.TimeoutExpired):
         return False
-    return told.returncode == 0 and "GPU" in told.stdout
+    return listing.returncode == 0 and "GPU" in listing.stdout

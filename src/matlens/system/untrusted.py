@@ -1,8 +1,8 @@
 """Read files that strangers may have made: within bounds, inside their folder, as data and never as code.
 
-All of it raises ValueError (JSON's and Unicode's errors are kinds of it) or OSError. Who reads a file does so inside
-`reading`, which says in an error of the reader's which file it is and what the way out is.
-Arrays are in `untrusted_arrays`.
+All functions raise ValueError (of which the errors of JSON and Unicode are kinds) or OSError. A reader calls them
+inside `reading`, which turns these into an error of the reader's choice that names the file and the way out. Arrays are
+read by `untrusted_arrays`.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import stat
 import zipfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,31 +19,32 @@ from typing import Any
 from matlens.errors import MatlensError
 
 JSON_LIMIT = 256 << 20
-"""Bytes: the manifest of a million photos takes 150 MB."""
+"""The most bytes of a JSON file: the manifest of a million photos takes 150 MB."""
 
 MAX_DEPTH = 100
-"""Objects and lists in one another; Keras' configurations reach some fifteen."""
+"""The most objects and lists in one another; Keras' configurations reach some fifteen."""
 
 UNPACKED_LIMIT = 1 << 30
-"""Bytes that compressed members of an archive may come to. What lies there uncompressed is bounded by its own file."""
+"""The most bytes that the compressed members of an archive may unpack to. The file bounds uncompressed ones."""
 
 _MAX_MEMBERS = 10_000
 
 UNREADABLE: tuple[type[Exception], ...] = (
-    OSError, ValueError, KeyError, TypeError, AttributeError, IndexError, EOFError, MemoryError, zipfile.BadZipFile)
-"""What reading a file of unexpected content raises: of the system, of parsers, and of code that finds other things in
-it than it looks for."""
+    OSError, ValueError, KeyError, TypeError, AttributeError, IndexError, EOFError, MemoryError, OverflowError,
+    zipfile.BadZipFile, zlib.error)
+"""What reading a file of unexpected content raises: errors of the system, of parsers, and of code that looks for other
+content."""
 
 
 @contextmanager
 def reading(path: Path, what: str, error: type[MatlensError], way_out: str,
             catching: tuple[type[Exception], ...] = UNREADABLE) -> Iterator[None]:
-    """Raise `error`, which names the file and the way out, where the file is missing or holds something else.
+    """Raise `error`, which names the file and the way out, if the file is missing or holds something else.
 
     Args:
         what: what the file should be, such as "a results file of matlens".
         way_out: a sentence with what to do, a command where there is one.
-        catching: what the reader raises on other content. Give (Exception,) for libraries that raise nearly anything.
+        catching: what the reader raises on other content; (Exception,) for libraries that raise nearly anything.
     """
     try:
         yield
@@ -53,28 +55,28 @@ def reading(path: Path, what: str, error: type[MatlensError], way_out: str,
 
 
 def reason_of(problem: Exception) -> str:
-    """In a few words why a file cannot be read: the system's, or what a parser found and where."""
+    """Say in a few words why a file cannot be read: the system's reason, or what a parser met and where."""
     if isinstance(problem, FileNotFoundError):
         return "it is missing"
     if isinstance(problem, OSError) and problem.strerror:
         return problem.strerror
     if isinstance(problem, KeyError):
         return f"it has no {problem}"
-    found = getattr(problem, "errors", None)  # pydantic's, of which the first is enough
-    if callable(found) and (first := next(iter(found()), None)):
+    errors = getattr(problem, "errors", None)  # pydantic's, of which the first is enough
+    if callable(errors) and (first := next(iter(errors()), None)):
         return ": ".join(filter(None, (".".join(map(str, first["loc"])), first["msg"])))
     return str(problem) or type(problem).__name__
 
 
 def stays_inside(path: str) -> bool:
-    """Whether a relative path, by its words, leads to something below its folder, on any system."""
-    words = path.replace("\\", "/").split("/")  # tens of thousands of paths are looked at: pathlib takes too long
+    """Return whether a relative path, by its words alone, leads to something below its folder on any system."""
+    words = path.replace("\\", "/").split("/")  # pathlib is too slow for tens of thousands of paths
     return (words[0] != "" and path[1:2] != ":" and "\0" not in path and ".." not in words
             and any(word not in ("", ".") for word in words))
 
 
 def inside(folder: Path, name: str) -> Path:
-    """A regular file of a folder. Raises ValueError where it, or a link in its place, lies outside."""
+    """Return the path of a regular file in a folder. Raises ValueError if it, or what it links to, lies outside."""
     path = folder / name
     if not stays_inside(name) or not path.resolve().is_relative_to(folder.resolve()):
         raise ValueError(f"{name} lies outside of the folder")
@@ -83,7 +85,7 @@ def inside(folder: Path, name: str) -> Path:
 
 
 def size_of_regular(path: Path) -> int:
-    """Bytes of a regular file. Raises ValueError for a pipe or a device, which may never end."""
+    """Return the bytes of a regular file. Raises ValueError for a pipe or a device, which may never end."""
     about = path.stat()
     if not stat.S_ISREG(about.st_mode):
         raise ValueError(f"{path.name} is no regular file")
@@ -91,7 +93,7 @@ def size_of_regular(path: Path) -> int:
 
 
 def read_bounded(path: Path, limit: int) -> bytes:
-    """The content of a regular file of at most `limit` bytes."""
+    """Read a regular file of at most `limit` bytes."""
     size_of_regular(path)
     with path.open("rb") as file:
         content = file.read(limit + 1)
@@ -101,24 +103,24 @@ def read_bounded(path: Path, limit: int) -> bytes:
 
 
 def parse_json(content: bytes | str) -> Any:
-    """JSON in UTF-8, nested no deeper than MAX_DEPTH."""
+    """Parse JSON in UTF-8 that is nested no deeper than MAX_DEPTH."""
     try:
-        found = json.loads(content if isinstance(content, str) else content.decode("utf-8"))
+        parsed = json.loads(content if isinstance(content, str) else content.decode("utf-8"))
     except RecursionError:
         raise ValueError(f"nested more than {MAX_DEPTH} deep") from None
-    level = [found]
+    level = [parsed]
     for _ in range(MAX_DEPTH):
         level = [child for value in level if isinstance(value, dict | list)
                  for child in (value.values() if isinstance(value, dict) else value) if isinstance(child, dict | list)]
         if not level:
-            return found
+            return parsed
     raise ValueError(f"nested more than {MAX_DEPTH} deep")
 
 
 def refuse_bomb(archive: zipfile.ZipFile, size: int, limit: int = UNPACKED_LIMIT) -> None:
-    """Raise ValueError for a zip archive that says to hold more than a file of `size` bytes can, or should.
+    """Raise ValueError for a zip archive that says to hold more than a file of `size` bytes can or should hold.
 
-    limit: bytes that compressed members may come to together.
+    limit: the most bytes that all compressed members may unpack to.
     """
     members = archive.infolist()
     if len(members) > _MAX_MEMBERS or len({member.filename for member in members}) < len(members):

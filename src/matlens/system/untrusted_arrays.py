@@ -1,6 +1,6 @@
-"""Arrays in files that strangers may have made: sizes are compared with what a file holds before memory is taken.
+"""Read arrays from files that strangers may have made: stated sizes are compared with the file before memory is taken.
 
-All of it raises ValueError or OSError, as in `untrusted`.
+All functions raise ValueError or OSError, as in `untrusted`.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import re
 import zipfile
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -20,23 +21,24 @@ from matlens.system.untrusted import refuse_bomb, size_of_regular
 _CHUNK = 1 << 20
 
 _PLAIN_FILTERS = frozenset({1, 2, 3})
-"""HDF5's numbers of deflate, shuffle and Fletcher's checksum (H5Zpublic.h); all others are plug-ins, or lossy."""
+"""HDF5's numbers of deflate, shuffle and Fletcher's checksum (H5Zpublic.h): others are plug-ins, or lossy."""
 
 _EXPANDING_LIMIT = 256 << 20
-"""Bytes that HDF5 datasets may have beyond what is stored of them."""
+"""How many bytes the HDF5 datasets of a file may have beyond what is stored of them."""
 
 
 def read_arrays(path: Path, wanted: Mapping[str, tuple[str, int | None]]) -> dict[str, npt.NDArray[Any]]:
-    """The arrays of a .npz, each checked by its header before it is allocated.
+    """Read the arrays of a .npz, each checked by its header before it is allocated.
 
     Args:
-        wanted: by a regular expression of whole names, NumPy's letters of the kinds that are allowed ("f", "iu", "U")
-            and the number of dimensions (None: any). Other names are refused, and so are objects: pickles.
+        wanted: by a regular expression that matches whole names: NumPy's letters of the kinds that are allowed ("f",
+            "iu", "U") and the number of dimensions (None: any). Other names are refused, and so are objects (pickles).
 
     Raises:
-        ValueError: another name, kind or dimension; a size that is not that of the member; a wrong checksum.
+        ValueError: an array has another name, kind or number of dimensions, a size that is not that of its member, or a
+            wrong checksum.
     """
-    size, found = size_of_regular(path), {}
+    size, arrays = size_of_regular(path), {}
     try:
         with zipfile.ZipFile(path) as archive:
             refuse_bomb(archive, size)
@@ -45,10 +47,10 @@ def read_arrays(path: Path, wanted: Mapping[str, tuple[str, int | None]]) -> dic
                 rule = next((rule for pattern, rule in wanted.items() if re.fullmatch(pattern, name)), None)
                 if rule is None or name == member.filename:
                     raise ValueError(f"it holds {member.filename!r}, which does not belong there")
-                found[name] = _read_array(archive, member, *rule)
-    except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError) as error:
+                arrays[name] = _read_array(archive, member, *rule)
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
         raise ValueError(f"{type(error).__name__}: {error}") from error
-    return found
+    return arrays
 
 
 def _read_array(archive: zipfile.ZipFile, member: zipfile.ZipInfo, kinds: str, dimensions: int | None,
@@ -70,17 +72,17 @@ def _read_array(archive: zipfile.ZipFile, member: zipfile.ZipInfo, kinds: str, d
             memory[start:start + len(part)] = np.frombuffer(part, dtype=np.uint8)
             if len(part) < min(_CHUNK, expected - start):
                 raise ValueError(f"{member.filename} is cut off")
-        file.read(1)  # at its end zipfile compares the checksum
+        file.read(1)  # zipfile compares the checksum at the end
     if not expected:
         return np.zeros(shape, dtype=kind)
     return memory.view(kind).reshape(shape, order="F" if by_columns else "C")
 
 
 def check_hdf5(file: Any, size: int) -> None:
-    """Walk through an open h5py.File of `size` bytes and raise ValueError for what model files have no use for.
+    """Walk through an open h5py.File of `size` bytes, and raise ValueError for content that no model file needs.
 
-    That is: links and virtual or external datasets, which read other files; datasets that are larger than what is
-    stored of them; filters of plug-ins; and types other than numbers and text.
+    That is links and virtual or external datasets, which read other files; datasets that are larger than what is stored
+    of them; filters of plug-ins; and types other than numbers and text.
     """
     import h5py
 
@@ -108,7 +110,7 @@ def check_hdf5(file: Any, size: int) -> None:
 
 
 def _checked_dataset(dataset: Any) -> int:
-    """Bytes beyond those that are stored."""
+    """Check a dataset. Returns how many bytes it has beyond those that are stored."""
     if dataset.external or dataset.is_virtual:
         raise ValueError(f"{dataset.name} lies in another file")
     _check_type(dataset.dtype, dataset.name)

@@ -1,1 +1,1 @@
-"""Train one model into a run folder, in a process of its own."""
+"""Train one model of a run: in this process where a head on features is all, else in a child process."""

@@ -1,4 +1,4 @@
-"""Early stopping and the learning rate's plateau, for both rooms alike, with Keras' definitions."""
+"""Early stopping and the learning rate's plateau, with Keras' definitions, for all frameworks."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class EarlyStopping:
     waited: int = 0
 
     def should_stop(self, val_loss: float) -> bool:
-        """Take one epoch's validation loss in."""
+        """Take the validation loss of an epoch, and return whether training ends after it."""
         if val_loss < self.best:
             self.best, self.waited = val_loss, 0
             return False
@@ -34,7 +34,7 @@ class ReduceOnPlateau:
     waited: int = 0
 
     def next_rate(self, val_loss: float, rate: float) -> float:
-        """The learning rate for the next epoch."""
+        """Take the validation loss of an epoch, and return the learning rate for the next one."""
         if val_loss < self.best - self.min_delta:
             self.best, self.waited = val_loss, 0
             return rate

@@ -2,13 +2,13 @@
 
     <run>/states/<model>/<stage>-<epoch>.npz
 
-A state is one file of plain arrays, never pickles: the weights, what the network needs besides (`training_state`: the
-optimiser's variables and steps), and as JSON the history, the learning rate and the counters of early stopping and
-plateau. It holds no generator: the order of photos, their variations and dropout follow from seed and step. The
-CRC-32 of each array, which the format has, is its checksum.
+A state is one file of plain arrays, never pickles: the weights, the other variables of the network
+(`training_state`: those of the optimiser, and the steps), and as JSON the history, the learning rate and the counters
+of early stopping and plateau. It holds no random generator: the order of photos, their variations and dropout follow
+from seed and step. The CRC-32 of each array, which the format has, is its checksum.
 
-The last two states are kept, and those that hold the best weights so far of either. A state holds the best weights
-itself where their epoch left none (`Checkpoints.apart`).
+The last two states stay, and those that hold the best weights so far of either. A state holds the best weights itself
+where their epoch left none (`Checkpoints.apart`).
 """
 
 from __future__ import annotations
@@ -32,8 +32,9 @@ from matlens.errors import ModelError
 from matlens.models.protocol import Resumable
 from matlens.runs.paths import RunPaths
 from matlens.runs.run import NOT_COMPARED, Run
+from matlens.settings.schema import Settings
 from matlens.system.files import whole_file
-from matlens.system.untrusted import parse_json
+from matlens.system.untrusted import UNREADABLE, parse_json
 from matlens.system.untrusted_arrays import read_arrays
 from matlens.training.callbacks import EarlyStopping, ReduceOnPlateau
 from matlens.training.history import Epoch
@@ -41,15 +42,14 @@ from matlens.training.history import Epoch
 _FORMAT = 1
 _WEIGHTS, _BEST, _TRAINING, _ABOUT = "weights", "best", "training", "about"
 _ARRAYS = {_ABOUT: ("u", 1), rf"({_WEIGHTS}|{_BEST}|{_TRAINING})/.+": ("fiub", None)}
-"""What a file holds: NumPy's letters of kinds, dimensions."""
+"""The arrays of a file: NumPy's letters of kinds, dimensions."""
+
+Snapshot = list[npt.NDArray[Any]]
+"""What `Resumable.snapshot` returns."""
 
 
-Weights = list[npt.NDArray[Any]]
-"""As `snapshot` gives them."""
-
-
-class Listener(Protocol):
-    """Told what became of earlier states."""
+class ResumptionListener(Protocol):
+    """Told how a training goes on from its states."""
 
     def on_resume(self, epoch: int) -> None:
         """Training goes on with this epoch (counted from 1)."""
@@ -59,10 +59,10 @@ class Listener(Protocol):
 
 
 @dataclass(frozen=True)
-class Point:
-    """Where the loop stands after an epoch.
+class TrainingPoint:
+    """The position of the training loop after an epoch.
 
-    best: the number of the epoch whose weights are the best so far; it may be an earlier stage's.
+    best: the number of the epoch with the best weights so far; it may belong to an earlier stage.
     finished: no epoch follows.
     """
 
@@ -75,82 +75,92 @@ class Point:
 
     @property
     def number(self) -> int:
-        """The last epoch's."""
+        """The number of the last epoch."""
         return self.epochs[-1].number
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values."""
+        """Return plain values."""
         return dataclasses.asdict(self)
 
     @classmethod
-    def from_json(cls, content: Mapping[str, Any]) -> Point:
-        """From what `to_json` gave. Raises ValueError."""
-        found = _POINT.validate_python(dict(content))
-        if found.best not in [epoch.number for epoch in found.epochs]:
-            raise ValueError(f"its best epoch {found.best} is none of its epochs")
-        return found
+    def from_json(cls, content: Mapping[str, Any]) -> TrainingPoint:
+        """Make a point from the values that `to_json` returned. Raises ValueError."""
+        point = _POINT.validate_python(dict(content))
+        if point.best not in [epoch.number for epoch in point.epochs]:
+            raise ValueError(f"its best epoch {point.best} is none of its epochs")
+        return point
 
 
-_POINT = TypeAdapter(Point)
+_POINT = TypeAdapter(TrainingPoint)
 
 
 @dataclass(frozen=True)
-class State:
-    """A point, with the weights and the network's `training_state`.
+class SavedState:
+    """A point of the training, with the weights and the network's `training_state`.
 
     best: the best weights so far, where no state of their own holds them.
     """
 
-    point: Point
-    weights: Weights
+    point: TrainingPoint
+    weights: Snapshot
     training: dict[str, npt.NDArray[Any]]
-    best: Weights
+    best: Snapshot
 
 
 @dataclass(frozen=True)
 class Checkpoints:
     """The states of one model's training.
 
-    folder: of this model alone.
-    key: of all that decides what is trained; states of another key are passed over.
-    apart: seconds that must have gone by since the last state; one for each epoch by default.
+    folder: holds the states of this model alone.
+    key: a hash of all that decides what is trained (`resumption_key`); states of another key are passed over.
+    apart: seconds that must have passed since the last state; by default every epoch leaves one.
     """
 
     folder: Path
     key: str
-    listener: Listener
+    listener: ResumptionListener
     apart: float = 0.0
 
     def of(self, stage: str, network: Resumable) -> StageStates:
-        """Those of one stage of the training; an earlier stage's last one stays, so that both are gone through anew."""
+        """Return the states of one stage. The last state of an earlier stage stays: resumption goes through both."""
         return StageStates(self, stage, network)
 
 
-def checkpoints_of(folder: Run, name: str, listener: Listener, about: Any, apart: float = 0.0) -> Checkpoints:
-    """The states of a model's training. about: plain values that decide it, besides settings and split."""
-    settings = {key: value for key, value in folder.settings.model_dump(mode="json").items()
-                if key not in NOT_COMPARED}
-    key = hashlib.sha256(json.dumps([name, folder.split.hash, settings, about], sort_keys=True).encode()).hexdigest()
-    return Checkpoints(folder.paths.states(name), key, listener, apart)
+def checkpoints_of(run: Run, model: str, listener: ResumptionListener, about: Any, apart: float = 0.0) -> Checkpoints:
+    """Return the states of a model's training. about: see `resumption_key`."""
+    return Checkpoints(run.paths.states(model), resumption_key(run.settings, model, run.split.hash, about), listener,
+                       apart)
 
 
-def forget_states(paths: RunPaths, name: str) -> None:
-    """Remove a model's states: its training is done."""
-    shutil.rmtree(paths.states(name), ignore_errors=True)
-    with contextlib.suppress(OSError):  # another model's are there, or none ever were
-        paths.states(name).parent.rmdir()
+def resumption_key(settings: Settings, model: str, split_hash: str, about: Any) -> str:
+    """Hash what decides a training, so that no training goes on from the state of another one.
+
+    Settings are hashed as the first version of matlens recorded them, so that its states are taken up.
+
+    Args:
+        about: plain values that decide the training besides settings and split.
+    """
+    compared = {key: value for key, value in settings.recorded_by_first_version().items() if key not in NOT_COMPARED}
+    return hashlib.sha256(json.dumps([model, split_hash, compared, about], sort_keys=True).encode()).hexdigest()
+
+
+def forget_states(paths: RunPaths, model: str) -> None:
+    """Remove the states of a model whose training is done."""
+    shutil.rmtree(paths.states(model), ignore_errors=True)
+    with contextlib.suppress(OSError):  # it holds states of another model, or was never made
+        paths.states(model).parent.rmdir()
 
 
 class StageStates:
-    """What the loop sees of them: save one, or go on from the last."""
+    """The states of one stage, as the training loop uses them: it saves one, or goes on from the last."""
 
     def __init__(self, checkpoints: Checkpoints, stage: str, network: Resumable) -> None:
         self._all, self._stage, self._network = checkpoints, stage, network
         self._last = time.monotonic()
         self._first = 1
-        self._previous: Point | None = None
+        self._previous: TrainingPoint | None = None
 
-    def save(self, point: Point, best: Weights | None) -> None:
+    def save(self, point: TrainingPoint, best: Snapshot | None) -> None:
         """Write the state after an epoch, whole or not at all, and remove those that are not needed any more.
 
         best: the weights of the best epoch so far.
@@ -168,15 +178,21 @@ class StageStates:
         self._last = time.monotonic()
         self._thin_out(point)
 
-    def resume(self, first: int, save_best: Callable[[], None]) -> tuple[Point, Weights | None] | None:
-        """Bring the network to the last state that is whole, and give its point and the stage's best weights so far.
+    def resume(self, first: int, save_best: Callable[[], None]) -> tuple[TrainingPoint, Snapshot | None] | None:
+        """Restore the network to the last state that is whole.
 
         The model file may be of a later epoch than that state, so `save_best` is called while the network has the best
-        weights. They are None where no epoch of this stage, which counts from `first`, was the best. None for all where
-        there is no state to go on from.
+        weights.
+
+        Args:
+            first: the number of this stage's first epoch.
+
+        Returns:
+            The point of the state, and the best weights so far of this stage, None if none of its epochs was the best.
+            None instead of both if there is no state to go on from.
 
         Raises:
-            ModelError: a state was not what the network takes, and there is no earlier one.
+            ModelError: a state does not fit the network, and there is no earlier one.
         """
         self._first, misfit = first, None
         for number in self._numbers():
@@ -202,15 +218,15 @@ class StageStates:
             if not state.point.finished:
                 self._all.listener.on_resume(number + 1)
             return state.point, best.weights if is_of_this_stage else None
-        if misfit is not None:  # the network has some of it by now
+        if misfit is not None:  # the network holds a part of it by now
             raise ModelError(f"{misfit} does not fit the network, and there is no earlier state to go on from. Delete "
-                             f"{self._all.folder}; the same command then trains {self._all.folder.name} anew.")
+                             f"{self._all.folder}; the same command then trains {self._all.folder.name} again.")
         return None
 
-    def _with_best(self, state: State) -> State | None:
-        """The state with the best weights so far, from wherever they are kept; None where they are not.
+    def _with_best(self, state: SavedState) -> SavedState | None:
+        """Return the state with the best weights so far; None where they cannot be read.
 
-        Its `training` is empty where they are kept in `state`, whose own may be of other weights.
+        Its `training` is empty where `state` itself holds the best weights, since its own may be of other weights.
         """
         if not self._first <= state.point.best < state.point.number:
             return state
@@ -222,12 +238,12 @@ class StageStates:
         return self._all.folder / f"{self._stage}-{number:04d}.npz"
 
     def _numbers(self) -> list[int]:
-        """Of the epochs that have a state, the last first."""
-        found = (file.stem.rpartition("-")[2] for file in self._all.folder.glob(f"{self._stage}-*.npz"))
-        return sorted((int(number) for number in found if number.isdecimal()), reverse=True)
+        """List the epochs that have a state, the last one first."""
+        numbers = (file.stem.rpartition("-")[2] for file in self._all.folder.glob(f"{self._stage}-*.npz"))
+        return sorted((int(number) for number in numbers if number.isdecimal()), reverse=True)
 
-    def _read(self, number: int) -> State | None:
-        """None, and a warning, where a state is damaged or of another training."""
+    def _read(self, number: int) -> SavedState | None:
+        """Read the state of an epoch. Returns None, after a warning, where it is damaged or of another training."""
         path = self._file(number)
         try:
             arrays = read_arrays(path, _ARRAYS)
@@ -235,13 +251,13 @@ class StageStates:
             if about["format"] != _FORMAT or about["key"] != self._all.key:
                 self._all.listener.on_warning(f"{path} is of a training with other settings, and is passed over.")
                 return None
-            point = Point.from_json(about)
+            point = TrainingPoint.from_json(about)
             if point.number != number:
                 raise ValueError(f"it is of epoch {point.number}")
             training = {name.removeprefix(f"{_TRAINING}/"): values for name, values in arrays.items()
                         if name.startswith(f"{_TRAINING}/")}
-            return State(point, _in_order(arrays, _WEIGHTS), training, _in_order(arrays, _BEST))
-        except (OSError, ValueError, KeyError, TypeError, MemoryError) as error:
+            return SavedState(point, _in_order(arrays, _WEIGHTS), training, _in_order(arrays, _BEST))
+        except UNREADABLE as error:
             self._warn(path, error)
             return None
 
@@ -249,14 +265,14 @@ class StageStates:
         self._all.listener.on_warning(f"{path} is missing or damaged ({type(error).__name__}: {error}); training goes "
                                       "on from an earlier epoch.")
 
-    def _thin_out(self, point: Point) -> None:
-        kept = {known for each in (point, self._previous or point) for known in (each.number, each.best)}
+    def _thin_out(self, point: TrainingPoint) -> None:
+        needed = {number for last in (point, self._previous or point) for number in (last.number, last.best)}
         for number in self._numbers():
-            if number not in kept:
+            if number not in needed:
                 self._file(number).unlink(missing_ok=True)
         self._previous = point
 
 
-def _in_order(arrays: Mapping[str, npt.NDArray[Any]], kind: str) -> Weights:
-    """The arrays of a kind, by their numbers from 0. Raises KeyError where one is missing."""
+def _in_order(arrays: Mapping[str, npt.NDArray[Any]], kind: str) -> Snapshot:
+    """Return the arrays of a kind, by their numbers from 0. Raises KeyError where one is missing."""
     return [arrays[f"{kind}/{number}"] for number in range(sum(name.startswith(f"{kind}/") for name in arrays))]

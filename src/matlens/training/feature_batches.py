@@ -1,4 +1,4 @@
-"""Batches of kept features or activations, as `PhotoBatches` gives photos."""
+"""Batches of computed features or activations, in the same orders as `PhotoBatches` gives photos."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from matlens.data.batches import one_hot, prepared_ahead
 from matlens.system.batching import batch_bounds
-from matlens.types import Batch
+from matlens.types import Array, Batch, Labels
 
 
 class Rows(Protocol):
@@ -19,24 +19,24 @@ class Rows(Protocol):
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """(N, ...)."""
+        """The shape (N, ...)."""
 
-    def __getitem__(self, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
-        """Rows, copied."""
+    def __getitem__(self, rows: npt.NDArray[np.int64]) -> Array:
+        """Copy rows."""
 
 
 @dataclass(frozen=True)
 class FeatureBatches:
-    """Features of one part in batches: the same orders as photos have for the same seed.
+    """Features of one part in batches, in the order that photos have for the same seed.
 
-    views: of each view, (N, K) features or (N, h, w, K) activations.
+    views: (N, K) features or (N, h, w, K) activations of each view.
     labels: (N,) class numbers.
-    by_turns: an epoch goes once through the photos, each in one of its views, another one in the next epoch; else it
-        goes through all views of all photos, mixed.
+    by_turns: an epoch takes each photo once, in one of its views, and the next epoch takes the next view; without it an
+        epoch takes all views of all photos, mixed.
     """
 
     views: tuple[Rows, ...]
-    labels: npt.NDArray[np.int64]
+    labels: Labels
     num_classes: int
     batch_size: int
     seed: int = 0
@@ -54,7 +54,7 @@ class FeatureBatches:
         return len(self.labels) * (1 if self.by_turns else len(self.views))
 
     def epoch(self, number: int) -> Iterator[Batch]:
-        """The batches of one epoch; activations, which come from the disk, are prepared ahead."""
+        """Give the batches of one epoch; activations, which come from the disk, are prepared ahead."""
         batches = self._batches(number)
         return prepared_ahead(batches) if len(self.views[0].shape) > 2 else batches
 
@@ -72,12 +72,12 @@ class FeatureBatches:
             rows, of_view = order[start:end] % photos, view_of[start:end]
             features = np.empty((len(rows), *self.views[0].shape[1:]), dtype=np.float32)
             for view in np.unique(of_view):
-                mine = of_view == view
-                features[mine] = self.views[view][rows[mine]]
+                chosen = of_view == view
+                features[chosen] = self.views[view][rows[chosen]]
             yield features, encoded[rows]
 
     def head(self, batches: int) -> Iterable[Batch]:
-        """The first batches of view 0, in a fixed shuffled order."""
+        """Give at most so many batches of view 0, in a fixed shuffled order."""
         rows = np.random.default_rng(self.seed).permutation(len(self.labels))[: batches * self.batch_size]
         encoded = one_hot(self.labels, self.num_classes)
         for start, end in batch_bounds(len(rows), self.batch_size):

@@ -1,4 +1,4 @@
-"""Train a head on features in NumPy: the same arithmetic as Keras', without a framework."""
+"""Train a head on features in NumPy, with Keras' arithmetic and without a framework."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Adam:
     moments: list[tuple[Array, Array]] = field(default_factory=list)
 
     def update(self, parameters: Sequence[Array], gradients: Sequence[Array]) -> None:
-        """One step, in place."""
+        """Take one step, in place."""
         if not self.moments:
             self.moments = [(np.zeros_like(values), np.zeros_like(values)) for values in parameters]
         self.steps += 1
@@ -54,7 +54,7 @@ class HeadTrainer:
     @classmethod
     def fresh(cls, inputs: int, hidden: int, classes: int, dropout: float, learning_rate: float, seed: int,
               ) -> HeadTrainer:
-        """With Keras' initial weights: Glorot-uniform kernels (Glorot and Bengio 2010), biases 0."""
+        """Make a head with Keras' initial weights: Glorot-uniform kernels (Glorot and Bengio 2010), biases 0."""
         rng = np.random.default_rng([seed, 0])
         return cls([_fresh(inputs, hidden, "relu", rng), _fresh(hidden, classes, "softmax", rng)], dropout,
                    learning_rate, seed)
@@ -69,13 +69,13 @@ class HeadTrainer:
         self._adam.learning_rate = value
 
     def head(self) -> Head:
-        """The head as it is now, copied."""
+        """Copy the head as it is now."""
         return Head("avg", tuple(Dense(layer.kernel.copy(), layer.bias.copy(), layer.activation)
                                  for layer in (self._hidden, self._last)))
 
     def train_epoch(self, batches: Iterable[Batch], on_step: OnStep) -> Scores:
-        """One pass of training."""
-        means = _Means()
+        """Train for one epoch."""
+        means = _MeanScores()
         for step, (features, labels) in enumerate(batches, 1):
             probabilities = self._train_on(np.asarray(features), labels)
             means.add(probabilities, labels)
@@ -83,33 +83,33 @@ class HeadTrainer:
         return means.scores()
 
     def validate(self, batches: Iterable[Batch]) -> Scores:
-        """Loss and accuracy without training."""
-        means = _Means()
+        """Compute loss and accuracy without training."""
+        means = _MeanScores()
         for features, labels in batches:
             hidden = np.maximum(np.asarray(features) @ self._hidden.kernel + self._hidden.bias, 0)
             means.add(softmax(hidden @ self._last.kernel + self._last.bias), labels)
         return means.scores()
 
     def recompute_statistics(self, batches: Iterable[Batch]) -> None:
-        """A head has none."""
+        """Do nothing: a head has no batch normalisation."""
 
     def snapshot(self) -> list[npt.NDArray[Any]]:
-        """All weights, copied."""
+        """Copy all weights."""
         return [values.copy() for values in self._parameters]
 
     def restore(self, snapshot: Any) -> None:
-        """Bring weights back."""
-        for values, kept in zip(self._parameters, snapshot, strict=True):
-            values[...] = kept
+        """Restore the weights that `snapshot` returned."""
+        for values, saved in zip(self._parameters, snapshot, strict=True):
+            values[...] = saved
 
     def training_state(self) -> dict[str, npt.NDArray[Any]]:
-        """Adam's steps and moments."""
+        """Return Adam's steps and moments."""
         return {"steps": np.array(self._adam.steps), **{
             f"{name}/{number}": values for number, moments in enumerate(self._adam.moments)
             for name, values in zip(("mean", "square"), moments, strict=True)}}
 
     def resume(self, snapshot: list[npt.NDArray[Any]], state: dict[str, npt.NDArray[Any]]) -> None:
-        """Be as when `snapshot` and `training_state` gave these."""
+        """Restore the state that `snapshot` and `training_state` returned."""
         self.restore(snapshot)
         self._adam.steps = int(state["steps"])
         self._adam.moments = [(state[f"mean/{number}"].copy(), state[f"square/{number}"].copy())
@@ -121,17 +121,17 @@ class HeadTrainer:
 
     def _train_on(self, features: Array, labels: Array) -> Array:
         hidden = np.maximum(features @ self._hidden.kernel + self._hidden.bias, 0)
-        kept = self._kept(hidden.shape)
-        dropped = hidden * kept
+        mask = self._dropout_mask(hidden.shape)
+        dropped = hidden * mask
         probabilities = softmax(dropped @ self._last.kernel + self._last.bias)
         slope = (probabilities - labels) / np.float32(len(labels))
-        below = (slope @ self._last.kernel.T) * kept * (hidden > 0)
+        below = (slope @ self._last.kernel.T) * mask * (hidden > 0)
         self._adam.update(self._parameters, [features.T @ below, below.sum(axis=0), dropped.T @ slope,
                                              slope.sum(axis=0)])
         return probabilities
 
-    def _kept(self, shape: tuple[int, ...]) -> Array:
-        """What dropout leaves: 0, or the inverse of the share that is kept."""
+    def _dropout_mask(self, shape: tuple[int, ...]) -> Array:
+        """Draw dropout's factors: 0, or the inverse of the share of units that stay."""
         if self._dropout == 0:
             return np.ones(shape, dtype=np.float32)
         rng = np.random.default_rng([self._seed, self._adam.steps, 1])
@@ -145,8 +145,8 @@ def _fresh(inputs: int, outputs: int, activation: Any, rng: np.random.Generator)
                  activation)
 
 
-class _Means:
-    """Loss and accuracy, means over photos."""
+class _MeanScores:
+    """Averages loss and accuracy over photos."""
 
     def __init__(self) -> None:
         self._loss, self._hits, self._photos = 0.0, 0, 0

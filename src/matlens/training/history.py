@@ -1,4 +1,4 @@
-"""What happened in each epoch."""
+"""The figures of each epoch of a training."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from matlens.types import Scores
 
 @dataclass(frozen=True)
 class Epoch:
-    """One epoch's figures. number counts from 1; photos_per_second is the training's."""
+    """The figures of one epoch. number counts from 1; photos_per_second leaves validation out."""
 
     number: int
     train: Scores
@@ -22,13 +22,13 @@ class Epoch:
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> Epoch:
-        """From what `dataclasses.asdict` gave."""
+        """Make an epoch from what `dataclasses.asdict` returned."""
         scores = {part: Scores(**content[part]) for part in ("train", "val")}
         return cls(content["number"], scores["train"], scores["val"], content["learning_rate"], content["seconds"],
                    content["photos_per_second"])
 
     def line(self, improved: bool) -> str:
-        """The epoch in words."""
+        """Describe the epoch in one line."""
         return (f"  epoch {self.number}: loss {self.train.loss:.3f}, accuracy {self.train.accuracy:.1%}, val loss "
                 f"{self.val.loss:.3f}, val accuracy {self.val.accuracy:.1%}, {self.photos_per_second:.0f} photos/s, "
                 f"{self.seconds:.0f} s" + (" (best so far)" if improved else ""))
@@ -36,9 +36,9 @@ class Epoch:
 
 @dataclass
 class History:
-    """The epochs so far, and the guide's view of them.
+    """The epochs so far.
 
-    keep_last: the last epoch is the one to keep, since validation photos are trained on.
+    keep_last: the last epoch counts as the best, since validation photos are trained on.
     """
 
     epochs: list[Epoch] = field(default_factory=list)
@@ -56,7 +56,7 @@ class History:
 
     @property
     def history(self) -> dict[str, list[float]]:
-        """As Keras' History has it: {loss, accuracy, val_loss, val_accuracy, learning_rate: [one per epoch]}."""
+        """The guide's curves, as in Keras' History: {loss, accuracy, val_loss, val_accuracy, learning_rate: [...]}."""
         return {
             "loss": [epoch.train.loss for epoch in self.epochs],
             "accuracy": [epoch.train.accuracy for epoch in self.epochs],

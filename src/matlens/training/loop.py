@@ -1,4 +1,4 @@
-"""The training loop of both rooms: epochs, the best weights kept, early stopping, plateau."""
+"""The training loop of all frameworks: epochs, the best weights, early stopping, plateau."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Protocol
 from matlens.errors import ModelError
 from matlens.models.protocol import Pace, Trainable
 from matlens.training.callbacks import EarlyStopping, ReduceOnPlateau
-from matlens.training.checkpoints import Point, StageStates
+from matlens.training.checkpoints import StageStates, TrainingPoint
 from matlens.training.history import Epoch, History
 from matlens.types import Batch, Scores
 
@@ -18,41 +18,42 @@ STATISTICS_BATCHES = 16
 """Training batches over which batch normalisation's statistics are averaged before a validation."""
 
 
-class Progress(Protocol):
-    """Told what happens; every method may do nothing."""
+class TrainingListener(Protocol):
+    """Told how a training goes; every method may do nothing."""
 
     def on_step(self, epoch: int, step: int, scores: Scores) -> None:
-        """A training step of an epoch (both counted from 1) is done; not told of each, see `Pace`."""
+        """A training step of an epoch (both counted from 1) is done. Told of some steps only, see `Pace`."""
 
     def on_epoch(self, epoch: Epoch, improved: bool) -> None:
-        """An epoch is done, validation included."""
+        """An epoch is done, its validation included."""
 
 
 class TrainingData(Protocol):
-    """Training photos by epoch; `head` gives some of them as they are, not augmented."""
+    """Training photos in batches."""
 
     def epoch(self, number: int) -> Iterable[Batch]:
-        """The batches of epoch `number`, counted from 0."""
+        """Give the batches of epoch `number`, counted from 0."""
 
     def head(self, batches: int) -> Iterable[Batch]:
-        """At most so many batches."""
+        """Give at most so many batches of photos as they are, not augmented."""
 
 
-def fit(classifier: Trainable, train: TrainingData, val: Iterable[Batch], progress: Progress, *, epochs: int,
+def fit(classifier: Trainable, train: TrainingData, val: Iterable[Batch], listener: TrainingListener, *, epochs: int,
         initial_epoch: int = 0, early_stopping_patience: int = 5, reduce_lr_patience: int = 3,
         save_best: Callable[[], None] = lambda: None, history: History | None = None,
         states: StageStates | None = None) -> History:
-    """Train; the classifier ends with the weights of the lowest validation loss.
+    """Train a classifier, which ends with the weights of the lowest validation loss.
 
     Args:
         epochs: the last epoch's number; training starts at `initial_epoch` + 1, as Keras' `fit` counts.
         save_best: called after each epoch that set a new lowest validation loss.
         history: an earlier stage's, to be continued; its best epoch stays the one to beat. With `keep_last` nothing is
             chosen by validation: neither the epoch, nor the end, nor the learning rate.
-        states: of the same classifier. Training goes on from the last one, and saves one before it tells of an epoch.
+        states: of the same classifier. Training goes on from the last one, and saves one before the listener hears of
+            an epoch.
 
     Raises:
-        ModelError: the loss is not a number any more.
+        ModelError: the loss is not a finite number any more.
     """
     history = history or History()
     stopping, plateau = EarlyStopping(early_stopping_patience), ReduceOnPlateau(reduce_lr_patience)
@@ -60,9 +61,9 @@ def fit(classifier: Trainable, train: TrainingData, val: Iterable[Batch], progre
     first, finished = initial_epoch + 1, False
     resumed = states.resume(first, save_best) if states is not None else None
     if resumed is not None:
-        at, best_weights = resumed[0], resumed[1] or best_weights
-        history.epochs[:] = at.epochs
-        stopping, plateau, finished, first = at.stopping, at.plateau, at.finished, at.number + 1
+        point, best_weights = resumed[0], resumed[1] or best_weights
+        history.epochs[:] = point.epochs
+        stopping, plateau, finished, first = point.stopping, point.plateau, point.finished, point.number + 1
     pace = Pace()
     for number in range(first, 0 if finished else epochs + 1):
         started = time.perf_counter()
@@ -74,11 +75,11 @@ def fit(classifier: Trainable, train: TrainingData, val: Iterable[Batch], progre
                 photos += len(images)
                 yield images, labels
 
-        def told(step: int, read: Callable[[], Scores], number: int = number) -> None:
+        def on_step(step: int, read: Callable[[], Scores], number: int = number) -> None:
             if pace.due():
-                progress.on_step(number, step, read())
+                listener.on_step(number, step, read())
 
-        scores = classifier.train_epoch(counted(train.epoch(number - 1)), told)
+        scores = classifier.train_epoch(counted(train.epoch(number - 1)), on_step)
         trained = time.perf_counter() - started
         if classifier.trains_statistics:
             classifier.recompute_statistics(train.head(STATISTICS_BATCHES))
@@ -98,9 +99,9 @@ def fit(classifier: Trainable, train: TrainingData, val: Iterable[Batch], progre
             finished = stopping.should_stop(val_scores.loss) or finished
             classifier.learning_rate = plateau.next_rate(val_scores.loss, rate)
         if states is not None:
-            states.save(Point(tuple(history.epochs), history.best.number, classifier.learning_rate, stopping, plateau,
-                              finished), best_weights)
-        progress.on_epoch(history.epochs[-1], improved)
+            states.save(TrainingPoint(tuple(history.epochs), history.best.number, classifier.learning_rate, stopping,
+                                      plateau, finished), best_weights)
+        listener.on_epoch(history.epochs[-1], improved)
         if finished:
             break
     if best_weights is not None:

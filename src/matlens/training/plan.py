@@ -1,43 +1,48 @@
-"""How each model of a run is trained: what of it is frozen, and so computed once, and what is trained on that."""
+"""Plan the stages in which a model is trained, and the trunks that have to be converted for them."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from pathlib import Path
 
-from matlens.features.trunks import LAST_LAYERS
+from matlens.features.trunks import LAST_LAYERS, TrunkOrder
+from matlens.models.protocol import BuildOrder
 from matlens.models.registry import spec_of
+from matlens.models.spec import ModelSpec
 from matlens.settings.schema import Settings
+from matlens.training.stages.base import Stage
+from matlens.training.stages.head_on_features import HeadOnFeatures
+from matlens.training.stages.tail_on_activations import TailOnActivations
+from matlens.training.stages.tail_on_photos import TailOnPhotos
+from matlens.training.stages.whole_network import WholeNetwork
 
 
-@dataclass(frozen=True)
-class Plan:
-    """head: the head is trained on averaged features of the whole trunk.
+def plan(settings: Settings, spec: ModelSpec, weights: Path | None) -> tuple[Stage, ...]:
+    """Return the stages of a model's training, in their order.
 
-    cut: (then) what follows this layer is trained, on activations of it or, where nothing is kept, on photos; None
-        where nothing inside the trunk is trained, or all of it.
-    keeps: whether features and activations are kept.
+    weights: the file of pretrained weights. Without one nothing can be frozen: the whole network is trained on photos.
     """
+    epochs, cached = settings.epochs(spec.name), settings.feature_cache
+    if settings.recipe == "strong":  # from a cut on, all at once
+        cut = settings.cut or spec.strong_cut
+        if weights is None or cut is None:
+            return (WholeNetwork(epochs, "strong"),)
+        return (TailOnActivations(epochs, "strong", cut) if cached else TailOnPhotos(epochs, "strong", cut),)
+    if weights is None or not settings.finetune_epochs:
+        return (HeadOnFeatures(epochs) if weights and spec.head and cached else WholeNetwork(epochs),)
+    more = settings.finetune_epochs
+    if spec.head is None and settings.cut is None:
+        return WholeNetwork(epochs), TailOnPhotos(more, is_second=True)
+    if spec.head is None:  # no first stage: frozen up to the cut from the start
+        tail = TailOnActivations if cached else TailOnPhotos
+        return (tail(epochs + more, cut=settings.cut),)
+    stages = HeadOnFeatures(epochs), TailOnActivations(more, cut=settings.cut or LAST_LAYERS, is_second=True)
+    return stages if cached else tuple(stage.on_photos() for stage in stages)
 
-    head: bool = False
-    cut: str | None = None
-    keeps: bool = False
 
-    @property
-    def trunks(self) -> tuple[str | None, ...]:
-        """Up to which layers trunks are needed; None is the whole trunk."""
-        if not self.keeps:
-            return ()
-        return ((None,) if self.head else ()) + ((self.cut,) if self.cut else ())
-
-
-def plan(settings: Settings, name: str, pretrained: bool) -> Plan:
-    """The plan for one model. Without pretrained weights nothing can be frozen: all of it is trained on photos."""
-    info = spec_of(name)
-    if not pretrained:
-        return Plan()
-    if settings.recipe == "strong":
-        return Plan(cut=settings.cut or info.strong_cut, keeps=settings.feature_cache)
-    if info.head is None:  # trained whole, unless told from where on
-        return Plan(cut=settings.cut, keeps=settings.feature_cache and settings.cut is not None)
-    cut = (settings.cut or LAST_LAYERS) if settings.finetune_epochs else None
-    return Plan(head=settings.feature_cache, cut=cut, keeps=settings.feature_cache)
+def trunk_orders(settings: Settings, weights: Mapping[str, Path | None], num_classes: int) -> list[TrunkOrder]:
+    """List the trunks that the plans of models need. weights: files of pretrained weights by model."""
+    return [TrunkOrder(BuildOrder(model, num_classes, settings.img_size, file.resolve(), settings.options_of(model)),
+                       until)
+            for model, file in weights.items() if file is not None
+            for stage in plan(settings, spec_of(model), file) for until in stage.trunks]

@@ -1,4 +1,4 @@
-"""Show a person how a training goes."""
+"""Show the user how a training goes."""
 
 from __future__ import annotations
 
@@ -7,15 +7,17 @@ import time
 from matlens.models.registry import spec_of
 from matlens.runs.record import note_resumption
 from matlens.runs.run import Run
-from matlens.system.child import Event
 from matlens.system.console import Advance, Reporter
+from matlens.system.transport import Event
 from matlens.training.history import Epoch
-from matlens.training.tasks import TrainTask
 from matlens.types import Scores
 
 
 class ShownProgress:
-    """See `loop.Progress`: a bar by steps, a line an epoch. first: the epochs that an earlier stage had."""
+    """A `TrainingListener` that moves a bar at each step and prints a line for each epoch.
+
+    steps: in an epoch. first: the number of epochs that an earlier stage had.
+    """
 
     def __init__(self, reporter: Reporter, advance: Advance, steps: int, first: int = 0) -> None:
         self._reporter, self._advance, self._steps, self._first = reporter, advance, steps, first
@@ -26,43 +28,43 @@ class ShownProgress:
                       f"epoch {epoch}, loss {scores.loss:.3f}, accuracy {scores.accuracy:.1%}")
 
     def on_epoch(self, epoch: Epoch, improved: bool) -> None:
-        """Move the bar to the epoch's end, and say how it went."""
+        """Move the bar to the epoch's end, and print its figures."""
         self._advance((epoch.number - self._first) * self._steps, "")
         self._reporter.say(epoch.line(improved))
 
 
 class Resumption:
-    """See `checkpoints.Listener`: a line, and a note in run.json."""
+    """A `ResumptionListener` that prints a line and records the epoch in run.json."""
 
-    def __init__(self, folder: Run, model: str, reporter: Reporter) -> None:
-        self._folder, self._model, self._reporter = folder, model, reporter
+    def __init__(self, run: Run, model: str, reporter: Reporter) -> None:
+        self._run, self._model, self._reporter = run, model, reporter
 
     def on_resume(self, epoch: int) -> None:
-        """Say and note it."""
+        """Print the epoch and record it in run.json."""
         self._reporter.say(f"{spec_of(self._model).title}: goes on with epoch {epoch}")
-        note_resumption(self._folder.paths, self._model, epoch)
+        note_resumption(self._run.paths, self._model, epoch)
 
     def on_warning(self, text: str) -> None:
-        """Shown even when quiet."""
+        """Print a warning, which is shown even with --quiet."""
         self._reporter.warn(f"{self._model}: {text}")
 
 
-class ChildListener(Resumption):
+class ChildProgress(Resumption):
     """Shows how a training in a child process goes.
 
-    micro_batch: how many photos the child computes at once, if not whole batches.
+    micro_batch: the number of photos that the child computes at once; None as long as it computes whole batches.
     """
 
-    def __init__(self, folder: Run, task: TrainTask, reporter: Reporter, advance: Advance, steps: int) -> None:
-        super().__init__(folder, task.model, reporter)
-        self._advance, self._steps, self._batch_size = advance, steps, folder.settings.batch_size
-        self._shown = ShownProgress(reporter, advance, steps, len(task.epochs_before))
-        self._first = len(task.epochs_before)
+    def __init__(self, run: Run, model: str, reporter: Reporter, advance: Advance, steps: int, first: int = 0) -> None:
+        """steps: in an epoch. first: the number of epochs that were trained before."""
+        super().__init__(run, model, reporter)
+        self._advance, self._steps, self._first, self._batch_size = advance, steps, first, run.settings.batch_size
+        self._shown = ShownProgress(reporter, advance, steps, first)
         self._began: tuple[float, int] | None = None
         self.micro_batch: int | None = None
 
     def hear(self, event: Event) -> None:
-        """Take in what the child tells."""
+        """Show an event that the child told of."""
         kind = event["event"]
         if kind == "step":
             done, now = (event["epoch"] - self._first - 1) * self._steps + event["step"], time.monotonic()

@@ -1,7 +1,7 @@
-"""The recipe `strong`: the best that the time of the guide's way buys. The same settings for every model and dataset.
+"""The recipe `strong`: the best in the time that the guide's recipe takes. The same settings for all models and data.
 
 AdamW with warm-up and cosine (Loshchilov and Hutter 2017, 2019), smoothed labels (Szegedy et al. 2016), averaged
-weights (Polyak and Juditsky 1992; Izmailov et al. 2018). Validation judges the averaged weights, and they are kept.
+weights (Polyak and Juditsky 1992; Izmailov et al. 2018). Validation judges the averaged weights, which are the result.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ import numpy.typing as npt
 from matlens.models.protocol import Tunable
 from matlens.training.checkpoints import Checkpoints
 from matlens.training.history import History
-from matlens.training.loop import Progress, TrainingData, fit
+from matlens.training.loop import TrainingData, TrainingListener, fit
 from matlens.types import Batch, OnStep, Scores
 
 
 @dataclass(frozen=True)
 class Strong:
-    """The settings.
+    """The settings of the recipe.
 
-    learning_rate: the highest, where a pretrained trunk is trained from a cut on; a network that is trained whole keeps
-        the guide's rate as its highest.
+    learning_rate: the highest, where a pretrained trunk is trained from a cut on; for a network that is trained whole
+        the guide's rate is the highest.
     warm_up: share of the steps in which the rate rises from 0.
-    average_epochs: about over how many of the last epochs weights are averaged.
+    average_epochs: about how many of the last epochs the averaged weights cover.
     """
 
     learning_rate: float = 1e-3
@@ -39,7 +39,7 @@ class Strong:
     average_epochs: float = 0.7
 
     def rate(self, done: float, highest: float) -> float:
-        """The learning rate when a share `done` of all steps is done."""
+        """Return the learning rate when a share `done` of all steps is done."""
         if done < self.warm_up:
             return highest * max(done, 1e-3) / self.warm_up
         return highest * (1 + math.cos(math.pi * (done - self.warm_up) / (1 - self.warm_up))) / 2
@@ -48,12 +48,12 @@ class Strong:
 STRONG = Strong()
 
 
-def fit_strong(network: Tunable, train: TrainingData, val: Iterable[Batch], progress: Progress, *, epochs: int,
-               steps: int, save_best: Callable[[], None], recipe: Strong = STRONG, history: History | None = None,
-               checkpoints: Checkpoints | None = None) -> History:
+def fit_strong(network: Tunable, train: TrainingData, val: Iterable[Batch], listener: TrainingListener, *,
+               epochs: int, steps: int, save_best: Callable[[], None], recipe: Strong = STRONG,
+               history: History | None = None, checkpoints: Checkpoints | None = None) -> History:
     """Train by the recipe; the network ends with the averaged weights of the lowest validation loss.
 
-    steps: training steps an epoch. Losses of training are of smoothed labels, those of validation are not.
+    Training losses are computed with smoothed labels, validation losses without. steps: training steps an epoch.
     """
     tuned = _Tuned(network, recipe, steps, epochs)
 
@@ -61,7 +61,7 @@ def fit_strong(network: Tunable, train: TrainingData, val: Iterable[Batch], prog
         with tuned.averaged():
             save_best()
 
-    return fit(tuned, train, val, progress, epochs=epochs, early_stopping_patience=epochs, reduce_lr_patience=epochs,
+    return fit(tuned, train, val, listener, epochs=epochs, early_stopping_patience=epochs, reduce_lr_patience=epochs,
                save_best=save, history=history,
                states=None if checkpoints is None else checkpoints.of("strong", tuned))
 
@@ -78,35 +78,35 @@ class _Tuned:
 
     @property
     def learning_rate(self) -> float:
-        """The present rate."""
+        """The present learning rate."""
         return self._network.learning_rate
 
     @learning_rate.setter
     def learning_rate(self, value: float) -> None:
-        """The schedule decides, not the loop's plateau."""
+        """Ignore the loop's plateau: the schedule decides."""
 
     @property
     def trains_statistics(self) -> bool:
-        """As the network."""
+        """Whether the network trains statistics of batch normalisation."""
         return self._network.trains_statistics
 
     def train_epoch(self, batches: Iterable[Batch], on_step: OnStep) -> Scores:
-        """One pass."""
+        """Train for one epoch."""
         return self._network.train_epoch(self._steps(batches), on_step)
 
     def recompute_statistics(self, batches: Iterable[Batch]) -> None:
-        """For the averaged weights."""
+        """Compute the statistics of the averaged weights."""
         with self.averaged():
             self._network.recompute_statistics(batches)
             self._average = self._network.snapshot()
 
     def validate(self, batches: Iterable[Batch]) -> Scores:
-        """With the averaged weights."""
+        """Compute loss and accuracy with the averaged weights."""
         with self.averaged():
             return self._network.validate(batches)
 
     def snapshot(self) -> list[npt.NDArray[Any]]:
-        """The averaged weights, copied."""
+        """Copy the averaged weights."""
         return [values.copy() for values in self._average]
 
     def restore(self, snapshot: list[npt.NDArray[Any]]) -> None:
@@ -114,19 +114,19 @@ class _Tuned:
         self._network.restore(snapshot)
 
     def training_state(self) -> dict[str, npt.NDArray[Any]]:
-        """The network's own, its weights (which are not the averaged ones), and the steps done."""
+        """Return the network's state, its weights (which are not the averaged ones), and the steps done."""
         weights = {f"weights/{number}": values for number, values in enumerate(self._network.snapshot())}
         return {"done": np.array(self._done), **weights, **self._network.training_state()}
 
     def resume(self, snapshot: list[npt.NDArray[Any]], state: dict[str, npt.NDArray[Any]]) -> None:
-        """Be as when `snapshot` and `training_state` gave these."""
+        """Restore the state that `snapshot` and `training_state` returned."""
         self._done, self._average = int(state["done"]), [values.copy() for values in snapshot]
         weights = [state[f"weights/{number}"] for number in range(len(snapshot))]
         self._network.resume(weights, state)
 
     @contextmanager
     def averaged(self) -> Iterator[None]:
-        """The network has the averaged weights meanwhile."""
+        """Give the network the averaged weights inside."""
         before = self._network.snapshot()
         self._network.restore(self._average)
         try:
@@ -139,7 +139,7 @@ class _Tuned:
         for images, labels in batches:
             self._network.learning_rate = self._recipe.rate(self._done / self._all_steps, self._highest)
             yield images, labels * (1 - smoothing) + smoothing / np.float32(labels.shape[1])
-            self._done += 1  # whoever takes the next batch has done the step
+            self._done += 1  # the step is done when the next batch is asked for
             self._take_into_average()
 
     def _take_into_average(self) -> None:

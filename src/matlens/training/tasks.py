@@ -1,83 +1,34 @@
-"""What a child process is asked to do: plain values, sent as JSON."""
+"""What the job `train` is asked to do."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from pathlib import Path
+
+from matlens.training.history import Epoch
+from matlens.training.stages.base import AnyStage
 
 
 @dataclass(frozen=True)
 class TrainTask:
-    """What to train: a model of a run whose split and store are made.
+    """A model of a run, and the stages that are left of its training.
 
-    weights_file: ImageNet's, or None.
-    cut: train only what follows this layer (or LAST_LAYERS); None trains what the guide does.
-    cut_layer, train_views, val_view: folders of activations at the cut, by view, if they are kept.
-    epochs_before: the history of a head that was trained already and lies in the model file.
-    seconds: what the parent has spent on this model.
-    micro_batch: compute no more photos at once; None as many as a batch has.
+    store: the folder of the decoded photos.
+    weights_file: the file of pretrained weights; None for random ones.
+    stages: in their order; each is a `NetworkStage` that is prepared.
+    history: the epochs of a head that was trained before; it lies in the model file.
+    remarks: of the training, for its record.
+    seconds: by step, of what the parent has done for this model.
+    micro_batch: the largest number of photos to compute at once; None: whole batches.
     """
 
-    run_dir: str
+    run_dir: Path
     model: str
-    store: str
-    weights_file: str | None = None
+    store: Path
+    stages: tuple[AnyStage, ...]
+    weights_file: Path | None = None
+    history: tuple[Epoch, ...] = ()
     remarks: tuple[str, ...] = ()
-    cut: str | None = None
-    cut_layer: str | None = None
-    train_views: tuple[str, ...] = ()
-    val_view: str = ""
-    epochs_before: tuple[dict[str, Any], ...] = ()
-    seconds: dict[str, float] = field(default_factory=dict)
+    seconds: Mapping[str, float] = field(default_factory=dict)
     micro_batch: int | None = None
-
-
-@dataclass(frozen=True)
-class TrunkTask:
-    """Which trunk to draft or to confirm."""
-
-    order: dict[str, Any]
-    cache_dir: str
-
-
-@dataclass(frozen=True)
-class FeaturesTask:
-    """Of which trunk to compute what the run needs."""
-
-    order: dict[str, Any]
-    run_dir: str
-    store: str
-    gpu_only: bool
-
-
-@dataclass(frozen=True)
-class ExportTask:
-    """Which trained model of a run to export anew."""
-
-    run_dir: str
-    model: str
-
-
-@dataclass(frozen=True)
-class QuantiseTask:
-    """Which trained model of a run to make an INT8 artifact of.
-
-    max_drop: percentage points of validation accuracy that may be lost.
-    """
-
-    run_dir: str
-    model: str
-    max_drop: float
-
-
-@dataclass(frozen=True)
-class GradientsTask:
-    """At which layer of a trained model of a run to differentiate, and for what.
-
-    photos: an .npz of `photos` (N, H, W, 3) uint8 and `classes` (N,) int64. What is found goes to the same folder.
-    """
-
-    run_dir: str
-    model: str
-    layer: str
-    photos: str

@@ -1,1 +1,1 @@
-"""The child process, and the jobs that it can be asked to do."""
+"""The jobs that a child process can be asked to do, and the process that does them."""

@@ -1,1 +1,1 @@
-"""What is wrong with a dataset, and how it is taken out and put back."""
+"""Find what is wrong with a dataset, take it out, and put it back."""

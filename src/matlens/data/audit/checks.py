@@ -1,4 +1,4 @@
-"""What may be wrong with a dataset: from the facts of its photos to findings. Nothing is opened here."""
+"""Turn the facts of photos into findings: what may be wrong with a dataset. No file is opened here."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ KINDS = {
     "exact_duplicate": "keep one of each group",
     "near_duplicate": "look, and keep one of each group",
     "two_classes": "decide which class is right, or take the group out",
-    "leak": "keep one part's photo, or divide anew: the test score is too good otherwise",
+    "leak": "keep one part's photo, or divide again: the test score is too good otherwise",
     "class_imbalance": "add photos; judge by macro F1, not by accuracy",
     "blank": "take them out",
     "dark": "look whether the material can be seen",
@@ -30,10 +30,10 @@ KINDS = {
     "blurred": "look whether the material can be seen",
     "padding": "look whether enough of the photo is left",
 }
-"""Kind of a finding, in the order they are shown: what to do."""
+"""What to do about each kind of finding, in the order in which they are shown."""
 
 Divisions = Mapping[str, Mapping[str, tuple[str, ...]]]
-"""By division (minc:1, split.json ...): the parts that each path is in, one unless it is listed twice."""
+"""By division (minc:1, split.json ...) and path: the parts that a path is in, one unless it is listed twice."""
 
 _FORMAT_OF = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG", ".webp": "WEBP", ".bmp": "BMP", ".gif": "GIF",
               ".tif": "TIFF", ".tiff": "TIFF"}
@@ -45,15 +45,15 @@ _ODD_MODES = {"CMYK": "as for print", "P": "a palette of colours", "PA": "a pale
 
 @dataclass(frozen=True)
 class Thresholds:
-    """From where on something is found; how they were chosen: docs/data.md.
+    """The limits beyond which something is a finding. docs/data.md says how they were chosen.
 
-    smallest_side: px. size_factor: of the median side, either way. aspect: long side by short side.
-    usual_share: where so many photos have one size, or are coloured, others are odd.
-    imbalance: largest class by smallest.
-    blank, dark, bright, burnt, blurred, grey, padding: of flat, high, low, burnt, sharpness, chroma and filled in
-        `Looks`.
-    soft: of edges by contrast (high - low); blurred is what is at most so soft, or at most `blurred`.
-    contrast: grey levels below which sharpness is not judged.
+    smallest_side: in px. size_factor: the ratio to the median side, either way. aspect: long side by short side.
+    usual_share: if this share of the photos has one size, or has colours, the others are odd.
+    imbalance: the largest class by the smallest.
+    blank, dark, bright, burnt, blurred, grey, padding: limits of flat, high, low, burnt, sharpness, chroma and filled
+        in `Looks`.
+    soft: the limit of edges by contrast (high - low). A photo is blurred at or below `soft`, or at or below `blurred`.
+    contrast: the grey levels below which sharpness is not judged.
     """
 
     smallest_side: int = 32
@@ -74,7 +74,7 @@ class Thresholds:
 
 @dataclass(frozen=True)
 class Finding:
-    """Something that may be wrong: `paths` relative to the dataset's root, `detail` a sentence with figures."""
+    """Something that may be wrong. paths: relative to the dataset's root. detail: a sentence with figures."""
 
     kind: str
     paths: tuple[str, ...]
@@ -82,7 +82,7 @@ class Finding:
 
 
 def find_broken(facts: Sequence[PhotoFacts]) -> Iterator[Finding]:
-    """Photos that cannot be read."""
+    """Find photos that cannot be read."""
     for fact in facts:
         if fact.problem is None:
             continue
@@ -93,7 +93,7 @@ def find_broken(facts: Sequence[PhotoFacts]) -> Iterator[Finding]:
 
 
 def find_missing(divisions: Divisions, there: set[str]) -> Iterator[Finding]:
-    """Photos that are listed, and not there; one finding for a photo, whatever number of lists name it."""
+    """Find photos that are listed but missing: one finding for a photo, however many lists name it."""
     lists: dict[str, list[str]] = defaultdict(list)
     for name, parts_of in divisions.items():
         for path, parts in parts_of.items():
@@ -104,7 +104,7 @@ def find_missing(divisions: Divisions, there: set[str]) -> Iterator[Finding]:
 
 
 def find_misnamed(facts: Sequence[PhotoFacts], others: Sequence[tuple[str, str]]) -> Iterator[Finding]:
-    """Files whose content is not what their name says; `others`: (path, format) of those no photos by name."""
+    """Find files whose content is not what their name says. others: (path, format) of photos that their names hide."""
     for fact in facts:
         suffix = PurePath(fact.path).suffix
         kind = _SAME_FORMAT.get(fact.format, fact.format)
@@ -112,12 +112,12 @@ def find_misnamed(facts: Sequence[PhotoFacts], others: Sequence[tuple[str, str]]
             yield Finding("wrong_extension", (fact.path,), f"named {suffix}, but it is {kind} by content")
     for path, kind in others:
         suffix = PurePath(path).suffix
-        yield Finding("wrong_extension", (path,), f"it is {_SAME_FORMAT.get(kind, kind)} by content, but a name "
-                      f"{f'in {suffix}' if suffix else 'without an ending'} is passed over by matlens")
+        yield Finding("wrong_extension", (path,), f"it is {_SAME_FORMAT.get(kind, kind)} by content, but matlens "
+                      f"does not use names {f'in {suffix}' if suffix else 'without an ending'}")
 
 
 def find_odd(facts: Sequence[PhotoFacts], limits: Thresholds) -> Iterator[Finding]:
-    """Sizes and modes unlike the others'."""
+    """Find photos whose size or mode is unlike that of the others."""
     readable = [fact for fact in facts if fact.problem is None]
     if not readable:
         return
@@ -135,14 +135,14 @@ def find_odd(facts: Sequence[PhotoFacts], limits: Thresholds) -> Iterator[Findin
         if fact.animated:
             yield Finding("odd_mode", (fact.path,), "it holds several pictures; the first alone is used")
         elif fact.mode not in ("RGB", "L"):
-            meant = _ODD_MODES.get(fact.mode, "more than 8 bits" if "16" in fact.mode else "unusual")
-            yield Finding("odd_mode", (fact.path,), f"mode {fact.mode}: {meant}")
+            meaning = _ODD_MODES.get(fact.mode, "more than 8 bits" if "16" in fact.mode else "unusual")
+            yield Finding("odd_mode", (fact.path,), f"mode {fact.mode}: {meaning}")
         elif coloured >= limits.usual_share and _is_grey(fact, limits):
             yield Finding("odd_mode", (fact.path,), f"a grey photo, where {coloured:.1%} of the photos have colours")
 
 
 def _size(fact: PhotoFacts) -> tuple[int, int]:
-    """(short side, long side): a camera held upright gives the same size."""
+    """Return (short side, long side), so that a camera held upright gives the same size."""
     return min(fact.width, fact.height), max(fact.width, fact.height)
 
 
@@ -187,7 +187,7 @@ def find_poor(facts: Sequence[PhotoFacts], limits: Thresholds) -> Iterator[Findi
 
 
 def find_imbalance(counts: Mapping[str, int], folders: Mapping[str, str], limits: Thresholds) -> Iterator[Finding]:
-    """Classes that are far smaller than the largest; `folders`: where each class lies."""
+    """Find classes that are far smaller than the largest. folders: the folder of each class."""
     largest = max(counts, key=lambda name: (counts[name], name))
     for name, count in counts.items():
         if count * limits.imbalance < counts[largest]:
@@ -198,11 +198,11 @@ def find_imbalance(counts: Mapping[str, int], folders: Mapping[str, str], limits
 
 def find_repeated(facts: Sequence[PhotoFacts], near: Sequence[Sequence[str]],
                   divisions: Divisions) -> Iterator[Finding]:
-    """Photos that are there more than once.
+    """Find photos that are there more than once.
 
     Args:
         near: groups of contents (SHA-256) that look the same.
-        divisions: looked through for groups that reach over two parts.
+        divisions: groups that reach over two parts of one of these are leaks.
     """
     by_content: dict[str, list[PhotoFacts]] = defaultdict(list)
     for fact in facts:
@@ -216,8 +216,8 @@ def find_repeated(facts: Sequence[PhotoFacts], near: Sequence[Sequence[str]],
         sizes = sorted({f"{fact.width} x {fact.height}" for fact in group})
         yield Finding("near_duplicate", _paths(group),
                       f"{len(group)} photos that look the same ({', '.join(sizes)} px)")
-    taken = {digest for group in near for digest in group}
-    groups = [*alike, *(same for digest, same in by_content.items() if digest not in taken)]
+    in_groups = {digest for group in near for digest in group}
+    groups = [*alike, *(same for digest, same in by_content.items() if digest not in in_groups)]
     for group in groups:
         classes = sorted({fact.class_name for fact in group})
         how = "byte for byte" if len({fact.sha256 for fact in group}) == 1 else "nearly"
@@ -237,5 +237,5 @@ def _paths(group: Sequence[PhotoFacts]) -> tuple[str, ...]:
 
 
 def _listed(names: Sequence[str]) -> str:
-    """a, b and c."""
+    """Join names as in 'a, b and c'."""
     return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)

@@ -1,4 +1,4 @@
-"""What is worth knowing of a photo without keeping its pixels: content hash, format, size, and how it looks."""
+"""Collect the facts of photos without keeping their pixels: content hash, format, size, and how they look."""
 
 from __future__ import annotations
 
@@ -24,34 +24,34 @@ from matlens.data.pixels.decode import UnreadableImageError, decode, resize
 from matlens.data.source.minc import FILL_COLOUR
 from matlens.data.source.sources import Listed
 from matlens.data.split.duplicates import perceptual_hash
-from matlens.types import Pixels, Progress
+from matlens.system.untrusted import size_of_regular
+from matlens.types import Pixels, Progress, unheard
 
 _SIDE = 256
 _FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "AVIF", "JPEG2000")
-_FLAT = 4  # grey levels on each channel: what JPEG leaves of one colour
+_FLAT = 4  # grey levels on each channel by which JPEG changes one colour
 _FILLED = 8  # the same beside a sharp edge
-_BAND = 0.97  # of a line's pixels
-_BURNT = 250
+_BAND = 0.97  # share of a line's pixels
+_BURNT = 250  # grey level
 _SHARE = 32  # photos that a worker takes at a time
-_MANY = 1000  # photos that are worth the second that processes take to begin
+_MANY = 1000  # photos from which on processes pay for the second that they take to start
 _SMALLEST_JUDGED = 16  # px: an edge and its surroundings
-
 
 
 @dataclass(frozen=True, slots=True)
 class Looks:
-    """How a photo looks, measured on a grey copy of 256 px a side at most, and a coloured one of half that, so that
-    resolution does not matter.
+    """How a photo looks. It is measured on a grey copy of at most 256 px a side and a coloured copy of half that size,
+    so that resolution does not matter.
 
-    flat: share of pixels within 4 levels of the median colour, on each channel.
-    low, high: grey levels (0 to 255) below which 5 and 95 % of the pixels lie.
-    burnt: share of pixels at grey level 250 or more.
-    chroma: difference of a pixel's largest and smallest channel that 99 % of the pixels do not exceed.
-    edges: the 99.5th percentile of the Laplacian's magnitude, in grey levels: unlike its variance it does not depend
-        on how much there is to see. Infinite below 16 px.
-    sharpness: how many times as strong those are as after a slight blur (Gaussian, 1.5 px): what was soft before loses
-        little, whatever its contrast. Infinite below 16 px.
-    filled: share of the photo in bands of MINC's fill colour along its edges.
+    flat: the share of pixels within 4 levels of the median colour, on each channel.
+    low, high: the grey levels (0 to 255) below which 5 and 95 % of the pixels lie.
+    burnt: the share of pixels at grey level 250 or more.
+    chroma: the difference of a pixel's largest and smallest channel that 99 % of the pixels do not exceed.
+    edges: the 99.5th percentile of the Laplacian's magnitude, in grey levels. Unlike its variance it does not depend on
+        how much there is to see. Infinite below 16 px.
+    sharpness: how many times stronger the edges are than after a slight blur (Gaussian, 1.5 px): a soft photo loses
+        little by that, whatever its contrast. Infinite below 16 px.
+    filled: the share of the photo in bands of MINC's fill colour along its edges.
     hash: `duplicates.perceptual_hash`.
     """
 
@@ -68,13 +68,13 @@ class Looks:
 
 @dataclass(frozen=True, slots=True)
 class PhotoFacts:
-    """One photo file.
+    """The facts of one photo file.
 
-    bytes, sha256: of the file's content; 0 and "" where it cannot be read.
-    problem: why it is no whole photo; then the rest says nothing.
-    format, mode: Pillow's names; a 16-bit PNG's mode ends in ";16".
-    width, height: px as stored, before EXIF orientation.
-    animated: it holds more than one picture (a phone's JPEG with a preview, MPO, does not count).
+    bytes, sha256: of the file's content; 0 and "" if the file cannot be read.
+    problem: why the file is not a whole photo; the fields below it then have no meaning.
+    format, mode: Pillow's names. The mode of a 16-bit PNG ends in ";16".
+    width, height: in px as stored, before the EXIF orientation is applied.
+    animated: whether it holds more than one picture (a phone's JPEG with a preview, MPO, does not count).
     """
 
     path: str
@@ -90,11 +90,10 @@ class PhotoFacts:
     looks: Looks = Looks(0, 0, 0, 0, 0, 0, 0, 0, 0)
 
 
-def read_facts(root: Path, photos: Sequence[Listed],
-               on_progress: Progress = lambda done, total: None) -> list[PhotoFacts]:
-    """Read and decode each photo once, on all processors; no pixels are kept.
+def read_facts(root: Path, photos: Sequence[Listed], on_progress: Progress = unheard) -> list[PhotoFacts]:
+    """Read and decode each photo once, on all processors, without keeping pixels.
 
-    Many photos are read in processes: in threads the short steps of one photo wait for those of the other.
+    Many photos are read in processes: in threads the short steps of one photo wait for those of another.
     """
     from joblib import Parallel, delayed
 
@@ -113,14 +112,14 @@ def _facts_of_all(root: Path, photos: Sequence[Listed]) -> list[PhotoFacts]:
 
 
 def _facts_in_a_process(root: Path, photos: Sequence[Listed]) -> list[PhotoFacts]:
-    cv2.setNumThreads(1)  # each processor has a photo
+    cv2.setNumThreads(1)  # each processor already has a photo of its own
     _end_with(os.getppid())
     return _facts_of_all(root, photos)
 
 
 @functools.cache
 def _end_with(parent: int) -> None:
-    """End this process soon after its parent, which joblib's would outlive by minutes if it is killed."""
+    """End this process soon after its parent: joblib's processes outlive a killed parent by minutes."""
 
     def watch() -> None:
         while os.getppid() == parent:
@@ -131,13 +130,16 @@ def _end_with(parent: int) -> None:
 
 
 def facts_of(root: Path, photo: Listed) -> PhotoFacts:
-    """The facts of one file below `root`; never raises for what is in it."""
+    """Return the facts of one file below `root`. It raises nothing, whatever is in the file."""
     try:
+        size_of_regular(root / photo.path)
         data = (root / photo.path).read_bytes()
     except OSError as error:
         return PhotoFacts(photo.path, photo.class_name, problem=error.strerror or str(error))
+    except ValueError as error:  # a pipe or a device
+        return PhotoFacts(photo.path, photo.class_name, problem=str(error))
     digest = hashlib.sha256(data).hexdigest()
-    try:
+    try:  # not by a PhotoReader: the bytes are needed for the hash and the header, too
         pixels = decode(data, min_size=(_SIDE, _SIDE))
     except UnreadableImageError as error:
         return PhotoFacts(photo.path, photo.class_name, len(data), digest, str(error))
@@ -147,7 +149,7 @@ def facts_of(root: Path, photo: Listed) -> PhotoFacts:
 
 
 def _header(data: bytes, pixels: Pixels) -> tuple[str, str, tuple[int, int], bool]:
-    """Format, mode, (width, height) and whether there are more pictures, of a file that was decoded."""
+    """Return format, mode, (width, height) and whether there are more pictures, of a file that was decoded."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -155,14 +157,14 @@ def _header(data: bytes, pixels: Pixels) -> tuple[str, str, tuple[int, int], boo
                 deep = image.format == "PNG" and data[24] == 16 and "16" not in image.mode  # IHDR: bit depth
                 return (image.format or "", image.mode + ";16" * deep, image.size,
                         image.format != "MPO" and getattr(image, "is_animated", False))
-    except (OSError, ValueError, SyntaxError, EOFError):  # a JPEG that the faster decoder alone reads
+    except (OSError, ValueError, SyntaxError, EOFError):  # a JPEG that simplejpeg reads and Pillow does not
         return "JPEG", "RGB", (pixels.shape[1], pixels.shape[0]), False
 
 
 def looks_of(pixels: Pixels) -> Looks:
     """Measure (H, W, 3) uint8 pixels."""
     height, width = (min(side, _SIDE) for side in pixels.shape[:2])
-    # Averaging areas of 1.4 px costs more than all the rest, and only edges need it.
+    # Averaging areas of 1.4 px costs more than all other steps, and only the edges need it.
     grey = np.asarray(cv2.resize(cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY), (width, height),
                                  interpolation=cv2.INTER_AREA), dtype=np.uint8)
     small = resize(pixels, (height, width))
@@ -179,7 +181,7 @@ def looks_of(pixels: Pixels) -> Looks:
 
 
 def _shares(values: Pixels) -> npt.NDArray[np.float64]:
-    """The share of values that are at most 0, 1, ... 255."""
+    """Return the shares of values that are at most 0, 1, ... 255."""
     return np.cumsum(cv2.calcHist([values], [0], None, [256], [0, 256]).ravel(), dtype=np.float64) / values.size
 
 
@@ -188,13 +190,13 @@ def _level(shares: npt.NDArray[np.float64], share: float) -> int:
 
 
 def _near(small: Pixels, colour: npt.NDArray[np.int_], reach: int) -> Pixels:
-    """(H, W), 255 where all three channels lie within `reach` of a colour, else 0."""
+    """Return (H, W): 255 where all three channels lie within `reach` of a colour, else 0."""
     within = cv2.inRange(small, np.clip(colour - reach, 0, 255), np.clip(colour + reach, 0, 255))
     return np.asarray(within, dtype=np.uint8)
 
 
 def _edges(grey: Pixels) -> tuple[float, float]:
-    """`edges` and `sharpness` of Looks."""
+    """Return `edges` and `sharpness` of Looks."""
     if min(grey.shape) < _SMALLEST_JUDGED:
         return float("inf"), float("inf")
     plain = grey.astype(np.float32)
@@ -203,14 +205,14 @@ def _edges(grey: Pixels) -> tuple[float, float]:
 
 
 def _strongest_edges(grey: npt.NDArray[np.float32]) -> float:
-    """The 99.5th percentile of the Laplacian's magnitude."""
+    """Return the 99.5th percentile of the Laplacian's magnitude."""
     strength = np.abs(cv2.Laplacian(grey, cv2.CV_32F)[2:-2, 2:-2]).ravel()
     place = math.ceil(0.995 * strength.size) - 1
     return float(np.partition(strength, place)[place])
 
 
 def _filled(mask: Pixels) -> float:
-    """The share of the area in bands at the edges whose lines are nearly whole in the mask."""
+    """Return the share of the area in bands at the edges whose lines lie nearly wholly in the mask."""
     inner = 1.0
     for axis in (1, 0):
         whole = mask.mean(axis=axis) >= 255 * _BAND
@@ -222,7 +224,7 @@ def _filled(mask: Pixels) -> float:
 
 
 def other_photos(root: Path, paths: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """(path, format) of those files that are photos by content, whatever their names."""
+    """Give (path, format) of the files that are photos by their content, whatever their names are."""
     Image.init()
     formats = [name for name in _FORMATS if name in Image.OPEN]  # Pillow may be built without some
 
@@ -236,5 +238,5 @@ def other_photos(root: Path, paths: Sequence[str]) -> Iterator[tuple[str, str]]:
             return None
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        found = pool.map(format_of, paths)
-        yield from ((path, kind) for path, kind in zip(paths, found, strict=True) if kind is not None)
+        formats_by_content = pool.map(format_of, paths)
+        yield from ((path, kind) for path, kind in zip(paths, formats_by_content, strict=True) if kind is not None)

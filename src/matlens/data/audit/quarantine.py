@@ -1,4 +1,4 @@
-"""Take files out of a dataset so that they can be put back: moved under the same names, each move logged before it."""
+"""Take files out of a dataset so that they can be put back: files keep their names, and each move is logged first."""
 
 from __future__ import annotations
 
@@ -8,20 +8,22 @@ import json
 import os
 import shutil
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from io import TextIOWrapper
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from matlens.data.audit.audit import Audit
 from matlens.data.audit.checks import Finding
 from matlens.errors import DataError
 from matlens.system.files import checksum, partial_of
+from matlens.system.untrusted import JSON_LIMIT, parse_json, read_bounded, reading
 
 LOG = "quarantine.jsonl"
-"""In the quarantine's folder: one JSON object a line, an `Entry`."""
+"""The file in the quarantine's folder that holds a `MovedFile` as a JSON object on each line."""
 
 ONLY_IF_NAMED = ("odd_size", "odd_mode")
-"""Kinds that say that a photo is unusual, not that it is bad."""
+"""The kinds of findings that say that a photo is unusual, not that it is bad."""
 
 _NO_FILES = ("missing", "class_imbalance")
 _ALL_BUT_ONE = ("exact_duplicate", "near_duplicate", "leak")
@@ -29,9 +31,12 @@ _KEEP_FIRST = {"test": 0, "val": 1, "train": 2}
 
 
 @dataclass(frozen=True)
-class Entry:
-    """One move: `source` relative to `root`, `destination` to the quarantine, `sha256` of the content (of a link: of
-    where it leads)."""
+class MovedFile:
+    """One file that was moved.
+
+    source: relative to `root`. destination: relative to the quarantine. kind, detail: of the finding.
+    sha256: of the content; of a link, of the path that it leads to.
+    """
 
     root: str
     source: str
@@ -42,19 +47,23 @@ class Entry:
 
 
 @dataclass(frozen=True)
-class Plan:
-    """What is to be taken out, and by which finding; and what is left of what was found, and why."""
+class RemovalPlan:
+    """Which files of an audit's findings are taken out.
+
+    out: the finding for which a file is taken out, by its path. left: why a file stays, by its path.
+    """
 
     out: Mapping[str, Finding]
     left: Mapping[str, str]
 
 
-def plan_removal(audit: Audit, named: tuple[str, ...] = ()) -> Plan:
-    """Choose the files to take out; `named`: the kinds that were asked for by name.
+def plan_removal(audit: Audit, named: tuple[str, ...] = ()) -> RemovalPlan:
+    """Choose the files to take out. named: the kinds that the user asked for by name.
 
-    A photo that is itself at fault goes, and so does every photo of a group under two classes. Of other groups one
-    stays: of the test part, else the validation part, else the training part, so that the figures of others on the
-    same test part stay comparable; there the first by path. The first division counts where there are several.
+    A photo that is itself at fault is taken out, and so is every photo of a group under two classes. Of any other group
+    one photo stays: one of the test part, else of the validation part, else of the training part, so that other
+    people's figures on the same test part stay comparable; within a part it is the first by path. If there are several
+    divisions, the first counts.
     """
     out: dict[str, Finding] = {}
     left: dict[str, str] = {}
@@ -70,12 +79,12 @@ def plan_removal(audit: Audit, named: tuple[str, ...] = ()) -> Plan:
         is_link = (audit.root / path).is_symlink()
         return is_link, min((_KEEP_FIRST[part] for part in parts_of.get(path, ())), default=3), path
 
-    # The largest group first: what stays of it then stays of the smaller ones inside it, too.
+    # The largest group first: the photo that stays of it then stays of the smaller groups inside it, too.
     groups = [finding for finding in audit.findings if finding.kind in _ALL_BUT_ONE]
     for finding in sorted(groups, key=lambda finding: -len(finding.paths)):
         staying = sorted((path for path in finding.paths if path not in out), key=preference)
         out |= dict.fromkeys(staying[1:], finding)
-        left |= {path: f"the one that is kept of {len(finding.paths)} ({finding.kind})" for path in staying[:1]}
+        left |= {path: f"the one that stays of {len(finding.paths)} ({finding.kind})" for path in staying[:1]}
     for path in list(out):
         if leads_out(audit.root / path, audit.root):
             left[path] = "a link that leads out of the dataset"
@@ -83,43 +92,45 @@ def plan_removal(audit: Audit, named: tuple[str, ...] = ()) -> Plan:
         elif not is_reachable(audit.root / path):
             left[path] = "it cannot be opened, and may be whole"
             del out[path]
-    return Plan(dict(sorted(out.items())), {path: why for path, why in sorted(left.items()) if path not in out})
+    return RemovalPlan(dict(sorted(out.items())), {path: why for path, why in sorted(left.items()) if path not in out})
 
 
-def move_out(root: Path, plan: Plan, quarantine: Path) -> Iterator[Entry]:
-    """Move the files of a plan to `quarantine`, one each time the iterator is asked.
+def move_out(root: Path, plan: RemovalPlan, quarantine: Path) -> Iterator[MovedFile]:
+    """Move the files of a plan to `quarantine`, one file at each step of the iterator.
 
-    Raises DataError where a file cannot be moved; what was moved before is in the log.
+    Raises:
+        DataError: a file cannot be moved. The files that were moved before are in the log.
     """
     with _appending(quarantine / LOG) as log:
         for path, finding in plan.out.items():
             place = free_place(quarantine / path)
             try:
-                entry = Entry(str(root.resolve()), path, place.relative_to(quarantine).as_posix(), finding.kind,
-                              finding.detail, _fingerprint(root / path))
-                log.write(json.dumps(asdict(entry)) + "\n")
+                moved = MovedFile(str(root.resolve()), path, place.relative_to(quarantine).as_posix(), finding.kind,
+                                  finding.detail, _fingerprint(root / path))
+                log.write(json.dumps(asdict(moved)) + "\n")
                 log.flush()
                 os.fsync(log.fileno())
                 move_file(root / path, place)
             except OSError as error:
-                raise DataError(f"Cannot move {root / path} to {place}: {error.strerror or error}. What was moved "
-                                f"before it can be put back: matlens data audit {root} --restore --quarantine "
+                raise DataError(f"Cannot move {root / path} to {place}: {error.strerror or error}. To put the files "
+                                f"back that were moved before: matlens data audit {root} --restore --quarantine "
                                 f"{quarantine}") from error
-            yield entry
+            yield moved
 
 
-def delete_out(root: Path, plan: Plan) -> Iterator[str]:
-    """Delete the files of a plan, one each time the iterator is asked. Raises DataError where one cannot be."""
+def delete_out(root: Path, plan: RemovalPlan) -> Iterator[str]:
+    """Delete the files of a plan, one at each step of the iterator. Raises DataError if one cannot be deleted."""
     for path in plan.out:
         try:
             (root / path).unlink()
         except OSError as error:
-            raise DataError(f"Cannot delete {root / path}: {error.strerror or error}.") from error
+            raise DataError(f"Cannot delete {root / path}: {error.strerror or error}. Make the folder writable, or "
+                            "leave --delete out.") from error
         yield path
 
 
 def _appending(log: Path) -> TextIOWrapper:
-    """The log, ready for whole lines even if a killed process left half of one."""
+    """Open the log for appending whole lines, even if a killed process left half a line."""
     file = log.open("a+", encoding="utf-8")
     file.seek(0)
     text = file.read()
@@ -129,71 +140,72 @@ def _appending(log: Path) -> TextIOWrapper:
 
 
 def restore(folder: Path, quarantine: Path) -> list[str]:
-    """Put back what was moved out of `folder`; what is back already stays as it is.
+    """Put back what was moved out of `folder`. Files that are back already stay as they are.
 
     Returns:
         The paths that were put back.
 
     Raises:
-        DataError: no log, or none of this folder; or, after all others were put back, what could not be: another file
-            lies in its place, it was changed, or it is gone. Each is named.
+        DataError: there is no log, or it has nothing of this folder; or some files could not be put back, since another
+            file lies in their place, they were changed, or they are gone. All other files are put back first, and the
+            message names each that was not.
     """
-    entries = [entry for entry in _read_log(quarantine / LOG)
-               if Path(entry.root).is_relative_to(folder.resolve())]
-    if not entries:
-        raise DataError(f"{quarantine / LOG} tells of nothing that was moved out of {folder.resolve()}.")
+    files = [file for file in _read_log(quarantine / LOG) if Path(file.root).is_relative_to(folder.resolve())]
+    if not files:
+        raise DataError(f"{quarantine / LOG} names no file that was moved out of {folder.resolve()}. Give the "
+                        "folder of the photos, and to --quarantine the folder that took them.")
     back, refused = [], []
-    for entry in entries:
-        source, moved = Path(entry.root) / entry.source, quarantine / entry.destination
-        if not all(_stays_inside(path) for path in (entry.source, entry.destination)):
-            refused.append(f"{entry.source} (the log leads out of the folder)")
-        elif not os.path.lexists(moved):
-            if not os.path.lexists(source):
-                refused.append(f"{entry.source} (gone from {moved})")
-        elif os.path.lexists(source):
-            if _fingerprint(source) != entry.sha256:
-                refused.append(f"{entry.source} (another file lies there now; it was not overwritten)")
-        elif _fingerprint(moved) != entry.sha256:
-            refused.append(f"{entry.source} ({moved} is not what was moved)")
-        else:
-            try:
-                move_file(moved, source)
-            except OSError as error:
-                refused.append(f"{entry.source} ({error.strerror or error})")
-            else:
-                back.append(entry.source)
+    for file in files:
+        refusal = _put_back(file, folder, quarantine)
+        if refusal:
+            refused.append(f"{file.source} ({refusal})")
+        elif refusal is None:
+            back.append(file.source)
     if refused:
         raise DataError(f"{len(back)} files were put back into {folder}; these were not: "
                         f"{'; '.join(dict.fromkeys(refused))}.")
     return back
 
 
-def _read_log(log: Path) -> list[Entry]:
+def _put_back(file: MovedFile, folder: Path, quarantine: Path) -> str | None:
+    """Put one file back. Returns None if that was done, "" if it is back already, else why it cannot be done."""
+    source, moved = Path(file.root) / file.source, quarantine / file.destination
+    if leads_out(source.parent, folder) or leads_out(moved.parent, quarantine):
+        return "the log leads out of the folder"
+    if not os.path.lexists(moved):
+        return "" if os.path.lexists(source) else f"gone from {moved}"
     try:
-        lines = log.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"Cannot read {log}: {error}. Name the folder that was given to --quarantine.") from error
-    entries = []
+        if os.path.lexists(source):
+            is_back = _fingerprint(source) == file.sha256
+            return "" if is_back else "another file lies there now; it was not overwritten"
+        if _fingerprint(moved) != file.sha256:
+            return f"{moved} is not what was moved"
+        move_file(moved, source)
+    except OSError as error:
+        return error.strerror or str(error)
+    return None
+
+
+def _read_log(log: Path) -> list[MovedFile]:
+    with reading(log, "a quarantine log", DataError, "Give --quarantine the folder that took the photos."):
+        lines = read_bounded(log, JSON_LIMIT).decode("utf-8").splitlines()
+    files = []
     for line in lines:
-        try:
-            entries.append(Entry(**json.loads(line)))
-        except (ValueError, TypeError):  # half a line of a killed process, which had not moved anything then
-            continue
-    return entries
-
-
-def _stays_inside(path: str) -> bool:
-    pure = PurePosixPath(path)
-    return not pure.is_absolute() and ".." not in pure.parts
+        # Half a line is of a process that was killed before it moved the file.
+        with suppress(ValueError, TypeError):
+            file = MovedFile(**parse_json(line))
+            if all(isinstance(text, str) and "\0" not in text for text in asdict(file).values()):
+                files.append(file)
+    return files
 
 
 def _fingerprint(path: Path) -> str:
-    """SHA-256 of a file's content, or of where a link leads."""
+    """Return the SHA-256 of a file's content, or of the path that a link leads to."""
     return hashlib.sha256(os.fsencode(path.readlink())).hexdigest() if path.is_symlink() else checksum(path)
 
 
 def is_reachable(file: Path) -> bool:
-    """Whether a file's content can be read, or is surely gone (a link to nothing)."""
+    """Return whether a file's content can be read, or is certainly gone (a link to nothing)."""
     try:
         with file.open("rb") as opened:
             opened.read(1)
@@ -205,18 +217,19 @@ def is_reachable(file: Path) -> bool:
 
 
 def leads_out(path: Path, root: Path) -> bool:
-    """Whether a path below `root` is, or lies behind, a link to somewhere else."""
+    """Return whether a path lies outside of `root`, also by way of links."""
     return not path.resolve().is_relative_to(root.resolve())
 
 
 def refuse_inside(quarantine: Path, root: Path) -> None:
     """Raise DataError for a quarantine among the photos."""
     if not leads_out(quarantine, root):
-        raise DataError(f"The quarantine {quarantine} lies inside {root}; name a folder outside of it.")
+        raise DataError(f"The quarantine {quarantine} lies inside {root}, so the next audit would read it. Give "
+                        "--quarantine a folder outside of the photos.")
 
 
 def move_file(source: Path, destination: Path) -> None:
-    """Move a file or a link, also to another disk; at each moment it is whole in one of the two places."""
+    """Move a file or a link, also to another disk. At each moment it is whole in one of the two places."""
     destination.parent.mkdir(parents=True, exist_ok=True)
     try:
         source.rename(destination)
@@ -230,7 +243,7 @@ def move_file(source: Path, destination: Path) -> None:
 
 
 def free_place(place: Path) -> Path:
-    """`place`, or the same with a number where something lies there."""
+    """Return `place`, or `place` with a number if something lies there."""
     number, free = 1, place
     while os.path.lexists(free):
         free, number = place.with_stem(f"{place.stem}-{number}"), number + 1

@@ -1,4 +1,4 @@
-"""Take broken photos out of a folder: deleted, or moved to where they can be looked at."""
+"""Take broken photos out of a folder: delete them, or move them to where they can be looked at."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ def remove_corrupted_images(data_dir: str | Path, *, quarantine: str | Path | No
                             keep_truncated: bool = False) -> dict[str, str]:
     """Delete the photos below `data_dir` that cannot be read, or move them away.
 
-    Each is decoded in full. Left alone: files that are no photos by their names, files that this user may not read, and
-    links that lead out of the folder, which are not followed either.
+    Each photo is decoded in full. Files whose names are not those of photos and files that this user may not read are
+    left alone. So are links that lead out of the folder, which are not followed either.
 
     Args:
         quarantine: a folder outside of `data_dir` that takes the broken photos, under the same relative paths.
         keep_truncated: leave photos whose end is missing.
 
     Returns:
-        Why each was removed, by its path relative to `data_dir`.
+        Why each photo was removed, by its path relative to `data_dir`.
 
     Raises:
-        DataError: no such folder, a `quarantine` inside of it, or a file that cannot be removed; the message says
-            what was removed before.
+        DataError: there is no such folder, `quarantine` lies inside of it, or a file cannot be removed. The message
+            then says what was removed before.
     """
     root, reporter = Path(data_dir), Reporter()
     if not root.is_dir():
-        raise DataError(f"No such folder: {root}")
+        raise DataError(f"No such folder: {root}. Name the folder of the photos.")
     target = Path(quarantine) if quarantine is not None else None
     if target is not None:
         refuse_inside(target, root)
@@ -43,7 +43,7 @@ def remove_corrupted_images(data_dir: str | Path, *, quarantine: str | Path | No
     removed: dict[str, str] = {}
     for path, problem in problems.items():
         if not is_reachable(root / path):
-            reporter.warn(f"{root / path} cannot be opened ({problem}); it may be whole, so it was left alone")
+            reporter.warn(f"{root / path} cannot be opened ({problem}); it may be whole, so it stays")
             continue
         try:
             if target is None:
@@ -58,12 +58,12 @@ def remove_corrupted_images(data_dir: str | Path, *, quarantine: str | Path | No
 
 
 def _own_photos(root: Path) -> list[str]:
-    """Photos by name below `root`, relative to it; links that lead out are not followed."""
-    found = []
+    """Return the files below `root` whose names are those of photos, but no links that lead out of it."""
+    photos = []
     for place, folders, names in os.walk(root):
         folders[:] = [name for name in folders if not is_hidden(name)]
         for name in names:
             path = Path(place, name)
             if is_photo(name) and not (path.is_symlink() and leads_out(path, root)):
-                found.append(path.relative_to(root).as_posix())
-    return sorted(found)
+                photos.append(path.relative_to(root).as_posix())
+    return sorted(photos)

@@ -1,1 +1,1 @@
-"""Drawn photographs of materials, for demonstrations and tests."""
+"""Draw photographs of materials for demonstrations and tests."""

@@ -1,8 +1,8 @@
-"""How each drawn material looks: one function a material, registered by name in `DRAWERS`.
+"""Draw materials: one function for each material, registered by its name in `DRAWERS`.
 
-A drawing function takes a `Surface` and returns its colour as a (3, n, n) float32 RGB array, nominally
-0..1. Light, lens and sensor are not its business: `matlens.data.drawn.synthetic` adds them. Colours are (3, 1, 1)
-so that they broadcast. Palettes overlap between materials on purpose: colour alone must not name one.
+A drawing function takes a `Surface` and returns its colour as a (3, n, n) float32 RGB array, nominally in 0..1.
+`matlens.data.drawn.synthetic` adds light, lens and sensor. Colours are (3, 1, 1) so that they broadcast. The palettes
+of materials overlap on purpose, so that colour alone does not tell the material.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ def fabric(s: Surface) -> Field:
 
 
 def _painted(ground: Field, shapes: Field, tints: Field, half: int = 0) -> Field:
-    """Polygons painted over a ground, first to last; shapes (k, p, 2) px, tints (k, 3) -> (3, n, n).
+    """Paint polygons over a ground, first to last; shapes (k, p, 2) px, tints (k, 3) -> (3, n, n).
 
     With `half`, a leaf's first so many corners are one lit half and the rest of it lies in shade.
     """
@@ -211,8 +211,8 @@ def stone(s: Surface) -> Field:
 
 
 def _cells(s: Surface) -> tuple[Field, Field, Field]:
-    """Cells around random seeds (Worley, SIGGRAPH 1996): how much further the second-nearest seed is than
-    the nearest one, and two normal deviates for each cell."""
+    """Make cells around random seeds (Worley, SIGGRAPH 1996). Returns how much further the second-nearest seed is than
+    the nearest seed, and two normal deviates for each cell."""
     seed_u, seed_v = s.rng.uniform(0.1, 0.9, (2, 4096)).astype(np.float32)
     (i, fu), (j, fv) = frac(s.u), frac(s.v)
     i, j = i.astype(np.int32), j.astype(np.int32)

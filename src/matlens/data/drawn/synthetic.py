@@ -1,47 +1,47 @@
-"""Drawn materials: a labelled photo collection made from a seed, for use without photos or a network.
+"""Draw a labelled photo collection of materials from a seed, for use without photos or a network connection.
 
     draw_dataset(Path("photos"), photos_per_class=40, size=96, seed=42)
 
-writes photos/brick/brick_000001.jpg and so on, a folder for each of `MATERIALS`. The pictures are the
-demo's data and a smoke test for training code; no figure measured on them says anything about real photos.
+writes photos/brick/brick_000001.jpg and so on, a folder for each of `MATERIALS`. The demonstration uses
+the pictures, and they are a smoke test for training code. No figure measured on them says anything about real photos.
 """
 
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
 from matlens.data.drawn.materials import DRAWERS
 from matlens.data.drawn.surface import Field, Surface
 from matlens.errors import DataError
 from matlens.system.files import whole_folder
+from matlens.types import Pixels, Progress
 
 MATERIALS: tuple[str, ...] = tuple(sorted(DRAWERS))
 
-# Edges drawn by thresholds alias; one and a half times the size, averaged down, hides it.
+# Edges drawn by thresholds alias. Drawing at one and a half times the size and averaging hides that.
 _SUPERSAMPLING = 1.5
 _SMALLEST = 8
 
 
-def draw_material(name: str, size: int, rng: np.random.Generator) -> NDArray[np.uint8]:
+def draw_material(name: str, size: int, rng: np.random.Generator) -> Pixels:
     """Draw one photo of a material.
 
     Args:
         name: one of `MATERIALS`.
         size: height and width in px, at least 8.
-        rng: the only source of randomness; two generators in the same state draw the same picture.
+        rng: the only source of randomness. Two generators in the same state draw the same picture.
 
     Returns:
         (size, size, 3) uint8 RGB.
 
     Raises:
-        ValueError: no such material, or too small a size.
+        ValueError: there is no such material, or the size is too small.
     """
     _check([name], size)
     view, draw = DRAWERS[name]
@@ -56,40 +56,36 @@ def draw_dataset(
     size: int = 96,
     seed: int = 42,
     materials: Sequence[str] = MATERIALS,
-    on_progress: Callable[[int, int], None] | None = None,
+    on_progress: Progress | None = None,
 ) -> Path:
     """Draw a folder of photos for each material, root/<material>/<material>_000001.jpg onwards.
 
-    A photo depends on (seed, material, number, size) alone: neither on the other materials nor on how
-    many photos are drawn. Files are byte for byte the same for the same NumPy, OpenCV and Pillow on the
-    same kind of CPU; other vector instructions round otherwise, by one grey level in some 1e-5 of values.
-    The folder appears whole or not at all.
+    A photo depends on (seed, material, number, size) alone, not on the other materials or the number of photos. Files
+    are the same, byte for byte, for the same NumPy, OpenCV and Pillow on the same kind of CPU. Other vector
+    instructions round differently, by one grey level in some 1e-5 of values. The folder appears whole or not at all.
 
     Args:
-        root: a folder that is empty or does not exist yet; missing parents are made.
+        root: a folder that is empty or does not exist yet. Missing parents are made.
         photos_per_class: at least 1.
         size: height and width in px.
         seed: not negative.
         materials: distinct names out of `MATERIALS`.
-        on_progress: called with (photos drawn, photos in all) after each photo.
+        on_progress: called with (photos drawn, all photos) after each photo.
 
     Returns:
         `root`.
 
     Raises:
-        DataError: `root` is a file, holds something already, or cannot be made.
-        ValueError: an argument out of its range.
+        DataError: `root` is a file or is not empty.
+        WriteError: the folder cannot be written.
+        ValueError: an argument is out of its range.
     """
     _check(materials, size)
     if photos_per_class < 1 or not materials or len(set(materials)) < len(materials):
-        raise ValueError("at least one photo of each of at least one material, and no material twice")
+        raise ValueError("draw at least one photo of each of at least one material, and no material twice")
     place = root.resolve()
     if place.exists() and (not place.is_dir() or any(place.iterdir())):
-        raise DataError(f"{root} exists and is not an empty folder; drawn photos go only into a new one")
-    try:
-        place.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise DataError(f"Cannot write to {root}: {error.strerror}") from error
+        raise DataError(f"{root} exists and is not an empty folder. Drawn photos go only into a new one: name another.")
     with whole_folder(place) as drawn:
         for done, material in enumerate(materials):
             (drawn / material).mkdir()
@@ -110,8 +106,8 @@ def _check(materials: Sequence[str], size: int) -> None:
         raise ValueError(f"size must be at least {_SMALLEST} px, got {size}")
 
 
-def _photographed(scene: Field, size: int, rng: np.random.Generator) -> NDArray[np.uint8]:
-    """A (3, n, n) scene under uneven light, through a lens, on a sensor: (size, size, 3) uint8."""
+def _photographed(scene: Field, size: int, rng: np.random.Generator) -> Pixels:
+    """Photograph a (3, n, n) scene under uneven light, through a lens, on a sensor: (size, size, 3) uint8."""
     axis = np.linspace(-1, 1, scene.shape[-1], dtype=np.float32)
     x, y = axis[None, :], axis[:, None]
     fall_x, fall_y, vignette = (rng.uniform(-1, 1, 3) * (0.25, 0.25, 0.1)).tolist()
@@ -120,8 +116,8 @@ def _photographed(scene: Field, size: int, rng: np.random.Generator) -> NDArray[
     lit = scene * light * exposure[:, None, None]
     photo = cv2.resize(cv2.merge(list(lit)), (size, size), interpolation=cv2.INTER_AREA)
     photo = cv2.GaussianBlur(photo, (0, 0), rng.uniform(0.3, 0.9) * size / 96)
-    # A shoulder instead of a clip, so that highlights keep their shape.
+    # A shoulder instead of clipping, so that highlights keep their shape.
     photo = np.minimum(photo, 0.8 + 0.2 * np.tanh(5 * np.maximum(photo, 0.8) - 4))
     photo += rng.uniform(0.005, 0.025) * rng.standard_normal(photo.shape, np.float32)
-    developed: NDArray[np.uint8] = (np.clip(photo, 0, 1) * 255 + 0.5).astype(np.uint8)
+    developed: Pixels = (np.clip(photo, 0, 1) * 255 + 0.5).astype(np.uint8)
     return developed

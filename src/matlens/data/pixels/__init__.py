@@ -1,1 +1,1 @@
-"""From files to pixels: decoding, the pixel store, augmentation."""
+"""From files to pixels: decoding, reading, the pixel store, augmentation, thumbnails."""

@@ -1,7 +1,7 @@
-"""The guide's augmentation, on one photo at a time and without a framework.
+"""Augment one photo at a time as the guide does, without a framework.
 
-Horizontal flip, rotation, zoom, translation and contrast as Keras' layers define them, with the guide's
-factors. The four movements are one affine warp, so a photo is interpolated once instead of three times.
+Horizontal flip, rotation, zoom, translation and contrast follow the definitions of Keras' layers, with the guide's
+factors. Flip, rotation, zoom and translation are one affine warp, so a photo is interpolated only once.
 """
 
 from __future__ import annotations
@@ -10,42 +10,43 @@ import math
 
 import cv2
 import numpy as np
-import numpy.typing as npt
+
+from matlens.types import Array, Pixels
 
 FACTOR = 0.1
-"""The guide's factor for all of them: rotation by up to a tenth of a full turn, the rest by up to a tenth."""
+"""The guide's factor: rotation by up to a tenth of a full turn, the rest by up to a tenth."""
 
 
-def view_of(photo: npt.NDArray[np.uint8], digest: str, view: int) -> npt.NDArray[np.uint8]:
-    """View number `view` (from 1) of a photo: the augmentation that follows from its content and the view alone.
+def view_of(photo: Pixels, digest: str, view: int) -> Pixels:
+    """Make view number `view` (from 1) of a photo: the augmentation depends on the content and the view alone.
 
     Args:
         photo: (H, W, 3) uint8.
-        digest: SHA-256 of the photo's file, hexadecimal.
+        digest: SHA-256 of the photo's file, in hexadecimal digits.
 
     Returns:
-        (H, W, 3) uint8: rounded, so that it can be stored and fed as photos are.
+        (H, W, 3) uint8: rounded, so that a view can be stored and used as a photo.
     """
     warped, table = _warp_and_table(photo, np.random.default_rng([int(digest[:16], 16), view]))
     return np.asarray(cv2.LUT(warped, (table * 255).round().astype(np.uint8)), dtype=np.uint8)
 
 
-def augment(photo: npt.NDArray[np.uint8], rng: np.random.Generator) -> npt.NDArray[np.float32]:
-    """One random variation of a photo.
+def augment(photo: Pixels, rng: np.random.Generator) -> Array:
+    """Make one random variation of a photo.
 
     Args:
         photo: (H, W, 3) uint8.
-        rng: five to six numbers are drawn from it.
+        rng: the generator that six numbers are drawn from.
 
     Returns:
-        (H, W, 3) float32 in [0, 1]; what moves in from outside is the mirrored photo (Keras' `reflect`).
+        (H, W, 3) float32 in [0, 1]. What moves in from outside is the mirrored photo (Keras' `reflect`).
     """
     return np.asarray(cv2.LUT(*_warp_and_table(photo, rng)), dtype=np.float32)
 
 
-def _warp_and_table(photo: npt.NDArray[np.uint8], rng: np.random.Generator,
-                    ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.float32]]:
-    """The moved photo (H, W, 3) uint8, and what contrast makes of each byte, (1, 256, 3) float32 in [0, 1]."""
+def _warp_and_table(photo: Pixels, rng: np.random.Generator,
+                    ) -> tuple[Pixels, Array]:
+    """Return the warped photo, (H, W, 3) uint8, and what contrast makes of each byte, (1, 256, 3) float32 in [0, 1]."""
     height, width = photo.shape[:2]
     flip = -1.0 if rng.random() < 0.5 else 1.0
     angle = rng.uniform(-FACTOR, FACTOR) * 2 * math.pi
@@ -53,7 +54,7 @@ def _warp_and_table(photo: npt.NDArray[np.uint8], rng: np.random.Generator,
     down, right = rng.uniform(-FACTOR, FACTOR, size=2) * (height, width)
     contrast = rng.uniform(1 - FACTOR, 1 + FACTOR)
 
-    # Maps a place in the result to the place in the photo that it shows, about the photo's centre.
+    # Maps a position in the result to the position in the photo that it shows, about the photo's centre.
     middle_x, middle_y = (width - 1) / 2, (height - 1) / 2
     cos, sin = zoom * math.cos(angle), zoom * math.sin(angle)
     inverse = np.array([[flip * cos, -flip * sin, 0.0], [sin, cos, 0.0]])

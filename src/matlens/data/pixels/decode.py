@@ -1,6 +1,6 @@
-"""Turn the bytes of one photo into RGB pixels: simplejpeg where it can, Pillow for all the rest.
+"""Turn the bytes of one photo into RGB pixels: by simplejpeg where it can, by Pillow otherwise.
 
-Both ways give the same picture: upright (EXIF orientation applied), three channels, eight bits.
+Both give the same picture: upright (EXIF orientation applied), three channels, eight bits.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ import struct
 import threading
 import warnings
 import zlib
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -24,25 +23,26 @@ from PIL import Image, ImageFile, UnidentifiedImageError, _imaging
 from matlens.types import Pixels
 
 MAX_PIXELS, MAX_SIDE = 128_000_000, 65_535
-"""Larger photos are refused before they are decoded: cameras go to some 100 million pixels, formats to far more."""
+"""Larger photos are refused before they are decoded: cameras reach some 100 million pixels, formats far more."""
 
 MAX_SCANNED = 32 * MAX_PIXELS
-"""Pixels by scans of a JPEG: each scan of a progressive one costs a pass, and a small file may hold thousands."""
+"""Most pixels times scans of a JPEG: each scan costs a pass, and a small file may hold thousands."""
 
-_ALONE = 32_000_000
-"""Larger photos are decoded one at a time, so that memory does not grow with the number of threads."""
+_ONE_AT_A_TIME = 32_000_000
+"""Photos of more pixels are decoded one at a time, so that memory does not grow with the number of threads."""
 
 _FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "TIFF", "BMP")
-"""Of Pillow's others no photo needs any, and some start programs (EPS runs Ghostscript)."""
+"""No photo needs any other of Pillow's formats, and some of them start programs (EPS runs Ghostscript)."""
 
 _JPEG_MAGIC = b"\xff\xd8\xff"
 _EXIF_MAGIC = b"Exif\x00\x00"
 _PLAIN_JPEG = ("YCbCr", "Gray", "RGB")
-_ORIENTATION, _SHORT = 0x0112, 3  # EXIF's numbers of the tag and of its type
+_ORIENTATION, _SHORT = 0x0112, 3  # the numbers that EXIF gives the tag and its type
 _MIRRORS = {2: 1, 3: -1, 4: 0, 6: 1, 7: -1, 8: 0}  # by orientation, OpenCV's: 0 upside down, 1 left to right, -1 both
 _DAMAGE = (OSError, ValueError, SyntaxError, EOFError, IndexError, TypeError, AttributeError, KeyError, OverflowError,
            NotImplementedError, MemoryError, ArithmeticError, RuntimeError, struct.error, zlib.error, Warning)
-"""What Pillow's plugins raise on damaged files; warnings where the user has made errors of them."""
+"""What Pillow's plug-ins raise on damaged files, far more than `untrusted.UNREADABLE` holds; warnings are among them if
+the user turned them into errors."""
 
 _truncated_lock = threading.Lock()
 _large_lock = threading.Lock()
@@ -55,37 +55,38 @@ def _note_error(place: bytes | None, text: bytes | None, values: int | None) -> 
 
 _ERROR_HANDLER = ctypes.CFUNCTYPE(None, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_void_p)(_note_error)
 
-# What is wrong with a file is said in an error. Pillow would warn besides (such as of a palette with transparency,
-# harmless to RGB pixels), log, and let libtiff print. Once and for all: warnings.catch_warnings is not for threads.
+# An error says what is wrong with a file. Pillow would also warn (of a palette with transparency, for instance, which
+# does not matter to RGB pixels), log, and let libtiff print. This is set once, since warnings.catch_warnings is not
+# thread-safe.
 warnings.filterwarnings("ignore", module=r"PIL\.")
 logging.getLogger("PIL").addHandler(logging.NullHandler())
-with contextlib.suppress(OSError, AttributeError):  # a Pillow without libtiff, or with one that cannot be reached
+with contextlib.suppress(OSError, AttributeError):  # a Pillow without libtiff, or with a hidden one
     ctypes.CDLL(_imaging.__file__).TIFFSetErrorHandler(_ERROR_HANDLER)
 
 
 class UnreadableImageError(ValueError):
-    """The bytes are no photo, or not a whole one; the message says what is wrong."""
+    """Bytes that are not a photo, or not a whole photo. The message is the reason, without the file."""
 
 
 def decode(data: bytes, *, min_size: tuple[int, int] | None = None, keep_truncated: bool = False) -> Pixels:
     """Decode a whole photo.
 
     Args:
-        data: the file's content: JPEG, PNG, WebP, GIF, TIFF or BMP; of several frames or pages, the first.
-        min_size: (height, width); a far larger JPEG may be decoded at a half, a quarter or an eighth of
-            its size, never below twice this one.
-        keep_truncated: take a photo whose end is missing, the missing part grey or black.
+        data: the content of a JPEG, PNG, WebP, GIF, TIFF or BMP file. Of several frames or pages the first is taken.
+        min_size: (height, width). A far larger JPEG may be decoded at a half, a quarter or an eighth of its size, but
+            never below twice this size.
+        keep_truncated: accept a photo whose end is missing, the missing part grey or black.
 
     Returns:
-        (H, W, 3) uint8 RGB, upright. Meanwhile up to 20 bytes a pixel are taken (WebP; 3 to 10 otherwise mostly).
+        (H, W, 3) uint8 RGB, upright. Decoding takes up to 20 bytes of memory a pixel (WebP; others mostly 3 to 10).
 
     Raises:
-        UnreadableImageError: empty, not a photo, truncated, damaged, or larger than MAX_PIXELS and MAX_SIDE.
+        UnreadableImageError: the data is empty, not a photo, truncated, damaged, or larger than MAX_PIXELS or MAX_SIDE.
     """
     if not data:
         raise UnreadableImageError("empty file")
     if data[4:8] == b"ftyp":
-        raise UnreadableImageError("HEIC or AVIF, which is not read: convert it to JPEG")
+        raise UnreadableImageError("HEIC or AVIF, which matlens does not read: convert it to JPEG")
     if data.startswith(_JPEG_MAGIC):
         pixels = _decode_plain_jpeg(data, min_size)
         if pixels is not None:
@@ -94,7 +95,7 @@ def decode(data: bytes, *, min_size: tuple[int, int] | None = None, keep_truncat
 
 
 def _decode_plain_jpeg(data: bytes, min_size: tuple[int, int] | None) -> Pixels | None:
-    """(H, W, 3) uint8, or None where simplejpeg refuses: Pillow then says what is wrong."""
+    """Decode a JPEG by simplejpeg. Returns None where simplejpeg refuses it: Pillow then says what is wrong."""
     try:
         height, width, colorspace, _ = simplejpeg.decode_jpeg_header(data)
     except ValueError:
@@ -103,14 +104,14 @@ def _decode_plain_jpeg(data: bytes, min_size: tuple[int, int] | None) -> Pixels 
         return None
     _refuse_bomb(data, height, width)
     orientation = _orientation(_exif_of_jpeg(data))
-    smallest = {}
+    least = {}
     if min_size is not None:
         rows, columns = min_size if orientation < 5 else min_size[::-1]
         if height >= 4 * rows and width >= 4 * columns:
-            smallest = {"min_height": 2 * rows, "min_width": 2 * columns}
+            least = {"min_height": 2 * rows, "min_width": 2 * columns}
     try:
         with _turn(height * width):
-            pixels: Pixels = simplejpeg.decode_jpeg(data, colorspace="RGB", **smallest)
+            pixels: Pixels = simplejpeg.decode_jpeg(data, colorspace="RGB", **least)
     except ValueError:
         return None
     return _upright(pixels, orientation)
@@ -120,12 +121,12 @@ def _decode_with_pillow(data: bytes, keep_truncated: bool) -> Pixels:
     exif = b""
     if data.startswith(_JPEG_MAGIC):
         exif = _exif_of_jpeg(data)
-        data = data.replace(_EXIF_MAGIC, b"Gone\x00\x00")  # what is wrong with it is not to be the photo's fault
+        data = data.replace(_EXIF_MAGIC, b"Gone\x00\x00")  # damaged EXIF data does not make a photo unreadable
     try:
         with Image.open(_Metered(data), formats=_FORMATS) as image:
             width, height = image.size
             tags = getattr(image, "tag_v2", {})
-            # libtiff decodes a tile in whole, however little of it is in the picture.
+            # libtiff decodes whole tiles, however little of a tile is in the picture.
             _refuse_bomb(data, max(height, tags.get(323, 0)), max(width, tags.get(322, 0)))
             with _turn(height * width):
                 _load(image, keep_truncated)
@@ -141,14 +142,14 @@ def _decode_with_pillow(data: bytes, keep_truncated: bool) -> Pixels:
 
 
 class _Metered(io.BytesIO):
-    """A file that may be read some times over, not more: in a TIFF thousands of tags may claim the same megabyte."""
+    """A file that may be read a few times over and no more: thousands of tags of a TIFF may claim the same megabyte."""
 
     def __init__(self, data: bytes) -> None:
         super().__init__(data)
         self._left = 8 * len(data) + 1_000_000
 
     def read(self, size: int | None = -1, /) -> bytes:
-        """As BytesIO's. Raises OSError beyond the measure."""
+        """Read as BytesIO does. Raises OSError when more was read than a photo needs."""
         content = super().read(size)
         self._left -= len(content)
         if self._left < 0:
@@ -157,7 +158,7 @@ class _Metered(io.BytesIO):
 
 
 def _turn(pixels: int) -> contextlib.AbstractContextManager[object]:
-    return _large_lock if pixels > _ALONE else contextlib.nullcontext()
+    return _large_lock if pixels > _ONE_AT_A_TIME else contextlib.nullcontext()
 
 
 def _refuse_bomb(data: bytes, height: int, width: int) -> None:
@@ -168,13 +169,13 @@ def _refuse_bomb(data: bytes, height: int, width: int) -> None:
 
 
 def _exif_of_jpeg(data: bytes) -> bytes:
-    """The content of the EXIF segment (marker, length, magic), and what follows; empty without one."""
+    """Return a JPEG from its EXIF segment's magic on (a marker and a length precede that); empty without a segment."""
     at = data.find(_EXIF_MAGIC)
     return data[at:at + 65_536] if at >= 4 and data[at - 4:at - 2] == b"\xff\xe1" else b""
 
 
 def _orientation(exif: bytes) -> int:
-    """1 to 8; 1 (upright) where EXIF data does not say it, or is damaged: its pixels may be whole all the same."""
+    """Return 1 to 8; 1 (upright) where EXIF data does not say it or is damaged: the pixels may still be whole."""
     tiff = exif.removeprefix(_EXIF_MAGIC)
     order = {b"II*\x00": "<", b"MM\x00*": ">"}.get(tiff[:4])
     if order is None:
@@ -192,7 +193,7 @@ def _orientation(exif: bytes) -> int:
 
 
 def _upright(pixels: Pixels, orientation: int) -> Pixels:
-    """EXIF: 2 to 4 are mirrored or turned, 5 to 8 the same with rows and columns exchanged."""
+    """Undo an EXIF orientation: 2 to 4 are mirrored or turned, 5 to 8 the same with rows and columns exchanged."""
     if orientation >= 5:
         pixels = cv2.transpose(pixels)
     mirror = _MIRRORS.get(orientation)
@@ -203,7 +204,7 @@ def _load(image: Image.Image, keep_truncated: bool) -> None:
     if not keep_truncated:
         _libtiff.error = None
         image.load()
-        if _libtiff.error is not None:  # of some damages libtiff says so and goes on, over memory as it lies there
+        if _libtiff.error is not None:  # libtiff reports some damage and goes on with uninitialised memory
             raise OSError(f"damaged TIFF ({_libtiff.error})")
         return
     with _truncated_lock:  # Pillow has one switch for the whole process
@@ -222,21 +223,21 @@ def _to_rgb(image: Image.Image) -> Pixels:
 
 
 def _scaled_grey(values: npt.NDArray[np.generic], mode: str) -> Pixels:
-    """16-bit and float greys as eight bits; Pillow's own conversion would clip them at 255."""
+    """Scale 16-bit and float greys to eight bits; Pillow's own conversion would clip them at 255."""
     peak = float(np.max(values, initial=0, where=np.isfinite(values)))
     top = 65_535.0 if mode != "F" and peak > 255 else 255.0 if peak > 1 or mode != "F" else 1.0
     grey = np.empty(values.shape, dtype=np.uint8)
     with np.errstate(invalid="ignore", over="ignore"):  # a NaN counts as 0
-        for row, some in enumerate(values):  # as floats the whole would be four to eight times as large
-            grey[row] = np.clip(np.nan_to_num(some.astype(np.float64)) / top * 255.0, 0, 255).round()
+        for row, line in enumerate(values):  # line by line: as floats the photo would be four to eight times as large
+            grey[row] = np.clip(np.nan_to_num(line.astype(np.float64)) / top * 255.0, 0, 255).round()
     return np.repeat(grey[:, :, None], 3, axis=2)
 
 
 def resize(pixels: Pixels, size: tuple[int, int]) -> Pixels:
-    """Resize to `size` = (height, width), the aspect ratio given up as the guide's pipeline does.
+    """Resize to `size` = (height, width), without keeping the aspect ratio, as the guide's pipeline does.
 
-    Bilinear with half-pixel centres (TensorFlow's `bilinear`); areas are averaged where a side shrinks to
-    less than half, since bilinear then skips pixels.
+    The interpolation is bilinear with half-pixel centres (TensorFlow's `bilinear`). Where a side shrinks to less than
+    half, areas are averaged, since bilinear interpolation then skips pixels.
     """
     height, width = pixels.shape[:2]
     if (height, width) == size:
@@ -245,15 +246,3 @@ def resize(pixels: Pixels, size: tuple[int, int]) -> Pixels:
     resized = cv2.resize(pixels, (size[1], size[0]), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
     return np.asarray(resized, dtype=np.uint8)
 
-
-def read_photo(path: Path, size: tuple[int, int] | None = None, *, keep_truncated: bool = False) -> Pixels:
-    """Read one photo from disk, resized to `size` = (height, width) if given.
-
-    Returns (H, W, 3) uint8 RGB. Raises UnreadableImageError, also where the file itself cannot be read.
-    """
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise UnreadableImageError(error.strerror or str(error)) from error
-    pixels = decode(data, min_size=size, keep_truncated=keep_truncated)
-    return pixels if size is None else resize(pixels, size)

@@ -1,4 +1,4 @@
-"""Small pictures of photos, as pages hold them."""
+"""Make small pictures of photos for HTML pages."""
 
 from __future__ import annotations
 
@@ -9,16 +9,17 @@ from pathlib import Path
 import numpy as np
 import simplejpeg
 
-from matlens.data.pixels.decode import UnreadableImageError, decode, resize
+from matlens.data.pixels.decode import resize
+from matlens.data.pixels.reader import PhotoReader
 from matlens.types import Pixels
 
 SIDE = 160
-"""Of a picture, in pixels. Even 24 photos of pure noise keep below half a megabyte (a test)."""
+"""Pixels of a picture's longer side. A test holds 24 photos of pure noise below half a megabyte."""
 
 
 @dataclass(frozen=True)
 class Thumbnail:
-    """A JPEG in base64, its longer side SIDE pixels at most."""
+    """A JPEG in base64, at most SIDE pixels on its longer side."""
 
     base64: str
     width: int
@@ -26,16 +27,13 @@ class Thumbnail:
 
 
 def thumbnail(path: Path, *, keep_truncated: bool = False) -> Thumbnail | None:
-    """A small picture of a photo; None where it cannot be read (any more)."""
-    try:
-        pixels = decode(path.read_bytes(), min_size=(SIDE, SIDE), keep_truncated=keep_truncated)
-    except (OSError, ValueError, UnreadableImageError):  # ValueError: a name that no file can have
-        return None
-    return small_jpeg(pixels)
+    """Make a small picture of a photo. Returns None where the photo cannot be read."""
+    pixels = PhotoReader(min_size=(SIDE, SIDE), keep_truncated=keep_truncated).read_or_none(path)
+    return None if pixels is None else small_jpeg(pixels)
 
 
 def small_jpeg(pixels: Pixels, side: int = SIDE) -> Thumbnail:
-    """A small picture of pixels (H, W, 3) uint8, its longer side `side` at most."""
+    """Make a small picture of pixels, (H, W, 3) uint8, at most `side` pixels on its longer side."""
     scale = min(side / max(pixels.shape[:2]), 1)
     height, width = (max(round(length * scale), 1) for length in pixels.shape[:2])
     jpeg = simplejpeg.encode_jpeg(np.ascontiguousarray(resize(pixels, (height, width))), quality=70,

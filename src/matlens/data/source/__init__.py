@@ -1,1 +1,1 @@
-"""Where photos come from: folders, downloads, published datasets."""
+"""Get photos: from folders, downloads and published datasets."""

@@ -1,4 +1,4 @@
-"""How many photos each class has."""
+"""Count the photos of each class."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from matlens.errors import DataError
 
 
 def class_counts(data_dir: str | Path) -> dict[str, int]:
-    """Photos (.jpg, .jpeg, .png) in each class folder of `data_dir`, classes sorted; hidden folders are no classes.
+    """Count the photos (.jpg, .jpeg, .png) in each class folder of `data_dir`, sorted; hidden folders are no classes.
 
     Raises:
-        DataError: no such folder.
+        DataError: there is no such folder.
     """
     folder = Path(data_dir)
     if not folder.is_dir():
-        raise DataError(f"No such folder: {folder}")
+        raise DataError(f"No such folder: {folder}. Name the folder of the class folders.")
     suffixes = {".jpg", ".jpeg", ".png"}
     return {entry.name: sum(PurePath(name).suffix.lower() in suffixes and not is_hidden(name)
                             for _, _, names in os.walk(entry) for name in names) for entry in subfolders(folder)}
 
 
 def count_by_part(source: Source) -> dict[str, dict[str, int]]:
-    """{part: {class: n}} where the folder is divided (by its first official split), else {"photos": {class: n}}."""
+    """Return {part: {class: n}} of a divided dataset (by its first official split), else {"photos": {class: n}}."""
     if source.layout == "minc":
         listed = read_official_split(source, source.split_numbers[0])
     elif source.layout == "prepared":

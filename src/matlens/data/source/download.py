@@ -1,10 +1,10 @@
-"""Download a large file that may be interrupted at any time, over HTTP.
+"""Download a large file over HTTP, so that any interruption can be continued from.
 
-pooch, which fetches weights, begins anew after each interruption: for 2 GB from one university's server that will not
-do. What is missing is a Range header and its bookkeeping, for which the standard library is enough.
+pooch, which fetches weights, starts again after each interruption, which is too much for 2 GB from a university's
+server. It lacks a Range header and its bookkeeping, for which the standard library is enough.
 
-    <name>.part        what has arrived
-    <name>.part.json   of which version of the file: its address, validator (ETag or Last-Modified) and size
+    <name>.part        the bytes that have arrived
+    <name>.part.json   the version of the file that they are of: its address, validator (ETag or Last-Modified) and size
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -23,23 +23,24 @@ from matlens import __version__
 from matlens.errors import DataError
 from matlens.system.caches import Say
 from matlens.system.files import read_json, write_json
+from matlens.system.untrusted import UNREADABLE
 
 _BLOCK = 1 << 18
 _PASSING = (408, 425, 429, 500, 502, 503, 504)
-"""Answers that may be another one later."""
+"""HTTP answers that another try may change."""
 
 _CONTENT_RANGE = re.compile(r"bytes (\d+)-\d+/(\d+|\*)")
 
-Follow = Callable[[int, int | None], None]
-"""Called with (bytes that have arrived, bytes of the whole file as far as the server says)."""
+BytesProgress = Callable[[int, int | None], None]
+"""Called with (bytes that have arrived, bytes of the whole file, or None if the server does not say)."""
 
 
 @dataclass(frozen=True)
 class Patience:
-    """How much is put up with.
+    """How many failures a download tolerates.
 
-    tries: in a row without a byte. pause: seconds before the second of them, doubled each time.
-    stall: seconds without a byte until a connection is given up.
+    tries: in a row without a byte. pause: seconds before the second try, doubled before each further one.
+    stall: seconds without a byte after which a connection is given up.
     """
 
     tries: int = 6
@@ -49,7 +50,7 @@ class Patience:
 
 @dataclass(frozen=True)
 class _Version:
-    """Which file a part is of. validator: what If-Range takes, or "" if the server names none."""
+    """The version of a file that a part belongs to. validator: the value for If-Range; "" if there is none."""
 
     url: str
     validator: str
@@ -57,25 +58,25 @@ class _Version:
 
 
 class _Dropped(Exception):
-    """A connection that failed, or did so too early; another try may succeed."""
+    """A connection failed or ended too early. Another try may succeed."""
 
 
 def part_of(target: Path) -> Path:
-    """Where a file grows while it is downloaded."""
+    """Return the path at which a file grows while it is downloaded."""
     return target.with_name(f"{target.name}.part")
 
 
-def download(url: str, target: Path, *, before: Follow, advance: Follow, say: Say,
+def download(url: str, target: Path, *, before: BytesProgress, advance: BytesProgress, say: Say,
              patience: Patience | None = None) -> None:
-    """Fetch `url` into `target`, going on from what an earlier call left.
+    """Download `url` to `target`, continuing from what an earlier call left.
 
     Args:
-        before: told the sizes before the first byte of each connection; may raise to refuse.
-        advance: told the same after each block.
-        say: told why and when there is another try.
+        before: called with the sizes before the first byte of each connection. It may raise an error to refuse.
+        advance: called with the sizes after each block.
+        say: called with a message about why and when there is another try.
 
     Raises:
-        DataError: the server has no such file, or cannot be reached in so many tries. What has arrived stays.
+        DataError: the server has no such file, or all tries failed. The bytes that have arrived stay.
         OSError: the file cannot be written.
     """
     patience = patience or Patience()
@@ -83,7 +84,7 @@ def download(url: str, target: Path, *, before: Follow, advance: Follow, say: Sa
     while True:
         arrived = _size(part)
         try:
-            _go_on(url, part, before, advance, patience.stall)
+            _continue(url, part, before, advance, patience.stall)
             break
         except _Dropped as dropped:
             failures = 1 if _size(part) > arrived else failures + 1
@@ -97,27 +98,27 @@ def download(url: str, target: Path, *, before: Follow, advance: Follow, say: Sa
 
 
 def forget_part(target: Path) -> None:
-    """Remove what a download has left that is not needed any more."""
+    """Remove the files of an unfinished download."""
     for file in (part_of(target), _note_of(part_of(target))):
         file.unlink(missing_ok=True)
 
 
-def _go_on(url: str, part: Path, before: Follow, advance: Follow, stall: float) -> None:
-    """One connection: from where the part ends to the end of the file. Raises _Dropped if it does not get there."""
-    known = _noted(part, url)
-    have = _size(part) if known is not None else 0
+def _continue(url: str, part: Path, before: BytesProgress, advance: BytesProgress, stall: float) -> None:
+    """Use one connection to get the rest of the file. Raises _Dropped if that does not reach the end."""
+    version = _version_of(part, url)
+    have = _size(part) if version is not None else 0
     request = urllib.request.Request(url, headers={"User-Agent": f"matlens/{__version__}",
                                                    "Accept-Encoding": "identity"})
-    if known is not None and have:
-        if have == known.size:
+    if version is not None and have:
+        if have == version.size:
             return
         request.add_header("Range", f"bytes={have}-")
-        request.add_header("If-Range", known.validator)
+        request.add_header("If-Range", version.validator)
     with closing(_answer(request, part, stall)) as answer:
         if answer.status == http.HTTPStatus.PARTIAL_CONTENT:
-            _check_goes_on(answer, part, known, have)
-            size = known.size if known is not None else None
-        else:  # the whole file: it was changed, or the server knows no ranges
+            _check_range(answer, part, version, have)
+            size = version.size if version is not None else None
+        else:  # the whole file: it was changed, or the server does not support ranges
             have, length = 0, answer.headers.get("Content-Length")
             size = int(length) if length else None
             part.unlink(missing_ok=True)
@@ -152,7 +153,7 @@ def _answer(request: urllib.request.Request, part: Path, stall: float) -> http.c
 
 
 def _read(answer: http.client.HTTPResponse) -> bytes:
-    # read1 gives what has arrived: of a block that stays incomplete nothing is lost.
+    # read1 returns what has arrived, so nothing of an incomplete block is lost.
     try:
         return answer.read1(_BLOCK)
     except (OSError, http.client.HTTPException) as error:
@@ -165,26 +166,26 @@ def _reason(error: BaseException | str) -> str:
     return str(error) or type(error).__name__
 
 
-def _check_goes_on(answer: http.client.HTTPResponse, part: Path, known: _Version | None, have: int) -> None:
+def _check_range(answer: http.client.HTTPResponse, part: Path, version: _Version | None, have: int) -> None:
     match = _CONTENT_RANGE.fullmatch(answer.headers.get("Content-Range", ""))
-    if match is None or int(match[1]) != have or known is None or match[2] not in ("*", str(known.size)):
+    if match is None or int(match[1]) != have or version is None or match[2] not in ("*", str(version.size)):
         part.unlink(missing_ok=True)
-        raise _Dropped("the server sends another range than it was asked for")
+        raise _Dropped("the server sends another range than matlens asked for")
 
 
 def _validator(answer: http.client.HTTPResponse) -> str:
     etag = str(answer.headers.get("ETag", ""))
-    # RFC 9110, 13.1.5: a weak ETag says that files are much the same, not that their bytes are.
+    # RFC 9110, 13.1.5: a weak ETag does not promise the same bytes.
     return etag if etag and not etag.startswith("W/") else str(answer.headers.get("Last-Modified", ""))
 
 
-def _noted(part: Path, url: str) -> _Version | None:
-    """The version that a part is of, if it can be gone on with."""
-    try:
-        known = _Version(**read_json(_note_of(part)))
-    except (OSError, ValueError, TypeError):
-        return None
-    return known if known.url == url and known.validator else None
+def _version_of(part: Path, url: str) -> _Version | None:
+    """Return the version that a part belongs to, if the download can be continued from it."""
+    with suppress(*UNREADABLE):
+        version = _Version(**read_json(_note_of(part)))
+        if version.url == url and version.validator and version.validator.isprintable():  # it goes into a header
+            return version
+    return None
 
 
 def _note_of(part: Path) -> Path:

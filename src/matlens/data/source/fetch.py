@@ -1,4 +1,4 @@
-"""Fetch MINC-2500 from its authors."""
+"""Download MINC-2500 from its authors, check it and unpack it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ from matlens.data.source.download import Patience, download, forget_part, part_o
 from matlens.data.source.sources import Source, open_source
 from matlens.data.source.unpack import Limits, unpack
 from matlens.errors import DataError, SettingsError, WriteError
-from matlens.settings import schema as settings
+from matlens.settings import kaggle
+from matlens.settings.knobs import notebook_settings
 from matlens.system.caches import lock_at, turn
 from matlens.system.console import Advance, Reporter
 from matlens.system.files import whole_folder, whole_of
@@ -27,34 +28,36 @@ from matlens.system.files import whole_folder, whole_of
 ARCHIVE_NAME = "minc-2500.tar.gz"
 
 _UNPACKED = 1.1
-"""Bytes that a byte of the archive becomes, at most: JPEG files hardly get smaller by packing."""
+"""How many bytes a byte of the archive becomes at most: packing hardly makes JPEG files smaller."""
 
 
 def default_place() -> Path:
-    """Where MINC-2500 goes: DATA_DIR; on Kaggle, whose input folder is read-only, /kaggle/tmp.
+    """Return where MINC-2500 goes: DATA_DIR, or below /kaggle/tmp on Kaggle, whose input folder is read-only.
 
-    What lies in /kaggle/working would be saved as the notebook's output, all 57,500 files of it.
+    Kaggle would save all 57,500 files as the notebook's output if they were in /kaggle/working.
     """
-    place = settings.notebook_settings().data_dir
-    kaggle = settings.KAGGLE_ROOT
-    return kaggle / "tmp" / place.name if place.is_relative_to(kaggle / "input") else place
+    place = notebook_settings().data_dir
+    root = kaggle.KAGGLE_ROOT
+    return root / "tmp" / place.name if place.is_relative_to(root / "input") else place
 
 
 def fetch_minc(to: Path, reporter: Reporter, *, url: str = minc.ARCHIVE_URL, sha1: str = minc.ARCHIVE_SHA1,
                keep_archive: bool = False, patience: Patience | None = None, limits: Limits | None = None) -> Source:
-    """Have MINC-2500 in the folder `to`: as it is there, or out of its archive, which is downloaded beside it.
+    """Return MINC-2500 in the folder `to`. If it is not there, download its archive beside the folder and unpack it.
 
-    It is there whole or not at all, and whatever was interrupted is gone on with by the next call. Of two calls at the
-    same time the second waits for the first.
+    The dataset is there whole or not at all, and the next call continues what was interrupted. If two calls run at the
+    same time, the second waits for the first.
 
     Args:
-        url: of the archive: http, https or file.
-        sha1: of the archive, 40 hexadecimal digits.
-        keep_archive: do not remove it after unpacking. What this call has not downloaded is never removed.
+        url: the archive's address: http, https or file.
+        sha1: the archive's SHA-1, 40 hexadecimal digits.
+        keep_archive: do not remove the archive after unpacking. An archive that this call did not download stays.
 
     Raises:
-        SettingsError: an address or a sum that is none.
-        DataError: the archive cannot be had, is another one, or has no room; `to` holds something else.
+        SettingsError: `url` is no address, or `sha1` is no SHA-1.
+        DataError: the archive cannot be downloaded, is another one, or needs more space than there is; or `to` holds
+            something else.
+        WriteError: a file cannot be written.
     """
     if urlsplit(url).scheme not in ("http", "https", "file"):
         raise SettingsError(f"--url {url}: give an address that begins with http://, https:// or file://")
@@ -73,7 +76,7 @@ def fetch_minc(to: Path, reporter: Reporter, *, url: str = minc.ARCHIVE_URL, sha
             downloaded = not archive.exists()
             if downloaded:
                 _download(url, archive, reporter, patience)
-            _check(archive, sha1, ours=downloaded, theirs=archive.parent != to.parent, reporter=reporter)
+            _check(archive, sha1, is_ours=downloaded, is_beside=archive.parent == to.parent, reporter=reporter)
             source = _unpack(archive, to, reporter, limits)
             forget_part(to.parent / ARCHIVE_NAME)
             if downloaded and not keep_archive:
@@ -84,11 +87,11 @@ def fetch_minc(to: Path, reporter: Reporter, *, url: str = minc.ARCHIVE_URL, sha
     except (OSError, WriteError) as error:
         reason = f"There is no room left in {to.parent}" if error.errno == errno.ENOSPC else (
             f"Cannot write to {to.parent}: {error.strerror or error}")
-        raise DataError(f"{reason}. Name another place with --to.") from error
+        raise WriteError(f"{reason}. Name another place with --to.", error.errno, error.strerror or "") from error
 
 
 def _there(to: Path) -> Source | None:
-    """The dataset in `to` if it is whole. Raises DataError if something else is there."""
+    """Return the dataset in `to` if it is whole. Raises DataError if something else is there."""
     if not to.exists() or (to.is_dir() and not any(to.iterdir())):
         return None
     try:
@@ -97,13 +100,13 @@ def _there(to: Path) -> Source | None:
     except DataError as error:
         wrong = [str(error)]
     if wrong:
-        raise DataError(f"{to} is there, but is not MINC-2500 as it should be: {' '.join(wrong)} Remove it, or name "
+        raise DataError(f"{to} is there, but is not MINC-2500 as published: {' '.join(wrong)} Remove it, or name "
                         "another folder with --to.")
     return source
 
 
 def _sweep(to: Path) -> None:
-    """Remove what a killed unpacking left."""
+    """Remove what a process that was killed while it unpacked left."""
     for partial in to.parent.glob(".*"):
         if whole_of(partial) == to:
             shutil.rmtree(partial, ignore_errors=True)
@@ -115,30 +118,30 @@ def _archive_of(url: str, to: Path) -> Path:
         return to.parent / ARCHIVE_NAME
     archive = Path(url2pathname(parts.path))
     if not archive.is_file():
-        raise DataError(f"No such file: {archive} (--url {url})")
+        raise DataError(f"No such file: {archive} (--url {url}). Name the archive's place, or leave --url out.")
     return archive
 
 
 def _download(url: str, archive: Path, reporter: Reporter, patience: Patience | None) -> None:
     with ExitStack() as stack:
         show: Advance | None = None
-        begun_at, begun_with = 0.0, 0
+        start_time, start_size = 0.0, 0
 
         def before(have: int, size: int | None) -> None:
-            nonlocal show, begun_at, begun_with
+            nonlocal show, start_time, start_size
             if size is not None:
                 _need_room(archive.parent, size - have + size * _UNPACKED)
-            begun_at, begun_with = time.monotonic(), have
+            start_time, start_size = time.monotonic(), have
             show = show or stack.enter_context(
                 reporter.progress(f"downloading {archive.name}", math.ceil((size or 0) / 1e6)))
 
         def advance(have: int, _: int | None) -> None:
-            rate = (have - begun_with) / max(time.monotonic() - begun_at, 1e-3)
+            rate = (have - start_size) / max(time.monotonic() - start_time, 1e-3)
             if show is not None:
                 show(int(have / 1e6), f"MB, {rate / 1e6:.1f} MB/s")
 
         reporter.say(f"downloading {url} to {archive}"
-                     + (", going on from where it was left" if part_of(archive).exists() else ""))
+                     + (", continuing from what has arrived" if part_of(archive).exists() else ""))
         try:
             download(url, archive, before=before, advance=advance, say=reporter.say, patience=patience)
         except DataError as error:
@@ -146,44 +149,44 @@ def _download(url: str, archive: Path, reporter: Reporter, patience: Patience | 
 
 
 def _ways_out(archive: Path) -> str:
-    ways = ("The same command goes on from what has arrived. Or get the file by other means, such as a browser "
-            f"({minc.ARCHIVE_URL}), and put it at {archive}: the same command then checks and unpacks it. Or name a "
+    ways = ("The same command goes on from what has arrived. Or download the file in a browser "
+            f"({minc.ARCHIVE_URL}) and put it at {archive}: the same command then checks and unpacks it. Or name a "
             "mirror with --url.")
-    if settings.is_kaggle():
-        ways += (" On Kaggle, a dataset needs no download: add minc-2500 in the sidebar (Add Input), then see where it "
-                 "is with: matlens data find")
+    if kaggle.is_kaggle():
+        ways += (" On Kaggle no download is needed: add minc-2500 in the sidebar (Add Input), then see where it is "
+                 "with: matlens data find")
     return ways
 
 
 def _need_room(folder: Path, needed: float) -> None:
     free = shutil.disk_usage(folder).free
     if free < needed:
-        raise DataError(f"{folder} has room for {free / 1e9:.1f} GB, and {needed / 1e9:.1f} GB are needed, for the "
-                        "archive and what comes out of it. Make room, or name another place with --to.")
+        raise DataError(f"{folder} has room for {free / 1e9:.1f} GB, and {needed / 1e9:.1f} GB are needed for the "
+                        "archive and its files. Make room, or name another place with --to.")
 
 
-def _check(archive: Path, sha1: str, *, ours: bool, theirs: bool, reporter: Reporter) -> None:
-    """Compare the archive's sum; a wrong one is taken out of the way of the next try.
+def _check(archive: Path, sha1: str, *, is_ours: bool, is_beside: bool, reporter: Reporter) -> None:
+    """Compare the archive's SHA-1. If it is wrong, the archive does not stay in the way of the next try.
 
     Args:
-        ours: downloaded by this call, so that nobody misses it.
-        theirs: not beside the dataset, but where the user has it.
+        is_ours: this call downloaded the archive, so nobody misses it.
+        is_beside: the archive lies where the next try would use it, and not in a place of the user's.
     """
     reporter.say(f"checking the SHA-1 of {archive}")
     with archive.open("rb") as file:
-        found = hashlib.file_digest(file, lambda: hashlib.sha1(usedforsecurity=False)).hexdigest()
-    if found == sha1:
+        digest = hashlib.file_digest(file, lambda: hashlib.sha1(usedforsecurity=False)).hexdigest()
+    if digest == sha1:
         return
-    if ours:
+    if is_ours:
         archive.unlink()
-        done = "It was removed; the same command downloads it anew."
-    elif theirs:
-        done = "It was left as it is."
+        done = "It was removed; the same command downloads it again."
+    elif not is_beside:
+        done = "It stays as it is."
     else:
         aside = archive.replace(archive.with_name(f"{archive.name}.wrong"))
-        done = f"It was set aside as {aside}; the same command downloads it anew."
-    raise DataError(f"{archive} is not the archive that it should be: its SHA-1 is {found}, not {sha1}. {done} If you "
-                    "mean another edition of it, give its sum with --sha1.")
+        done = f"It was set aside as {aside}; the same command downloads it again."
+    raise DataError(f"{archive} is not the expected archive: its SHA-1 is {digest}, not {sha1}. {done} If you want "
+                    f"another edition, repeat the command with --sha1 {digest}.")
 
 
 def _unpack(archive: Path, to: Path, reporter: Reporter, limits: Limits | None) -> Source:
@@ -194,7 +197,7 @@ def _unpack(archive: Path, to: Path, reporter: Reporter, limits: Limits | None) 
         inside.mkdir()
         with reporter.progress(f"unpacking {archive.name}", math.ceil(size / 1e6)) as advance:
             unpack(archive, inside, lambda read: advance(int(read / 1e6), "MB"), limits)
-        # The archive's own folder would be one too many: its content goes to where the user wants the dataset.
+        # The content of the archive's own folder goes to where the user wants the dataset.
         for entry in os.scandir(open_source(inside).root):
             Path(entry.path).rename(partial / entry.name)
         shutil.rmtree(inside)

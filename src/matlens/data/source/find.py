@@ -1,4 +1,4 @@
-"""Look for datasets where people have them."""
+"""Look for datasets in the places where people have them."""
 
 from __future__ import annotations
 
@@ -17,21 +17,24 @@ from matlens.data.source.sources import (
     open_source,
 )
 from matlens.errors import DataError
-from matlens.settings.schema import KAGGLE_ROOT, notebook_settings
+from matlens.settings import kaggle
+from matlens.settings.knobs import notebook_settings
 from matlens.system.caches import Say, silent
 
 _DEPTH = 8
-"""Kaggle has mounted datasets at input/<slug> and at input/datasets/<owner>/<slug>, archives unpacked deeper still."""
+"""How many folders deep to look. Kaggle mounts datasets at input/<slug> or input/datasets/<owner>/<slug>, and the
+folders of unpacked archives lie deeper still."""
 
 _MOST_FOLDERS = 20_000
-"""How many folders of one place are looked into, the upper ones first. A home folder may have millions."""
+"""How many folders of one place are read, the upper ones first. A home folder may have millions."""
 
 
 @dataclass(frozen=True)
 class _Folder:
-    """What one look into a folder shows.
+    """What reading a folder once shows.
 
-    source: a dataset that its subfolders' names give away; nothing below it is looked at.
+    source: a dataset that is recognised by the names of its subfolders; nothing below it is read.
+    inside: its visible subfolders.
     has_photos: whether photos lie directly in it, as in a class folder.
     """
 
@@ -41,75 +44,76 @@ class _Folder:
 
 
 def find_sources(places: Sequence[Path] | None = None, warn: Say = silent) -> list[Source]:
-    """The datasets in these folders and some folders deeper, recognised by their layout, not by name.
+    """Find the datasets in these folders and some folders deeper, by their layout and not by their name.
 
     Args:
-        places: by default the current folder, and where people have datasets (see `find_dataset`).
-        warn: told of a place that is not looked through whole.
+        places: by default the current folder and the places that `find_dataset` names.
+        warn: called with a message if a place has too many folders to read them all.
     """
-    found: dict[Path, Source] = {}
+    sources: dict[Path, Source] = {}
     for place in places or (*_usual_places(), Path()):
-        looked = _look(place, warn)
-        for source in _datasets(place, looked):
-            found.setdefault(source.root.resolve(), source)
-    return list(found.values())
+        folders = _read_below(place, warn)
+        for source in _datasets(place, folders):
+            sources.setdefault(source.root.resolve(), source)
+    return list(sources.values())
 
 
 def find_dataset(data_dir: str | Path | None = None) -> Path | None:
-    """The dataset to work on: `data_dir` if one is given, else the likeliest of what lies where people have it.
+    """Find the dataset to work on: `data_dir` if it is given, else the likeliest dataset in the usual places.
 
-    That is below `MATLENS_DATA`, Kaggle's input folder (whatever the dataset is called there), the folder that
-    `matlens data fetch` takes on Kaggle, and DATA_DIR. MINC-2500's layout goes first, then the number of photos.
+    These are `MATLENS_DATA`, Kaggle's input folder (whatever the dataset is called there), the folder that
+    `matlens data fetch` uses on Kaggle, and DATA_DIR. A dataset in MINC-2500's layout comes first, then the one
+    with the most photos.
 
     Returns:
-        Its folder, or None if there is none.
+        The dataset's folder, or None if there is none.
 
     Raises:
-        DataError: a `data_dir` that is no dataset.
+        DataError: `data_dir` is no dataset.
     """
     if data_dir is not None:
         return open_source(Path(data_dir)).root
-    found = find_sources(list(_usual_places()))
-    best = max(found, key=lambda source: (source.layout == "minc", len(source.photos)), default=None)
+    sources = find_sources(list(_usual_places()))
+    best = max(sources, key=lambda source: (source.layout == "minc", len(source.photos)), default=None)
     return best.root if best is not None else None
 
 
 def _usual_places() -> Iterable[Path]:
     if named := os.environ.get("MATLENS_DATA"):
         yield Path(named)
-    yield from (KAGGLE_ROOT / "input", KAGGLE_ROOT / "tmp", notebook_settings().data_dir)
+    yield from (kaggle.KAGGLE_ROOT / "input", kaggle.KAGGLE_ROOT / "tmp", notebook_settings().data_dir)
 
 
-def _look(place: Path, warn: Say) -> dict[Path, _Folder]:
-    """Read each folder of a place once, level by level, and none twice where links lead back to it."""
-    looked: dict[Path, _Folder] = {}
+def _read_below(place: Path, warn: Say) -> dict[Path, _Folder]:
+    """Read each folder of a place once, level by level, even if links lead back to it."""
+    folders: dict[Path, _Folder] = {}
     seen: set[tuple[int, int]] = set()
     level = [place]
     for _ in range(_DEPTH + 1):
         below: list[Path] = []
         for folder in level:
-            if len(looked) == _MOST_FOLDERS:
-                warn(f"{place} has more than {_MOST_FOLDERS:,} folders; the deeper ones were not looked into. "
-                     "Name a folder nearer to the photos: matlens data find DIR")
-                return looked
+            if len(folders) == _MOST_FOLDERS:
+                warn(f"{place} has more than {_MOST_FOLDERS:,} folders; the deeper ones were not read. Name a folder "
+                     "nearer to the photos: matlens data find DIR")
+                return folders
             try:
                 status = folder.stat()
                 if (status.st_dev, status.st_ino) in seen:
                     continue
                 seen.add((status.st_dev, status.st_ino))
-                looked[folder] = _look_into(folder)
-            except (OSError, DataError):  # missing, or may not be read: nothing to find there
+                folders[folder] = _look_into(folder)
+            except (OSError, DataError):  # it is missing or may not be read: there is nothing to find
                 continue
-            if looked[folder].source is None:
-                below += looked[folder].inside
+            if folders[folder].source is None:
+                below += folders[folder].inside
         level = below
-    return looked
+    return folders
 
 
 def _look_into(folder: Path) -> _Folder:
-    lying = entries(folder)
-    inside = tuple(sorted(folder / entry.name for entry in lying if not is_hidden(entry.name) and is_folder(entry)))
-    photos = any(is_photo(entry.name) and not is_folder(entry) for entry in lying)
+    content = entries(folder)
+    inside = tuple(sorted(folder / entry.name for entry in content if not is_hidden(entry.name) and is_folder(entry)))
+    photos = any(is_photo(entry.name) and not is_folder(entry) for entry in content)
     return _Folder(_opened(folder) if layout_by_names(folder, inside) else None, inside, photos)
 
 
@@ -120,14 +124,14 @@ def _opened(folder: Path) -> Source | None:
         return None
 
 
-def _datasets(folder: Path, looked: dict[Path, _Folder]) -> list[Source]:
-    if folder not in looked:
+def _datasets(folder: Path, folders: dict[Path, _Folder]) -> list[Source]:
+    if folder not in folders:
         return []
-    if (named := looked[folder].source) is not None:
+    if (named := folders[folder].source) is not None:
         return [named]
-    inside = looked[folder].inside
-    # A folder of datasets looks like one of class folders, but its photos lie deeper.
-    if len(inside) > 1 and all(child in looked and looked[child].has_photos for child in inside):
+    inside = folders[folder].inside
+    # A folder of datasets looks like a folder of class folders, but its photos lie deeper.
+    if len(inside) > 1 and all(child in folders and folders[child].has_photos for child in inside):
         source = _opened(folder)
         return [source] if source is not None else []
-    return [source for child in inside for source in _datasets(child, looked)]
+    return [source for child in inside for source in _datasets(child, folders)]

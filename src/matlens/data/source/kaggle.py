@@ -1,4 +1,4 @@
-"""Fetch a dataset from Kaggle, by way of kagglehub."""
+"""Download a dataset from Kaggle, by kagglehub."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ _LOG_IN = ("Make a token at https://www.kaggle.com/settings/api and set KAGGLE_A
 
 
 def fetch_from_kaggle(handle: str, to: Path | None) -> list[Source]:
-    """Have kagglehub download a dataset, to its own cache or to `to`, and find what is in it.
+    """Download a dataset by kagglehub, to kagglehub's own cache or to `to`, and return the datasets found in it.
 
     Args:
         handle: `owner/slug`.
 
     Raises:
-        SettingsError: kagglehub is missing, or too old for `to`.
-        DataError: it cannot download the dataset (why, and what helps), or there is none in what it downloads.
+        SettingsError: kagglehub is missing, or it is too old for `to`.
+        DataError: kagglehub cannot download the dataset, or there are no class folders in it.
     """
     try:
         import kagglehub
@@ -30,8 +30,8 @@ def fetch_from_kaggle(handle: str, to: Path | None) -> list[Source]:
         raise SettingsError(f"Fetching {handle} from Kaggle needs kagglehub: pip install 'matlens[kaggle]'") from error
     options = {} if to is None else {"output_dir": str(to)}
     if options and "output_dir" not in inspect.signature(kagglehub.dataset_download).parameters:
-        raise SettingsError("This kagglehub downloads to its own cache only. Leave --to away, or: "
-                            "pip install --upgrade kagglehub")
+        raise SettingsError("This version of kagglehub downloads to its own cache only. Leave --to away, or upgrade "
+                            "it: pip install --upgrade kagglehub")
     page = f"https://www.kaggle.com/datasets/{handle}"
     try:
         place = Path(kagglehub.dataset_download(handle, **options))
@@ -40,11 +40,11 @@ def fetch_from_kaggle(handle: str, to: Path | None) -> list[Source]:
     except (exceptions.BackendError, exceptions.NotFoundError, exceptions.DataCorruptionError,
             exceptions.KaggleEnvironmentError, ValueError, OSError) as error:  # requests' errors are OSErrors
         raise DataError(_reason(error, page)) from error
-    found = find_sources([place])
-    if not found:
-        raise DataError(f"{page} lies in {place} now, but neither as class folders nor in MINC-2500's layout. Move its "
+    sources = find_sources([place])
+    if not sources:
+        raise DataError(f"{page} is in {place} now, but neither as class folders nor in MINC-2500's layout. Move its "
                         "photos into a folder for each class.")
-    return found
+    return sources
 
 
 def _reason(error: Exception, page: str) -> str:

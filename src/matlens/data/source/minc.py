@@ -1,4 +1,4 @@
-"""MINC-2500: what it consists of, and in what a copy of it differs.
+"""MINC-2500: what it consists of, and how a copy differs from it.
 
 Bell, Upchurch, Snavely, Bala: Material Recognition in the Wild with the Materials in Context Database, CVPR 2015,
 section 5.4, and the README of the archive.
@@ -14,7 +14,7 @@ from matlens.errors import DataError
 
 ARCHIVE_URL = "http://opensurfaces.cs.cornell.edu/static/minc/minc-2500.tar.gz"
 ARCHIVE_SHA1 = "bcccbb3b1ab396ef540f024a5ba23eff54f7fe31"
-"""SHA-1 of the archive as lower-case hexadecimal digits, as other loaders of the dataset know it."""
+"""The archive's SHA-1 in lower-case hexadecimal digits, which other loaders of the dataset use, too."""
 
 CLASS_NAMES = ("brick", "carpet", "ceramic", "fabric", "foliage", "food", "glass", "hair", "leather", "metal", "mirror",
                "other", "painted", "paper", "plastic", "polishedstone", "skin", "sky", "stone", "tile", "wallpaper",
@@ -22,44 +22,44 @@ CLASS_NAMES = ("brick", "carpet", "ceramic", "fabric", "foliage", "food", "glass
 PHOTOS_PER_CLASS = 2500
 SPLIT_NUMBERS = (1, 2, 3, 4, 5)
 PART_SIZES = {"train": 2125, "val": 125, "test": 250}
-"""Photos of each class in each part of an official split; the lists call val `validate`."""
+"""How many photos of each class are in each part of an official split; the lists call val `validate`."""
 
 PHOTO_SIZE = (362, 362)
 """Width and height in pixels."""
 FILL_COLOUR = (124, 117, 104)
-"""RGB of what lies beyond the edge of the picture that a photo was cut from."""
+"""The RGB colour that fills a photo beyond the edge of the picture that it was cut from."""
 
 _SHOWN = 3
 
 
 def is_minc_2500(source: Source) -> bool:
-    """Whether this is MINC-2500 by its class names, in any layout, whole or not."""
+    """Return whether this is MINC-2500 by its class names, in any layout, whole or not."""
     return set(source.class_names) == set(CLASS_NAMES)
 
 
 def deviations(source: Source) -> list[str]:
-    """In what a dataset differs from MINC-2500, a sentence each; nothing if it is whole.
+    """Describe how a dataset differs from MINC-2500, in a sentence for each difference; none if it is whole.
 
-    Compared are class names, the photos of each class, and all official splits: that their lists are there, name
-    photos of the dataset only, each photo once, and as many of each class as they should. The lists are read; what
-    photos there are is the source's word, so damaged ones do not show here.
+    This compares the class names, the photos of each class, and all official splits: their lists must be there, name
+    only photos of the dataset, each photo once, and the right number of each class. The lists are read, but no photo
+    is opened, so a damaged photo is no difference.
     """
     if source.layout != "minc":
         return ["It is not laid out as MINC-2500 is, with images/<class>/ and labels/train1.txt and so on."]
-    found = []
+    sentences = []
     if lacking := sorted(set(CLASS_NAMES) - set(source.class_names)):
-        found.append(f"There is no class {_some(lacking)}.")
+        sentences.append(f"There is no class {_some(lacking)}.")
     if foreign := sorted(set(source.class_names) - set(CLASS_NAMES)):
-        found.append(f"MINC-2500 has no class {_some(foreign)}.")
+        sentences.append(f"MINC-2500 has no class {_some(foreign)}.")
     counted = Counter(photo.class_name for photo in source.photos)
     if wrong := _miscounted(counted, PHOTOS_PER_CLASS):
-        found.append(f"Of each class there should be {PHOTOS_PER_CLASS:,} photos: {wrong}.")
+        sentences.append(f"Of each class there should be {PHOTOS_PER_CLASS:,} photos: {wrong}.")
     if further := sorted(set(source.split_numbers) - set(SPLIT_NUMBERS)):
-        found.append(f"MINC-2500 has no official split {_some(list(map(str, further)))}.")
+        sentences.append(f"MINC-2500 has no official split {_some(list(map(str, further)))}.")
     paths = {photo.path for photo in source.photos}
     for number in SPLIT_NUMBERS:
-        found += _split_deviations(source, number, paths)
-    return found
+        sentences += _split_deviations(source, number, paths)
+    return sentences
 
 
 def _split_deviations(source: Source, number: int, paths: set[str]) -> list[str]:
@@ -70,19 +70,19 @@ def _split_deviations(source: Source, number: int, paths: set[str]) -> list[str]
         listed = read_official_split(source, number)
     except DataError as error:
         return [str(error)]
-    found = []
+    sentences = []
     counted = Counter((photo.part, photo.class_name) for photo in listed)
     for part in PARTS:
         by_class = {name: counted[part, name] for name in CLASS_NAMES}
         if wrong := _miscounted(by_class, PART_SIZES[part]):
-            found.append(f"In {part} of official split {number} there should be {PART_SIZES[part]:,} photos of each "
-                         f"class: {wrong}.")
+            sentences.append(f"In {part} of official split {number} there should be {PART_SIZES[part]:,} photos of "
+                             f"each class: {wrong}.")
     named = {photo.path for photo in listed}
     if absent := sorted(named - paths):
-        found.append(f"Official split {number} lists photos that are not there: {_some(absent)}.")
+        sentences.append(f"Official split {number} lists photos that are not there: {_some(absent)}.")
     if unlisted := sorted(paths - named):
-        found.append(f"Official split {number} leaves photos out: {_some(unlisted)}.")
-    return found
+        sentences.append(f"Official split {number} leaves photos out: {_some(unlisted)}.")
+    return sentences
 
 
 def _miscounted(counted: Mapping[str, int], expected: int) -> str:
@@ -90,6 +90,6 @@ def _miscounted(counted: Mapping[str, int], expected: int) -> str:
 
 
 def _some(words: Sequence[str]) -> str:
-    """The first few words, and how many more there are."""
+    """Return the first few words, and how many more there are."""
     more = len(words) - _SHOWN
     return ", ".join(words[:_SHOWN]) + (f" and {more:,} more" if more > 0 else "")

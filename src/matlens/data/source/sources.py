@@ -1,4 +1,4 @@
-"""Find the photos of a dataset, and recognise how its folder is laid out. Nothing is opened or changed here."""
+"""Find the photos of a dataset, and recognise how its folder is laid out. No photo is opened or changed."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Literal
 
 from matlens.errors import DataError
+from matlens.system.untrusted import JSON_LIMIT, read_bounded, reading
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"})
 _ENDINGS = tuple(IMAGE_SUFFIXES)
@@ -22,14 +23,14 @@ Layout = Literal["folders", "minc", "prepared"]
 _PART_FOLDERS = {"train": "train", "val": "val", "validate": "val", "validation": "val", "valid": "val",
                  "test": "test"}
 LISTS = {"train": "train", "validate": "val", "test": "test"}
-"""The part that each of MINC-2500's lists is of."""
+"""The part that each of MINC-2500's lists belongs to, by the list's name."""
 
 _LIST_NAME = re.compile(r"(train|validate|test)(\d+)\.txt")
 
 
 @dataclass(frozen=True)
 class Listed:
-    """A photo by name: `path` is relative to the dataset's root, with forward slashes."""
+    """A photo by its name. path: relative to the dataset's root, with forward slashes."""
 
     path: str
     class_name: str
@@ -42,9 +43,9 @@ class Source:
 
     layout: `folders` (class folders), `minc` (images/<class>/ and labels/train1.txt ...), or `prepared`
         (train/ val/ test/ of class folders).
-    class_names: sorted; every class folder counts, an empty one too.
-    split_numbers: the official splits that are whole (train, validate and test lists are there).
-    other_files: how many files in class folders are no photos by their ending.
+    class_names: sorted. Every class folder counts, also an empty one.
+    split_numbers: the official splits whose train, validate and test lists are all there.
+    other_files: how many files in class folders have names that are not those of photos.
     """
 
     root: Path
@@ -59,7 +60,7 @@ def open_source(folder: Path) -> Source:
     """Recognise the dataset in `folder`, or in the single folder inside it (as unpacked archives have).
 
     Raises:
-        DataError: no such folder, no photos, or fewer than two classes.
+        DataError: there is no such folder, or it has no photos or fewer than two classes.
     """
     if not folder.exists():
         raise DataError(f"No such folder: {folder}. Name the dataset's folder with --data.")
@@ -92,7 +93,7 @@ def _checked(source: Source) -> Source:
 
 
 def _refuse_undecodable(source: Source) -> None:
-    """Names in another encoding, as old archives hold them: no manifest or report could name those photos."""
+    """Raise DataError for names in another encoding, as in old archives: no manifest or report could hold them."""
     names = "\n".join(photo.path for photo in source.photos)
     try:
         names.encode()
@@ -103,26 +104,23 @@ def _refuse_undecodable(source: Source) -> None:
 
 
 def subfolders(folder: Path) -> list[Path]:
-    """Visible subfolders, by name. Hidden ones (.ipynb_checkpoints, __MACOSX) are no classes."""
+    """Return the visible subfolders by name. Hidden ones (.ipynb_checkpoints, __MACOSX) are no classes."""
     return sorted((folder / entry.name for entry in entries(folder) if is_folder(entry) and not is_hidden(entry.name)),
                   key=lambda entry: unicodedata.normalize("NFC", entry.name))
 
 
 def entries(folder: Path) -> list[os.DirEntry[str]]:
-    """What lies in a folder, in one reading of it.
-
-    Raises:
-        DataError: it cannot be read.
-    """
+    """Return the content of a folder. Raises DataError if it cannot be read."""
     try:
-        with os.scandir(folder) as found:
-            return list(found)
+        with os.scandir(folder) as content:
+            return list(content)
     except OSError as error:
-        raise DataError(f"Cannot read the folder {folder}: {error.strerror}") from error
+        raise DataError(f"Cannot read the folder {folder}: {error.strerror}. Change its permissions, or name another "
+                        "folder.") from error
 
 
 def is_folder(entry: os.DirEntry[str]) -> bool:
-    """Whether an entry is a folder or a link to one."""
+    """Return whether an entry is a folder or a link to one."""
     try:
         return entry.is_dir()
     except OSError:  # a link to itself
@@ -130,7 +128,7 @@ def is_folder(entry: os.DirEntry[str]) -> bool:
 
 
 def is_hidden(name: str) -> bool:
-    """Whether a folder or file is no part of a dataset by its name."""
+    """Return whether the name of a folder or file says that it is no part of a dataset."""
     return name.startswith((".", "__MACOSX", "__pycache__"))
 
 
@@ -143,10 +141,10 @@ def _layout(root: Path) -> Layout | None:
 
 
 def layout_by_names(root: Path, folders: Sequence[Path]) -> Layout | None:
-    """`minc` or `prepared`, which the names of `root`'s subfolders tell without a look for photos; else None.
+    """Return `minc` or `prepared` if the names of `root`'s subfolders show it, without looking for photos; else None.
 
     Raises:
-        DataError: a folder that cannot be read.
+        DataError: a folder cannot be read.
     """
     if {"images", "labels"} <= {folder.name for folder in folders} and _split_numbers(root / "labels"):
         return "minc"
@@ -158,7 +156,7 @@ def layout_by_names(root: Path, folders: Sequence[Path]) -> Layout | None:
 
 
 def _is_wrapper(folders: list[Path]) -> bool:
-    """True for a single folder whose photos all lie in subfolders: no class, but what holds the classes."""
+    """Return whether this is a single folder whose photos all lie in subfolders: it holds the classes and is none."""
     return len(folders) == 1 and not _is_class_folder(folders[0])
 
 
@@ -167,7 +165,7 @@ def _is_class_folder(folder: Path) -> bool:
 
 
 def is_photo(name: str) -> bool:
-    """Whether a file is a photo by its name."""
+    """Return whether a file's name is that of a photo."""
     return name.lower().endswith(_ENDINGS) and not is_hidden(name)
 
 
@@ -176,7 +174,7 @@ def _has_photo(folder: Path) -> bool:
 
 
 def _walk(root: Path, folder: Path) -> tuple[list[str], int]:
-    """Photos below `folder` as sorted paths relative to `root`, and the number of other files."""
+    """Return the photos below `folder` as sorted paths relative to `root`, and the number of other files."""
     photos, others = [], 0
     for place, inside, names in os.walk(folder):
         inside[:] = [name for name in inside if not is_hidden(name)]
@@ -225,7 +223,7 @@ def _read_minc(root: Path) -> Source:
         photos += [Listed(path, folder.name) for path in paths]
         others += other
     if not classes:
-        raise DataError(f"{root / 'images'} holds no class folders.")
+        raise DataError(f"{root / 'images'} holds no class folders. Put a folder of photos for each class there.")
     return Source(root, "minc", tuple(classes), tuple(photos), _split_numbers(root / "labels"), others)
 
 
@@ -233,36 +231,37 @@ _READERS = {"folders": _read_folders, "prepared": _read_prepared, "minc": _read_
 
 
 def _split_numbers(labels: Path) -> tuple[int, ...]:
-    found = Counter(int(match[2]) for entry in entries(labels) if (match := _LIST_NAME.fullmatch(entry.name)))
-    return tuple(sorted(number for number, lists in found.items() if lists == len(LISTS)))
+    lists = Counter(int(match[2]) for entry in entries(labels) if (match := _LIST_NAME.fullmatch(entry.name)))
+    return tuple(sorted(number for number, count in lists.items() if count == len(LISTS)))
 
 
 def read_official_split(source: Source, number: int) -> tuple[Listed, ...]:
-    """The photos of official split `number`, in the order train, val, test, each as its list has them.
+    """Return the photos of official split `number`, in the order train, val, test and then of the lists.
 
     Raises:
-        DataError: no such split, a line that names no photo of a class folder, or one that is listed twice.
+        DataError: there is no such split, or a list cannot be read, names no photo of a class folder, or lists a photo
+            twice.
     """
     if number not in source.split_numbers:
         have = ", ".join(f"minc:{n}" for n in source.split_numbers) or "none"
-        raise DataError(f"{source.root} has no official split minc:{number}; there are: {have}.")
+        raise DataError(f"{source.root} has no official split minc:{number}; there are: {have}. Name one with "
+                        "--protocol.")
     photos: dict[str, Listed] = {}
     for listing, part in LISTS.items():
         file = source.root / "labels" / f"{listing}{number}.txt"
         for path in listed_in(file):
             pieces = path.split("/")
             if len(pieces) != 3 or pieces[0] != "images" or pieces[1] not in source.class_names or ".." in pieces:
-                raise DataError(f"{file}: the line '{path}' does not name a photo as images/<class>/<file>.")
+                raise DataError(f"{file}: the line '{path}' does not name a photo as images/<class>/<file>. Correct "
+                                "the list, or use --protocol random.")
             if path in photos:
-                raise DataError(f"{file}: {path} is listed twice in split {number} "
-                                f"(also as {photos[path].part}).")
+                raise DataError(f"{file}: {path} is listed twice in split {number} (also as {photos[path].part}). "
+                                "Correct the list, or use --protocol random.")
             photos[path] = Listed(path, pieces[1], part)
     return tuple(photos.values())
 
 
 def listed_in(file: Path) -> list[str]:
-    """The paths that one of MINC's lists names. Raises DataError for a list that cannot be read."""
-    try:
-        return list(filter(None, map(str.strip, file.read_text(encoding="utf-8").splitlines())))
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"Cannot read the list {file}: {error}") from error
+    """Return the paths that one of MINC's lists names. Raises DataError if the list cannot be read."""
+    with reading(file, "a list of photos", DataError, "Get the labels folder again, or use --protocol random."):
+        return list(filter(None, map(str.strip, read_bounded(file, JSON_LIMIT).decode("utf-8").splitlines())))

@@ -12,19 +12,20 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from matlens.errors import DataError
+from matlens.system.untrusted import reading
 
 _READ = 1 << 16
 _LONGEST_HEADER = 1 << 17
-"""Bytes before a member that may speak of it. tarfile holds them all in memory; an honest name needs 1,536."""
+"""How many bytes may describe a member. tarfile holds them all in memory; an ordinary name needs 1,536."""
 _LONGEST_NAME = 255
 _DEEPEST = 16
 
 
 @dataclass(frozen=True)
 class Limits:
-    """How much may come out of an archive. MINC-2500 has 57,500 photos, and takes some 3 GB.
+    """How much an archive may hold. MINC-2500 has 57,500 photos of some 3 GB.
 
-    size: bytes, with what the archive itself needs between files.
+    size: in bytes, including what the archive itself needs between files.
     """
 
     members: int = 200_000
@@ -32,22 +33,22 @@ class Limits:
 
 
 class _Refused(Exception):
-    """Says what is wrong with an archive."""
+    """What is wrong with an archive."""
 
 
 class _Bounded(gzip.GzipFile):
     """Decompressed bytes, up to limits: a few kilobytes can be made to unpack to a disk full of zeros.
 
-    limit: where reading ends. left: how many bytes may be read for what is being done just now.
+    limit: the position at which reading ends. left: how many bytes the present step may still read.
     """
 
     limit = 0
     left = 0
 
     def read(self, size: int | None = -1) -> bytes:
-        """At most `size` bytes. Raises _Refused beyond the limits."""
+        """Read at most `size` bytes. Raises _Refused beyond the limits."""
         if size is None or not 0 <= size <= self.left:
-            raise _Refused("a header in it is longer than any honest one")
+            raise _Refused("a header in it is too long")
         data = super().read(size)
         self.left -= len(data)
         if self.tell() > self.limit:
@@ -57,13 +58,13 @@ class _Bounded(gzip.GzipFile):
 
 @dataclass
 class _Taken:
-    """The paths that an archive has named so far, as file systems compare them that mind no case."""
+    """The paths that an archive has named so far, as file systems that ignore case compare them."""
 
     files: set[str] = field(default_factory=set)
     folders: set[str] = field(default_factory=set)
 
     def add(self, parts: tuple[str, ...], is_folder: bool) -> bool:
-        """Whether a path was free. Folders may be named again."""
+        """Add a path. Returns False if it was taken; folders may be named again."""
         keys = [unicodedata.normalize("NFC", "/".join(parts[:end + 1])).casefold() for end in range(len(parts))]
         if self.files.intersection(keys) or (not is_folder and keys[-1] in self.folders):
             return False
@@ -75,19 +76,22 @@ class _Taken:
 def unpack(archive: Path, folder: Path, advance: Callable[[int], None], limits: Limits | None = None) -> None:
     """Unpack a .tar.gz of plain files and folders into an empty folder.
 
-    Whatever else it holds is refused: links, devices, sparse files, paths that lead elsewhere, names that are not plain
-    or there already. Owners, permissions and times are not taken over.
+    Anything else is refused: links, devices, sparse files, paths that lead elsewhere, and names that are not plain or
+    occur twice. Owners, permissions and times are not taken from the archive.
 
     Args:
-        advance: told how many bytes of the archive are read.
+        advance: called with the number of bytes of the archive that were read.
 
     Raises:
-        DataError: an archive that is refused, damaged or none; what was unpacked before is still there.
+        DataError: the archive is refused, damaged or no archive. What was unpacked before stays.
         OSError: a file cannot be written.
     """
     limits = limits or Limits()
+    # What a damaged archive raises is listed here, since a file that cannot be written raises OSError.
+    damage = (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile)
     try:
-        with archive.open("rb") as raw, _Bounded(fileobj=raw) as stream:
+        with (reading(archive, "a whole .tar.gz", DataError, "Get it again.", catching=damage),
+              archive.open("rb") as raw, _Bounded(fileobj=raw) as stream):
             stream.limit = limits.size
             stream.left = _LONGEST_HEADER
             with tarfile.open(fileobj=stream, mode="r:") as tar:
@@ -101,18 +105,16 @@ def unpack(archive: Path, folder: Path, advance: Callable[[int], None], limits: 
                         raise _Refused(f"{member.name!r} is in it twice")
                     stream.left = member.size + _READ
                     _write(tar, member, folder.joinpath(*parts))
-                    tar.members.clear()  # type: ignore[attr-defined]  # else they are all kept, with their headers
+                    tar.members.clear()  # type: ignore[attr-defined]  # else tarfile keeps all of them, with their headers
                     stream.left = _LONGEST_HEADER
                     advance(raw.tell())
             _read_to_end(stream)
     except _Refused as error:
-        raise DataError(f"{archive} is refused: {error}.") from error
-    except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise DataError(f"{archive} is damaged, or no .tar.gz: {error}.") from error
+        raise DataError(f"{archive} is refused: {error}. Remove it, and get it from its authors.") from error
 
 
 def _path(member: tarfile.TarInfo, folder: Path) -> tuple[str, ...]:
-    """The parts of a member's path below `folder`. Raises _Refused for a member that is not to be unpacked."""
+    """Return the parts of a member's path below `folder`. Raises _Refused for a member that must not be unpacked."""
     name = repr(member.name)
     if member.type not in (tarfile.REGTYPE, tarfile.AREGTYPE, tarfile.DIRTYPE) or member.issparse():
         raise _Refused(f"{name} is a link, a device or a sparse file; only files and folders are unpacked")
@@ -132,7 +134,7 @@ def _path(member: tarfile.TarInfo, folder: Path) -> tuple[str, ...]:
 
 
 def _is_plain(part: str) -> bool:
-    """Whether every file system takes a name, as what it is."""
+    """Return whether every file system accepts a name unchanged."""
     return (part.isprintable() and part == part.strip() and not part.endswith(".") and not set(part) & set('\\:*?"<>|')
             and len(part.encode()) <= _LONGEST_NAME)
 
@@ -149,8 +151,8 @@ def _write(tar: tarfile.TarFile, member: tarfile.TarInfo, path: Path) -> None:
 
 
 def _read_to_end(stream: _Bounded) -> None:
-    """gzip's checksum comes last; and tarfile takes a damaged header for the end."""
+    """Read on to gzip's checksum, which comes last: tarfile takes a damaged header for the end of the archive."""
     stream.left = stream.limit
     while rest := stream.read(min(_READ, stream.left)):
         if rest.strip(b"\0"):
-            raise _Refused("something follows its end, as in a damaged one")
+            raise _Refused("data follow its end, so it is damaged")

@@ -1,1 +1,1 @@
-"""How photos are divided into train, val and test."""
+"""Divide photos into train, val and test."""

@@ -1,4 +1,4 @@
-"""Things that are linked in pairs, as the groups that the links make of them."""
+"""Group things that are linked in pairs."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ class Clusters(Generic[Item]):
             above[item] = item = above[above[item]]
         return item
 
-    def are_joined(self, one: Item, other: Item) -> bool:
-        """Whether links lead from one to the other."""
-        return self._root(one) == self._root(other)
+    def are_joined(self, first: Item, second: Item) -> bool:
+        """Return whether links lead from one item to the other."""
+        return self._root(first) == self._root(second)
 
-    def join(self, one: Item, other: Item) -> None:
+    def join(self, first: Item, second: Item) -> None:
         """Link two items."""
-        self._above[self._root(other)] = self._root(one)
+        self._above[self._root(second)] = self._root(first)
 
     def groups(self) -> list[tuple[Item, ...]]:
-        """Sorted tuples of at least two items, sorted."""
+        """Return the groups of at least two items as sorted tuples, sorted."""
         members: dict[Item, list[Item]] = defaultdict(list)
         for item in list(self._above):
             members[self._root(item)].append(item)

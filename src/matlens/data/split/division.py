@@ -1,4 +1,4 @@
-"""Divide photos into parts by given shares: each class by itself, photos that belong together in one part."""
+"""Divide photos into parts by given shares: each class by itself, and photos that belong together into one part."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from matlens.errors import DataError
 
 
 def part_sizes(n: int, shares: Sequence[float]) -> tuple[int, ...]:
-    """How many of `n` photos go to each part: largest remainders, at least one each (`n` is no less than parts)."""
+    """Return how many of `n` photos each part gets, by largest remainders but at least one (`n` >= parts)."""
     exact = [n * share for share in shares]
     sizes = [int(share) for share in exact]
     for index in sorted(range(len(sizes)), key=lambda i: (sizes[i] - exact[i], i))[: n - sum(sizes)]:
@@ -30,31 +30,32 @@ def part_sizes(n: int, shares: Sequence[float]) -> tuple[int, ...]:
 
 def divide(photos: Sequence[Listed], class_names: Sequence[str], hashes: Mapping[str, str], shares: Sequence[float],
            seed: int, together: Mapping[str, str] | None = None) -> list[list[Listed]]:
-    """Give each photo one of the parts that `shares` (which sum to 1) are of.
+    """Divide photos into as many parts as there are `shares` (which sum to 1).
 
-    The outcome depends on contents, names and `seed` alone: not on the order of `photos`. A class without groups
-    is divided by largest remainders, and no other class changes that. With groups the number of a class's photos
-    in a part is off by less than its largest group, but where a part would get none of that class: a part gets one of
-    each before shares count.
+    The outcome depends on contents, names and `seed` alone, not on the order of `photos`. A class without groups is
+    divided by largest remainders, and no other class changes that. With groups the number of a class's photos in a part
+    is off by less than its largest group, unless that would leave a part without the class: every part gets a photo of
+    each class before shares count.
 
     Args:
         hashes: SHA-256 by path.
-        together: a name of their group by path, of photos that must be in the same part; the others stand alone.
+        together: by path, the name of the group of a photo that must be in the same part as its group.
 
     Returns:
-        For each part its photos, by class, then by content.
+        The photos of each part, by class, then by content.
 
     Raises:
-        DataError: a class with fewer photos, or groups of them, than parts.
+        DataError: a class has fewer photos, or fewer groups of photos, than there are parts.
     """
     return _Division(tuple(class_names), hashes, tuple(shares), seed, together or {}).of(photos)
 
 
 @dataclass(eq=False)
 class _Division:
-    """missing: (classes, parts) how many photos of a class a part still lacks. has: whether it has any yet.
+    """The state of a division, as groups and then single photos are given to parts.
 
-    units: how many things that can be moved by themselves each class still has, groups and single photos.
+    missing: (classes, parts), how many photos of a class a part still lacks. has: whether the part has any yet.
+    units: how many groups and single photos each class still has to give.
     """
 
     class_names: tuple[str, ...]
@@ -78,10 +79,10 @@ class _Division:
         for index in sorted(rng.permutation(len(groups)), key=lambda i: -len(groups[i])):
             parts[self._part_for(groups[index], rng)] += groups[index]
         for name in self.class_names:
-            mine, sizes = single[name], self._room(name, len(single[name]))
-            order, start = self._rng(name).permutation(len(mine)), 0
+            photos_of_class, sizes = single[name], self._room(name, len(single[name]))
+            order, start = self._rng(name).permutation(len(photos_of_class)), 0
             for part, size in zip(parts, sizes, strict=True):
-                part += [mine[position] for position in order[start:start + size]]
+                part += [photos_of_class[position] for position in order[start:start + size]]
                 start += size
         return [sorted(part, key=lambda photo: (self.number[photo.class_name], *self._key(photo))) for part in parts]
 
@@ -93,7 +94,7 @@ class _Division:
         return np.random.default_rng([self.seed, int.from_bytes(digest[:8], "little")])
 
     def _groups(self, photos: Sequence[Listed]) -> tuple[list[list[Listed]], dict[str, list[Listed]]]:
-        """Groups of at least two photos, and the other photos by class; both sorted by content."""
+        """Return groups of at least two photos, and the other photos by class, both sorted by content."""
         named: dict[str, list[Listed]] = defaultdict(list)
         for photo in sorted(photos, key=self._key):
             named[self.together.get(photo.path) or f"\0{photo.path}"].append(photo)
@@ -123,7 +124,7 @@ class _Division:
         self.has = np.zeros_like(self.missing, dtype=np.bool_)
 
     def _part_for(self, members: Sequence[Listed], rng: np.random.Generator) -> int:
-        """A part where the group fits, drawn by how much is missing there; else where it goes least beyond."""
+        """Draw a part where the group fits, by how much is missing there; else take the one that it exceeds least."""
         need = np.zeros(len(self.class_names), np.int64)
         for photo in members:
             need[self.number[photo.class_name]] += 1
@@ -146,7 +147,7 @@ class _Division:
         return part
 
     def _room(self, name: str, photos: int) -> list[int]:
-        """How many of a class's single photos each part gets: what is missing there, where no group went beyond."""
+        """Return how many of a class's single photos each part gets: what groups left missing there."""
         missing, has = self.missing[self.number[name]], self.has[self.number[name]].copy()
         sizes = np.zeros(len(self.shares), np.int64)
         for left in range(photos, 0, -1):

@@ -1,12 +1,12 @@
-"""Protocols: by which rule a dataset is divided.
+"""Protocols: the rules by which a dataset is divided.
 
-    minc:N      official split N of MINC-2500's layout        minc:all   each of them, in a run of its own
+    minc:N      official split N of MINC-2500's layout        minc:all   each official split, in a run of its own
     prepared    the folders train/, val/ and test/
-    random      70/15/15 of each class, by a seed             grouped    the same, photos that --groups names together
-    kfold:K     each of K folds is the test part once (the next one is val), in a run of its own
+    random      70/15/15 of each class, by a seed             grouped    the same, without dividing --groups
+    kfold:K     each of K folds is the test part of a run of its own, and the next fold is val
     kfold:K:I   one of those runs
 
-A photo and its copies, exact or nearly so, are never divided by a protocol that draws.
+A protocol that draws never divides a photo and its copies, exact or nearly so.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from matlens.settings.protocols import WORDS
 
 
 def default_protocol(source: Source, groups: str | None = None) -> str:
-    """`grouped` where groups are named, `minc:1` where lists are, `prepared` for train/ val/ test/, else `random`."""
+    """Return `grouped` if groups are named, `minc:1` for lists, `prepared` for train/ val/ test/, else `random`."""
     if groups is not None:
         return "grouped"
     if source.layout == "minc":
@@ -29,17 +29,17 @@ def default_protocol(source: Source, groups: str | None = None) -> str:
 
 
 def draws(protocol: str) -> bool:
-    """Whether a protocol divides the photos itself, by a seed."""
+    """Return whether a protocol divides the photos itself, by a seed."""
     return protocol in ("random", "grouped") or protocol.startswith("kfold:")
 
 
 def is_series(protocol: str | None) -> bool:
-    """Whether a protocol stands for several splits, and so for several runs."""
+    """Return whether a protocol stands for several splits, and so for several runs."""
     return protocol == "minc:all" or re.fullmatch(r"kfold:\d+", protocol or "") is not None
 
 
 def splits_of_series(protocol: str, source: Source) -> tuple[str, ...]:
-    """The protocols that a series stands for. Raises SettingsError or DataError."""
+    """Return the protocols that a series stands for. Raises SettingsError or DataError."""
     if protocol == "minc:all":
         _need_lists(source, protocol)
         return tuple(f"minc:{number}" for number in source.split_numbers)
@@ -48,16 +48,16 @@ def splits_of_series(protocol: str, source: Source) -> tuple[str, ...]:
 
 
 def folds_of(protocol: str) -> tuple[int, int]:
-    """(number of folds, which one) of `kfold:K:I`. Raises SettingsError."""
+    """Return (number of folds, fold) of `kfold:K:I`. Raises SettingsError."""
     folds, fold = map(int, protocol.split(":")[1:])
     if not 3 <= folds <= 100 or not 1 <= fold <= folds:
-        raise SettingsError(f"Impossible protocol '{protocol}': a photo is in train, val or test, which takes 3 to 100 "
-                            "folds (kfold:5), numbered from 1 (kfold:5:1).")
+        raise SettingsError(f"Impossible protocol '{protocol}': train, val and test need 3 to 100 folds, numbered from "
+                            "1. Use --protocol kfold:5 for all folds, or --protocol kfold:5:1 for the first.")
     return folds, fold
 
 
 def listed_by_protocol(source: Source, protocol: str) -> tuple[Listed, ...]:
-    """The photos that a protocol is about, before anything is opened. Raises SettingsError or DataError."""
+    """Return the photos that a protocol uses, before any photo is read. Raises SettingsError or DataError."""
     kind, _, number = protocol.partition(":")
     if kind == "minc" and number.isdigit():
         _need_lists(source, protocol)

@@ -1,4 +1,4 @@
-"""Divide a dataset into train, val and test, and keep that division as a manifest (`split.json`)."""
+"""Divide a dataset into train, val and test, and write that division as a manifest (`split.json`)."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ from matlens.data.split.division import divide
 from matlens.data.split.protocols import draws, folds_of, listed_by_protocol
 from matlens.errors import DataError, SettingsError
 from matlens.system.files import read_json, write_json
-from matlens.system.untrusted import stays_inside
+from matlens.system.untrusted import reading, stays_inside
+from matlens.types import Labels
 
 RATIOS = (0.7, 0.15, 0.15)
 
@@ -27,7 +28,7 @@ TrainOn = Literal["train", "train+val"]
 
 @dataclass(frozen=True)
 class Photo:
-    """One photo of a split: `path` relative to the dataset's root, `sha256` of the file's content."""
+    """One photo of a split. path: relative to the dataset's root. sha256: of the file's content."""
 
     path: str
     class_name: str
@@ -47,13 +48,14 @@ class LeftOut:
 class Split:
     """Which photo is in which part.
 
-    protocol: see `matlens.data.split.protocols`; seed, ratios (not of folds), groups and together only if it draws.
-    photos: in the order train, val, test; inside a part in the order of the protocol.
-    left_out: what was listed and could not be read; it is in no part.
-    groups: the file or pattern that the user named groups by.
-    together: photos that were kept in one part, by path: those groups, and copies of one photo.
+    protocol: see `matlens.data.split.protocols`. Only a protocol that draws has seed, ratios (not of folds), groups and
+        together.
+    photos: in the order train, val, test, and inside a part in the order of the protocol.
+    left_out: photos that are listed but cannot be read; they are in no part.
+    groups: the file or pattern by which the user named groups.
+    together: groups of paths that are in one part: the user's groups, and copies of one photo.
     train_on: `train+val` trains on the photos of both parts, as some papers do.
-    remarks: what a reader of results must know of this split.
+    remarks: what a reader of results must know about this split.
     """
 
     protocol: str
@@ -69,22 +71,22 @@ class Split:
 
     @cached_property
     def hash(self) -> str:
-        """SHA-256 of what is in which part under which class; the dataset's place does not count."""
+        """Return the SHA-256 of which photo is in which part under which class, wherever the dataset lies."""
         lines = sorted(f"{photo.part}\t{photo.class_name}\t{photo.path}\t{photo.sha256}" for photo in self.photos)
         return hashlib.sha256("\n".join([*self.class_names, *lines]).encode()).hexdigest()
 
     def part(self, name: str) -> tuple[Photo, ...]:
-        """The photos to train on (train), to validate on (val) or to test on (test)."""
+        """Return the photos to train on (train), to validate on (val) or to test on (test)."""
         parts = ("train", "val") if name == "train" and self.train_on == "train+val" else (name,)
         return tuple(photo for photo in self.photos if photo.part in parts)
 
-    def labels(self, photos: Iterable[Photo]) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
-        """Class numbers, (N,) int64: positions in `class_names`."""
+    def labels(self, photos: Iterable[Photo]) -> Labels:
+        """Return class numbers, (N,) int64: positions in `class_names`."""
         number = {name: index for index, name in enumerate(self.class_names)}
         return np.array([number[photo.class_name] for photo in photos], dtype=np.int64)
 
     def counts(self) -> dict[str, dict[str, int]]:
-        """Photos by part and class: {part: {class: n}}, every class in every part."""
+        """Count photos by part and class: {part: {class: n}}, every class in every part."""
         counted = Counter((photo.part, photo.class_name) for photo in self.photos)
         return {part: {name: counted[part, name] for name in self.class_names} for part in PARTS}
 
@@ -102,44 +104,43 @@ class Split:
 
     @classmethod
     def read(cls, path: Path) -> Split:
-        """Read a manifest. Raises DataError if it is damaged, altered, or points out of its folder."""
-        try:
+        """Read a manifest. Raises DataError if it is damaged, was altered, or points out of its folder."""
+        with reading(path, "a split manifest", DataError, "If it belongs to a run, repeat that run's command "
+                     "(matlens run ...), which makes it again."):
             content = read_json(path)
             photos = tuple(Photo(*(_text(p[key]) for key in ("path", "class", "part", "sha256")))
                            for p in content["photos"])
-            split = cls(content["protocol"], tuple(map(_text, content["class_names"])), photos,
-                        tuple(LeftOut(**left) for left in content["left_out"]), content["seed"],
-                        None if content["ratios"] is None else tuple(content["ratios"]), content.get("groups"),
-                        tuple(map(tuple, content.get("together", ()))), content.get("train_on", "train"),
-                        tuple(content.get("remarks", ())))
-            stated = content["hash"]
+            split = cls(_text(content["protocol"]), tuple(map(_text, content["class_names"])), photos,
+                        tuple(LeftOut(_text(left["path"]), _text(left["reason"])) for left in content["left_out"]),
+                        content["seed"], None if content["ratios"] is None else tuple(content["ratios"]),
+                        content.get("groups"), tuple(map(tuple, content.get("together", ()))),
+                        content.get("train_on", "train"), tuple(map(_text, content.get("remarks", ()))))
             if split.train_on not in get_args(TrainOn):
                 raise ValueError(f"train_on is {split.train_on!r}")
             if unknown := {photo.class_name for photo in photos} - set(split.class_names):
-                raise ValueError(f"photos of {min(unknown)}, which is none of its classes")
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            raise DataError(f"{path} is not a split manifest ({type(error).__name__}: {error}). If it is a "
-                            "run's, the same command of matlens run makes it again.") from error
-        for photo in photos:
-            if not stays_inside(photo.path):
-                raise DataError(f"{path} names a photo outside of its dataset: {photo.path}")
-        if split.hash != stated:
-            raise DataError(f"{path} was altered: its photos do not give the hash that it states.")
+                raise ValueError(f"it has photos of {min(unknown)}, which is none of its classes")
+            for photo in photos:
+                if not stays_inside(photo.path):
+                    raise DataError(f"{path} names a photo outside of its dataset: '{photo.path}'. Use a split.json "
+                                    "that matlens made.")
+            if split.hash != content["hash"]:
+                raise DataError(f"{path} was altered: its photos do not give the hash that it states. Use an unchanged "
+                                "copy, or start a new run.")
         return split
 
 
 def _text(value: object) -> str:
     if not isinstance(value, str):
-        raise TypeError(f"{value!r} where text should be")
+        raise TypeError(f"it has {value!r} where text should be")
     return value
 
 
 def check_ratios(ratios: Sequence[float]) -> tuple[float, float, float]:
-    """Three positive shares that sum to 1 (within 1e-6). Raises SettingsError."""
+    """Return three positive shares that sum to 1 (within 1e-6). Raises SettingsError for others."""
     if len(ratios) != 3 or any(not 0 < ratio < 1 for ratio in ratios) or abs(sum(ratios) - 1) > 1e-6:
         shown = ", ".join(f"{ratio:g}" for ratio in ratios)
         raise SettingsError(f"The train, val and test ratios must be three shares above 0 that sum to 1, "
-                            f"not {shown} (sum {sum(ratios):g}).")
+                            f"not {shown} (sum {sum(ratios):g}). The default is 0.7, 0.15, 0.15.")
     train, val, test = ratios
     return train, val, test
 
@@ -151,12 +152,12 @@ def make_split(source: Source, protocol: str, hashes: Mapping[str, str], problem
 
     Args:
         hashes: SHA-256 by path, of all photos that were read.
-        problems: what is wrong, by path, with those that must be left out.
-        together: groups of paths that no photo is in two of; a protocol that draws leaves each in one part.
-        groups: what the user named such groups by.
+        problems: by path, what is wrong with the photos that must be left out.
+        together: disjoint groups of paths; a protocol that draws puts each group into one part.
+        groups: the file or pattern by which the user named groups.
 
     Raises:
-        DataError: a class that is missing or empty in a part, or with fewer photos than parts.
+        DataError: a class has no photo in a part, or fewer photos than there are parts.
     """
     listed = listed_by_protocol(source, protocol)
     left_out = tuple(LeftOut(photo.path, problems[photo.path]) for photo in listed if photo.path in problems)
@@ -181,7 +182,7 @@ def make_split(source: Source, protocol: str, hashes: Mapping[str, str], problem
 
 
 def _part_of_fold(number: int, folds: int, tested: int) -> str:
-    """Fold `tested` is the test part, the next one (after the last the first) is val."""
+    """Return the part of a fold: fold `tested` is test, and the next fold (after the last the first) is val."""
     return "test" if number == tested else "val" if number == tested % folds + 1 else "train"
 
 
@@ -193,4 +194,4 @@ def _refuse_gaps(split: Split, source: Source) -> None:
         raise DataError(
             f"Every class must have photos in train, val and test, but in {source.root} ({split.protocol}) there are "
             f"none for {', '.join(gaps[:10])}{' and more' if len(gaps) > 10 else ''}{lost}. "
-            "Add photos, remove that class folder, or divide anew with --protocol random.")
+            "Add photos, remove that class folder, or divide the photos again with --protocol random.")

@@ -42,7 +42,7 @@ class ClassScores:
                    model_name)
 
     def draw(self) -> Figure:
-        """A line for each class: recall and precision as marks with their 95 % intervals, F1 as a stroke."""
+        """Draw a line for each class: recall and precision as marks with their 95 % intervals, F1 as a stroke."""
         from matplotlib.ticker import PercentFormatter
 
         n = len(self.labels)
@@ -90,7 +90,7 @@ class ConfusedPairs:
                             ).reshape(-1, 3), model_name)
 
     def draw(self) -> Figure:
-        """A bar for each kind of mistake, true class to answer."""
+        """Draw a bar for each kind of mistake, true class to answer."""
         from matplotlib.ticker import PercentFormatter
 
         n = len(self.labels)

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-
 @dataclass(frozen=True)
 class Reliability:
     """Bins with photos, from low to high confidence: confidence, accuracy and its interval, photos; all (M,)."""
@@ -35,12 +34,12 @@ class Reliability:
     @classmethod
     def of(cls, bins: Any, ece: float) -> Reliability:
         """Take bins as `Calibration.to_json` gives them."""
-        known = [each for each in bins if each["n"]]
-        intervals = [wilson(each["accuracy"] * each["n"], each["n"]) for each in known]
-        columns = [[each[key] for each in known] for key in ("confidence", "accuracy", "n")]
+        filled = [photos for photos in bins if photos["n"]]
+        intervals = [wilson(photos["accuracy"] * photos["n"], photos["n"]) for photos in filled]
+        columns = [[photos[key] for photos in filled] for key in ("confidence", "accuracy", "n")]
         confidence, accuracy, n = (np.array(column, dtype=np.float64) for column in columns)
-        return cls(confidence, accuracy, np.array([each.low for each in intervals if each]),
-                   np.array([each.high for each in intervals if each]), n, ece)
+        return cls(confidence, accuracy, np.array([interval.low for interval in intervals if interval]),
+                   np.array([interval.high for interval in intervals if interval]), n, ece)
 
 
 @dataclass(frozen=True)
@@ -60,7 +59,7 @@ class ReliabilityDiagram:
                    Reliability.of(calibration["bins_after"], calibration["ece_after"]), temperature, model_name)
 
     def draw(self) -> Figure:
-        """Accuracy against confidence, with 95 % intervals; below it how the photos spread over the confidence."""
+        """Draw accuracy against confidence, with 95 % intervals; below it how photos spread over the confidence."""
         from matplotlib.ticker import PercentFormatter
 
         figure = new_figure(6.8, 6.2, "Reliability", self.model_name)
@@ -68,24 +67,24 @@ class ReliabilityDiagram:
         style_axes(above, "on the dotted line a model is right as often as it says", "", "Photos that are right")
         style_axes(below, "", "Confidence (the largest probability)", "Photos")
         above.plot([0, 1], [0, 1], ":", color=MUTED, linewidth=1.2)
-        self._draw_one(above, self.plain, COLORS[0], "-", "o", f"as trained: ECE {self.plain.ece:.1%}")
+        self._draw_curve(above, self.plain, COLORS[0], "-", "o", f"as trained: ECE {self.plain.ece:.1%}")
         if self.tempered:
-            self._draw_one(above, self.tempered, COLORS[1], "--", "s",
+            self._draw_curve(above, self.tempered, COLORS[1], "--", "s",
                            f"at temperature {self.temperature:.2f}: ECE {self.tempered.ece:.1%}")
         above.legend(fontsize=9, loc="upper left", framealpha=0.9, edgecolor="none")
         below.set_axisbelow(True)
         width = 0.011
-        for each, color, shift in ((self.plain, COLORS[0], -width), (self.tempered, COLORS[1], width)):
-            if each:
-                below.bar(each.confidence + shift, each.n, 2 * width, color=color)
+        for curve, color, shift in ((self.plain, COLORS[0], -width), (self.tempered, COLORS[1], width)):
+            if curve:
+                below.bar(curve.confidence + shift, curve.n, 2 * width, color=color)
         for axis in (above.xaxis, above.yaxis, below.xaxis):
             axis.set_major_formatter(PercentFormatter(xmax=1))
         above.set(xlim=(0, 1.03), ylim=(0, 1.02))
         return figure
 
     @staticmethod
-    def _draw_one(axes: Axes, each: Reliability, color: str, line: str, marker: str, label: str) -> None:
-        axes.errorbar(each.confidence, each.accuracy, yerr=[each.accuracy - each.low, each.high - each.accuracy],
+    def _draw_curve(axes: Axes, curve: Reliability, color: str, line: str, marker: str, label: str) -> None:
+        axes.errorbar(curve.confidence, curve.accuracy, yerr=[curve.accuracy - curve.low, curve.high - curve.accuracy],
                       fmt=marker, linestyle=line, color=color, linewidth=1.6, elinewidth=1, capsize=2.5, markersize=5,
                       markerfacecolor=color if marker == "o" else "white", label=label)
 
@@ -108,7 +107,7 @@ class CoverageCurve:
             (float(target), share) for target, share in coverage["coverage_at"].items()), coverage["aurc"], model_name)
 
     def draw(self) -> Figure:
-        """Accuracy on the photos answered against their share; dots mark how many can be answered at a target."""
+        """Draw the accuracy on the photos answered against their share; marks show the share at each target."""
         from matplotlib.ticker import PercentFormatter
 
         figure = new_figure(6.8, 4.6, "Coverage and accuracy", self.model_name)

@@ -61,7 +61,7 @@ class TrainingCurves:
         return cls(series, int(np.nanargmin(losses)) + 1 if np.isfinite(losses).any() else None, model_name)
 
     def draw(self) -> Figure:
-        """A panel each for loss, accuracy and learning rate, as far as they are known."""
+        """Draw a panel each for loss, accuracy and learning rate, as far as they are known."""
         panels = [key for key in ("loss", "accuracy", "learning_rate")
                   if key in self.series or f"val_{key}" in self.series]
         figure = new_figure(1.2 + 4.1 * max(len(panels), 1), 3.9, "Training curves", self.model_name)
@@ -144,7 +144,7 @@ class ConfusionMatrix:
         return f"{self.support.sum():,} photos, {right / self.support.sum():.1%} right; {kind}"
 
     def draw(self) -> Figure:
-        """Each cell holds its number as long as one can read it; beyond that a colour bar steps in."""
+        """Draw the matrix. Each cell holds its number as long as one can read it; beyond that there is a colour bar."""
         import seaborn
 
         n, labels = len(self.class_names), class_labels(self.class_names)
@@ -203,7 +203,7 @@ class RocCurves:
                     for name, label in zip(names, class_labels(names), strict=True)}, model_name)
 
     def draw(self) -> Figure:
-        """Every curve; the legend names each class, or of more than ten the five with the lowest AUC."""
+        """Draw every curve; the legend names each class, or of more than ten the five with the lowest AUC."""
         figure = new_figure(0, 4.9, "ROC curves", self.model_name)
         axes = figure.subplots()
         style_axes(axes, "one class against the rest", "False positive rate", "True positive rate")

@@ -53,15 +53,16 @@ class Calibration:
     remark: str = ""
 
     def to_json(self) -> dict[str, Any]:
-        """The fields; bins as {low, high, n, confidence, accuracy}."""
+        """Return the fields; bins as {low, high, n, confidence, accuracy}."""
         return asdict(self)
 
 
 def reliability(probabilities: npt.ArrayLike, labels: npt.NDArray[np.int64], n_bins: int = N_BINS,
                 ) -> tuple[float, tuple[Bin, ...]]:
-    """The expected calibration error, and its bins of equal width over the confidence, a row's largest probability.
+    """Compute the expected calibration error, and its bins of equal width over the confidence.
 
-    ECE is the mean over photos of |accuracy - mean confidence| of their bin (Guo et al., equation 5).
+    The confidence is a row's largest probability. ECE is the mean over photos of |accuracy - mean confidence| of their
+    bin (Guo et al., equation 5).
     """
     rows = np.asarray(probabilities, dtype=np.float64)
     confidence, right = rows.max(axis=1), rows.argmax(axis=1) == labels
@@ -79,16 +80,19 @@ def reliability(probabilities: npt.ArrayLike, labels: npt.NDArray[np.int64], n_b
 
 
 def at_temperature(probabilities: npt.ArrayLike, temperature: float) -> Floats:
-    """softmax(log(p) / T) of each row (N, C): logits differ from log(p) by a constant a row, which softmax forgets."""
+    """Compute softmax(log(p) / T) of each row (N, C).
+
+    Logits differ from log(p) by a constant in each row, which softmax forgets.
+    """
     scaled = np.log(np.maximum(np.asarray(probabilities, dtype=np.float64), _SMALLEST)) / temperature
     raised = np.exp(scaled - scaled.max(axis=1, keepdims=True))
     return np.asarray(raised / raised.sum(axis=1, keepdims=True), dtype=np.float64)
 
 
 def fit_temperature(probabilities: npt.ArrayLike, labels: npt.NDArray[np.int64]) -> float | None:
-    """The temperature in [0.05, 20] of the lowest log loss, which is convex in 1 / T: there is one lowest value.
+    """Find the temperature in [0.05, 20] of the lowest log loss, which is convex in 1 / T: there is one lowest value.
 
-    None where an end of the range is no worse: the photos do not determine it (all right, worthless answers).
+    Returns None where an end of the range is no worse: the photos do not determine it (all right, worthless answers).
     """
     from scipy.optimize import minimize_scalar
 
@@ -101,12 +105,12 @@ def fit_temperature(probabilities: npt.ArrayLike, labels: npt.NDArray[np.int64])
         return float((largest + np.log(np.exp(scaled - largest[:, None]).sum(axis=1))).mean())
 
     ends = math.log(COLDEST), math.log(HOTTEST)
-    found = minimize_scalar(loss, bounds=ends, method="bounded", options={"xatol": 1e-6})
-    return math.exp(found.x) if found.fun < min(map(loss, ends)) - 1e-9 else None
+    lowest = minimize_scalar(loss, bounds=ends, method="bounded", options={"xatol": 1e-6})
+    return math.exp(lowest.x) if lowest.fun < min(map(loss, ends)) - 1e-9 else None
 
 
 def calibration(predictions: Predictions, validation: Predictions | None, remark: str = "") -> Calibration:
-    """How well probabilities fit, and how well they would at the temperature that `validation` gives.
+    """Measure how well probabilities fit, and how well they would at the temperature that `validation` gives.
 
     remark: why there are no validation predictions.
     """
@@ -120,5 +124,5 @@ def calibration(predictions: Predictions, validation: Predictions | None, remark
         return Calibration(error, bins, remark=remark)
     after = at_temperature(probabilities, temperature)
     error_after, bins_after = reliability(after, labels)
-    log_loss, brier = (float(each.mean()) for each in photo_losses(after, labels))
+    log_loss, brier = (float(losses.mean()) for losses in photo_losses(after, labels))
     return Calibration(error, bins, temperature, len(validation.labels), error_after, bins_after, log_loss, brier)

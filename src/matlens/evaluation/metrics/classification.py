@@ -10,12 +10,12 @@ import numpy.typing as npt
 
 from matlens.evaluation.intervals import wilson
 
-Labels = npt.ArrayLike
+ClassNumbers = npt.ArrayLike
 """Class numbers (N,), or one-hot labels or probabilities (N, C)."""
 
 
-def class_numbers(values: Labels) -> npt.NDArray[np.int64]:
-    """(N,) int64 from class numbers, or the largest of each row of (N, C)."""
+def class_numbers(values: ClassNumbers) -> npt.NDArray[np.int64]:
+    """Return (N,) int64 from class numbers, or the position of the largest of each row of (N, C)."""
     array = np.asarray(values)
     return (array.argmax(axis=1) if array.ndim == 2 else array).astype(np.int64)
 
@@ -26,9 +26,9 @@ def _names(class_names: Sequence[str] | None, *labels: npt.NDArray[np.int64]) ->
     return [str(number) for number in range(max(int(values.max(initial=0)) for values in labels) + 1)]
 
 
-def compute_classification_metrics(y_true: Labels, y_pred: Labels, class_names: Sequence[str] | None = None,
+def compute_classification_metrics(y_true: ClassNumbers, y_pred: ClassNumbers, class_names: Sequence[str] | None = None,
                                    ) -> dict[str, Any]:
-    """Accuracy, per-class and macro precision, recall and F1, and scikit-learn's report as text.
+    """Compute accuracy, per-class and macro precision, recall and F1, and scikit-learn's report as text.
 
     Every class of `class_names` counts in the macro averages; a score without a photo to divide by is 0.
 
@@ -55,9 +55,12 @@ def compute_classification_metrics(y_true: Labels, y_pred: Labels, class_names: 
     }
 
 
-def compute_confusion_matrix(y_true: Labels, y_pred: Labels, class_names: Sequence[str] | None = None,
+def compute_confusion_matrix(y_true: ClassNumbers, y_pred: ClassNumbers, class_names: Sequence[str] | None = None,
                              normalize: bool = False) -> npt.NDArray[Any]:
-    """(C, C), rows the true classes; counts (int64), or with `normalize` each row's fractions (float64)."""
+    """Compute the matrix (C, C), rows the true classes.
+
+    It holds counts (int64), or with `normalize` each row's fractions (float64).
+    """
     from sklearn.metrics import confusion_matrix
 
     truth, predicted = class_numbers(y_true), class_numbers(y_pred)
@@ -68,24 +71,24 @@ def compute_confusion_matrix(y_true: Labels, y_pred: Labels, class_names: Sequen
 
 
 def confused_pairs(matrix: npt.NDArray[Any], class_names: Sequence[str], most: int = 30) -> list[dict[str, Any]]:
-    """[{true, predicted, photos, share, interval}], the most photos first: which class was taken for which.
+    """List which class was taken for which, the most photos first, as {true, predicted, photos, share, interval}.
 
     share: of the photos of the true class; interval: Wilson's, of that share.
     """
     support = matrix.sum(axis=1)
     pairs = sorted(((int(matrix[i, j]), i, j) for i, j in np.argwhere(matrix) if i != j),
                    key=lambda pair: (-pair[0], -pair[0] / support[pair[1]], pair[1:]))
-    found = []
+    listed = []
     for photos, i, j in pairs[:most]:
         interval = wilson(photos, int(support[i]))
-        found.append({"true": class_names[i], "predicted": class_names[j], "photos": photos,
-                      "share": photos / int(support[i]), "interval": interval.to_json() if interval else None})
-    return found
+        listed.append({"true": class_names[i], "predicted": class_names[j], "photos": photos,
+                       "share": photos / int(support[i]), "interval": interval.to_json() if interval else None})
+    return listed
 
 
-def compute_roc_curves(y_true: Labels, y_prob: npt.ArrayLike, class_names: Sequence[str] | None = None,
+def compute_roc_curves(y_true: ClassNumbers, y_prob: npt.ArrayLike, class_names: Sequence[str] | None = None,
                        ) -> dict[str, Any]:
-    """One-vs-rest ROC curves.
+    """Compute one-vs-rest ROC curves.
 
     Args:
         y_prob: (N, C) probabilities.

@@ -13,7 +13,7 @@ TARGETS = (0.9, 0.95, 0.99)
 
 
 @dataclass(frozen=True)
-class Point:
+class CoveragePoint:
     """Answering only from the confidence `threshold` on: the share of photos answered, and the accuracy on them."""
 
     coverage: float
@@ -34,15 +34,18 @@ class Coverage:
     aurc: float
     excess_aurc: float
     coverage_at: dict[str, float | None]
-    curve: tuple[Point, ...]
+    curve: tuple[CoveragePoint, ...]
 
     def to_json(self) -> dict[str, Any]:
-        """The fields; points as {coverage, accuracy, threshold}."""
+        """Return the fields; points as {coverage, accuracy, threshold}."""
         return asdict(self)
 
 
 def coverage(probabilities: npt.ArrayLike, labels: npt.NDArray[np.int64]) -> Coverage:
-    """From probabilities (N, C) and class numbers (N,); the confidence is a row's largest probability."""
+    """Compute the curve of probabilities (N, C) and class numbers (N,).
+
+    The confidence of a photo is its row's largest probability.
+    """
     rows = np.asarray(probabilities, dtype=np.float64)
     confidence, wrong = rows.max(axis=1), rows.argmax(axis=1) != labels
     order = np.argsort(-confidence, kind="stable")
@@ -58,4 +61,4 @@ def coverage(probabilities: npt.ArrayLike, labels: npt.NDArray[np.int64]) -> Cov
                                    if share >= target), default=None) for target in TARGETS}
     shown = np.unique(np.linspace(0, len(ends) - 1, min(len(ends), MOST_POINTS)).round().astype(int))
     return Coverage(aurc, aurc - best, targets, tuple(
-        Point(float(ends[i]) / n, float(accuracy[i]), float(confidence[ends[i] - 1])) for i in shown))
+        CoveragePoint(float(ends[i]) / n, float(accuracy[i]), float(confidence[ends[i] - 1])) for i in shown))

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from matlens.evaluation.intervals import Interval, bootstrap, wilson
+from matlens.errors import MatlensError, ResultsError
+from matlens.evaluation.intervals import SEED, Interval, bootstrap, drawn_positions, from_draws, wilson
 from matlens.evaluation.material_groups import MaterialGroups
 from matlens.evaluation.metrics.calibration import calibration
 from matlens.evaluation.metrics.classification import (
@@ -17,68 +20,164 @@ from matlens.evaluation.metrics.classification import (
     confused_pairs,
 )
 from matlens.evaluation.metrics.coverage import coverage
-from matlens.evaluation.metrics.weighted import TOP, WeightedScores, are_probabilities
+from matlens.evaluation.metrics.metric import METRICS, Metric
+from matlens.evaluation.metrics.stored import MetricValue, scores_in, value_at
+from matlens.evaluation.metrics.weighted import PredictedPhotos, WeightedPhotos, are_probabilities
 from matlens.evaluation.predictions import Predictions
-from matlens.types import Floats
+from matlens.types import Array, Floats, Labels
+
+PLAIN_DRAWS = 500
+"""Draws for the interval of a metric that is a plain function: it is called once for each of them."""
+
+_F1 = "F1 of each class"
 
 
-def scores(predictions: Predictions, class_names: tuple[str, ...], *, groups: MaterialGroups | None = None,
-           validation: Predictions | None = None, no_validation: str = "") -> dict[str, Any]:
-    """The fields of Results that follow from predictions alone.
+@dataclass(frozen=True)
+class Judgement:
+    """What follows from the predictions of a model.
+
+    fields: those of `Results` that follow from predictions alone. roc_curves: as `compute_roc_curves` gives them.
+    """
+
+    fields: dict[str, Any]
+    roc_curves: dict[str, Any]
+
+
+def judge(predictions: Predictions, class_names: tuple[str, ...], *, groups: MaterialGroups | None = None,
+          validation: Predictions | None = None, no_validation: str = "") -> Judgement:
+    """Compute every figure of a model from its predictions.
 
     What needs probabilities (log loss, Brier, calibration) is None where a model of others answers with other numbers.
 
     Args:
         groups: of materials that are alike; by default MINC-2500's for its classes.
         validation: predictions of the validation part, for a temperature; `no_validation` says why there are none.
+
+    Raises:
+        ResultsError: a metric that was added cannot be computed, or gives a value outside of its bounds.
     """
-    weighted = WeightedScores(predictions.probabilities, predictions.labels)
-    values = {name: _known(value) for name, value in weighted(np.ones((weighted.n_photos, 1))).items() if name != "f1"}
+    photos = PredictedPhotos(predictions.probabilities, predictions.labels)
+    values = weighted_metrics(WeightedPhotos(photos, np.ones((photos.n_photos, 1))))
+    of_classes, intervals = _weighted_intervals(photos, values)
+    plain = {metric.name: _plain_value(metric, predictions) for metric in METRICS.entries() if metric.of}
+    intervals |= {name: _plain_interval(METRICS[name], predictions, value) for name, value in plain.items()
+                  if METRICS[name].has_interval}
     roc = compute_roc_curves(predictions.labels, predictions.probabilities, class_names)
     matrix = compute_confusion_matrix(predictions.labels, predictions.predicted, class_names)
-    judged = compute_classification_metrics(predictions.labels, predictions.predicted, class_names)
     groups = groups or MaterialGroups.known(class_names)
     calibrated = None
-    if all(are_probabilities(each.probabilities) for each in (predictions, validation) if each):
+    if all(are_probabilities(part.probabilities) for part in (predictions, validation) if part):
         calibrated = calibration(predictions, validation, no_validation).to_json()
-    return {
-        **judged,
+    fields: dict[str, Any] = {
+        **compute_classification_metrics(predictions.labels, predictions.predicted, class_names),
         "confusion_matrix": matrix.tolist(),
         "confused_pairs": confused_pairs(matrix, class_names),
         "roc_auc": {"per_class": {name: curve["auc"] for name, curve in roc["per_class"].items()},
                     "micro": roc["micro"]["auc"], "macro": roc["macro"]["auc"]},
-        "mean_class_accuracy": values["mean_class_accuracy"],
-        "balanced_accuracy": values["mean_class_accuracy"],
-        "top_k": {str(k): values.get(f"top_{k}") for k in TOP},
-        "cohen_kappa": values["cohen_kappa"],
-        "log_loss": values.get("log_loss"),
-        "brier": values.get("brier"),
         "calibration": calibrated,
         "coverage": coverage(predictions.probabilities, predictions.labels).to_json(),
         "groups": groups.scores(predictions) if groups else None,
-        "intervals": _intervals(weighted, matrix, class_names),
+        "intervals": {METRICS[name].interval_key or name: _json_of(interval) for name, interval in intervals.items()}
+        | {"accuracy_wilson": _json_of(wilson(int(np.diag(matrix).sum()), int(matrix.sum()))),
+           "per_class": _of_classes(matrix, class_names, of_classes)},
         "class_names": class_names,
         "n_test": len(predictions.labels),
     }
+    measured = {name: _known(value) for name, value in values.items()} | plain
+    for metric in METRICS.entries():
+        if metric.key and value_at(fields, metric.key) is None and (metric.weighted or metric.of):
+            _put(fields, metric.key, measured.get(metric.name))
+    added = {metric.name: _score(measured.get(metric.name), intervals.get(metric.name))
+             for metric in METRICS.entries() if not metric.key}
+    fields["scores"] = scores_in({**fields, "scores": added})
+    _refuse_impossible(fields["scores"])
+    return Judgement(fields, roc)
+
+
+def weighted_metrics(photos: WeightedPhotos) -> dict[str, Floats]:
+    """Compute the weighted metrics under each weighting, (B,) by name; those that such answers lack are left out."""
+    return {metric.name: value for metric in METRICS.entries() if metric.weighted
+            and (value := metric.weighted(photos)) is not None}
+
+
+def _weighted_intervals(photos: PredictedPhotos, values: Mapping[str, Floats],
+                        ) -> tuple[list[Interval | None], dict[str, Interval | None]]:
+    """Compute intervals of the F1 of each class, and of each metric."""
+    def statistic(weights: Floats) -> dict[str, Floats]:
+        weighted = WeightedPhotos(photos, weights)
+        return {**weighted_metrics(weighted), _F1: np.where(weighted.counted, weighted.f1, np.nan)}
+
+    found = bootstrap(statistic, photos.n_photos)
+    of_classes = found.pop(_F1)
+    intervals = {name: interval for name, (interval,) in found.items() if METRICS[name].has_interval}
+    for name, interval in intervals.items():
+        if interval is None and (fallback := METRICS[name].fallback):
+            intervals[name] = fallback(photos.n_photos * float(values[name][0]), photos.n_photos)
+    return of_classes, intervals
+
+
+def _plain_value(metric: Metric, predictions: Predictions) -> float | None:
+    """Call a metric's plain function. Raises ResultsError where it fails."""
+    try:
+        return _called(metric, predictions.probabilities, predictions.labels)
+    except MatlensError:
+        raise
+    except Exception as error:
+        raise ResultsError(f"The metric {metric.name} cannot be computed ({type(error).__name__}: {error}). Mend its "
+                           "function, or take its file out of MATLENS_PLUGINS.") from error
+
+
+def _plain_interval(metric: Metric, predictions: Predictions, value: float | None) -> Interval | None:
+    """Compute the interval of percentiles over PLAIN_DRAWS draws of the photos."""
+    if value is None:
+        return None
+    draws = []
+    for positions in drawn_positions(len(predictions.labels), PLAIN_DRAWS, np.random.default_rng(SEED)):
+        try:
+            drawn = _called(metric, predictions.probabilities[positions], predictions.labels[positions])
+        except ValueError:  # scikit-learn's way to say that a draw lacks a class that the score needs
+            drawn = None
+        draws.append(math.nan if drawn is None else drawn)
+    return from_draws(np.array(draws), value)
+
+
+def _called(metric: Metric, probabilities: Array, labels: Labels) -> float | None:
+    assert metric.of is not None
+    value = metric.of(probabilities, labels)
+    return float(value) if value is not None and math.isfinite(value) else None
+
+
+def _score(value: float | None, interval: Interval | None) -> MetricValue:
+    return MetricValue(value, interval.low, interval.high) if interval else MetricValue(value)
+
+
+def _refuse_impossible(scores: Mapping[str, MetricValue]) -> None:
+    for metric in METRICS.entries():
+        value = scores[metric.name].value
+        if value is not None and not metric.holds(value):
+            raise ResultsError(f"The metric {metric.name} gives {value}, which is not between its bounds "
+                               f"{metric.bounds[0]:g} and {metric.bounds[1]:g}. Mend its declaration.")
+
+
+def _put(fields: dict[str, Any], key: str, value: float | None) -> None:
+    *above, last = key.split(".")
+    inner = fields
+    for word in above:
+        inner = inner.setdefault(word, {})
+    inner[last] = value
 
 
 def _known(value: Floats) -> float | None:
     return float(value[0]) if math.isfinite(value[0]) else None
 
 
-def _intervals(weighted: WeightedScores, matrix: Any, class_names: tuple[str, ...]) -> dict[str, Any]:
-    """{score: interval or None, per_class: {class: {precision, recall, f1}}}: a class's shares have Wilson's."""
-    found = bootstrap(weighted)
-    of_classes = found.pop("f1")
-    assert isinstance(of_classes, list)
-    found["balanced_accuracy"] = found["mean_class_accuracy"]
+def _json_of(interval: Interval | None) -> dict[str, Any] | None:
+    return interval.to_json() if interval else None
+
+
+def _of_classes(matrix: Any, class_names: tuple[str, ...], of_f1: list[Interval | None]) -> dict[str, Any]:
+    """{class: {precision, recall, f1}}: the shares have Wilson's intervals, F1 the bootstrap's."""
     hits, support, answered = np.diag(matrix), matrix.sum(axis=1), matrix.sum(axis=0)
-    found["accuracy_wilson"] = wilson(int(hits.sum()), int(support.sum()))
-
-    def json_of(interval: Any) -> dict[str, Any] | None:
-        return interval.to_json() if isinstance(interval, Interval) else None
-
-    return {**{name: json_of(interval) for name, interval in found.items()}, "per_class": {
-        name: {"precision": json_of(wilson(int(hits[i]), int(answered[i]))),
-               "recall": json_of(wilson(int(hits[i]), int(support[i]))), "f1": json_of(of_classes[i])}
-        for i, name in enumerate(class_names)}}
+    return {name: {"precision": _json_of(wilson(int(hits[i]), int(answered[i]))),
+                   "recall": _json_of(wilson(int(hits[i]), int(support[i]))), "f1": _json_of(of_f1[i])}
+            for i, name in enumerate(class_names)}

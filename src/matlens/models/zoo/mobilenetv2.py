@@ -14,7 +14,7 @@ _OF_224 = "mobilenet_v2_weights_tf_dim_ordering_tf_kernels_{alpha}_224_no_top.h5
 
 register(ModelSpec(
     "mobilenetv2_transfer", "MobileNetV2 transfer", "keras", backbone="MobileNetV2",
-    options=MappingProxyType({"alpha": 1.0}), preprocess=Scale(-1, 1),
+    options=MappingProxyType({"alpha": 1.0}), limits=MappingProxyType({"alpha": (0, 2)}), preprocess=Scale(-1, 1),
     weights=(WeightsFile(_OF_SIDE, f"{_URL}/{_OF_SIDE}", sides=(96, 128, 160, 192, 224)),
              WeightsFile(_OF_224, f"{_URL}/{_OF_224}")),
     head=MLP(512, dropout=0.6), strong_cut="block_12_add", draft_environment=KERAS_DRAFT,

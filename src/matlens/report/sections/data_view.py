@@ -33,7 +33,7 @@ class DataView:
 
 
 def view_data(split: Mapping[str, Any]) -> DataView:
-    """From the content of split.json."""
+    """Count what is in the content of split.json."""
     photos, left_out = split.get("photos", []), split.get("left_out", [])
     counts = Counter((photo["class"], photo["part"]) for photo in photos)
     parts = tuple(part for part in ("train", "val", "test") if any(key[1] == part for key in counts))

@@ -12,16 +12,16 @@ from dataclasses import dataclass, field
 from matlens.errors import ResultsError
 from matlens.evaluation.results import Results
 from matlens.explanation.galleries import SHOWN, SHOWN_PER_CLASS, SHOWN_PER_PAIR, Gallery, GalleryPhoto
-from matlens.explanation.methods import TITLES
+from matlens.explanation.registry import title_of
 from matlens.report.words import percent
 from matlens.runs.paths import RunPaths
-from matlens.system.files import checksum
+from matlens.system.untrusted import reading
 
 CLASSES_SHOWN = 24
-"""Classes that have a gallery of their own on the page, those with the lowest F1 first. The file has all of them."""
+"""At most so many classes have a gallery of their own on the page, those with the lowest F1. The file has all."""
 
 _LONGEST = 150_000
-"""Characters of a photo or a heat map in base64: 144 px of pure noise keep to a third of that."""
+"""The most characters of a photo or a heat map in base64: 144 px of pure noise keep to a third of that."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class PhotoPool:
     photos: dict[str, PooledPhoto] = field(default_factory=dict)
 
     def add(self, photo: GalleryPhoto) -> PooledPhoto:
-        """The photo's place in the pool. Raises ValueError where it is larger than any that matlens makes."""
+        """Put a photo into the pool, once. Raises ValueError where it is larger than any that matlens makes."""
         if max(len(photo.jpeg), len(photo.heat or "")) > _LONGEST:
             raise ValueError("a photo is too large")
         return self.photos.setdefault(
@@ -50,7 +50,10 @@ class PhotoPool:
 
 @dataclass(frozen=True)
 class Card:
-    """A photo in a gallery. said: the answer and its probability, and the true class's where that is another."""
+    """A photo in a gallery.
+
+    said: the answer and its probability, and the true class's where that is another.
+    """
 
     photo: PooledPhoto
     heat: str | None
@@ -76,28 +79,21 @@ class GalleryView:
 
     @property
     def has_heat(self) -> bool:
-        """Whether there are heat maps: not where a feature map has one place."""
+        """Whether there are heat maps. There are none where they have one place."""
         return any(card.heat for _, _, shelves in self.galleries for shelf in shelves for card in shelf.cards)
 
 
-def view_gallery(folder: RunPaths, results: Results, pool: PhotoPool) -> GalleryView | None:
-    """The galleries of a model; None where none were made.
+def view_gallery(paths: RunPaths, results: Results, pool: PhotoPool) -> GalleryView | None:
+    """Read the galleries of a model, and add their photos to the pool; None where none were made.
 
     Raises ResultsError where the file is damaged, or of an earlier training of the model.
     """
-    name = results.model_name
-    path, artifact = folder.on_request_file(name, "gallery"), folder.artifact(name) / "artifact.json"
-    if not path.exists():
+    gallery = Gallery.current(paths, results.model_name)
+    if gallery is None:
         return None
-    gallery = Gallery.read(path)
-    if artifact.exists() and checksum(artifact) != gallery.artifact:
-        raise ResultsError(f"{path.name} is of an earlier training of {name}, and is not shown. Make "
-                             "it again with: matlens explain RUN --galleries")
-    try:
+    with reading(paths.on_request_file(results.model_name, Gallery.kind), "a whole gallery: it is damaged",
+                 ResultsError, f"Make it again with: {Gallery.command.format(run=paths.path)}"):
         return _view(gallery, results, pool)
-    except (IndexError, KeyError, TypeError, ValueError, AttributeError) as error:
-        raise ResultsError(f"{path.name} is damaged ({error}). Make it again with: matlens explain RUN --galleries"
-                             ) from error
 
 
 def _view(gallery: Gallery, results: Results, pool: PhotoPool) -> GalleryView:
@@ -112,14 +108,13 @@ def _view(gallery: Gallery, results: Results, pool: PhotoPool) -> GalleryView:
                   for name in chosen for kind, key in (("mistakes", "mistakes"), ("least sure hits", "hits"))]
     pairs = [shelf(f"{pair.truth} taken for {pair.predicted}: {pair.count:,} photo{'s' * (pair.count != 1)}",
                    pair.photos, SHOWN_PER_PAIR) for pair in gallery.pairs]
-    every = (
+    galleries = (
         ("Most confident mistakes", "Wrong, and sure of it.", [shelf("", gallery.confident_mistakes, SHOWN)]),
         ("Least confident hits", "Right, but only just.", [shelf("", gallery.unsure_hits, SHOWN)]),
         ("Each class", f"Its most confident mistakes and its least sure hits.{left}", of_classes),
         ("Confused pairs", "True class and answer, the most frequent pair first.", pairs))
-    method = next((title for name, title in TITLES.items() if name == gallery.method), str(gallery.method))
-    return GalleryView(method, tuple(
-        (title, note, tuple(each for each in shelves if each.cards)) for title, note, shelves in every))
+    return GalleryView(title_of(str(gallery.method)), tuple(
+        (title, note, tuple(filled for filled in shelves if filled.cards)) for title, note, shelves in galleries))
 
 
 def _card(photo: GalleryPhoto, pool: PhotoPool) -> Card:

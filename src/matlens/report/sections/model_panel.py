@@ -61,7 +61,7 @@ class ModelPanel:
 
 
 def panel_keys(names: list[str]) -> list[str]:
-    """An id for each model's panel, of letters, digits, - and _ alone; links to it stay while names do."""
+    """Make an id for each model's panel, of letters, digits, - and _ alone; links to it stay while names do."""
     keys: list[str] = []
     for name in names:
         plain = key = f"model-{re.sub(r'[^A-Za-z0-9_-]+', '-', name)}"
@@ -71,27 +71,27 @@ def panel_keys(names: list[str]) -> list[str]:
     return keys
 
 
-def view_model(folder: RunPaths, key: str, results: Results, row: Row, pool: PhotoPool, problems: list[str],
+def view_model(paths: RunPaths, key: str, results: Results, row: Row, pool: PhotoPool, problems: list[str],
                ) -> ModelPanel:
     """Gather what there is of a model; sentences on what is damaged are added to `problems`."""
-    found = {kind: picture for kind in TITLES if _belongs(kind, results) and (
-        picture := read_picture(folder.picture(row.model, kind), kind, *TITLES[kind], alt_text(kind, results),
+    pictures = {kind: picture for kind in TITLES if _belongs(kind, results) and (
+        picture := read_picture(paths.picture(row.model, kind), kind, *TITLES[kind], alt_text(kind, results),
                                 link_to(f"reports/{row.model}_{kind}.png")))}
     gallery = None
     try:
-        gallery = view_gallery(folder, results, pool)
+        gallery = view_gallery(paths, results, pool)
     except ResultsError as error:
         problems.append(str(error))
-    absent = tuple(TITLES[kind][0] for kind in ALWAYS if kind not in found)
+    absent = tuple(TITLES[kind][0] for kind in ALWAYS if kind not in pictures)
     if absent:
         problems.append(f"{row.model}: no picture of {', '.join(absent)}.")
     return ModelPanel(key, MODELS[row.model].title if row.model in MODELS else "", results, row, accuracy_interval(row),
-                      tuple(found.values()), absent, measures(results), calibrated(results), answered(results),
-                      class_scores(results), gallery, _to_make(results, found.__contains__, gallery is not None))
+                      tuple(pictures.values()), absent, measures(results), calibrated(results), answered(results),
+                      class_scores(results), gallery, _to_make(results, pictures.__contains__, gallery is not None))
 
 
 def _belongs(kind: str, results: Results) -> bool:
-    """Whether a picture of this kind is of the results as they are: those on request may be older than the model."""
+    """Tell whether a picture is of the results as they are: one on request may be older than the model."""
     return kind not in ("faithfulness", "robustness") or getattr(results, kind) is not None
 
 

@@ -6,8 +6,8 @@ import math
 from dataclasses import dataclass
 from pathlib import Path
 
+from matlens.comparison.compared import ComparedModels
 from matlens.comparison.displays import PICTURE_NAME
-from matlens.comparison.table import Comparison
 from matlens.report.downloads import link_to
 from matlens.report.sections.pictures import Picture, read_picture
 from matlens.report.verdict import accuracy_interval
@@ -27,8 +27,8 @@ class IntervalPlot:
     ends: dict[str, Ends | None]
 
     @classmethod
-    def of(cls, comparison: Comparison) -> IntervalPlot:
-        """A scale that holds all intervals, its ends at multiples of 5 %."""
+    def of(cls, comparison: ComparedModels) -> IntervalPlot:
+        """Choose a scale that holds all intervals, its ends at multiples of 5 %."""
         ends = {row.model: accuracy_interval(row) for row in comparison.rows}
         values = [value for row in comparison.rows for value in (row.accuracy, *(ends[row.model] or ()))]
         low = max(math.floor(min(values) / _STEP + 1e-9) * _STEP, 0.0)
@@ -36,12 +36,12 @@ class IntervalPlot:
         return cls(low, high, ends) if high > low else cls(max(high - _STEP, 0.0), max(high, _STEP), ends)
 
     def at(self, share: float) -> str:
-        """Where a share lies, 0 to 100 from the left."""
+        """Say where a share lies, 0 to 100 from the left."""
         return f"{100 * (share - self.low) / (self.high - self.low):.2f}"
 
 
-def comparison_pictures(run_dir: Path, comparison: Comparison) -> tuple[Picture, ...]:
-    """Pictures of several models: differences, the same photos side by side, accuracy on worse photos."""
+def comparison_pictures(run_dir: Path, comparison: ComparedModels) -> tuple[Picture, ...]:
+    """Read the pictures of several models: differences, the same photos side by side, accuracy on worse photos."""
     reports = run_dir / "reports"
     wanted = []
     if comparison.pairs and comparison.pairs.tests:
@@ -53,6 +53,6 @@ def comparison_pictures(run_dir: Path, comparison: Comparison) -> tuple[Picture,
                for path in sorted(reports.glob("side_by_side_*.png"))[:SIDE_BY_SIDE_SHOWN]]
     wanted.append(("robustness.png", "robustness", "Accuracy on worse photos", "A line a model; dashed: chance.",
                    "Accuracy of all models under perturbations: the figures are in the models' tables."))
-    found = (read_picture(reports / name, kind, title, caption, alt, link_to(f"reports/{name}"))
+    pictures = (read_picture(reports / name, kind, title, caption, alt, link_to(f"reports/{name}"))
              for name, kind, title, caption, alt in wanted)
-    return tuple(picture for picture in found if picture)
+    return tuple(picture for picture in pictures if picture)

@@ -12,11 +12,11 @@ import numpy as np
 import simplejpeg
 from PIL import Image
 
-from matlens.comparison.row import UNKNOWN
 from matlens.data.pixels.decode import UnreadableImageError, decode
+from matlens.evaluation.metrics.metric import UNKNOWN
 from matlens.evaluation.results import Results
 from matlens.report.words import percent
-from matlens.system.untrusted import read_bounded
+from matlens.system.untrusted import UNREADABLE, read_bounded
 
 LARGE = 150_000
 """Bytes. A larger PNG goes into the page as a lossless WebP, a third of it; heat maps over photos as a JPEG."""
@@ -75,22 +75,22 @@ class Picture:
 
 
 def read_picture(path: Path, kind: str, title: str, caption: str, alt: str, link: str) -> Picture | None:
-    """A PNG of the run; None where it is not there, or is none."""
+    """Read a PNG of the run; None where it is not there, or is no PNG."""
     try:
         content = read_bounded(path, MOST)
-    except (OSError, ValueError):
+    except UNREADABLE:
         return None
     if len(content) < 24 or not content.startswith(b"\x89PNG\r\n\x1a\n"):
         return None
     width, height = struct.unpack(">II", content[16:24])  # PNG specification, 11.2.1: IHDR comes first
     mime = "image/png"
     if len(content) > LARGE:
-        mime, content = min([(mime, content), *_smaller(content, kind)], key=lambda each: len(each[1]))
+        mime, content = min([(mime, content), *_smaller(content, kind)], key=lambda encoded: len(encoded[1]))
     return Picture(kind, title, caption, alt, mime, base64.b64encode(content).decode("ascii"), width, height, link)
 
 
 def _smaller(content: bytes, kind: str) -> list[tuple[str, bytes]]:
-    """The picture as another type with fewer bytes; none where it cannot be decoded."""
+    """Encode the picture as another type with fewer bytes; nothing where it cannot be decoded."""
     try:
         pixels = np.ascontiguousarray(decode(content))
     except UnreadableImageError:
@@ -108,7 +108,7 @@ def _smaller(content: bytes, kind: str) -> list[tuple[str, bytes]]:
 
 
 def alt_text(kind: str, results: Results) -> str:
-    """What a model's picture shows, in words."""
+    """Say what a model's picture shows."""
     return f"{TITLES[kind][0]} of {results.model_name}: {_told(kind, results)}."
 
 

@@ -1,4 +1,4 @@
-"""The page's section on what it takes to repeat the run: commands, settings, versions, and the machine."""
+"""Show on the page what it takes to repeat the run: commands, settings, versions, and the machine."""
 
 from __future__ import annotations
 
@@ -11,14 +11,17 @@ from typing import Any
 from matlens.errors import SettingsError
 from matlens.evaluation.results import Results
 from matlens.report.contents import Contents, mapping
-from matlens.settings.schema import Settings
+from matlens.settings.renames import brought_up_to_date
+from matlens.settings.schema import DECIDE_DEFAULTS, DECLARED, Settings
 
 
 @dataclass(frozen=True)
 class Repeat:
-    """What it takes to repeat a run. command: the plain `matlens run`, or None; unsaid: settings that it cannot state.
+    """What it takes to repeat a run.
 
+    command: the plain `matlens run`, or None. unsaid: the settings that it cannot state.
     tables: (title, (name, value) ...) of settings, versions, and the machine.
+    starts: how many of them run.json records.
     """
 
     command: str | None
@@ -28,7 +31,7 @@ class Repeat:
 
 
 def view_repeat(contents: Contents) -> Repeat:
-    """From run.json, and the versions that results name."""
+    """Gather it from run.json, and from the versions that results name."""
     run = contents.run
     settings, starts = mapping(run.get("settings")), run.get("starts")
     last = mapping(starts[-1]) if isinstance(starts, list) and starts else {}
@@ -36,59 +39,38 @@ def view_repeat(contents: Contents) -> Repeat:
     machine = {key: last[key] for key in ("hardware", "git", "environment") if last.get(key)}
     command, unsaid = run_command(settings)
     tables = [("Settings", _flat(settings)), ("Versions", _flat(versions)), ("Machine and code", _flat(machine))]
-    return Repeat(command, unsaid, tuple((title, found) for title, lines in tables if (found := tuple(lines))),
+    return Repeat(command, unsaid, tuple((title, rows) for title, lines in tables if (rows := tuple(lines))),
                   len(starts) if isinstance(starts, list) else 0)
 
 
 def _versions(results: Iterable[Results]) -> dict[str, str]:
-    found: dict[str, str] = {}
-    for each in results:
-        found = each.versions | found
-    return found
+    versions: dict[str, str] = {}
+    for result in results:
+        versions = result.versions | versions
+    return versions
 
 
-_OPTIONS = {
-    "models": "--models", "protocol": "--protocol", "groups": "--groups", "train_on": "--train-on",
-    "max_epochs": "--epochs", "batch_size": "--batch-size", "weights": "--weights", "alpha": "--alpha",
-    "finetune_epochs": "--finetune-epochs", "cut": "--cut", "views": "--views", "activations": "--activations",
-    "precision": "--precision", "seed": "--seed"}
-_FLAGS = {"augment": "--no-augment", "keep_truncated": "--keep-truncated", "deterministic": "--deterministic"}
-"""Of switches, the word that changes the default."""
-_ELSEWHERE = frozenset({"dataset_name", "data_dir", "output_dir", "models_dir", "reports_dir", "weights_dir",
-                        "cache_dir", "cache_limit", "auto_batch", "recipe", "feature_cache", "material_groups"})
-"""Settings that say where things are or how much, and those that are stated in a way of their own."""
+def run_command(recorded: Mapping[str, Any]) -> tuple[str | None, tuple[str, ...]]:
+    """Return the `matlens run` that repeats recorded settings, and the names of those that it cannot state.
 
-
-def run_command(settings: Mapping[str, Any]) -> tuple[str | None, tuple[str, ...]]:
-    """`matlens run` with the options in which settings differ from the defaults, and settings that have no option.
-
-    None where there are no settings, or none that matlens could have recorded.
+    It has the options of the settings that differ from the defaults. None where there are no settings, or none that
+    matlens could have recorded.
     """
-    if not settings:
+    if not recorded:
         return None, ()
     try:
-        given = Settings.load(options=settings).model_dump(mode="json")
-        alike = {key: given[key] for key in ("recipe", "feature_cache")}
-        defaults = Settings.load(options=alike).model_dump(mode="json")
+        given = Settings.load(options=brought_up_to_date(recorded)[0]).model_dump(mode="json")
+        defaults = Settings.load(options={key: given[key] for key in DECIDE_DEFAULTS}).model_dump(mode="json")
     except SettingsError:
         return None, ()
     words, unsaid = ["matlens", "run", "--data", "PHOTOS"], []
-    if given["recipe"] != "guide":
-        words += ["--recipe", given["recipe"]]
-    if not given["feature_cache"]:
-        words.append("--no-feature-cache")
-    if given["material_groups"]:
-        words += ["--material-groups", "material_groups.toml"]
-    for key, value in given.items():
-        if value == defaults[key] or key in _ELSEWHERE:
+    for key, setting in DECLARED.items():
+        default = Settings.model_fields[key].default if key in DECIDE_DEFAULTS else defaults[key]
+        if setting.of_machine or given[key] == default:
             continue
-        if key == "img_size" and value[0] == value[1]:
-            words += ["--img-size", str(value[0])]
-        elif key in _OPTIONS:
-            words += [_OPTIONS[key], ",".join(value) if isinstance(value, list) else str(value)]
-        elif key in _FLAGS:
-            words.append(_FLAGS[key])
-        else:
+        arguments = setting.arguments(given[key])
+        words += arguments or ()
+        if arguments is None:
             unsaid.append(key)
     return shlex.join(words), tuple(unsaid)
 

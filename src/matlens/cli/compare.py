@@ -1,0 +1,28 @@
+"""`matlens compare`: models side by side, and which differences are real."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def compare(runs: Annotated[list[Path], typer.Argument(help="Run folders.", show_default=False)],
+            out: Annotated[Path | None, typer.Option("--out", "-o", help="A folder for model_comparison.csv, .md, "
+                                                        ".json and .png.")] = None,
+            literature: Annotated[bool, typer.Option("--literature", help="Show published results on MINC-2500 below "
+                                                     "those of runs on it.")] = False) -> None:
+    """Put the models of one or several runs side by side, or those of several series (minc:all, kfold:5)."""
+    from matlens.comparison.displays import draw_differences
+    from matlens.jobs.series import compare_folders
+    from matlens.system.console import Reporter
+
+    reporter, comparison = Reporter(), compare_folders(runs, literature=literature)
+    if literature and not comparison.published:
+        reporter.warn("--literature has published results on MINC-2500 alone. These models know other classes than its "
+                      "23, so the table is as it would be without the option.")
+    if out is not None:
+        comparison.write(out)
+        draw_differences(comparison, out)
+    reporter.result(comparison.to_markdown())

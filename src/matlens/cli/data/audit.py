@@ -1,0 +1,160 @@
+"""`matlens data audit`: what is wrong with a dataset; on request it takes that out, and puts it back."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from matlens.errors import SettingsError, WriteError
+from matlens.system.files import partial_of, write_json
+
+if TYPE_CHECKING:
+    from matlens.data.audit.audit import Audit
+    from matlens.system.console import Reporter
+
+_EXAMPLES = 3
+_NAMED = 20
+
+
+def audit(
+    folder: Annotated[Path, typer.Argument(help="A dataset's folder.", show_default=False)],
+    split: Annotated[Path | None, typer.Option(help="A split.json of this dataset: look for photos in two of its "
+                                               "parts, too.")] = None,
+    json: Annotated[Path | None, typer.Option(help="A file for all findings, with the thresholds.")] = None,
+    html: Annotated[Path | None, typer.Option(help="A file for a page with small pictures.")] = None,
+    strict: Annotated[bool, typer.Option("--strict", help="Exit with code 3 if something is found.")] = False,
+    kind: Annotated[list[str] | None, typer.Option(help="Only this kind of finding; may be repeated.",
+                                                   show_default="all")] = None,
+    quarantine: Annotated[Path | None, typer.Option(help="Move what was found to this folder outside of the dataset, "
+                                                    "and log it there.")] = None,
+    restore: Annotated[bool, typer.Option("--restore", help="Put back what --quarantine moved; nothing is "
+                                          "audited.")] = False,
+    delete: Annotated[bool, typer.Option("--delete", help="Delete what was found, for good. Needs --kind.")] = False,
+) -> None:
+    """Read every photo and tell what may be wrong: broken files, duplicates, leaks, odd or poor photos.
+
+    Nothing is changed without --quarantine or --delete. Of duplicates one stays, the test part's first; of a photo
+    under two classes none.
+
+    Examples: matlens data audit photos --html audit.html
+
+    matlens data audit photos --kind unreadable --kind exact_duplicate --quarantine away
+    """
+    from matlens.system.console import Reporter
+
+    reporter = Reporter()
+    if restore:
+        if quarantine is None or any((split, json, html, strict, kind, delete)):
+            raise SettingsError("--restore goes with --quarantine DIR, and with nothing else.")
+        _put_back(folder, quarantine, reporter)
+        return
+    kinds = _checked(kind or [])
+    if delete and (not kinds or quarantine is not None):
+        raise SettingsError("--delete needs --kind KIND, so that nothing is deleted unawares, and goes without "
+                            "--quarantine.")
+    whole = _audited(folder, split, [place for place in (json, html) if place is not None], quarantine, reporter)
+    shown = whole.only(kinds) if kinds else whole
+    if json is not None:
+        write_json(json, shown.as_json())
+    if html is not None:
+        from matlens.report.audit_page import write_audit_page
+
+        write_audit_page(html, shown)
+    _show(shown, reporter)
+    if quarantine is not None or delete:
+        _take_out(shown, kinds, quarantine, reporter)
+    if strict and shown.findings:
+        raise typer.Exit(3)
+
+
+def _checked(kinds: list[str]) -> tuple[str, ...]:
+    from matlens.data.audit.checks import KINDS
+
+    for kind in kinds:
+        if kind not in KINDS:
+            raise SettingsError(f"Unknown --kind '{kind}'; choose from {', '.join(KINDS)}.")
+    return tuple(kinds)
+
+
+def _audited(folder: Path, split: Path | None, files: list[Path], quarantine: Path | None,
+             reporter: Reporter) -> Audit:
+    from matlens.data.audit.audit import audit as audit_source
+    from matlens.data.audit.quarantine import LOG, refuse_inside
+    from matlens.data.source.sources import open_source
+    from matlens.data.split.splits import Split
+
+    source = open_source(folder)
+    manifest = None if split is None else (split.name, Split.read(split))
+    if quarantine is not None:
+        refuse_inside(quarantine, folder)
+        files = [*files, quarantine / LOG]
+    for file in files:
+        _refuse_unwritable(file)
+    return audit_source(source, manifest, reporter=reporter)
+
+
+def _refuse_unwritable(file: Path) -> None:
+    """Raise WriteError before an audit of minutes would end at its last step."""
+    partial = partial_of(file)
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        partial.touch()
+        partial.unlink()
+    except OSError as error:
+        raise WriteError(f"Cannot write {file}: {error.strerror}. Name another place.") from error
+    if file.is_dir():
+        raise WriteError(f"Cannot write {file}: it is a folder. Name a file in it.")
+
+
+def _show(result: Audit, reporter: Reporter) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    from matlens.data.audit.checks import KINDS
+    from matlens.system.console import printable
+
+    table = Table("kind", "found", "such as", "what to do")
+    for kind, advice in KINDS.items():
+        if some := result.of(kind):
+            examples = [printable(" = ".join(finding.paths[:_EXAMPLES])) for finding in some[:_EXAMPLES]]
+            more = [f"and {len(some) - _EXAMPLES:,} more"] if len(some) > _EXAMPLES else []
+            table.add_row(kind, f"{len(some):,}", Text("\n".join(examples + more), overflow="fold"), advice)
+    if result.findings:
+        Console(highlight=False).print(table)
+    for finding in result.of("unreadable")[:_NAMED]:
+        reporter.result(printable(f"{finding.paths[0]}: {finding.detail}"))
+    n, photos = len(result.findings), result.photos
+    reporter.result(f"{n:,} finding{'s' * (n != 1)} in {photos:,} photos")
+
+
+def _take_out(result: Audit, kinds: tuple[str, ...], quarantine: Path | None, reporter: Reporter) -> None:
+    from matlens.data.audit.quarantine import delete_out, move_out, plan_removal
+    from matlens.system.console import printable
+
+    plan = plan_removal(result, kinds)
+    if quarantine is None:
+        for path in delete_out(result.root, plan):
+            reporter.result(printable(f"deleted {path} ({plan.out[path].kind})"))
+        did = "deleted"
+    else:
+        for entry in move_out(result.root, plan, quarantine):
+            reporter.result(printable(f"moved {entry.source} ({entry.kind})"))
+        did = f"moved to {quarantine}"
+    for path, why in plan.left.items():
+        reporter.result(printable(f"left {path}: {why}"))
+    reporter.result(f"{len(plan.out):,} files {did}, {len(plan.left):,} left")
+    if plan.out and quarantine is not None:
+        reporter.result(f"To put them back: matlens data audit {result.root} --restore --quarantine {quarantine}")
+
+
+def _put_back(folder: Path, quarantine: Path, reporter: Reporter) -> None:
+    from matlens.data.audit.quarantine import restore
+    from matlens.system.console import printable
+
+    back = restore(folder, quarantine)
+    for path in back:
+        reporter.result(printable(f"put back {path}"))
+    reporter.result(f"{len(back):,} files put back into {folder}")

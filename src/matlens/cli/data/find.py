@@ -1,0 +1,32 @@
+"""`matlens data find`: where datasets are."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from matlens.cli.data.shared import tell_sources
+
+
+def find(places: Annotated[list[Path] | None, typer.Argument(
+        help="The folders to look in.",
+        show_default="MATLENS_DATA, Kaggle's input, the default data folder, here")] = None) -> None:
+    """Look for datasets and say how each is laid out, and whether one is MINC-2500, and whole.
+
+    Example: matlens data find ~/Downloads
+    """
+    from matlens.data.source.find import find_sources
+    from matlens.errors import DataError
+    from matlens.system.console import Reporter
+
+    reporter = Reporter()
+    if missing := [str(place) for place in places or () if not place.is_dir()]:
+        raise DataError(f"No such folder: {', '.join(missing)}")
+    sources = find_sources(places, reporter.warn)
+    tell_sources(sources, reporter)
+    if not sources:
+        typer.echo("No dataset found. Name a folder: matlens data find DIR; or fetch one: matlens data fetch minc-2500",
+                   err=True)
+        raise typer.Exit(2)

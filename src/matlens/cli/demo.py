@@ -1,0 +1,25 @@
+"""`matlens demo`: the main job without photos."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from matlens.cli.options import Quiet, SettingsOptions
+from matlens.system.stopping import orderly_stop
+
+OPTIONS = SettingsOptions(only=("models", "max_epochs", "seed", "weights", "weights_dir", "model_options", "cache_dir",
+                                "cache_limit"),
+                          shown={"max_epochs": "6; vgg19_scratch: 13", "weights": "auto"})
+
+
+def demo(out: Annotated[Path, typer.Option("--out", "-o", help="The run's folder.")] = Path("runs/demo"),
+         quiet: Quiet = False, **given: Annotated[Any, OPTIONS]) -> None:
+    """The main job on drawn materials, in minutes: four models, one report. Needs no photos and no network."""
+    from matlens.jobs.demo import run_demo
+    from matlens.system.console import Reporter
+
+    with orderly_stop(out):
+        run_demo(out, given, Reporter(quiet))

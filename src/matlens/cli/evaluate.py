@@ -1,0 +1,49 @@
+"""`matlens evaluate`: figures with their intervals."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from matlens.cli.options import MaterialGroups, Models, Quiet, RunArgument, chosen_models
+
+
+def evaluate(run: RunArgument, models: Models = None, material_groups: MaterialGroups = None,
+             svg: Annotated[bool, typer.Option("--svg", help="Also draw all pictures as SVG.")] = False,
+             robustness: Annotated[bool, typer.Option(
+                 "--robustness", help="Also measure accuracy on photos that are darker, blurred, compressed, turned, "
+                 "shuffled, without their surroundings ...: 65 predictions a photo.")] = False,
+             robustness_photos: Annotated[int | None, typer.Option(
+                 "--robustness-photos", min=1, help="With --robustness: how many test photos at most.",
+                 show_default="500")] = None,
+             quiet: Quiet = False) -> None:
+    """Judge the trained models of a run: predictions, metrics, pictures, comparison and report, made anew."""
+    from matlens.comparison.row import between
+    from matlens.errors import SettingsError
+    from matlens.evaluation.judge import evaluate as evaluate_one
+    from matlens.evaluation.material_groups import keep_groups
+    from matlens.evaluation.part_predictions import photos_to_predict
+    from matlens.jobs.measure import measure_robustness, note_in_results
+    from matlens.jobs.run import summarise
+    from matlens.robustness.curves import PHOTOS
+    from matlens.runs.run import Run
+    from matlens.system.console import Reporter
+
+    if robustness_photos is not None and not robustness:
+        raise SettingsError("--robustness-photos says how many photos --robustness takes: give both.")
+    reporter, opened = Reporter(quiet), Run.open(run)
+    keep_groups(material_groups, opened.path, opened.split.class_names)
+    names = opened.trained_models(chosen_models(models))
+    for name in names:
+        with reporter.progress(f"{name}: predicting", photos_to_predict(opened, name)) as advance:
+            results = evaluate_one(opened, name, lambda done, _: advance(done, ""), every_picture=True,
+                                   svg=svg).results
+        reporter.result(f"{name}: accuracy {between(results)}, macro F1 {results.macro_f1:.1%} on "
+                        f"{results.n_test} test photos")
+        note_in_results(opened, name, reporter)
+    if robustness:
+        measure_robustness(opened, names, robustness_photos or PHOTOS, reporter)
+    comparison = summarise(opened, svg=svg)
+    for sentence in comparison.sentences if comparison else ():
+        reporter.result(sentence)

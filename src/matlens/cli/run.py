@@ -1,0 +1,23 @@
+"""`matlens run`: the main job, on one split or on a series of them."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from matlens.cli.options import Config, Out, Quiet, SettingsOptions, default_out
+from matlens.system.stopping import orderly_stop
+
+OPTIONS = SettingsOptions()
+
+
+def run(out: Out = None, config: Config = None, quiet: Quiet = False, **given: Annotated[Any, OPTIONS]) -> None:
+    """The whole job: train the models on a folder of photos, judge, explain and compare them, write the report."""
+    from matlens.data.split.protocols import is_series
+    from matlens.jobs.run import run as run_all
+    from matlens.jobs.series import run_series
+    from matlens.settings.schema import Settings
+    from matlens.system.console import Reporter
+
+    settings, out = Settings.load(config, given), out or default_out()
+    with orderly_stop(out):
+        (run_series if is_series(settings.protocol) else run_all)(settings, out, Reporter(quiet))

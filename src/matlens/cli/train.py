@@ -1,0 +1,41 @@
+"""`matlens train`: one model."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from matlens.cli.options import Config, Late, Out, Quiet, SettingsOptions, default_out
+from matlens.system.stopping import orderly_stop
+
+OPTIONS = SettingsOptions(without=("models", "material_groups"))
+
+
+def _model_argument() -> Any:
+    from matlens.models.registry import MODELS
+
+    return typer.Argument(help=f"The model: {', '.join(MODELS)}.", show_default=False)
+
+
+def train(model: Annotated[str, Late(_model_argument)], out: Out = None, config: Config = None, quiet: Quiet = False,
+          **given: Annotated[Any, OPTIONS]) -> None:
+    """Train one model into a run's folder, and stop there."""
+    from matlens.data.split.protocols import is_series
+    from matlens.errors import SettingsError
+    from matlens.jobs.run import keep_to_limit, start
+    from matlens.runs.lock import alone_in
+    from matlens.settings.schema import Settings
+    from matlens.system.console import Reporter
+    from matlens.training.train import train as train_one
+
+    settings = Settings.load(config, given | {"models": model})
+    if is_series(settings.protocol):
+        raise SettingsError(f"matlens train trains on one split, and {settings.protocol} stands for several: name one, "
+                            "or use matlens run.")
+    reporter, out = Reporter(quiet), out or default_out()
+    with orderly_stop(out), alone_in(out):
+        begun = start(settings, out, reporter)
+        train_one(begun, model, reporter)
+        keep_to_limit(begun.run.settings, reporter)
+    reporter.result(str(begun.run.paths.model_file(model)))

@@ -1,0 +1,74 @@
+"""A trained model of a run, by its portable artifact, as something that can be explained."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from matlens.features.artifact import Artifact
+from matlens.models.head import Head
+from matlens.runs.run import Run
+from matlens.system.transport import Event, run_job
+from matlens.types import Array, Labels, Pixels
+from matlens.workers.jobs.gradients import GradientsTask
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A layer of a trained model by the framework's name for it, such as `block_13_expand_relu`."""
+
+    run: Run
+    model: str
+    name: str
+
+
+@dataclass(frozen=True)
+class ArtifactModel:
+    """An artifact, explained at the trunk's last layer without a framework, or at another layer with it.
+
+    layer: None for the trunk's last.
+    """
+
+    artifact: Artifact
+    layer: Layer | None = None
+
+    @property
+    def head(self) -> Head | None:
+        """The artifact's head, which follows the trunk's last layer; None at another layer."""
+        return self.artifact.head if self.layer is None else None
+
+    def features(self, images: Array) -> Array:
+        """Return the trunk's feature maps, (B, h, w, K)."""
+        return self.artifact.trunk.features(images)
+
+    def predict(self, images: Array, of_photos: Array | None = None) -> Array:
+        """Return probabilities (B, C), with the mirror images' where the artifact takes these too."""
+        return self.artifact.predict(images, of_photos)
+
+    def gradients(self, photos: Pixels | Array, classes: Labels, heat: Callable[[Array, Array], Array]) -> Array:
+        """Start a process in which the framework differentiates the model file at the layer.
+
+        Raises:
+            ModelError: the layer is not there or gives no feature map (the message names some that do), or the
+                framework is not installed.
+        """
+        assert self.layer is not None
+        run, name = self.layer.run, self.layer.model
+        maps: list[Array] = []
+
+        def hear(event: Event) -> None:
+            path = Path(event["file"])
+            with np.load(path, allow_pickle=False) as file:
+                maps.append(heat(file["features"], file["gradients"]))
+            path.unlink()
+
+        with tempfile.TemporaryDirectory(prefix="matlens-") as scratch:
+            given = Path(scratch) / "photos.npz"
+            np.savez(given, photos=photos, classes=classes)
+            task = GradientsTask(run.path.resolve(), name, self.layer.name, given.resolve())
+            run_job("gradients", task, run.paths.log_file(name), hear)
+        return np.concatenate(maps)

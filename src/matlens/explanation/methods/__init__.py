@@ -1,0 +1,1 @@
+"""The explanation methods that matlens brings: each file declares and registers one."""

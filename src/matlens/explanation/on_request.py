@@ -1,0 +1,69 @@
+"""What is measured of a trained model on request: a JSON file in the run's `reports/` that knows of which training."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+from matlens.errors import ResultsError
+from matlens.runs.paths import RunPaths
+from matlens.system.files import checksum, read_json, write_json
+from matlens.system.untrusted import reading
+
+
+class Measurement:
+    """The base of dataclasses that are the content of `<name>_<kind>.json`.
+
+    kind: what was measured, as in the file's name.
+    command: what measures it, with `{run}` for the run's folder.
+    artifact: SHA-256 of the artifact.json of the model that was measured.
+    """
+
+    kind: ClassVar[str]
+    command: ClassVar[str]
+    model_name: str
+    artifact: str
+
+    @classmethod
+    def from_json(cls, content: dict[str, Any]) -> Self:
+        """Make the value of what `write` wrote. Override it where JSON has lists for tuples, or dicts for values."""
+        return cls(**content)
+
+    def write(self, path: Path) -> Path:
+        """Write as JSON, whole or not at all."""
+        return write_json(path, {"format": 1, **dataclasses.asdict(self)})  # type: ignore[call-overload]
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """Read what `write` wrote. Raises ResultsError."""
+        way_out = f"Make it with: {cls.command.format(run=path.parent.parent)}"
+        with reading(path, f"a {cls.kind} file of matlens, or it is damaged", ResultsError, way_out):
+            content = read_json(path)
+            del content["format"]
+            return cls.from_json(content)
+
+    def write_into(self, paths: RunPaths) -> Path:
+        """Write among the run's reports."""
+        return self.write(paths.on_request_file(self.model_name, self.kind))
+
+    @classmethod
+    def current(cls, paths: RunPaths, name: str) -> Self | None:
+        """Read what was measured of a run's model as it is now; None where nothing was.
+
+        Raises:
+            ResultsError: the file is damaged, or of an earlier training of the model.
+        """
+        path = paths.on_request_file(name, cls.kind)
+        if not path.exists():
+            return None
+        measured, artifact = cls.read(path), paths.artifact(name)
+        if artifact.exists() and digest_of(artifact) != measured.artifact:
+            raise ResultsError(f"{path.name} is of an earlier training of {name}, so it is left out. Make it again "
+                               f"with: {cls.command.format(run=paths.path)}")
+        return measured
+
+
+def digest_of(artifact: Path) -> str:
+    """Return the SHA-256 of an artifact's artifact.json, which tells one training from another."""
+    return checksum(artifact / "artifact.json")

@@ -1,0 +1,32 @@
+"""Lay a heat map over a photo."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from matlens.explanation.explainer import as_pixels
+from matlens.types import Array, Pixels
+
+
+def overlay_heatmap(heatmap: Array, image: Array | Pixels, alpha: float = 0.4) -> Pixels:
+    """Lay a heat map over a photo, in colours from blue (cold) to red (warm).
+
+    Args:
+        heatmap: (h, w) in [0, 1]; it is resized to the photo.
+        image: (H, W, 3) float in [0, 1], or uint8.
+        alpha: the share of the heat map's colours.
+
+    Returns:
+        (H, W, 3) uint8 RGB.
+    """
+    import cv2
+
+    photo = np.asarray(image)
+    if photo.dtype != np.uint8:
+        photo = as_pixels(np.clip(photo, 0, 1))
+    height, width = photo.shape[:2]
+    large = cv2.resize(np.asarray(heatmap, np.float32), (width, height), interpolation=cv2.INTER_LINEAR)
+    level = (np.clip(large, 0, 1) * 255).round().astype(np.uint8)
+    colours = cv2.cvtColor(cv2.applyColorMap(level, cv2.COLORMAP_JET), cv2.COLOR_BGR2RGB)
+    mixed = (1 - alpha) * photo.astype(np.float32) + alpha * colours.astype(np.float32)
+    return np.asarray(mixed.round(), dtype=np.uint8)

@@ -1,0 +1,66 @@
+"""Read `<name>_training.json`, the record that a training leaves beside its model (`training.record` writes it)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, model_validator
+
+from matlens.errors import RunError
+from matlens.models.precision import Precision
+from matlens.runs.record import RunRecord
+from matlens.system.files import read_json, write_json
+from matlens.system.untrusted import reading
+
+_Count = Annotated[int, Field(ge=0, le=10**18)]
+_CURVES = frozenset({"loss", "accuracy", "val_loss", "val_accuracy"})
+
+
+class TrainingRecord(BaseModel):
+    """The keys of the record that are read, and their bounds (`training.record.training_record` explains them).
+
+    arithmetic: in which the network was trained; files of the first version call it `precision`.
+    """
+
+    model_config = ConfigDict(allow_inf_nan=False)
+
+    history: dict[str, list[float]]
+    best_epoch: Annotated[int, Field(ge=1)]
+    epochs: Annotated[int, Field(ge=1)]
+    parameters: _Count
+    trainable_parameters: _Count
+    pretrained: bool
+    features_key: str | None = None
+    split_hash: str
+    arithmetic: Annotated[Precision, Field(validation_alias=AliasChoices("arithmetic", "precision"))] = "float32"
+    micro_batch: _Count | None = None
+    remarks: list[str]
+    seconds: dict[str, float]
+    peak_rss_bytes: _Count
+    versions: dict[str, str]
+
+    @model_validator(mode="after")
+    def _fits(self) -> TrainingRecord:
+        if not self.history.keys() >= _CURVES or {len(curve) for curve in self.history.values()} != {self.epochs} or (
+                self.best_epoch > self.epochs):
+            raise ValueError("its epochs do not fit together")
+        return self
+
+    @classmethod
+    def read(cls, run: RunRecord, name: str) -> TrainingRecord:
+        """Read the record of a run's model. Raises RunError."""
+        path = run.paths.training_file(name)
+        with reading(path, "the record of a training", RunError,
+                     f"Delete it; the same command of matlens run then trains {name} again."):
+            return cls.model_validate(read_json(path))
+
+
+def note_seconds(run: RunRecord, name: str, seconds: Mapping[str, float]) -> None:
+    """Add the seconds of later steps to the record of a model's training. Raises RunError or WriteError."""
+    path = run.paths.training_file(name)
+    with reading(path, "the record of a training", RunError,
+                 f"Delete it; the same command of matlens run then trains {name} again."):
+        content: dict[str, Any] = read_json(path)
+        content["seconds"] = {**content["seconds"], **seconds}
+    write_json(path, content)

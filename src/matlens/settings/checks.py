@@ -1,0 +1,88 @@
+"""Check single settings, where their type does not say it all. Each check is named for its setting.
+
+A check returns the value, and raises ValueError with what is wrong. It may ask for the settings that stand before its
+own in `settings.schema`; one of them that is wrong itself is missing there.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import ValidationInfo
+
+from matlens.models.registry import MODELS, default_models, spec_of
+from matlens.settings.model_options import OptionsByModel, checked
+
+LARGEST_SIDE = 2048
+
+
+def models(value: Any) -> tuple[str, ...]:
+    """Take names as a list, or separated by commas, each once; `all` stands for the default."""
+    if not isinstance(value, str | list | tuple):
+        raise ValueError("must be names, separated by commas or in a list")
+    names = [str(name).strip() for name in (value.split(",") if isinstance(value, str) else value)]
+    if names == ["all"]:
+        return default_models()
+    unknown = [name for name in names if name not in MODELS]
+    if unknown or not names:
+        raise ValueError(f"unknown model '{unknown[0] if unknown else ''}'; choose from {', '.join(MODELS)}, or all")
+    return tuple(dict.fromkeys(names))
+
+
+def model_options(value: Any, info: ValidationInfo) -> OptionsByModel:
+    """Keep what differs from the specs' defaults."""
+    return checked(value, info.data.get("models", ()))
+
+
+def square(value: Any) -> Any:
+    """Take one side as that of a square."""
+    return (value, value) if isinstance(value, int) else value
+
+
+def img_size(value: tuple[int, int], info: ValidationInfo) -> tuple[int, int]:
+    """Refuse photos that a chosen model leaves nothing of."""
+    specs = [spec_of(name) for name in info.data.get("models", default_models())]
+    smallest = max(spec.smallest_side for spec in specs)
+    if min(value) < smallest or max(value) > LARGEST_SIDE:
+        names = ", ".join(spec.name for spec in specs if spec.smallest_side == smallest)
+        raise ValueError(f"each side must be {smallest} to {LARGEST_SIDE} pixels for {names}")
+    return value
+
+
+def groups(value: str | None, info: ValidationInfo) -> str | None:
+    """Refuse groups under a protocol that does not draw, and a protocol that needs groups without them."""
+    protocol = info.data.get("protocol")
+    if value is not None and protocol is not None and protocol != "grouped" and not protocol.startswith("kfold:"):
+        raise ValueError(f"groups are kept together by the protocols grouped and kfold:K, not by {protocol}")
+    if value is None and protocol == "grouped":
+        raise ValueError("the protocol grouped takes --groups: a file of lines path,group, or a pattern")
+    return value
+
+
+def views(value: int, info: ValidationInfo) -> int:
+    """Refuse several views where no features are cached."""
+    if value > 1 and not info.data.get("feature_cache", True):
+        raise ValueError("views are of cached features, and --no-feature-cache caches none")
+    return value
+
+
+def finetune_epochs(value: int, info: ValidationInfo) -> int:
+    """Refuse them with the recipe strong."""
+    if value and info.data.get("recipe") == "strong":
+        raise ValueError("the recipe strong trains inside the trunk from the start; give --epochs instead")
+    return value
+
+
+def cut(value: str | None, info: ValidationInfo) -> str | None:
+    """Refuse a cut where nothing inside of the trunk is trained."""
+    if value is not None and info.data.get("recipe") != "strong" and not info.data.get("finetune_epochs"):
+        raise ValueError("a cut is where fine-tuning begins; add --finetune-epochs N or --recipe strong")
+    return value
+
+
+def epochs_of(value: dict[str, int]) -> dict[str, int]:
+    """Refuse epochs of unknown models."""
+    for name in value:
+        if name not in MODELS:
+            raise ValueError(f"unknown model '{name}'; choose from {', '.join(MODELS)}")
+    return value

@@ -1,0 +1,44 @@
+"""Where this machine keeps things: on Kaggle, which is recognised by its /kaggle/input folder, or elsewhere."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+KAGGLE_ROOT = Path("/kaggle")
+
+
+def is_kaggle() -> bool:
+    """Return whether this is a Kaggle notebook: /kaggle/input exists."""
+    return (KAGGLE_ROOT / "input").exists()
+
+
+def input_folder(dataset_name: str) -> Path:
+    """Return where Kaggle mounts a dataset."""
+    return KAGGLE_ROOT / "input" / dataset_name
+
+
+def working_folder() -> Path:
+    """Return the folder that Kaggle saves with a notebook."""
+    return KAGGLE_ROOT / "working"
+
+
+def default_data_dir(dataset_name: str) -> Path:
+    """Return where the photos of a dataset are unless a setting says otherwise."""
+    return input_folder(dataset_name) if is_kaggle() else Path("data") / dataset_name.rsplit("/", 1)[-1]
+
+
+def default_folder(name: str) -> Path:
+    """Return a folder for results: below Kaggle's working folder, elsewhere below the current one."""
+    return working_folder() / name if is_kaggle() else Path(name)
+
+
+def default_cache_dir() -> Path:
+    """Return `MATLENS_CACHE`, else the platform's cache folder; on Kaggle one that is not saved with the notebook."""
+    if chosen := os.environ.get("MATLENS_CACHE"):
+        return Path(chosen)
+    if is_kaggle():
+        return Path("/tmp/matlens-cache")
+    from platformdirs import user_cache_path
+
+    return user_cache_path("matlens", appauthor=False)

@@ -1,0 +1,1 @@
+"""The stages of which a training is made: each file registers one."""

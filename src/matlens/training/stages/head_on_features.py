@@ -1,0 +1,92 @@
+"""Train the new head of a pretrained network on averaged features of its frozen trunk."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from matlens.errors import ModelError
+from matlens.features.artifact import assemble_artifact
+from matlens.features.cache import rows_of
+from matlens.features.model_file import write_model_file
+from matlens.models.registry import spec_of
+from matlens.system.files import write_json
+from matlens.training.checkpoints import checkpoints_of, forget_states
+from matlens.training.feature_batches import FeatureBatches
+from matlens.training.frozen import FrozenFeatures, PooledFeatures
+from matlens.training.head_training import HeadTrainer
+from matlens.training.history import History
+from matlens.training.loop import fit
+from matlens.training.progress import Resumption, ShownProgress
+from matlens.training.record import about_model, training_record
+from matlens.training.stages.base import HeadStage, Stage, TrainedHead, register
+from matlens.training.stages.whole_network import WholeNetwork
+from matlens.types import Array
+
+_APART = 2.0
+"""Seconds between two states of a head's training: an epoch may take less than a state takes to be written."""
+
+
+@register
+@dataclass(frozen=True)
+class HeadOnFeatures(HeadStage):
+    """The guide's first stage for a pretrained network: its head alone, on features that are computed once."""
+
+    name: ClassVar[str] = "head on features"
+    is_on_features: ClassVar[bool] = True
+
+    @property
+    def trunks(self) -> tuple[str | None, ...]:
+        """The whole trunk."""
+        return (None,)
+
+    def on_photos(self) -> Stage:
+        """Return the stage that trains the head as a part of the whole network."""
+        return WholeNetwork(self.epochs)
+
+    def train(self, frozen: FrozenFeatures, *, is_last: bool) -> TrainedHead:
+        """Train the head and leave the model file."""
+        run, model, spec = frozen.run, frozen.model, spec_of(frozen.model)
+        if spec.head is None:
+            raise ModelError(f"The model {model} declares no head that can be trained on features.")
+        if frozen.weights_file is not None:
+            frozen.reporter.say(f"{spec.title}: training the head on features of {frozen.weights_file.name}")
+        settings, split = run.settings, frozen.prepared.split
+        features = frozen.pooled()
+        train = _batches(frozen, features, "train", features.views[1:])
+        trainer = HeadTrainer.fresh(features.views[0].shape[1], spec.head.hidden_units, len(split.class_names),
+                                    spec.head.dropout, spec.head.learning_rate, settings.seed)
+        states = checkpoints_of(run, model, Resumption(run, model, frozen.reporter), features.trunk_key, _APART)
+        with frozen.reporter.progress(spec.title, len(train) * self.epochs) as advance:
+            history = fit(trainer, train, _batches(frozen, features, "val"),
+                          ShownProgress(frozen.reporter, advance, len(train)), epochs=self.epochs,
+                          early_stopping_patience=settings.early_stopping_patience,
+                          reduce_lr_patience=settings.reduce_lr_patience,
+                          history=History(keep_last=split.train_on == "train+val"),
+                          states=states.of("head", trainer))
+        head = trainer.head()
+        write_model_file(frozen.trunk(None).model_template, head, run.paths.model_file(model),
+                         about_model(model, split, settings))
+        frozen.clock.lap("train" if is_last else "head", sum(epoch.seconds for epoch in history))
+        return TrainedHead(history, head, features.key)
+
+    def finish(self, frozen: FrozenFeatures, trained: TrainedHead, remarks: tuple[str, ...]) -> None:
+        """Leave the artifact and, last, the record of the training."""
+        run, model, split, trunk = frozen.run, frozen.model, frozen.prepared.split, frozen.trunk(None)
+        artifact = assemble_artifact(run.paths.artifact(model), trunk, trained.head, model, split.class_names,
+                                     run.settings.img_size)
+        frozen.clock.lap("export")
+        write_json(run.paths.training_file(model), training_record(
+            model, trained.history, split, artifact, frozen.clock.seconds, parameters=trunk.parameters,
+            weights_file=frozen.weights_file, remarks=remarks,
+            versions=trunk.versions, views=run.settings.views, features_key=trained.features_key))
+        forget_states(run.paths, model)
+
+
+def _batches(frozen: FrozenFeatures, features: PooledFeatures, part: str, more_views: Sequence[Array] = (),
+             ) -> FeatureBatches:
+    split, settings = frozen.prepared.split, frozen.run.settings
+    photos = split.part(part)
+    return FeatureBatches((features.views[0][rows_of(photos, features.digests)], *more_views), split.labels(photos),
+                          len(split.class_names), settings.batch_size, settings.seed, shuffle=part == "train")

@@ -1,0 +1,112 @@
+"""Train one model of a run: plan its stages, prepare them, and execute them here or in a child process."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from matlens.data.prepare import Prepared
+from matlens.errors import KilledError, RunError
+from matlens.features.conversion import TrunkConversions
+from matlens.models.registry import spec_of
+from matlens.models.weights import FoundWeights
+from matlens.runs.run import Run
+from matlens.settings.schema import Settings
+from matlens.system.batching import batch_bounds
+from matlens.system.console import Reporter
+from matlens.system.transport import run_job
+from matlens.training.checkpoints import forget_states
+from matlens.training.frozen import FrozenFeatures
+from matlens.training.history import Epoch
+from matlens.training.plan import plan
+from matlens.training.progress import ChildProgress
+from matlens.training.stages.base import HeadStage, NetworkStage, Stage
+from matlens.training.tasks import TrainTask
+
+
+@dataclass(frozen=True)
+class TrainingInputs:
+    """A run whose photos are divided and decoded, with the weights and trunks that its models begin from."""
+
+    run: Run
+    prepared: Prepared
+    weights: Mapping[str, FoundWeights]
+    conversions: TrunkConversions
+
+
+def train(inputs: TrainingInputs, model: str, reporter: Reporter) -> None:
+    """Train one model, unless that is done.
+
+    Raises:
+        KilledError: the system killed the child process; the message says how to go on with less memory.
+        MatlensError: whatever else the training raised.
+    """
+    run, weights = inputs.run, inputs.weights[model]
+    if run.is_trained(model):
+        reporter.say(f"{spec_of(model).title}: already trained")
+        forget_states(run.paths, model)
+        return
+    frozen = FrozenFeatures(run, model, weights.path, inputs.prepared, inputs.conversions, reporter)
+    stages = _prepared(plan(run.settings, spec_of(model), weights.path), frozen)
+    remarks = _remarks(run.settings, weights, any(stage.is_on_features for stage in stages))
+    epochs: tuple[Epoch, ...] = ()
+    if isinstance(head_stage := stages[0], HeadStage):
+        stages = stages[1:]
+        trained = head_stage.train(frozen, is_last=not stages)
+        if not stages:
+            head_stage.finish(frozen, trained, remarks)
+            return
+        epochs = tuple(trained.history)
+    task = TrainTask(run.path.resolve(), model, inputs.prepared.store.folder.resolve(), tuple(stages),
+                     weights.path.resolve() if weights.path else None, epochs, remarks, frozen.clock.seconds)
+    _train_in_child(inputs, task, reporter)
+
+
+def _prepared(stages: Sequence[Stage], frozen: FrozenFeatures) -> Sequence[Stage]:
+    """Prepare the stages, or return those on photos where there is no room for what one of them trains on."""
+    prepared = [stage.prepare(frozen) for stage in stages]
+    complete = [stage for stage in prepared if stage is not None]
+    return complete if len(complete) == len(stages) else [stage.on_photos() for stage in stages]
+
+
+def _train_in_child(inputs: TrainingInputs, task: TrainTask, reporter: Reporter) -> None:
+    run, settings, title = inputs.run, inputs.run.settings, spec_of(task.model).title
+    stages = [stage for stage in task.stages if isinstance(stage, NetworkStage)]
+    if len(stages) < len(task.stages):
+        raise RunError(f"The plan for {task.model} has a stage in the parent process that is not its first one.")
+    # The stages of one task take equally many photos: several train on photos, on activations there is but one.
+    photos, epochs = stages[0].photos_an_epoch(len(inputs.prepared.split.part("train"))), sum(
+        stage.epochs for stage in stages)
+    steps, cut_layer = len(batch_bounds(photos, settings.batch_size)), stages[-1].cut_layer
+    reporter.say(f"{title}: training {epochs} epoch{'s' * (epochs > 1)} on {photos} photos"
+                 + (f" from {task.weights_file.name}" if task.weights_file else " from random weights")
+                 + (f", from {cut_layer} on" if cut_layer else ""))
+    with reporter.progress(title, steps * epochs) as advance:
+        progress = ChildProgress(run, task.model, reporter, advance, steps, len(task.history))
+        while True:
+            try:
+                run_job("train", task, run.paths.log_file(task.model), progress.hear)
+                return
+            except KilledError as error:
+                at_once = (progress.micro_batch or settings.batch_size) // 2
+                if not settings.auto_batch or at_once == 0:
+                    raise KilledError(f"{error}. Or go on with the same command and --batch-size auto; or begin with a "
+                                      "smaller --batch-size or --img-size in another folder (--out)") from error
+                reporter.warn(f"{task.model}: {error}. With --batch-size auto it goes on, {at_once} photos at once.")
+                progress.micro_batch = at_once
+                task = dataclasses.replace(task, micro_batch=at_once)
+
+
+def _remarks(settings: Settings, weights: FoundWeights, on_features: bool) -> tuple[str, ...]:
+    """List what a reader of the results must know of the training."""
+    remarks = [weights.remark] if weights.remark else []
+    if settings.train_on == "train+val":
+        remarks.append("trained on the validation photos, too, to the last epoch")
+    if settings.recipe == "strong":
+        remarks.append("recipe strong: probabilities are means over the photo and its mirror image")
+    if on_features and settings.views > 1:
+        remarks.append(f"trained on {settings.views} fixed views of each photo (view 0 as it is)")
+    elif on_features or not settings.augment:
+        remarks.append("trained without augmentation")
+    return tuple(remarks)

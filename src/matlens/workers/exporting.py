@@ -1,0 +1,20 @@
+"""Export a trained classifier as the artifact of its run."""
+
+from __future__ import annotations
+
+from matlens.data.batches import read_photos
+from matlens.features.artifact import Artifact, write_artifact
+from matlens.models.protocol import Divisible
+from matlens.runs.run import Run
+
+_PARITY_PHOTOS = 8
+"""The number of validation photos on which the artifact is compared with the framework."""
+
+
+def export_artifact(run: Run, model: str, classifier: Divisible) -> Artifact:
+    """Write the artifact of a classifier, whole or not at all. Raises ModelError if it differs from the framework."""
+    settings, split = run.settings, run.split
+    photos = next(read_photos(run.data_root, split.part("val")[:_PARITY_PHOTOS], settings.img_size,
+                              keep_truncated=settings.keep_truncated))
+    return write_artifact(run.paths.artifact(model), classifier.export_trunk, classifier.predict, photos, model,
+                          split.class_names, mirrored=settings.recipe == "strong")

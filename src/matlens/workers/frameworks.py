@@ -1,0 +1,50 @@
+"""Open a model's framework in a child process, and what jobs build and load with it."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from matlens.data.pixels.store import PixelStore
+from matlens.errors import CacheError, ModelError
+from matlens.models.precision import Wish
+from matlens.models.protocol import BuildOrder, Divisible, Room, room_of
+from matlens.runs.run import Run
+
+_NOT_NEEDED = ("matplotlib", "matplotlib.pyplot", "pandas", "sklearn")
+"""Keras imports them if it can, which is a third of its start, for wrappers and pictures that no job uses."""
+
+
+def framework_of(model: str) -> Room:
+    """Import the framework of a model. Raises ModelError if it is not installed."""
+    spare_imports(*_NOT_NEEDED)
+    return room_of(model)
+
+
+def spare_imports(*packages: str) -> None:
+    """Make the import of packages fail in this process, where a library takes them only if it finds them."""
+    for name in packages:
+        sys.modules.setdefault(name, None)  # type: ignore[arg-type]  # makes its import fail
+
+
+def build_order(run: Run, model: str, weights_file: Path | None = None, precision: Wish = "float32") -> BuildOrder:
+    """Describe a model of a run for its framework."""
+    return BuildOrder(model, len(run.split.class_names), run.settings.img_size, weights_file,
+                      run.settings.options_of(model), precision)
+
+
+def load_trained(run: Run, model: str) -> Divisible:
+    """Load a trained model of a run from its file. Raises ModelError."""
+    try:
+        return framework_of(model).load(run.paths.model_file(model), build_order(run, model))
+    except ModelError as error:
+        raise ModelError(f"{error} Without that file, the same command of matlens run trains {model} again."
+                         ) from error
+
+
+def open_store(folder: Path) -> PixelStore:
+    """Open the decoded photos of a run. Raises CacheError where they are gone."""
+    store = PixelStore.open(folder)
+    if store is None:
+        raise CacheError(f"The pixel store {folder} is gone. Run the same command again.")
+    return store

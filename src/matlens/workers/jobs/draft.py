@@ -1,0 +1,16 @@
+"""The job `draft`: convert a pretrained trunk in the fastest way."""
+
+from __future__ import annotations
+
+from matlens.features.conversion import TrunkTask
+from matlens.features.trunks import draft_trunk
+from matlens.workers.frameworks import framework_of
+from matlens.workers.registry import Tell, job
+
+
+@job("draft")
+def draft(task: TrunkTask, tell: Tell) -> None:
+    """Write a draft of the trunk into the cache. Tells of a `warning` where it computes more slowly than it could."""
+    build = task.order.build
+    if warning := draft_trunk(framework_of(build.model).build(build), task.order, task.cache_dir):
+        tell("warning", text=warning)

@@ -1,0 +1,53 @@
+"""Networks and listeners that stand in for real ones in the tests of training."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import numpy as np
+
+from matlens.types import Scores
+
+SILENT = SimpleNamespace(on_step=lambda *_: None, on_epoch=lambda *_: None)
+"""A `TrainingListener` that does nothing."""
+
+
+class Counter:
+    """A `Tunable` network whose weight is the number of its training steps; its validation losses are given."""
+
+    def __init__(self, losses: list[float], trains_statistics: bool = False) -> None:
+        self.losses, self.trains_statistics, self.learning_rate = list(losses), trains_statistics, 3.0
+        self.weight, self.seed, self.mean = np.zeros(2, np.float32), np.array([7], np.int64), np.zeros(1, np.float32)
+        self.began, self.rates, self.labels, self.validated, self.decay = [], [], [], [], None
+
+    def use_adamw(self, weight_decay):
+        self.decay = weight_decay
+
+    def train_epoch(self, batches, on_step):
+        self.began.append(float(self.weight[0]))
+        for _, labels in batches:
+            self.rates.append(self.learning_rate)
+            self.labels.append(labels)
+            self.weight = self.weight + np.float32(1)
+            self.seed = self.seed + 1
+        return Scores(1.0, 0.5)
+
+    def recompute_statistics(self, batches):
+        self.mean = self.weight[:1] * 10
+
+    def validate(self, batches):
+        self.validated.append([float(values[0]) for values in self.snapshot()])
+        return Scores(self.losses.pop(0), 0.5)
+
+    def snapshot(self):
+        return [self.weight.copy(), self.seed.copy(), self.mean.copy()]
+
+    def restore(self, snapshot):
+        self.weight, self.seed, self.mean = (values.copy() for values in snapshot)
+
+    def training_state(self):
+        return {"rate": np.array(self.learning_rate)}
+
+    def resume(self, snapshot, state):
+        self.restore(snapshot)
+        self.resumed_rate = float(state["rate"])
