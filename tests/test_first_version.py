@@ -50,6 +50,7 @@ def left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         file = tmp_path / name / "run.json"
         content = json.loads(file.read_text())
         content["data_root"] = content["settings"]["data_dir"] = str(tmp_path / "photos")
+        content["settings"]["weights_dir"] = str(tmp_path / "weights")
         file.write_text(json.dumps(content))
     state, = (tmp_path / "half" / "states" / NAME).iterdir()
     with np.load(state) as arrays:
@@ -89,7 +90,7 @@ def test_a_half_trained_run_goes_on_with_its_next_epoch(left, matlens):
     code, out, err = matlens(*command(left, "half"))
     assert code == 0, err
     assert [number for number in range(1, 7) if f"epoch {number}:" in out] == [5, 6]
-    assert RunRecord.read(left / "half").content["resumed_at_epoch"] == {NAME: 5}
+    assert RunRecord.read(left / "half").resumed_at_epoch == {NAME: 5}
     before, after = (TrainingRecord.read(RunRecord.read(left / name), NAME) for name in ("run", "half"))
     for curve, values in before.history.items():
         assert after.history[curve] == pytest.approx(values, rel=1e-4), curve

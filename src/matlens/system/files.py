@@ -41,6 +41,7 @@ _WAYS_OUT = {
     errno.EIO: "The disk, or the network behind it, fails. Name another place.",
     errno.ENOENT: "Its folder was removed meanwhile. The same command makes it again.",
     errno.ENOTDIR: "A file lies where a folder should be. Name another place.",
+    errno.EEXIST: "A file lies where a folder should be. Name another place.",
     errno.EISDIR: "A folder lies there. Name another place.",
     errno.ENAMETOOLONG: "Name a place with a shorter path.",
 }
