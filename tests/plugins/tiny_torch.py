@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from matlens.models.preprocess import Standardise
-from matlens.models.protocol import BuildOrder
 from matlens.models.registry import register
-from matlens.models.spec import ModelSpec, WeightsFile
+from matlens.models.spec import ModelSpec, NetworkOrder, WeightsFile
 
 PUBLISHED_CLASSES = 7
 
@@ -26,7 +25,7 @@ def tiny(classes: int) -> Any:
         classify=nn.Sequential(nn.Flatten(), nn.Dropout(0.1), nn.Linear(32, classes))))
 
 
-def _network(order: BuildOrder) -> Any:
+def _network(order: NetworkOrder) -> Any:
     from torch import nn
 
     from matlens.models.torch.files import load_pretrained

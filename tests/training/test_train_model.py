@@ -52,10 +52,7 @@ def make(keras):
 def prepared(drawn, tmp_path, monkeypatch) -> Path:
     """A prepared directory of drawn photos; the pixels go to a cache of its own."""
     monkeypatch.setattr(label_space, "_latest", None)
-    from matlens.notebook import datasets
-
-    monkeypatch.setattr(datasets, "_DEFAULTS", datasets._DEFAULTS.model_copy(
-        update={"cache_dir": tmp_path / "cache"}))
+    monkeypatch.setenv("MATLENS_CACHE", str(tmp_path / "cache"))
     create_split(drawn, tmp_path / "prepared")
     return tmp_path / "prepared"
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from matlens.errors import ModelError
 from matlens.models.frameworks import FRAMEWORKS, Framework, FrameworkName
@@ -13,14 +14,35 @@ from matlens.models.head import Pooling
 from matlens.models.preprocess import Preprocess
 from matlens.system.registry import LAST
 
-if TYPE_CHECKING:
-    from matlens.models.protocol import BuildOrder
-
 KERAS_DRAFT: Mapping[str, str] = MappingProxyType({"KERAS_BACKEND": "openvino"})
 """Keras' OpenVINO back end builds and writes a trunk in a second, TensorFlow needs seven."""
 
 Options = Mapping[str, float | int | str]
 """A backbone's own options by name, such as MobileNetV2's `alpha`."""
+
+
+class NetworkOrder(Protocol):
+    """What a function that builds a network is told: the part of `models.protocol.BuildOrder` that concerns it."""
+
+    @property
+    def num_classes(self) -> int:
+        """C, the number of outputs."""
+
+    @property
+    def img_size(self) -> tuple[int, int]:
+        """(height, width) of the photos."""
+
+    @property
+    def weights_file(self) -> Path | None:
+        """The file of pretrained weights; None for random ones."""
+
+    @property
+    def options(self) -> Options:
+        """The backbone's own options, where they differ from the spec's defaults."""
+
+    @property
+    def device(self) -> str | None:
+        """Such as "cpu" or "cuda:1"; None leaves it to the framework."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +109,7 @@ class ModelSpec:
     title: str
     framework: FrameworkName
     backbone: str | None = None
-    network: Callable[[BuildOrder], Any] | None = None
+    network: Callable[[NetworkOrder], Any] | None = None
     options: Options = field(default_factory=lambda: MappingProxyType({}))
     limits: Mapping[str, tuple[float, float]] = field(default_factory=lambda: MappingProxyType({}))
     preprocess: Preprocess | None = None

@@ -5,14 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from matlens.models.preprocess import Scale
-from matlens.models.protocol import BuildOrder
 from matlens.models.registry import register
-from matlens.models.spec import ModelSpec, WeightsFile
+from matlens.models.spec import ModelSpec, NetworkOrder, WeightsFile
 
 _FILE = "googlenet-1378be20.pth"
 
 
-def _network(order: BuildOrder) -> Any:
+def _network(order: NetworkOrder) -> Any:
     from matlens.models.torch.googlenet import googlenet
 
     return googlenet(order.num_classes, order.weights_file)

@@ -5,12 +5,11 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-from matlens.models.protocol import BuildOrder
 from matlens.models.registry import register
-from matlens.models.spec import ModelSpec
+from matlens.models.spec import ModelSpec, NetworkOrder
 
 
-def _network(order: BuildOrder) -> Any:
+def _network(order: NetworkOrder) -> Any:
     from matlens.models.keras.vgg19 import vgg19
 
     return partial(vgg19, num_classes=order.num_classes)
