@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from matlens.errors import DeviceError, SettingsError, WorkerError
+from matlens.models.protocol import BuildOrder
 from matlens.system.transport import decode, encode, run_job
 from matlens.training.history import Epoch
 from matlens.training.stages.whole_network import WholeNetwork
@@ -141,6 +142,8 @@ def sample(annotation: Any) -> Any:
         return arguments[-1]
     if origin is tuple:
         return (sample(arguments[0]),) * 2 if arguments[-1] is ... else tuple(map(sample, arguments))
+    if annotation is BuildOrder:  # refuses what its model does not have
+        return BuildOrder("mobilenetv2_transfer", 7, (64, 96), Path("/a b/ü"), {"alpha": 0.35}, "float16", "cuda:1")
     if dataclasses.is_dataclass(annotation):
         return annotation(**{name: sample(hint) for name, hint in typing.get_type_hints(
             annotation, include_extras=True).items() if typing.get_origin(hint) is not typing.ClassVar})
