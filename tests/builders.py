@@ -16,6 +16,7 @@ from matlens.data.split.splits import Photo, Split
 from matlens.evaluation.label_quality import LabelIssues, Suspect
 from matlens.evaluation.predictions import Predictions
 from matlens.evaluation.results import Results
+from matlens.models.registry import file_stem
 from matlens.runs.run import Run
 from matlens.settings.schema import Settings
 from matlens.system.files import write_json
@@ -152,7 +153,8 @@ def report_folder(folder: Path, judged: list[Results], classes: tuple[str, ...] 
     LabelIssues(tuple(results.model_name for results in judged), 100, suspects).write(
         folder / "reports" / "label_issues.json")
     for results in judged:
-        results.write(folder / "reports" / f"{results.model_name}_results.json")
+        stem = file_stem(results.model_name)
+        results.write(folder / "reports" / f"{stem}_results.json")
         for kind in pictures:
-            (folder / "reports" / f"{results.model_name}_{kind}.png").write_bytes(png())
+            (folder / "reports" / f"{stem}_{kind}.png").write_bytes(png())
     return folder

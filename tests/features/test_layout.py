@@ -114,7 +114,7 @@ def test_an_operation_that_is_not_known_is_named_and_changes_no_number(tmp_path,
     before = features(file)
     warning = lay_channels_first(file)
     assert name in warning
-    assert "--features-on framework" in warning
+    assert 'features_on = "framework"' in warning
     np.testing.assert_allclose(features(file), before, rtol=1e-4, atol=1e-6)
 
 

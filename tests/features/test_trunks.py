@@ -15,6 +15,7 @@ from matlens.features.model_file import write_model_file
 from matlens.features.trunks import LAST_LAYERS, CachedTrunk, TrunkOrder, confirm_trunk
 from matlens.models.head import Dense, Head
 from matlens.models.protocol import BuildOrder, room_of
+from matlens.system.transport import decode, encode
 
 pytestmark = [pytest.mark.keras, pytest.mark.slow]
 
@@ -106,7 +107,7 @@ def test_other_weights_sizes_widths_and_cuts_are_other_trunks(build, tmp_path):
         assert more.key == order.key
         assert (more.folder(tmp_path) == order.folder(tmp_path)) is (order.until is not None), (
             "a model file, which a front has not, has a place for each class")
-        assert TrunkOrder.from_json(order.to_json()) == order
+        assert decode(encode(order), TrunkOrder) == order
 
 
 def test_the_model_file_is_an_ordinary_one(keras, build, classifier, trunk, tmp_path):

@@ -9,6 +9,7 @@ from matlens.models.protocol import BuildOrder
 from matlens.models.registry import MODELS, default_models
 from matlens.models.spec import MLP, ModelSpec, WeightsFile
 from matlens.system import registry
+from matlens.system.transport import decode, encode
 
 HEAD = MLP(8, dropout=0.0)
 FILES = (WeightsFile("w.h5", "https://x/w.h5"),)
@@ -81,7 +82,7 @@ def test_photos_of_a_size_that_a_model_does_not_take_are_refused():
 def test_an_order_arrives_in_a_child_process_as_it_was_given(tmp_path):
     """What is lost on the way is built with a default instead."""
     order = BuildOrder("mobilenetv2_transfer", 3, (64, 48), tmp_path / "w.h5", {"alpha": 0.35}, "bfloat16", "cpu")
-    assert BuildOrder.from_json(order.to_json()) == order
+    assert decode(encode(order), BuildOrder) == order
 
 
 def test_the_guides_four_are_the_default_run():

@@ -131,6 +131,15 @@ def test_missing_models_and_pictures_are_named_and_the_rest_is_shown(tmp_path: P
     assert len([tag for tag, _ in seen.tags if tag == "img"]) == 2
 
 
+def test_a_model_whose_name_is_a_path_is_not_called_missing(tmp_path: Path) -> None:
+    """Its files have another name than the model: what is there must not be asked for again."""
+    seen = page(report_folder(tmp_path / "r", [results("acme/tiny")]))
+    assert "was asked for and has no results" not in seen.text
+    assert "acme/tiny" in seen.text
+    links = [str(attributes.get("href")) for _, attributes in seen.tags]
+    assert "./reports/acme-tiny_roc_curves.png" in links
+
+
 def test_an_empty_run_has_a_page_too(tmp_path: Path) -> None:
     text = page(tmp_path).text
     assert "No model has been judged yet" in text

@@ -109,7 +109,7 @@ def _warning(transpositions: list[Any], reason: str = "") -> str:
     return (f"OpenVINO transposes whole feature maps {len(transpositions)} times inside the converted trunk, at "
             f"{', '.join(names)}, which matlens cannot lay out channels first{f' ({reason})' if reason else ''}. The "
             "features are the same, but computing them may take more than twice as long as it could; "
-            "--features-on framework computes them in the model's own framework.")
+            "features_on = \"framework\" in a settings file (--config) has the model's own framework compute them.")
 
 
 def _unite(node: Any) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import importlib
 import time
 from collections.abc import Iterable, Mapping
@@ -63,18 +62,6 @@ class BuildOrder:
         spec = spec_of(self.model)
         spec.all_options(self.options)
         spec.refuse_size(self.img_size)
-
-    def to_json(self) -> dict[str, Any]:
-        """Return it as JSON's types, for a child process."""
-        values = {each.name: getattr(self, each.name) for each in dataclasses.fields(self)}
-        return {**values, "options": dict(self.options),
-                "weights_file": str(self.weights_file) if self.weights_file else None}
-
-    @classmethod
-    def from_json(cls, content: dict[str, Any]) -> BuildOrder:
-        """Read what `to_json` returned."""
-        file = content["weights_file"]
-        return cls(**{**content, "img_size": tuple(content["img_size"]), "weights_file": Path(file) if file else None})
 
 
 class Trainable(Protocol):

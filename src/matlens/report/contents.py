@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from matlens.errors import ResultsError
 from matlens.evaluation.results import Results
+from matlens.models.registry import file_stem
+from matlens.runs.paths import RunPaths
 from matlens.system.files import read_json
 from matlens.system.untrusted import UNREADABLE, reason_of
 
@@ -37,10 +39,10 @@ class Contents:
 def read_contents(run_dir: Path, problems: list[str]) -> Contents:
     """Read a run's folder; sentences on what is missing or damaged are added to `problems`."""
     run, split = (_read_object(run_dir / name, problems) for name in ("run.json", "split.json"))
-    results = _read_results(run_dir, problems)
+    asked = [str(name) for name in run.get("models") or ()]
+    results = _read_results(run_dir, asked, problems)
     judged, failures = {model.model_name for model in results}, mapping(run.get("failures"))
-    missing = tuple(Missing(str(name), _why(run_dir, str(name), failures))
-                    for name in run.get("models") or () if name not in judged)
+    missing = tuple(Missing(name, _why(run_dir, name, failures)) for name in asked if name not in judged)
     problems += [f"{model.model_name} was judged on another split than the one in split.json."
                  for model in results if model.split_hash != split.get("hash", model.split_hash)]
     return Contents(run, split, results, missing)
@@ -52,7 +54,7 @@ def mapping(value: Any) -> dict[str, Any]:
 
 
 def _why(run_dir: Path, name: str, failures: Mapping[str, Any]) -> str:
-    if (run_dir / "reports" / f"{name}_training.json").exists():
+    if RunPaths(run_dir).training_file(name).exists():
         return (f"{name} was asked for and has no results: it is trained, but was not judged to the end. "
                 "Judge it with: matlens evaluate RUN")
     if name in failures:
@@ -74,12 +76,16 @@ def _read_object(path: Path, problems: list[str]) -> dict[str, Any]:
     return {}
 
 
-def _read_results(run_dir: Path, problems: list[str]) -> tuple[Results, ...]:
-    """Read the results of the run's models, each under the name that its files have."""
-    judged = []
+def _read_results(run_dir: Path, asked: Iterable[str], problems: list[str]) -> tuple[Results, ...]:
+    """Read the results of the run's models, each under the name of the model that its file belongs to.
+
+    asked: the models of the run. A file that belongs to none of them gives its own name.
+    """
+    name_of, judged = {file_stem(name): name for name in asked}, []
     for path in sorted((run_dir / "reports").glob(f"*{_RESULTS}")):
         try:
-            judged.append(dataclasses.replace(Results.read(path), model_name=path.name.removesuffix(_RESULTS)))
+            stem = path.name.removesuffix(_RESULTS)
+            judged.append(dataclasses.replace(Results.read(path), model_name=name_of.get(stem, stem)))
         except ResultsError as error:
             problems.append(str(error))
     return tuple(judged)

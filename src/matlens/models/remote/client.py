@@ -28,6 +28,7 @@ from matlens.errors import WorkerError, named_error
 from matlens.models.head import Head
 from matlens.models.precision import Precision
 from matlens.models.protocol import BuildOrder
+from matlens.system.transport import encode
 from matlens.types import Array, Batch, Labels, OnStep, Scores
 
 _AT_ONCE = 32
@@ -69,7 +70,7 @@ class RemoteClassifier:
         self._child = subprocess.Popen([sys.executable, "-m", "matlens.models.remote.server"], stdin=subprocess.PIPE,
                                        stdout=subprocess.PIPE, stderr=self._log, start_new_session=True)
         self._end = weakref.finalize(self, _stop, self._child, self._log)
-        self._about = self._call("build", order=order.to_json(), seed=seed)[0]
+        self._about = self._call("build", order=encode(order), seed=seed)[0]
 
     @property
     def device(self) -> str:
@@ -222,7 +223,7 @@ class _Source:
         self._batches = iter(batches)
         self.error: Exception | None = None
 
-    def next(self) -> list[npt.NDArray[np.float32]] | None:
+    def next(self) -> list[Array] | None:
         try:
             batch = next(self._batches, None)
             return None if batch is None else [np.asarray(values, dtype=np.float32) for values in batch]

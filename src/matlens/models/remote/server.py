@@ -16,6 +16,7 @@ import numpy.typing as npt
 from matlens.models.protocol import BuildOrder, Pace, room_of
 from matlens.models.remote.client import receive, send
 from matlens.models.seeding import seed_everything
+from matlens.system.transport import decode
 from matlens.types import Batch, Scores
 
 Answer = tuple[dict[str, Any], list[npt.NDArray[Any]]]
@@ -31,7 +32,7 @@ class _Served:
         self._pace = Pace()
 
     def build(self, order: dict[str, Any], seed: int) -> Answer:
-        wanted = BuildOrder.from_json(order)
+        wanted = decode(order, BuildOrder)
         room = room_of(wanted.model)
         seed_everything(seed, room=room)
         self._classifier = room.build(wanted)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from matlens.comparison.row import Row
 from matlens.errors import ResultsError
 from matlens.evaluation.results import Results
-from matlens.models.registry import MODELS
+from matlens.models.registry import MODELS, file_stem
 from matlens.report.downloads import link_to
 from matlens.report.sections.gallery_view import GalleryView, PhotoPool, view_gallery
 from matlens.report.sections.measures import (
@@ -76,7 +76,7 @@ def view_model(paths: RunPaths, key: str, results: Results, row: Row, pool: Phot
     """Gather what there is of a model; sentences on what is damaged are added to `problems`."""
     pictures = {kind: picture for kind in TITLES if _belongs(kind, results) and (
         picture := read_picture(paths.picture(row.model, kind), kind, *TITLES[kind], alt_text(kind, results),
-                                link_to(f"reports/{row.model}_{kind}.png")))}
+                                link_to(f"reports/{file_stem(row.model)}_{kind}.png")))}
     gallery = None
     try:
         gallery = view_gallery(paths, results, pool)
