@@ -12,6 +12,7 @@ from builders import OTHER_SETTINGS
 from matlens.cli import demo, run, train
 from matlens.cli.options import SettingsOptions
 from matlens.errors import SettingsError
+from matlens.models.registry import MODELS
 from matlens.settings.declaration import declaration_of, option_type
 from matlens.settings.schema import DECLARED, MAY_DIFFER, Settings
 
@@ -132,10 +133,10 @@ def test_help_shows_defaults_that_are_true() -> None:
     assert DECLARED["batch_size"].shown == f"{Settings().batch_size}, strong: {Settings(recipe='strong').batch_size}"
     assert DECLARED["views"].shown == f"{Settings().views}, strong: {Settings(recipe='strong').views}"
     assert DECLARED["img_size"].shown == str(Settings().img_size[0])
-    from matlens.jobs.demo import EPOCHS, EPOCHS_OF
+    from matlens.jobs.demo import EPOCHS
 
-    [(model, epochs)] = EPOCHS_OF.items()
-    assert demo.OPTIONS.shown["max_epochs"] == f"{EPOCHS}; {model}: {epochs}"
+    assert demo.OPTIONS.shown["max_epochs"].startswith(f"{EPOCHS},")
+    assert [spec.demo_epochs for spec in MODELS.entries() if spec.demo_epochs] == [13]
 
 
 def test_an_option_of_a_network_reaches_the_models_that_have_it(given: Any, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from matlens.system.stopping import orderly_stop
 
 OPTIONS = SettingsOptions(only=("models", "max_epochs", "seed", "weights", "weights_dir", "model_options", "cache_dir",
                                 "cache_limit"),
-                          shown={"max_epochs": "6; vgg19_scratch: 13", "weights": "auto"})
+                          shown={"max_epochs": "6, more for models that declare more", "weights": "auto"})
 
 
 def demo(out: Annotated[Path, typer.Option("--out", "-o", help="The run's folder.")] = Path("runs/demo"),

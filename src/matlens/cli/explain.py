@@ -11,11 +11,11 @@ from matlens.cli.options import Late, Models, Quiet, RunArgument, chosen_models
 
 
 def _method_option() -> Any:
-    from matlens.explanation.registry import EXPLAINERS
+    from matlens.explanation.registry import DEFAULT_METHOD, EXPLAINERS
 
     names = [f"{method.name} ({method.predictions_per_photo:,} predictions a photo)"
              if method.predictions_per_photo else method.name for method in EXPLAINERS.entries()]
-    return typer.Option(help=f"How heat maps are made: {', '.join(names)}.")
+    return typer.Option(help=f"How heat maps are made: {', '.join(names)}.", show_default=DEFAULT_METHOD)
 
 
 def explain(run: RunArgument,
@@ -28,7 +28,7 @@ def explain(run: RunArgument,
                                                            show_default=False)] = None,
             target: Annotated[str | None, typer.Option(help="Explain the score of this class.",
                                                        show_default="the class answered")] = None,
-            method: Annotated[str, Late(_method_option)] = "gradcam",
+            method: Annotated[str | None, Late(_method_option)] = None,
             score: Annotated[str | None, typer.Option(help="What of the class: logit, or probability.",
                                                       show_default="what the method explains by itself")] = None,
             layer: Annotated[str | None, typer.Option(
@@ -44,13 +44,14 @@ def explain(run: RunArgument,
     """Draw heat maps of what the models looked at: of test photos, or of --images, into the run's reports/."""
     from matlens.errors import SettingsError
     from matlens.explanation.explain import explain_run
+    from matlens.explanation.registry import DEFAULT_METHOD
     from matlens.explanation.request import Request, answer
     from matlens.jobs.measure import make_galleries, measure_faithfulness
     from matlens.jobs.run import summarise
     from matlens.runs.run import Run
     from matlens.system.console import Reporter
 
-    request = Request(tuple(images or ()), worst, class_name, target, method, score, layer)
+    request = Request(tuple(images or ()), worst, class_name, target, method or DEFAULT_METHOD, score, layer)
     on_request = faithfulness is not None or galleries
     if on_request and not request.names_method_alone:
         raise SettingsError("--faithfulness and --galleries explain the answers by the score that the method explains "

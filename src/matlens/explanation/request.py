@@ -16,7 +16,7 @@ from matlens.explanation.explained import ExplainedPhoto
 from matlens.explanation.explainer import Explainer
 from matlens.explanation.grid import plot_explained_grid
 from matlens.explanation.registry import DEFAULT_METHOD, EXPLAINERS, question_for
-from matlens.explanation.side_by_side import plot_side_by_side
+from matlens.explanation.side_by_side import SIDE_BY_SIDE, plot_side_by_side
 from matlens.features.artifact import Artifact
 from matlens.models.registry import spec_of
 from matlens.runs.run import Run
@@ -111,7 +111,7 @@ def answer(run: Run, names: Sequence[str], request: Request, tell: Callable[[str
         plot_explained_grid(explained, request.title, title, path)
         tell(str(path))
     if request.images and len(explained_by_title) > 1:
-        path = run.paths.picture("side_by_side", request.kind)
+        path = run.paths.picture(SIDE_BY_SIDE, request.kind)
         plot_side_by_side(explained_by_title, request.title, path)
         tell(str(path))
 

@@ -16,6 +16,8 @@ from matlens.types import Array, Pixels
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+SIDE_BY_SIDE = "side_by_side"
+"""In the names of the pictures that show the same photos as several models see them, in place of a model's name."""
 _CELL = 2.3  # inches
 _COLOURS = "inferno"
 _SHARE = 0.6  # of the heat's colours in the picture

@@ -24,6 +24,7 @@ from matlens.evaluation.material_groups import MaterialGroups, keep_groups
 from matlens.evaluation.part_predictions import photos_to_predict
 from matlens.evaluation.results import Results
 from matlens.explanation.explain import explain_run
+from matlens.explanation.registry import DEFAULT_METHOD
 from matlens.features.conversion import TrunkConversions
 from matlens.models.registry import spec_of
 from matlens.models.weights import FoundWeights, find_weights
@@ -132,7 +133,7 @@ def _find_all_weights(settings: Settings, reporter: Reporter) -> dict[str, Found
 
 def judge(run: Run, model: str, reporter: Reporter) -> Results:
     """Evaluate and explain one trained model, unless that is done."""
-    if run.paths.results_file(model).exists() and run.paths.picture(model, "gradcam").exists():
+    if run.paths.results_file(model).exists() and run.paths.picture(model, DEFAULT_METHOD).exists():
         try:
             return Results.read(run.paths.results_file(model))
         except ResultsError as error:

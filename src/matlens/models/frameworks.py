@@ -18,6 +18,7 @@ class Framework:
 
     name: also that of the extra that installs it (`pip install 'matlens[keras]'`).
     packages: what must be installed.
+    distributions: the names under which package indexes have these packages, for their versions.
     room: the module whose `room` builds and loads models (`models.protocol.Room`); to import it imports the framework.
     suffix: of the model files that it writes.
     weights_folder: where the framework itself keeps downloaded weights.
@@ -26,6 +27,7 @@ class Framework:
 
     name: FrameworkName
     packages: tuple[str, ...]
+    distributions: tuple[str, ...]
     room: str
     suffix: str
     weights_folder: Callable[[], Path]
@@ -46,5 +48,7 @@ def _torch_weights() -> Path:
 
 
 FRAMEWORKS: dict[str, Framework] = {framework.name: framework for framework in (
-    Framework("keras", ("keras", "tensorflow"), "matlens.models.keras", ".h5", _keras_weights, names_backbones=True),
-    Framework("torch", ("torch", "torchvision"), "matlens.models.torch", ".pth", _torch_weights))}
+    Framework("keras", ("keras", "tensorflow"), ("keras", "tensorflow", "tensorflow-cpu"), "matlens.models.keras",
+              ".h5", _keras_weights, names_backbones=True),
+    Framework("torch", ("torch", "torchvision"), ("torch", "torchvision"), "matlens.models.torch", ".pth",
+              _torch_weights))}

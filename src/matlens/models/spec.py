@@ -101,6 +101,7 @@ class ModelSpec:
     input: what the model file takes, in words, for those who open it elsewhere.
     draft_environment: variables under which a process converts the trunk fastest; another one without them compares the
         two. Empty where there is no such shortcut.
+    demo_epochs: how many epochs `matlens demo` trains it, where that is more than for the others.
     in_default_run: whether `matlens run` trains it where no models are named.
     rank: where it stands in lists of models.
     """
@@ -122,6 +123,7 @@ class ModelSpec:
     sizes: tuple[tuple[int, int], ...] = ()
     input: str = "RGB, float32 in [0, 1], (B, H, W, 3); preprocessing is inside the model"
     draft_environment: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    demo_epochs: int | None = None
     in_default_run: bool = False
     rank: int = LAST
 

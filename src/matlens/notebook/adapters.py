@@ -6,14 +6,23 @@ import sys
 from typing import Any
 
 from matlens.errors import DataError, ModelError
+from matlens.models.frameworks import FRAMEWORKS, Framework
 from matlens.models.protocol import Classifier
-from matlens.notebook.inception import InceptionV1Wrapper
+from matlens.models.registry import spec_of
+from matlens.notebook.inception import MODEL, InceptionV1Wrapper
 
 
 def is_keras(model: Any) -> bool:
     """Return whether it is a Keras model; this imports nothing."""
     keras = sys.modules.get("keras")
     return keras is not None and isinstance(model, keras.Model)
+
+
+def framework_behind(model: Any) -> Framework | None:
+    """Return the framework of a Keras model or a wrapper; None for anything else. This imports no framework."""
+    if isinstance(model, InceptionV1Wrapper):
+        return spec_of(MODEL).of_framework
+    return FRAMEWORKS["keras"] if is_keras(model) else None
 
 
 def classifier_of(model: Any) -> Classifier:

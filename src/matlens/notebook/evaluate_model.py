@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Sequence
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,10 +14,9 @@ from matlens.errors import DataError, ModelError, SettingsError
 from matlens.evaluation.metrics.scores import judge
 from matlens.evaluation.predictions import Predictions
 from matlens.evaluation.results import Results, a_photo
-from matlens.notebook.adapters import classifier_of, is_keras, refuse_other_size
-from matlens.notebook.inception import InceptionV1Wrapper
+from matlens.notebook.adapters import classifier_of, framework_behind, is_keras, refuse_other_size
 from matlens.notebook.label_space import class_names_for
-from matlens.runs.provenance import package_versions
+from matlens.runs.provenance import installed_versions, package_versions
 from matlens.settings.knobs import notebook_settings
 from matlens.system.resources import peak_rss_bytes
 from matlens.training.history import History
@@ -171,18 +169,10 @@ def _predictor(model: Any) -> Callable[[Any], Any]:
 
 
 def _parameters(model: Any) -> tuple[int, int] | None:
-    if is_keras(model) or isinstance(model, InceptionV1Wrapper):
-        return classifier_of(model).parameters
-    return None
+    return None if framework_behind(model) is None else classifier_of(model).parameters
 
 
 def _framework_versions(model: Any) -> dict[str, str]:
-    packages = ("keras", "tensorflow", "tensorflow-cpu") if is_keras(model) else (
-        ("torch", "torchvision") if isinstance(model, InceptionV1Wrapper) else ())
-    versions = {}
-    for package in packages:
-        try:
-            versions[package.removesuffix("-cpu")] = version(package)
-        except PackageNotFoundError:
-            continue
-    return versions
+    framework = framework_behind(model)
+    versions = installed_versions(framework.distributions) if framework else {}
+    return {package.removesuffix("-cpu"): version for package, version in versions.items()}

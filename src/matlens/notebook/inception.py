@@ -19,7 +19,8 @@ from matlens.settings.knobs import knob, with_knobs
 
 SEED = knob("seed")
 
-_MODEL = "inception_v1"
+MODEL = "inception_v1"
+"""The name of its spec."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,7 @@ class InceptionV1Wrapper:
         Raises:
             WeightsError: pretrained, and the weights can be neither found nor downloaded, or do not fit.
         """
-        order = BuildOrder(_MODEL, num_classes, weights_file=_weights(pretrained, weights_file, weights_dir),
+        order = BuildOrder(MODEL, num_classes, weights_file=_weights(pretrained, weights_file, weights_dir),
                            device=device)
         self.num_classes = num_classes
         self.pretrained = order.weights_file is not None
@@ -81,7 +82,7 @@ class InceptionV1Wrapper:
             self.classifier = RemoteClassifier(order, seed)
             self.device: Any = Device.named(self.classifier.device)
         else:
-            room = room_of(_MODEL)
+            room = room_of(MODEL)
             with seeded(room, seed):
                 self.classifier = room.build(order)
             self.device = self.classifier.device
@@ -132,4 +133,4 @@ def _weights(pretrained: bool | Literal["auto"], file: Path | str | None, folder
         return None
     if file is not None:
         return Path(file)
-    return weights_for_notebook(_MODEL, "auto" if pretrained == "auto" else "imagenet", folder)
+    return weights_for_notebook(MODEL, "auto" if pretrained == "auto" else "imagenet", folder)

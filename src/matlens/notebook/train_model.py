@@ -10,9 +10,9 @@ from typing import Any
 
 from matlens.data.batches import PhotoBatches, as_batch, source_of
 from matlens.errors import DataError, ModelError, SettingsError
+from matlens.models.frameworks import FRAMEWORKS
 from matlens.models.protocol import Classifier
-from matlens.notebook.adapters import classifier_of, is_keras, refuse_other_size
-from matlens.notebook.inception import InceptionV1Wrapper
+from matlens.notebook.adapters import classifier_of, framework_behind, is_keras, refuse_other_size
 from matlens.settings.knobs import notebook_settings
 from matlens.system.console import Reporter
 from matlens.training.history import History
@@ -63,7 +63,8 @@ def train_model(model: Any, train_ds: Iterable[Any], val_ds: Iterable[Any], name
     train, val = (_Repeated(data, what, classifier, epochs - initial_epoch)
                   for data, what in ((train_ds, "train_ds"), (val_ds, "val_ds")))
     folder = Path(save_dir) if save_dir is not None else notebook_settings().models_dir
-    file = folder / f"{name}{'.pth' if isinstance(model, InceptionV1Wrapper) else '.h5'}"
+    framework = framework_behind(model) or FRAMEWORKS["keras"]  # the guide's; a classifier of another kind says nothing
+    file = folder / f"{name}{framework.suffix}"
     about = {"model_name": name, "class_names": train.class_names}
     reporter = Reporter(quiet=verbose == 0)
     total = (train.length or 0) * (epochs - initial_epoch)

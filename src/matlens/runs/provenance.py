@@ -13,10 +13,11 @@ from importlib.metadata import PackageNotFoundError, distribution, version
 from pathlib import Path
 from typing import Any
 
+from matlens.models.frameworks import FRAMEWORKS
 from matlens.system.devices import usable_cores
 
 _PACKAGES = ("matlens", "numpy", "pillow", "simplejpeg", "opencv-python-headless", "scikit-learn", "openvino")
-_FRAMEWORKS = ("keras", "tensorflow", "tensorflow-cpu", "torch", "torchvision", "h5py")
+_OF_FRAMEWORKS = (*(name for framework in FRAMEWORKS.values() for name in framework.distributions), "h5py")
 
 _VARIABLES = ("KERAS_BACKEND", "OMP_NUM_THREADS", "TF_ENABLE_ONEDNN_OPTS", "TF_DETERMINISTIC_OPS",
               "CUBLAS_WORKSPACE_CONFIG", "CUDA_VISIBLE_DEVICES", "PYTHONHASHSEED")
@@ -25,17 +26,18 @@ _VARIABLES = ("KERAS_BACKEND", "OMP_NUM_THREADS", "TF_ENABLE_ONEDNN_OPTS", "TF_D
 
 def provenance() -> dict[str, Any]:
     """Return versions, frameworks, hardware, git and environment, as run.json records them. Loads no framework."""
-    return {"versions": package_versions(), "frameworks": _installed(_FRAMEWORKS), "hardware": hardware(),
+    return {"versions": package_versions(), "frameworks": installed_versions(_OF_FRAMEWORKS), "hardware": hardware(),
             "git": git_state(), "environment": {name: os.environ[name] for name in _VARIABLES if name in os.environ}}
 
 
 def package_versions() -> dict[str, str]:
     """Return the versions of Python, the system, and the framework-free packages that results depend on."""
     return {"python": platform.python_version(), "system": f"{platform.system()} {platform.machine()}",
-            **_installed(_PACKAGES)}
+            **installed_versions(_PACKAGES)}
 
 
-def _installed(packages: Sequence[str]) -> dict[str, str]:
+def installed_versions(packages: Sequence[str]) -> dict[str, str]:
+    """Return the versions of those packages that are installed, by name. Imports none of them."""
     versions = {}
     for package in packages:
         with suppress(PackageNotFoundError):

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from matlens.comparison.row import Row
 from matlens.errors import ResultsError
 from matlens.evaluation.results import Results
+from matlens.explanation.faithfulness.results import Faithfulness
+from matlens.explanation.galleries import Gallery
 from matlens.models.registry import MODELS, file_stem
 from matlens.report.downloads import link_to
 from matlens.report.sections.gallery_view import GalleryView, PhotoPool, view_gallery
@@ -24,6 +26,7 @@ from matlens.report.sections.measures import (
 from matlens.report.sections.pictures import ALWAYS, ON_EVALUATION, TITLES, Picture, alt_text, read_picture
 from matlens.report.verdict import accuracy_interval
 from matlens.report.words import Ends
+from matlens.robustness.curves import Robustness
 from matlens.runs.paths import RunPaths
 
 PAIRS_SHOWN = 10
@@ -92,7 +95,7 @@ def view_model(paths: RunPaths, key: str, results: Results, row: Row, pool: Phot
 
 def _belongs(kind: str, results: Results) -> bool:
     """Tell whether a picture is of the results as they are: one on request may be older than the model."""
-    return kind not in ("faithfulness", "robustness") or getattr(results, kind) is not None
+    return kind not in (Faithfulness.kind, Robustness.kind) or getattr(results, kind) is not None
 
 
 def _to_make(results: Results, is_drawn: Callable[[str], bool], has_gallery: bool) -> tuple[ToMake, ...]:
@@ -102,8 +105,8 @@ def _to_make(results: Results, is_drawn: Callable[[str], bool], has_gallery: boo
         (all(map(is_drawn, possible)) and bool(results.intervals),
          "More pictures: class scores, most frequent mistakes, reliability, coverage", "matlens evaluate RUN"),
         (has_gallery, "Galleries of mistakes and of hits that were not sure, with heat maps",
-         "matlens explain RUN --galleries"),
+         Gallery.command.format(run="RUN")),
         (results.faithfulness is not None, "Whether the heat maps are faithful",
-         "matlens explain RUN --faithfulness 30"),
-        (results.robustness is not None, "Accuracy on worse photos", "matlens evaluate RUN --robustness"))
+         Faithfulness.command.format(run="RUN")),
+        (results.robustness is not None, "Accuracy on worse photos", Robustness.command.format(run="RUN")))
     return tuple(ToMake(what, command) for there, what, command in wanted if not there)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from matlens.comparison.compared import ComparedModels
 from matlens.comparison.displays import PICTURE_NAME
+from matlens.explanation.side_by_side import SIDE_BY_SIDE
 from matlens.report.downloads import link_to
 from matlens.report.sections.pictures import Picture, read_picture
 from matlens.report.verdict import accuracy_interval
@@ -48,9 +49,10 @@ def comparison_pictures(run_dir: Path, comparison: ComparedModels) -> tuple[Pict
         wanted.append((PICTURE_NAME, "model_comparison", "Differences between models", "Of accuracy, on the same "
                        "photos, with 95 % intervals; filled marks are differences that are real.",
                        "Differences of accuracy between models: the figures are in the table of pairs."))
-    wanted += [(path.name, "gradcam", "Side by side", "The same photos as each model sees them, on one colour scale.",
+    wanted += [(path.name, SIDE_BY_SIDE, "Side by side",
+                "The same photos as each model sees them, on one colour scale.",
                 "Heat maps of all models over the same photos, side by side.")
-               for path in sorted(reports.glob("side_by_side_*.png"))[:SIDE_BY_SIDE_SHOWN]]
+               for path in sorted(reports.glob(f"{SIDE_BY_SIDE}_*.png"))[:SIDE_BY_SIDE_SHOWN]]
     wanted.append(("robustness.png", "robustness", "Accuracy on worse photos", "A line a model; dashed: chance.",
                    "Accuracy of all models under perturbations: the figures are in the models' tables."))
     pictures = (read_picture(reports / name, kind, title, caption, alt, link_to(f"reports/{name}"))

@@ -15,6 +15,8 @@ from PIL import Image
 from matlens.data.pixels.decode import UnreadableImageError, decode
 from matlens.evaluation.metrics.metric import UNKNOWN
 from matlens.evaluation.results import Results
+from matlens.explanation.registry import DEFAULT_METHOD
+from matlens.explanation.side_by_side import SIDE_BY_SIDE
 from matlens.report.words import percent
 from matlens.system.untrusted import UNREADABLE, read_bounded
 
@@ -35,20 +37,21 @@ TITLES = {
     "confused_pairs": ("Most frequent mistakes", "True class and answer, as a share of the true class."),
     "reliability": ("Reliability", "Whether the model is as often right as it says, before and after the temperature."),
     "coverage": ("Coverage and accuracy", "How accuracy grows where the least certain photos are left to a person."),
-    "gradcam": ("Grad-CAM", "Where in a photo the answer comes from: warm is much, cold is little."),
+    DEFAULT_METHOD: ("Grad-CAM", "Where in a photo the answer comes from: warm is much, cold is little."),
     "faithfulness": ("Faithfulness of the heat maps", "What happens to the answer where the hottest places are taken "
                      "out of the photo or put back, beside random and centred maps."),
     "robustness": ("Accuracy on worse photos", "One panel a perturbation, the weakest strength at the left."),
 }
 """Of a model's pictures, in the order of the page: title and caption."""
 
-ALWAYS = ("training_curves", "confusion_matrix", "roc_curves", "gradcam")
+ALWAYS = ("training_curves", "confusion_matrix", "roc_curves", DEFAULT_METHOD)
 """Those that each run draws."""
 
 ON_EVALUATION = ("class_scores", "confused_pairs", "reliability", "coverage")
 """Those that `matlens evaluate` adds."""
 
-_WIDE = ("training_curves", "gradcam", "faithfulness", "robustness", "model_comparison")
+_OVER_PHOTOS = (DEFAULT_METHOD, SIDE_BY_SIDE)
+_WIDE = ("training_curves", *_OVER_PHOTOS, "faithfulness", "robustness", "model_comparison")
 
 
 @dataclass(frozen=True)
@@ -95,7 +98,7 @@ def _smaller(content: bytes, kind: str) -> list[tuple[str, bytes]]:
         pixels = np.ascontiguousarray(decode(content))
     except UnreadableImageError:
         return []
-    if kind != "gradcam":
+    if kind not in _OVER_PHOTOS:
         webp = io.BytesIO()
         Image.fromarray(pixels).save(webp, "WEBP", lossless=True, quality=50, method=1)
         return [("image/webp", webp.getvalue())]
@@ -134,7 +137,7 @@ def _told(kind: str, results: Results) -> str:
                     + (f", {percent(after)} at the fitted temperature" if after is not None else ""))
         case "coverage" if coverage.get("aurc") is not None:
             return f"area under the risk-coverage curve {coverage['aurc']:.3f}"
-        case "gradcam":
+        case _ if kind in _OVER_PHOTOS:
             return "heat maps laid over test photos"
         case "faithfulness" | "robustness":
             return "the figures are in the table below"
