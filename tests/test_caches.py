@@ -18,7 +18,7 @@ from matlens.jobs.run import keep_to_limit
 from matlens.runs.run import Run
 from matlens.settings.schema import Settings
 from matlens.system import caches
-from matlens.system.caches import entries, in_use, kept_or_made, left_overs, prune, whole_entry
+from matlens.system.caches import entries, in_use, left_overs, opened_or_made, prune, whole_entry
 from matlens.system.console import Reporter
 from matlens.system.files import write_json
 
@@ -39,7 +39,7 @@ def make():
 folder = Path(sys.argv[1])
 read = lambda folder: (folder / "data").read_text() if folder.exists() else None
 say = lambda text: print(text, flush=True)
-helper = threading.Thread(target=lambda: say(caches.kept_or_made(folder, "things", read, make, say)))
+helper = threading.Thread(target=lambda: say(caches.opened_or_made(folder, "things", read, make, say)))
 helper.start()
 helper.join()
 sys.stdin.readline()
@@ -190,14 +190,14 @@ def test_what_a_killed_writer_left_half_written_goes_and_a_living_ones_stays(tmp
         assert prune(tmp_path, 1e9).left_over == len("half")
         assert names(tmp_path / "pixels") == names(tmp_path / "locks") == []
     else:
-        assert kept_or_made(folder, "things", read, writer(folder)) == "mine"
+        assert opened_or_made(folder, "things", read, writer(folder)) == "mine"
         assert names(tmp_path / "pixels") == [folder.name]
 
 
 def test_what_this_process_uses_stays(tmp_path):
     """A run prunes before it ends, and must not remove what it made."""
     folder = place(tmp_path, 1, "trunks")
-    kept_or_made(folder, "things", read, writer(folder))
+    opened_or_made(folder, "things", read, writer(folder))
     assert prune(tmp_path, 0).removed == ()
     assert read(folder) == "mine"
 
@@ -210,17 +210,17 @@ def test_a_damaged_entry_is_made_again_and_one_that_stays_damaged_is_an_error(tm
         found = read(folder)
         return found if found == "mine" else None
 
-    assert kept_or_made(folder, "things", whole, writer(folder)) == "mine"
+    assert opened_or_made(folder, "things", whole, writer(folder)) == "mine"
     with pytest.raises(CacheError, match=r"things.*--cache-dir"):
-        kept_or_made(place(tmp_path, 2), "things", whole, writer(place(tmp_path, 2), "other"))
+        opened_or_made(place(tmp_path, 2), "things", whole, writer(place(tmp_path, 2), "other"))
 
 
 def test_a_cache_without_locks_is_used_and_not_pruned(tmp_path):
     """A cache that a cluster offers for reading: what is kept there is used, and nobody's entry is in danger."""
     kept = entry(place(tmp_path, 1))
     (tmp_path / "locks").touch()
-    assert kept_or_made(kept, "things", lambda folder: folder, lambda: pytest.fail("it is kept")) == kept
-    assert kept_or_made(place(tmp_path, 2), "things", read, writer(place(tmp_path, 2))) == "mine"
+    assert opened_or_made(kept, "things", lambda folder: folder, lambda: pytest.fail("it is kept")) == kept
+    assert opened_or_made(place(tmp_path, 2), "things", read, writer(place(tmp_path, 2))) == "mine"
     assert prune(tmp_path, 0).removed == ()
     assert in_use(kept)
 
@@ -247,7 +247,7 @@ def test_a_defect_is_not_taken_for_a_full_disk(tmp_path):
 def test_after_a_run_the_cache_keeps_to_its_limit_and_says_so(tmp_path, capsys):
     """Else it grows by gigabytes a week until the disk is full."""
     old, used = entry(place(tmp_path, 1), size=2000), place(tmp_path, 2)
-    kept_or_made(used, "things", read, writer(used, "x" * 3000))
+    opened_or_made(used, "things", read, writer(used, "x" * 3000))
     settings = Settings(cache_dir=tmp_path, cache_limit=4e-6)
     keep_to_limit(settings, Reporter())
     said = capsys.readouterr()
@@ -290,7 +290,7 @@ def test_what_is_kept_is_shown_with_size_age_and_use(data_store, tmp_path):
     entry(cache / "trunks" / f"other_model-{3:024x}-23", size=5000)
     write_json(cache / "trunks" / f"other_model-{3:024x}-23" / "trunk.json", {})
     (entry(place(cache, 4, "activations")) / "activations.json").write_text("{")
-    kept_or_made(place(cache, 1), "things", lambda folder: folder, lambda: None)
+    opened_or_made(place(cache, 1), "things", lambda folder: folder, lambda: None)
     os.utime(place(cache, 2, "features"), (978_307_200 + 86_400 * 40,) * 2)
     (cache / "pixels" / f".{5:024x}.1.partial").mkdir()
     code, said = data_store()
@@ -342,6 +342,6 @@ def test_opening_is_use(tmp_path):
     """Recorded as the folder's time of change; where that cannot be written, only the order suffers."""
     folder = entry(place(tmp_path, 1))
     before = folder.stat().st_mtime
-    assert kept_or_made(folder, "things", lambda folder: folder, lambda: pytest.fail("it is kept")) == folder
+    assert opened_or_made(folder, "things", lambda folder: folder, lambda: pytest.fail("it is kept")) == folder
     assert folder.stat().st_mtime > before
     caches.note_use(tmp_path / "gone")

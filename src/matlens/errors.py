@@ -8,7 +8,7 @@
     │   ├── ModelError        an unknown model, one that does not fit the data, a damaged model file or artifact
     │   ├── WeightsError      pretrained weights that are missing or unreadable
     │   ├── DeviceError       a processor that cannot do what is asked of it
-    │   ├── CacheError        what is kept between runs cannot be written, or is gone
+    │   ├── CacheError        the cache cannot be written, or what it held is gone
     │   ├── RunError          the folder of a run or of a series: another's, damaged, in use
     │   ├── ResultsError      results, predictions or measurements that are missing, damaged, or cannot be compared
     │   └── WriteError        a file that cannot be written: no space, no permission
@@ -58,7 +58,7 @@ class DeviceError(UsageError):
 
 
 class CacheError(UsageError):
-    """What is kept between runs cannot be written, cannot be read back, or is gone."""
+    """The cache cannot be written or read back, or what it held is gone."""
 
 
 class RunError(UsageError):
@@ -87,7 +87,7 @@ class KilledError(WorkerError):
 
 def named_error(kind: str, message: str) -> MatlensError:
     """Return the error that another process raised, by its class name; a WorkerError if the name is none of these."""
-    found = globals().get(kind)
-    if isinstance(found, type) and issubclass(found, MatlensError):
-        return found(message)
+    error_class = globals().get(kind)
+    if isinstance(error_class, type) and issubclass(error_class, MatlensError):
+        return error_class(message)
     return WorkerError(f"{kind}: {message}")

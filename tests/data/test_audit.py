@@ -13,7 +13,7 @@ from planted import fresh, plant, save
 
 from matlens.data.audit import audit as audit_module
 from matlens.data.audit.audit import Audit, audit
-from matlens.data.audit.checks import KINDS
+from matlens.data.audit.checks import ADVICE
 from matlens.data.audit.photo_facts import looks_of
 from matlens.data.source.minc import FILL_COLOUR
 from matlens.data.source.sources import open_source
@@ -21,7 +21,7 @@ from matlens.data.split.splits import Photo, Split
 
 
 def by_kind(found: Audit) -> dict[str, set[tuple[str, ...]]]:
-    return {kind: {finding.paths for finding in found.of(kind)} for kind in KINDS if found.of(kind)}
+    return {kind: {finding.paths for finding in found.of(kind)} for kind in ADVICE if found.of(kind)}
 
 
 @pytest.fixture

@@ -6,10 +6,10 @@ from typing import Annotated
 
 import typer
 
-from matlens.cli.options import MaterialGroups, Models, Quiet, RunArgument, chosen_models
+from matlens.cli.options import MaterialGroupsFile, Models, Quiet, RunArgument, chosen_models
 
 
-def evaluate(run: RunArgument, models: Models = None, material_groups: MaterialGroups = None,
+def evaluate(run: RunArgument, models: Models = None, material_groups: MaterialGroupsFile = None,
              svg: Annotated[bool, typer.Option("--svg", help="Also draw all pictures as SVG.")] = False,
              robustness: Annotated[bool, typer.Option(
                  "--robustness", help="Also measure accuracy on photos that are darker, blurred, compressed, turned, "
@@ -18,11 +18,11 @@ def evaluate(run: RunArgument, models: Models = None, material_groups: MaterialG
                  "--robustness-photos", min=1, help="With --robustness: how many test photos at most.",
                  show_default="500")] = None,
              quiet: Quiet = False) -> None:
-    """Judge the trained models of a run: predictions, metrics, pictures, comparison and report, made anew."""
+    """Judge the trained models of a run: make predictions, metrics, pictures, comparison and report again."""
     from matlens.comparison.row import between
     from matlens.errors import SettingsError
     from matlens.evaluation.judge import evaluate as evaluate_one
-    from matlens.evaluation.material_groups import keep_groups
+    from matlens.evaluation.material_groups import copy_groups
     from matlens.evaluation.part_predictions import photos_to_predict
     from matlens.jobs.measure import measure_robustness, note_in_results
     from matlens.jobs.run import summarise
@@ -33,7 +33,7 @@ def evaluate(run: RunArgument, models: Models = None, material_groups: MaterialG
     if robustness_photos is not None and not robustness:
         raise SettingsError("--robustness-photos says how many photos --robustness takes: give both.")
     reporter, opened = Reporter(quiet), Run.open(run)
-    keep_groups(material_groups, opened.path, opened.split.class_names)
+    copy_groups(material_groups, opened.path, opened.split.class_names)
     names = opened.trained_models(chosen_models(models))
     for name in names:
         with reporter.progress(f"{name}: predicting", photos_to_predict(opened, name)) as advance:

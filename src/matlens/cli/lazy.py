@@ -49,6 +49,6 @@ class LazyGroup(TyperGroup):
             group = get_group(module.app)
             group.name = name
             return group
-        one = typer.Typer(add_completion=False, rich_markup_mode="rich")
-        one.command(name)(with_options(getattr(module, name)))
-        return get_command(one)
+        holder = typer.Typer(add_completion=False, rich_markup_mode="rich")
+        holder.command(name)(with_options(getattr(module, name)))
+        return get_command(holder)

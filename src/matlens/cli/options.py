@@ -107,7 +107,7 @@ def _declared(name: str) -> Late:
 
 Models = Annotated[str | None, _declared("models")]
 Groups = Annotated[str | None, _declared("groups")]
-MaterialGroups = Annotated[Path | None, _declared("material_groups")]
+MaterialGroupsFile = Annotated[Path | None, _declared("material_groups")]
 CacheDir = Annotated[Path | None, _declared("cache_dir")]
 Out = Annotated[Path | None, typer.Option(
     "--out", "-o", help="The run's folder. If it holds an unfinished run of the same settings, that run goes on.",

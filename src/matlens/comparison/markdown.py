@@ -9,6 +9,7 @@ from matlens.comparison.compared import ComparedModels
 from matlens.comparison.pairwise import Pairwise, points
 from matlens.comparison.row import FACTS, Row
 from matlens.evaluation.metrics.metric import UNKNOWN, Metric, metrics_of
+from matlens.system.console import listed
 
 NOT_RANKED = ("Rows marked as published hold others' figures under protocols of their own (see protocol and remarks). "
               "They stand below these models, and are not ranked with them.")
@@ -66,7 +67,7 @@ def _further_table(compared: ComparedModels) -> list[str]:
     if not metrics:
         return []
     low = [escape(metric.title) for metric in metrics if metric.better == "low"]
-    hints = [f"of {' and '.join(filter(None, [', '.join(low[:-1]), low[-1]]))} less is better"] if low else []
+    hints = [f"of {listed(low)} less is better"] if low else []
     hints += [f"{escape(metric.title)}: {escape(metric.meaning)}" for metric in metrics if metric.better is None]
     return [f"More than accuracy{' (' * bool(hints)}{'; '.join(hints)}{')' * bool(hints)}:",
             markdown_table([["model", *(escape(metric.title) for metric in metrics)],

@@ -18,7 +18,7 @@ import numpy.typing as npt
 from matlens.types import Floats
 
 CONFIDENCE, DRAWS, SEED = 0.95, 2000, 0
-Method = Literal["bca", "percentile", "wilson"]
+IntervalMethod = Literal["bca", "percentile", "wilson"]
 
 _MOST_FOR_BCA = 2000
 """Photos. Beyond, the correction is smaller than the noise of 2,000 draws, and it would cost more than these."""
@@ -35,7 +35,7 @@ class Interval:
 
     low: float
     high: float
-    method: Method
+    method: IntervalMethod
     confidence: float = CONFIDENCE
     draws: int | None = None
 
@@ -70,19 +70,19 @@ def from_draws(draws: Floats, value: float, jackknife: Floats | None = None, con
     Returns:
         None where draws tell nothing: most are undefined, or all are equal (every photo right, for one).
     """
-    known = draws[~np.isnan(draws)]
-    if not math.isfinite(value) or len(known) <= len(draws) / 2 or np.ptp(known) < _SAME:
+    defined = draws[~np.isnan(draws)]
+    if not math.isfinite(value) or len(defined) <= len(draws) / 2 or np.ptp(defined) < _SAME:
         return None
     tails = [(1 - confidence) / 2, (1 + confidence) / 2]
-    below = ((known < value - _SAME).mean() + (known <= value + _SAME).mean()) / 2
-    method: Method = "percentile"
+    below = ((defined < value - _SAME).mean() + (defined <= value + _SAME).mean()) / 2
+    method: IntervalMethod = "percentile"
     if jackknife is not None and 0 < below < 1:
         method = "bca"
         shift, speed = _NORMAL.inv_cdf(float(below)), acceleration(jackknife)
         moved = [shift + _NORMAL.inv_cdf(tail) for tail in tails]
         tails = [_NORMAL.cdf(shift + point / (1 - speed * point)) for point in moved]
-    low, high = np.quantile(known, tails)
-    return Interval(float(low), float(high), method, confidence, len(known))
+    low, high = np.quantile(defined, tails)
+    return Interval(float(low), float(high), method, confidence, len(defined))
 
 
 def acceleration(jackknife: Floats) -> float:
@@ -90,8 +90,8 @@ def acceleration(jackknife: Floats) -> float:
 
     0 where all are equal.
     """
-    known = jackknife[~np.isnan(jackknife)]
-    influence = known.mean() - known
+    defined = jackknife[~np.isnan(jackknife)]
+    influence = defined.mean() - defined
     spread = (influence**2).sum() ** 1.5
     return float((influence**3).sum() / (6 * spread)) if spread > 0 else 0.0
 

@@ -49,7 +49,7 @@ def evaluate(run: Run, name: str, on_progress: Progress = unheard, *, every_pict
     A run draws those pictures that its report shows; with `every_picture` all are drawn, which takes a second or two
     longer, and with `svg` as SVG besides PNG.
 
-    on_progress: is told the photos predicted so far, of `photos_to_predict` in all.
+    on_progress: called with the photos predicted so far, of `photos_to_predict` in all.
 
     Raises:
         RunError, ResultsError, DataError or ModelError: what is there does not fit together, or is damaged.

@@ -22,10 +22,13 @@ from matlens.errors import SettingsError
 from matlens.evaluation.intervals import wilson
 from matlens.evaluation.predictions import Predictions
 from matlens.system.files import write_text
+from matlens.system.untrusted import UNREADABLE, read_bounded, reading
 
 FILE_NAME = "material_groups.toml"
 """In a run's folder: what its classes are grouped by."""
 
+_LIMIT = 1 << 20
+"""Bytes of a file of groups; one of 10,000 classes takes some 200 kB."""
 MINC_GROUPS = {"/".join(names): names for names in (("stone", "polishedstone", "tile"), ("fabric", "carpet", "leather"),
                                                     ("glass", "mirror", "water"))}
 
@@ -69,12 +72,9 @@ class MaterialGroups:
     def read(cls, path: Path, class_names: Sequence[str]) -> MaterialGroups:
         """Read groups from a TOML file. Raises SettingsError."""
         way_out = "It must hold a table [groups] of lists of class names, such as: textile = [\"fabric\", \"carpet\"]."
-        try:
-            content = tomllib.loads(path.read_text("utf-8"))
-        except OSError as error:
-            raise SettingsError(f"Cannot read the material groups {path}: {error.strerror}.") from error
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise SettingsError(f"{path} is not valid TOML: {error}. {way_out}") from error
+        with reading(path, "a TOML file of material groups", SettingsError, way_out,
+                     (*UNREADABLE, RecursionError)):  # of lists in lists in lists
+            content = tomllib.loads(read_bounded(path, _LIMIT).decode("utf-8"))
         groups = content.get("groups")
         if not isinstance(groups, dict) or not groups or set(content) != {"groups"} or not all(
                 isinstance(members, list) and members and all(isinstance(member, str) for member in members)
@@ -112,7 +112,7 @@ class MaterialGroups:
                 "per_group": per_group, "source": self.source}
 
 
-def keep_groups(file: Path | None, run_dir: Path, class_names: Sequence[str]) -> None:
+def copy_groups(file: Path | None, run_dir: Path, class_names: Sequence[str]) -> None:
     """Copy a file of groups into a run's folder, where its evaluation looks for them. Raises SettingsError."""
     if file is not None:
         MaterialGroups.read(file, class_names)

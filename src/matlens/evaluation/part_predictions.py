@@ -26,7 +26,7 @@ def photos_to_predict(run: Run, name: str) -> int:
 class PartPredictions:
     """The predictions of one model of a run.
 
-    training: what `<name>_training.json` holds. on_progress: is told (photos done, photos to predict in all).
+    training: what `<name>_training.json` holds. on_progress: called with (photos done, photos to predict in all).
     """
 
     run: Run

@@ -59,7 +59,7 @@ class Explainable(Protocol):
         """Return probabilities (B, C). of_photos: those that the head gave for the images, if they are known."""
 
     def gradients(self, photos: Pixels | Array, classes: Labels, heat: Callable[[Array, Array], Array]) -> Array:
-        """Have the framework differentiate the logits of `classes` (N,), and return all that `heat` made of it.
+        """Let the framework differentiate the logits of `classes` (N,), and return the heat maps that `heat` makes.
 
         heat: from the layer's feature maps and the gradients there, both (B, h, w, K), to heat maps (B, h, w). It is
         called batch by batch, so that the gradients of all photos need not fit into memory at once.

@@ -27,7 +27,7 @@ from matlens.types import Array
 SHOWN, SHOWN_PER_CLASS, PAIRS, SHOWN_PER_PAIR = 12, 3, 10, 4
 """At most so many photos in a gallery of the whole test part, photos of a class, pairs, and photos of a pair."""
 
-SIDE = 144
+PHOTO_SIDE = 144
 """The longer side of a photo in pixels. With 23 classes a model's gallery so keeps to about a megabyte."""
 
 _MOST_PLACES = 64
@@ -149,7 +149,7 @@ def _photos(run: Run, artifact: Artifact, predictions: Predictions, positions: l
     explained = explain_positions(run, ArtifactModel(artifact), predictions, positions, method, question_for(method))
     for index, answer in zip(positions, explained, strict=True):
         row, truth = predictions.probabilities[index], predictions.labels[index]
-        picture = small_jpeg(answer.photo, SIDE)
+        picture = small_jpeg(answer.photo, PHOTO_SIDE)
         photos.append(GalleryPhoto(
             predictions.paths[index], names[truth], names[row.argmax()], round(float(row.max()), 6),
             round(float(row[truth]), 6), picture.base64, picture.width, picture.height,

@@ -24,10 +24,10 @@ BASELINES = ("random", "centre")
 _NAME = re.compile(r"[A-Za-z0-9][\w.+-]*", re.ASCII)
 """What can stand in a file's name on any system."""
 
-Method = TypeVar("Method", bound=Explainer)
+AnyExplainer = TypeVar("AnyExplainer", bound=Explainer)
 
 
-def register(declared: type[Method]) -> type[Method]:
+def register(declared: type[AnyExplainer]) -> type[AnyExplainer]:
     """Register a subclass of `GradientMethod` or `ForwardMethod`; use it as a decorator of the class.
 
     Raises:

@@ -26,7 +26,7 @@ from matlens.data.split.splits import Photo, Split
 from matlens.errors import CacheError
 from matlens.features.activations import Activations
 from matlens.features.engine import Engine, features_of
-from matlens.system.caches import Say, kept_or_made, note_use, silent, whole_entry
+from matlens.system.caches import Say, note_use, opened_or_made, silent, whole_entry
 from matlens.system.files import checksum, read_json, write_json
 from matlens.system.untrusted import UNREADABLE
 from matlens.types import Array, Pixels, Progress, unheard
@@ -104,8 +104,8 @@ class FeatureCache:
                     "sha256": checksum(partial_folder / "features.npy")})
 
         try:
-            return kept_or_made(folder, "features", lambda _: cached_features(self.cache_dir, key, len(digests)), make,
-                                self.say)
+            return opened_or_made(folder, "features", lambda _: cached_features(self.cache_dir, key, len(digests)),
+                                  make, self.say)
         except CacheError as error:
             if not computed:
                 raise
@@ -121,7 +121,7 @@ class FeatureCache:
             Activations.write(folder, (len(digests), *self.map_shape), dtype,
                               partial(self._fill, digests, view, on_progress), self._about(digests, view))
 
-        return kept_or_made(folder, "activations", Activations.open, make, self.say)
+        return opened_or_made(folder, "activations", Activations.open, make, self.say)
 
     def _about(self, digests: Sequence[str], view: int) -> dict[str, object]:
         return {"model": self.model, "trunk": self.trunk_key, "view": view, "photos": len(digests)}

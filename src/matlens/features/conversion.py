@@ -10,7 +10,7 @@ from pathlib import Path
 from matlens.errors import MatlensError, WorkerError
 from matlens.features.trunks import CachedTrunk, TrunkOrder
 from matlens.models.registry import file_stem, spec_of
-from matlens.system.caches import Say, kept_or_made, silent, writing
+from matlens.system.caches import Say, opened_or_made, silent, writing
 from matlens.system.transport import Event, run_job
 
 
@@ -70,8 +70,8 @@ class Conversion:
     def do(self) -> None:
         """Convert the trunk, unless it is in the cache. Errors are raised where the trunk is asked for."""
         try:
-            self._trunk = kept_or_made(self.order.folder(self._cache_dir), self._what, CachedTrunk.open, self._make,
-                                       self._say)
+            self._trunk = opened_or_made(self.order.folder(self._cache_dir), self._what, CachedTrunk.open, self._make,
+                                         self._say)
         except MatlensError as error:
             self._failure = error
         except Exception as error:  # noqa: BLE001 -- raised where the trunk is asked for
@@ -82,7 +82,7 @@ class Conversion:
     def _make(self) -> None:
         draft, environment = self.order.draft(self._cache_dir), spec_of(self.order.build.model).draft_environment
         try:
-            kept_or_made(draft, self._what, _whole_draft, lambda: self._run("draft", environment), self._say)
+            opened_or_made(draft, self._what, _whole_draft, lambda: self._run("draft", environment), self._say)
             self._drafted.set()
         except MatlensError:  # the framework's backend for drafts is not up to it: its own backend then drafts too
             if not environment:

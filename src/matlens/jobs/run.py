@@ -20,7 +20,7 @@ from matlens.data.source.sources import open_source
 from matlens.errors import DataError, MatlensError, ResultsError, WorkerError
 from matlens.evaluation.judge import evaluate
 from matlens.evaluation.label_quality import label_issues
-from matlens.evaluation.material_groups import MaterialGroups, keep_groups
+from matlens.evaluation.material_groups import MaterialGroups, copy_groups
 from matlens.evaluation.part_predictions import photos_to_predict
 from matlens.evaluation.results import Results
 from matlens.explanation.explain import explain_run
@@ -62,7 +62,7 @@ def start(settings: Settings, out: Path, reporter: Reporter, split_hash: str | N
     settings = with_its_batch(out, settings)
     refuse_if_foreign(out, settings, root)
     paths = RunPaths(out)
-    untrained = {model: found.path for model, found in weights.items() if not is_trained(paths, model)}
+    untrained = {model: start_from.path for model, start_from in weights.items() if not is_trained(paths, model)}
     conversions = TrunkConversions(trunk_orders(settings, untrained, len(source.class_names)), settings.cache_dir,
                                    reporter.say, reporter.warn)
     prepared = prepare(settings, reporter)
@@ -70,7 +70,7 @@ def start(settings: Settings, out: Path, reporter: Reporter, split_hash: str | N
         raise DataError(f"The photos in {root}, or their division, are not those of the run that is to be repeated: "
                         "the hash of the split is another. Say where they are now with --data.")
     run = Run.begin(out, settings, root, prepared.split)
-    keep_groups(settings.material_groups, run.path, prepared.split.class_names)
+    copy_groups(settings.material_groups, run.path, prepared.split.class_names)
     return TrainingInputs(run, prepared, weights, conversions)
 
 

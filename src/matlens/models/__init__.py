@@ -1,1 +1,1 @@
-"""Models: what is known of each without a framework (`spec`, `registry`, `zoo`), and one room for each framework."""
+"""Models: what is known of each without a framework (`spec`, `registry`, `zoo`), and a package for each framework."""

@@ -19,7 +19,7 @@ class Framework:
     name: also that of the extra that installs it (`pip install 'matlens[keras]'`).
     packages: what must be installed.
     distributions: the names under which package indexes have these packages, for their versions.
-    room: the module whose `room` builds and loads models (`models.protocol.Room`); to import it imports the framework.
+    room: the module whose `room` builds and loads models (`models.protocol.Room`); importing it imports the framework.
     suffix: of the model files that it writes.
     weights_folder: where the framework itself keeps downloaded weights.
     names_backbones: whether a spec can name a backbone of the framework's own library.

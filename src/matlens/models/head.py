@@ -12,12 +12,11 @@ from pathlib import Path
 from typing import Literal, get_args
 
 import numpy as np
-import numpy.typing as npt
 
 from matlens.errors import ModelError
 from matlens.system.untrusted import reading
 from matlens.system.untrusted_arrays import read_arrays
-from matlens.types import Array
+from matlens.types import Array, Labels
 
 Pooling = Literal["avg", "max_flatten"]
 Activation = Literal["linear", "relu", "softmax"]
@@ -67,7 +66,7 @@ class Head:
         """Return probabilities (B, C) float32, whose rows sum to 1, from feature maps (B, h, w, K)."""
         return softmax(self.logits(features))
 
-    def channel_gradients(self, values: list[Array], classes: npt.NDArray[np.int64], channels: int,
+    def channel_gradients(self, values: list[Array], classes: Labels, channels: int,
                           score: Score = "logit") -> Array:
         """Return the gradient of each photo's score of class `classes[i]`, summed over places, (B, K).
 
@@ -79,7 +78,7 @@ class Head:
         """
         return self._slope(values, classes, score) @ self._summed_kernel(channels).T
 
-    def gradients(self, values: list[Array], classes: npt.NDArray[np.int64], features: Array,
+    def gradients(self, values: list[Array], classes: Labels, features: Array,
                   score: Score = "logit") -> Array:
         """Return the gradient of each photo's score of class `classes[i]` by the feature map, (B, h, w, K).
 
@@ -104,7 +103,7 @@ class Head:
             0, 1, 4, 2, 5, 3).reshape(batch, 2 * rows, 2 * columns, depth)
         return gradients
 
-    def _slope(self, values: list[Array], classes: npt.NDArray[np.int64], score: Score) -> Array:
+    def _slope(self, values: list[Array], classes: Labels, score: Score) -> Array:
         """The gradient before the bias of the first layer, (B, out)."""
         slope = np.zeros_like(values[-1])
         slope[np.arange(len(classes)), classes] = 1

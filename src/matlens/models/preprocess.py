@@ -1,4 +1,4 @@
-"""What a network's input looks like, said in numbers; each framework's room turns it into layers or operations.
+"""What a network's input looks like, said in numbers; the code of each framework turns it into layers or operations.
 
 Photos are RGB in [0, 1] everywhere in matlens.
 """

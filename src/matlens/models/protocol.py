@@ -1,4 +1,7 @@
-"""The protocols that both frameworks' rooms implement. The rest of the package knows these and NumPy arrays only."""
+"""The protocols that the code of each framework implements. The rest of the package knows these and NumPy arrays only.
+
+A `Room` is the interface of a framework: `models/keras/` and `models/torch/` each have one.
+"""
 
 from __future__ import annotations
 
@@ -46,7 +49,7 @@ class BuildOrder:
 
     weights_file: ImageNet weights, or None for random ones.
     options: the backbone's own options, where they differ from the spec's defaults.
-    precision: the arithmetic to train in; "auto" leaves it to the room.
+    precision: the arithmetic to train in; "auto" leaves it to the framework.
     device: such as "cpu" or "cuda:1"; None leaves it to the framework, which takes a GPU if there is one.
     """
 
@@ -186,7 +189,7 @@ class Divisible(Classifier, Tunable, Protocol):
 
 
 class Room(Protocol):
-    """A framework behind one door. To import a room imports its framework."""
+    """The interface of a framework: it seeds, builds and loads. Importing a room imports its framework."""
 
     def seed(self, seed: int, deterministic: bool) -> None:
         """Seed the framework's generators, and ask for deterministic operations where wanted."""
@@ -205,7 +208,7 @@ class Room(Protocol):
 
 
 def open_room(name: FrameworkName) -> Room:
-    """Import a framework's room, and the framework with it. One process opens one room.
+    """Import a framework, and return its interface. A process opens one framework only.
 
     Raises:
         ModelError: the framework is not installed.
@@ -220,5 +223,5 @@ def open_room(name: FrameworkName) -> Room:
 
 
 def room_of(model: str) -> Room:
-    """Open the room of a model by name. Raises ModelError."""
+    """Import the framework of a model, named by the model. Raises ModelError."""
     return open_room(spec_of(model).framework)

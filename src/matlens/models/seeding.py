@@ -18,7 +18,7 @@ def seed_everything(seed: int, *, deterministic: bool = False, room: Room | None
     """Seed Python, NumPy and a framework; ask the framework for deterministic operations if wanted.
 
     Args:
-        room: the framework's room; by default every room that is open in this process.
+        room: the framework's interface; by default those of all frameworks that this process has imported.
     """
     os.environ["PYTHONHASHSEED"] = str(seed)  # for child processes
     if deterministic:

@@ -83,7 +83,7 @@ class ModelSpec:
 
     name: by which it is asked for, and by which its files are called.
     title: for people.
-    framework: in whose room it is built.
+    framework: that which builds it.
     backbone: a network of the framework's own library by name (keras.applications), put under `head`.
     network: builds a network where no backbone is named; called in a process that may import the framework, so it
         imports there. In Keras it returns a function from the preprocessed photos (a Keras tensor (B, H, W, 3)) to

@@ -1,6 +1,6 @@
-"""The guide's model builders, without a framework: signature and documentation here, the work in the Keras room.
+"""The guide's model builders, without a framework: signatures and documentation here, the work in `models/keras/`.
 
-To look at one imports nothing; to call it imports Keras.
+Inspecting a builder imports nothing; calling it imports Keras.
 """
 
 from __future__ import annotations

@@ -54,7 +54,7 @@ class NotebookModel:
         return self.classifier.predict(images) if of_photos is None else of_photos
 
     def gradients(self, photos: Pixels | Array, classes: Labels, heat: Callable[[Array, Array], Array]) -> Array:
-        """Have the framework differentiate, here."""
+        """Differentiate the logits in the framework, in this process."""
         layer = self.layer or self.classifier.last_conv_layer_name
         return heat(*self.classifier.features_and_gradients(np.asarray(photos, np.float32), classes, layer))
 

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-import numpy.typing as npt
 
 from matlens.errors import ModelError
 from matlens.models.protocol import BuildOrder, room_of
@@ -16,6 +15,7 @@ from matlens.models.remote.client import RemoteClassifier
 from matlens.models.seeding import seeded
 from matlens.notebook.weights import weights_for_notebook
 from matlens.settings.knobs import knob, with_knobs
+from matlens.types import Array
 
 SEED = knob("seed")
 
@@ -102,12 +102,12 @@ class InceptionV1Wrapper:
                 "Keras is used, or save() it and open the file elsewhere.")
         return self.classifier.network.module
 
-    def predict(self, images: Any) -> npt.NDArray[np.float32]:
+    def predict(self, images: Any) -> Array:
         """Return probabilities (B, num_classes) float32 of photos (B, H, W, 3) in [0, 1] (array or tensor)."""
         photos = np.asarray(images, dtype=np.float32)
         if photos.ndim != 4 or photos.shape[-1] != 3:
             raise ModelError(f"predict takes photos (B, H, W, 3), not an array of shape {photos.shape}.")
-        probabilities: npt.NDArray[np.float32] = self.classifier.predict(photos)
+        probabilities: Array = self.classifier.predict(photos)
         return probabilities
 
     def save(self, path: str | Path) -> None:

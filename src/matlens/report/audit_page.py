@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from matlens.data.audit.audit import Audit
-from matlens.data.audit.checks import KINDS, Finding
+from matlens.data.audit.checks import ADVICE, Finding
 from matlens.data.pixels.thumbnails import Thumbnail, thumbnail
 from matlens.report.templating import write_page
 from matlens.system.console import printable
@@ -57,7 +57,7 @@ def write_audit_page(path: Path, audit: Audit) -> Path:
 
 def _sections(audit: Audit) -> Iterator[Section]:
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for kind, advice in KINDS.items():
+        for kind, advice in ADVICE.items():
             findings = audit.of(kind)
             if not findings:
                 continue

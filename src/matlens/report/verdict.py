@@ -10,6 +10,7 @@ from matlens.comparison.row import Row
 from matlens.evaluation.intervals import wilson
 from matlens.evaluation.results import Results
 from matlens.report.words import Ends, percent, percents
+from matlens.system.console import listed
 
 
 @dataclass(frozen=True)
@@ -54,18 +55,14 @@ def _headline(comparison: ComparedModels) -> str:
     tests = {row.model: comparison.pairs and comparison.pairs.between(first.model, row.model) for row in others}
     untested = [name for name, test in tests.items() if not test]
     if untested:
-        return f"{first.model} has the highest accuracy; whether it is better than {_listed(untested)} is not tested"
+        return f"{first.model} has the highest accuracy; whether it is better than {listed(untested)} is not tested"
     unclear = [name for name, test in tests.items() if test and not test.is_real]
     if not unclear:
         return f"{first.model} is the best of {len(comparison.rows)} models"
     level = [name for name in unclear if (test := tests[name]) and not test.difference]
     if level == unclear:
-        return f"{_listed([first.model, *level])} are right equally often"
-    return f"{first.model} leads, but is not told apart from {_listed(unclear)}"
-
-
-def _listed(names: list[str]) -> str:
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+        return f"{listed([first.model, *level])} are right equally often"
+    return f"{first.model} leads, but is not told apart from {listed(unclear)}"
 
 
 def _interval_alone(ends: Ends | None) -> list[str]:

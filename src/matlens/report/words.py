@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any
@@ -81,6 +82,11 @@ def number(value: float | None) -> str:
 def three(value: float | None) -> str:
     """Write a number with three digits behind the point."""
     return UNKNOWN if value is None else f"{value:.3f}"
+
+
+def text_of(value: Any) -> str:
+    """Write a value of a JSON file as it stands there; a text without its quotation marks."""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def p_value(value: float) -> str:

@@ -72,7 +72,7 @@ def measure(photos: Sequence[Pixels], digests: Sequence[str], labels: Labels, cl
         digests: SHA-256 of their files.
         labels: (N,) class numbers.
         predict: (B, H, W, 3) float32 in [0, 1] to probabilities (B, C).
-        on_progress: is told of predictions.
+        on_progress: called with the predictions done so far.
     """
     total, done = workload(len(photos)), 0
 

@@ -6,12 +6,14 @@ own in `settings.schema`; one of them that is wrong itself is missing there.
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from pydantic import ValidationInfo
 
 from matlens.models.registry import MODELS, default_models, spec_of
 from matlens.settings.model_options import OptionsByModel, checked
+from matlens.settings.protocols import PATTERN, WORDS
 
 LARGEST_SIDE = 2048
 
@@ -46,6 +48,13 @@ def img_size(value: tuple[int, int], info: ValidationInfo) -> tuple[int, int]:
     if min(value) < smallest or max(value) > LARGEST_SIDE:
         names = ", ".join(spec.name for spec in specs if spec.smallest_side == smallest)
         raise ValueError(f"each side must be {smallest} to {LARGEST_SIDE} pixels for {names}")
+    return value
+
+
+def protocol(value: Any) -> Any:
+    """Refuse what names no protocol. Whether the dataset has such a split is seen when the dataset is read."""
+    if value is not None and not (isinstance(value, str) and re.fullmatch(PATTERN, value)):
+        raise ValueError(f"choose {WORDS}")
     return value
 
 

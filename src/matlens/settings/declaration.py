@@ -88,8 +88,6 @@ def option_type(field: FieldInfo) -> type[Any] | types.GenericAlias:
 def _plain(annotation: Any) -> type[Any]:
     if get_origin(annotation) in (Union, types.UnionType):
         [annotation] = [part for part in get_args(annotation) if part is not type(None)]
-    if hasattr(annotation, "__metadata__"):  # Annotated inside of a union
-        annotation = annotation.__origin__
     if get_origin(annotation) is Literal:
         return str
     if annotation in (bool, int, float, str, Path):

@@ -10,7 +10,6 @@ from typing import Any
 from pydantic import ValidationError
 
 from matlens.errors import SettingsError
-from matlens.settings.protocols import WORDS
 from matlens.system.untrusted import reading
 
 
@@ -44,6 +43,6 @@ def explained(error: ValidationError, place: str, known: Iterable[str]) -> Setti
         if problem["type"] == "extra_forbidden":
             lines.append(f"unknown setting '{key}'; known are {', '.join(known)}")
         else:
-            message = f"choose {WORDS}" if key == "protocol" else problem["msg"].removeprefix("Value error, ")
+            message = problem["msg"].removeprefix("Value error, ")
             lines.append(f"{key} = {problem['input']!r}: {message[:1].lower()}{message[1:]}")
     return SettingsError(f"Impossible settings{place}: " + "; ".join(lines))

@@ -18,7 +18,6 @@ from matlens.settings.declaration import FIRST_VERSION, SECOND_VERSION, Setting,
 from matlens.settings.files import explained, read_toml
 from matlens.settings.kaggle import default_cache_dir, default_data_dir, default_folder
 from matlens.settings.model_options import OptionsByModel, written
-from matlens.settings.protocols import PATTERN
 from matlens.settings.renames import as_version_recorded, brought_up_to_date
 from matlens.system.console import tell_once
 
@@ -64,7 +63,7 @@ class Settings(BaseModel):
         why_no_option="a run puts them into its own folder, which --out names")] = Field(
             default_factory=lambda: default_folder("reports"))
 
-    protocol: Annotated[Annotated[str, Field(pattern=PATTERN)] | None, Setting(
+    protocol: Annotated[str | None, BeforeValidator(checks.protocol), Setting(
         option="--protocol", panel=PHOTOS, resumed="must agree", shown="what the folder has",
         help="How the photos are divided. minc:1 ... minc:5 is an official split of MINC-2500. random takes 70/15/15 "
              "percent of each class; grouped does the same, but keeps together what --groups names. kfold:5:1 ... "

@@ -29,7 +29,7 @@ from matlens.errors import CacheError, WriteError
 from matlens.system.files import partial_of, read_json, whole_folder, whole_of, why_unwritable
 from matlens.system.untrusted import UNREADABLE
 
-KINDS = ("pixels", "features", "trunks", "drafts", "activations")
+ENTRY_KINDS = ("pixels", "features", "trunks", "drafts", "activations")
 """The folders that hold entries."""
 
 _LOCKS = "locks"
@@ -91,7 +91,7 @@ class Pruned:
     left_over: int
 
 
-def kept_or_made(folder: Path, what: str, open_whole: Callable[[Path], Opened | None], make: Callable[[], object],
+def opened_or_made(folder: Path, what: str, open_whole: Callable[[Path], Opened | None], make: Callable[[], object],
                  say: Say = silent) -> Opened:
     """Open the entry in `folder`, or make it first; where several processes want it, one makes it and the others wait.
 
@@ -154,7 +154,7 @@ def whole_entry(folder: Path, what: str) -> Iterator[Path]:
 def entries(cache_dir: Path) -> list[CacheEntry]:
     """List the entries, the least recently used first."""
     listed = []
-    for kind in KINDS:
+    for kind in ENTRY_KINDS:
         for folder in (cache_dir / kind).glob("*"):
             with suppress(OSError):  # removed meanwhile
                 if _NAME.fullmatch(folder.name) and folder.is_dir():
@@ -175,7 +175,7 @@ def in_use(folder: Path) -> bool:
 
 def left_overs(cache_dir: Path) -> list[Path]:
     """List the folders that killed processes left half written or half removed."""
-    return [partial for kind in KINDS for partial, entry in _partials(cache_dir / kind)
+    return [partial for kind in ENTRY_KINDS for partial, entry in _partials(cache_dir / kind)
             if not _is_held(_lock(entry, "lock"))]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from rich.console import Console
@@ -25,6 +25,11 @@ def printable(text: str) -> str:
 def printable_lines(text: str) -> str:
     """Return text of several lines in which nothing but the line breaks is acted on."""
     return "\n".join(map(printable, text.split("\n")))
+
+
+def listed(names: Sequence[str]) -> str:
+    """Join names as in 'a, b and c'."""
+    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
 
 
 _told: set[str] = set()

@@ -1,6 +1,6 @@
-"""Have a job done elsewhere and hear how it goes: in a child process, or by another transport with the same face.
+"""Run a job elsewhere and receive its events: in a child process, or by another transport with the same interface.
 
-A job is named, and its task is a frozen dataclass (`matlens.workers` has both). What crosses the border is JSON: the
+A job is named, and its task is a frozen dataclass (`matlens.workers` has both). Both sides exchange JSON: the
 task goes one way, events come back, and the error that the job raised comes last, by the name of its class.
 """
 
@@ -100,7 +100,7 @@ CHILD_PROCESS = ChildProcess()
 
 def run_job(job: str, task: object, log_file: Path, on_event: OnEvent = lambda event: None,
             environment: Mapping[str, str] = _NOTHING, transport: Transport = CHILD_PROCESS) -> None:
-    """Have a job done and return when it has ended.
+    """Run a job, and return when it has ended.
 
     Args:
         job: the name under which it is registered (`matlens.workers.registry`).

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from matlens.data.prepare import Prepared
-from matlens.errors import KilledError, RunError
+from matlens.errors import KilledError, WorkerError
 from matlens.features.conversion import TrunkConversions
 from matlens.models.registry import spec_of
 from matlens.models.weights import FoundWeights
@@ -74,7 +74,7 @@ def _train_in_child(inputs: TrainingInputs, task: TrainTask, reporter: Reporter)
     run, settings, title = inputs.run, inputs.run.settings, spec_of(task.model).title
     stages = [stage for stage in task.stages if isinstance(stage, NetworkStage)]
     if len(stages) < len(task.stages):
-        raise RunError(f"The plan for {task.model} has a stage in the parent process that is not its first one.")
+        raise WorkerError(f"The plan for {task.model} has a stage in the parent process that is not its first one.")
     # The stages of one task take equally many photos: several train on photos, on activations there is but one.
     photos, epochs = stages[0].photos_an_epoch(len(inputs.prepared.split.part("train"))), sum(
         stage.epochs for stage in stages)

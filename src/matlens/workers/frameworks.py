@@ -11,13 +11,13 @@ from matlens.models.precision import Wish
 from matlens.models.protocol import BuildOrder, Divisible, Room, room_of
 from matlens.runs.run import Run
 
-_NOT_NEEDED = ("matplotlib", "matplotlib.pyplot", "pandas", "sklearn")
+NOT_NEEDED = ("matplotlib", "matplotlib.pyplot", "pandas", "sklearn")
 """Keras imports them if it can, which is a third of its start, for wrappers and pictures that no job uses."""
 
 
 def framework_of(model: str) -> Room:
     """Import the framework of a model. Raises ModelError if it is not installed."""
-    spare_imports(*_NOT_NEEDED)
+    spare_imports(*NOT_NEEDED)
     return room_of(model)
 
 

@@ -13,4 +13,4 @@ class _Commands(LazyGroup):
 
 
 app = typer.Typer(cls=_Commands, no_args_is_help=True,
-                  help="Find, fetch, check, count, divide and draw photos; see and prune what is kept of them.")
+                  help="Find, fetch, check, count, divide and draw photos; show and prune the cache.")

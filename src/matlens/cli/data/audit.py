@@ -70,11 +70,11 @@ def audit(
 
 
 def _checked(kinds: list[str]) -> tuple[str, ...]:
-    from matlens.data.audit.checks import KINDS
+    from matlens.data.audit.checks import ADVICE
 
     for kind in kinds:
-        if kind not in KINDS:
-            raise SettingsError(f"Unknown --kind '{kind}'; choose from {', '.join(KINDS)}.")
+        if kind not in ADVICE:
+            raise SettingsError(f"Unknown --kind '{kind}'; choose from {', '.join(ADVICE)}.")
     return tuple(kinds)
 
 
@@ -113,11 +113,11 @@ def _show(result: Audit, reporter: Reporter) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from matlens.data.audit.checks import KINDS
+    from matlens.data.audit.checks import ADVICE
     from matlens.system.console import printable
 
     table = Table("kind", "found", "such as", "what to do")
-    for kind, advice in KINDS.items():
+    for kind, advice in ADVICE.items():
         if some := result.of(kind):
             examples = [printable(" = ".join(finding.paths[:_EXAMPLES])) for finding in some[:_EXAMPLES]]
             more = [f"and {len(some) - _EXAMPLES:,} more"] if len(some) > _EXAMPLES else []

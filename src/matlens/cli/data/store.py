@@ -22,7 +22,7 @@ def store(
                                              show_default=False)] = False,
     cache_dir: CacheDir = None,
 ) -> None:
-    """See what is kept between runs, and make room.
+    """Show what the cache holds, and make room in it.
 
     The cache holds decoded photos (pixels), converted networks (trunks) and their outputs for photos (features).
 

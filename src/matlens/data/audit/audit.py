@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from matlens.data.audit.checks import (
-    KINDS,
+    ADVICE,
     Divisions,
     Finding,
     Thresholds,
@@ -42,7 +42,7 @@ _NEAR_SIDE = 64
 class Audit:
     """The findings of an audit.
 
-    classes: how many photos each class has. findings: in the order of KINDS, then by path. divisions: where leaks were
+    classes: how many photos each class has. findings: in the order of ADVICE, then by path. divisions: where leaks were
     looked for, the most important division first. seconds: how long the audit took.
     """
 
@@ -96,7 +96,7 @@ def audit(source: Source, split: tuple[str, Split] | None = None, thresholds: Th
         find_misnamed(facts, list(other_photos(source.root, _other_files(source)))), find_odd(facts, limits),
         find_repeated(facts, _near(source.root, facts, reporter), divisions),
         find_imbalance(classes, _class_folders(source), limits), find_poor(facts, limits),
-    ), key=lambda finding: (list(KINDS).index(finding.kind), finding.paths, finding.detail))
+    ), key=lambda finding: (list(ADVICE).index(finding.kind), finding.paths, finding.detail))
     return Audit(source.root, len(facts), classes, tuple(findings), divisions, limits, time.monotonic() - started)
 
 

@@ -11,8 +11,9 @@ from statistics import median
 
 from matlens.data.audit.photo_facts import PhotoFacts
 from matlens.data.source.sources import PARTS
+from matlens.system.console import listed
 
-KINDS = {
+ADVICE = {
     "unreadable": "get these files again, or take them out",
     "empty": "get these files again, or take them out",
     "missing": "get these files, or strike them from the list",
@@ -100,7 +101,7 @@ def find_missing(divisions: Divisions, there: set[str]) -> Iterator[Finding]:
             if path not in there:
                 lists[path].append(f"{name} ({', '.join(parts)})")
     for path, names in lists.items():
-        yield Finding("missing", (path,), f"listed in {_listed(names)}, and there is no such photo")
+        yield Finding("missing", (path,), f"listed in {listed(names)}, and there is no such photo")
 
 
 def find_misnamed(facts: Sequence[PhotoFacts], others: Sequence[tuple[str, str]]) -> Iterator[Finding]:
@@ -222,20 +223,15 @@ def find_repeated(facts: Sequence[PhotoFacts], near: Sequence[Sequence[str]],
         classes = sorted({fact.class_name for fact in group})
         how = "byte for byte" if len({fact.sha256 for fact in group}) == 1 else "nearly"
         if len(classes) > 1:
-            yield Finding("two_classes", _paths(group), f"the same photo, {how}, as {_listed(classes)}")
+            yield Finding("two_classes", _paths(group), f"the same photo, {how}, as {listed(classes)}")
         leaks = []
         for name, parts_of in divisions.items():
             parts = {part for fact in group for part in parts_of.get(fact.path, ())}
             if len(parts) > 1:
-                leaks.append(f"in {_listed([part for part in PARTS if part in parts])} of {name}")
+                leaks.append(f"in {listed([part for part in PARTS if part in parts])} of {name}")
         if leaks:
             yield Finding("leak", _paths(group), f"the same photo, {how}, {'; '.join(leaks)}")
 
 
 def _paths(group: Sequence[PhotoFacts]) -> tuple[str, ...]:
     return tuple(sorted(fact.path for fact in group))
-
-
-def _listed(names: Sequence[str]) -> str:
-    """Join names as in 'a, b and c'."""
-    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)

@@ -25,7 +25,7 @@ from matlens.data.source.minc import FILL_COLOUR
 from matlens.data.source.sources import Listed
 from matlens.data.split.duplicates import perceptual_hash
 from matlens.system.untrusted import size_of_regular
-from matlens.types import Pixels, Progress, unheard
+from matlens.types import Array, Floats, Pixels, Progress, unheard
 
 _SIDE = 256
 _FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "AVIF", "JPEG2000")
@@ -180,12 +180,12 @@ def looks_of(pixels: Pixels) -> Looks:
                  hash=perceptual_hash(small))
 
 
-def _shares(values: Pixels) -> npt.NDArray[np.float64]:
+def _shares(values: Pixels) -> Floats:
     """Return the shares of values that are at most 0, 1, ... 255."""
     return np.cumsum(cv2.calcHist([values], [0], None, [256], [0, 256]).ravel(), dtype=np.float64) / values.size
 
 
-def _level(shares: npt.NDArray[np.float64], share: float) -> int:
+def _level(shares: Floats, share: float) -> int:
     return int(np.searchsorted(shares, share))
 
 
@@ -204,7 +204,7 @@ def _edges(grey: Pixels) -> tuple[float, float]:
     return edges, edges / max(soft, 0.1)
 
 
-def _strongest_edges(grey: npt.NDArray[np.float32]) -> float:
+def _strongest_edges(grey: Array) -> float:
     """Return the 99.5th percentile of the Laplacian's magnitude."""
     strength = np.abs(cv2.Laplacian(grey, cv2.CV_32F)[2:-2, 2:-2]).ravel()
     place = math.ceil(0.995 * strength.size) - 1

@@ -24,7 +24,7 @@ import numpy.typing as npt
 
 from matlens.data.pixels.reader import PhotoReader
 from matlens.errors import CacheError, DataError
-from matlens.system.caches import Say, kept_or_made, silent, whole_entry
+from matlens.system.caches import Say, opened_or_made, silent, whole_entry
 from matlens.system.files import read_json, write_json
 from matlens.system.untrusted import UNREADABLE, size_of_regular
 from matlens.types import Pixels, Progress, unheard
@@ -144,7 +144,7 @@ def prepare_store(root: Path, hashes: Mapping[str, str], img_size: tuple[int, in
             _refuse_without_space(cache_dir, len(digests) * img_size[0] * img_size[1] * 3)
             _fill(partial, root, path_of, digests, PhotoReader(img_size, keep_truncated), on_progress)
 
-    return kept_or_made(folder, "decoded photos", PixelStore.open, make, say)
+    return opened_or_made(folder, "decoded photos", PixelStore.open, make, say)
 
 
 def _refuse_without_space(cache_dir: Path, needed: int) -> None:

@@ -13,13 +13,13 @@ from matlens.data.pixels.decode import resize
 from matlens.data.pixels.reader import PhotoReader
 from matlens.types import Pixels
 
-SIDE = 160
+THUMBNAIL_SIDE = 160
 """Pixels of a picture's longer side. A test holds 24 photos of pure noise below half a megabyte."""
 
 
 @dataclass(frozen=True)
 class Thumbnail:
-    """A JPEG in base64, at most SIDE pixels on its longer side."""
+    """A JPEG in base64, at most THUMBNAIL_SIDE pixels on its longer side."""
 
     base64: str
     width: int
@@ -28,11 +28,11 @@ class Thumbnail:
 
 def thumbnail(path: Path, *, keep_truncated: bool = False) -> Thumbnail | None:
     """Make a small picture of a photo. Returns None where the photo cannot be read."""
-    pixels = PhotoReader(min_size=(SIDE, SIDE), keep_truncated=keep_truncated).read_or_none(path)
+    pixels = PhotoReader(min_size=(THUMBNAIL_SIDE, THUMBNAIL_SIDE), keep_truncated=keep_truncated).read_or_none(path)
     return None if pixels is None else small_jpeg(pixels)
 
 
-def small_jpeg(pixels: Pixels, side: int = SIDE) -> Thumbnail:
+def small_jpeg(pixels: Pixels, side: int = THUMBNAIL_SIDE) -> Thumbnail:
     """Make a small picture of pixels, (H, W, 3) uint8, at most `side` pixels on its longer side."""
     scale = min(side / max(pixels.shape[:2]), 1)
     height, width = (max(round(length * scale), 1) for length in pixels.shape[:2])

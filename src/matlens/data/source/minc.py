@@ -24,8 +24,6 @@ SPLIT_NUMBERS = (1, 2, 3, 4, 5)
 PART_SIZES = {"train": 2125, "val": 125, "test": 250}
 """How many photos of each class are in each part of an official split; the lists call val `validate`."""
 
-PHOTO_SIZE = (362, 362)
-"""Width and height in pixels."""
 FILL_COLOUR = (124, 117, 104)
 """The RGB colour that fills a photo beyond the edge of the picture that it was cut from."""
 

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from matlens.evaluation.metrics.weighted import photo_losses
 from matlens.evaluation.predictions import Predictions
-from matlens.types import Floats
+from matlens.types import Floats, Labels
 
 N_BINS = 15
 COLDEST, HOTTEST = 0.05, 20.0
@@ -57,7 +57,7 @@ class Calibration:
         return asdict(self)
 
 
-def reliability(probabilities: npt.ArrayLike, labels: npt.NDArray[np.int64], n_bins: int = N_BINS,
+def reliability(probabilities: npt.ArrayLike, labels: Labels, n_bins: int = N_BINS,
                 ) -> tuple[float, tuple[Bin, ...]]:
     """Compute the expected calibration error, and its bins of equal width over the confidence.
 
@@ -89,7 +89,7 @@ def at_temperature(probabilities: npt.ArrayLike, temperature: float) -> Floats:
     return np.asarray(raised / raised.sum(axis=1, keepdims=True), dtype=np.float64)
 
 
-def fit_temperature(probabilities: npt.ArrayLike, labels: npt.NDArray[np.int64]) -> float | None:
+def fit_temperature(probabilities: npt.ArrayLike, labels: Labels) -> float | None:
     """Find the temperature in [0.05, 20] of the lowest log loss, which is convex in 1 / T: there is one lowest value.
 
     Returns None where an end of the range is no worse: the photos do not determine it (all right, worthless answers).

@@ -9,18 +9,19 @@ import numpy as np
 import numpy.typing as npt
 
 from matlens.evaluation.intervals import wilson
+from matlens.types import Floats, Labels
 
 ClassNumbers = npt.ArrayLike
 """Class numbers (N,), or one-hot labels or probabilities (N, C)."""
 
 
-def class_numbers(values: ClassNumbers) -> npt.NDArray[np.int64]:
+def class_numbers(values: ClassNumbers) -> Labels:
     """Return (N,) int64 from class numbers, or the position of the largest of each row of (N, C)."""
     array = np.asarray(values)
     return (array.argmax(axis=1) if array.ndim == 2 else array).astype(np.int64)
 
 
-def _names(class_names: Sequence[str] | None, *labels: npt.NDArray[np.int64]) -> list[str]:
+def _names(class_names: Sequence[str] | None, *labels: Labels) -> list[str]:
     if class_names is not None:
         return list(class_names)
     return [str(number) for number in range(max(int(values.max(initial=0)) for values in labels) + 1)]
@@ -106,7 +107,7 @@ def compute_roc_curves(y_true: ClassNumbers, y_prob: npt.ArrayLike, class_names:
     return {"per_class": per_class, "micro": _curve(hits.ravel(), probabilities.ravel()), "macro": _macro(per_class)}
 
 
-def _curve(hits: npt.NDArray[np.bool_], scores: npt.NDArray[np.float64]) -> dict[str, Any]:
+def _curve(hits: npt.NDArray[np.bool_], scores: Floats) -> dict[str, Any]:
     from sklearn.metrics import auc, roc_curve
 
     if not 0 < hits.sum() < len(hits):

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from matlens.types import Labels
+
 MOST_POINTS = 200
 TARGETS = (0.9, 0.95, 0.99)
 
@@ -41,7 +43,7 @@ class Coverage:
         return asdict(self)
 
 
-def coverage(probabilities: npt.ArrayLike, labels: npt.NDArray[np.int64]) -> Coverage:
+def coverage(probabilities: npt.ArrayLike, labels: Labels) -> Coverage:
     """Compute the curve of probabilities (N, C) and class numbers (N,).
 
     The confidence of a photo is its row's largest probability.

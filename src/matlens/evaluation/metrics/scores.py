@@ -107,9 +107,9 @@ def _weighted_intervals(photos: PredictedPhotos, values: Mapping[str, Floats],
         weighted = WeightedPhotos(photos, weights)
         return {**weighted_metrics(weighted), _F1: np.where(weighted.counted, weighted.f1, np.nan)}
 
-    found = bootstrap(statistic, photos.n_photos)
-    of_classes = found.pop(_F1)
-    intervals = {name: interval for name, (interval,) in found.items() if METRICS[name].has_interval}
+    by_name = bootstrap(statistic, photos.n_photos)
+    of_classes = by_name.pop(_F1)
+    intervals = {name: interval for name, (interval,) in by_name.items() if METRICS[name].has_interval}
     for name, interval in intervals.items():
         if interval is None and (fallback := METRICS[name].fallback):
             intervals[name] = fallback(photos.n_photos * float(values[name][0]), photos.n_photos)

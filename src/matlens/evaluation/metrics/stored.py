@@ -13,7 +13,7 @@ from matlens.evaluation.metrics.metric import METRICS
 
 @dataclass(frozen=True)
 class MetricValue:
-    """A metric's value for one model, and the ends of its 95 % interval; None where they cannot be told."""
+    """A metric's value for one model, and the ends of its 95 % interval; None where they are unknown."""
 
     value: float | None
     low: float | None = None
@@ -27,10 +27,10 @@ class MetricValue:
 
 def value_at(content: Mapping[str, Any], key: str) -> Any:
     """Return what stands at a dotted place of nested mappings; None where nothing does."""
-    found: Any = content
+    value: Any = content
     for word in key.split("."):
-        found = found.get(word) if isinstance(found, Mapping) else None
-    return found
+        value = value.get(word) if isinstance(value, Mapping) else None
+    return value
 
 
 def scores_in(content: Mapping[str, Any]) -> dict[str, MetricValue]:
@@ -43,14 +43,14 @@ def scores_in(content: Mapping[str, Any]) -> dict[str, MetricValue]:
     given = content.get("scores")
     stored = {name: _score(score) for name, score in given.items()} if isinstance(given, Mapping) else {}
     intervals = content.get("intervals") or {}
-    found = {}
+    scores = {}
     for metric in METRICS.entries():
         if metric.key and (value := _number(value_at(content, metric.key))) is not None:
             ends = intervals.get(metric.interval_key or metric.name) or {}
-            found[metric.name] = MetricValue(value, _number(ends.get("low")), _number(ends.get("high")))
+            scores[metric.name] = MetricValue(value, _number(ends.get("low")), _number(ends.get("high")))
         elif metric.name in stored or metric.key:
-            found[metric.name] = MetricValue(None) if metric.key else stored[metric.name]
-    return found | {name: score for name, score in stored.items() if name not in found}
+            scores[metric.name] = MetricValue(None) if metric.key else stored[metric.name]
+    return scores | {name: score for name, score in stored.items() if name not in scores}
 
 
 def _score(score: MetricValue | Mapping[str, Any]) -> MetricValue:

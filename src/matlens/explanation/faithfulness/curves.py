@@ -74,23 +74,23 @@ def measure(photos: Pixels, heat: Array, classes: Labels, predict: Callable[[Arr
         predict: (B, H, W, 3) float32 in [0, 1] to probabilities (B, C).
         seeds: (N,) of each photo's random map, ties and noise, so that all models have the same.
         name: the method's, under which the curves of its maps are returned.
-        on_progress: is told of photos.
+        on_progress: called with the photos done so far.
 
     Returns:
         Curves by map: `name`, random, centre.
     """
     names = (name, *BASELINES)
-    curves_by_map = {each: {curve: np.empty((len(photos), len(REMOVED if "first" in curve else FRACTIONS)), np.float32)
-                            for curve in CURVES} for each in names}
+    curves_by_map = {kind: {curve: np.empty((len(photos), len(REMOVED if "first" in curve else FRACTIONS)), np.float32)
+                            for curve in CURVES} for kind in names}
     for index, photo in enumerate(photos):
         rng = np.random.default_rng(seeds[index])
         variants = list(_variants(photo, heat[index], names, rng))
         answers = _answers(predict, [picture for _, picture in variants])[:, classes[index]]
         for (places, _), probability in zip(variants, answers, strict=True):
-            for each, curve, step in places:
-                curves_by_map[each][curve][index, step] = probability
+            for kind, curve, step in places:
+                curves_by_map[kind][curve][index, step] = probability
         on_progress(index + 1, len(photos))
-    return {each: MapCurves(curves) for each, curves in curves_by_map.items()}
+    return {kind: MapCurves(curves) for kind, curves in curves_by_map.items()}
 
 
 _Places = list[tuple[str, str, int]]
@@ -101,23 +101,23 @@ def _variants(photo: Pixels, heat: Array, names: Sequence[str], rng: np.random.G
               ) -> Iterator[tuple[_Places, Pixels]]:
     grid, last = grid_of(photo.shape[:2]), len(FRACTIONS) - 1
     blank, soft = blanked(photo), blurred(photo)
-    yield [(each, curve, step) for each in names for curve, step in (("deletion", 0), ("insertion", last))], photo
-    yield [(each, "deletion", last) for each in names], blank
-    yield [(each, "insertion", 0) for each in names], soft
+    yield [(kind, curve, step) for kind in names for curve, step in (("deletion", 0), ("insertion", last))], photo
+    yield [(kind, "deletion", last) for kind in names], blank
+    yield [(kind, "insertion", 0) for kind in names], soft
     chance = rng.random(heat.shape, dtype=np.float32)
     # What decides between cells of equal heat has places as large as the heat's: single cells taken out here and there
     # are another disturbance than a patch.
     tie_break = at_grid(rng.random(heat.shape, dtype=np.float32), grid)
     maps = at_grid(heat, grid), at_grid(chance, grid), closeness_to_centre(grid)
-    for each, values in zip(names, maps, strict=True):
+    for kind, values in zip(names, maps, strict=True):
         order = ranked(values, tie_break)
         for step in range(1, last):
             mask = first_cells(order, FRACTIONS[step], grid)
-            yield [(each, "deletion", step)], replaced(photo, mask, blank)
-            yield [(each, "insertion", step)], replaced(soft, mask, photo)
+            yield [(kind, "deletion", step)], replaced(photo, mask, blank)
+            yield [(kind, "insertion", step)], replaced(soft, mask, photo)
         for curve, ranking in (("most_first", order), ("least_first", order[::-1])):
             for step, fraction in enumerate(REMOVED):
-                yield [(each, curve, step)], imputed(photo, first_cells(ranking, fraction, grid), rng)
+                yield [(kind, curve, step)], imputed(photo, first_cells(ranking, fraction, grid), rng)
 
 
 def closeness_to_centre(grid: tuple[int, int]) -> Array:

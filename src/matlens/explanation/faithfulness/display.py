@@ -25,8 +25,8 @@ def plot_faithfulness(faithfulness: Faithfulness, model_name: str = "", save_pat
     labels = {faithfulness.method: title_of(faithfulness.method), "random": "random map", "centre": "centre"}
     for axes, (name, heading, x) in zip(figure.subplots(1, 3, sharey=True), _PANELS, strict=True):
         style_axes(axes, heading, x, "Probability of the explained class" if name == "deletion" else "")
-        for each, color, marker in zip((faithfulness.method, *BASELINES), COLORS, "os^", strict=False):
-            curves, label = faithfulness.curves[each], f"{labels[each]}: {faithfulness.scores[each][name]:.3f}"
+        for kind, color, marker in zip((faithfulness.method, *BASELINES), COLORS, "os^", strict=False):
+            curves, label = faithfulness.curves[kind], f"{labels[kind]}: {faithfulness.scores[kind][name]:.3f}"
             if name == "road":
                 axes.plot(faithfulness.removed, curves["most_first"], "-", marker=marker, color=color, label=label)
                 axes.plot(faithfulness.removed, curves["least_first"], "--", marker=marker, color=color)

@@ -56,7 +56,7 @@ class Faithfulness(Measurement):
     def from_curves(cls, curves_by_map: Mapping[str, MapCurves], labels: Labels, class_names: Sequence[str],
                     model_name: str, method: str, artifact: str = "") -> Faithfulness:
         """Sum up what `measure` gave; labels (N,) are the photos' true classes."""
-        scores = {each: of_map.scores for each, of_map in curves_by_map.items()}
+        scores = {kind: of_map.scores for kind, of_map in curves_by_map.items()}
 
         def gains(rows: npt.NDArray[np.bool_]) -> dict[str, dict[str, Gain]]:
             return {baseline: {name: _mean_and_error(
@@ -72,10 +72,10 @@ class Faithfulness(Measurement):
                     "scores": {name: round(float(scores[method][name][rows].mean()), 6) for name in MEASURES}}
         return cls(
             model_name, method, len(labels), FRACTIONS, REMOVED,
-            {each: {curve: [round(float(value), 6) for value in of_map.curves[curve].mean(axis=0)] for curve in CURVES}
-             for each, of_map in curves_by_map.items()},
-            {each: {name: round(float(values.mean()), 6) for name, values in of_map.items()}
-             for each, of_map in scores.items()},
+            {kind: {curve: [round(float(value), 6) for value in of_map.curves[curve].mean(axis=0)] for curve in CURVES}
+             for kind, of_map in curves_by_map.items()},
+            {kind: {name: round(float(values.mean()), 6) for name, values in of_map.items()}
+             for kind, of_map in scores.items()},
             gains(np.full(len(labels), True)), per_class, artifact)
 
     def verdict(self, baseline: str, name: str) -> str:

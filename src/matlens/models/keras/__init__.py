@@ -1,4 +1,4 @@
-"""The Keras room. Nothing else in matlens imports Keras, and nothing but `backends` what Keras runs on."""
+"""Keras. Nothing else in matlens imports Keras, and nothing but `backends` imports what Keras runs on."""
 
 import os
 

@@ -42,9 +42,9 @@ def cut_before(model: keras.Model, trainable: keras.layers.Layer) -> str:
 
 def tensor_at(model: keras.Model, cut: str) -> keras.KerasTensor:
     """Return the output of a layer of the trunk. Raises ModelError where later layers take other tensors too."""
-    known = single_tensors(model)
-    if cut not in known:
-        raise ModelError(f"{model.name} cannot be cut after '{cut}'. Layers after which it can: {', '.join(known)}.")
+    cuts = single_tensors(model)
+    if cut not in cuts:
+        raise ModelError(f"{model.name} cannot be cut after '{cut}'. Layers after which it can: {', '.join(cuts)}.")
     tensor: keras.KerasTensor = (find_backbone(model) or model).get_layer(cut).output
     return tensor
 
@@ -69,13 +69,13 @@ def after_cut(model: keras.Model, cut: str) -> keras.Model:
 
 def normalisations(model: keras.Model) -> list[keras.layers.BatchNormalization]:
     """Return a model's batch normalisation layers, those of nested models too."""
-    found = []
+    normalising = []
     for layer in model.layers:
         if isinstance(layer, keras.Model):
-            found += normalisations(layer)
+            normalising += normalisations(layer)
         elif isinstance(layer, keras.layers.BatchNormalization):
-            found.append(layer)
-    return found
+            normalising.append(layer)
+    return normalising
 
 
 def freeze_until(model: keras.Model, cut: str) -> None:

@@ -1,4 +1,4 @@
-"""The Keras room's door."""
+"""Seed Keras, and build and load its models."""
 
 import importlib
 import logging

@@ -1,4 +1,4 @@
-"""The PyTorch room. Nothing else in matlens imports torch or torchvision, except Keras on PyTorch."""
+"""PyTorch. Nothing else in matlens imports torch or torchvision, except Keras on PyTorch."""
 
 import torch
 

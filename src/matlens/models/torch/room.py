@@ -1,4 +1,4 @@
-"""The PyTorch room's door."""
+"""Seed PyTorch, and build and load its models."""
 
 from __future__ import annotations
 

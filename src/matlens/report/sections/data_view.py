@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
+
+from matlens.report.words import text_of
 
 LEFT_OUT_SHOWN = 50
 
@@ -42,12 +43,8 @@ def view_data(split: Mapping[str, Any]) -> DataView:
              ("Trained on", split.get("train_on")), ("Split hash", split.get("hash")),
              ("Copies kept in one part", len(split.get("together") or ()) or None)]
     return DataView(
-        tuple((what, _text(value)) for what, value in facts if value not in (None, "")), parts,
+        tuple((what, text_of(value)) for what, value in facts if value not in (None, "")), parts,
         tuple((name, tuple(counts[name, part] for part in parts)) for name in split.get("class_names", [])),
         tuple((left["path"], left["reason"]) for left in left_out[:LEFT_OUT_SHOWN]),
         max(len(left_out) - LEFT_OUT_SHOWN, 0), tuple(Counter(left["reason"] for left in left_out).most_common()),
         tuple(map(str, split.get("remarks") or ())))
-
-
-def _text(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

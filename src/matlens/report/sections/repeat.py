@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from typing import Any
 from matlens.errors import SettingsError
 from matlens.evaluation.results import Results
 from matlens.report.contents import Contents, mapping
+from matlens.report.words import text_of
 from matlens.settings.renames import brought_up_to_date
 from matlens.settings.schema import DECIDE_DEFAULTS, DECLARED, Settings
 
@@ -75,13 +75,9 @@ def run_command(recorded: Mapping[str, Any]) -> tuple[str | None, tuple[str, ...
     return shlex.join(words), tuple(unsaid)
 
 
-def _text(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-
-
 def _flat(content: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, str]]:
     for key, value in content.items():
         if isinstance(value, Mapping) and value:
             yield from _flat(value, f"{above}{key}.")
         else:
-            yield f"{above}{key}", _text(value)
+            yield f"{above}{key}", text_of(value)

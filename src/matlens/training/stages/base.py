@@ -15,7 +15,7 @@ from pydantic import PlainSerializer, PlainValidator
 
 from matlens.data.batches import PhotoBatches
 from matlens.data.pixels.store import PixelStore
-from matlens.errors import RunError
+from matlens.errors import WorkerError
 from matlens.models.head import Head
 from matlens.models.protocol import Divisible, Tunable
 from matlens.runs.run import Run
@@ -157,7 +157,7 @@ class NetworkStage(Stage):
                    states=work.checkpoints.of(self.states, network))
 
 
-STAGES: Registry[type[Stage]] = Registry("stage", "matlens.training.stages", RunError)
+STAGES: Registry[type[Stage]] = Registry("stage", "matlens.training.stages", WorkerError)
 """The stages by name."""
 
 register = STAGES.register

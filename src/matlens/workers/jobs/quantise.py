@@ -15,7 +15,7 @@ from matlens.features.artifact import Artifact
 from matlens.features.quantise import CALIBRATION_PHOTOS, quantise_artifact
 from matlens.runs.run import Run
 from matlens.types import Array
-from matlens.workers.frameworks import spare_imports
+from matlens.workers.frameworks import NOT_NEEDED, spare_imports
 from matlens.workers.registry import Tell, job
 
 
@@ -35,7 +35,7 @@ class QuantiseTask:
 def quantise(task: QuantiseTask, tell: Tell) -> None:
     """Make the INT8 artifact of the float32 one. Tells of `judged`: the fields of `Int8Comparison`."""
     # NNCF imports PyTorch wherever it is installed; for OpenVINO's models it needs none of it.
-    spare_imports("torch", "matplotlib", "matplotlib.pyplot", "pandas", "sklearn")
+    spare_imports("torch", *NOT_NEEDED)
     run = Run.open(task.run_dir)
     split, settings, artifact = run.split, run.settings, Artifact.open(run.paths.artifact(task.model))
 

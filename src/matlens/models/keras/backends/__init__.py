@@ -19,5 +19,5 @@ def backend() -> Backend:
     module = f"{__name__}.{keras.backend.backend()}"
     if importlib.util.find_spec(module) is None:
         return Backend()
-    found: Backend = importlib.import_module(module).BACKEND
-    return found
+    special: Backend = importlib.import_module(module).BACKEND
+    return special

@@ -41,8 +41,9 @@ class TensorFlowBackend(Backend):
     def gpu_capability(self) -> tuple[int, int] | None:
         """Return the first GPU's compute capability; None where TensorFlow sees none."""
         gpus = tf.config.list_physical_devices("GPU")
-        known = tf.config.experimental.get_device_details(gpus[0]).get("compute_capability") if gpus else None
-        return None if known is None else (int(known[0]), int(known[1]))
+        details = tf.config.experimental.get_device_details(gpus[0]) if gpus else {}
+        capability = details.get("compute_capability")
+        return None if capability is None else (int(capability[0]), int(capability[1]))
 
     def is_out_of_memory(self, error: Exception) -> bool:
         """Return whether TensorFlow, or NumPy, found no memory."""

@@ -37,10 +37,10 @@ class TorchBackend(Backend):
             predicted = model(images, training=True)
             loss = model.compute_loss(x=images, y=labels, y_pred=predicted, training=True)
             scaled = model.optimizer.scale_loss(loss) * share
-            found = torch.autograd.grad(scaled, variables, allow_unused=True)
+            gradients = torch.autograd.grad(scaled, variables, allow_unused=True)
             return loss.detach(), predicted.detach(), [
                 torch.zeros_like(values) if gradient is None else gradient
-                for values, gradient in zip(variables, found, strict=True)]
+                for values, gradient in zip(variables, gradients, strict=True)]
 
         return compute
 
