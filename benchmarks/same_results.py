@@ -39,6 +39,8 @@ JOBS = {
               "--weights-dir", "{weights}", *MOBILENET),
 }
 IGNORED = {"seconds", "peak_rss_bytes", "versions", "resumed_at_epoch"}
+RENAMED = {"precision": "arithmetic"}
+"""Keys of results that have another name now."""
 IGNORED_COLUMNS = {"training_seconds", "prediction_photos_per_second"}
 
 
@@ -75,10 +77,11 @@ def differences(old: Any, new: Any, place: str) -> Iterator[str]:
     """Where the values of two JSON files differ; what the new one alone has is passed over."""
     if isinstance(old, dict) and isinstance(new, dict):
         for key in old.keys() - IGNORED:
-            if key not in new:
+            name = key if key in new else RENAMED.get(key, key)
+            if name not in new:
                 yield f"{place}: {key} is gone"
             else:
-                yield from differences(old[key], new[key], f"{place}.{key}")
+                yield from differences(old[key], new[name], f"{place}.{name}")
     elif isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
         for number, (one, other) in enumerate(zip(old, new, strict=True)):
             yield from differences(one, other, f"{place}[{number}]")

@@ -88,7 +88,7 @@ def _remarks(source: Source, split: Split) -> tuple[str, ...]:
     for photo in split.photos:
         parts_of[photo.sha256].add(photo.part)
     leaked = sum(photo.part == "test" and len(parts_of[photo.sha256]) > 1 for photo in split.photos)
-    remarks = [f"{leaked} of {len(split.part('test'))} test photos are also in train or val, byte for byte"
+    remarks = [f"{leaked} of {len(split.part('test'))} test photos are in train or val, too, byte for byte"
                ] if leaked else []
     if split.protocol.startswith("minc:") and is_minc_2500(source) and (deviating := deviations(source)):
         more = f" (and {len(deviating) - 1} more)" if len(deviating) > 1 else ""
