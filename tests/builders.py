@@ -22,6 +22,8 @@ from matlens.settings.schema import Settings
 from matlens.system.files import write_json
 
 CLASSES = ("a", "b")
+FIRST_VERSION = Path(__file__).parent / "data_of_versions" / "first"
+"""What the first version left: see the README.md above."""
 
 OTHER_SETTINGS: dict[str, dict[str, Any]] = {
     "dataset_name": {"dataset_name": "someone/set"}, "data_dir": {"data_dir": "elsewhere"},
@@ -70,7 +72,7 @@ def tree_hash(folder: Path) -> str:
 def of_first_version() -> list[dict[str, dict[str, Any]]]:
     """Return settings of the first version: the options that were given, and what its run.json recorded of them."""
     content: list[dict[str, dict[str, Any]]] = json.loads(
-        (Path(__file__).parent / "first_version" / "settings.json").read_text("utf-8"))
+        (FIRST_VERSION / "settings.json").read_text("utf-8"))
     return content
 
 

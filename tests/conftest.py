@@ -8,12 +8,12 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
-from typing import Any
 
 import pytest
 
 from matlens.cli import main as command_line
 from matlens.data.drawn.synthetic import draw_dataset
+from published import publish
 
 Cli = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -45,22 +45,6 @@ def kept_trunks(published: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
         draft_trunk(classifier, order, cache)
         confirm_trunk(classifier, order, cache, room.versions())
     return cache
-
-
-def publish(keras: ModuleType, application: Callable[..., Any], file: Path, reach: float = 1, **options: object,
-            ) -> Path:
-    """Random weights of a backbone, with the statistics of noise: else what goes through it vanishes or explodes.
-
-    reach: how far from 0 its input goes.
-    """
-    keras.utils.set_random_seed(1)
-    backbone = application(include_top=False, weights=None, input_shape=(64, 64, 3), **options)
-    for layer in backbone.layers:
-        if isinstance(layer, keras.layers.BatchNormalization):
-            layer.momentum = 0.0
-    backbone(keras.random.uniform((8, 64, 64, 3), -reach, reach), training=True)
-    backbone.save(file, include_optimizer=False)
-    return file
 
 
 @pytest.fixture(scope="session")

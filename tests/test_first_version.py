@@ -12,13 +12,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from builders import FIRST_VERSION
 from in_process import InProcess
 from matlens.runs.record import RunRecord
 from matlens.runs.run import Run
 from matlens.runs.training_record import TrainingRecord
 from matlens.training.checkpoints import resumption_key
 
-LEFT = Path(__file__).parent / "data_of_versions" / "first"
 NAME = "mobilenetv2_transfer"
 WEIGHTS = "mobilenet_v2_weights_tf_dim_ordering_tf_kernels_1.0_224_no_top.h5"
 NOT_COMPARED = {"cache_dir", "cache_limit", "output_dir", "models_dir", "reports_dir", "dataset_name", "weights_dir",
@@ -34,14 +34,14 @@ def key_of(about_run: dict[str, Any], trunk_key: str) -> str:
 
 
 def trunk_key() -> str:
-    return next((LEFT / "trunks").iterdir()).name.split("-")[1]
+    return next((FIRST_VERSION / "trunks").iterdir()).name.split("-")[1]
 
 
 @pytest.fixture
 def left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The folder with run/, half/, photos/, cache/ and weights/. Only its place is another one."""
     InProcess(monkeypatch)  # nothing here may need a framework
-    shutil.copytree(LEFT, tmp_path, dirs_exist_ok=True)
+    shutil.copytree(FIRST_VERSION, tmp_path, dirs_exist_ok=True)
     (tmp_path / "cache").mkdir()
     (tmp_path / "trunks").rename(tmp_path / "cache" / "trunks")
     (tmp_path / "weights").mkdir()
@@ -78,10 +78,10 @@ def probabilities(run: Path) -> np.ndarray:
 
 def test_the_key_of_a_state_is_made_as_it_was():
     """Else a training that is half done begins from nothing, after hours."""
-    with np.load(LEFT / "half" / "states" / NAME / "head-0004.npz") as file:
+    with np.load(FIRST_VERSION / "half" / "states" / NAME / "head-0004.npz") as file:
         recorded = json.loads(file["about"].tobytes())["key"]
-    run = Run.open(LEFT / "half")
-    assert recorded == key_of(json.loads((LEFT / "half" / "run.json").read_text()), trunk_key())
+    run = Run.open(FIRST_VERSION / "half")
+    assert recorded == key_of(json.loads((FIRST_VERSION / "half" / "run.json").read_text()), trunk_key())
     assert recorded == resumption_key(run.settings, NAME, run.split.hash, trunk_key())
 
 

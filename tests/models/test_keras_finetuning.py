@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from conftest import publish
 from matlens.data.batches import PhotoBatches
 from matlens.data.pixels.store import PixelStore
 from matlens.errors import ModelError
 from matlens.features.activations import Activations
 from matlens.models.protocol import BuildOrder, room_of
 from matlens.training.feature_batches import FeatureBatches
+from published import publish
 
 pytestmark = pytest.mark.keras
 

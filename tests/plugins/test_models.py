@@ -11,6 +11,7 @@ import pytest
 
 from matlens.models.registry import file_stem
 from matlens.system.registry import PLUGINS
+from published import publish
 
 HERE = Path(__file__).parent
 EFFICIENTNET, TINY = "efficientnetv2_b0", "acme/tiny"
@@ -65,8 +66,6 @@ def test_a_keras_application_from_a_plug_in_is_a_model_like_the_others(keras, pl
 @pytest.mark.keras
 def test_its_frozen_backbone_is_computed_once(keras, plugged, cli, drawn, tmp_path):
     """From weights: trunk, features, head and artifact without the framework."""
-    from conftest import publish
-
     publish(keras, keras.applications.EfficientNetV2B0, tmp_path / "efficientnetv2-b0_notop.h5", reach=127)
     goes_all_the_way(cli, tmp_path / "run", drawn, EFFICIENTNET, "--weights-dir", tmp_path)
     about = json.loads(next((tmp_path / "run").rglob("*_training.json")).read_text())
