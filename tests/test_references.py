@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import ast
-import io
 import re
-import tokenize
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,6 +18,7 @@ ROOMS = sorted(path.name for path in PACKAGE.iterdir() if path.is_dir() and path
 A_FILE = re.compile(r"(?<![\w/.~*<>{}-])(?![ab]/)((?:[\w-]+/)+[\w-]+\.py)\b")
 """A path of code; `a/` and `b/` begin those of a diff."""
 A_MODULE = re.compile(rf"`((?:matlens\.)?(?:{'|'.join(ROOMS)})(?:\.\w+)+)[`(]")
+FOR_READERS = re.compile(r'"""(?s:.*?)"""|#.*')
 PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
 CODE = sorted(path for folder in ("src", "tests", "benchmarks") for path in (ROOT / folder).rglob("*.py"))
 
@@ -28,13 +26,7 @@ CODE = sorted(path for folder in ("src", "tests", "benchmarks") for path in (ROO
 def sentences(path: Path) -> str:
     """The text of a page; of code its docstrings, strings under names, and comments."""
     text = path.read_text("utf-8")
-    if path.suffix == ".md":
-        return text
-    alone = [node.value.value for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Expr)
-             and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)]
-    comments = [token.string for token in tokenize.generate_tokens(io.StringIO(text).readline)
-                if token.type == tokenize.COMMENT]
-    return "\n".join([*alone, *comments])
+    return text if path.suffix == ".md" else "\n".join(FOR_READERS.findall(text))
 
 
 def lost(path: Path) -> Iterator[str]:
