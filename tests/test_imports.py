@@ -6,6 +6,7 @@ import ast
 import importlib
 import subprocess
 import sys
+from collections import defaultdict
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -175,6 +176,16 @@ def test_the_code_is_divided_into_small_files_and_folders() -> None:
             if files > FILES_IN_A_FOLDER]
     assert folders[PACKAGE] <= ROOT_MODULES
     assert not long + full, "\n".join(long + full)
+
+
+def test_a_class_has_its_name_alone() -> None:
+    """Whoever reads a name must not ask which of two things it is."""
+    files_by_name: dict[str, list[str]] = defaultdict(list)
+    for file, tree in _sources().items():
+        for node in tree.body:
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                files_by_name[node.name].append(file)
+    assert {name: files for name, files in files_by_name.items() if len(files) > 1} == {}
 
 
 def loaded_after(code: str) -> set[str]:

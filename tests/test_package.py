@@ -1,13 +1,8 @@
-"""The package's face: what is public, what an import costs, the guide's knobs."""
+"""The guide's knobs, the order in which settings win, and seeds."""
 
 from __future__ import annotations
 
-import ast
-import importlib.util
 import random
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,33 +10,8 @@ import pytest
 import matlens
 from matlens.errors import SettingsError
 from matlens.models.seeding import seed_everything
-from matlens.notebook import label_space
-from matlens.settings import kaggle, knobs
+from matlens.settings import kaggle
 from matlens.settings.schema import Settings
-
-HEAVY = ("tensorflow", "keras", "torch", "torchvision", "openvino", "matplotlib", "sklearn", "cv2", "seaborn")
-
-
-@pytest.mark.parametrize("code", ["import matlens; dir(matlens)", "import sys; sys.argv = ['matlens', '--help']\n"
-                                  "from matlens.cli.main import main\ntry:\n    main()\nexcept SystemExit:\n    pass"])
-def test_import_and_help_load_nothing_heavy(code):
-    """A prompt answer; and no framework where none is wanted."""
-    loaded = subprocess.run([sys.executable, "-c", f"{code}\nimport sys; print('|', *sys.modules)"], text=True,
-                            capture_output=True, check=True).stdout.rpartition("|")[2].split()
-    assert not [name for name in HEAVY if name in loaded]
-
-
-def test_every_public_name_is_defined_in_its_home():
-    """A lazy name that leads nowhere fails only at the user's."""
-    for name, home in matlens._HOME_OF.items():
-        spec = importlib.util.find_spec(home) if "on_" not in home else None
-        folder = Path(matlens.__file__).parent
-        path = Path(spec.origin) if spec else folder.joinpath(*home.split(".")[1:]).with_suffix(".py")
-        tree = ast.parse(path.read_text())
-        defined = {node.name for node in tree.body if isinstance(node, ast.FunctionDef | ast.ClassDef)}
-        assert name in defined or name in (*knobs.KNOBS, *label_space.LABEL_SPACE), f"{name} in {home}"
-    with pytest.raises(AttributeError, match="nonsense"):
-        _ = matlens.nonsense
 
 
 def test_the_guides_knobs_have_the_guides_defaults(monkeypatch, tmp_path):

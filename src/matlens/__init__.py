@@ -55,5 +55,5 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    """The public names, without importing them."""
+    """List the public names, without importing them."""
     return __all__

@@ -28,7 +28,7 @@ Progress = Callable[[int, int], None]
 
 
 def unheard(done: int, total: int) -> None:
-    """A `Progress` that nobody looks at."""
+    """Ignore progress: a `Progress` for callers that show none."""
 
 
 @dataclass(frozen=True)

@@ -39,7 +39,9 @@ def goes_all_the_way(cli, run: Path, drawn: Path, name: str, *options: object) -
     assert 0 <= results["accuracy"] <= 1
     row, = csv.DictReader(next(run.rglob("model_comparison.csv")).read_text().splitlines())
     assert name in row.values()
-    assert name in (run / "report.html").read_text()
+    page = (run / "report.html").read_text()
+    assert name in page
+    assert "was asked for and has no results" not in page
     model_file = next(path for path in (run / "models").iterdir() if path.suffix in (".h5", ".pth"))
     assert model_file.stem == stem
     told = json.loads(cli("predict", run, drawn / "sky" / "sky_000001.jpg", "--json").stdout)

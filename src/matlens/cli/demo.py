@@ -17,7 +17,7 @@ OPTIONS = SettingsOptions(only=("models", "max_epochs", "seed", "weights", "weig
 
 def demo(out: Annotated[Path, typer.Option("--out", "-o", help="The run's folder.")] = Path("runs/demo"),
          quiet: Quiet = False, **given: Annotated[Any, OPTIONS]) -> None:
-    """The main job on drawn materials, in minutes: four models, one report. Needs no photos and no network."""
+    """Run the main job on drawn materials, in minutes: four models, one report. Needs no photos and no network."""
     from matlens.jobs.demo import run_demo
     from matlens.system.console import Reporter
 

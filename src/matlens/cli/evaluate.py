@@ -26,7 +26,7 @@ def evaluate(run: RunArgument, models: Models = None, material_groups: MaterialG
     from matlens.evaluation.part_predictions import photos_to_predict
     from matlens.jobs.measure import measure_robustness, note_in_results
     from matlens.jobs.run import summarise
-    from matlens.robustness.curves import PHOTOS
+    from matlens.robustness.curves import PHOTOS_MEASURED
     from matlens.runs.run import Run
     from matlens.system.console import Reporter
 
@@ -43,7 +43,7 @@ def evaluate(run: RunArgument, models: Models = None, material_groups: MaterialG
                         f"{results.n_test} test photos")
         note_in_results(opened, name, reporter)
     if robustness:
-        measure_robustness(opened, names, robustness_photos or PHOTOS, reporter)
+        measure_robustness(opened, names, robustness_photos or PHOTOS_MEASURED, reporter)
     comparison = summarise(opened, svg=svg)
     for sentence in comparison.sentences if comparison else ():
         reporter.result(sentence)

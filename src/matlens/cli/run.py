@@ -11,7 +11,7 @@ OPTIONS = SettingsOptions()
 
 
 def run(out: Out = None, config: Config = None, quiet: Quiet = False, **given: Annotated[Any, OPTIONS]) -> None:
-    """The whole job: train the models on a folder of photos, judge, explain and compare them, write the report."""
+    """Do the whole job: train the models on a folder of photos, judge, explain and compare them, write the report."""
     from matlens.data.split.protocols import is_series
     from matlens.jobs.run import run as run_all
     from matlens.jobs.series import run_series

@@ -18,7 +18,7 @@ from matlens.evaluation.metrics.metric import UNKNOWN, percent
 from matlens.evaluation.results import Results
 from matlens.system.files import write_json, write_text
 
-JSON_NAME = "series_results.json"
+SERIES_JSON = "series_results.json"
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,10 @@ class Spread:
 
 @dataclass(frozen=True)
 class SeriesRow:
-    """One model. splits: those that it was judged on; missing: those that it was not."""
+    """One model. splits: those that it was judged on; missing: those that it was not.
+
+    A series shows two headline scores, accuracy and macro F1; the tables of its runs have all metrics.
+    """
 
     model: str
     splits: tuple[str, ...]
@@ -133,7 +136,7 @@ class SeriesComparison:
         """Write model_comparison.csv, model_comparison.md and series_results.json, each whole or not at all."""
         write_text(folder / CSV_NAME, self.to_csv())
         write_text(folder / MARKDOWN_NAME, self.to_markdown())
-        write_json(folder / JSON_NAME, self.to_json())
+        write_json(folder / SERIES_JSON, self.to_json())
 
 
 def _row(model: str, results: Mapping[str, Sequence[Results]]) -> SeriesRow:

@@ -1,4 +1,4 @@
-"""Which test photos to explain."""
+"""Choose test photos to explain."""
 
 from __future__ import annotations
 

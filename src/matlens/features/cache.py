@@ -72,7 +72,7 @@ class FeatureCache:
         something has to be computed.
     by: what computes, "openvino" or "framework": the numbers differ in the last digits.
     confirm: called before anything is written to the cache; raises if the trunk differs from its framework.
-    say: told that another run computes the same. warn: told that features could not be written.
+    say: called with a message where another run computes the same. warn: called where features could not be written.
     """
 
     cache_dir: Path

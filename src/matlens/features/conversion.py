@@ -28,7 +28,7 @@ class TrunkConversions:
     def __init__(self, orders: Iterable[TrunkOrder], cache_dir: Path, say: Say = silent, warn: Say = silent) -> None:
         """Begin with the conversions, in the order given.
 
-        say: told that another process is converting the same trunk. warn: told what is slower than it should be.
+        say: called with a message where another process converts the same trunk. warn: called with what is too slow.
         """
         self._conversions = {(order.build.model, order.until): Conversion(order, cache_dir, say, warn)
                              for order in orders}

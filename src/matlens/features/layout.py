@@ -35,7 +35,7 @@ _LARGE_WORK = frozenset({"AvgPool", "Convolution", "GroupConvolution", "MatMul",
 
 
 def lay_channels_first(model_file: Path) -> str:
-    """Write a trunk (.xml with its .bin) again with its channels first.
+    """Rewrite a trunk (.xml with its .bin) with its channels first.
 
     Returns:
         "", or a warning for the user where transpositions of feature maps remain inside: how many, at which operations,

@@ -141,6 +141,7 @@ def judge(run: Run, model: str, reporter: Reporter) -> Results:
     with reporter.progress(f"{spec_of(model).title}: predicting", photos_to_predict(run, model)) as advance:
         results = evaluate(run, model, lambda done, _: advance(done, "")).results
     explain_run(run, model)
+    # Headlines alone: the report has every metric.
     reporter.say(f"  test accuracy {results.accuracy:.1%}, macro F1 {results.macro_f1:.1%} "
                  f"({results.n_test} photos, {results.prediction_photos_per_second:.0f} photos/s)")
     return results

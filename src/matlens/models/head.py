@@ -104,7 +104,7 @@ class Head:
         return gradients
 
     def _slope(self, values: list[Array], classes: Labels, score: Score) -> Array:
-        """The gradient before the bias of the first layer, (B, out)."""
+        """Return the gradient before the bias of the first layer, (B, out)."""
         slope = np.zeros_like(values[-1])
         slope[np.arange(len(classes)), classes] = 1
         if score == "probability":
@@ -114,7 +114,7 @@ class Head:
         return slope
 
     def _summed_kernel(self, channels: int) -> Array:
-        """The first layer's kernel, summed over places: (K, out)."""
+        """Return the first layer's kernel, summed over places: (K, out)."""
         kernel = self.layers[0].kernel
         if len(kernel) == channels:
             return kernel

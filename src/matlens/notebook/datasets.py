@@ -60,7 +60,7 @@ def build_datasets(
 
 
 def _offered(batches: PhotoBatches) -> Any:
-    """The batches as Keras' back end likes them best; as they are where it is not installed."""
+    """Return batches as the dataset of Keras' back end; unchanged where Keras is not installed."""
     if FRAMEWORKS["keras"].missing_packages():
         return batches
     open_room("keras")

@@ -14,7 +14,7 @@ from matlens.data.pixels.thumbnails import Thumbnail, thumbnail
 from matlens.report.templating import write_page
 from matlens.system.console import printable
 
-SHOWN = 48
+FINDINGS_SHOWN = 48
 """Findings of each kind that are on the page, and photos of each kind that have a picture."""
 
 _IN_GROUP = 8
@@ -76,7 +76,7 @@ def _within(findings: tuple[Finding, ...]) -> Iterator[Finding]:
     pictures = 0
     for finding in findings:
         pictures += min(len(finding.paths), _IN_GROUP)
-        if pictures > SHOWN:
+        if pictures > FINDINGS_SHOWN:
             return
         yield finding
 

@@ -21,7 +21,7 @@ from matlens.robustness.registry import PERTURBATIONS, Perturbation
 from matlens.runs.run import Run
 from matlens.types import Array, Labels, Pixels, Progress, unheard
 
-PHOTOS = 500
+PHOTOS_MEASURED = 500
 """At most so many test photos, unless more are asked for: each is predicted once for each strength, 66 times."""
 
 _BATCH = 32
@@ -104,7 +104,7 @@ def measure(photos: Sequence[Pixels], digests: Sequence[str], labels: Labels, cl
                       curves, artifact)
 
 
-def judge_robustness(run: Run, name: str, n: int = PHOTOS, on_progress: Progress = unheard) -> Robustness:
+def judge_robustness(run: Run, name: str, n: int = PHOTOS_MEASURED, on_progress: Progress = unheard) -> Robustness:
     """Measure a model on up to `n` test photos of its run, drawn from the classes in turn, and write the result.
 
     Raises:

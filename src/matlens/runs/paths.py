@@ -54,19 +54,19 @@ class RunPaths:
         return self.reports / "label_issues.json"
 
     def model_file(self, name: str) -> Path:
-        """The guide's .h5 or .pth. Raises ModelError for an unknown model."""
+        """Name the model file, with the ending of its framework. Raises ModelError for an unknown model."""
         return self.models / f"{file_stem(name)}{spec_of(name).suffix}"
 
     def artifact(self, name: str) -> Path:
-        """The portable artifact's folder."""
+        """Name the portable artifact's folder."""
         return self.models / f"{file_stem(name)}.artifact"
 
     def int8_artifact(self, name: str) -> Path:
-        """Its INT8 version, where one was made."""
+        """Name the folder of the artifact's INT8 version, which is there if it was made."""
         return self.models / f"{file_stem(name)}.int8.artifact"
 
     def training_file(self, name: str) -> Path:
-        """How the model was trained. It is written last: a model is trained if this file is there."""
+        """Name the record of the training. It is written last: a model is trained if this file is there."""
         return self.reports / f"{file_stem(name)}_training.json"
 
     def predictions_file(self, name: str, part: str = "test") -> Path:
@@ -78,17 +78,17 @@ class RunPaths:
         return self.reports / f"{file_stem(name)}_results.json"
 
     def picture(self, name: str, kind: str) -> Path:
-        """A picture of a model: training_curves, confusion_matrix, roc_curves, gradcam, ..."""
+        """Name a picture of a model: training_curves, confusion_matrix, roc_curves, gradcam, ..."""
         return self.reports / f"{file_stem(name)}_{kind}.png"
 
     def on_request_file(self, name: str, kind: str) -> Path:
-        """What is measured only where it is asked for: faithfulness, robustness or gallery."""
+        """Name the file of a measurement on request: faithfulness, robustness or gallery."""
         return self.reports / f"{file_stem(name)}_{kind}.json"
 
     def states(self, name: str) -> Path:
-        """The folder of the states that an unfinished training goes on from (`training.checkpoints`)."""
+        """Name the folder of the states that an unfinished training goes on from (`training.checkpoints`)."""
         return self.path / "states" / file_stem(name)
 
     def log_file(self, name: str) -> Path:
-        """What the model's own processes printed."""
+        """Name the log of what the model's own processes printed."""
         return self.logs / f"{file_stem(name)}.log"

@@ -45,7 +45,7 @@ _PATIENCE = 1.0
 """Seconds of waiting before the user is told: opening an entry takes less, making one takes longer."""
 
 Say = Callable[[str], None]
-"""Told one sentence."""
+"""Called with one sentence for the user."""
 
 Opened = TypeVar("Opened")
 
@@ -101,7 +101,7 @@ def opened_or_made(folder: Path, what: str, open_whole: Callable[[Path], Opened 
         what: names the entry in messages, such as "decoded photos".
         open_whole: returns None where the entry is not there or not whole.
         make: writes the entry, with `whole_entry`. What it raises is raised here.
-        say: told that this process waits for another one.
+        say: called with a message when this process waits for another one.
 
     Raises:
         CacheError: what was written cannot be read back.

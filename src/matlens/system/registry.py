@@ -68,7 +68,7 @@ class Registry(Generic[Entry]):
         return name in self._entries
 
     def __iter__(self) -> Iterator[str]:
-        """The names, in order."""
+        """Iterate over the names, in order."""
         return iter([entry.name for entry in self.entries()])
 
     def __len__(self) -> int:

@@ -52,10 +52,10 @@ class ResumptionListener(Protocol):
     """Told how a training goes on from its states."""
 
     def on_resume(self, epoch: int) -> None:
-        """Training goes on with this epoch (counted from 1)."""
+        """Hear that training goes on with this epoch (counted from 1)."""
 
     def on_warning(self, text: str) -> None:
-        """A state could not be used."""
+        """Hear that a state could not be used."""
 
 
 @dataclass(frozen=True)

@@ -22,10 +22,10 @@ class TrainingListener(Protocol):
     """Told how a training goes; every method may do nothing."""
 
     def on_step(self, epoch: int, step: int, scores: Scores) -> None:
-        """A training step of an epoch (both counted from 1) is done. Told of some steps only, see `Pace`."""
+        """Hear that a training step of an epoch (both counted from 1) is done. Some steps are left out, see `Pace`."""
 
     def on_epoch(self, epoch: Epoch, improved: bool) -> None:
-        """An epoch is done, its validation included."""
+        """Hear that an epoch is done, its validation included."""
 
 
 class TrainingData(Protocol):

@@ -15,7 +15,7 @@ NOT_NEEDED = ("matplotlib", "matplotlib.pyplot", "pandas", "sklearn")
 """Keras imports them if it can, which is a third of its start, for wrappers and pictures that no job uses."""
 
 
-def framework_of(model: str) -> Room:
+def open_framework(model: str) -> Room:
     """Import the framework of a model. Raises ModelError if it is not installed."""
     spare_imports(*NOT_NEEDED)
     return room_of(model)
@@ -36,7 +36,7 @@ def build_order(run: Run, model: str, weights_file: Path | None = None, precisio
 def load_trained(run: Run, model: str) -> Divisible:
     """Load a trained model of a run from its file. Raises ModelError."""
     try:
-        return framework_of(model).load(run.paths.model_file(model), build_order(run, model))
+        return open_framework(model).load(run.paths.model_file(model), build_order(run, model))
     except ModelError as error:
         raise ModelError(f"{error} Without that file, the same command of matlens run trains {model} again."
                          ) from error

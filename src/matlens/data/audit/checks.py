@@ -164,7 +164,7 @@ def _is_grey(fact: PhotoFacts, limits: Thresholds) -> bool:
 
 
 def find_poor(facts: Sequence[PhotoFacts], limits: Thresholds) -> Iterator[Finding]:
-    """Photos that show little. One of blank, dark, bright and blurred at most, the plainest; and padding."""
+    """Find photos that show little: at most one of blank, dark, bright and blurred, the plainest; and padding."""
     for fact in facts:
         if fact.problem is not None:
             continue

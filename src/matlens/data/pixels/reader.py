@@ -65,7 +65,7 @@ class PhotoReader:
 
 
 def _content(path: Path) -> bytes:
-    """The bytes of a regular file: a pipe under a photo's name would never end."""
+    """Return the bytes of a regular file: a pipe under a photo's name would never end."""
     try:
         size_of_regular(path)
         return path.read_bytes()

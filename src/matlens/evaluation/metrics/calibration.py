@@ -18,7 +18,7 @@ from matlens.types import Floats, Labels
 
 N_BINS = 15
 COLDEST, HOTTEST = 0.05, 20.0
-"""Where a temperature is looked for."""
+"""The range of temperatures that are tried."""
 _SMALLEST = 1e-30
 """Below what float32 softmax gives for anything but 0."""
 

@@ -117,21 +117,21 @@ class Metric:
         return value if value is not None and math.isfinite(value) else None
 
     def holds(self, value: float) -> bool:
-        """Whether a value is possible, rounding aside."""
+        """Return whether a value is possible, rounding aside."""
         return self.bounds[0] - self.tolerance <= value <= self.bounds[1] + self.tolerance
 
     def in_words(self, value: float | None) -> str:
-        """A value as tables show it: 86.3 %, 0.512, or n/a where it is unknown."""
+        """Write a value as tables show it: 86.3 %, 0.512, or n/a where it is unknown."""
         return UNKNOWN if value is None else percent(value) if self.as_percent else f"{value:.3f}"
 
     def ends_in_words(self, ends: tuple[float, float] | None) -> str:
-        """An interval as tables show it, without the unit: 82.9 to 89.6; empty where it is unknown."""
+        """Write an interval as tables show it, without the unit: 82.9 to 89.6; empty where it is unknown."""
         if ends is None:
             return ""
         return " to ".join(f"{100 * end:.1f}" if self.as_percent else f"{end:.3f}" for end in ends)
 
     def better_of(self, values: Iterable[float]) -> float | None:
-        """The best of some values; None if there are none, or if no value of this metric is better than another."""
+        """Return the best of some values; None if there are none, or if this metric ranks none above another."""
         chosen = {"high": max, "low": min, None: None}[self.better]
         known = list(values)
         return chosen(known) if chosen and known else None
@@ -149,5 +149,5 @@ def percent(share: float | None) -> str:
 
 
 def metrics_of(table: Table) -> list[Metric]:
-    """The metrics that a table of the comparison shows, in order."""
+    """List the metrics that a table of the comparison shows, in order."""
     return [metric for metric in METRICS.entries() if metric.table == table]

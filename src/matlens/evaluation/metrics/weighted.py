@@ -72,7 +72,7 @@ class OneAgainstRest:
                    np.searchsorted(scores[others], scores[photos], "right"))
 
     def auc(self, weights: Floats) -> Floats:
-        """The weighted share of pairs (photo of the class, other photo) in the right order, ties one half: (B,)."""
+        """Return the weighted share of pairs (photo of the class, other photo) in right order, ties one half: (B,)."""
         own = weights[self.photos]
         others = np.zeros((len(self.others) + 1, weights.shape[1]))
         np.cumsum(weights[self.others], axis=0, out=others[1:])
@@ -125,7 +125,7 @@ class WeightedPhotos:
         """(C, B) weights of the photos of each class, of its answers, and of its right answers."""
 
     def mean(self, values: npt.NDArray[Any]) -> Floats:
-        """The weighted mean of a value that each photo has (N,): (B,)."""
+        """Return the weighted mean of a value that each photo has (N,): (B,)."""
         return ratio(values.astype(np.float64) @ self.weights, self.total)
 
     @cached_property
@@ -160,5 +160,5 @@ class WeightedPhotos:
 
     @staticmethod
     def mean_over(values: Floats, classes: npt.NDArray[np.bool_]) -> Floats:
-        """The mean of values (C, B) over the classes that are marked (C, B): (B,)."""
+        """Return the mean of values (C, B) over the classes that are marked (C, B): (B,)."""
         return ratio((values * classes).sum(axis=0), classes.sum(axis=0).astype(np.float64))

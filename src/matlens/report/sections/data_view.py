@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from matlens.data.source.sources import PARTS
 from matlens.report.words import text_of
 
 LEFT_OUT_SHOWN = 50
@@ -37,7 +38,7 @@ def view_data(split: Mapping[str, Any]) -> DataView:
     """Count what is in the content of split.json."""
     photos, left_out = split.get("photos", []), split.get("left_out", [])
     counts = Counter((photo["class"], photo["part"]) for photo in photos)
-    parts = tuple(part for part in ("train", "val", "test") if any(key[1] == part for key in counts))
+    parts = tuple(part for part in PARTS if any(key[1] == part for key in counts))
     facts = [("Protocol", split.get("protocol")), ("Seed", split.get("seed")),
              ("Shares of the parts", split.get("ratios")), ("Groups", split.get("groups")),
              ("Trained on", split.get("train_on")), ("Split hash", split.get("hash")),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from matlens.features.conversion import TrunkTask
 from matlens.features.trunks import confirm_trunk, draft_trunk
-from matlens.workers.frameworks import framework_of
+from matlens.workers.frameworks import open_framework
 from matlens.workers.registry import Tell, job
 
 
@@ -15,7 +15,7 @@ def confirm(task: TrunkTask, tell: Tell) -> None:
     Where there is no draft, it is made here. Tells of a `warning` where it computes more slowly than it could.
     """
     order, cache_dir = task.order, task.cache_dir
-    room = framework_of(order.build.model)
+    room = open_framework(order.build.model)
     classifier = room.build(order.build)
     if not order.draft(cache_dir).exists() and (warning := draft_trunk(classifier, order, cache_dir)):
         tell("warning", text=warning)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from matlens.features.conversion import TrunkTask
 from matlens.features.trunks import draft_trunk
-from matlens.workers.frameworks import framework_of
+from matlens.workers.frameworks import open_framework
 from matlens.workers.registry import Tell, job
 
 
@@ -12,5 +12,5 @@ from matlens.workers.registry import Tell, job
 def draft(task: TrunkTask, tell: Tell) -> None:
     """Write a draft of the trunk into the cache. Tells of a `warning` where it computes more slowly than it could."""
     build = task.order.build
-    if warning := draft_trunk(framework_of(build.model).build(build), task.order, task.cache_dir):
+    if warning := draft_trunk(open_framework(build.model).build(build), task.order, task.cache_dir):
         tell("warning", text=warning)

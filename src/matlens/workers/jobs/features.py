@@ -8,7 +8,7 @@ from matlens.features.trunks import resolved_layer
 from matlens.models.protocol import Pace
 from matlens.runs.run import Run
 from matlens.training.frozen import FeaturesTask
-from matlens.workers.frameworks import framework_of, open_store
+from matlens.workers.frameworks import open_framework, open_store
 from matlens.workers.registry import Tell, job
 
 
@@ -19,7 +19,7 @@ def features(task: FeaturesTask, tell: Tell) -> None:
     Tells of `photos`: the number `done` so far.
     """
     order = task.order
-    room = framework_of(order.build.model)
+    room = open_framework(order.build.model)
     if task.gpu_only and not room.has_gpu():
         return
     run = Run.open(task.run_dir)

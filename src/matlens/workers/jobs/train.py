@@ -15,7 +15,7 @@ from matlens.training.stages.base import NetworkStage, NetworkTraining
 from matlens.training.tasks import TrainTask
 from matlens.types import Scores
 from matlens.workers.exporting import export_artifact
-from matlens.workers.frameworks import build_order, framework_of, open_store
+from matlens.workers.frameworks import build_order, open_framework, open_store
 from matlens.workers.registry import Tell, job
 
 
@@ -50,7 +50,7 @@ def train(task: TrainTask, tell: Tell) -> None:
     clock, events = Clock(), _Events(tell)
     run, model = Run.open(task.run_dir), task.model
     settings, split = run.settings, run.split
-    room = framework_of(model)
+    room = open_framework(model)
     seed_everything(settings.seed, deterministic=settings.deterministic, room=room)
     clock.lap("start")
     order = build_order(run, model, task.weights_file, settings.precision)

@@ -33,10 +33,10 @@ class EpochBatches(Protocol):
         """The classes, in the order of the one-hot labels."""
 
     def __len__(self) -> int:
-        """The number of batches in an epoch."""
+        """Return the number of batches in an epoch."""
 
     def epoch(self, number: int) -> Iterator[Any]:
-        """The batches of one epoch, counted from 0."""
+        """Return the batches of one epoch, counted from 0."""
 
 
 class Backend:
