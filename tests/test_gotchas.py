@@ -103,6 +103,7 @@ def test_without_internet_the_keras_builders_say_what_to_do(keras, offline, tmp_
     refused_offline(lambda: build((SIDE, SIDE, 3), 3), tmp_path, "KERAS_HOME", file)
 
 
+@pytest.mark.slow
 @pytest.mark.keras
 def test_without_internet_auto_warns_and_builds_from_random_weights(keras, offline, capsys):
     """One notebook for both cases, and nobody takes random weights for pretrained ones."""

@@ -39,6 +39,7 @@ def finished_run(folder: Path, *, train_on: str = "train", validation: bool = Tr
     return run
 
 
+@pytest.mark.slow
 def test_results_pictures_and_comparison_are_made_from_saved_predictions(tmp_path, matlens):
     run = finished_run(tmp_path / "run")
     groups = tmp_path / "g.toml"
@@ -65,6 +66,7 @@ def test_results_pictures_and_comparison_are_made_from_saved_predictions(tmp_pat
     assert (tmp_path / "out" / "model_comparison.png").exists()
 
 
+@pytest.mark.slow
 def test_groups_stay_with_the_run(tmp_path, matlens):
     run = finished_run(tmp_path / "run")
     groups = tmp_path / "g.toml"
@@ -84,6 +86,7 @@ def test_groups_that_do_not_fit_change_nothing(tmp_path, matlens):
     assert not run.paths.results_file(MODELS[0]).exists()
 
 
+@pytest.mark.slow
 def test_models_of_two_runs_are_compared_photo_by_photo(tmp_path, matlens):
     first, second = finished_run(tmp_path / "a"), finished_run(tmp_path / "b")
     evaluate(first, MODELS[0])

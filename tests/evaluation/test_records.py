@@ -62,15 +62,20 @@ def test_results_of_other_content_are_refused_naming_the_file_and_the_way_out(ru
     ("history", None), ("history.loss", []), ("history.val_accuracy", ["x"]), ("seconds", []), ("seconds.train", "x"),
     ("versions", 1), ("remarks", [1]), ("epochs", 0), ("best_epoch", 2), ("best_epoch", "x"),
     ("peak_rss_bytes", 10**400), ("parameters", None)])
-def test_a_record_of_other_content_is_refused_naming_the_file_and_the_way_out(run, matlens, place, value):
+def test_a_record_of_other_content_is_refused_naming_the_file_and_the_way_out(run, place, value):
     path = run.paths.training_file(NAME)
     change(path, place, value)
     with pytest.raises(RunError, match=rf"{path}.*Delete it.*trains {NAME} again"):
         TrainingRecord.read(run, NAME)
-    for command in (("evaluate", run.path), ("predict", run.path, run.paths.run_file)):
-        code, _, err = matlens(*command)
-        assert code == 2
-        assert str(path) in err
+
+
+@pytest.mark.parametrize("command", ["evaluate", "predict"])
+def test_commands_name_the_record_that_they_cannot_read(run, matlens, command):
+    path = run.paths.training_file(NAME)
+    change(path, "seconds.train", "x")
+    code, _, err = matlens(command, run.path, *([run.paths.run_file] if command == "predict" else []))
+    assert code == 2
+    assert str(path) in err
 
 
 def test_every_field_of_results_is_checked_when_it_is_read():

@@ -77,6 +77,7 @@ def test_a_heat_map_by_hand(small):
     np.testing.assert_array_equal(make_gradcam_heatmap(photo, small, pred_index=2), 0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", OWN)
 def test_the_closed_form_is_the_frameworks_gradient(models, photo, name):
     """Two ways to one heat map: by hand through the head, and by TensorFlow's own differentiation."""
@@ -91,6 +92,7 @@ def test_the_closed_form_is_the_frameworks_gradient(models, photo, name):
     assert some, "else the two agree on nothing"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["gradcam++", "hirescam"])
 @pytest.mark.parametrize("name", OWN)
 def test_the_closed_form_of_other_methods_is_the_frameworks_gradient(models, photo, name, method):
@@ -118,6 +120,7 @@ def test_any_other_layer_is_differentiated_and_has_its_own_size(models, photo, n
     np.testing.assert_allclose(make_gradcam_heatmap(photo, models[name], layer), found[predicted], atol=1e-5)
 
 
+@pytest.mark.slow
 def test_the_gradient_inside_of_a_backbone_is_tensorflows(keras, models, photo):
     """A tape around the parts of the model, put together by hand."""
     import tensorflow as tf
@@ -187,6 +190,7 @@ def test_floats_beyond_the_range_are_refused(models, value):
         make_gradcam_heatmap(photo, models["vgg19"])
 
 
+@pytest.mark.slow
 def test_one_photo_is_drawn_from_an_array_or_a_file(models, photo, tmp_path):
     """The picture must be that of the photo, with the answer and its probability."""
     from matplotlib.figure import Figure

@@ -91,6 +91,7 @@ def test_slips_are_named(run, matlens, arguments, named):
     assert named in err
 
 
+@pytest.mark.slow
 def test_faithfulness_galleries_and_robustness_are_kept_and_noted_in_the_results(run, matlens):
     """Summaries stand in the results, also when those are made anew; not when the model is another one by now."""
     assert matlens("explain", run, "--faithfulness", 6, "--galleries", "--models", NAMES[0])[0] == 0

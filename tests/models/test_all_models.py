@@ -34,6 +34,7 @@ def built(name: str) -> Any:
     return classifier
 
 
+@pytest.mark.slow
 @every_model
 def test_it_answers_with_probabilities(name):
     """Everything later is computed from them."""
@@ -57,6 +58,7 @@ def test_its_head_on_its_features_is_the_model(name):
     np.testing.assert_allclose(head.probabilities(classifier.features(PHOTOS)), classifier.predict(PHOTOS), atol=1e-5)
 
 
+@pytest.mark.slow
 @every_model
 def test_it_can_be_cut_where_its_spec_says_and_nowhere_else(name):
     """What follows the cut, on the cut's activations, is trained in place of the whole."""

@@ -92,6 +92,7 @@ def test_a_random_backbone_is_trained_and_unfreezing_leaves_exactly_forty_layers
     assert not base.trainable_weights
 
 
+@pytest.mark.slow
 def test_vgg19_has_the_published_layer_names_and_no_statistics(keras):
     """Names are how others find a layer; VGG19 has no batch normalisation to recompute."""
     classifier = room_of("vgg19_scratch").build(BuildOrder("vgg19_scratch", 2, (32, 32)))

@@ -27,6 +27,7 @@ def dropping(keras, optimizer):
     return model
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("optimizer", ["fast_adam", "adamw"])
 def test_a_fresh_network_goes_on(keras, optimizer):
     """Moments, steps, statistics and dropout: of an .h5 two of ten of the optimiser's variables came back.
@@ -81,6 +82,7 @@ def test_a_state_of_another_optimiser_is_refused(keras):
         one.resume(one.snapshot(), other.training_state())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("optimizer", ["fast_adam", "adamw"])
 def test_a_batch_in_parts_gives_the_whole_batchs_step(keras, monkeypatch, optimizer):
     """Where memory is short, the training must be the one that was asked for: loss, accuracy, penalty, every weight."""

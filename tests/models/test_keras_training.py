@@ -34,6 +34,7 @@ def ours(keras):
     return small(keras, fast_adam(1e-3))
 
 
+@pytest.mark.slow
 def test_an_epoch_is_keras_own_fit(keras, ours, data, batches):
     """Losses, accuracies and every weight, over 24 steps with a learning rate that falls: Adam(1e-3) must be Adam."""
     from matlens.models.keras.classifier import KerasClassifier

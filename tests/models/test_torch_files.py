@@ -54,6 +54,7 @@ def test_published_weights_arrive_in_every_layer_but_the_classifiers(torch, tmp_
             assert torch.equal(values, published[name]), name
 
 
+@pytest.mark.slow
 def test_a_file_of_another_network_is_named(torch, classifier, photos, tmp_path):
     """Other classes, other names, no tensors: a message with the file's name, and the network stays as it was."""
     from matlens import InceptionV1Wrapper

@@ -153,6 +153,7 @@ def test_recomputed_statistics_are_the_photos_own(torch, wrapper, photos):
     assert wrapper.model.conv1.bn.momentum == 0.1
 
 
+@pytest.mark.slow
 def test_trunk_and_head_say_what_the_model_says_and_give_autograds_gradient(torch, wrapper, photos, tmp_path):
     """Every later figure and heat map comes from the artifact."""
     from matlens.features.artifact import write_artifact

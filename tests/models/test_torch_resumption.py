@@ -18,6 +18,7 @@ def fresh(torch, seed=1):
     return room.build(BuildOrder("inception_v1", CLASSES, device="cpu"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("optimizer", ["adam", "adamw"])
 def test_a_fresh_network_goes_on_bit_for_bit(torch, optimizer):
     """Moments (which lie in memory as their weights do), steps, statistics and dropout."""

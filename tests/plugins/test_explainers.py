@@ -180,6 +180,7 @@ model.layers[-1].set_weights([40 * np.eye(3, dtype=np.float32), np.zeros(3, np.f
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", [STAND_IN, pytest.param(KERAS, marks=pytest.mark.keras)], ids=["predicts", "keras"])
 def test_a_notebooks_model_is_explained_by_it(plugin, tmp_path, model):
     """A model that does nothing but predict is enough; the map lies where the explained colour is."""

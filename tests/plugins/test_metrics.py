@@ -57,6 +57,7 @@ def cell(markdown: str, model: str, column: str) -> str:
     return row[lines[head].index(column)]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("plugin")
 def test_a_metric_is_seen_from_results_to_the_page(run: Run, cli, monkeypatch: pytest.MonkeyPatch) -> None:
     """The first model is judged again, with the metric; the second was judged before, and is shown beside it."""

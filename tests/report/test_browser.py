@@ -20,6 +20,8 @@ from matlens.runs.run import Run
 from report.browser import chromium
 from small_run import NAMES
 
+pytestmark = pytest.mark.slow
+
 RIGHT, LEFT, HOME, END, ESCAPE = "\ue014", "\ue012", "\ue011", "\ue010", "\ue00c"
 """Keys as WebDriver names them (W3C WebDriver, 17.4.2)."""
 

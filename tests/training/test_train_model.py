@@ -74,6 +74,7 @@ def test_history_has_the_guides_keys_an_entry_an_epoch(make, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["small.h5"]
 
 
+@pytest.mark.slow
 def test_the_file_is_the_best_epoch_and_so_is_the_model(keras, make, tmp_path):
     """What is judged afterwards must be what was saved, in plain Keras too."""
     model = make(rate=3.0)  # so large that epochs differ
@@ -91,6 +92,7 @@ def test_losses_are_means_over_photos(make, tmp_path):
     assert (found["val_loss"][0], found["val_accuracy"][0]) == pytest.approx(crossentropy(model, VAL), rel=1e-4)
 
 
+@pytest.mark.slow
 def test_training_is_keras_own(keras, make, tmp_path):
     """The same steps in the same order as Keras' fit, or results could not be compared with anyone's."""
     import tensorflow as tf
@@ -107,6 +109,7 @@ def test_training_is_keras_own(keras, make, tmp_path):
         assert found[name] == pytest.approx(expected[name], rel=1e-4), name
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["tuples", "tensors", "generator", "tf.data", "object"])
 def test_any_iterable_of_batches_trains_alike(keras, make, tmp_path, kind):
     """The guide passes tf.data; others have arrays, or read their photos as they go."""
@@ -127,6 +130,7 @@ def test_any_iterable_of_batches_trains_alike(keras, make, tmp_path, kind):
         assert found.history[name] == pytest.approx(expected.history[name], rel=1e-5), name
 
 
+@pytest.mark.slow
 def test_a_dataset_mapped_with_the_augmentation_layer_trains(keras, make, prepared, tmp_path):
     """The guide's way to augment."""
     from matlens import build_datasets, get_augmentation_layer
@@ -140,6 +144,7 @@ def test_a_dataset_mapped_with_the_augmentation_layer_trains(keras, make, prepar
     assert found.history["loss"] != plain.history["loss"]
 
 
+@pytest.mark.slow
 def test_our_datasets_train_as_what_is_behind_them_peeked_at_or_not(keras, make, prepared, tmp_path):
     """Looking at a batch in a notebook must not change the results."""
     from matlens import build_datasets
@@ -177,6 +182,7 @@ def test_a_worse_second_stage_keeps_the_first_ones_file(make, tmp_path):
         np.testing.assert_array_equal(found, expected)
 
 
+@pytest.mark.slow
 def test_training_stops_and_slows_as_told(make, tmp_path):
     """Of a loss that never improves: patience 2 ends after epoch 3, and patience 1 lowers the rate after epoch 2."""
     found = train_model(make(rate=0.0), TRAIN, VAL, "small", epochs=9, early_stopping_patience=2,
@@ -187,6 +193,7 @@ def test_training_stops_and_slows_as_told(make, tmp_path):
     assert found.history["learning_rate"] == pytest.approx([1e-12, 1e-12, 1e-13], rel=1e-5)
 
 
+@pytest.mark.slow
 def test_silence_and_one_line_an_epoch(make, tmp_path, capsys):
     """verbose as in Keras: a log of a thousand lines hides the one that matters."""
     train_model(make(), TRAIN, VAL, "small", epochs=2, save_dir=tmp_path, verbose=0)

@@ -86,6 +86,7 @@ def test_tensors_and_generators_train_alike(torch, trained, tmp_path, kind):
     assert found.history["val_loss"][0] == pytest.approx(trained[1].history["val_loss"][0], rel=1e-3)
 
 
+@pytest.mark.slow
 def test_our_photo_batches_train_in_a_new_order_each_epoch(drawn, tmp_path):
     """The same photos and seed give the same history, run after run."""
     create_split(drawn, tmp_path / "prepared")
