@@ -76,8 +76,13 @@ def _in_text(text: str, models: Sequence[str]) -> Iterator[tuple[str, str, str]]
 
 def _spec_of(model: str) -> ModelSpec:
     if model not in MODELS:
-        raise ValueError(f"unknown model '{model}'; choose from {', '.join(MODELS)}")
+        raise ValueError(unknown(model))
     return MODELS[model]
+
+
+def unknown(model: str, also: str = "") -> str:
+    """Say that there is no such model, and which ones there are. also: what else may be named."""
+    return f"unknown model '{model}'; choose from {', '.join(MODELS)}{also}{MODELS.hint()}"
 
 
 def _known(models: Sequence[str]) -> str:
