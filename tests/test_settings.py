@@ -319,3 +319,8 @@ def test_settings_made_in_a_notebook_take_earlier_names(capsys, monkeypatch):
     monkeypatch.setattr(console, "_told", set())
     assert Settings(alpha=0.5) == Settings(model_options={"mobilenetv2_transfer": {"alpha": 0.5}})
     assert "alpha" in capsys.readouterr().err
+
+
+def test_a_settings_file_that_is_missing_is_not_called_invalid(tmp_path):
+    with pytest.raises(SettingsError, match=r"other\.toml is missing"):
+        Settings.load(tmp_path / "other.toml")

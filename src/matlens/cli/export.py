@@ -18,7 +18,7 @@ def export(run: RunArgument, models: Models = None,
                                               "matlens predict --int8. Needs nncf.")] = False,
            max_drop: Annotated[float, typer.Option(min=0, max=100, help="With --int8: percentage points of validation "
                                                    "accuracy that may be lost.")] = 1.0, quiet: Quiet = False) -> None:
-    """Make the portable artifact anew from the model file, and compare it with the framework's own output."""
+    """Make the portable artifact again from the model file, and compare it with the framework's own output."""
     from matlens.features.artifact import Artifact
     from matlens.runs.run import Run
     from matlens.system.console import Reporter

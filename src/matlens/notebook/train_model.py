@@ -88,7 +88,7 @@ class _Repeated:
         self._first: list[Batch] = []
         if self._once and passes > 1:
             raise DataError(f"{what} is a generator, which can be gone through once, but {passes} epochs are asked "
-                            "for. Give a list, a tf.data.Dataset, or an object whose __iter__ begins anew.")
+                            "for. Give a list, a tf.data.Dataset, or an object whose __iter__ begins again.")
 
     @property
     def class_names(self) -> list[str]:

@@ -62,8 +62,8 @@ _FORM = "must be tables of options by model, such as [model_options.MODEL] with 
 
 def _in_text(text: str, models: Sequence[str]) -> Iterator[tuple[str, str, str]]:
     left, equals, value = text.partition("=")
-    model, _, name = left.strip().rpartition(".")  # a model's name may hold dots, an option's does not
-    if not equals or not name:
+    model, dot, name = left.strip().rpartition(".")  # a model's name may hold dots, an option's does not
+    if not equals or not name or (dot and not model):
         raise ValueError(f"'{text}' is not of the form NAME=VALUE or MODEL.NAME=VALUE")
     if model:
         yield model, name, value.strip()

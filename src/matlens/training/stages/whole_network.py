@@ -22,7 +22,7 @@ class WholeNetwork(NetworkStage):
         return classifier
 
     def batches(self, work: NetworkTraining) -> tuple[PhotoBatches, PhotoBatches]:
-        """Return photos, the training photos varied anew in each epoch where the settings ask for it."""
+        """Return photos, the training photos varied in each epoch where the settings ask for it."""
         return photo_batches(work)
 
 
