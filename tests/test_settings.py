@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 import os
 import subprocess
 import sys
 from pathlib import Path
+from types import MappingProxyType
 
 import pytest
 from pydantic import ValidationError
@@ -237,11 +239,8 @@ def test_settings_know_what_the_first_version_recorded_of_them(case):
 
 def test_what_the_first_version_could_not_record_is_none_of_its_records(monkeypatch):
     """Else a state that it left would be taken for that of another network."""
-    from dataclasses import replace
-    from types import MappingProxyType
-
     spec = MODELS["resnet50_transfer"]
-    with_option = replace(spec, options=MappingProxyType({"stride": 2}))
+    with_option = dataclasses.replace(spec, options=MappingProxyType({"stride": 2}))
     monkeypatch.setitem(MODELS._entries, spec.name, with_option)
     found = Settings.load(options={"model_options": ["stride=3", "alpha=0.5"]})
     recorded = found.recorded_by_first_version()
@@ -292,10 +291,36 @@ def test_a_settings_file_of_the_first_version_is_read(tmp_path, capsys, monkeypa
 
 def test_the_smallest_photo_is_that_of_the_chosen_models(monkeypatch):
     """What a network can take is a fact of its spec."""
-    from dataclasses import replace
-
-    large = replace(MODELS["inception_v1"], smallest_side=96)
+    large = dataclasses.replace(MODELS["inception_v1"], smallest_side=96)
     monkeypatch.setitem(MODELS._entries, "inception_v1", large)
     assert Settings(img_size=64, models="vgg19_scratch").img_size == (64, 64)
     with pytest.raises(SettingsError, match=r"img_size.*96.*inception_v1"):
         Settings.load(options={"img_size": 64})
+
+
+def test_photos_of_a_size_that_a_chosen_model_does_not_take_are_refused_before_anything_is_trained(monkeypatch):
+    fixed = dataclasses.replace(MODELS["inception_v1"], name="fixed", sizes=((64, 64),))
+    monkeypatch.setitem(MODELS._entries, "fixed", fixed)
+    assert Settings.load(options={"models": "fixed", "img_size": 64}).img_size == (64, 64)
+    with pytest.raises(SettingsError, match=r"fixed.*64 x 64"):
+        Settings.load(options={"models": "inception_v1,fixed", "img_size": 96})
+
+
+@pytest.mark.parametrize("values", [{"models": ["stranger"]}, {"epochs_of": {"stranger": 2}},
+                                    {"model_options": {"stranger": {"depth": 2}}}], ids=str)
+def test_a_run_of_a_plug_ins_model_says_where_that_is_declared(tmp_path, monkeypatch, values):
+    """Whoever opens the run without the plug-in would otherwise think that it is damaged."""
+    monkeypatch.delenv("MATLENS_PLUGINS", raising=False)
+    with pytest.raises(SettingsError, match=r"stranger.*MATLENS_PLUGINS"):
+        Settings.recorded(values, tmp_path / "run.json")
+
+
+def test_settings_made_in_a_notebook_take_earlier_names(capsys, monkeypatch):
+    monkeypatch.setattr(console, "_told", set())
+    assert Settings(alpha=0.5) == Settings(model_options={"mobilenetv2_transfer": {"alpha": 0.5}})
+    assert "alpha" in capsys.readouterr().err
+
+
+def test_a_settings_file_that_is_missing_is_not_called_invalid(tmp_path):
+    with pytest.raises(SettingsError, match=r"other\.toml is missing"):
+        Settings.load(tmp_path / "other.toml")

@@ -157,7 +157,8 @@ def test_an_option_of_a_network_reaches_the_models_that_have_it(given: Any, tmp_
     ("width=2", ("'width'", "mobilenetv2_transfer.alpha")), ("vgg19_scratch.alpha=2", ("'alpha'", "vgg19_scratch")),
     ("vgg.alpha=1", ("'vgg'", "vgg19_scratch")), ("alpha=wide", ("alpha", "'wide'", "number")),
     ("alpha=0", ("alpha", "0")), ("alpha=2.1", ("alpha", "2.1")), ("alpha=nan", ("alpha", "nan")),
-    ("alpha", ("'alpha'", "NAME=VALUE")), ("=1", ("'=1'", "NAME=VALUE"))])
+    ("alpha", ("'alpha'", "NAME=VALUE")), ("=1", ("'=1'", "NAME=VALUE")),
+    (".alpha=1", ("'.alpha=1'", "NAME=VALUE"))])
 def test_an_option_that_no_network_has_is_refused_with_what_is_known(text: str, named: tuple[str, ...]) -> None:
     """A misspelt option would train another network than was asked for."""
     with pytest.raises(SettingsError) as caught:

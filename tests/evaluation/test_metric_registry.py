@@ -195,7 +195,8 @@ COMPLETE: dict[str, Any] = {"name": "mine", "title": "my score", "of": lambda pr
 
 
 @pytest.mark.parametrize("change", [
-    {"name": ""}, {"name": "my score"}, {"name": "per_class"}, {"name": "split_hash"}, {"title": " "}, {"of": None},
+    {"name": ""}, {"name": "my score"}, {"name": "per_class"}, {"name": "split_hash"}, {"name": "accuracy_low"},
+    {"title": " "}, {"of": None},
     {"weighted": lambda photos: None}, {"bounds": (1, 1)}, {"bounds": (2, 0)}, {"better": "higher"},
     {"table": "second"}, {"key": "mine"}], ids=str)
 def test_an_incomplete_declaration_is_refused_by_its_name(change: dict[str, Any]) -> None:
@@ -298,3 +299,18 @@ def test_logits_are_no_probabilities(rows: list[list[float]], are: bool) -> None
     assert are_probabilities(rows) is are
     fields = judge(predictions_of(rows, [0]), CLASSES[:len(rows[0])]).fields
     assert [fields[key] is not None for key in ("log_loss", "brier", "calibration")] == [are] * 3
+
+
+def test_a_metric_cannot_change_what_the_others_are_computed_from(monkeypatch: pytest.MonkeyPatch) -> None:
+    def careless(probabilities: Any, labels: Any) -> float:
+        probabilities[:] = 0
+        return 0.5
+
+    with pytest.raises(ResultsError, match="mine"):
+        plain(monkeypatch, careless)()
+
+
+@pytest.mark.parametrize("weighted", [lambda photos: np.zeros(3), lambda photos: 1 / 0], ids=["shape", "failure"])
+def test_a_weighted_metric_gives_a_number_for_each_weighting(monkeypatch: pytest.MonkeyPatch, weighted: Any) -> None:
+    with pytest.raises(ResultsError, match="mine"):
+        plain(monkeypatch, None, weighted=weighted)()

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from matlens.errors import SettingsError
+from matlens.errors import ResultsError, SettingsError
 from matlens.explanation.artifact_model import ArtifactModel, Layer
 from matlens.explanation.explainer import ForwardMethod, GradientMethod, Question
 from matlens.explanation.registry import EXPLAINERS, question_for, register, title_of
@@ -129,6 +129,18 @@ def test_a_forward_only_method_needs_nothing_but_answers():
     np.testing.assert_allclose(heat[:, 0], [1 if row == 10 else 0.2 if row == 20 else 0 for row in range(40)],
                                atol=1e-5)
     assert Rows().maps(Red(), photo, Question(1, "probability"))[0].max() == 0
+
+
+@pytest.mark.parametrize("evidence", [
+    lambda *_: np.ones((3, 3, 3)), lambda *_: None, lambda *_: 1 / 0, lambda *_: np.full((3, 3), np.nan),
+    lambda self, predict, photo, rng: np.ones((1 + int(photo.max()), 2))],
+    ids=["three axes", "nothing", "failure", "not finite", "two sizes"])
+def test_evidence_that_is_no_map_is_told_with_the_methods_name(evidence):
+    """The fault is the plug-in's, and no defect of matlens."""
+    wrong = type("Wrong", (ForwardMethod,), {"name": "wrong", "title": "Wrong", "evidence": evidence})()
+    photos = np.stack([np.zeros((4, 4, 3), np.uint8), np.full((4, 4, 3), 255, np.uint8)])
+    with pytest.raises(ResultsError, match="wrong"):
+        wrong.maps(Red(), photos, Question(0, "probability"))
 
 
 def test_chance_follows_from_the_photos_content_and_the_method():

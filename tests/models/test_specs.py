@@ -25,7 +25,8 @@ def declared(**changes: object) -> ModelSpec:
     ({"network": lambda order: None}, "both"), ({"head": None}, "head"),
     ({"backbone": None, "network": lambda order: None}, "head"), ({"strong_cut": "block_3"}, "strong_cut"),
     ({"weights": ()}, "weights"), ({"framework": "torch"}, "torch"), ({"pooling": "max_flatten"}, "pooling"),
-    ({"limits": {"alpha": (0, 2)}}, "limits"), ({"sizes": ((16, 16),)}, "size")])
+    ({"limits": {"alpha": (0, 2)}}, "limits"), ({"sizes": ((16, 16),)}, "size"),
+    ({"options": {"deep": True}}, "option")])
 def test_an_incomplete_declaration_fails_with_the_models_name(changes, word):
     """Who adds a model hears of it at once and not after an hour of training."""
     with pytest.raises(ValueError, match=f"'mine'.*{word}"):
@@ -36,6 +37,21 @@ def test_a_model_without_a_name_is_named_by_its_title():
     """There is nothing else to name it by."""
     with pytest.raises(ValueError, match=r"'Mine'.*name"):
         declared(name=" ")
+
+
+@pytest.mark.parametrize("name", [" mine", "my model", "a,b", "all", "../mine", "-x", "a\nb", "mine_val", "mine.int8"])
+def test_a_name_that_lists_and_files_cannot_hold_is_refused(name):
+    """It could not be chosen with --models, or its files would be those of another model."""
+    with pytest.raises(ValueError, match="name"):
+        declared(name=name)
+
+
+@pytest.mark.parametrize("name", ["acme-tiny", "Acme/tiny"])
+def test_two_models_never_share_files(monkeypatch, name):
+    """The second would count as trained, and show the results of the first."""
+    monkeypatch.setitem(MODELS._entries, "acme/tiny", declared(name="acme/tiny"))
+    with pytest.raises(ValueError, match=f"'{name}'.*acme/tiny"):
+        MODELS.register(declared(name=name))
 
 
 def test_a_doubled_declaration_fails_with_its_name():
@@ -51,6 +67,24 @@ def test_a_plug_in_that_is_incomplete_fails_at_import_with_file_and_name(tmp_pat
     monkeypatch.setenv(registry.PLUGINS, str(plug_in))
     with pytest.raises(SettingsError, match=r"half\.py.*'half'"):
         registry.load_plugins()
+
+
+def test_a_plug_in_that_failed_is_imported_whole_once_it_is_mended(tmp_path, monkeypatch):
+    """What it registered before it failed would count as doubled, in a notebook until its process ends."""
+    plug_in = tmp_path / "broken.py"
+    whole = ("from matlens.models.registry import register\nfrom matlens.models.spec import ModelSpec\n"
+             "register(ModelSpec('twice', 'Twice', 'torch', network=print))\n")
+    monkeypatch.setenv(registry.PLUGINS, str(plug_in))
+    monkeypatch.setattr(MODELS, "_entries", dict(MODELS._entries))
+    for end in ("1 / 0", "raise SystemExit(3)"):
+        plug_in.write_text(whole + end)
+        for _ in range(2):
+            with pytest.raises(SettingsError, match=r"broken\.py.*(ZeroDivisionError|SystemExit)"):
+                registry.load_plugins()
+        assert "twice" not in MODELS._entries and "vgg19_scratch" in MODELS._entries
+    plug_in.write_text(whole)
+    registry.load_plugins()
+    assert MODELS["twice"].title == "Twice"
 
 
 @pytest.mark.parametrize(("name", "options", "word"), [

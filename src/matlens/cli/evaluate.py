@@ -18,7 +18,7 @@ def evaluate(run: RunArgument, models: Models = None, material_groups: MaterialG
                  "--robustness-photos", min=1, help="With --robustness: how many test photos at most.",
                  show_default="500")] = None,
              quiet: Quiet = False) -> None:
-    """Judge the trained models of a run: make predictions, metrics, pictures, comparison and report again."""
+    """Judge the trained models of a run again: predictions, metrics, pictures, comparison and report."""
     from matlens.comparison.row import between
     from matlens.errors import SettingsError
     from matlens.evaluation.judge import evaluate as evaluate_one

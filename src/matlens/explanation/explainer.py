@@ -15,11 +15,13 @@ import hashlib
 import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 
+from matlens.errors import MatlensError, ResultsError
 from matlens.models.head import Head, Score, softmax
 from matlens.system.registry import LAST
 from matlens.types import Array, Labels, Pixels
@@ -166,7 +168,11 @@ class GradientMethod(Explainer):
 
     def heat(self, layer: LayerGradients) -> Array:
         """Return heat maps (B, h, w) of photos at a layer."""
-        return scaled(self.evidence_at(layer))
+        with _said_of(self):
+            evidence = self.evidence_at(layer)
+        if np.ndim(evidence) != 3 or len(evidence) != len(layer.features):
+            raise _misshapen(self, evidence, "(B, h, w)")
+        return scaled(evidence)
 
     def maps(self, model: Explainable, photos: Pixels | Array, question: Question) -> tuple[Array, Array]:
         """Make a heat map of each photo; where the model has its head at hand, from one forward pass."""
@@ -209,12 +215,37 @@ class ForwardMethod(Explainer):
             def predict(images: Array, number: int = number) -> Array:
                 return _answers(model, images)[:, number]
 
-            maps.append(self.evidence(predict, _as_floats(photo), self._generator(photo)))
+            with _said_of(self):
+                maps.append(np.asarray(self.evidence(predict, _as_floats(photo), self._generator(photo))))
+            if maps[-1].ndim != 2 or maps[-1].shape != maps[0].shape:
+                raise _misshapen(self, maps[-1], "(h, w), the same for all photos of one size")
+            if not np.isfinite(maps[-1]).all():
+                raise ResultsError(f"The explanation method {self.name} gives evidence that is not finite. {_MEND}")
         return scaled(np.stack(maps)), answers
 
     def _generator(self, photo: Pixels | Array) -> np.random.Generator:
         digest = hashlib.sha256(as_pixels(photo).tobytes()).digest()
         return np.random.default_rng([int.from_bytes(digest[:8], "big"), zlib.crc32(self.name.encode())])
+
+
+_MEND = "Mend it, or take its file out of MATLENS_PLUGINS."
+
+
+@contextmanager
+def _said_of(method: Explainer) -> Iterator[None]:
+    """Raise ResultsError, which names the method, where its evidence cannot be computed."""
+    try:
+        yield
+    except (MatlensError, OSError, MemoryError):
+        raise
+    except Exception as error:
+        raise ResultsError(f"The explanation method {method.name} fails ({type(error).__name__}: {error}). {_MEND}"
+                           ) from error
+
+
+def _misshapen(method: Explainer, evidence: Array, due: str) -> ResultsError:
+    return ResultsError(f"The explanation method {method.name} gives evidence of the shape {np.shape(evidence)}, not "
+                        f"{due}. {_MEND}")
 
 
 def weighted(features: Array, weights: Array) -> Array:

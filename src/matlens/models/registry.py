@@ -7,7 +7,14 @@ from matlens.models.frameworks import FrameworkName
 from matlens.models.spec import ModelSpec
 from matlens.system.registry import Registry
 
-MODELS: Registry[ModelSpec] = Registry("model", "matlens.models.zoo", ModelError)
+
+def file_stem(name: str) -> str:
+    """Return the name of a model's files: the model's own, in which `/` would be a folder."""
+    return name.replace("/", "-")
+
+
+MODELS: Registry[ModelSpec] = Registry("model", "matlens.models.zoo", ModelError,
+                                       same=lambda name: file_stem(name).casefold())
 """Each file of `models/zoo/` registers the models that it declares."""
 
 register = MODELS.register
@@ -29,8 +36,3 @@ def spec_in(framework: FrameworkName, name: str) -> ModelSpec:
 def default_models() -> tuple[str, ...]:
     """Return the models of a run that names none: the guide's four."""
     return tuple(spec.name for spec in MODELS.entries() if spec.in_default_run)
-
-
-def file_stem(name: str) -> str:
-    """Return the name of a model's files: the model's own, in which `/` would be a folder."""
-    return name.replace("/", "-")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -16,6 +17,9 @@ from matlens.system.registry import LAST
 
 KERAS_DRAFT: Mapping[str, str] = MappingProxyType({"KERAS_BACKEND": "openvino"})
 """Keras' OpenVINO back end builds and writes a trunk in a second, TensorFlow needs seven."""
+
+_NAME = re.compile(r"(?!all$)[A-Za-z0-9][\w.+/-]*(?<!_val)(?<!\.int8)", re.ASCII)
+"""What can stand in a file's name on any system, in a list with commas, and beside the files of other models."""
 
 Options = Mapping[str, float | int | str]
 """A backbone's own options by name, such as MobileNetV2's `alpha`."""
@@ -81,7 +85,8 @@ class MLP:
 class ModelSpec:
     """A model, declared once. Raises ValueError, which names the model, where the declaration is incomplete.
 
-    name: by which it is asked for, and by which its files are called.
+    name: by which it is asked for, and by which its files are called: letters, digits, . + - _ and /. It is not `all`,
+        and does not end in `_val` or `.int8`, as other files of a model do.
     title: for people.
     framework: that which builds it.
     backbone: a network of the framework's own library by name (keras.applications), put under `head`.
@@ -137,6 +142,8 @@ class ModelSpec:
         names_backbones = framework is not None and framework.names_backbones
         return [
             (not self.name.strip(), "has no name"),
+            (not _NAME.fullmatch(self.name), "cannot have this name: names are letters, digits, . + - _ and /, begin "
+             "with a letter or digit, do not end in _val or .int8, and are not all"),
             (not self.title.strip(), "has no title"),
             (framework is None, f"names the framework '{self.framework}'; there are {', '.join(FRAMEWORKS)}"),
             (self.backbone is None and self.network is None, "has neither a backbone nor a network: nothing builds it"),
@@ -146,6 +153,8 @@ class ModelSpec:
             (self.backbone is not None and self.head is None, "has a backbone and no head to put on it"),
             (self.backbone is not None and self.pooling != "avg", "has a backbone, whose pooling can only be 'avg'"),
             (self.head is not None and self.backbone is None, "has a head but no backbone to put it on"),
+            (any(type(default) not in (float, int, str) for default in self.options.values()),
+             "has an option whose default is neither a number nor a word"),
             (not self.limits.keys() <= self.options.keys(), "has limits of options that it does not have"),
             (self.weights is not None and not self.weights, "has an empty list of weights: give None or files"),
             (self.strong_cut is not None and self.weights is None,

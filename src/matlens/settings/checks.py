@@ -12,7 +12,7 @@ from typing import Any
 from pydantic import ValidationInfo
 
 from matlens.models.registry import MODELS, default_models, spec_of
-from matlens.settings.model_options import OptionsByModel, checked
+from matlens.settings.model_options import OptionsByModel, checked, unknown
 from matlens.settings.protocols import PATTERN, WORDS
 
 LARGEST_SIDE = 2048
@@ -25,9 +25,9 @@ def models(value: Any) -> tuple[str, ...]:
     names = [str(name).strip() for name in (value.split(",") if isinstance(value, str) else value)]
     if names == ["all"]:
         return default_models()
-    unknown = [name for name in names if name not in MODELS]
-    if unknown or not names:
-        raise ValueError(f"unknown model '{unknown[0] if unknown else ''}'; choose from {', '.join(MODELS)}, or all")
+    strangers = [name for name in names if name not in MODELS]
+    if strangers or not names:
+        raise ValueError(unknown(strangers[0] if strangers else "", ", or all"))
     return tuple(dict.fromkeys(names))
 
 
@@ -48,6 +48,10 @@ def img_size(value: tuple[int, int], info: ValidationInfo) -> tuple[int, int]:
     if min(value) < smallest or max(value) > LARGEST_SIDE:
         names = ", ".join(spec.name for spec in specs if spec.smallest_side == smallest)
         raise ValueError(f"each side must be {smallest} to {LARGEST_SIDE} pixels for {names}")
+    for spec in specs:
+        if spec.sizes and value not in spec.sizes:
+            known = ", ".join(f"{height} x {width}" for height, width in spec.sizes)
+            raise ValueError(f"{spec.name} takes photos of {known} pixels only")
     return value
 
 
@@ -93,5 +97,5 @@ def epochs_of(value: dict[str, int]) -> dict[str, int]:
     """Refuse epochs of unknown models."""
     for name in value:
         if name not in MODELS:
-            raise ValueError(f"unknown model '{name}'; choose from {', '.join(MODELS)}")
+            raise ValueError(unknown(name))
     return value

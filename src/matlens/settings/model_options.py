@@ -62,8 +62,8 @@ _FORM = "must be tables of options by model, such as [model_options.MODEL] with 
 
 def _in_text(text: str, models: Sequence[str]) -> Iterator[tuple[str, str, str]]:
     left, equals, value = text.partition("=")
-    model, _, name = left.strip().rpartition(".")  # a model's name may hold dots, an option's does not
-    if not equals or not name:
+    model, dot, name = left.strip().rpartition(".")  # a model's name may hold dots, an option's does not
+    if not equals or not name or (dot and not model):
         raise ValueError(f"'{text}' is not of the form NAME=VALUE or MODEL.NAME=VALUE")
     if model:
         yield model, name, value.strip()
@@ -76,8 +76,13 @@ def _in_text(text: str, models: Sequence[str]) -> Iterator[tuple[str, str, str]]
 
 def _spec_of(model: str) -> ModelSpec:
     if model not in MODELS:
-        raise ValueError(f"unknown model '{model}'; choose from {', '.join(MODELS)}")
+        raise ValueError(unknown(model))
     return MODELS[model]
+
+
+def unknown(model: str, also: str = "") -> str:
+    """Say that there is no such model, and which ones there are. also: what else may be named."""
+    return f"unknown model '{model}'; choose from {', '.join(MODELS)}{also}{MODELS.hint()}"
 
 
 def _known(models: Sequence[str]) -> str:

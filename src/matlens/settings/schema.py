@@ -190,6 +190,17 @@ class Settings(BaseModel):
             return {key: value for key, value in values.items() if key != "batch_size"} | {"auto_batch": True}
         return values
 
+    @model_validator(mode="before")
+    @classmethod
+    def _earlier_names(cls, values: Any) -> Any:
+        """Take settings under the names of earlier versions, and say what they are called now."""
+        if not isinstance(values, dict):
+            return values
+        today, remarks = brought_up_to_date(values)
+        for remark in remarks:
+            tell_once(remark)
+        return today
+
     def options_of(self, model: str) -> dict[str, float | int | str]:
         """Return all of a model's backbone options: the spec's defaults, under those that were set for this model."""
         return {**spec_of(model).options, **self.model_options.get(model, {})}

@@ -7,12 +7,13 @@ processes read that variable too, so they know the same entries.
 
 from __future__ import annotations
 
+import functools
 import importlib
 import importlib.util
 import os
 import pkgutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Generic, Protocol, TypeVar
 
@@ -38,11 +39,18 @@ Entry = TypeVar("Entry", bound=Named)
 class Registry(Generic[Entry]):
     """Entries by name, in the order of their `rank` (if they have one) and of their registration."""
 
-    def __init__(self, kind: str, package: str, error: type[MatlensError] = SettingsError) -> None:
-        """kind: what an entry is, for messages. package: whose modules register the entries that matlens brings."""
-        self._kind, self._package, self._error = kind, package, error
+    def __init__(self, kind: str, package: str, error: type[MatlensError] = SettingsError,
+                 same: Callable[[str], str] = str) -> None:
+        """Make an empty registry.
+
+        Args:
+            kind: what an entry is, for messages.
+            package: whose modules register the entries that matlens brings.
+            same: of a name, what no two entries may share.
+        """
+        self._kind, self._package, self._error, self._same = kind, package, error, same
         self._entries: dict[str, Entry] = {}
-        self._is_loaded = False
+        self._is_loaded = self._is_importing = False
 
     def register(self, entry: Entry) -> Entry:
         """Add an entry. Raises ValueError where its name is empty or taken."""
@@ -52,7 +60,11 @@ class Registry(Generic[Entry]):
             self._load()
         if entry.name in self._entries:
             raise ValueError(f"the {self._kind} '{entry.name}' is registered twice")
+        if alike := [name for name in self._entries if self._same(name) == self._same(entry.name)]:
+            raise ValueError(f"the {self._kind} '{entry.name}' would have the same files as '{alike[0]}'")
         self._entries[entry.name] = entry
+        if _importing and not self._is_importing:
+            _undo.append(functools.partial(self._entries.pop, entry.name))
         return entry
 
     def __getitem__(self, name: str) -> Entry:
@@ -60,7 +72,7 @@ class Registry(Generic[Entry]):
         if name not in self._entries:
             self._load()
         if name not in self._entries:
-            raise self._error(f"Unknown {self._kind} '{name}'. Choose from {', '.join(self)}.{self._hint()}")
+            raise self._error(f"Unknown {self._kind} '{name}'. Choose from {', '.join(self)}.{self.hint()}")
         return self._entries[name]
 
     def __contains__(self, name: object) -> bool:
@@ -85,36 +97,55 @@ class Registry(Generic[Entry]):
             return
         self._is_loaded = True  # first, since what is imported below may ask again
         try:
-            package = importlib.import_module(self._package)
-            for module in pkgutil.iter_modules(package.__path__, f"{self._package}."):
-                importlib.import_module(module.name)
+            self._import_package()
             load_plugins()
         except BaseException:
             self._is_loaded = False
             raise
 
-    def _hint(self) -> str:
+    def _import_package(self) -> None:
+        self._is_importing = True
+        try:
+            package = importlib.import_module(self._package)
+            for module in pkgutil.iter_modules(package.__path__, f"{self._package}."):
+                importlib.import_module(module.name)
+        finally:
+            self._is_importing = False
+
+    def hint(self) -> str:
+        """Return a sentence for whoever misses an entry of a plug-in, where none is named; else nothing."""
         return "" if os.environ.get(PLUGINS) else f" (Your own {self._kind}s are in files that {PLUGINS} names.)"
 
 
 _loaded: set[str] = set()
 _importing: list[str] = []
+_undo: list[Callable[[], object]] = []
+"""What takes out again the entries of plug-ins that are being imported, the last one last."""
 
 
 def load_plugins() -> None:
-    """Import what MATLENS_PLUGINS names, each once. Raises SettingsError where that fails; it names the file."""
+    """Import what MATLENS_PLUGINS names, each once. Raises SettingsError where that fails; it names the file.
+
+    A file that fails leaves no entry behind, so that it can be imported again once it is mended.
+    """
     for place in filter(None, os.environ.get(PLUGINS, "").split(os.pathsep)):
         if place in _loaded:
             continue
         _loaded.add(place)  # first, since a plug-in may ask a registry while it is imported
         _importing.append(place)
+        earlier = len(_undo)
         try:
             _import(place)
-        except Exception as error:
+        except BaseException as error:
             _loaded.discard(place)
+            while len(_undo) > earlier:
+                _undo.pop()()
+            if not isinstance(error, Exception | SystemExit):
+                raise
             raise SettingsError(f"{place}, which {PLUGINS} names, cannot be loaded ({type(error).__name__}: {error}). "
                                 f"Mend it, or take it out of {PLUGINS}.") from error
         finally:
+            del _undo[earlier:]
             _importing.remove(place)
 
 

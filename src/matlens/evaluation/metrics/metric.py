@@ -47,7 +47,8 @@ class Metric:
     """A score of a classifier.
 
     Args:
-        name: its key in `results.json` and its column in the CSV: an identifier.
+        name: its key in `results.json` and its column in the CSV: an identifier. The columns of an interval end in
+            `_low` and `_high`, so no name does.
         title: what tables call it, as in running text ("log loss"); `heading` begins with a capital letter.
         meaning: in a few words, what it says.
         of, weighted: how it is computed: see the module's documentation.
@@ -84,7 +85,7 @@ class Metric:
 
     def __post_init__(self) -> None:
         """Raise ValueError, which names the metric, where the declaration is incomplete or contradicts itself."""
-        if not self.name.isidentifier() or self.name in RESERVED:
+        if not self.name.isidentifier() or self.name in RESERVED or self.name.endswith(("_low", "_high")):
             raise ValueError(f"the metric's name {self.name!r} is no identifier, or is taken by another column")
         if not self.title.strip():
             raise ValueError(f"the metric '{self.name}' has no title")

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -97,7 +98,18 @@ def judge(predictions: Predictions, class_names: tuple[str, ...], *, groups: Mat
 def weighted_metrics(photos: WeightedPhotos) -> dict[str, Floats]:
     """Compute the weighted metrics under each weighting, (B,) by name; those that such answers lack are left out."""
     return {metric.name: value for metric in METRICS.entries() if metric.weighted
-            and (value := metric.weighted(photos)) is not None}
+            and (value := _weighted_value(metric, photos)) is not None}
+
+
+def _weighted_value(metric: Metric, photos: WeightedPhotos) -> Floats | None:
+    """Call a metric's weighted function. Raises ResultsError where it fails, or gives no number for each weighting."""
+    assert metric.weighted is not None
+    with _said_of(metric):
+        value = metric.weighted(photos)
+    if value is not None and np.shape(value) != photos.total.shape:
+        raise ResultsError(f"The metric {metric.name} gives values of the shape {np.shape(value)} where one for each "
+                           f"weighting is due, {photos.total.shape}. Mend its function.")
+    return value
 
 
 def _weighted_intervals(photos: PredictedPhotos, values: Mapping[str, Floats],
@@ -118,8 +130,15 @@ def _weighted_intervals(photos: PredictedPhotos, values: Mapping[str, Floats],
 
 def _plain_value(metric: Metric, predictions: Predictions) -> float | None:
     """Call a metric's plain function. Raises ResultsError where it fails."""
+    with _said_of(metric):
+        return _called(metric, _read_only(predictions.probabilities), _read_only(predictions.labels))
+
+
+@contextmanager
+def _said_of(metric: Metric) -> Iterator[None]:
+    """Raise ResultsError, which names the metric, where its function fails."""
     try:
-        return _called(metric, predictions.probabilities, predictions.labels)
+        yield
     except MatlensError:
         raise
     except Exception as error:
@@ -139,6 +158,13 @@ def _plain_interval(metric: Metric, predictions: Predictions, value: float | Non
             drawn = None
         draws.append(math.nan if drawn is None else drawn)
     return from_draws(np.array(draws), value)
+
+
+def _read_only(array: Any) -> Any:
+    """Return an array that a metric cannot write to: those that follow are computed from the same numbers."""
+    view = array.view()
+    view.flags.writeable = False
+    return view
 
 
 def _called(metric: Metric, probabilities: Array, labels: Labels) -> float | None:
