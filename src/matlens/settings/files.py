@@ -20,6 +20,8 @@ def read_toml(file: Path) -> dict[str, Any]:
         SettingsError: the file cannot be read, is no TOML, or sets something twice.
     """
     way_out = "Mend it, or name another settings file with --config."
+    if not file.exists():
+        raise SettingsError(f"{file} is missing. {way_out}")
     with reading(file, "valid TOML", SettingsError, way_out), file.open("rb") as handle:
         content = tomllib.load(handle)
     lowered: dict[str, Any] = {}

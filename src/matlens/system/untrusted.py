@@ -51,8 +51,7 @@ def reading(path: Path, what: str, error: type[MatlensError], way_out: str,
     except MatlensError:
         raise
     except catching as problem:
-        wrong = "is missing" if isinstance(problem, FileNotFoundError) else f"is not {what} ({reason_of(problem)})"
-        raise error(f"{path} {wrong}. {way_out}") from problem
+        raise error(f"{path} is not {what} ({reason_of(problem)}). {way_out}") from problem
 
 
 def reason_of(problem: Exception) -> str:
