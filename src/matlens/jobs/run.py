@@ -137,7 +137,7 @@ def judge(run: Run, model: str, reporter: Reporter) -> Results:
         try:
             return Results.read(run.paths.results_file(model))
         except ResultsError as error:
-            reporter.warn(f"{error}. That is done now.")
+            reporter.warn(f"{error} matlens judges the model again.")
     with reporter.progress(f"{spec_of(model).title}: predicting", photos_to_predict(run, model)) as advance:
         results = evaluate(run, model, lambda done, _: advance(done, "")).results
     explain_run(run, model)
