@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
 import numpy.typing as npt
+from pydantic import Field
 
 Array = npt.NDArray[np.float32]
 """Numbers of networks: photos in [0, 1], feature maps, probabilities, heat maps."""
@@ -22,6 +24,9 @@ Labels = npt.NDArray[np.int64]
 
 Batch = tuple[Array, Array]
 """(images (B, H, W, 3) in [0, 1], labels (B, C) one-hot)."""
+
+Count = Annotated[int, Field(ge=0, le=10**18)]
+"""A number of things in a file that may be a stranger's: a larger one is refused where the file is read."""
 
 Progress = Callable[[int, int], None]
 """Called with (done, total) as work goes on."""

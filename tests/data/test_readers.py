@@ -6,18 +6,16 @@ import dataclasses
 import hashlib
 import json
 import os
-import pickle
 import shutil
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from attacks import ARRAY, JSON, TEXT, Reader, cases, refuse, refuse_after
 from matlens.data.audit.photo_facts import facts_of
 from matlens.data.audit.quarantine import LOG, MovedFile, restore
 from matlens.data.batches import read_photos, read_pixels
@@ -27,7 +25,7 @@ from matlens.data.source.download import _version_of
 from matlens.data.source.sources import Listed, listed_in
 from matlens.data.split.splits import LeftOut, Photo, Split
 from matlens.data.split.together import named_groups
-from matlens.errors import DataError, MatlensError, SettingsError
+from matlens.errors import DataError, SettingsError
 from matlens.system.files import read_json
 
 URL = "https://example.org/x.tar.gz"
@@ -75,22 +73,6 @@ def made_state(folder: Path) -> Path:
     return folder / "x.part.json"
 
 
-@dataclass(frozen=True)
-class Reader:
-    """make: writes a file in order. read: reads it. error: what a damaged file raises; None if it counts as missing.
-
-    contents: the attacks on the content that the format lets a reader notice.
-    """
-
-    make: Callable[[Path], Path]
-    read: Callable[[Path], Any]
-    error: tuple[type[MatlensError], ...] | None
-    contents: tuple[str, ...]
-
-
-TEXT = ("no UTF-8", "binary")
-JSON = (*TEXT, "empty", "truncated", "number", "text", "list", "null", "nested", "nan", "huge")
-ARRAY = (*TEXT, "empty", "truncated", "pickle")
 REFUSED = (DataError,)
 READERS = {
     "split": Reader(made_split, Split.read, REFUSED, JSON),
@@ -105,21 +87,6 @@ READERS = {
     "photo": Reader(made_photo, PhotoReader((8, 8)).read, REFUSED, (*TEXT, "empty", "truncated", "nested")),
     "photo, or none": Reader(made_photo, PhotoReader((8, 8)).read_or_none, None, (*TEXT, "empty", "truncated")),
 }
-CONTENTS = {
-    "empty": b"", "no UTF-8": b"\xff\xfe", "binary": bytes(range(256)) * 8, "number": b"5", "text": b'"photos"',
-    "list": b"[]", "null": b"null", "nested": b"[" * 100_000, "nan": b'{"photos": NaN, "format": NaN}',
-    "huge": b'{"photos": 1e999, "hash": 1e999}', "pickle": pickle.dumps({"photos": 1})}
-PLACES: dict[str, Callable[[Path], None]] = {
-    "missing": lambda path: None, "folder": lambda path: path.mkdir(), "pipe": lambda path: os.mkfifo(path)}
-
-
-def refuse(reader: Reader, path: Path) -> None:
-    if reader.error is None:
-        assert reader.read(path) is None
-        return
-    with pytest.raises(reader.error) as caught:
-        reader.read(path)
-    assert str(path) in str(caught.value)
 
 
 @pytest.mark.parametrize("name", READERS)
@@ -128,19 +95,10 @@ def test_a_file_in_order_is_read(tmp_path, name):
     assert READERS[name].read(READERS[name].make(tmp_path)) is not None
 
 
-@pytest.mark.parametrize(("name", "attack"), [(name, attack) for name in READERS for attack in (
-    *PLACES, *READERS[name].contents)])
+@pytest.mark.parametrize(("name", "attack"), cases(READERS))
 def test_a_damaged_file_is_refused_by_name_or_counts_as_missing(tmp_path, name, attack):
     """A traceback tells the user nothing, and a pipe must not be waited for."""
-    reader = READERS[name]
-    path = reader.make(tmp_path)
-    whole = path.read_bytes()
-    path.unlink()
-    if attack in PLACES:
-        PLACES[attack](path)
-    else:
-        path.write_bytes(CONTENTS.get(attack, whole[:len(whole) // 2]))
-    refuse(reader, path)
+    refuse_after(attack, READERS[name], tmp_path)
 
 
 VALUES = ("null", "5", '"x"', "[]", "{}", "NaN", "-1e999", '"\\ud800"', '"a\\u0000b"', "[" * 90 + "]" * 90, '[["x"]]',

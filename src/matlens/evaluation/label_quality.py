@@ -12,16 +12,18 @@ import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
+from pydantic import ConfigDict, TypeAdapter
 
 from matlens.errors import LabelsError, ResultsError
 from matlens.evaluation.predictions import Predictions
 from matlens.runs.run import Run
 from matlens.system.files import read_json, write_json
 from matlens.system.untrusted import reading
-from matlens.types import Floats, Labels
+from matlens.types import Count, Floats, Labels
 
 
 @dataclass(frozen=True)
@@ -45,8 +47,10 @@ class Suspect:
 class LabelIssues:
     """The content of `label_issues.json`: the suspects among `n_photos`, the worst first."""
 
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(allow_inf_nan=False)
+
     models: tuple[str, ...]
-    n_photos: int
+    n_photos: Count
     issues: tuple[Suspect, ...]
 
     def write(self, path: Path) -> Path:
@@ -58,10 +62,7 @@ class LabelIssues:
         """Read what `write` wrote. Raises ResultsError."""
         with reading(path, "a list of label issues of matlens", ResultsError,
                      f"Make it with: matlens labels {path.parent.parent}"):
-            content = read_json(path)
-            issues = [Suspect(**issue | {"models_that_disagree": tuple(issue["models_that_disagree"])})
-                      for issue in content["issues"]]
-            return cls(tuple(content["models"]), int(content["n_photos"]), tuple(issues))
+            return TypeAdapter(cls).validate_python(read_json(path))
 
 
 def suspect_positions(probabilities: npt.NDArray[np.floating], labels: Labels) -> tuple[Labels, Floats]:

@@ -8,9 +8,9 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from matlens.evaluation.metrics.metric import METRICS
 from matlens.evaluation.metrics.stored import value_at
+from matlens.types import Count
 
 _Share = Annotated[float, Field(ge=0, le=1)]
-_Count = Annotated[int, Field(ge=0, le=10**18)]
 _Side = Annotated[int, Field(ge=1, le=10**6)]
 
 
@@ -29,14 +29,14 @@ class _IntervalSchema(_Part):
     high: float
     method: str
     confidence: float = 0.95
-    draws: _Count | None = None
+    draws: Count | None = None
 
 
 class _ClassScoresSchema(_Part):
     precision: _Share
     recall: _Share
     f1: _Share
-    support: _Count = 0
+    support: Count = 0
 
 
 class _ClassIntervalsSchema(_Part):
@@ -62,7 +62,7 @@ class _RocAucSchema(_Part):
 class _BinSchema(_Part):
     low: _Share
     high: _Share
-    n: _Count
+    n: Count
     confidence: float | None = None
     accuracy: _Share | None = None
 
@@ -71,7 +71,7 @@ class _CalibrationSchema(_Part):
     ece: _Share
     bins: list[_BinSchema]
     temperature: float | None = None
-    n_validation: _Count | None = None
+    n_validation: Count | None = None
     ece_after: _Share | None = None
     bins_after: list[_BinSchema] | None = None
     log_loss_after: float | None = None
@@ -95,7 +95,7 @@ class _CoverageSchema(_Part):
 class _PairSchema(_Part):
     true: str
     predicted: str
-    photos: _Count
+    photos: Count
     share: _Share
     interval: _IntervalSchema | None = None
 
@@ -104,14 +104,14 @@ class _GroupSchema(_Part):
     classes: list[str]
     precision: _Share | None = None
     recall: _Share | None = None
-    support: _Count
+    support: Count
 
 
 class _GroupsSchema(_Part):
     accuracy: _Share
     interval: _IntervalSchema | None = None
-    mistakes: _Count
-    mistakes_inside: _Count
+    mistakes: Count
+    mistakes_inside: Count
     per_group: dict[str, _GroupSchema]
     source: str
 
@@ -121,14 +121,14 @@ class ResultsSchema(_Part):
 
     model_name: Annotated[str, Field(max_length=1000)]
     class_names: Annotated[list[str], Field(min_length=1, max_length=10_000)]
-    n_test: _Count
+    n_test: Count
     accuracy: float
     macro_precision: float
     macro_recall: float
     macro_f1: float
     per_class: dict[str, _ClassScoresSchema]
     classification_report: str
-    confusion_matrix: list[list[_Count]]
+    confusion_matrix: list[list[Count]]
     roc_auc: _RocAucSchema
     mean_class_accuracy: float | None = None
     balanced_accuracy: float | None = None
@@ -144,18 +144,18 @@ class ResultsSchema(_Part):
     split_hash: str = ""
     protocol: str = ""
     train_on: str = "train"
-    seed: int | None = None
+    seed: Count | None = None
     pretrained: bool | None = None
-    parameters: _Count | None = None
-    trainable_parameters: _Count | None = None
+    parameters: Count | None = None
+    trainable_parameters: Count | None = None
     img_size: tuple[_Side, _Side] | None = None
-    epochs: _Count | None = None
-    best_epoch: _Count | None = None
+    epochs: Count | None = None
+    best_epoch: Count | None = None
     arithmetic: str | None = None
-    batch_size: _Count | None = None
-    micro_batch: _Count | None = None
+    batch_size: Count | None = None
+    micro_batch: Count | None = None
     seconds: dict[str, Annotated[float, Field(ge=0)]] = {}
-    peak_rss_bytes: _Count | None = None
+    peak_rss_bytes: Count | None = None
     versions: dict[str, str] = {}
     remarks: list[str] = []
     faithfulness: dict[str, Any] | None = None

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 from dataclasses import dataclass
-from typing import Any, ClassVar, Self
+from typing import ClassVar
 
 import numpy as np
 
@@ -91,17 +91,6 @@ class Gallery(Measurement):
     per_class: dict[str, dict[str, tuple[int, ...]]]
     pairs: tuple[ConfusedPair, ...]
     artifact: str = ""
-
-    @classmethod
-    def from_json(cls, content: dict[str, Any]) -> Self:
-        """Make the value of what `write` wrote."""
-        return cls(**content | {
-            "photos": tuple(GalleryPhoto(**photo) for photo in content["photos"]),
-            "confident_mistakes": tuple(content["confident_mistakes"]),
-            "unsure_hits": tuple(content["unsure_hits"]),
-            "per_class": {name: {kind: tuple(numbers) for kind, numbers in of_class.items()}
-                          for name, of_class in content["per_class"].items()},
-            "pairs": tuple(ConfusedPair(**pair | {"photos": tuple(pair["photos"])}) for pair in content["pairs"])})
 
 
 def make_gallery(run: Run, name: str, method: str = DEFAULT_METHOD) -> Gallery:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import ClassVar, Self
+
+from pydantic import ConfigDict, TypeAdapter
 
 from matlens.errors import ResultsError
 from matlens.runs.paths import RunPaths
@@ -20,15 +22,12 @@ class Measurement:
     artifact: SHA-256 of the artifact.json of the model that was measured.
     """
 
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid", allow_inf_nan=False)
+
     kind: ClassVar[str]
     command: ClassVar[str]
     model_name: str
     artifact: str
-
-    @classmethod
-    def from_json(cls, content: dict[str, Any]) -> Self:
-        """Make the value of what `write` wrote. Override it where JSON has lists for tuples, or dicts for values."""
-        return cls(**content)
 
     def write(self, path: Path) -> Path:
         """Write as JSON, whole or not at all."""
@@ -41,7 +40,7 @@ class Measurement:
         with reading(path, f"a {cls.kind} file of matlens, or it is damaged", ResultsError, way_out):
             content = read_json(path)
             del content["format"]
-            return cls.from_json(content)
+            return TypeAdapter(cls).validate_python(content)
 
     def write_into(self, paths: RunPaths) -> Path:
         """Write among the run's reports."""

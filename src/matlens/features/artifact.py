@@ -83,17 +83,22 @@ class Artifact:
     def open(cls, folder: Path) -> Artifact:
         """Open an artifact and check the checksums of its files. Raises ModelError."""
         way_out = "Make it again with: matlens export RUN" + " --int8" * folder.name.endswith(".int8.artifact")
-        with reading(folder, "a matlens artifact", ModelError, way_out):
-            about = read_json(inside(folder, "artifact.json"), _ABOUT_LIMIT)
-            if about["format"] != _FORMAT:
-                raise ModelError(f"{folder} has the format {about['format']}; this matlens reads {_FORMAT}. {way_out}")
-            for name in _FILES:
-                if checksum(inside(folder, name)) != about["sha256"][name]:
+        description = folder / "artifact.json"
+        with reading(description, "the description of a matlens artifact", ModelError, way_out):
+            content = read_json(inside(folder, description.name), _ABOUT_LIMIT)
+            if content["format"] != _FORMAT:
+                raise ModelError(f"{description} has the format {content['format']}; this matlens reads {_FORMAT}. "
+                                 f"{way_out}")
+            about = _About.model_validate(content)
+            digests = {name: about.sha256[name] for name in _FILES}
+        for name, digest in digests.items():
+            with reading(folder / name, "a file of a matlens artifact", ModelError, way_out):
+                if checksum(inside(folder, name)) != digest:
                     raise ModelError(f"{folder / name} is damaged: its checksum is not the one in artifact.json. "
                                      f"{way_out}")
-            if (folder / "trunk.xml").stat().st_size > _NETWORK_LIMIT:
-                raise ValueError("trunk.xml is too large for a network")
-            return _About.model_validate(about).artifact(folder)
+                if name == "trunk.xml" and (folder / name).stat().st_size > _NETWORK_LIMIT:
+                    raise ValueError("it is too large for a network")
+        return about.artifact(folder)
 
 
 class _About(BaseModel):
@@ -106,6 +111,7 @@ class _About(BaseModel):
     parity: Annotated[float, Field(ge=0, allow_inf_nan=False)]
     mirrored: bool
     precision: ArtifactPrecision = "float32"
+    sha256: dict[str, str]
 
     def artifact(self, folder: Path) -> Artifact:
         """Make the artifact of a folder."""

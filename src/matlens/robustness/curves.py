@@ -19,7 +19,7 @@ from matlens.explanation.on_request import Measurement, digest_of
 from matlens.features.artifact import Artifact
 from matlens.robustness.registry import PERTURBATIONS, Perturbation
 from matlens.runs.run import Run
-from matlens.types import Array, Labels, Pixels, Progress, unheard
+from matlens.types import Array, Count, Labels, Pixels, Progress, unheard
 
 PHOTOS_MEASURED = 500
 """At most so many test photos, unless more are asked for: each is predicted once for each strength, 66 times."""
@@ -42,7 +42,7 @@ class Robustness(Measurement):
     command: ClassVar[str] = "matlens evaluate {run} --robustness"
 
     model_name: str
-    n_photos: int
+    n_photos: Count
     accuracy: float
     per_class: dict[str, float | None]
     curves: dict[str, dict[str, Any]]

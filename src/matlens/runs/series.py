@@ -46,10 +46,12 @@ class SeriesFolder:
         with reading(path / SERIES_NAME, "the manifest of a series", RunError,
                      f"{path} is not the folder of a series. Name the folder that was given to matlens run --out."):
             content: dict[str, Any] = read_json(path / SERIES_NAME)
-            splits = {str(name): str(split) for name, split in content["splits"].items()}
+            protocol, splits = content["protocol"], content["splits"]
+            if not (isinstance(protocol, str) and all(isinstance(split, str) for split in splits.values())):
+                raise TypeError("protocol or splits are not what they should be")
             if any(Path(name).name != name or not stays_inside(name) for name in splits):
                 raise ValueError("a run lies outside")
-            return cls(path, str(content["protocol"]), splits)
+            return cls(path, protocol, splits)
 
     @classmethod
     def create(cls, path: Path, protocol: str, splits: Sequence[str]) -> SeriesFolder:

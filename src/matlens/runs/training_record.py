@@ -12,8 +12,8 @@ from matlens.models.precision import Precision
 from matlens.runs.record import RunRecord
 from matlens.system.files import read_json, write_json
 from matlens.system.untrusted import reading
+from matlens.types import Count
 
-_Count = Annotated[int, Field(ge=0, le=10**18)]
 _CURVES = frozenset({"loss", "accuracy", "val_loss", "val_accuracy"})
 
 
@@ -28,16 +28,16 @@ class TrainingRecord(BaseModel):
     history: dict[str, list[float]]
     best_epoch: Annotated[int, Field(ge=1)]
     epochs: Annotated[int, Field(ge=1)]
-    parameters: _Count
-    trainable_parameters: _Count
+    parameters: Count
+    trainable_parameters: Count
     pretrained: bool
     features_key: str | None = None
     split_hash: str
     arithmetic: Annotated[Precision, Field(validation_alias=AliasChoices("arithmetic", "precision"))] = "float32"
-    micro_batch: _Count | None = None
+    micro_batch: Count | None = None
     remarks: list[str]
     seconds: dict[str, float]
-    peak_rss_bytes: _Count
+    peak_rss_bytes: Count
     versions: dict[str, str]
 
     @model_validator(mode="after")

@@ -10,7 +10,10 @@ from typing import Any
 from pydantic import ValidationError
 
 from matlens.errors import SettingsError
-from matlens.system.untrusted import reading
+from matlens.system.untrusted import UNREADABLE, read_bounded, reading
+
+_LIMIT = 1 << 20
+"""Bytes of a settings file; one with every setting takes some 2 kB."""
 
 
 def read_toml(file: Path) -> dict[str, Any]:
@@ -22,8 +25,8 @@ def read_toml(file: Path) -> dict[str, Any]:
     way_out = "Mend it, or name another settings file with --config."
     if not file.exists():
         raise SettingsError(f"{file} is missing. {way_out}")
-    with reading(file, "valid TOML", SettingsError, way_out), file.open("rb") as handle:
-        content = tomllib.load(handle)
+    with reading(file, "valid TOML", SettingsError, way_out, (*UNREADABLE, RecursionError)):  # of lists in lists
+        content = tomllib.loads(read_bounded(file, _LIMIT).decode("utf-8"))
     lowered: dict[str, Any] = {}
     for key, value in content.items():
         if key.lower() in lowered:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +19,7 @@ from matlens.explanation.faithfulness.curves import (
 )
 from matlens.explanation.on_request import Measurement
 from matlens.explanation.registry import BASELINES
-from matlens.types import Floats, Labels
+from matlens.types import Count, Floats, Labels
 
 Gain = dict[str, float | None]
 
@@ -43,7 +43,7 @@ class Faithfulness(Measurement):
 
     model_name: str
     method: str
-    n_photos: int
+    n_photos: Count
     fractions: tuple[float, ...]
     removed: tuple[float, ...]
     curves: dict[str, dict[str, list[float]]]
@@ -90,11 +90,6 @@ class Faithfulness(Measurement):
     def summary(self) -> dict[str, Any]:
         """The part that goes into the results of the model."""
         return {"method": self.method, "n_photos": self.n_photos, "scores": self.scores, "gains": self.gains}
-
-    @classmethod
-    def from_json(cls, content: dict[str, Any]) -> Self:
-        """Make the value of what `write` wrote."""
-        return cls(**content | {key: tuple(content[key]) for key in ("fractions", "removed")})
 
 
 def _mean_and_error(values: Floats) -> Gain:
