@@ -185,7 +185,7 @@ def test_a_split_that_points_out_of_its_dataset_is_refused(tmp_path, path):
 
 
 @pytest.mark.parametrize("change", [{"class": "b"}, {"class": "glass"}, {"part": "val"}, {"sha256": "2"},
-                                    {"path": "a/2.jpg"}])
+                                    {"path": "a/2.jpg"}, {"class": 7}, {"path": ["a"]}])
 def test_an_altered_split_is_refused(tmp_path, change):
     """A label that was changed would be a wrong result under a right name."""
     path = made_split(tmp_path)

@@ -157,11 +157,10 @@ def test_runs_that_do_not_fit_are_named(tmp_path: Path) -> None:
         label_issues([run])
 
 
-@pytest.mark.parametrize("content", ["", "[]", '{"format": 1, "models": [], "n_photos": 3, "issues": [{}]}'])
-def test_a_damaged_list_is_named(tmp_path: Path, content: str) -> None:
+def test_a_list_with_a_damaged_entry_is_named_with_the_way_out(tmp_path: Path) -> None:
     path = tmp_path / "run" / "reports" / "label_issues.json"
     path.parent.mkdir(parents=True)
-    path.write_text(content, "utf-8")
+    path.write_text('{"format": 1, "models": [], "n_photos": 3, "issues": [{}]}')
     with pytest.raises(ResultsError, match=r"label_issues\.json .*matlens labels .*run"):
         LabelIssues.read(path)
 

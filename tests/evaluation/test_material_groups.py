@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-
 import numpy as np
 import pytest
 
@@ -65,17 +63,4 @@ def test_a_file_that_will_not_do_is_named_with_the_way_out(tmp_path, text, says)
     file = tmp_path / "g.toml"
     file.write_text(text)
     with pytest.raises(SettingsError, match=rf"(?s)g\.toml.*{says}"):
-        MaterialGroups.read(file, NAMES)
-
-
-@pytest.mark.parametrize("attack", [b"\xff\xfe", b"a = " + 100_000 * b"[", b"#" * (2 << 20), None, os.mkfifo, os.mkdir],
-                         ids=["not text", "deep", "large", "missing", "a pipe", "a folder"])
-def test_a_file_that_cannot_be_read_is_named(tmp_path, attack):
-    """It lies in a run's folder, which may be a stranger's: nothing may hang, or look like a defect."""
-    file = tmp_path / "b.toml"
-    if callable(attack):
-        attack(file)
-    elif attack is not None:
-        file.write_bytes(attack)
-    with pytest.raises(SettingsError, match=r"b\.toml"):
         MaterialGroups.read(file, NAMES)

