@@ -56,7 +56,7 @@ def checkout(revision: str, work: Path) -> Path:
 
 def matlens(code: Path, cache: Path, *arguments: str) -> None:
     """Run one command with the code of a revision."""
-    subprocess.run([sys.executable, "-m", "matlens", *arguments], check=True, cwd=cache.parent,
+    subprocess.run([sys.executable, "-m", "matlens", *arguments], check=True, cwd=cache.parent, stdout=sys.stderr,
                    env={**os.environ, "PYTHONPATH": str(code / "src"), "MATLENS_CACHE": str(cache)})
 
 
