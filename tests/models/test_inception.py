@@ -166,7 +166,7 @@ def test_a_child_that_is_killed_is_named_then_and_later(photos, batches, tmp_pat
         wrapper.predict(photos)
     for use in (lambda: wrapper.predict(photos), lambda: wrapper.save(tmp_path / "m.pth"),
                 lambda: train_model(wrapper, batches, batches, "m", epochs=1, save_dir=tmp_path, verbose=0)):
-        with pytest.raises(WorkerError, match="has ended"):
+        with pytest.raises(WorkerError, match="build the model again"):
             use()
     assert not list(tmp_path.iterdir())
 

@@ -15,11 +15,8 @@ from matlens.runs.paths import LOCK_NAME, SERIES_NAME, RunPaths
 from matlens.runs.provenance import provenance
 from matlens.runs.record import RunRecord, fields_of, read_content
 from matlens.settings.kaggle import KAGGLE_ROOT
-from matlens.settings.schema import MAY_DIFFER, Settings
+from matlens.settings.schema import Settings
 from matlens.system.files import make_folder, whole_of, write_json
-
-NOT_COMPARED = MAY_DIFFER
-"""Settings that may differ when a run is resumed: they decide where, or how much, not what comes out."""
 
 KAGGLE_WORKING = KAGGLE_ROOT / "working"
 """Holds the notebook's own files too, so it need not be empty."""

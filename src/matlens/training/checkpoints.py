@@ -31,8 +31,8 @@ from pydantic import TypeAdapter
 from matlens.errors import ModelError
 from matlens.models.protocol import Resumable
 from matlens.runs.paths import RunPaths
-from matlens.runs.run import NOT_COMPARED, Run
-from matlens.settings.schema import Settings
+from matlens.runs.run import Run
+from matlens.settings.schema import MAY_DIFFER, Settings
 from matlens.system.files import whole_file
 from matlens.system.untrusted import UNREADABLE, parse_json
 from matlens.system.untrusted_arrays import read_arrays
@@ -140,7 +140,7 @@ def resumption_key(settings: Settings, model: str, split_hash: str, about: Any) 
     Args:
         about: plain values that decide the training besides settings and split.
     """
-    compared = {key: value for key, value in settings.recorded_by_first_version().items() if key not in NOT_COMPARED}
+    compared = {key: value for key, value in settings.recorded_by_first_version().items() if key not in MAY_DIFFER}
     return hashlib.sha256(json.dumps([model, split_hash, compared, about], sort_keys=True).encode()).hexdigest()
 
 
