@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 # A new requirements.txt means a new stamp, so the environment is made again; else it is kept.
 STAMP := $(VENV)/.installed-$(firstword $(shell cat requirements.txt pyproject.toml | cksum))
 
-.PHONY: help install demo test unit faults check bench notebooks wheels clean
+.PHONY: help install demo test unit faults attacks check bench notebooks wheels clean
 
 help:
 	@echo "make install   set up $(VENV)"
@@ -14,6 +14,7 @@ help:
 	@echo "make test      all tests"
 	@echo "make unit      the quick ones"
 	@echo "make faults    kill small runs at 100 random points, and go on with them; two runs at once, 20 times"
+	@echo "make attacks   the generators of odd datasets, photos, labels and run folders, at full length"
 	@echo "make check     style and types"
 	@echo "make bench     the benchmarks"
 	@echo "make notebooks write both notebooks from notebooks/source.py"
@@ -43,6 +44,9 @@ unit: install
 faults: install
 	$(BIN)/python tests/faults/kills.py
 	MATLENS_FAULT_ROUNDS=20 $(BIN)/python -m pytest -p no:cacheprovider -m keras tests/faults/test_two_runs.py
+
+attacks: install
+	MATLENS_ATTACKS=all $(BIN)/python -m pytest -p no:cacheprovider -m "attacks and not keras and not torch"
 
 check: install
 	$(BIN)/ruff check .

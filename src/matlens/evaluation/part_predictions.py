@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -51,12 +52,18 @@ class PartPredictions:
             return None, f"The validation photos could not be predicted: {error}"
 
     def _saved(self, part: str) -> Predictions | None:
-        """Read saved predictions. None where there are none, or where they are of other photos than the split's."""
+        """Read saved predictions. None where there are none, or where they are of other photos than the split's.
+
+        What files of earlier versions do not say of the photos is taken from the split.
+        """
         file = self.run.paths.predictions_file(self.name, part)
         if not file.exists():
             return None
-        predictions = Predictions.read(file)
-        return predictions if predictions.paths == tuple(p.path for p in self.run.split.part(part)) else None
+        predictions, photos = Predictions.read(file), self.run.split.part(part)
+        if predictions.paths != tuple(photo.path for photo in photos):
+            return None
+        return dataclasses.replace(predictions, digests=tuple(photo.sha256 for photo in photos),
+                                   together=self.run.split.groups_of(photos))
 
     def _made(self, part: str, before: int) -> Predictions:
         """Predict a part's photos, and save what came out."""

@@ -25,6 +25,8 @@ _COMPARED = 1
 class Predictions:
     """Probabilities (N, C) float32, labels (N,) int64, and paths (N,) of the photos, in the order of the split.
 
+    digests: the SHA-256 of each photo's content, (N,); empty where it is not known, as in files of earlier versions.
+    together: (N,) int64, the number of the group that each photo belongs to; None where each photo stands alone.
     photos_per_second: the rate of prediction, photos decoded beforehand; not written, since files of the same answers
         are to be the same.
     """
@@ -33,12 +35,22 @@ class Predictions:
     labels: Labels
     paths: tuple[str, ...]
     photos_per_second: float | None = None
+    digests: tuple[str, ...] = ()
+    together: Labels | None = None
 
     def __post_init__(self) -> None:
         n = len(self.paths)
         if self.probabilities.ndim != 2 or len(self.probabilities) != n or self.labels.shape != (n,):
             raise ValueError(f"probabilities {self.probabilities.shape}, labels {self.labels.shape} and {n} paths "
                              "do not fit together")
+        if self.groups.shape != (n,) or len(self.digests) not in (0, n):
+            raise ValueError(f"groups {self.groups.shape}, {len(self.digests)} digests and {n} paths do not fit "
+                             "together")
+
+    @property
+    def groups(self) -> Labels:
+        """The number of the group of each photo, (N,): photos of one group are not independent of each other."""
+        return np.arange(len(self.paths), dtype=np.int64) if self.together is None else self.together
 
     @property
     def predicted(self) -> Labels:
@@ -49,7 +61,8 @@ class Predictions:
         """Write as compressed .npz (no pickles), whole or not at all."""
         with whole_file(path) as partial:
             np.savez_compressed(partial, probabilities=self.probabilities, labels=self.labels,
-                                paths=np.array(self.paths, dtype=np.str_))
+                                paths=np.array(self.paths, dtype=np.str_), groups=self.groups,
+                                digests=np.array(self.digests, dtype=np.str_))
         return path
 
     @classmethod
@@ -58,11 +71,13 @@ class Predictions:
         with reading(path, "a file of predictions of matlens", ResultsError, "Delete it and make it again with: "
                      "matlens evaluate RUN"):
             arrays = read_arrays(path, {"probabilities": ("f", 2), "labels": ("i", 1), "paths": ("U", 1),
+                                        "groups": ("i", 1), "digests": ("U", 1),
                                         "photos_per_second": ("f", 0)})  # which files of earlier versions have
             paths = tuple(arrays["paths"].tolist())
             if outside := [photo for photo in paths if not stays_inside(photo)]:
                 raise ValueError(f"{outside[0]} lies outside of the dataset")
-            return cls(arrays["probabilities"], arrays["labels"], paths)
+            return cls(arrays["probabilities"], arrays["labels"], paths, None,
+                       tuple(arrays["digests"].tolist()) if "digests" in arrays else (), arrays.get("groups"))
 
 
 def predict_part(artifact: Artifact, split: Split, data_root: Path, *, part: str = "test",
@@ -96,4 +111,4 @@ def predict_part(artifact: Artifact, split: Split, data_root: Path, *, part: str
                 probabilities = [from_features]
                 break
     return Predictions(np.concatenate(probabilities), split.labels(photos), tuple(photo.path for photo in photos),
-                       round(done / seconds, 1))
+                       round(done / seconds, 1), tuple(photo.sha256 for photo in photos), split.groups_of(photos))

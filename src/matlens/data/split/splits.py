@@ -85,6 +85,12 @@ class Split:
         number = {name: index for index, name in enumerate(self.class_names)}
         return np.array([number[photo.class_name] for photo in photos], dtype=np.int64)
 
+    def groups_of(self, photos: Sequence[Photo]) -> Labels:
+        """Return the number of the group of each photo, (N,) int64; a photo that is not in `together` stands alone."""
+        number = {path: group for group, paths in enumerate(self.together) for path in paths}
+        return np.array([number.get(photo.path, len(self.together) + position)
+                         for position, photo in enumerate(photos)], dtype=np.int64)
+
     def counts(self) -> dict[str, dict[str, int]]:
         """Count photos by part and class: {part: {class: n}}, every class in every part."""
         counted = Counter((photo.part, photo.class_name) for photo in self.photos)
