@@ -27,7 +27,7 @@ from matlens.data.audit.checks import (
 )
 from matlens.data.audit.photo_facts import PhotoFacts, other_photos, read_facts
 from matlens.data.pixels.reader import PhotoReader
-from matlens.data.source.sources import LISTS, PARTS, Source, is_hidden, is_photo, listed_in
+from matlens.data.source.sources import LISTS, PARTS, Source, listed_in
 from matlens.data.split.duplicates import near_duplicates
 from matlens.data.split.splits import Split
 from matlens.errors import DataError
@@ -91,11 +91,13 @@ def audit(source: Source, split: tuple[str, Split] | None = None, thresholds: Th
         facts = read_facts(source.root, source.photos, lambda done, _: advance(done, ""))
     counts = Counter(photo.class_name for photo in source.photos)
     classes = {name: counts[name] for name in source.class_names}
+    folders = {name: paths[0] for name, paths in source.folders.items()}
     findings = sorted(chain(
         find_broken(facts), find_missing(divisions, there | _listed_files(source.root, divisions, there)),
-        find_misnamed(facts, list(other_photos(source.root, _other_files(source)))), find_odd(facts, limits),
+        find_misnamed(facts, list(other_photos(source.root, list(filter(_is_utf8, source.others))))),
+        find_odd(facts, limits),
         find_repeated(facts, _near(source.root, facts, reporter), divisions),
-        find_imbalance(classes, _class_folders(source), limits), find_poor(facts, limits),
+        find_imbalance(classes, folders, limits), find_poor(facts, limits),
     ), key=lambda finding: (list(ADVICE).index(finding.kind), finding.paths, finding.detail))
     return Audit(source.root, len(facts), classes, tuple(findings), divisions, limits, time.monotonic() - started)
 
@@ -142,31 +144,5 @@ def _listed_files(root: Path, divisions: Divisions, there: set[str]) -> set[str]
     return {path for path in listed if ".." not in path.split("/") and "\0" not in path and (root / path).is_file()}
 
 
-def _other_files(source: Source) -> list[str]:
-    """Return the files in class folders whose names are not those of photos, relative to the root."""
-    others = []
-    for top in _part_folders(source) or _class_folders(source).values():
-        for place, folders, names in os.walk(source.root / top):
-            folders[:] = [name for name in folders if not is_hidden(name)]
-            others += [Path(place, name).relative_to(source.root).as_posix()
-                       for name in names if not is_photo(name) and not is_hidden(name)]
-    return sorted(filter(_is_utf8, others))
-
-
 def _is_utf8(path: str) -> bool:
     return os.fsencode(path) == path.encode("utf-8", "replace")
-
-
-def _part_folders(source: Source) -> set[str]:
-    """Return the names of the part folders (train, val ...) here; none if the dataset is not divided."""
-    return {photo.path.split("/")[0] for photo in source.photos} if source.layout == "prepared" else set()
-
-
-def _class_folders(source: Source) -> dict[str, str]:
-    """Return each class's folder relative to the root; of a divided dataset, the folder in its first part."""
-    if source.layout == "minc":
-        return {name: f"images/{name}" for name in source.class_names}
-    if source.layout == "folders":
-        return {name: name for name in source.class_names}
-    first = min(_part_folders(source), key=lambda name: (name.lower() != "train", name))
-    return {name: f"{first}/{name}" for name in source.class_names}

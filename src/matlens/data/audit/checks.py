@@ -36,8 +36,8 @@ ADVICE = {
 Divisions = Mapping[str, Mapping[str, tuple[str, ...]]]
 """By division (minc:1, split.json ...) and path: the parts that a path is in, one unless it is listed twice."""
 
-_FORMAT_OF = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG", ".webp": "WEBP", ".bmp": "BMP", ".gif": "GIF",
-              ".tif": "TIFF", ".tiff": "TIFF"}
+_FORMAT_OF = {".jpg": "JPEG", ".jpeg": "JPEG", ".jpe": "JPEG", ".jfif": "JPEG", ".png": "PNG",
+              ".webp": "WEBP", ".bmp": "BMP", ".gif": "GIF", ".tif": "TIFF", ".tiff": "TIFF"}
 _SAME_FORMAT = {"MPO": "JPEG", "DIB": "BMP"}
 _ODD_MODES = {"CMYK": "as for print", "P": "a palette of colours", "PA": "a palette of colours, with transparency",
               "RGBA": "with transparency", "LA": "grey with transparency", "1": "black and white only",

@@ -2,27 +2,32 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path, PurePath
+from unicodedata import normalize
 
-from matlens.data.source.sources import PARTS, Listed, Source, is_hidden, read_official_split, subfolders
+from matlens.data.layout.layouts import readable
+from matlens.data.layout.listing import below
+from matlens.data.layout.walk import rooted
+from matlens.data.source.sources import PARTS, Listed, Source, read_official_split
 from matlens.errors import DataError
+
+_SUFFIXES = {".jpg", ".jpeg", ".png"}
 
 
 def class_counts(data_dir: str | Path) -> dict[str, int]:
     """Count the photos (.jpg, .jpeg, .png) in each class folder of `data_dir`, sorted; hidden folders are no classes.
 
     Raises:
-        DataError: there is no such folder.
+        DataError: there is no such folder, or it cannot be read.
     """
     folder = Path(data_dir)
     if not folder.is_dir():
         raise DataError(f"No such folder: {folder}. Name the folder of the class folders.")
-    suffixes = {".jpg", ".jpeg", ".png"}
-    return {entry.name: sum(PurePath(name).suffix.lower() in suffixes and not is_hidden(name)
-                            for _, _, names in os.walk(entry) for name in names) for entry in subfolders(folder)}
+    classes = sorted(readable(rooted(folder)).content.folders, key=lambda entry: normalize("NFC", entry.name))
+    return {entry.name: sum(PurePath(name).suffix.lower() in _SUFFIXES for place, _ in below(entry, [])
+                            for name in place.content.photos) for entry in classes}
 
 
 def count_by_part(source: Source) -> dict[str, dict[str, int]]:

@@ -3,19 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Literal
 
-from matlens.data.source.sources import (
-    Source,
-    entries,
-    is_folder,
-    is_hidden,
-    is_photo,
-    layout_by_names,
-    open_source,
-)
+from matlens.data.layout.layouts import layout_by_names
+from matlens.data.layout.walk import Folder, rooted
+from matlens.data.source.sources import Source, open_source, source_in
 from matlens.errors import DataError
 from matlens.settings import kaggle
 from matlens.settings.knobs import notebook_settings
@@ -28,32 +22,22 @@ folders of unpacked archives lie deeper still."""
 _MOST_FOLDERS = 20_000
 """How many folders of one place are read, the upper ones first. A home folder may have millions."""
 
-
-@dataclass(frozen=True)
-class _Folder:
-    """What reading a folder once shows.
-
-    source: a dataset that is recognised by the names of its subfolders; nothing below it is read.
-    inside: its visible subfolders.
-    has_photos: whether photos lie directly in it, as in a class folder.
-    """
-
-    source: Source | None
-    inside: tuple[Path, ...]
-    has_photos: bool
+_Role = Literal["named", "searched", "container"]
+"""How a place came to be searched: the user named it, it is a usual place, or it never is a dataset but holds some."""
 
 
 def find_sources(places: Sequence[Path] | None = None, warn: Say = silent) -> list[Source]:
     """Find the datasets in these folders and some folders deeper, by their layout and not by their name.
 
     Args:
-        places: by default the current folder and the places that `find_dataset` names.
+        places: by default the current folder and the places that `find_dataset` names. One that is given is also
+            returned if other commands take it as a dataset, although it may as well be a folder of datasets.
         warn: called with a message if a place has too many folders to read them all.
     """
+    searched = [*_usual_places(), (Path(), "searched")] if places is None else [(place, "named") for place in places]
     sources: dict[Path, Source] = {}
-    for place in places or (*_usual_places(), Path()):
-        folders = _read_below(place, warn)
-        for source in _datasets(place, folders):
+    for place, role in searched:
+        for source in _Search(rooted(place), warn).datasets(role):
             sources.setdefault(source.root.resolve(), source)
     return list(sources.values())
 
@@ -73,65 +57,90 @@ def find_dataset(data_dir: str | Path | None = None) -> Path | None:
     """
     if data_dir is not None:
         return open_source(Path(data_dir)).root
-    sources = find_sources(list(_usual_places()))
+    sources = [source for place, role in _usual_places() for source in _Search(rooted(place)).datasets(role)]
     best = max(sources, key=lambda source: (source.layout == "minc", len(source.photos)), default=None)
     return best.root if best is not None else None
 
 
-def _usual_places() -> Iterable[Path]:
+def _usual_places() -> Iterator[tuple[Path, _Role]]:
     if named := os.environ.get("MATLENS_DATA"):
-        yield Path(named)
-    yield from (kaggle.KAGGLE_ROOT / "input", kaggle.KAGGLE_ROOT / "tmp", notebook_settings().data_dir)
+        yield Path(named), "searched"
+    yield kaggle.KAGGLE_ROOT / "input", "container"
+    yield kaggle.KAGGLE_ROOT / "tmp", "container"
+    yield notebook_settings().data_dir, "searched"
 
 
-def _read_below(place: Path, warn: Say) -> dict[Path, _Folder]:
-    """Read each folder of a place once, level by level, even if links lead back to it."""
-    folders: dict[Path, _Folder] = {}
-    seen: set[tuple[int, int]] = set()
-    level = [place]
-    for _ in range(_DEPTH + 1):
-        below: list[Path] = []
-        for folder in level:
-            if len(folders) == _MOST_FOLDERS:
-                warn(f"{place} has more than {_MOST_FOLDERS:,} folders; the deeper ones were not read. Name a folder "
-                     "nearer to the photos: matlens data find DIR")
-                return folders
-            try:
-                status = folder.stat()
-                if (status.st_dev, status.st_ino) in seen:
+class _Search:
+    """The search of one place: its folders are read level by level, each real folder once, up to a bound.
+
+    named: of each folder that was read, whether the names of its subfolders show that it is a dataset. holding: the
+    folders that hold photos, or such datasets, directly or deeper.
+    """
+
+    def __init__(self, top: Folder, warn: Say = silent) -> None:
+        self.top, self.named = top, dict[Folder, bool]()
+        self._read(warn)
+        self.holding = {place for folder, named in self.named.items() if named or folder.content.photos
+                        for place in (folder, *folder.ancestors)}
+
+    def _read(self, warn: Say) -> None:
+        seen: set[tuple[int, int]] = set()
+        level = [self.top]
+        for _ in range(_DEPTH + 1):
+            below: list[Folder] = []
+            for folder in level:
+                if len(self.named) == _MOST_FOLDERS:
+                    warn(f"{self.top.path} has more than {_MOST_FOLDERS:,} folders; the deeper ones were not read. "
+                         "Name a folder nearer to the photos: matlens data find DIR")
+                    return
+                # What is missing or may not be read holds nothing that could be found.
+                if folder.identity is None or folder.identity in seen or folder.content.problem:
                     continue
-                seen.add((status.st_dev, status.st_ino))
-                folders[folder] = _look_into(folder)
-            except (OSError, DataError):  # it is missing or may not be read: there is nothing to find
-                continue
-            if folders[folder].source is None:
-                below += folders[folder].inside
-        level = below
-    return folders
+                seen.add(folder.identity)
+                self.named[folder] = _is_named(folder)
+                if not self.named[folder]:
+                    below += folder.content.folders
+            level = below
+
+    def datasets(self, role: _Role = "searched", folder: Folder | None = None) -> list[Source]:
+        """Return the datasets in a folder (by default in the place) and below.
+
+        The subfolders of a folder whose photos lie deeper may be classes or datasets. They are classes if they hold
+        folders of the same names (brick/dry, wood/dry), unless the role says otherwise.
+        """
+        folder = folder or self.top
+        if folder not in self.holding or folder not in self.named:
+            return []
+        if self.named[folder]:
+            return _opened(folder)
+        inside = [child for child in folder.content.folders if child in self.holding]
+        inner = [self.datasets(folder=child) if not child.content.photos else [] for child in inside]
+        deeper = [source for sources in inner for source in sources]
+        if len(inside) < 2:
+            return deeper
+        all_classes = all(child.content.photos for child in inside)
+        if all_classes or (role != "container" and _are_classes(inside, inner)):
+            return _opened(folder) or deeper
+        return [*(_opened(folder) if role == "named" else []), *deeper]
 
 
-def _look_into(folder: Path) -> _Folder:
-    content = entries(folder)
-    inside = tuple(sorted(folder / entry.name for entry in content if not is_hidden(entry.name) and is_folder(entry)))
-    photos = any(is_photo(entry.name) and not is_folder(entry) for entry in content)
-    return _Folder(_opened(folder) if layout_by_names(folder, inside) else None, inside, photos)
+def _are_classes(inside: Sequence[Folder], inner: Sequence[Sequence[Source]]) -> bool:
+    """Return whether subfolders are classes, and none is a dataset. inner: the datasets that each could be or hold."""
+    names = [set(sources[0].class_names) for sources in inner if sources]
+    lie_at_once = all(len(sources) == 1 and sources[0].root == Path(child.path) and sources[0].layout == "folders"
+                      for child, sources in zip(inside, inner, strict=True) if sources)
+    return not names or (lie_at_once and len(names) > 1 and bool(set.intersection(*names)))
 
 
-def _opened(folder: Path) -> Source | None:
+def _is_named(folder: Folder) -> bool:
     try:
-        return open_source(folder)
-    except (OSError, DataError):
-        return None
+        return layout_by_names(folder) is not None
+    except DataError:
+        return False
 
 
-def _datasets(folder: Path, folders: dict[Path, _Folder]) -> list[Source]:
-    if folder not in folders:
+def _opened(folder: Folder) -> list[Source]:
+    try:
+        return [source_in(folder)]
+    except DataError:
         return []
-    if (named := folders[folder].source) is not None:
-        return [named]
-    inside = folders[folder].inside
-    # A folder of datasets looks like a folder of class folders, but its photos lie deeper.
-    if len(inside) > 1 and all(child in folders and folders[child].has_photos for child in inside):
-        source = _opened(folder)
-        return [source] if source is not None else []
-    return [source for child in inside for source in _datasets(child, folders)]

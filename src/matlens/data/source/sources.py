@@ -3,29 +3,25 @@
 from __future__ import annotations
 
 import os
-import re
 import unicodedata
-from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
 
+from matlens.data.layout.layouts import LISTS as LISTS
+from matlens.data.layout.layouts import Layout, candidates, class_folders, layout_of, readable, split_numbers
+from matlens.data.layout.listing import Listing, Unused, holds_photos
+from matlens.data.layout.naming import ClassFolder, class_names_of
+from matlens.data.layout.parts import PARTS as PARTS
+from matlens.data.layout.walk import IMAGE_SUFFIXES, Folder, rooted
+from matlens.data.layout.walk import is_hidden as is_hidden
+from matlens.data.layout.walk import is_photo as is_photo
 from matlens.errors import DataError
 from matlens.system.untrusted import JSON_LIMIT, read_bounded, reading
 
-IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"})
-_ENDINGS = tuple(IMAGE_SUFFIXES)
-PARTS = ("train", "val", "test")
-
-Layout = Literal["folders", "minc", "prepared"]
-
-_PART_FOLDERS = {"train": "train", "val": "val", "validate": "val", "validation": "val", "valid": "val",
-                 "test": "test"}
-LISTS = {"train": "train", "validate": "val", "test": "test"}
-"""The part that each of MINC-2500's lists belongs to, by the list's name."""
-
-_LIST_NAME = re.compile(r"(train|validate|test)(\d+)\.txt")
+_WRAPPERS = 4
+"""How many folders around a dataset are looked through, as unpacked archives have them."""
 
 
 @dataclass(frozen=True)
@@ -42,10 +38,13 @@ class Source:
     """A dataset as it lies on disk.
 
     layout: `folders` (class folders), `minc` (images/<class>/ and labels/train1.txt ...), or `prepared`
-        (train/ val/ test/ of class folders).
+        (train/ val/ test/ of class folders, or class folders of these parts).
     class_names: sorted. Every class folder counts, also an empty one.
     split_numbers: the official splits whose train, validate and test lists are all there.
-    other_files: how many files in class folders have names that are not those of photos.
+    folders: the folders of each class, relative to the root.
+    others: the files in class folders whose names are not those of photos, sorted.
+    unused: everything else that is not read, and why. linked: how many photos are reached by each link to a folder.
+    naming: what to say about class folders whose names are nearly equal.
     """
 
     root: Path
@@ -53,35 +52,83 @@ class Source:
     class_names: tuple[str, ...]
     photos: tuple[Listed, ...]
     split_numbers: tuple[int, ...] = ()
-    other_files: int = 0
+    folders: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    others: tuple[str, ...] = ()
+    unused: tuple[Unused, ...] = ()
+    linked: Mapping[str, int] = field(default_factory=dict)
+    naming: tuple[str, ...] = ()
+
+    @property
+    def other_files(self) -> int:
+        """Return how many files in class folders have names that are not those of photos."""
+        return len(self.others)
 
 
 def open_source(folder: Path) -> Source:
-    """Recognise the dataset in `folder`, or in the single folder inside it (as unpacked archives have).
+    """Recognise the dataset in `folder`, or in the single folder of photos inside it (as unpacked archives have).
 
     Raises:
-        DataError: there is no such folder, or it has no photos or fewer than two classes.
+        DataError: there is no such folder, or it has no photos or fewer than two classes, or its photos are laid out
+            for something else.
     """
     if not folder.exists():
         raise DataError(f"No such folder: {folder}. Name the dataset's folder with --data.")
     if not folder.is_dir():
         raise DataError(f"{folder} is a file; --data takes a folder with one subfolder of photos per class.")
-    root = folder
-    for _ in range(4):
-        layout = _layout(root)
+    return source_in(rooted(folder))
+
+
+def source_in(top: Folder) -> Source:
+    """Recognise the dataset in a folder that may have been read in part. Raises DataError as `open_source` does."""
+    place = top
+    for _ in range(_WRAPPERS):
+        layout = layout_of(place)
         if layout is not None:
-            return _checked(_READERS[layout](root))
-        inner = subfolders(root)
+            return _checked(_source(place, layout))
+        inner = [folder for folder in candidates(place) if holds_photos(folder)]
         if len(inner) != 1:
             break
-        root = inner[0]
+        place = inner[0]
+    name = top.name or top.path
+    loose = readable(place).content.photos
+    found = (f"{place.path} holds {len(loose)} photos, such as {loose[0]}, but they lie in no class folders" if loose
+             else f"No photos found in {top.path}")
     raise DataError(
-        f"No photos found in {folder}. Expected one of: class folders ({folder.name}/wood/*.jpg, "
-        f"{folder.name}/brick/*.jpg, ...); train/ val/ test/ of class folders; or MINC-2500's layout "
-        "(images/<class>/*.jpg with labels/train1.txt, validate1.txt, test1.txt).")
+        f"{found}. Expected one of: class folders ({name}/wood/*.jpg, {name}/brick/*.jpg, ...); train/ val/ test/ of "
+        "class folders; or MINC-2500's layout (images/<class>/*.jpg with labels/train1.txt, validate1.txt, test1.txt).")
+
+
+def _source(root: Folder, layout: Layout) -> Source:
+    listing = Listing()
+    places = list(class_folders(root, layout, listing))
+    class_of, naming = class_names_of(places)
+    seen: dict[tuple[str, str | None], set[tuple[int, int]]] = defaultdict(set)
+    photos = {place.path: listing.photos_of(place.folder, place.path, seen[class_of[place.name], place.part])
+              for place in sorted(places, key=lambda place: place.folder.linked)}
+    folders: dict[str, list[str]] = {class_of[place.name]: [] for place in places}
+    for place in sorted(places, key=lambda place: PARTS.index(place.part) if place.part else 0):
+        folders[class_of[place.name]].append(place.path)
+    return Source(
+        Path(root.path), layout, _in_order(folders, layout),
+        tuple(Listed(path, class_of[place.name], place.part)
+              for place in sorted(places, key=_place_order) for path in photos[place.path]),
+        split_numbers(root) if layout == "minc" else (), {name: tuple(paths) for name, paths in folders.items()},
+        tuple(sorted(listing.others)), tuple(listing.unused), dict(listing.linked), naming)
+
+
+def _place_order(place: ClassFolder) -> list[str]:
+    return unicodedata.normalize("NFC", place.path).split("/")
+
+
+def _in_order(class_names: Mapping[str, object], layout: Layout) -> tuple[str, ...]:
+    if layout == "prepared":
+        return tuple(sorted(class_names))
+    return tuple(sorted(class_names, key=lambda name: unicodedata.normalize("NFC", name)))
 
 
 def _checked(source: Source) -> Source:
+    if not source.class_names:
+        raise DataError(f"{source.root} holds no class folders. Put a folder of photos for each class there.")
     if len(source.class_names) < 2:
         raise DataError(f"{source.root} holds one class only ({source.class_names[0]}); "
                         "telling materials apart takes at least two class folders.")
@@ -94,145 +141,13 @@ def _checked(source: Source) -> Source:
 
 def _refuse_undecodable(source: Source) -> None:
     """Raise DataError for names in another encoding, as in old archives: no manifest or report could hold them."""
-    names = "\n".join(photo.path for photo in source.photos)
+    names = "\n".join([*source.class_names, *(photo.path for photo in source.photos)])
     try:
         names.encode()
     except UnicodeEncodeError as error:
         name = names[names.rfind("\n", 0, error.start) + 1:].partition("\n")[0]
-        raise DataError(f"The file name {os.fsencode(name)!r} in {source.root} is not UTF-8. "
-                        "Rename that file.") from error
-
-
-def subfolders(folder: Path) -> list[Path]:
-    """Return the visible subfolders by name. Hidden ones (.ipynb_checkpoints, __MACOSX) are no classes."""
-    return sorted((folder / entry.name for entry in entries(folder) if is_folder(entry) and not is_hidden(entry.name)),
-                  key=lambda entry: unicodedata.normalize("NFC", entry.name))
-
-
-def entries(folder: Path) -> list[os.DirEntry[str]]:
-    """Return the content of a folder. Raises DataError if it cannot be read."""
-    try:
-        with os.scandir(folder) as content:
-            return list(content)
-    except OSError as error:
-        raise DataError(f"Cannot read the folder {folder}: {error.strerror}. Change its permissions, or name another "
-                        "folder.") from error
-
-
-def is_folder(entry: os.DirEntry[str]) -> bool:
-    """Return whether an entry is a folder or a link to one."""
-    try:
-        return entry.is_dir()
-    except OSError:  # a link to itself
-        return False
-
-
-def is_hidden(name: str) -> bool:
-    """Return whether the name of a folder or file says that it is no part of a dataset."""
-    return name.startswith((".", "__MACOSX", "__pycache__"))
-
-
-def _layout(root: Path) -> Layout | None:
-    folders = subfolders(root)
-    named = layout_by_names(root, folders)
-    if named is None and any(_has_photo(folder) for folder in folders):
-        return "folders" if not _is_wrapper(folders) else None
-    return named
-
-
-def layout_by_names(root: Path, folders: Sequence[Path]) -> Layout | None:
-    """Return `minc` or `prepared` if the names of `root`'s subfolders show it, without looking for photos; else None.
-
-    Raises:
-        DataError: a folder cannot be read.
-    """
-    if {"images", "labels"} <= {folder.name for folder in folders} and _split_numbers(root / "labels"):
-        return "minc"
-    divided = {folder: _PART_FOLDERS[folder.name.lower()] for folder in folders if folder.name.lower() in _PART_FOLDERS}
-    parts = set(divided.values())
-    if "train" in parts and len(parts) > 1 and any(subfolders(folder) for folder in divided):
-        return "prepared"
-    return None
-
-
-def _is_wrapper(folders: list[Path]) -> bool:
-    """Return whether this is a single folder whose photos all lie in subfolders: it holds the classes and is none."""
-    return len(folders) == 1 and not _is_class_folder(folders[0])
-
-
-def _is_class_folder(folder: Path) -> bool:
-    return any(is_photo(entry.name) and not is_folder(entry) for entry in entries(folder))
-
-
-def is_photo(name: str) -> bool:
-    """Return whether a file's name is that of a photo."""
-    return name.lower().endswith(_ENDINGS) and not is_hidden(name)
-
-
-def _has_photo(folder: Path) -> bool:
-    return any(is_photo(name) for _, _, names in os.walk(folder) for name in names)
-
-
-def _walk(root: Path, folder: Path) -> tuple[list[str], int]:
-    """Return the photos below `folder` as sorted paths relative to `root`, and the number of other files."""
-    photos, others = [], 0
-    for place, inside, names in os.walk(folder):
-        inside[:] = [name for name in inside if not is_hidden(name)]
-        relative = Path(place).relative_to(root).as_posix()
-        for name in names:
-            if is_photo(name):
-                photos.append(f"{relative}/{name}")
-            elif not is_hidden(name):
-                others += 1
-    return sorted(photos), others
-
-
-def _read_folders(root: Path) -> Source:
-    photos: list[Listed] = []
-    classes, others = [], 0
-    for folder in subfolders(root):
-        paths, other = _walk(root, folder)
-        classes.append(folder.name)
-        photos += [Listed(path, folder.name) for path in paths]
-        others += other
-    return Source(root, "folders", tuple(classes), tuple(photos), other_files=others)
-
-
-def _read_prepared(root: Path) -> Source:
-    photos: list[Listed] = []
-    classes: set[str] = set()
-    others = 0
-    for part_folder in subfolders(root):
-        part = _PART_FOLDERS.get(part_folder.name.lower())
-        if part is None:
-            continue
-        for folder in subfolders(part_folder):
-            paths, other = _walk(root, folder)
-            classes.add(folder.name)
-            photos += [Listed(path, folder.name, part) for path in paths]
-            others += other
-    return Source(root, "prepared", tuple(sorted(classes)), tuple(photos), other_files=others)
-
-
-def _read_minc(root: Path) -> Source:
-    photos: list[Listed] = []
-    classes, others = [], 0
-    for folder in subfolders(root / "images"):
-        paths, other = _walk(root, folder)
-        classes.append(folder.name)
-        photos += [Listed(path, folder.name) for path in paths]
-        others += other
-    if not classes:
-        raise DataError(f"{root / 'images'} holds no class folders. Put a folder of photos for each class there.")
-    return Source(root, "minc", tuple(classes), tuple(photos), _split_numbers(root / "labels"), others)
-
-
-_READERS = {"folders": _read_folders, "prepared": _read_prepared, "minc": _read_minc}
-
-
-def _split_numbers(labels: Path) -> tuple[int, ...]:
-    lists = Counter(int(match[2]) for entry in entries(labels) if (match := _LIST_NAME.fullmatch(entry.name)))
-    return tuple(sorted(number for number, count in lists.items() if count == len(LISTS)))
+        raise DataError(f"The name {os.fsencode(name)!r} in {source.root} is not UTF-8. Rename that file or folder."
+                        ) from error
 
 
 def read_official_split(source: Source, number: int) -> tuple[Listed, ...]:

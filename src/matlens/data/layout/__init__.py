@@ -1,0 +1,1 @@
+"""Recognise how a folder of photos is laid out, and list what it holds."""
