@@ -40,7 +40,7 @@ from matlens.data.drawn.synthetic import draw_dataset
 from matlens.data.pixels.decode import resize
 from matlens.data.pixels.reader import PhotoReader
 from matlens.data.pixels.store import hash_photos, prepare_store
-from matlens.data.prepare import kept_together
+from matlens.data.prepare import copies_among
 from matlens.data.source.sources import PARTS, open_source
 from matlens.data.split.splits import make_split
 from matlens.system.console import Reporter
@@ -118,7 +118,7 @@ def prepare_and_pass(data: Path, cache: Path) -> dict[str, float]:
         store = prepare_store(source.root, hashes, SIZE, cache)
     assert len(store.rows) == len(source.photos), "not every photo was distinct"
     with timed("copies"):
-        together = kept_together([], hashes, lambda digest: store.photo(store.rows[digest]), quiet)
+        together = copies_among(hashes, lambda digest: store.photo(store.rows[digest]), quiet)
     with timed("split"):
         split = make_split(source, "random", hashes, problems, seed=SEED, together=together)
     with timed("pass"):

@@ -39,7 +39,7 @@ def plant(root: Path) -> dict[str, set[tuple[str, ...]]]:
     (root / "brick/zero.png").touch()
     (root / "brick/notes.txt").write_text("no photo, and does not claim to be one")
     save(root / "wood/png.jpg", fresh("wood", 1), "PNG")
-    save(root / "wood/other.jfif", fresh("wood", 2))
+    save(root / "wood/other.img", fresh("wood", 2))
     save(root / "wood/noending", fresh("wood", 3))
     save(root / "sky/small.jpg", fresh("sky", 4, 20))
     save(root / "sky/print.jpg", fresh("sky", 5), mode="CMYK")
@@ -60,7 +60,7 @@ def plant(root: Path) -> dict[str, set[tuple[str, ...]]]:
     save(root / "brick/padded.jpg", padded)
     return {
         "unreadable": {("brick/cut.jpg",), (HOSTILE,)}, "empty": {("brick/zero.png",)},
-        "wrong_extension": {("wood/png.jpg",), ("wood/other.jfif",), ("wood/noending",)},
+        "wrong_extension": {("wood/png.jpg",), ("wood/other.img",), ("wood/noending",)},
         "odd_size": {("sky/small.jpg",)}, "odd_mode": {("sky/print.jpg",), ("wood/grey.jpg",)},
         "exact_duplicate": {("brick/brick_000002.jpg", "brick/copy.jpg"), ("sky/wood.jpg", "wood/wood_000003.jpg")},
         "near_duplicate": {("foliage/again.jpg", "foliage/foliage_000002.jpg")},

@@ -34,7 +34,7 @@ def log_of(away: Path) -> list[dict[str, str]]:
     return [json.loads(line) for line in (away / LOG).read_text().splitlines()]
 
 
-OUT = {"brick/cut.jpg", HOSTILE, "brick/zero.png", "wood/png.jpg", "wood/other.jfif", "wood/noending",
+OUT = {"brick/cut.jpg", HOSTILE, "brick/zero.png", "wood/png.jpg", "wood/other.img", "wood/noending",
        "brick/copy.jpg", "foliage/foliage_000002.jpg", "sky/wood.jpg", "wood/wood_000003.jpg", "sky/blank.png",
        "wood/dark.jpg", "wood/bright.jpg", "brick/blurred.jpg", "brick/padded.jpg"}
 

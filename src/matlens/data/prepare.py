@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from matlens.data.layout.remarks import remarks_of, tell_unused
 from matlens.data.pixels.store import PixelStore, hash_photos, prepare_store
 from matlens.data.source.minc import deviations, is_minc_2500
 from matlens.data.source.sources import Source, open_source
@@ -42,7 +43,9 @@ def prepare(settings: Settings, reporter: Reporter) -> Prepared:
     source = open_source(settings.data_dir)
     protocol = settings.protocol or default_protocol(source, settings.groups)
     paths = sorted({photo.path for photo in listed_by_protocol(source, protocol)})
-    named = named_groups(paths, settings.groups) if settings.groups is not None else []
+    tell_unused(source, reporter)
+    said: list[str] = []
+    named = named_groups(paths, settings.groups, source.root, said.append) if settings.groups is not None else []
     with reporter.progress("reading photos", len(paths)) as advance:
         hashes, problems = hash_photos(source.root, paths, lambda done, _: advance(done, ""))
     with reporter.progress("decoding photos", len(paths)) as advance:
@@ -51,49 +54,83 @@ def prepare(settings: Settings, reporter: Reporter) -> Prepared:
                               say=reporter.say)
     problems |= {path: store.problems[digest] for path, digest in hashes.items() if digest in store.problems}
     report_problems(problems, source.root, reporter)
-    together = kept_together(named, {path: digest for path, digest in hashes.items() if path not in problems},
-                             lambda digest: store.photo(store.rows[digest]), reporter) if draws(protocol) else []
-    split = make_split(source, protocol, hashes, problems, seed=settings.seed, together=together,
+    copies = copies_among({path: digest for path, digest in hashes.items() if path not in problems},
+                          lambda digest: store.photo(store.rows[digest]), reporter, drawn=draws(protocol))
+    split = make_split(source, protocol, hashes, problems, seed=settings.seed, together=joined([*named, *copies]),
                        groups=settings.groups, train_on=settings.train_on)
-    split = dataclasses.replace(split, remarks=_remarks(source, split))
+    faults = _faults(source, split, named, copies)
+    split = dataclasses.replace(split, remarks=(*remarks_of(source), *said, *faults))
     counts = {part: sum(by_class.values()) for part, by_class in split.counts().items()}
     reporter.say(f"{len(split.photos)} photos of {len(split.class_names)} classes in {source.root} "
                  f"({protocol}: {counts['train']} train, {counts['val']} val, {counts['test']} test)")
-    for remark in split.remarks:
+    for remark in said:
+        reporter.warn(remark)
+    for remark in faults:
         reporter.warn(f"{remark} (matlens data audit {settings.data_dir} has the whole list)")
-    if source.other_files:
-        reporter.say(f"{source.other_files} files in class folders are no photos by their names and are not used")
     return Prepared(source, split, store)
 
 
-def kept_together(named: Sequence[tuple[str, ...]], hashes: Mapping[str, str], read: Callable[[str], Pixels | None],
-                  reporter: Reporter) -> list[tuple[str, ...]]:
-    """Return groups of photos that no split may divide: the user's groups, and copies of a photo, exact or nearly so.
+def copies_among(hashes: Mapping[str, str], read: Callable[[str], Pixels | None], reporter: Reporter, *,
+                 drawn: bool = True) -> list[tuple[str, ...]]:
+    """Return groups of photos that are copies of one, exact or nearly so.
 
     Args:
         hashes: the SHA-256 of each readable photo by its path.
         read: returns the pixels, (H, W, 3) uint8, of the photo with a SHA-256, or None.
+        drawn: whether the photos are divided by matlens, which then keeps each group in one part.
     """
     with reporter.progress("looking for copies", len(hashes)) as advance:
         copies = look_alikes(hashes, read, lambda done, _: advance(done, ""))
     if copies:
         reporter.say(f"{sum(map(len, copies))} photos are copies of each other, exact or nearly so ({len(copies)} "
-                     f"groups, such as {', '.join(copies[0][:3])}); each group stays in one part")
-    return joined([*named, *copies])
+                     f"groups, such as {', '.join(copies[0][:3])}){'; each group stays in one part' if drawn else ''}")
+    return copies
 
 
-def _remarks(source: Source, split: Split) -> tuple[str, ...]:
-    """Return what is wrong with a split that was made elsewhere; splits that matlens draws have no such faults."""
+def _faults(source: Source, split: Split, named: Sequence[tuple[str, ...]], copies: Sequence[tuple[str, ...]],
+            ) -> list[str]:
+    """Return what is wrong with a split that was made elsewhere; splits that matlens draws have no such faults.
+
+    Args:
+        named: the user's groups.
+        copies: groups of photos that are copies of one, exact or nearly so.
+    """
+    faults = []
     parts_of: dict[str, set[str]] = defaultdict(set)
     for photo in split.photos:
         parts_of[photo.sha256].add(photo.part)
-    leaked = sum(photo.part == "test" and len(parts_of[photo.sha256]) > 1 for photo in split.photos)
-    remarks = [f"{leaked} of {len(split.part('test'))} test photos are in train or val, too, byte for byte"
-               ] if leaked else []
-    if split.protocol.startswith("minc:") and is_minc_2500(source) and (deviating := deviations(source)):
-        more = f" (and {len(deviating) - 1} more)" if len(deviating) > 1 else ""
-        remarks.append(f"this is not MINC-2500 as published: {deviating[0]}{more}")
-    return tuple(remarks)
+    leaked = {photo.path for photo in split.photos if photo.part == "test" and len(parts_of[photo.sha256]) > 1}
+    tested = {photo.path for photo in split.part("test")}
+    if leaked:
+        faults.append(f"{len(leaked)} of {len(tested)} test photos are in train or val, too, byte for byte")
+    divided = _divided(split, copies)
+    if alike := {path for group in divided for path in group} & tested - leaked:
+        faults.append(f"{len(alike)} {'more ' if leaked else ''}of {len(tested)} test photos look the same as photos "
+                      f"of train or val, such as {min(alike)}")
+    if torn := _divided(split, named):
+        faults.append(f"{len(torn)} of {len(named)} groups of --groups {split.groups} are divided between parts, such "
+                      f"as {' and '.join(torn[0][:2])}")
+    if split.protocol.startswith("minc:"):
+        listed = {photo.path for photo in split.photos} | {left.path for left in split.left_out}
+        if unlisted := [photo.path for photo in source.photos if photo.path not in listed]:
+            faults.append(f"the lists of {split.protocol} do not name {len(unlisted)} of {len(source.photos)} photos, "
+                          f"such as {unlisted[0]}; these are not used")
+        if is_minc_2500(source) and (deviating := deviations(source)):
+            more = f" (and {len(deviating) - 1} more)" if len(deviating) > 1 else ""
+            faults.append(f"this is not MINC-2500 as published: {deviating[0]}{more}")
+    return faults
+
+
+def _divided(split: Split, groups: Sequence[tuple[str, ...]]) -> list[tuple[str, ...]]:
+    """Return the groups that lie in several parts; of each the photos that do, one from each part first."""
+    part_of = {photo.path: photo.part for photo in split.photos}
+    divided = []
+    for group in groups:
+        first = {part_of[path]: path for path in reversed(group) if path in part_of}
+        if len(first) > 1:
+            divided.append((*first.values(), *(path for path in group if path in part_of
+                                               and path not in first.values())))
+    return divided
 
 
 def report_problems(problems: dict[str, str], root: Path, reporter: Reporter) -> None:

@@ -16,7 +16,7 @@ from matlens.comparison.displays import draw_differences
 from matlens.comparison.row import between
 from matlens.comparison.table import Comparison, compare
 from matlens.data.prepare import prepare
-from matlens.data.source.sources import open_source
+from matlens.data.source.sources import open_source, refuse_among_photos
 from matlens.errors import DataError, MatlensError, ResultsError, WorkerError
 from matlens.evaluation.judge import evaluate
 from matlens.evaluation.label_quality import label_issues
@@ -52,6 +52,7 @@ def start(settings: Settings, out: Path, reporter: Reporter, split_hash: str | N
         UsageError: what is wrong, and the way out.
     """
     source = open_source(settings.data_dir)
+    refuse_among_photos(out, source)
     root = source.root.resolve()
     settings = settings.model_copy(update={"data_dir": root})
     if settings.material_groups is not None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from matlens.comparison.literature import published_beside
 from matlens.comparison.series import SeriesComparison
 from matlens.comparison.table import Comparison, compare
-from matlens.data.source.sources import open_source
+from matlens.data.source.sources import open_source, refuse_among_photos
 from matlens.data.split.protocols import listed_by_protocol, splits_of_series
 from matlens.errors import ResultsError, WorkerError
 from matlens.evaluation.results import Results
@@ -37,6 +37,7 @@ def run_series(settings: Settings, out: Path, reporter: Reporter) -> SeriesFolde
 def _run_series_alone(settings: Settings, out: Path, reporter: Reporter) -> SeriesFolder:
     started = time.perf_counter()
     source, protocol = open_source(settings.data_dir), settings.protocol or ""
+    refuse_among_photos(out, source)
     splits = splits_of_series(protocol, source)
     for split in splits:
         listed_by_protocol(source, split)  # raises what is wrong with the lists of any split, before the first run

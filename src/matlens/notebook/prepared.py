@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 from matlens.data.audit.integrity import check_photos
+from matlens.data.layout.listing import below
+from matlens.data.layout.remarks import remarks_of, tell_unused
+from matlens.data.layout.walk import rooted
 from matlens.data.pixels.reader import PhotoReader
 from matlens.data.pixels.store import hash_photos
-from matlens.data.prepare import kept_together, report_problems
+from matlens.data.prepare import copies_among, report_problems
 from matlens.data.source.sources import PARTS, open_source
 from matlens.data.split.splits import Split, check_ratios, make_split
-from matlens.data.split.together import named_groups
+from matlens.data.split.together import joined, named_groups
 from matlens.errors import DataError
 from matlens.notebook.label_space import remember_prepared
 from matlens.settings.knobs import knob, with_knobs
@@ -21,6 +26,9 @@ from matlens.system.files import whole_folder
 
 MANIFEST = "split.json"
 """Written last: a prepared directory without it is not finished."""
+
+_LONGEST_NAME = 255
+"""Bytes of a file name on nearly all file systems."""
 
 
 @with_knobs
@@ -48,16 +56,21 @@ def create_split(data_dir: str | Path, output_dir: str | Path, train_ratio: floa
     source = open_source(Path(data_dir))
     _refuse_overlap(out, Path(data_dir))
     paths = [photo.path for photo in source.photos]
-    named = named_groups(paths, groups) if groups is not None else []
+    tell_unused(source, reporter)
+    said: list[str] = []
+    named = named_groups(paths, groups, source.root, said.append) if groups is not None else []
+    for remark in said:
+        reporter.warn(remark)
     hashes, problems = hash_photos(source.root, paths)
     with reporter.progress("checking photos", len(paths)) as advance:
         problems |= check_photos(source, lambda done, _: advance(done, ""))
     report_problems(problems, source.root, reporter)
     path_of = {digest: path for path, digest in hashes.items() if path not in problems}
-    together = kept_together(named, {path: hashes[path] for path in paths if path not in problems},
-                             lambda digest: PhotoReader().read(source.root / path_of[digest]), reporter)
+    copies = copies_among({path: hashes[path] for path in paths if path not in problems},
+                          lambda digest: PhotoReader().read(source.root / path_of[digest]), reporter)
     split = make_split(source, "random" if groups is None else "grouped", hashes, problems, seed=seed, ratios=ratios,
-                       together=together, groups=groups)
+                       together=joined([*named, *copies]), groups=groups)
+    split = dataclasses.replace(split, remarks=(*remarks_of(source), *said))
     remember_prepared(out)
     if not force and _is_there(out, split):
         return split
@@ -71,10 +84,11 @@ def create_split(data_dir: str | Path, output_dir: str | Path, train_ratio: floa
         for part in PARTS:
             with whole_folder(out / part) as partial:
                 for photo in split.part(part):
-                    target = partial / photo.class_name / _flat_name(photo.path, photo.class_name)
+                    flat = _flat_name(photo.path, source.folders[photo.class_name])
+                    target = partial / photo.class_name / _fitting(flat, photo.path)
                     target.parent.mkdir(parents=True, exist_ok=True)
                     if target.exists():  # a_b.jpg beside a/b.jpg, or the same name in train/ and test/
-                        target = target.with_stem(f"{target.stem}_{_short_hash(photo.path)}")
+                        target = target.with_name(_fitting(flat, photo.path, always=True))
                     shutil.copyfile(source.root / photo.path, target)
                     done += 1
                     advance(done, "")
@@ -82,14 +96,22 @@ def create_split(data_dir: str | Path, output_dir: str | Path, train_ratio: floa
     return split
 
 
-def _flat_name(path: str, class_name: str) -> str:
-    """Return a file name inside the class folder; subfolders become part of it."""
-    parts = path.split("/")
-    return "_".join(parts[parts.index(class_name) + 1:])
+def _flat_name(path: str, folders: Sequence[str]) -> str:
+    """Return a file name inside the class folder; subfolders become part of it. folders: those of the class."""
+    own = max((folder for folder in folders if path.startswith(f"{folder}/")), key=len)
+    return path.removeprefix(f"{own}/").replace("/", "_")
 
 
-def _short_hash(path: str) -> str:
-    return hashlib.sha256(path.encode()).hexdigest()[:12]
+def _fitting(name: str, path: str, always: bool = False) -> str:
+    """Return a file name that file systems take: a long one is cut off and ends in a hash of the photo's path.
+
+    always: add the hash to a short name, too.
+    """
+    if len(name.encode()) <= _LONGEST_NAME and not always:
+        return name
+    stem, dot, ending = name.rpartition(".")
+    after = f"_{hashlib.sha256(path.encode()).hexdigest()[:12]}{dot}{ending}"
+    return stem.encode()[:_LONGEST_NAME - len(after)].decode(errors="ignore") + after
 
 
 def _refuse_overlap(out: Path, data_dir: Path) -> None:
@@ -114,9 +136,9 @@ def _is_there(out: Path, split: Split) -> bool:
     if there.hash != split.hash:
         raise DataError(f"{out} holds another split ({'; '.join(differences) or 'of other photos'}). Use force=True "
                         "(--force) to replace it, or another folder.")
-    counted = {part: sum(1 for file in (out / part).rglob("*") if file.is_file()) for part in PARTS}
+    counted = {part: sum(len(folder.content.photos) for folder, _ in below(rooted(out / part), [])) for part in PARTS}
     expected = {part: len(split.part(part)) for part in PARTS}
     if counted != expected:
-        raise DataError(f"The split in {out} is not whole: {counted} files there, {expected} expected. Use force=True "
+        raise DataError(f"The split in {out} is not whole: {counted} photos there, {expected} expected. Use force=True "
                         "(--force) to make it again.")
     return True

@@ -63,10 +63,10 @@ def protocol(value: Any) -> Any:
 
 
 def groups(value: str | None, info: ValidationInfo) -> str | None:
-    """Refuse groups under a protocol that does not draw, and a protocol that needs groups without them."""
+    """Refuse groups under the protocol random, which would divide them, and the protocol grouped without groups."""
     protocol = info.data.get("protocol")
-    if value is not None and protocol is not None and protocol != "grouped" and not protocol.startswith("kfold:"):
-        raise ValueError(f"groups are kept together by the protocols grouped and kfold:K, not by {protocol}")
+    if value is not None and protocol == "random":
+        raise ValueError("groups are kept together by the protocols grouped and kfold:K, not by random")
     if value is None and protocol == "grouped":
         raise ValueError("the protocol grouped takes --groups: a file of lines path,group, or a pattern")
     return value

@@ -82,10 +82,12 @@ def _audited(folder: Path, split: Path | None, files: list[Path], quarantine: Pa
              reporter: Reporter) -> Audit:
     from matlens.data.audit.audit import audit as audit_source
     from matlens.data.audit.quarantine import LOG, refuse_inside
+    from matlens.data.layout.remarks import tell_unused
     from matlens.data.source.sources import open_source
     from matlens.data.split.splits import Split
 
     source = open_source(folder)
+    tell_unused(source, reporter)
     manifest = None if split is None else (split.name, Split.read(split))
     if quarantine is not None:
         refuse_inside(quarantine, folder)

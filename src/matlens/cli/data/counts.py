@@ -22,15 +22,19 @@ def counts(folder: Folder,
     from rich.console import Console
 
     from matlens.data.displays import ClassBars
+    from matlens.data.layout.remarks import tell_unused
     from matlens.data.source.sources import open_source
+    from matlens.system.console import Reporter
     from matlens.system.figures import save_figure
     from matlens.system.files import write_json
 
     if png is not None:
         refuse_no_picture(png, "--png")
-    bars = ClassBars.from_source(open_source(folder))
+    source = open_source(folder)
+    bars = ClassBars.from_source(source)
     console = Console()
     console.print(bars.table(console.width, blocks=console.encoding.lower().startswith("utf")))
+    tell_unused(source, Reporter())
     if json is not None:
         write_json(json, bars.by_part)
     if png is not None:

@@ -19,12 +19,14 @@ def samples(folder: Folder,
     Example: matlens data samples photos --out samples.png
     """
     from matlens.data.displays import SampleGrid
+    from matlens.data.layout.remarks import tell_unused
     from matlens.data.source.sources import open_source
     from matlens.system.console import Reporter
     from matlens.system.figures import save_figure
 
     refuse_no_picture(out, "--out")
     source, reporter = open_source(folder), Reporter()
+    tell_unused(source, reporter)
     with reporter.progress("reading samples", len(source.class_names)) as advance:
         grid = SampleGrid.from_source(source, per_class, seed, lambda done, _: advance(done, ""))
     save_figure(grid.draw(), out)

@@ -15,7 +15,8 @@ Folder = Annotated[Path, typer.Argument(help="A dataset's folder.", show_default
 
 
 def tell_sources(sources: list[Source], reporter: Reporter) -> None:
-    """Print a line about each dataset, and in what a copy of MINC-2500 differs from the original."""
+    """Print a line about each dataset, in what a copy of MINC-2500 differs, and what is not used."""
+    from matlens.data.layout.remarks import notes_of, remarks_of
     from matlens.data.source import minc
 
     for source in sources:
@@ -25,7 +26,7 @@ def tell_sources(sources: list[Source], reporter: Reporter) -> None:
         whole = f"; MINC-2500, {'not ' if deviations else ''}whole" if is_minc else ""
         reporter.result(f"{source.root}: {source.layout}, {len(source.class_names)} classes, {len(source.photos)} "
                         f"photos{splits}{whole}")
-        for sentence in deviations:
+        for sentence in (*deviations, *remarks_of(source), *notes_of(source)):
             reporter.result(f"  {sentence}")
 
 

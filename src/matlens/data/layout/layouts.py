@@ -1,4 +1,4 @@
-"""Recognise how a folder of photos is laid out, and read it so. What is no dataset of classes is refused as what it is."""
+"""Recognise how a folder of photos is laid out, and refuse what is no dataset of classes as what it is."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ LISTS = {"train": "train", "validate": "val", "test": "test"}
 
 _LIST_NAME = re.compile(r"(train|validate|test)(\d+)\.txt")
 _PICTURES = {"images", "image", "imgs", "img", "photos", "jpegimages"}
-_MARKS = {"labels", "label", "annotations", "annotation", "masks", "mask", "bboxes", "segmentationclass", "ground_truth",
-          "groundtruth", "gt"}
+_MARKS = {"labels", "label", "annotations", "annotation", "masks", "mask", "bboxes", "segmentationclass",
+          "ground_truth", "groundtruth", "gt"}
 
 
 def layout_by_names(place: Folder) -> Layout | None:

@@ -39,7 +39,8 @@ def _read(name: str) -> _Name | None:
     parts = {_PART_OF[word] for word in words if word in _PART_OF}
     if len(parts) != 1 and parts != {"train", "val"}:
         return None
-    return _Name("train" if "train" in parts else parts.pop(), tuple(word for word in words if word not in _PART_OF and word not in _FILLERS))
+    about = tuple(word for word in words if word not in _PART_OF and word not in _FILLERS)
+    return _Name("train" if "train" in parts else parts.pop(), about)
 
 
 def _pieces(word: str) -> tuple[str, ...]:

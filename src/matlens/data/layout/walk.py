@@ -1,4 +1,4 @@
-"""Read folders of photos, each once, and tell photos by their names. This is the only code that lists a dataset's files."""
+"""Read folders of photos, each once, and tell photos by their names. No other code lists the files of a dataset."""
 
 from __future__ import annotations
 
@@ -90,6 +90,7 @@ class Folder:
                 photos.append(name)  # a photo that is gone: whoever reads it says so
             else:
                 special.append((name, what))
+        hidden.sort(key=lambda entry: entry if isinstance(entry, str) else entry.name)
         folders.sort(key=lambda folder: (folder.linked, unicodedata.normalize("NFC", folder.name)))
         return Content(tuple(folders), tuple(sorted(photos)), tuple(sorted(others)), tuple(hidden),
                        tuple(sorted(special)), problem)
@@ -104,6 +105,7 @@ class Folder:
 
 
 _FILE, _FOLDER, SPECIAL = "file", "folder", "no regular file"
+_KINDS = {stat.S_IFIFO: "a named pipe", stat.S_IFSOCK: "a socket", stat.S_IFCHR: "a device", stat.S_IFBLK: "a device"}
 
 
 def _what_is(entry: os.DirEntry[str]) -> str:
@@ -118,8 +120,7 @@ def _what_is(entry: os.DirEntry[str]) -> str:
         return "a link that leads nowhere"
     except OSError as error:  # a link to itself, or to where this user may not look
         return error.strerror or str(error)
-    kinds = {stat.S_IFIFO: "a named pipe", stat.S_IFSOCK: "a socket", stat.S_IFCHR: "a device", stat.S_IFBLK: "a device"}
-    return f"{SPECIAL}: {kinds.get(stat.S_IFMT(mode), 'of an unknown kind')}"
+    return f"{SPECIAL}: {_KINDS.get(stat.S_IFMT(mode), 'of an unknown kind')}"
 
 
 def is_hidden(name: str) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import unicodedata
 from collections import defaultdict
 from collections.abc import Mapping
@@ -148,6 +149,17 @@ def _refuse_undecodable(source: Source) -> None:
         name = names[names.rfind("\n", 0, error.start) + 1:].partition("\n")[0]
         raise DataError(f"The name {os.fsencode(name)!r} in {source.root} is not UTF-8. Rename that file or folder."
                         ) from error
+
+
+def refuse_among_photos(out: Path, source: Source) -> None:
+    """Raise DataError if a folder to write to lies where a dataset's photos do: what is written would pass for some."""
+    root, target = source.root.resolve(), out.resolve()
+    tops = {root} if source.layout == "folders" else {root / path.split("/")[0] for paths in source.folders.values()
+                                                      for path in paths}
+    linked = {(root / link).resolve() for link in source.linked}
+    if any(target.is_relative_to(place) for place in tops | linked):
+        raise DataError(f"{out} lies among the photos of {root}, and what a run writes would pass for photos. Name a "
+                        f"folder outside, for example: --out {shlex.quote(str(root.parent / 'runs' / target.name))}")
 
 
 def read_official_split(source: Source, number: int) -> tuple[Listed, ...]:

@@ -8,11 +8,12 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Literal, get_args
 
 import numpy as np
 
+from matlens.data.layout.remarks import in_utf8
 from matlens.data.source.sources import PARTS, Source
 from matlens.data.split.division import divide
 from matlens.data.split.protocols import draws, folds_of, listed_by_protocol
@@ -48,12 +49,12 @@ class LeftOut:
 class Split:
     """Which photo is in which part.
 
-    protocol: see `matlens.data.split.protocols`. Only a protocol that draws has seed, ratios (not of folds), groups and
-        together.
+    protocol: see `matlens.data.split.protocols`. Only a protocol that draws has seed and ratios (not of folds).
     photos: in the order train, val, test, and inside a part in the order of the protocol.
     left_out: photos that are listed but cannot be read; they are in no part.
     groups: the file or pattern by which the user named groups.
-    together: groups of paths that are in one part: the user's groups, and copies of one photo.
+    together: groups of paths that belong together: the user's groups, and copies of one photo. A protocol that draws
+        puts each into one part; others may have divided it.
     train_on: `train+val` trains on the photos of both parts, as some papers do.
     remarks: what a reader of results must know about this split.
     """
@@ -163,9 +164,10 @@ def make_split(source: Source, protocol: str, hashes: Mapping[str, str], problem
         groups: the file or pattern by which the user named groups.
 
     Raises:
-        DataError: a class has no photo in a part, or fewer photos than there are parts.
+        DataError: a class has no photo that matlens reads, none in a part, or fewer photos than there are parts.
     """
     listed = listed_by_protocol(source, protocol)
+    _refuse_empty(source)
     left_out = tuple(LeftOut(photo.path, problems[photo.path]) for photo in listed if photo.path in problems)
     readable = [photo for photo in listed if photo.path not in problems]
     drawn = draws(protocol)
@@ -182,7 +184,7 @@ def make_split(source: Source, protocol: str, hashes: Mapping[str, str], problem
     photos = tuple(Photo(photo.path, photo.class_name, photo.part or "", hashes[photo.path])
                    for photo in sorted(readable, key=lambda photo: order[photo.part or ""]))
     split = Split(protocol, source.class_names, photos, left_out, seed if drawn else None,
-                  ratios if drawn and not is_fold else None, groups, tuple(together) if drawn else (), train_on)
+                  ratios if drawn and not is_fold else None, groups, tuple(together), train_on)
     _refuse_gaps(split, source)
     return split
 
@@ -192,12 +194,40 @@ def _part_of_fold(number: int, folds: int, tested: int) -> str:
     return "test" if number == tested else "val" if number == tested % folds + 1 else "train"
 
 
+def _refuse_empty(source: Source) -> None:
+    """Raise DataError for a class folder without a photo, and say what is in it instead."""
+    for name in sorted(set(source.class_names) - {photo.class_name for photo in source.photos}):
+        above = tuple(f"{folder}/" for folder in source.folders.get(name, ()))
+        pictures = [unused.path for unused in source.unused
+                    if unused.kind == "format" and unused.path.startswith(above)]
+        others = [path for path in source.others if path.startswith(above)]
+        closed = [unused for unused in source.unused if unused.kind == "folder"
+                  and f"{unused.path}/".startswith(above)]
+        if closed:
+            why = f"{closed[0].path} cannot be read ({closed[0].detail}). Change its permissions"
+        elif pictures:
+            endings = ", ".join(sorted({PurePath(path).suffix.lower() for path in pictures}))
+            why = (f"its {len(pictures)} pictures are in a format that matlens does not read ({endings}). Convert them "
+                   f"to JPEG, for example with: magick mogrify -format jpg {source.root / pictures[0]}")
+        elif others:
+            why = f"its {len(others)} files, such as {others[0]}, are no photos by their names. Rename them"
+        else:
+            why = "its folder is empty. Add photos"
+        raise DataError(f"Class '{name}' has 0 photos in {source.root}: {in_utf8(why)}, or remove the folder.")
+
+
 def _refuse_gaps(split: Split, source: Source) -> None:
     gaps = [f"'{name}' in {part}" for part, counts in split.counts().items()
             for name, count in counts.items() if count == 0]
-    if gaps:
-        lost = f" ({len(split.left_out)} unreadable photos were left out)" if split.left_out else ""
-        raise DataError(
-            f"Every class must have photos in train, val and test, but in {source.root} ({split.protocol}) there are "
-            f"none for {', '.join(gaps[:10])}{' and more' if len(gaps) > 10 else ''}{lost}. "
-            "Add photos, remove that class folder, or divide the photos again with --protocol random.")
+    if not gaps:
+        return
+    empty = [part for part, counts in split.counts().items() if not any(counts.values())]
+    lost = f" ({len(split.left_out)} unreadable photos were left out)" if split.left_out else ""
+    loose = sum(unused.kind == "loose" for unused in source.unused)
+    where = ""
+    if empty:
+        where = f"in {' and '.join(empty)}" + (f" ({loose} photos lie in no class folder)" if loose else "") + ": none "
+    raise DataError(
+        f"Every class must have photos in train, val and test, but in {source.root} ({split.protocol}) there are "
+        f"none {where}for {', '.join(gaps[:10])}{' and more' if len(gaps) > 10 else ''}{lost}. "
+        "Add photos, remove that class folder, or divide the photos again with --protocol random.")

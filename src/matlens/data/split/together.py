@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import io
 import os
-import re
+import unicodedata
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -13,40 +14,45 @@ from pathlib import Path
 
 from matlens.data.split.clusters import Clusters
 from matlens.data.split.duplicates import near_duplicates, perceptual_hash
+from matlens.data.split.patterns import search
 from matlens.errors import DataError, SettingsError
+from matlens.system.caches import Say, silent
 from matlens.system.untrusted import JSON_LIMIT, UNREADABLE, read_bounded, reading
 from matlens.types import Pixels, Progress
 
 
-def named_groups(paths: Sequence[str], groups: str) -> list[tuple[str, ...]]:
-    """Group the photos that belong together by what the user says.
+def named_groups(paths: Sequence[str], groups: str, root: Path | None = None, say: Say = silent,
+                 ) -> list[tuple[str, ...]]:
+    """Group the photos that belong together by what the user says. Groups that share a photo are one.
 
     Args:
         paths: relative to the dataset's root.
         groups: a file of lines `path,group` (.tsv: separated by tabs), or a regular expression with groups in
             parentheses, which is searched in each path: photos for which it captures the same text belong together.
+        root: the dataset's root; the paths in a file may begin with it.
+        say: called with a remark on lines that name no photo, photos that nothing names, and joined groups.
 
     Returns:
         Groups of at least two paths. Photos that nothing names stand alone.
 
     Raises:
         SettingsError: `groups` is neither a file nor such an expression.
-        DataError: the file cannot be read, or it names none of these photos.
+        DataError: the file cannot be read, or most of its lines and most of the photos do not fit together.
     """
     if _is_file(groups):
-        named = _read(Path(groups))
-        named = {path: named[path] for path in paths if path in named}
-        if not named:
-            raise DataError(f"{groups} names none of the photos. Its lines must be path,group with paths relative "
-                            f"to the dataset's folder, such as {paths[0]},scene1.")
+        members = _listed(Path(groups), paths, root, say)
     else:
-        pattern = _compiled(groups)
-        matches = {path: pattern.search(path) for path in paths}
-        named = {path: "\0".join(text or "" for text in match.groups()) for path, match in matches.items() if match}
-        if not named:
-            raise DataError(f"--groups {groups} is found in none of the paths, such as {paths[0]}. (There is no file "
-                            "of that name, so it was taken as a regular expression.)")
-    return _at_least_two(named)
+        members = defaultdict(list)
+        for path, text in _searched(groups, paths).items():
+            members[text].append(path)
+    together = joined(members.values())
+    named = {path for group in members.values() for path in group}
+    if alone := [path for path in paths if path not in named]:
+        say(f"--groups {groups} names {len(named)} of {len(paths)} photos; each of the other {len(alone)}, such as "
+            f"{alone[0]}, stands alone")
+    elif not together:
+        say(f"--groups {groups} puts each photo into a group of its own, so it keeps none together")
+    return together
 
 
 def _is_file(groups: str) -> bool:
@@ -56,30 +62,90 @@ def _is_file(groups: str) -> bool:
         return False
 
 
-def _read(file: Path) -> dict[str, str]:
+def _listed(file: Path, paths: Sequence[str], root: Path | None, say: Say) -> dict[str, list[str]]:
+    """Return the photos of each group that a file names."""
+    members: dict[str, list[str]] = defaultdict(list)
+    groups_of: dict[str, set[str]] = defaultdict(set)
+    known = _Names(paths, root)
+    unknown = []
+    entries = _read(file)
+    for line, group in entries:
+        if (path := known.find(line)) is None:
+            unknown.append(line)
+        else:
+            groups_of[path].add(group)
+            members[group].append(path)
+    if not groups_of or (2 * len(unknown) > len(entries) and 2 * len(groups_of) < len(paths)):
+        such = f", such as {unknown[0]}" if unknown else ""
+        raise DataError(f"{file} names {len(groups_of) or 'none'} of the {len(paths)} photos, and {len(unknown)} of "
+                        f"its {len(entries)} lines name no photo{such}. Its lines must be path,group with paths relative to "
+                        f"the dataset's folder, such as {paths[0]},scene1.")
+    if unknown:
+        say(f"{len(unknown)} of {len(entries)} lines of {file} name no photo, such as {unknown[0]}")
+    if several := [path for path, names in groups_of.items() if len(names) > 1]:
+        say(f"{file} puts {len(several)} photo{'s' * (len(several) != 1)} into several groups, such as {several[0]} "
+            f"({', '.join(sorted(groups_of[several[0]]))}); these groups are one")
+    return members
+
+
+class _Names:
+    """The photos by the ways to write their paths: with the dataset's folder before it, backslashes, NFC or NFD."""
+
+    def __init__(self, paths: Sequence[str], root: Path | None) -> None:
+        self._path_of = {unicodedata.normalize("NFC", path): path for path in paths}
+        folders = root.resolve().parts if root is not None else ()
+        self._before = {"/".join(part.strip("/\\") for part in folders[start:]) for start in range(len(folders))}
+
+    def find(self, written: str) -> str | None:
+        """Return the photo of a written path, or None."""
+        words = [word for word in unicodedata.normalize("NFC", written).replace("\\", "/").split("/")
+                 if word not in ("", ".")]
+        for start in range(len(words)):
+            if (not start or "/".join(words[:start]) in self._before) and "/".join(words[start:]) in self._path_of:
+                return self._path_of["/".join(words[start:])]
+        return self._path_of.get(unicodedata.normalize("NFC", written))
+
+
+def _read(file: Path) -> list[tuple[str, str]]:
+    """Return the (path, group) of each line, as spreadsheets write them: also in UTF-16, or with semicolons."""
     with reading(file, "a list of groups", DataError, "Write it in UTF-8 with lines path,group.",
                  catching=(*UNREADABLE, csv.Error)):
-        text = io.StringIO(read_bounded(file, JSON_LIMIT).decode("utf-8-sig"), newline="")
-        rows = [row for row in csv.reader(text, delimiter="\t" if file.suffix == ".tsv" else ",") if row]
+        content = read_bounded(file, JSON_LIMIT)
+        text = content.decode("utf-16" if content[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else "utf-8-sig")
+        rows = _rows(text, "\t" if file.suffix == ".tsv" else ",")
     if rows and [cell.strip().lower() for cell in rows[0]] == ["path", "group"]:
         rows = rows[1:]
     for number, row in enumerate(rows, 1):
         if len(row) != 2 or not row[1].strip():
             raise DataError(f"{file}: entry {number} ({','.join(row)}) is not path,group. Write it as "
                             "wood/1.jpg,scene1.")
-    return {path.strip(): group.strip() for path, group in rows}
+    return [(path.strip(), group.strip()) for path, group in rows]
 
 
-def _compiled(groups: str) -> re.Pattern[str]:
-    try:
-        pattern = re.compile(groups)
-    except re.error as error:
-        raise SettingsError(f"--groups {groups}: no such file, and no regular expression ({error}). Name a file of "
-                            r"lines path,group, or give a pattern such as '(scene\d+)_'.") from error
-    if not pattern.groups:
+def _rows(text: str, delimiter: str) -> list[list[str]]:
+    """Return the cells of each line. Semicolons or tabs divide them where each line then has two, and not otherwise."""
+    found: list[list[str]] = []
+    for other in (delimiter, ";", "\t"):
+        rows = [row for row in csv.reader(io.StringIO(text, newline=""), delimiter=other) if row]
+        if all(len(row) == 2 for row in rows):
+            return rows
+        found = found or rows
+    return found
+
+
+def _searched(groups: str, paths: Sequence[str]) -> dict[str, str]:
+    """Return what a pattern captures in each path that it is found in."""
+    found = search(groups, paths)
+    if isinstance(found, str):
+        raise SettingsError(f"--groups {groups}: no such file, and no regular expression ({found}). Name a file of "
+                            r"lines path,group, or give a pattern such as '(scene\d+)_'.")
+    if not found.groups:
         raise SettingsError(f"--groups {groups}: no such file, and as a regular expression it captures nothing. Put "
                             r"parentheses around what photos of one group share, such as '(scene\d+)_'.")
-    return pattern
+    if not found.captured:
+        raise DataError(f"--groups {groups} is found in none of the paths, such as {paths[0]}. (There is no file "
+                        "of that name, so it was taken as a regular expression.)")
+    return found.captured
 
 
 def look_alikes(hashes: Mapping[str, str], read: Callable[[str], Pixels | None], on_progress: Progress,

@@ -42,7 +42,8 @@ def view_data(split: Mapping[str, Any]) -> DataView:
     facts = [("Protocol", split.get("protocol")), ("Seed", split.get("seed")),
              ("Shares of the parts", split.get("ratios")), ("Groups", split.get("groups")),
              ("Trained on", split.get("train_on")), ("Split hash", split.get("hash")),
-             ("Copies kept in one part", len(split.get("together") or ()) or None)]
+             ("Groups kept in one part" if split.get("seed") is not None else "Groups of photos that belong together",
+              len(split.get("together") or ()) or None)]
     return DataView(
         tuple((what, text_of(value)) for what, value in facts if value not in (None, "")), parts,
         tuple((name, tuple(counts[name, part] for part in parts)) for name in split.get("class_names", [])),
