@@ -55,13 +55,15 @@ def layout_of(place: Folder) -> Layout | None:
     holders = [folder for folder in classes if holds_photos(folder)]
     if not holders or (len(classes) == 1 and not classes[0].content.photos):
         return None
+    if len(holders) > 1 and all(map(has_parts_inside, holders)):
+        return "prepared"
     inner = [dataset for folder in holders if len(holders) > 1
              if layout_by_names(dataset := _unwrapped(folder)) is not None]
     if inner:
         raise DataError(f"{place.path} holds {'datasets of their own' if len(inner) > 1 else 'a dataset of its own'} "
                         f"beside other folders: {', '.join(folder.name for folder in inner[:5])}. Name one with --data "
                         f"{inner[0].path}, or move it elsewhere.")
-    return "prepared" if all(map(has_parts_inside, holders)) else "folders"
+    return "folders"
 
 
 def _unwrapped(folder: Folder) -> Folder:
@@ -79,8 +81,8 @@ def candidates(place: Folder) -> list[Folder]:
 def has_parts_inside(folder: Folder) -> bool:
     """Return whether the photos of a class lie in parts: brick/train/1.jpg."""
     parts = parts_among(folder.content.folders)
-    return (bool(parts) and not folder.content.photos and any(part.content.photos for part in parts)
-            and not any(holds_photos(other) for other in folder.content.folders if other not in parts))
+    return bool(parts) and not folder.content.photos and all(
+        inner in parts and inner.content.photos for inner in folder.content.folders if holds_photos(inner))
 
 
 def readable(folder: Folder) -> Folder:

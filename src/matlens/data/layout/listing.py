@@ -53,10 +53,11 @@ def below(top: Folder, unused: list[Unused], prefix: str = "", seen: set[tuple[i
         if folder.content.problem:
             unused.append(Unused(path, "folder", folder.content.problem))
         yield folder, path
-        inside = [*folder.content.folders, *(place for place in folder.content.hidden
-                                             if hidden and isinstance(place, Folder))]
-        for child in reversed(inside):
-            (links if child.linked else waiting).append((child, join(path, child.name), depth + 1))
+        folders = [*folder.content.folders, *(place for place in folder.content.hidden
+                                              if hidden and isinstance(place, Folder))]
+        inside = [(child, join(path, child.name), depth + 1) for child in folders]
+        waiting += [entry for entry in reversed(inside) if not entry[0].linked]
+        links += [entry for entry in inside if entry[0].linked]
 
 
 def _reason_against(folder: Folder, depth: int, upper: set[tuple[int, int] | None], seen: set[tuple[int, int]],
@@ -92,6 +93,11 @@ def may_be_class(folder: Folder) -> bool:
     return not documents
 
 
+def stem_of(name: str) -> str:
+    """Return a file name in lower case without its ending."""
+    return name.lower().rpartition(".")[0]
+
+
 def _is_document(name: str) -> bool:
     return name.lower().endswith(DOCUMENTS) or name.isupper()  # README, LICENSE
 
@@ -117,8 +123,9 @@ class Listing:
         for place, path in below(folder, self.unused, prefix, seen):
             here = [f"{path}/{name}" for name in place.content.photos]
             photos += here
+            stems = {stem_of(name) for name in place.content.photos}
             for name in place.content.others:
-                if name.lower().endswith(OTHER_PICTURES):
+                if name.lower().endswith(OTHER_PICTURES) and stem_of(name) not in stems:  # a phone's IMG.HEIC, IMG.JPG
                     self.unused.append(Unused(f"{path}/{name}", "format"))
                 else:
                     self.others.append(f"{path}/{name}")

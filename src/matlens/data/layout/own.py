@@ -24,7 +24,7 @@ def is_run(folder: Folder) -> bool:
     inside = folder.content.folders
     if not inside or folder.content.photos:
         return False
-    return all(map(_is_one, inside)) or (folder.name == _RUNS and all(map(_are_remains, inside)))
+    return all(_is_one(inner) or (folder.name == _RUNS and _are_remains(inner)) for inner in inside)
 
 
 def _is_one(folder: Folder) -> bool:

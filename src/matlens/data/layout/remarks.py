@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections import Counter
 from collections.abc import Sequence
+from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 from matlens.data.layout.listing import Kind, Unused
@@ -15,14 +17,13 @@ if TYPE_CHECKING:
 
 _SHOWN = 3
 
-_CONVERT = "Convert them to JPEG, for example with: magick mogrify -format jpg FILE"
-
 _SERIOUS: dict[Kind, tuple[str, str]] = {
-    "folder": ("folder{s} cannot be read, so that photos may be missing", "Change the permissions."),
-    "deep": ("folder{s} lie{not_s} deeper than matlens reads", "Move the photos up."),
+    "folder": ("folder{s} cannot be read, so that photos may be missing", ". Change the permissions"),
+    "deep": ("folder{s} lie{not_s} deeper than matlens reads", ". Move the photos up"),
     "nowhere": ("link{s} lead{not_s} nowhere, so that photos may be missing", ""),
     "special": ("entr{y} {is_are} no regular file{s} and {is_are} not read", ""),
-    "format": ("picture{s} {is_are} in a format that matlens does not read, and {is_are} not used", _CONVERT),
+    "format": ("picture{s} {is_are} in a format that matlens does not read, and {is_are} not used",
+               ". Convert them to JPEG, for example, in the dataset's folder: {conversion}"),
     "loose": ("photo{s} lie{not_s} in no class folder and {is_are} not used", ""),
     "outside": ("photo{s} lie{not_s} in folders that are no part of the dataset, and {is_are} not used", "")}
 """The words for what a reader of results must know, after the number, and the way out."""
@@ -36,9 +37,15 @@ _HARMLESS: dict[Kind, str] = {
 """The words for what needs no more than a line."""
 
 
+def conversion_of(picture: str) -> str:
+    """Return a command that converts a picture, and those beside it, to a format that matlens reads."""
+    path = PurePath(picture)
+    return f"magick mogrify -format jpg {shlex.quote(str(path.parent))}/*{path.suffix}"
+
+
 def remarks_of(source: Source) -> tuple[str, ...]:
     """Return what a reader of results must know: photos that may be missing, and classes whose names were joined."""
-    return (*source.naming, *(f"{_counted(some, words)}{f'. {way_out}' if way_out else ''}"
+    return (*source.naming, *(_counted(some, words) + way_out.format(conversion=conversion_of(in_utf8(some[0].path)))
                               for kind, (words, way_out) in _SERIOUS.items() if (some := _of(source, kind))))
 
 

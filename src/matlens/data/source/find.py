@@ -114,7 +114,8 @@ class _Search:
         if self.named[folder]:
             return _opened(folder)
         inside = [child for child in folder.content.folders if child in self.holding]
-        inner = [self.datasets(folder=child) if not child.content.photos else [] for child in inside]
+        below: _Role = "named" if role == "named" and len(inside) == 1 else "searched"
+        inner = [self.datasets(below, child) if not child.content.photos else [] for child in inside]
         deeper = [source for sources in inner for source in sources]
         if len(inside) < 2:
             return deeper

@@ -13,7 +13,7 @@ from typing import Literal, get_args
 
 import numpy as np
 
-from matlens.data.layout.remarks import in_utf8
+from matlens.data.layout.remarks import conversion_of, in_utf8
 from matlens.data.source.sources import PARTS, Source
 from matlens.data.split.division import divide
 from matlens.data.split.protocols import draws, folds_of, listed_by_protocol
@@ -208,7 +208,7 @@ def _refuse_empty(source: Source) -> None:
         elif pictures:
             endings = ", ".join(sorted({PurePath(path).suffix.lower() for path in pictures}))
             why = (f"its {len(pictures)} pictures are in a format that matlens does not read ({endings}). Convert them "
-                   f"to JPEG, for example with: magick mogrify -format jpg {source.root / pictures[0]}")
+                   f"to JPEG, for example with: {conversion_of(str(source.root / pictures[0]))}")
         elif others:
             why = f"its {len(others)} files, such as {others[0]}, are no photos by their names. Rename them"
         else:

@@ -78,8 +78,8 @@ def _listed(file: Path, paths: Sequence[str], root: Path | None, say: Say) -> di
     if not groups_of or (2 * len(unknown) > len(entries) and 2 * len(groups_of) < len(paths)):
         such = f", such as {unknown[0]}" if unknown else ""
         raise DataError(f"{file} names {len(groups_of) or 'none'} of the {len(paths)} photos, and {len(unknown)} of "
-                        f"its {len(entries)} lines name no photo{such}. Its lines must be path,group with paths relative to "
-                        f"the dataset's folder, such as {paths[0]},scene1.")
+                        f"its {len(entries)} lines name no photo{such}. Its lines must be path,group with paths "
+                        f"relative to the dataset's folder, such as {paths[0]},scene1.")
     if unknown:
         say(f"{len(unknown)} of {len(entries)} lines of {file} name no photo, such as {unknown[0]}")
     if several := [path for path, names in groups_of.items() if len(names) > 1]:
