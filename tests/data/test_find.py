@@ -117,20 +117,19 @@ def test_what_fetch_takes_on_kaggle_is_found(kaggle):
 
 
 def test_each_folder_is_read_once(tmp_path, monkeypatch):
-    """57,500 photos on a network drive: what was seen is not looked at again, and photos of MINC's layout not even once
-    before they are listed."""
+    """57,500 photos on a network drive: what was seen is not looked at again, not even to list the photos."""
     for number in range(3):
         for name in ("brick", "wood"):
             photos(tmp_path / "deep" / str(number) / "a" / "b" / name)
     minc(tmp_path / "deep" / "minc-2500" / "minc-2500")
-    read: list[Path] = []
-    look_into = find._look_into
-    monkeypatch.setattr(find, "_look_into", lambda folder: read.append(folder) or look_into(folder))
+    read: list[str] = []
+    scandir = os.scandir
+    monkeypatch.setattr(os, "scandir", lambda folder: read.append(str(folder)) or scandir(folder))
     found = find.find_sources([tmp_path / "deep"])
     assert [source.root.relative_to(tmp_path / "deep").as_posix() for source in found] == [
         "0/a/b", "1/a/b", "2/a/b", "minc-2500/minc-2500"]
-    # deep, 3 x (number, a, b, brick, wood), minc-2500 twice
-    assert len(read) == len(set(read)) == 1 + 3 * 5 + 2
+    # deep, 3 x (number, a, b, brick, wood), minc-2500 twice, images, its classes, labels
+    assert len(read) == len(set(read)) == 1 + 3 * 5 + 2 + 4
 
 
 def test_links_in_circles_and_unreadable_folders_are_passed_over(tmp_path, monkeypatch):

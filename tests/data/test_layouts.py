@@ -15,6 +15,10 @@ from matlens.data.source.find import find_dataset, find_sources
 from matlens.data.source.sources import Source, open_source, refuse_among_photos
 from matlens.data.split.splits import make_split
 from matlens.errors import DataError
+from matlens.jobs.run import run
+from matlens.jobs.series import run_series
+from matlens.settings.schema import Settings
+from matlens.system.console import Reporter
 
 NFC, NFD = (unicodedata.normalize(form, "béton") for form in ("NFC", "NFD"))
 
@@ -216,6 +220,17 @@ def test_an_output_among_the_photos_is_refused_with_another_place(tmp_path, out)
     refuse_among_photos(divided.root / "runs" / "1", divided)
     with pytest.raises(DataError):
         refuse_among_photos(divided.root / "train" / "x", divided)
+
+
+@pytest.mark.parametrize("protocol", [None, "kfold:3"])
+def test_a_run_among_the_photos_is_refused_before_it_begins(tmp_path, monkeypatch, protocol):
+    """cd photos; matlens run --data . -- and nothing is left there that would be a class."""
+    tree(tmp_path / "photos", "a/1.jpg", "b/1.jpg")
+    monkeypatch.chdir(tmp_path / "photos")
+    settings = Settings.load(options={"data_dir": Path(), "cache_dir": tmp_path / "cache", "protocol": protocol})
+    with pytest.raises(DataError, match="--out"):
+        (run_series if protocol else run)(settings, Path("runs") / "first", Reporter(quiet=True))
+    assert sorted(os.listdir()) == ["a", "b"]
 
 
 @pytest.mark.parametrize(("paths", "roots"), [

@@ -130,6 +130,31 @@ def test_photos_of_the_same_flat_name_do_not_overwrite_each_other(tmp_path):
         assert create_split(tmp_path / name, tmp_path / f"{name}_out") == split
 
 
+@pytest.mark.parametrize("path", ["train/.DS_Store", "test/wood/Thumbs.db", "val/.ipynb_checkpoints/1-checkpoint.png",
+                                  "train/wood/._1.png", "train/@eaDir/1.png/S.jpg", "val/desktop.ini"])
+def test_files_that_systems_leave_do_not_count(photos, tmp_path, path):
+    """Whoever has looked into the folder with a file manager still has the split."""
+    split = create_split(photos, tmp_path / "out")
+    (tmp_path / "out" / path).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / "out" / path).write_bytes(b"x")
+    assert create_split(photos, tmp_path / "out") == split
+
+
+def test_long_names_of_subfolders_are_shortened_and_stay_apart(tmp_path):
+    """Each name is allowed; joined they are not, and cut off they would be equal."""
+    deep = "/".join(letter * 90 for letter in "abé")
+    for number in range(3):
+        photo(tmp_path / "photos" / "brick" / f"{number}.png", number)
+        photo(tmp_path / "photos" / "wood" / deep / f"{number}.png", 10 + number)
+        photo(tmp_path / "photos" / "wood" / f"{'a' * 251}.png" / f"{number}.png", 20 + number)
+    split = create_split(tmp_path / "photos", tmp_path / "out")
+    made = contents(tmp_path / "out")
+    del made["split.json"]
+    assert sorted(made.values()) == sorted(contents(tmp_path / "photos").values()) and len(split.photos) == 9
+    assert all(len(Path(name).name.encode()) <= 255 and name.endswith(".png") for name in made)
+    assert create_split(tmp_path / "photos", tmp_path / "out") == split
+
+
 @pytest.mark.parametrize("out", ["photos", "photos/split", "photos/train", "photos/../photos"])
 def test_a_split_into_its_own_photos_is_refused(photos, tmp_path, out):
     """With force, replacing train/ would remove the only copy of the photos."""

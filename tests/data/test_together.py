@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
+from matlens.data.prepare import prepare
+from matlens.data.split import patterns
+from matlens.data.split.splits import Split
 from matlens.data.split.together import joined, look_alikes, named_groups
 from matlens.errors import DataError, SettingsError
 from matlens.notebook.prepared import create_split
+from matlens.settings.schema import Settings
+from matlens.system.console import Reporter
 
 PATHS = ["wood/s1_a.jpg", "wood/s1_b.jpg", "wood/s2_a.jpg", "brick/s1_c.jpg", "brick/x.jpg"]
 
@@ -55,6 +62,55 @@ def test_a_pattern_may_be_longer_than_a_file_name():
     assert named_groups(PATHS, pattern) == [("brick/s1_c.jpg", "wood/s1_a.jpg", "wood/s1_b.jpg")]
 
 
+@pytest.mark.parametrize(("name", "content"), [
+    ("win.csv", b"wood\\s2_a.jpg,g\r\nbrick\\x.jpg,g\r\n"), ("dot.csv", b"./wood/s2_a.jpg,g\n.//brick/x.jpg,g\n"),
+    ("semi.csv", b"path;group\nwood/s2_a.jpg;g\nbrick/x.jpg;g\n"), ("tabs.csv", b"wood/s2_a.jpg\tg\nbrick/x.jpg\tg\n"),
+    ("utf16.csv", "wood/s2_a.jpg\tg\nbrick/x.jpg\tg\n".encode("utf-16")),
+    ("root.csv", b"photos/wood/s2_a.jpg,g\nphotos/brick/x.jpg,g\n"), ("abs.csv", b"/d/photos/wood/s2_a.jpg,g\n"
+                                                                      b"/d/photos/brick/x.jpg,g\n")])
+def test_a_list_is_read_as_other_programs_write_it(tmp_path, name, content):
+    """Windows and Excel are where lists of scenes are made."""
+    (tmp_path / name).write_bytes(content)
+    assert named_groups(PATHS, str(tmp_path / name), Path("/d/photos")) == [("brick/x.jpg", "wood/s2_a.jpg")]
+
+
+def test_what_does_not_fit_a_list_is_said(tmp_path):
+    """A photo in two groups joins them; lines and photos without a partner are counted and named."""
+    said: list[str] = []
+    lines = [*(f"{path},{number // 2}" for number, path in enumerate(PATHS[:4])), "wood/s1_a.jpg,1", "gone.jpg,7"]
+    (tmp_path / "g.csv").write_text("\n".join(lines))
+    assert named_groups(PATHS, str(tmp_path / "g.csv"), None, said.append) == [tuple(sorted(PATHS[:4]))]
+    assert any("1 of 6 lines" in words and "gone.jpg" in words for words in said)
+    assert any("wood/s1_a.jpg" in words and "0, 1" in words for words in said)
+    assert any("4 of 5 photos" in words and "brick/x.jpg" in words for words in said)
+    (tmp_path / "g.csv").write_text("\n".join(line.replace("jpg", "png") for line in lines[1:5]) + f"\n{lines[0]}")
+    with pytest.raises(DataError, match=r"1 of the 5 photos.*4 of its 5 lines.*wood/s1_b\.png"):
+        named_groups(PATHS, str(tmp_path / "g.csv"))
+
+
+def test_a_pattern_that_fits_few_photos_is_said():
+    """It looks as if groups were kept, and most are torn apart."""
+    said: list[str] = []
+    assert named_groups(PATHS, "(s2)_", None, said.append) == []
+    assert any("1 of 5 photos" in words and "(s2)_" in words for words in said)
+
+
+def test_a_pattern_that_would_be_searched_for_ever_is_stopped_and_named(monkeypatch):
+    """(a+)+$ takes 2 ** 40 steps on forty letters."""
+    monkeypatch.setattr(patterns, "SECONDS", 1)
+    with pytest.raises(SettingsError) as caught:
+        named_groups([f"wood/{'a' * 40}!.jpg"], "(a+)+$")
+    assert "(a+)+$" in str(caught.value)
+
+
+@pytest.mark.parametrize("pattern", ["(" * 5000, "(a{1,65535}){1,65535}{2}{3}", "(?P<x>", "(\\"])
+def test_a_pattern_that_cannot_be_read_is_refused_by_name(pattern):
+    """A recursion error would look like a defect."""
+    with pytest.raises(SettingsError) as caught:
+        named_groups(PATHS, pattern)
+    assert pattern in str(caught.value)
+
+
 def test_groups_that_share_a_photo_become_one():
     """a with b and b with c: all three."""
     assert joined([("a", "b"), ("c", "d"), ("b", "e"), ("x", "y"), ("e", "c")]) == [
@@ -87,3 +143,39 @@ def test_a_photo_and_its_copies_end_in_one_part(drawn, tmp_path):
         assert part[path] == part[copy]
         assert any({path, copy} <= set(group) for group in split.together)
     assert len({part[original.relative_to(photos).as_posix()] for original in originals}) > 1
+
+
+@pytest.mark.parametrize("layout", ["minc", "prepared"])
+def test_groups_that_an_official_split_divides_are_recorded_and_said(drawn, tmp_path, layout):
+    """The photos stay where they are; whoever computes an interval must know which are not independent."""
+    photos = tmp_path / "photos"
+    lists: dict[str, list[str]] = {"train": [], "validate": [], "test": []}
+    for folder in (drawn / "brick", drawn / "wood"):
+        for number, photo in enumerate(sorted(folder.iterdir())[:10]):
+            part = "train" if number < 5 else "validate" if number < 7 else "test"
+            path = f"images/{folder.name}/{photo.name}" if layout == "minc" else f"{part}/{folder.name}/{photo.name}"
+            lists[part].append(path)
+            (photos / path).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(photo, photos / path)
+    if layout == "minc":
+        (photos / "labels").mkdir()
+        for part, paths in lists.items():
+            (photos / "labels" / f"{part}1.txt").write_text("\n".join(paths))
+        lists["train"].append("images/wood/unlisted.jpg")
+        shutil.copyfile(photos / lists["test"][-1], photos / lists["train"][-1])
+    pixels = np.asarray(Image.open(photos / lists["train"][0])).astype(int)
+    Image.fromarray(np.clip(pixels + 1, 0, 255).astype(np.uint8)).save(photos / lists["test"][0], "PNG")
+    (tmp_path / "groups.csv").write_text(f"{lists['train'][1]},scene\n{lists['validate'][1]},scene\n")
+    split = prepare(Settings.load(options={
+        "data_dir": photos, "img_size": (32, 32), "cache_dir": tmp_path / "cache", "protocol": f"{layout}:1".replace(
+            "prepared:1", "prepared"), "groups": str(tmp_path / "groups.csv")}), Reporter(quiet=True)).split
+    part_of = {photo.path: photo.part for photo in split.photos}
+    assert part_of == {path: {"validate": "val"}.get(part, part) for part, paths in lists.items() for path in paths
+                       if "unlisted" not in path}
+    assert set(split.together) == {tuple(sorted((lists["train"][0], lists["test"][0]))),
+                                   tuple(sorted((lists["train"][1], lists["validate"][1])))}
+    assert len(set(split.groups_of(split.photos).tolist())) == 18
+    assert any(lists["test"][0] in remark and "1 of 6" in remark for remark in split.remarks)
+    assert any("1 of 1" in remark and lists["validate"][1] in remark for remark in split.remarks)
+    assert any("unlisted" in remark for remark in split.remarks) == (layout == "minc")
+    assert Split.read(split.write(tmp_path / "split.json")) == split

@@ -42,7 +42,7 @@ def view_data(split: Mapping[str, Any]) -> DataView:
     facts = [("Protocol", split.get("protocol")), ("Seed", split.get("seed")),
              ("Shares of the parts", split.get("ratios")), ("Groups", split.get("groups")),
              ("Trained on", split.get("train_on")), ("Split hash", split.get("hash")),
-             ("Groups kept in one part" if split.get("seed") is not None else "Groups of photos that belong together",
+             ("Copies kept in one part" if split.get("seed") is not None else "Groups of copies, not all in one part",
               len(split.get("together") or ()) or None)]
     return DataView(
         tuple((what, text_of(value)) for what, value in facts if value not in (None, "")), parts,
