@@ -1,0 +1,164 @@
+"""Photos of one object that names, times or looks give away: found where they are, and not where they are not."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from matlens.data.hidden.evidence import Evidence, evidence_for, nearest_rows, standardised
+from matlens.data.hidden.find import HiddenGroups, best_of, hidden_groups
+from matlens.data.hidden.looks import describe
+from matlens.data.hidden.names import Proposal, propose_from_names
+from matlens.data.hidden.times import propose_from_times, taken_at
+from matlens.data.split.splits import Photo, Split
+from matlens.errors import DataError
+from matlens.types import Array
+
+MATERIALS = ("cork", "wood", "wool")
+OBJECTS, SHOTS = 6, 5
+
+
+def _named(name: str) -> dict[tuple[str, int, int], str]:
+    """Return the paths of photos of so many objects of each material, by (material, object, shot)."""
+    return {(material, thing, shot): name.format(m=material, o=thing, letter="abcdefgh"[thing], s=shot, n=10 * thing + shot)
+            for material in MATERIALS for thing in range(OBJECTS) for shot in range(SHOTS)}
+
+
+def _objects(paths: Mapping[tuple[str, int, int], str]) -> set[frozenset[str]]:
+    return {frozenset(paths[material, thing, shot] for shot in range(SHOTS))
+            for material in MATERIALS for thing in range(OBJECTS)}
+
+
+def _classes(paths: Mapping[tuple[str, int, int], str]) -> dict[str, str]:
+    return {path: material for (material, _, _), path in paths.items()}
+
+
+def _looks(paths: Mapping[tuple[str, int, int], str], of_object: float = 1.0, of_shot: float = 0.1,
+           ) -> dict[str, Array]:
+    """Describe each photo by its object's place, and how far the shot is from it."""
+    rng = np.random.default_rng(1)
+    places = {(material, thing): of_object * rng.normal(size=8) for material in MATERIALS for thing in range(OBJECTS)}
+    return {path: (places[material, thing] + of_shot * rng.normal(size=8)).astype(np.float32)
+            for (material, thing, _), path in paths.items()}
+
+
+def _no_times(path: str) -> None:
+    return None
+
+
+@pytest.mark.parametrize("name", [
+    "{m}/{o}{letter}-scale_{s}_im_3.png", "{m}/{m}_sample{letter}_im{s:02}.jpg", "{m}/{letter}-{s}.jpg",
+    "{m}/scene{o}/{s}.jpg", "images/{m}/board{o} ({s}).jpeg", "{m}/{s:04}_plank{letter}.jpg", "{m}/Ä{o}_v{s}_col.png",
+    "{m}/IMG_{o:04}_{s}.JPG", "train/{m}/{o}.{s}.jpg"])
+def test_the_pattern_of_numbered_names_groups_the_photos_of_one_object(name: str) -> None:
+    paths = _named(name)
+    assert len(set(paths.values())) == len(paths)
+    hidden = hidden_groups(_classes(paths), lambda _: _looks(paths), _no_times)
+    assert set(map(frozenset, hidden[0].proposal.groups)) == _objects(paths)
+    assert hidden[0].evidence.together == 1
+
+
+@pytest.mark.parametrize("name", ["{m}/{m}{n:03}.jpg", "{m}/IMG_{n}.jpg", "{m}/{n}.jpg"])
+def test_photos_that_are_only_numbered_suggest_no_groups(name: str) -> None:
+    assert propose_from_names(_classes(_named(name))) == []
+
+
+def test_names_are_not_believed_where_the_photos_do_not_look_accordingly() -> None:
+    paths = _named("{m}/{letter}_{s}.jpg")
+    assert propose_from_names(_classes(paths)) != []
+    assert hidden_groups(_classes(paths), lambda _: _looks(paths, of_object=0.0, of_shot=1.0), _no_times) == []
+
+
+def test_nothing_is_described_where_nothing_is_proposed() -> None:
+    def refuse(_: Sequence[str]) -> dict[str, Array]:
+        raise AssertionError("photos were read in vain")
+
+    assert hidden_groups(_classes(_named("{m}/{n}.jpg")), refuse, _no_times) == []
+
+
+def test_chance_is_that_of_groups_that_mean_nothing() -> None:
+    """By hand: in a class of 30 photos in groups of 5, four of the 29 others are of the same group."""
+    paths = _named("{m}/{letter}_{s}.jpg")
+    evidence = evidence_for([sorted(group) for group in _objects(paths)], _looks(paths), _classes(paths))
+    assert evidence.chance == pytest.approx(4 / 29)
+    assert evidence.together == 1
+    assert evidence.most < 0.5
+    assert Evidence(0.6, 0.2, 0.3).excess == pytest.approx(0.5)
+
+
+def test_the_nearest_row_is_that_of_brute_force() -> None:
+    vectors = standardised(np.random.default_rng(3).normal(size=(40, 5)).astype(np.float32))
+    distances = ((vectors[:, None] - vectors[None]) ** 2).sum(axis=2)
+    np.fill_diagonal(distances, np.inf)
+    assert nearest_rows(vectors, at_once=7).tolist() == distances.argmin(axis=1).tolist()
+
+
+def test_a_description_tells_colours_and_edges_apart_and_not_brightness() -> None:
+    rng = np.random.default_rng(0)
+    grain = np.repeat(rng.integers(60, 190, (64, 1)), 64, axis=1)[..., None].astype(np.uint8)
+    across, along = np.repeat(grain, 3, axis=2), np.repeat(grain.transpose(1, 0, 2), 3, axis=2)
+    red = across.copy()
+    red[..., 1:] //= 2
+    brighter = (across * 1.2).astype(np.uint8)
+    first, *others = (describe(picture) for picture in (across, brighter, red, along))
+    shape = [np.abs((first - other)[6:]).max() for other in others]
+    assert first.shape == (65,)
+    assert shape[0] < 0.1 < min(shape[1:])
+
+
+@pytest.mark.parametrize(("text", "time"), [
+    ("2024:05:17 10:31:07", datetime(2024, 5, 17, 10, 31, 7)), ("2024:02:31 10:31:07", None),
+    ("0000:00:00 00:00:00", None), ("    :  :     :  :  ", None), ("yesterday", None), ("", None)])
+def test_the_time_of_a_shot_is_read_or_there_is_none(text: str, time: datetime | None) -> None:
+    assert taken_at(text) == time
+
+
+def test_shots_of_one_camera_within_seconds_are_a_burst() -> None:
+    start = datetime(2024, 5, 17, 10, 0, 0)
+    seconds = {"wood/1": 0, "wood/2": 2, "wood/3": 5, "wood/4": 60, "cork/5": 61, "wood/6": 62}
+    times = {path: ("camera", start + timedelta(seconds=after)) for path, after in seconds.items()}
+    times["wood/7"] = ("another", start)
+    classes = {path: path.split("/")[0] for path in [*times, "wood/8"]}
+    proposal = propose_from_times(classes, times.get)
+    assert proposal is not None
+    assert proposal.groups == (("wood/1", "wood/2", "wood/3"), ("wood/4", "wood/6"))
+
+
+def test_a_time_that_a_program_wrote_into_all_photos_is_no_burst() -> None:
+    classes = {f"wood/{number}": "wood" for number in range(101)}
+    assert propose_from_times(classes, lambda _: ("camera", datetime(2024, 1, 1))) is None
+
+
+def test_bursts_are_believed_where_their_photos_look_alike() -> None:
+    paths = _named("{m}/{n}.jpg")
+    times = {path: ("camera", datetime(2024, 1, 1) + timedelta(minutes=10 * thing, seconds=shot))
+             for (_, thing, shot), path in paths.items()}
+    hidden = hidden_groups(_classes(paths), lambda _: _looks(paths, of_shot=0.5), times.get)
+    assert [set(map(frozenset, one.proposal.groups)) for one in hidden] == [_objects(paths)]
+    assert hidden_groups(_classes(paths), lambda _: _looks(paths, of_object=0, of_shot=1), times.get) == []
+
+
+def _split(parts: Mapping[str, str]) -> Split:
+    return Split("random", ("wood",), tuple(Photo(path, "wood", part, path) for path, part in parts.items()))
+
+
+def test_test_photos_with_a_photo_of_their_group_in_another_part_are_named() -> None:
+    hidden = HiddenGroups(Proposal("(.)-", (("a-1", "a-2", "a-3"), ("b-1", "b-2"), ("c-1", "c-2"))), Evidence(1, 0.1, 0.2))
+    split = _split({"a-1": "train", "a-2": "test", "a-3": "test", "b-1": "test", "b-2": "test", "c-1": "val",
+                    "c-2": "test"})
+    assert hidden.torn_in(split) == [("a-2", "a-1"), ("a-3", "a-1"), ("c-2", "c-1")]
+    remark = hidden.remark(split)
+    assert remark is not None
+    assert all(fact in remark for fact in ("3 of 5", "a-2", "--groups '(.)-'"))
+    whole = dataclasses.replace(split, photos=tuple(dataclasses.replace(photo, part="test") for photo in split.photos))
+    assert hidden.remark(whole) is None
+
+
+def test_groups_that_nothing_shows_are_refused_with_the_way_out() -> None:
+    with pytest.raises(DataError, match="--groups FILE"):
+        best_of([], Path("photos"))

@@ -1,0 +1,73 @@
+"""Test photos far nearer to a training photo than chance has it: found where they are planted, and nowhere else."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from matlens.data.split.splits import Photo, Split
+from matlens.features.neighbours import near_neighbours
+from matlens.types import Array
+
+CLASSES = ("cork", "wood")
+PER_CLASS = 90
+
+
+def _random_split(rng: np.random.Generator) -> Split:
+    parts = rng.choice(["train", "val", "test"], 2 * PER_CLASS, p=[0.7, 0.15, 0.15])
+    return Split("random", CLASSES, tuple(Photo(f"{number}.jpg", CLASSES[number % 2], part, str(number))
+                                          for number, part in enumerate(parts.tolist())))
+
+
+def _placed(rng: np.random.Generator, dimensions: int, n: int = 2 * PER_CLASS) -> Array:
+    """Independent photos whose features vary in so many dimensions, far from the origin."""
+    return np.concatenate([rng.normal(size=(n, dimensions)), np.full((n, 1), 6.0)], axis=1).astype(np.float32)
+
+
+@pytest.mark.parametrize("dimensions", [2, 3, 6, 12, 30, 200])
+def test_independent_photos_raise_no_warning(dimensions: int) -> None:
+    rng = np.random.default_rng(dimensions)
+    assert not any(near_neighbours(_random_split(rng), _placed(rng, dimensions)).is_suspicious for _ in range(10))
+
+
+@pytest.mark.parametrize("shots", [2, 3, 5])
+def test_several_shots_of_each_object_are_found_and_named(shots: int) -> None:
+    rng = np.random.default_rng(shots)
+    split = _random_split(rng)
+    thing = np.arange(2 * PER_CLASS) // (2 * shots)  # numbers alternate between the classes
+    features = _placed(rng, 12, len(set(thing)))[thing] + 0.05 * rng.normal(size=(len(thing), 13)).astype(np.float32)
+    near = near_neighbours(split, features)
+    assert near.is_suspicious
+    assert near.looked_at == len(split.part("test"))
+    of = {photo.path: (photo.class_name, int(thing[number])) for number, photo in enumerate(split.photos)}
+    right = sum(of[path] == of[other] for path, other in near.pairs)
+    assert right >= 0.9 * len(near.pairs)
+    remark = near.remark()
+    assert remark is not None
+    assert near.pairs[0][0] in remark
+
+
+def test_copies_that_the_split_knows_are_not_told_again() -> None:
+    rng = np.random.default_rng(5)
+    split, features = _random_split(rng), _placed(rng, 12)
+    features[1::4] = features[::4][:len(features[1::4])]  # of the other class: no matter
+    pairs = [(number, number + 2) for number in range(0, 2 * PER_CLASS - 2, 4)]
+    for first, second in pairs:
+        features[second] = features[first]
+    assert near_neighbours(split, features).is_suspicious
+    together = tuple((f"{first}.jpg", f"{second}.jpg") for first, second in pairs)
+    assert not near_neighbours(dataclasses.replace(split, together=together), features).is_suspicious
+
+
+def test_classes_of_few_photos_are_passed_over() -> None:
+    photos = tuple(Photo(f"{number}.jpg", CLASSES[number % 2], "test" if number < 4 else "train", str(number))
+                   for number in range(20))
+    near = near_neighbours(Split("random", CLASSES, photos), np.zeros((20, 3), np.float32))
+    assert (near.looked_at, near.pairs, near.remark()) == (0, (), None)
+
+
+def test_photos_with_equal_features_do_not_break_it() -> None:
+    split = _random_split(np.random.default_rng(0))
+    near_neighbours(split, np.ones((2 * PER_CLASS, 4), np.float32))
