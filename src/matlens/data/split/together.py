@@ -33,7 +33,7 @@ def named_groups(paths: Sequence[str], groups: str) -> list[tuple[str, ...]]:
         SettingsError: `groups` is neither a file nor such an expression.
         DataError: the file cannot be read, or it names none of these photos.
     """
-    if _is_file(groups):
+    if names_file(groups):
         named = _read(Path(groups))
         named = {path: named[path] for path in paths if path in named}
         if not named:
@@ -49,7 +49,7 @@ def named_groups(paths: Sequence[str], groups: str) -> list[tuple[str, ...]]:
     return _at_least_two(named)
 
 
-def _is_file(groups: str) -> bool:
+def names_file(groups: str) -> bool:
     try:
         return Path(groups).is_file()
     except OSError:  # a pattern that is too long for a file name
