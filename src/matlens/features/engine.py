@@ -51,7 +51,8 @@ class TrunkEngine:
             raise ModelError(f"{self._model_file} cannot compute photos of {images.shape[1]} x {images.shape[2]} "
                              f"pixels ({reason}). {_AGAIN}") from error
         if maps.ndim != 4 or len(maps) != len(images):
-            raise ModelError(f"{self._model_file} gives no feature maps of photos, but arrays of {maps.shape}. {_AGAIN}")
+            raise ModelError(f"{self._model_file} gives no feature maps of photos, but arrays of {maps.shape}. "
+                             f"{_AGAIN}")
         return maps
 
 
