@@ -19,7 +19,7 @@ from matlens.evaluation.results import Results
 from matlens.models.registry import file_stem
 from matlens.runs.run import Run
 from matlens.settings.schema import Settings
-from matlens.system.files import write_json
+from matlens.system.files import checksum, write_json
 
 CLASSES = ("a", "b")
 FIRST_VERSION = Path(__file__).parent / "data_of_versions" / "first"
@@ -143,9 +143,15 @@ PICTURES = ("training_curves", "confusion_matrix", "roc_curves", "gradcam")
 def report_folder(folder: Path, judged: list[Results], classes: tuple[str, ...] = ("glass", "wood"), left_out: int = 0,
                   asked: list[str] | None = None, pictures: tuple[str, ...] = PICTURES,
                   suspects: tuple[Suspect, ...] = ()) -> Path:
-    """As much of a run's folder as its page needs, without a split that matlens made."""
+    """As much of a run's folder as its page needs, without a split that matlens made.
+
+    The suspects' photos are of the split where they are there.
+    """
     photos = [{"path": f"{name}/{part}{i}.jpg", "class": name, "part": part, "sha256": "0"}
               for name in classes for part, n in (("train", 3), ("val", 2), ("test", 1)) for i in range(n)]
+    shown = ((path, folder / "photos" / path) for path in (suspect.path for suspect in suspects))
+    photos += [{"path": path, "class": classes[0], "part": "test", "sha256": checksum(file)}
+               for path, file in shown if file.is_file()]
     write_json(folder / "split.json", {
         "protocol": "random", "class_names": classes, "hash": "c0ffee", "photos": photos,
         "left_out": [{"path": f"bad{i}.jpg", "reason": "0 bytes"} for i in range(left_out)]})

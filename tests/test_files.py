@@ -14,7 +14,9 @@ import numpy as np
 import pytest
 
 from matlens.errors import WriteError
-from matlens.system.files import partial_of, read_json, sweep, whole_file, whole_folder, write_json, write_text
+from matlens.system.files import appending, read_json, whole_file, whole_folder, write_json, write_text
+from matlens.system.ownership.locks import CONTENT, LOCK_NAME
+from matlens.system.ownership.temporary import sweep
 from matlens.system.untrusted_arrays import read_arrays
 
 
@@ -70,44 +72,119 @@ def test_readers_never_see_half_a_folder_while_it_is_replaced(tmp_path, monkeypa
         assert seen in ([whole], [None, whole])
 
 
+KILLED = """
+import os, signal, sys; from pathlib import Path
+from matlens.system.files import whole_file, whole_folder
+with whole_{kind}(Path(sys.argv[1])) as partial:
+    partial.joinpath(*["x"] * partial.is_dir()).write_text("half")
+    {then}
+"""
+KILL = "os.kill(os.getpid(), signal.SIGKILL)"
+
+
+def killed_while_writing(path: Path, kind: str) -> None:
+    """A process that is killed cleans nothing up itself."""
+    done = subprocess.run([sys.executable, "-c", KILLED.format(kind=kind, then=KILL), str(path)], check=False)
+    assert done.returncode < 0
+
+
+def temporary(path: Path) -> list[Path]:
+    return [folder for folder in path.parent.glob(".*.partial") if (folder / LOCK_NAME).exists()]
+
+
 @pytest.mark.parametrize("kind", ["file", "folder"])
 def test_what_a_killed_process_left_is_swept(tmp_path, kind):
-    """A process that is killed cleans nothing up itself."""
-    code = ("import os, signal, sys; from pathlib import Path\n"
-            "from matlens.system.files import whole_file, whole_folder\n"
-            f"with whole_{kind}(Path(sys.argv[1]) / 'deep' / 'm.h5') as partial:\n"
-            "    (partial if partial.is_dir() else partial).joinpath(*['x'] * partial.is_dir()).write_text('half')\n"
-            "    os.kill(os.getpid(), signal.SIGKILL)\n")
-    done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=False)
-    assert done.returncode < 0
+    """In a folder that is matlens' own; the user's own file there stays, whatever it is called."""
+    killed_while_writing(tmp_path / "deep" / "m.h5", kind)
     (tmp_path / ".hidden.txt").write_text("the user's")
-    assert len(names(tmp_path / "deep")) == (1 if kind == "file" else 2)
-    sweep(tmp_path)
-    assert names(tmp_path) == [".hidden.txt", "deep"]
+    (tmp_path / ".draft.12.partial.txt").write_text("the user's")
+    assert len(temporary(tmp_path / "deep" / "m.h5")) == 1
+    sweep(tmp_path, ("deep",))
+    assert names(tmp_path) == [".draft.12.partial.txt", ".hidden.txt", "deep"]
 
 
-def test_a_folder_that_had_made_room_is_put_back(tmp_path):
-    """The moment between two renames is short, but a kill may fall into it."""
-    aside = tmp_path / ".m.4242.replaced.artifact"
-    aside.mkdir()
-    (aside / "a").write_text("old")
-    (tmp_path / ".m.4242.partial.artifact").mkdir()
-    sweep(tmp_path)
-    assert names(tmp_path) == ["m.artifact", "m.artifact/a"]
-    aside.mkdir()
-    sweep(tmp_path)
-    assert names(tmp_path) == ["m.artifact", "m.artifact/a"]
+@pytest.mark.parametrize("kind", ["file", "folder"])
+def test_the_next_writing_removes_what_a_killed_one_left_beside_it_at_once(tmp_path, kind):
+    """In any folder, such as a notebook's models/."""
+    for _ in range(2):
+        killed_while_writing(tmp_path / "m.h5", kind)
+    killed_while_writing(tmp_path / "other.h5", kind)
+    assert len(temporary(tmp_path / "m.h5")) == 2  # the second one removed that of the first
+    write_text(tmp_path / "m.h5", "whole")
+    assert [path.name.split(".")[1] for path in temporary(tmp_path / "m.h5")] == ["other"]
+    assert (tmp_path / "m.h5").read_text() == "whole"
 
 
-def test_old_left_overs_go_and_those_of_others_at_work_stay(tmp_path):
-    """Folders without a lock: a notebook's models/."""
-    old, young = tmp_path / ".a.1.partial.json", tmp_path / ".a.2.partial.json"
-    for left in (old, young, tmp_path / ".b.1.partial.json"):
-        left.touch()
-        os.utime(left, (0, 0))
-    os.utime(young)
+def test_what_a_living_process_is_writing_stays(tmp_path):
+    """Two at once on one file: the last one wins, and neither loses what it writes to."""
+    code = KILLED.format(kind="file", then="print(partial, flush=True); sys.stdin.readline()")
+    with subprocess.Popen([sys.executable, "-c", code, str(tmp_path / "a.json")], stdin=subprocess.PIPE,
+                          stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout is not None and other.stdin is not None
+        theirs = Path(other.stdout.readline().strip())
+        write_json(tmp_path / "a.json", {})
+        assert theirs.read_text() == "half"
+        other.stdin.write("\n")
+    assert names(tmp_path) == ["a.json"] and (tmp_path / "a.json").read_text() == "half"
+
+
+@pytest.mark.parametrize("content", [None, b"data", CONTENT + b"more", CONTENT[:-1]])
+def test_a_folder_that_is_not_marked_is_nobodys_to_remove(tmp_path, content):
+    """Of the user's own, and named as one of matlens' is."""
+    mine = tmp_path / ".a.json.7.partial"
+    mine.mkdir()
+    (mine / "a.json").write_text("the user's")
+    if content is not None:
+        (mine / LOCK_NAME).write_bytes(content)
+    (tmp_path / ".a.1.partial.json").write_text("the user's")
+    os.utime(tmp_path / ".a.1.partial.json", (0, 0))
+    before = names(tmp_path)
     write_json(tmp_path / "a.json", {})
-    assert names(tmp_path) == [".a.2.partial.json", ".b.1.partial.json", "a.json"]
+    assert names(tmp_path) == sorted([*before, "a.json"])
+    assert content is None or (mine / LOCK_NAME).read_bytes() == content
+
+
+@pytest.mark.parametrize("place", [".m.artifact.4242.partial/m.artifact.replaced", "in/.m.4242.replaced.artifact"],
+                         ids=["today", "earlier version"])
+def test_a_folder_that_had_made_room_is_put_back(tmp_path, place):
+    """The moment between two renames is short, but a kill may fall into it."""
+    for number in range(2):
+        aside = tmp_path / "in" / place.removeprefix("in/")
+        aside.mkdir(parents=True)
+        (aside / "a").write_text("old" if number == 0 else "older")
+        if aside.parent.name.endswith("partial"):
+            (aside.parent / LOCK_NAME).write_bytes(CONTENT)
+        sweep(tmp_path, ("in",))
+        assert names(tmp_path / "in") == ["m.artifact", "m.artifact/a"]
+        assert (tmp_path / "in" / "m.artifact" / "a").read_text() == "old"
+
+
+def test_a_name_as_long_as_the_system_takes_can_be_written_and_swept(tmp_path):
+    """The temporary folder's name must not be longer."""
+    for name in ("x" * 255, "ü" * 127):
+        killed_while_writing(tmp_path / name, "file")
+        write_text(tmp_path / name, "whole")
+        assert names(tmp_path) == [name]
+        (tmp_path / name).unlink()
+
+
+def test_adding_to_a_file_changes_no_other_one(tmp_path):
+    """A stranger's logs/x.log may be a link to the user's own file, a second name of it, or a pipe."""
+    mine = tmp_path / "mine.txt"
+    mine.write_text("the user's\n")
+    (tmp_path / "linked.log").symlink_to(mine)
+    (tmp_path / "hard.log").hardlink_to(mine)
+    os.mkfifo(tmp_path / "pipe.log")
+    for name in ("linked.log", "pipe.log"):
+        with pytest.raises(WriteError, match=name), appending(tmp_path / name):
+            pytest.fail("opened")
+    for name in ("hard.log", "new/new.log"):
+        for _ in range(2):
+            with appending(tmp_path / name) as file:
+                file.write(b"a line\n")
+    assert mine.read_text() == "the user's\n"
+    assert (tmp_path / "hard.log").read_text() == "the user's\na line\na line\n"
+    assert (tmp_path / "new" / "new.log").read_text() == "a line\na line\n"
 
 
 @pytest.mark.parametrize(("number", "way_out"), [
@@ -163,7 +240,9 @@ def test_a_file_where_a_folder_should_be(tmp_path):
 
 def test_the_temporary_neighbour_keeps_the_suffix(tmp_path):
     """Keras chooses the format by it."""
-    assert partial_of(tmp_path / "m.h5").suffix == ".h5"
+    with whole_file(tmp_path / "m.h5") as partial:
+        assert partial.suffix == ".h5"
+        partial.touch()
 
 
 def test_arrays_in_a_damaged_archive_are_refused(tmp_path):

@@ -130,6 +130,7 @@ def test_a_finished_run_is_evaluated_used_and_compared(left, matlens):
 
 def test_a_run_is_repeated_from_what_it_recorded(left, matlens):
     """Settings and split of a record without those keys that later versions add."""
-    code, _, err = matlens("rerun", left / "run", "--out", left / "again", "--cache-dir", left / "cache")
+    code, _, err = matlens("rerun", left / "run", "--out", left / "again", "--cache-dir", left / "cache",
+                           "--weights-dir", left / "weights")
     assert code == 0, err
     np.testing.assert_allclose(probabilities(left / "again"), probabilities(left / "run"), atol=1e-5)

@@ -17,7 +17,8 @@ import matlens
 from builders import OTHER_SETTINGS, begin_run, of_first_version, record_as_first_version, split_of
 from matlens.errors import RunError, SettingsError
 from matlens.models.registry import MODELS
-from matlens.runs.record import RunRecord
+from matlens.runs import record
+from matlens.runs.record import OF_THIS_MACHINE, RunRecord
 from matlens.runs.run import Run
 from matlens.settings import kaggle, knobs
 from matlens.settings.knobs import KNOBS, knob, needs_split, with_knobs
@@ -257,7 +258,32 @@ def test_a_run_of_the_first_version_goes_on_with_the_same_settings_alone(tmp_pat
     with pytest.raises(RunError, match=r"model_options.*0\.75"):
         Run.begin(tmp_path / "run", changed, tmp_path, split_of())
     run = Run.begin(tmp_path / "run", settings, tmp_path, split_of())
-    assert run.settings == settings == RunRecord.read(tmp_path / "run").settings
+    assert run.settings == settings
+    read = RunRecord.read(tmp_path / "run").settings
+    assert read.model_dump(exclude=OF_THIS_MACHINE) == settings.model_dump(exclude=OF_THIS_MACHINE)
+
+
+def test_a_recorded_run_decides_no_place_of_this_machine(tmp_path, monkeypatch):
+    """It may be a stranger's: files would be read, written and removed where it says."""
+    monkeypatch.setenv("MATLENS_CACHE", str(tmp_path / "mine"))
+    theirs = {"cache_dir": tmp_path / "a", "cache_limit": 0, "weights_dir": tmp_path / "b", "auto_batch": True,
+              "output_dir": tmp_path / "c", "models_dir": tmp_path / "d", "reports_dir": tmp_path / "e"}
+    begin_run(tmp_path / "run", Settings.load(options=theirs))
+    read, mine = RunRecord.read(tmp_path / "run").settings, Settings()
+    assert read.cache_dir == tmp_path / "mine"
+    assert {name: getattr(read, name) for name in theirs} == {name: getattr(mine, name) for name in theirs}
+    assert {name for name, setting in DECLARED.items() if setting.of_machine} - {"data_dir"} == OF_THIS_MACHINE
+
+
+def test_a_run_is_read_where_there_is_no_home_for_a_cache(tmp_path, monkeypatch):
+    """To predict needs none."""
+    begin_run(tmp_path / "run")
+
+    def homeless() -> Path:
+        raise RuntimeError("could not determine the home directory")
+
+    monkeypatch.setattr(record, "default_cache_dir", homeless)
+    assert not (RunRecord.read(tmp_path / "run").settings.cache_dir / "features").exists()
 
 
 def test_a_record_of_another_version_is_read_and_what_differs_is_told(tmp_path, capsys, monkeypatch):

@@ -30,8 +30,8 @@ from matlens.data.source.sources import Source
 from matlens.data.source.unpack import Limits
 from matlens.errors import DataError, SettingsError, WriteError
 from matlens.settings import kaggle
-from matlens.system import caches
 from matlens.system.console import Reporter
+from matlens.system.ownership import locks
 
 HASTE = Patience(tries=3, pause=0.001, stall=0.2)
 PHOTOS = {f"images/{name}/{name}_00000{number}.jpg": os.urandom(3000) for name in ("brick", "wood")
@@ -494,7 +494,7 @@ def test_a_killed_unpacking_leaves_no_dataset(server, tmp_path):
 
 def test_of_two_fetches_the_second_waits(server, tmp_path, monkeypatch):
     """Two notebooks started together must not write into one another's file."""
-    monkeypatch.setattr(caches, "_PATIENCE", 0.01)
+    monkeypatch.setattr(locks, "PATIENCE", 0.01)
     monkeypatch.setattr(minc, "deviations", lambda source: [])
     server.stalls, server.cuts, waits, got = True, [5000], threading.Event(), []
 

@@ -508,11 +508,13 @@ def test_suspects_outside_of_the_dataset_are_not_shown(tmp_path):
     """Their pictures would carry somebody's other photos away in the report."""
     from PIL import Image
 
-    run = report_folder(tmp_path / "run", [results_of("m")], suspects=tuple(
-        Suspect(path, "glass", "wood", 0.1, 0.9, 0.1, ("m",)) for path in ("glass/1.jpg", "../private.jpg", "/x.jpg")))
-    for place in (run / "photos" / "glass" / "1.jpg", run / "private.jpg"):
+    run, names = tmp_path / "run", ("glass/1.jpg", "../private.jpg", "/x.jpg", "glass/other.jpg")
+    for place in (run / "photos" / "glass" / "1.jpg", run / "private.jpg", run / "photos" / "glass" / "other.jpg"):
         place.parent.mkdir(parents=True, exist_ok=True)
         Image.new("RGB", (8, 8), "red").save(place)
+    report_folder(run, [results_of("m")], suspects=tuple(
+        Suspect(path, "glass", "wood", 0.1, 0.9, 0.1, ("m",)) for path in names))
+    Image.new("RGB", (8, 8), "blue").save(run / "photos" / "glass" / "other.jpg")  # another one than the split's
     pictures = [attributes for tag, attributes in Page(write_report(run)).tags if tag == "img"]
     assert len(pictures) == 4 + 1  # the model's four, and the suspect inside
 

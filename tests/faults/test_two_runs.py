@@ -13,11 +13,12 @@ from pathlib import Path
 
 import pytest
 
+from builders import begin_run, tree_hash
 from matlens.data.pixels.store import PixelStore
 from matlens.errors import RunError
 from matlens.runs.lock import alone_in
-from matlens.runs.run import LOCK_NAME
 from matlens.system.caches import left_overs
+from matlens.system.ownership.locks import LOCK_NAME
 
 NAME = "mobilenetv2_transfer"
 ROUNDS = int(os.environ.get("MATLENS_FAULT_ROUNDS", "3"))
@@ -82,14 +83,44 @@ def test_folders_that_were_made_for_the_lock_alone_go(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_nothing_is_touched_in_a_folder_that_is_not_a_runs(tmp_path):
-    """The user's own folder, given to --out by mistake; the run then refuses it."""
-    (tmp_path / "thesis.tex").touch()
-    (tmp_path / ".thesis.1.partial.tex").touch()
-    before = tmp_path.stat().st_mtime_ns
+@pytest.mark.parametrize("more", [{}, {".lock": "data"}, {".lock": ""}, {".lock": "data", "run.json": "{}"},
+                                  {"run.json": '{"settings": 1}', "series.json": "[]"}])
+def test_nothing_is_touched_in_a_folder_that_is_not_a_runs(tmp_path, more):
+    """The user's own folder, given to --out by mistake, with files of the same names; the run then refuses it."""
+    for name, text in {"thesis.tex": "text", ".draft.12.partial.tex": "text", **more}.items():
+        (tmp_path / name).write_text(text)
+    before, changed = tree_hash(tmp_path), tmp_path.stat().st_mtime_ns
     with alone_in(tmp_path):
-        assert sorted(path.name for path in tmp_path.iterdir()) == [".thesis.1.partial.tex", "thesis.tex"]
-    assert tmp_path.stat().st_mtime_ns == before
+        assert tree_hash(tmp_path) == before
+    assert tmp_path.stat().st_mtime_ns == changed
+    if "run.json" not in more:
+        with pytest.raises(RunError, match="nothing in it was changed"):
+            begin_run(tmp_path)
+    assert tree_hash(tmp_path) == before
+
+
+def test_a_lock_of_anothers_in_a_runs_folder_is_left_alone(tmp_path):
+    """A run's folder may hold other people's files too."""
+    run = begin_run(tmp_path / "run").path
+    (run / LOCK_NAME).write_text("data")
+    with pytest.raises(RunError, match=r"run/\.lock"), alone_in(run):
+        pytest.fail("locked")
+    assert (run / LOCK_NAME).read_text() == "data"
+
+
+def test_only_files_of_matlens_are_swept_from_a_runs_folder(tmp_path):
+    """What an earlier version left half written goes from its places; the user's own files and folders stay."""
+    run = begin_run(tmp_path / "run").path
+    theirs = [run / name for name in ("notes/.a.1.partial.txt", ".thesis.1.partial.tex")]
+    left = [run / name for name in (".run.1.partial.json", "models/.m.1.partial.h5", "reports/.r.1.partial.json")]
+    for path in (*theirs, *left):
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("half")
+    (run / LOCK_NAME).touch()  # as earlier versions left it
+    with alone_in(run):
+        pass
+    assert [path.exists() for path in (*theirs, *left)] == [True] * 2 + [False] * 3
+    assert not (run / LOCK_NAME).exists()
 
 
 def test_a_folder_that_a_killed_start_left_is_taken_up(tmp_path):
@@ -97,7 +128,9 @@ def test_a_folder_that_a_killed_start_left_is_taken_up(tmp_path):
     with hold(tmp_path / "run"):
         pass
     shutil.rmtree(tmp_path / "run" / "models")
-    (tmp_path / "run" / ".run.4242.partial.json").write_text("{")
+    write = "from matlens.system.files import *\nwith whole_file(Path('run.json')): os.kill(os.getpid(), 9)"
+    subprocess.run([sys.executable, "-c", f"import os; {write}"], cwd=tmp_path / "run", check=False)
+    assert len(list((tmp_path / "run").iterdir())) == 2
     with alone_in(tmp_path / "run"):
         assert [path.name for path in (tmp_path / "run").iterdir()] == [LOCK_NAME]
 

@@ -69,7 +69,7 @@ def test_two_runs_at_once_convert_a_trunk_once(tmp_path, order, monkeypatch):
     """Converting ResNet50 takes half a minute and a gigabyte of memory."""
     may_end = threading.Event()
     children = Children(monkeypatch, confirm=waits_for(may_end))
-    monkeypatch.setattr("matlens.system.caches._PATIENCE", 0.05)
+    monkeypatch.setattr("matlens.system.ownership.locks.PATIENCE", 0.05)
     first = TrunkConversions([order], tmp_path / "cache").of(NAME, None)
     assert first.network == first.order.draft(tmp_path / "cache")
     waiting = threading.Event()

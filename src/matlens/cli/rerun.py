@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from matlens.cli.options import CacheDir, Quiet
+from matlens.cli.options import Groups, Quiet, SettingsOptions
 
 _NAMED = 3
+PLACES = SettingsOptions(only=("weights_dir", "cache_dir", "cache_limit"))
 
 
 def rerun(run: Annotated[Path, typer.Argument(help="The folder of a run or of a series.", show_default=False)],
@@ -18,12 +19,18 @@ def rerun(run: Annotated[Path, typer.Argument(help="The folder of a run or of a 
                                                    show_default="RUN-again-<time>")] = None,
           data: Annotated[Path | None, typer.Option("--data", "-d", help="The folder in which its photos are now.",
                                                     show_default="where they were")] = None,
+          groups: Groups = None,
           strict: Annotated[bool, typer.Option("--strict", help="Exit with code 3 if a figure differs.")] = False,
-          cache_dir: CacheDir = None, quiet: Quiet = False) -> None:
+          quiet: Quiet = False, **places: Annotated[Any, PLACES]) -> None:
     """Repeat a run with its settings, photos and seed into a new folder, and compare the results.
 
-    Times and memory are not compared. With --deterministic, on the same machine, all else comes out the same.
+    Where the cache and the weights are is not taken from the run, which may be a stranger's: give the options again
+    that the run was given. So is a file of --groups.
+
+    Times and memory are not compared. With --deterministic, on the same machine with the same number of usable cores,
+    all else comes out the same.
     """
+    from matlens.jobs.rerun import Places
     from matlens.jobs.rerun import rerun as repeat
     from matlens.system.console import Reporter
     from matlens.system.stopping import orderly_stop
@@ -31,7 +38,7 @@ def rerun(run: Annotated[Path, typer.Argument(help="The folder of a run or of a 
     reporter = Reporter(quiet)
     place = out or run.with_name(f"{run.resolve().name}-again-{time.strftime('%Y-%m-%d_%H-%M-%S')}")
     with orderly_stop(place):
-        repetition = repeat(run, place, reporter, data=data, cache_dir=cache_dir)
+        repetition = repeat(run, place, reporter, Places(data, groups, places))
     for name in repetition.same:
         reporter.result(f"{name}: the same results")
     for name, differences in repetition.differences.items():

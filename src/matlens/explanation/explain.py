@@ -7,7 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
+from matlens.data.batches import read_pixels
 from matlens.data.pixels.reader import PhotoReader
+from matlens.errors import DataError
 from matlens.evaluation.choice import chosen_for_grid
 from matlens.evaluation.predictions import Predictions
 from matlens.explanation.artifact_model import ArtifactModel
@@ -21,21 +23,31 @@ from matlens.runs.run import Run
 
 
 def explain_files(model: ArtifactModel, files: Sequence[Path], truths: Sequence[str | None], method: Explainer,
-                  question: Question, *, keep_truncated: bool = False) -> list[ExplainedPhoto]:
+                  question: Question) -> list[ExplainedPhoto]:
     """Explain the photos in files. Raises DataError where a file cannot be read as a photo."""
     artifact = model.artifact
-    reader = PhotoReader(artifact.img_size, keep_truncated)
+    reader = PhotoReader(artifact.img_size)
     photos = np.stack([reader.read(file) for file in files])
     return explain_photos(model, photos, artifact.class_names, truths, method, question)
 
 
 def explain_positions(run: Run, model: ArtifactModel, predictions: Predictions, positions: Sequence[int],
                       method: Explainer, question: Question) -> list[ExplainedPhoto]:
-    """Explain test photos of a run by their positions in its predictions. Raises DataError; see `explain_files`."""
-    class_names = model.artifact.class_names
-    return explain_files(model, [run.data_root / predictions.paths[index] for index in positions],
-                         [class_names[predictions.labels[index]] for index in positions], method, question,
-                         keep_truncated=run.settings.keep_truncated)
+    """Explain test photos of a run by their positions in its predictions.
+
+    Raises:
+        DataError: a photo is gone, is another one than the split names, or is none of the split's: a stranger's run
+            shows nothing of this user's but photos that the stranger has.
+    """
+    artifact, in_split = model.artifact, {photo.path: photo for photo in run.split.photos}
+    paths = [predictions.paths[index] for index in positions]
+    if strangers := [path for path in paths if path not in in_split]:
+        raise DataError(f"{strangers[0]} is among the predictions of {run.path} and not in its split. Make them again "
+                        f"with: matlens evaluate {run.path}")
+    reader = PhotoReader(artifact.img_size, run.settings.keep_truncated)
+    photos = np.concatenate(list(read_pixels(run.data_root, [in_split[path] for path in paths], reader)))
+    return explain_photos(model, photos, artifact.class_names,
+                          [artifact.class_names[predictions.labels[index]] for index in positions], method, question)
 
 
 def explain_run(run: Run, name: str) -> Path:

@@ -22,6 +22,8 @@ _FLOAT32 = {"INFERENCE_PRECISION_HINT": "f32"}
 _VAST = 1 << 28
 """Numbers in one tensor: a gigabyte. VGG19's largest tensor holds 3 million numbers of a photo of 224 pixels."""
 
+_AGAIN = "Make the artifact again with: matlens export RUN"
+
 _BATCH = 64
 """Photos that a framework computes at once."""
 
@@ -31,14 +33,27 @@ class TrunkEngine:
 
     def __init__(self, model_file: Path) -> None:
         """Read and compile an OpenVINO model (.xml with its .bin). Raises ModelError."""
+        self._model_file = model_file
         try:
             self._compiled = _compiled(str(model_file), model_file.with_suffix(".bin").stat().st_mtime_ns)
         except (OSError, RuntimeError) as error:
             raise _unopened(model_file, error) from error
 
     def features(self, images: Array) -> Array:
-        """Compute the feature maps (B, h, w, K) float32 of photos (B, H, W, 3) float32 in [0, 1]."""
-        return np.array(self._compiled(images)[0], dtype=np.float32)
+        """Compute the feature maps (B, h, w, K) float32 of photos (B, H, W, 3) float32 in [0, 1].
+
+        Raises ModelError where the network takes no photos of this size, or gives no feature maps.
+        """
+        try:
+            maps = np.array(self._compiled(images)[0], dtype=np.float32)
+        except (RuntimeError, ValueError, TypeError, IndexError) as error:
+            reason = (str(error).strip() or type(error).__name__).splitlines()[-1]
+            raise ModelError(f"{self._model_file} cannot compute photos of {images.shape[1]} x {images.shape[2]} "
+                             f"pixels ({reason}). {_AGAIN}") from error
+        if maps.ndim != 4 or len(maps) != len(images):
+            raise ModelError(f"{self._model_file} gives no feature maps of photos, but arrays of {maps.shape}. "
+                             f"{_AGAIN}")
+        return maps
 
 
 class Engine(Protocol):

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from matlens.data.pixels.store import hash_photos
+from matlens.data.split.splits import Split
+from matlens.data.split.together import names_file
 from matlens.errors import DataError, RunError
+from matlens.evaluation.material_groups import FILE_NAME as GROUPS_FILE
 from matlens.evaluation.results import Results
 from matlens.jobs.run import judged_in, run
 from matlens.jobs.series import run_series
 from matlens.runs.provenance import provenance
-from matlens.runs.record import RunRecord
+from matlens.runs.record import OF_THIS_MACHINE, RunRecord
 from matlens.runs.series import SeriesFolder, is_series_folder
 from matlens.settings.schema import Settings
 from matlens.system.console import Reporter
@@ -52,16 +57,29 @@ def _differences(old: Any, new: Any, name: str = "") -> Iterator[tuple[str, Any,
         yield name, old, new
 
 
-def rerun(path: Path, out: Path, reporter: Reporter, *, data: Path | None = None, cache_dir: Path | None = None,
-          ) -> Repetition:
+@dataclass(frozen=True)
+class Places:
+    """Where this user has what a repetition needs: a recorded run, which may be a stranger's, does not decide that.
+
+    data: the folder of the photos; None where they are in the recorded one, which must hold them.
+    groups: the file by which photos are kept together, of a run that was given one.
+    settings: this user's own settings of the machine, such as cache_dir; None for the default.
+    """
+
+    data: Path | None = None
+    groups: str | None = None
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+
+HERE = Places()
+
+
+def rerun(path: Path, out: Path, reporter: Reporter, places: Places = HERE) -> Repetition:
     """Repeat the run, or the series, of the folder `path` in the folder `out`.
 
-    Args:
-        data: the folder of its photos, if they were moved.
-        cache_dir: replaces the one that it recorded.
-
     Raises:
-        RunError: there is no run, or `out` is the run's own folder.
+        RunError: there is no run, `out` is the run's own folder, or the run was given a file of groups and `places`
+            names none.
         DataError: its photos are gone, or others.
         MatlensError: what `matlens run` raises.
     """
@@ -74,25 +92,46 @@ def rerun(path: Path, out: Path, reporter: Reporter, *, data: Path | None = None
         if not records:
             raise RunError(f"{path} holds no run yet. Begin it with: matlens run --out {path}")
         first = next(iter(records.values()))
-        settings = _settings(first, data, cache_dir).model_copy(update={"protocol": series.protocol})
+        settings = _settings(first, places).model_copy(update={"protocol": series.protocol})
         _say_changes(first, reporter)
         again = run_series(settings, out, reporter).records()
         by_split = [_compared(record, again[split], f"{split}: ") for split, record in records.items()]
         return Repetition(tuple(model for compared in by_split for model in compared.same),
                           {model: phrases for compared in by_split for model, phrases in compared.differences.items()})
     there = RunRecord.read(path)
-    settings = _settings(there, data, cache_dir)
+    settings = _settings(there, places)
     _say_changes(there, reporter)
     return _compared(there, run(settings, out, reporter, split_hash=there.split_hash), "")
 
 
-def _settings(there: RunRecord, data: Path | None, cache_dir: Path | None) -> Settings:
-    root = data if data is not None else there.data_root
-    if not root.is_dir():
-        raise DataError(f"The photos of {there.path} were in {root}, which is not there. Say where they are now with "
-                        "--data.")
-    moved = {"data_dir": root, **({"cache_dir": cache_dir} if cache_dir is not None else {})}
-    return Settings.load(options={**there.settings.model_dump(), **moved})
+def _settings(there: RunRecord, places: Places) -> Settings:
+    """Return the settings of a run, apart from those that say where something is: these are this user's."""
+    recorded = {name: value for name, value in there.settings.model_dump().items() if name not in OF_THIS_MACHINE}
+    if there.settings.material_groups is not None:
+        copied = there.path / GROUPS_FILE
+        recorded["material_groups"] = copied.resolve() if copied.exists() else None
+    if places.groups is not None:
+        recorded["groups"] = places.groups
+    elif (groups := there.settings.groups) is not None and names_file(groups):
+        raise RunError(f"The run in {there.path} was given the file {groups} of groups of photos. matlens opens no "
+                       f"file because a recorded run says so: if it is yours, add --groups {shlex.quote(groups)}.")
+    root = places.data if places.data is not None else _recorded_root(there)
+    given = {name: value for name, value in places.settings.items() if value is not None}
+    return Settings.load(options={**recorded, **given, "data_dir": root})
+
+
+def _recorded_root(there: RunRecord) -> Path:
+    """Return the folder in which a run had its photos. Raises DataError unless a photo of each class is there now."""
+    way_out = "Say where they are now with --data."
+    if not there.data_root.is_dir():
+        raise DataError(f"The photos of {there.path} were in {there.data_root}, which is not there. {way_out}")
+    wanted = {photo.class_name: photo for photo in Split.read(there.paths.split_file).photos}
+    hashes, _ = hash_photos(there.data_root, [photo.path for photo in wanted.values()])
+    for photo in wanted.values():
+        if hashes.get(photo.path) != photo.sha256:
+            raise DataError(f"{there.data_root / photo.path} is not there, or not the photo that {there.path} was made "
+                            f"of. {way_out}")
+    return there.data_root
 
 
 def _say_changes(there: RunRecord, reporter: Reporter) -> None:

@@ -51,8 +51,14 @@ class Head:
         """Return the input of each dense layer and, last, the class scores before softmax (B, C).
 
         features: (B, h, w, K).
+
+        Raises ModelError where the head was not made for features of this shape.
         """
         values = [self._pool(features)]
+        if values[0].shape[1] != len(self.layers[0].kernel):
+            raise ModelError(f"The head takes {len(self.layers[0].kernel)} numbers of a photo, and the trunk gives "
+                             f"{values[0].shape[1]}: they are of different models, or of other sizes of photos. Make "
+                             "the artifact again with: matlens export RUN")
         for index, layer in enumerate(self.layers):
             out = values[-1] @ layer.kernel + layer.bias
             values.append(out if index == len(self.layers) - 1 else _apply(layer.activation, out))

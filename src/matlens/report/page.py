@@ -23,6 +23,7 @@ from matlens.report.sections.second_look import second_look
 from matlens.report.templating import write_page
 from matlens.report.verdict import NOTHING_YET, verdict
 from matlens.report.words import FILTERS
+from matlens.runs.ownership import refuse_ways_out
 from matlens.runs.paths import RunPaths
 
 DEFAULT_TITLE = "What the models see in materials"
@@ -35,11 +36,12 @@ def write_report(run_dir: Path | str, title: str | None = None, *, comparison: C
         title: by default the one in run.json.
         comparison: of the run's models, from whoever has worked it out; by default it is made from the files.
 
-    Raises RunError if `run_dir` is no folder.
+    Raises RunError if `run_dir` is no folder, or something in it leads out of it.
     """
     run_dir = Path(run_dir)
     if not run_dir.is_dir():
         raise RunError(f"{run_dir} is not a folder. Name the one that was given to matlens run --out.")
+    refuse_ways_out(run_dir)
     paths, pool = RunPaths(run_dir), PhotoPool()
     problems: list[str] = []
     contents = read_contents(run_dir, problems)
@@ -57,9 +59,9 @@ def write_report(run_dir: Path | str, title: str | None = None, *, comparison: C
         panels=[view_model(paths, key, judged[row.model], row, pool, problems)
                 for key, row in zip(keys, rows, strict=True)],
         pictures=comparison_pictures(run_dir, comparison) if comparison else (), pool=pool,
-        look=second_look(run_dir, contents.run, problems) if comparison else None, data=view_data(contents.split),
-        audit=(run_dir / "audit.html").exists(), repeat=view_repeat(contents), downloads=view_downloads(run_dir),
-        pairs_shown=PAIRS_SHOWN)
+        look=second_look(run_dir, contents.run, contents.split, problems) if comparison else None,
+        data=view_data(contents.split), audit=(run_dir / "audit.html").exists(), repeat=view_repeat(contents),
+        downloads=view_downloads(run_dir), pairs_shown=PAIRS_SHOWN)
 
 
 def _compared(paths: RunPaths, judged: dict[str, Results]) -> Comparison | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -9,10 +10,9 @@ from pathlib import Path
 from filelock import Timeout
 
 from matlens.errors import RunError
-from matlens.runs.paths import LOCK_NAME
-from matlens.runs.run import is_workplace
-from matlens.system.caches import lock_at
-from matlens.system.files import sweep
+from matlens.runs.ownership import OWN_NAMES, holds_run, is_workplace, refuse_ways_out
+from matlens.system.ownership.locks import LOCK_NAME, is_lock, let_go, lock_at
+from matlens.system.ownership.temporary import sweep
 
 
 @contextmanager
@@ -21,32 +21,40 @@ def alone_in(path: Path) -> Iterator[None]:
 
     The lock belongs to the operating system: it ends with the process that holds it, however that ends. Where the file
     system has no locks (a read-only folder, some network disks), and in folders that are not of runs, this does
-    nothing.
+    nothing: no name, but only its content makes a folder or a file matlens' own.
 
     Raises:
-        RunError: another process is at work there.
+        RunError: another process is at work there, something in the folder leads out of it, or its lock is another's.
     """
     if path.exists() and not is_workplace(path):
         yield
         return
+    refuse_ways_out(path)
+    file = path / LOCK_NAME
+    is_ours = holds_run(path) or is_lock(file)
+    if file.exists() and not is_lock(file, empty=is_ours):
+        raise RunError(f"{file} is no lock of matlens, and matlens changes no file of another's. Move it away, or name "
+                       "another folder.")
+    was_there = os.path.lexists(file)
     made = [folder for folder in (path, *path.parents) if not folder.exists()]
-    lock = lock_at(path / LOCK_NAME)
+    lock = lock_at(file)
     try:
         lock.acquire(blocking=False)
     except Timeout:
         raise RunError(f"Another matlens is at work in {path}. Wait until it has ended, then go on with the same "
                        "command; or name another folder with --out.") from None
     except OSError:
+        if not was_there:
+            with suppress(OSError):  # a full disk takes the file, and not its content
+                file.unlink()
         _remove_empty(made)
         yield
         return
     try:
-        sweep(path)
+        sweep(path, OWN_NAMES if is_ours else ())
         yield
     finally:
-        with suppress(OSError):
-            Path(lock.lock_file).unlink(missing_ok=True)
-        lock.release()
+        let_go(lock)
         _remove_empty(made)
 
 

@@ -7,9 +7,6 @@ from pathlib import Path
 
 from matlens.models.registry import file_stem, spec_of
 
-LOCK_NAME = ".lock"
-"""Held by the process that is at work in a run's folder (`matlens.runs.lock`)."""
-
 SERIES_NAME = "series.json"
 """In a folder of several runs (`matlens.runs.series`)."""
 

@@ -2,27 +2,31 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from matlens.errors import RunError
+from matlens.errors import MatlensError, RunError
 from matlens.models.registry import spec_of
+from matlens.runs.ownership import RUN_LIMIT, refuse_ways_out
 from matlens.runs.paths import SERIES_NAME, RunPaths
-from matlens.settings.schema import Settings
+from matlens.settings.kaggle import default_cache_dir
+from matlens.settings.schema import DECLARED, Settings
 from matlens.system.files import read_json, write_json
 from matlens.system.untrusted import UNREADABLE
 
-_LIMIT = 16 << 20
-"""Bytes of run.json; those of runs take some kB."""
+OF_THIS_MACHINE = frozenset(name for name, setting in DECLARED.items() if setting.of_machine) - {"data_dir"}
+"""The settings that say where this user keeps things, or what this machine has. A recorded run, which may be a
+stranger's, never decides them: files would be read, written and removed where it says."""
 
 
 @dataclass(frozen=True)
 class RunRecord:
     """The content of a run's `run.json`, read and checked once.
 
-    settings: of the run.
+    settings: of the run; those of the machine are this user's own (OF_THIS_MACHINE).
     data_root: the dataset's folder, to which the split's paths are relative.
     versions: of Python, the system and the packages that results depend on, by name; those of the last start.
     starts: what each start that differed was made with (`runs.provenance`), the last one last; never empty.
@@ -60,12 +64,15 @@ class RunRecord:
         """Read the record of the run in a folder.
 
         Raises:
-            RunError: the folder is not that of a run, or run.json is damaged.
+            RunError: the folder is not that of a run, run.json is damaged, or something in the folder leads out of it.
             SettingsError: it holds impossible settings.
         """
+        refuse_ways_out(path)
         paths = RunPaths(path)
         content = read_content(paths)
-        return cls(**fields_of(paths, content, Settings.recorded(content["settings"], paths.run_file)))
+        recorded = {name: value for name, value in content["settings"].items() if name not in OF_THIS_MACHINE}
+        settings = Settings.recorded({**recorded, "cache_dir": _own_cache_dir()}, paths.run_file)
+        return cls(**fields_of(paths, content, settings))
 
     def is_trained(self, name: str) -> bool:
         """Return whether the model's training came to its end and left what it should. Looks at the disk."""
@@ -81,6 +88,14 @@ class RunRecord:
         if not trained:
             raise RunError(f"{self.path} holds no trained model yet. Train one with: matlens run --out {self.path}")
         return chosen or trained
+
+
+def _own_cache_dir() -> Path:
+    """Return the folder of this user's cache. Where there is none, one in which nothing is ever found."""
+    try:
+        return default_cache_dir()
+    except (RuntimeError, MatlensError):  # there is no home folder, which reading a run does not need
+        return Path(os.devnull)
 
 
 def fields_of(paths: RunPaths, content: Mapping[str, Any], settings: Settings) -> dict[str, Any]:
@@ -109,7 +124,7 @@ def is_trained(paths: RunPaths, name: str) -> bool:
 def read_content(paths: RunPaths) -> dict[str, Any]:
     """Return the content of `run.json`. Raises RunError."""
     try:
-        content: dict[str, Any] = read_json(paths.run_file, _LIMIT)
+        content: dict[str, Any] = read_json(paths.run_file, RUN_LIMIT)
         if not (isinstance(content["settings"], dict) and isinstance(content["data_root"], str)
                 and isinstance(content["versions"], dict)):
             raise TypeError("settings, data_root or versions are not what they should be")

@@ -11,15 +11,12 @@ from typing import Any
 
 from matlens.data.split.splits import Split
 from matlens.errors import DataError, RunError, WriteError
-from matlens.runs.paths import LOCK_NAME, SERIES_NAME, RunPaths
+from matlens.runs.ownership import KAGGLE_WORKING, is_unused_folder
+from matlens.runs.paths import RunPaths
 from matlens.runs.provenance import provenance
 from matlens.runs.record import RunRecord, fields_of, read_content
-from matlens.settings.kaggle import KAGGLE_ROOT
 from matlens.settings.schema import Settings
-from matlens.system.files import make_folder, whole_of, write_json
-
-KAGGLE_WORKING = KAGGLE_ROOT / "working"
-"""Holds the notebook's own files too, so it need not be empty."""
+from matlens.system.files import make_folder, write_json
 
 
 @dataclass(frozen=True)
@@ -123,14 +120,3 @@ def out_option() -> Iterator[None]:
         yield
     except WriteError as error:
         raise WriteError(f"{error} Another folder is named with --out.", error.errno, error.strerror) from error
-
-
-def is_unused_folder(path: Path) -> bool:
-    """Return whether this is a folder with nothing in it, apart from what a killed start may have left."""
-    return path.is_dir() and all(item.name == LOCK_NAME or whole_of(item) is not None for item in path.iterdir())
-
-
-def is_workplace(path: Path) -> bool:
-    """Return whether a folder is, or may become, that of a run or of a series."""
-    return path == KAGGLE_WORKING or is_unused_folder(path) or any(
-        (path / name).exists() for name in ("run.json", SERIES_NAME, LOCK_NAME))

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from matlens.errors import RunError
+from matlens.runs.ownership import KAGGLE_WORKING, is_unused_folder, refuse_ways_out
 from matlens.runs.paths import SERIES_NAME
 from matlens.runs.record import RunRecord
-from matlens.runs.run import KAGGLE_WORKING, Run, is_unused_folder, out_option
+from matlens.runs.run import Run, out_option
 from matlens.system.files import read_json, write_json
 from matlens.system.untrusted import reading, stays_inside
 
@@ -49,9 +51,10 @@ class SeriesFolder:
             protocol, splits = content["protocol"], content["splits"]
             if not (isinstance(protocol, str) and all(isinstance(split, str) for split in splits.values())):
                 raise TypeError("protocol or splits are not what they should be")
-            if any(Path(name).name != name or not stays_inside(name) for name in splits):
+            if any(Path(name).name != name or not stays_inside(name) or _leads_out(path, name) for name in splits):
                 raise ValueError("a run lies outside")
-            return cls(path, protocol, splits)
+        refuse_ways_out(path)
+        return cls(path, protocol, splits)
 
     @classmethod
     def create(cls, path: Path, protocol: str, splits: Sequence[str]) -> SeriesFolder:
@@ -69,6 +72,11 @@ class SeriesFolder:
         with out_option():
             write_json(path / SERIES_NAME, {"format": 1, "protocol": protocol, "splits": series.splits})
         return series
+
+
+def _leads_out(folder: Path, name: str) -> bool:
+    """Return whether a run of a series is a link to a folder elsewhere."""
+    return not Path(os.path.realpath(folder / name)).is_relative_to(os.path.realpath(folder))
 
 
 def is_series_folder(path: Path) -> bool:

@@ -1,19 +1,22 @@
 """The cache folder: its entries, the processes that make and use them, and the removal of those least recently used.
 
-    <cache>/<kind>/<name>/                    an entry; its folder's time of change is its last use
-    <cache>/<kind>/.<name>.<pid>.partial/     an entry that is being written, or removed
-    <cache>/locks/<kind>.<name>.lock          held by a process while it opens, makes or removes an entry
-    <cache>/locks/<kind>.<name>.<token>.used  held by a process that uses an entry, until the process ends
+    <cache>/matlens-cache.txt                  says that matlens has a cache here: without it nothing is removed
+    <cache>/<kind>/<name>/                     an entry; its folder's time of change is its last use
+    <cache>/<kind>/.<name>.<number>.partial/   an entry that is being written, or removed (`ownership.temporary`)
+    <cache>/locks/<kind>.<name>.lock           held by a process while it opens, makes or removes an entry
+    <cache>/locks/<kind>.<name>.<token>.used   held by a process that uses an entry, until the process ends
 
 The operating system releases a lock when its process ends, however it ends: a killed process never blocks another one.
 Where the file system has no locks (a read-only cache), entries are used without them, and none is removed.
+
+The folder may hold other people's files too (`--cache-dir` may be mistyped): `ownership.cache_content` says what is
+matlens' own.
 """
 
 from __future__ import annotations
 
 import atexit
 import os
-import re
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -23,26 +26,26 @@ from pathlib import Path
 from typing import TypeVar
 from uuid import uuid4
 
-from filelock import FileLock, Timeout
+from filelock import FileLock
 
 from matlens.errors import CacheError, WriteError
-from matlens.system.files import partial_of, read_json, whole_folder, whole_of, why_unwritable
+from matlens.system.files import read_json, whole_folder, why_unwritable
+from matlens.system.ownership.cache_content import (
+    ENTRY_KINDS,
+    ENTRY_NAME,
+    is_cache,
+    is_entry,
+    is_entry_lock,
+    say_whose,
+)
+from matlens.system.ownership.locks import PATIENCE, is_held, let_go, lock_at, turn
+from matlens.system.ownership.temporary import is_temporary, temporary_beside, whole_of
 from matlens.system.untrusted import UNREADABLE
-
-ENTRY_KINDS = ("pixels", "features", "trunks", "drafts", "activations")
-"""The folders that hold entries."""
 
 _LOCKS = "locks"
 
-_NAME = re.compile(r"(?:([\w.-]+)-)?[0-9a-f]{24}(?:-\d+)?")
-"""A model's name, where the entry is of one, a key, and a number of classes. A folder of another name is no entry, so
-pruning harms no folder that is not a cache."""
-
 _LAST_TIME = 32_503_680_000.0
 """The year 3000, in seconds: a wrong clock may have written times that Python's dates cannot hold."""
-
-_PATIENCE = 1.0
-"""Seconds of waiting before the user is told: opening an entry takes less, making one takes longer."""
 
 Say = Callable[[str], None]
 """Called with one sentence for the user."""
@@ -71,7 +74,7 @@ class CacheEntry:
         """Its model, photos and view in a few words, as far as its JSON tells; "damaged" if that cannot be read."""
         try:
             about = read_json(min(self.folder.glob("*.json")))
-            name = _NAME.fullmatch(self.folder.name)
+            name = ENTRY_NAME.fullmatch(self.folder.name)
             model = about.get("model") or (name and name[1]) or ""
             photos = about.get("photos")
             words = [model, "" if photos is None else f"{photos if isinstance(photos, int) else len(photos)} photos",
@@ -106,6 +109,7 @@ def opened_or_made(folder: Path, what: str, open_whole: Callable[[Path], Opened 
     Raises:
         CacheError: what was written cannot be read back.
     """
+    say_whose(folder.parents[1])
     with turn(_lock(folder, "lock"), lambda: say(f"another run is making {what} in {folder}; waiting for it")) as alone:
         if alone:
             _mark(folder)
@@ -148,6 +152,7 @@ def writing(folder: Path, what: str) -> Iterator[None]:
 def whole_entry(folder: Path, what: str) -> Iterator[Path]:
     """Give a temporary folder that becomes the entry at the end. Raises CacheError where writing fails."""
     with writing(folder, what), whole_folder(folder) as partial:
+        say_whose(folder.parents[1])
         yield partial
 
 
@@ -157,7 +162,7 @@ def entries(cache_dir: Path) -> list[CacheEntry]:
     for kind in ENTRY_KINDS:
         for folder in (cache_dir / kind).glob("*"):
             with suppress(OSError):  # removed meanwhile
-                if _NAME.fullmatch(folder.name) and folder.is_dir():
+                if is_entry(folder, folder.name):
                     used = datetime.fromtimestamp(min(folder.stat().st_mtime, _LAST_TIME)).astimezone()
                     listed.append(CacheEntry(kind, folder, size_of(folder), used))
     return sorted(listed, key=lambda entry: entry.last_used)
@@ -170,19 +175,25 @@ def size_of(folder: Path) -> int:
 
 def in_use(folder: Path) -> bool:
     """Return whether a living process uses an entry, or makes or removes it."""
-    return _is_marked(folder) or _is_held(_lock(folder, "lock"))
+    return _is_marked(folder) or is_held(_lock(folder, "lock"))
 
 
 def left_overs(cache_dir: Path) -> list[Path]:
     """List the folders that killed processes left half written or half removed."""
     return [partial for kind in ENTRY_KINDS for partial, entry in _partials(cache_dir / kind)
-            if not _is_held(_lock(entry, "lock"))]
+            if not is_held(_lock(entry, "lock"))]
 
 
 def prune(cache_dir: Path, limit: float) -> Pruned:
-    """Remove left-overs, then the least recently used entries until `limit` bytes are left. Entries in use stay."""
+    """Remove left-overs, then the least recently used entries until `limit` bytes are left. Entries in use stay.
+
+    Nothing is removed from a folder that is no cache of matlens'.
+    """
+    if not is_cache(cache_dir):
+        return Pruned((), 0, 0)
     for file in (cache_dir / _LOCKS).glob("*"):
-        _is_held(lock_at(file))
+        if is_entry_lock(file):
+            is_held(lock_at(file))
     left_over = 0
     for partial in left_overs(cache_dir):
         with suppress(OSError):
@@ -200,7 +211,7 @@ def prune(cache_dir: Path, limit: float) -> Pruned:
 
 def _remove(folder: Path) -> bool:
     """Remove an entry, unless it is in use. Returns whether it is gone."""
-    lock, aside = _lock(folder, "lock"), partial_of(folder)
+    lock = _lock(folder, "lock")
     try:
         lock.acquire(blocking=False)
     except OSError:  # Timeout, too
@@ -209,14 +220,14 @@ def _remove(folder: Path) -> bool:
         if _is_marked(folder):
             return False
         # Renamed first, so that a process that opens the entry never finds half of it.
-        folder.rename(aside)
+        with temporary_beside(folder) as aside:
+            folder.rename(aside)
     except FileNotFoundError:
         return True
     except OSError:
         return False
     finally:
-        _let_go(lock)
-    shutil.rmtree(aside, ignore_errors=True)
+        let_go(lock)
     return True
 
 
@@ -224,59 +235,18 @@ def _partials(kind_folder: Path) -> Iterator[tuple[Path, Path]]:
     """Yield the folders that are being written or were left unfinished, with the entry that each was to become."""
     for partial in kind_folder.glob(".*"):
         entry = whole_of(partial)
-        if entry is not None and _NAME.fullmatch(entry.name):
+        if entry is not None and ENTRY_NAME.fullmatch(entry.name) and (
+                is_temporary(partial) or is_entry(partial, entry.name)):
             yield partial, entry
-
-
-def lock_at(file: Path) -> FileLock:
-    """Return a lock that is held by means of this file. Acquiring it makes missing folders."""
-    # The process holds it, not the thread: the main thread releases what a helper thread marked. And no imitation of a
-    # lock where the file system has none: that would outlive its process.
-    return FileLock(file, thread_local=False, fallback_to_soft=False)
 
 
 def _lock(folder: Path, ending: str) -> FileLock:
     return lock_at(folder.parents[1] / _LOCKS / f"{folder.parent.name}.{folder.name}.{ending}")
 
 
-def _let_go(lock: FileLock) -> None:
-    # Removed while it is held: filelock notices that the file it waited for is gone, and starts over.
-    with suppress(OSError):
-        Path(lock.lock_file).unlink()
-    lock.release()
-
-
-def _is_held(lock: FileLock) -> bool:
-    """Return whether a process holds a lock, or might. Removes the file of a lock that none holds."""
-    try:
-        lock.acquire(blocking=False)
-    except OSError:  # Timeout, too
-        return True
-    _let_go(lock)
-    return False
-
-
 def _is_marked(folder: Path) -> bool:
     marks = (folder.parents[1] / _LOCKS).glob(f"{folder.parent.name}.{folder.name}.*.used")
-    return any(_is_held(lock_at(mark)) for mark in marks)
-
-
-@contextmanager
-def turn(lock: FileLock, on_wait: Callable[[], None]) -> Iterator[bool]:
-    """Hold a lock; `on_wait` is called before a longer wait. Gives False where the file system has no locks."""
-    try:
-        try:
-            lock.acquire(timeout=_PATIENCE)
-        except Timeout:
-            on_wait()
-            lock.acquire()
-    except OSError:
-        pass
-    try:
-        yield lock.is_locked
-    finally:
-        if lock.is_locked:
-            _let_go(lock)
+    return any(is_held(lock_at(mark)) for mark in marks)
 
 
 def _mark(folder: Path) -> None:
@@ -286,7 +256,7 @@ def _mark(folder: Path) -> None:
         return
     lock = _lock(folder, f"{uuid4().hex[:8]}.used")
     with suppress(OSError):
-        lock.acquire(timeout=_PATIENCE)  # with patience: pruning may be testing whether the new file is held
+        lock.acquire(timeout=PATIENCE)  # with patience: pruning may be testing whether the new file is held
         _marks[folder] = lock
 
 
@@ -294,4 +264,4 @@ def _mark(folder: Path) -> None:
 def _release_marks() -> None:
     for lock in _marks.values():
         if lock.is_locked:  # not in a forked child
-            _let_go(lock)
+            let_go(lock)

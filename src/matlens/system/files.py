@@ -8,28 +8,18 @@ import json
 import os
 import re
 import shutil
-import time
+import stat
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from matlens.errors import WriteError
+from matlens.system.ownership.temporary import replaced_in, temporary_beside
 from matlens.system.untrusted import JSON_LIMIT, parse_json, read_bounded
-
-PARTIAL_SUFFIX = ".partial"
-
-_REPLACED_SUFFIX = ".replaced"
-"""The suffix of a folder that made room for a new one: for a moment neither has the name."""
 
 _MANY = 1000
 """From this number of files on, all disks are flushed at once: one by one, 57,500 files took three minutes."""
-
-_LEFT_AFTER = 86_400
-"""Seconds after which no process writes to a temporary file any more."""
-
-_PARTIAL_NAME = re.compile(rf"\.(.+)\.\d+{re.escape(PARTIAL_SUFFIX)}(\..+)?")
-_REPLACED_NAME = re.compile(rf"\.(.+)\.\d+{re.escape(_REPLACED_SUFFIX)}(\..+)?")
 
 _MAKE_ROOM = "Make room there. What was finished before stays, and the same command goes on from it."
 _OTHER_PLACE = "Name a place that can be written, or change its permissions. What was finished before stays."
@@ -44,6 +34,8 @@ _WAYS_OUT = {
     errno.EEXIST: "A file lies where a folder should be. Name another place.",
     errno.EISDIR: "A folder lies there. Name another place.",
     errno.ENAMETOOLONG: "Name a place with a shorter path.",
+    errno.ELOOP: "A link lies there, and would be written through. Remove it.",
+    errno.ENXIO: "A named pipe or a device lies there. Remove it.",
 }
 """What to do, by the system's error number."""
 
@@ -75,8 +67,8 @@ def why_unwritable(error: BaseException) -> tuple[int | None, str] | None:
 
 
 @contextmanager
-def _named(path: Path, partial: Path) -> Iterator[None]:
-    """Raise WriteError, which names the file and the way out, if writing to its temporary file fails."""
+def _named(path: Path) -> Iterator[None]:
+    """Raise WriteError, which names the file and the way out, if writing to its temporary folder fails."""
     try:
         yield
     except (OSError, RuntimeError) as error:
@@ -85,7 +77,7 @@ def _named(path: Path, partial: Path) -> Iterator[None]:
                                                         getattr(error, "filename2", None)) if place is not None]
         # Otherwise the error concerns a file that was read meanwhile.
         if reason is None or (named and not any(
-                place.is_relative_to(path.parent) or partial.is_relative_to(place) for place in named)):
+                place.is_relative_to(path.parent) or path.is_relative_to(place) for place in named)):
             raise
         number, words = reason
         raise WriteError(f"Cannot write {path}: {words}. {_WAYS_OUT[number or errno.ENOSPC]}", number, words) from error
@@ -113,103 +105,69 @@ def _sync_below(folder: Path) -> None:
         _sync(file)
 
 
-def partial_of(path: Path) -> Path:
-    """Return the temporary file or folder beside `path` that this process writes to."""
-    # The suffix stays last, since writers such as Keras choose the format by it.
-    return path.with_name(f".{path.stem}.{os.getpid()}{PARTIAL_SUFFIX}{path.suffix}")
-
-
-def whole_of(partial: Path) -> Path | None:
-    """Return the path that a temporary file of any process is for, or None if it is not temporary."""
-    match = _PARTIAL_NAME.fullmatch(partial.name)
-    return match and partial.with_name(match[1] + (match[2] or ""))
-
-
 @contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
-    """Give a temporary file beside `path` to write to. It takes the place of `path` if the block ends without an error.
+    """Give a temporary file to write to. It takes the place of `path` if the block ends without an error.
 
     Until then an old file stays as it is. Missing parent folders are made.
 
     Raises:
         WriteError: the system refuses to write. The message names the file and the way out.
     """
-    partial = partial_of(path)
-    with _named(path, partial):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        _sweep_old(path)
-        try:
-            yield partial
-            _sync(partial)
-            partial.replace(path)
-            _sync(path.parent)
-        finally:
-            with suppress(OSError):
-                partial.unlink(missing_ok=True)
+    with _named(path), temporary_beside(path) as partial:
+        yield partial
+        _sync(partial)
+        partial.replace(path)
+        _sync(path.parent)
 
 
 @contextmanager
 def whole_folder(path: Path) -> Iterator[Path]:
-    """Give a temporary folder beside `path` to write to. It replaces `path` if the block ends without an error."""
-    partial = partial_of(path)
-    replaced = path.with_name(f".{path.stem}.{os.getpid()}{_REPLACED_SUFFIX}{path.suffix}")
-    with _named(path, partial):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        _sweep_old(path)
-        shutil.rmtree(partial, ignore_errors=True)
+    """Give a temporary folder to fill. It replaces `path` if the block ends without an error."""
+    with _named(path), temporary_beside(path) as partial:
         partial.mkdir()
-        try:
-            yield partial
-            _sync_below(partial)
-            if path.exists():
-                path.replace(replaced)  # moved aside, since a reader must not see half of it
-            partial.replace(path)
-            _sync(path.parent)
-        finally:
-            shutil.rmtree(partial, ignore_errors=True)
-            if replaced.exists() and not path.exists():
-                replaced.replace(path)
-            shutil.rmtree(replaced, ignore_errors=True)
+        yield partial
+        _sync_below(partial)
+        if path.exists():
+            path.replace(replaced_in(partial))  # moved aside, since a reader must not see half of it
+        partial.replace(path)
+        _sync(path.parent)
+
+
+def refuse_unwritable(path: Path) -> None:
+    """Raise WriteError where a file cannot be written, before work of minutes would end at its last step."""
+    if path.is_dir():
+        raise WriteError(f"Cannot write {path}: it is a folder. Name a file in it.", errno.EISDIR)
+    with _named(path), temporary_beside(path):
+        pass
+
+
+@contextmanager
+def appending(path: Path) -> Iterator[BinaryIO]:
+    """Open a file to add to its end; missing parent folders are made. No other file is ever changed by that.
+
+    A link is not followed, and a file that has another name elsewhere is replaced by a copy of its own first.
+
+    Raises:
+        WriteError: it cannot be written, or no regular file lies there.
+    """
+    with _named(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.is_file() and not path.is_symlink() and path.stat().st_nlink > 1:
+            with whole_file(path) as partial:
+                shutil.copyfile(path, partial)
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+        descriptor = os.open(path, flags, 0o666)  # of a pipe it would wait for a reader
+    with os.fdopen(descriptor, "ab") as file:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise WriteError(f"Cannot write {path}: it is no regular file. Remove it.", errno.EEXIST)
+        yield file
 
 
 def make_folder(path: Path) -> None:
     """Make a folder and its missing parents. Raises WriteError."""
-    with _named(path, path):
+    with _named(path):
         path.mkdir(parents=True, exist_ok=True)
-
-
-def sweep(folder: Path) -> None:
-    """Remove what killed processes left unfinished, anywhere below `folder`. No other process may be writing there.
-
-    A folder that had made room for a new one is put back, unless the new one is in its place.
-    """
-    for above, folders, files in os.walk(folder):
-        for name in [*folders, *files]:
-            left = Path(above, name)
-            if replaced := _REPLACED_NAME.fullmatch(name):
-                whole = left.with_name(replaced[1] + (replaced[2] or ""))
-                if not whole.exists():
-                    with suppress(OSError):
-                        left.replace(whole)
-            if replaced or whole_of(left) is not None:
-                _remove(left)
-
-
-def _sweep_old(path: Path) -> None:
-    """Remove temporary files beside `path` that a killed process left long ago."""
-    for left in path.parent.glob(".*"):
-        if whole_of(left) == path and left != partial_of(path):
-            with suppress(OSError):  # another process removed it
-                if time.time() - left.stat().st_mtime > _LEFT_AFTER:
-                    _remove(left)
-
-
-def _remove(left: Path) -> None:
-    with suppress(OSError):
-        if left.is_dir() and not left.is_symlink():
-            shutil.rmtree(left, ignore_errors=True)
-        else:
-            left.unlink(missing_ok=True)
 
 
 def checksum(path: Path) -> str:

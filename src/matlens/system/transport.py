@@ -20,6 +20,7 @@ from typing import Any, Protocol, TypeVar
 from pydantic import TypeAdapter
 
 from matlens.errors import KilledError, WorkerError, named_error
+from matlens.system.files import appending
 
 Event = dict[str, Any]
 """`event` is its name; the rest are plain values."""
@@ -60,9 +61,8 @@ class ChildProcess:
         The child reads the job and its task from its standard input and ends when that closes. Its standard output
         carries events, one JSON object a line; whatever else is printed there goes to `log_file`.
         """
-        log_file.parent.mkdir(parents=True, exist_ok=True)
         failure: Event | None = None
-        with log_file.open("ab") as log, subprocess.Popen(
+        with appending(log_file) as log, subprocess.Popen(
                 [sys.executable, "-m", "matlens.workers.main"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                 stderr=log, text=True, encoding="utf-8", start_new_session=True,
                 env=os.environ | dict(environment)) as child:

@@ -40,6 +40,7 @@ class FeaturesTask:
     order: TrunkOrder
     run_dir: Path
     store: Path
+    cache_dir: Path
     gpu_only: bool
 
 
@@ -162,7 +163,7 @@ class FrozenFeatures:
         if not self._wants_framework:
             return False
         task = FeaturesTask(conversion.order, self.run.path.resolve(), self.prepared.store.folder.resolve(),
-                            gpu_only=settings.features_on == "auto")
+                            settings.cache_dir.resolve(), gpu_only=settings.features_on == "auto")
         with self._progress("features" if pooled else "activations", parts) as advance:
             def hear(event: Event) -> None:
                 advance(event["done"], "")

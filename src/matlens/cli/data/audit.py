@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from matlens.errors import SettingsError, WriteError
-from matlens.system.files import partial_of, write_json
+from matlens.errors import SettingsError
+from matlens.system.files import refuse_unwritable, write_json
 
 if TYPE_CHECKING:
     from matlens.data.audit.audit import Audit
@@ -93,21 +93,8 @@ def _audited(folder: Path, split: Path | None, files: list[Path], quarantine: Pa
         refuse_inside(quarantine, folder)
         files = [*files, quarantine / LOG]
     for file in files:
-        _refuse_unwritable(file)
+        refuse_unwritable(file)
     return audit_source(source, manifest, reporter=reporter)
-
-
-def _refuse_unwritable(file: Path) -> None:
-    """Raise WriteError before an audit of minutes would end at its last step."""
-    partial = partial_of(file)
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        partial.touch()
-        partial.unlink()
-    except OSError as error:
-        raise WriteError(f"Cannot write {file}: {error.strerror}. Name another place.") from error
-    if file.is_dir():
-        raise WriteError(f"Cannot write {file}: it is a folder. Name a file in it.")
 
 
 def _show(result: Audit, reporter: Reporter) -> None:

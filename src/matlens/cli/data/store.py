@@ -35,6 +35,7 @@ def store(
     from matlens.errors import SettingsError
     from matlens.settings.knobs import notebook_settings
     from matlens.system import caches
+    from matlens.system.ownership.cache_content import MARKER_NAME, is_cache
 
     if (limit is not None) + everything > prune:
         raise SettingsError("--limit GB and --all say how far to --prune: give --prune with one of them, or alone.")
@@ -44,6 +45,10 @@ def store(
         typer.echo(f"{folder} is no folder yet: matlens run keeps decoded photos and features there.")
         return
     most = 0 if everything else settings.cache_limit if limit is None else limit
+    if prune and any(folder.iterdir()) and not is_cache(folder):
+        typer.echo(f"{folder} is not a cache of matlens: it holds no {MARKER_NAME} of matlens. Nothing was "
+                   "removed. The cache's folder is named with --cache-dir.")
+        return
     if prune:
         pruned = caches.prune(folder, most * 1e9)
         freed = decimal(sum(entry.size for entry in pruned.removed) + pruned.left_over)

@@ -16,7 +16,8 @@ from pathlib import Path
 from matlens.data.audit.audit import Audit
 from matlens.data.audit.checks import Finding
 from matlens.errors import DataError
-from matlens.system.files import checksum, partial_of
+from matlens.system.files import checksum
+from matlens.system.ownership.temporary import temporary_beside
 from matlens.system.untrusted import JSON_LIMIT, parse_json, read_bounded, reading
 
 LOG = "quarantine.jsonl"
@@ -236,9 +237,9 @@ def move_file(source: Path, destination: Path) -> None:
     except OSError as error:
         if error.errno != errno.EXDEV:
             raise
-        partial = partial_of(destination)
-        shutil.copy2(source, partial, follow_symlinks=False)
-        partial.replace(destination)
+        with temporary_beside(destination) as partial:
+            shutil.copy2(source, partial, follow_symlinks=False)
+            partial.replace(destination)
         source.unlink()
 
 

@@ -21,9 +21,10 @@ from matlens.data.source.unpack import Limits, unpack
 from matlens.errors import DataError, SettingsError, WriteError
 from matlens.settings import kaggle
 from matlens.settings.knobs import notebook_settings
-from matlens.system.caches import lock_at, turn
 from matlens.system.console import Advance, Reporter
-from matlens.system.files import whole_folder, whole_of
+from matlens.system.files import whole_folder
+from matlens.system.ownership.locks import lock_at, turn
+from matlens.system.ownership.temporary import reclaim_beside
 
 ARCHIVE_NAME = "minc-2500.tar.gz"
 
@@ -71,7 +72,7 @@ def fetch_minc(to: Path, reporter: Reporter, *, url: str = minc.ARCHIVE_URL, sha
                 reporter.say(f"{to} is there already, and whole")
                 return there
             if alone:
-                _sweep(to)
+                reclaim_beside(to)
             archive = _archive_of(url, to)
             downloaded = not archive.exists()
             if downloaded:
@@ -103,13 +104,6 @@ def _there(to: Path) -> Source | None:
         raise DataError(f"{to} is there, but is not MINC-2500 as published: {' '.join(wrong)} Remove it, or name "
                         "another folder with --to.")
     return source
-
-
-def _sweep(to: Path) -> None:
-    """Remove what a process that was killed while it unpacked left."""
-    for partial in to.parent.glob(".*"):
-        if whole_of(partial) == to:
-            shutil.rmtree(partial, ignore_errors=True)
 
 
 def _archive_of(url: str, to: Path) -> Path:

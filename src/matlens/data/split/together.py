@@ -39,7 +39,7 @@ def named_groups(paths: Sequence[str], groups: str, root: Path | None = None, sa
         SettingsError: `groups` is neither a file nor such an expression.
         DataError: the file cannot be read, or most of its lines and most of the photos do not fit together.
     """
-    if _is_file(groups):
+    if names_file(groups):
         members = _listed(Path(groups), paths, root, say)
     else:
         members = defaultdict(list)
@@ -55,7 +55,7 @@ def named_groups(paths: Sequence[str], groups: str, root: Path | None = None, sa
     return together
 
 
-def _is_file(groups: str) -> bool:
+def names_file(groups: str) -> bool:
     try:
         return Path(groups).is_file()
     except OSError:  # a pattern that is too long for a file name

@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from matlens.data.pixels.thumbnails import Thumbnail, thumbnail
-from matlens.errors import ResultsError
+from matlens.data.pixels.reader import PhotoReader
+from matlens.data.pixels.thumbnails import THUMBNAIL_SIDE, Thumbnail, small_jpeg
+from matlens.errors import DataError, ResultsError
 from matlens.evaluation.label_quality import LabelIssues, Suspect
+from matlens.report.contents import mapping
 from matlens.system.untrusted import stays_inside
 
 SUSPECTS_SHOWN = 24
@@ -22,19 +24,39 @@ class SecondLook:
     shown: tuple[tuple[Suspect, Thumbnail | None], ...]
 
 
-def second_look(run_dir: Path, run: Mapping[str, Any], problems: list[str]) -> SecondLook | None:
+def second_look(run_dir: Path, run: Mapping[str, Any], split: Mapping[str, Any], problems: list[str],
+                ) -> SecondLook | None:
     """Read the run's suspects and their photos. None, and a line more in `problems`, where there is no list of them.
 
-    run: the content of run.json, which says where the photos are.
+    Only photos of the split are shown, of the content that it states: whoever made the run has them.
+
+    Args:
+        run: the content of run.json, which says where the photos are.
+        split: the content of split.json.
     """
     try:
         issues = LabelIssues.read(run_dir / "reports" / "label_issues.json")
     except ResultsError as error:
         problems.append(str(error))
         return None
-    root, keep_truncated = run.get("data_root"), bool(run.get("settings", {}).get("keep_truncated"))
-    return SecondLook(issues, tuple(
-        (suspect, thumbnail(Path(root) / suspect.path, keep_truncated=keep_truncated)
-         if root and stays_inside(suspect.path) else None)
-        for suspect in issues.issues[:SUSPECTS_SHOWN]))
+    root, digests = run.get("data_root"), _digests(split)
+    reader = PhotoReader(min_size=(THUMBNAIL_SIDE, THUMBNAIL_SIDE),
+                         keep_truncated=bool(mapping(run.get("settings")).get("keep_truncated")))
 
+    def picture(path: str) -> Thumbnail | None:
+        if not isinstance(root, str) or path not in digests or not stays_inside(path):
+            return None
+        try:
+            return small_jpeg(reader.read_unchanged(Path(root) / path, digests[path]))
+        except DataError:
+            return None
+
+    return SecondLook(issues, tuple((suspect, picture(suspect.path)) for suspect in issues.issues[:SUSPECTS_SHOWN]))
+
+
+def _digests(split: Mapping[str, Any]) -> dict[str, str]:
+    """Return the SHA-256 of each photo by its path, as far as split.json is in order."""
+    photos = split.get("photos")
+    texts = [(photo.get("path"), photo.get("sha256")) for photo in photos if isinstance(photo, dict)] if isinstance(
+        photos, list) else []
+    return {path: digest for path, digest in texts if isinstance(path, str) and isinstance(digest, str)}

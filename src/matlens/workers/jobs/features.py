@@ -25,7 +25,7 @@ def features(task: FeaturesTask, tell: Tell) -> None:
     run = Run.open(task.run_dir)
     store, classifier = open_store(task.store), room.build(order.build)
     until = resolved_layer(classifier, order)
-    cache = FeatureCache(run.settings.cache_dir, order.key, order.build.model, store,
+    cache = FeatureCache(task.cache_dir, order.key, order.build.model, store,
                          lambda pooled: FrameworkEngine(classifier, order.build.img_size, pooled=pooled, until=until),
                          "framework")
     pace, done = Pace(), 0
