@@ -80,6 +80,23 @@ class Predictions:
                        tuple(arrays["digests"].tolist()) if "digests" in arrays else (), arrays.get("groups"))
 
 
+def same_photos(first: Predictions, second: Predictions) -> Labels | None:
+    """Return where each photo of `first` stands in `second`, (N,); None where the two are not of the same photos.
+
+    Photos are the same if their content and their label are, wherever they lie and however often a photo is there.
+    Where either does not know the content of its photos, nothing says that they are the same.
+    """
+    if not first.digests or len(first.digests) != len(second.digests) or not all(first.digests):
+        return None
+    ours, theirs = (np.lexsort((given.paths, given.labels, given.digests)) for given in (first, second))
+    if any(np.any(np.asarray(a)[ours] != np.asarray(b)[theirs]) for a, b in (
+            (first.digests, second.digests), (first.labels, second.labels))):
+        return None
+    rows = np.empty(len(ours), np.int64)
+    rows[ours] = theirs
+    return rows
+
+
 def predict_part(artifact: Artifact, split: Split, data_root: Path, *, part: str = "test",
                  keep_truncated: bool = False, features: Array | None = None, on_progress: Progress = unheard,
                  ) -> Predictions:
