@@ -19,6 +19,7 @@ import numpy.typing as npt
 from pydantic import ConfigDict, TypeAdapter
 
 from matlens.errors import LabelsError, ResultsError
+from matlens.evaluation.labels_and_scores import truth_and_columns
 from matlens.evaluation.predictions import Predictions
 from matlens.runs.run import Run
 from matlens.system.files import read_json, write_json
@@ -73,13 +74,17 @@ def suspect_positions(probabilities: npt.NDArray[np.floating], labels: Labels) -
     Args:
         probabilities: (N, C), of photos that the models were not trained on.
         labels: (N,) class numbers. A class without a photo has no average to reach: no photo is confidently of it.
+
+    Raises LabelsError for what `labels_and_scores` refuses.
     """
-    if min(len(np.unique(labels)), len(np.unique(probabilities.argmax(axis=1)))) < 2:
+    if not len(labels):
+        return np.empty(0, np.int64), np.empty(0)
+    labels, exact = truth_and_columns(labels, probabilities)
+    if min(len(np.unique(labels)), len(np.unique(exact.argmax(axis=1)))) < 2:
         return np.empty(0, np.int64), np.empty(0)
     from cleanlab.filter import find_label_issues
     from cleanlab.rank import get_label_quality_scores
 
-    exact = probabilities.astype(np.float64)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about classes of few photos, or of none
         # The default filter would leave a photo of each class unlisted, whatever the models say.

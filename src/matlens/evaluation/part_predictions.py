@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -59,11 +58,10 @@ class PartPredictions:
         file = self.run.paths.predictions_file(self.name, part)
         if not file.exists():
             return None
-        predictions, photos = Predictions.read(file), self.run.split.part(part)
-        if predictions.paths != tuple(photo.path for photo in photos):
+        predictions = Predictions.read(file)
+        if predictions.paths != tuple(photo.path for photo in self.run.split.part(part)):
             return None
-        return dataclasses.replace(predictions, digests=tuple(photo.sha256 for photo in photos),
-                                   together=self.run.split.groups_of(photos))
+        return predictions.with_photos_of(self.run.split, part)
 
     def _made(self, part: str, before: int) -> Predictions:
         """Predict a part's photos, and save what came out."""

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
+import hashlib
+import json
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -46,6 +50,9 @@ class Predictions:
         if self.groups.shape != (n,) or len(self.digests) not in (0, n):
             raise ValueError(f"groups {self.groups.shape}, {len(self.digests)} digests and {n} paths do not fit "
                              "together")
+        if n and not 0 <= self.labels.min() <= self.labels.max() < self.probabilities.shape[1]:
+            raise ValueError(f"labels from {self.labels.min()} to {self.labels.max()} are not those of "
+                             f"{self.probabilities.shape[1]} classes")
 
     @property
     def groups(self) -> Labels:
@@ -56,6 +63,29 @@ class Predictions:
     def predicted(self) -> Labels:
         """The most probable class of each photo, (N,)."""
         return np.asarray(self.probabilities.argmax(axis=1), dtype=np.int64)
+
+    def photos_hash(self, class_names: Sequence[str]) -> str:
+        """Return a SHA-256 of the photos' contents and classes, in any order; empty where a content is not known.
+
+        Two models were judged on the same photos exactly if this is the same.
+        """
+        if not self.knows_content:
+            return ""
+        photos = sorted([digest, class_names[label]] for digest, label in zip(self.digests, self.labels, strict=True))
+        return hashlib.sha256(json.dumps(photos).encode()).hexdigest()
+
+    @property
+    def knows_content(self) -> bool:
+        """Whether the content of every photo is known."""
+        return bool(self.digests) and all(self.digests)
+
+    def with_photos_of(self, split: Split, part: str) -> Predictions:
+        """Return the same with what a split knows of the photos of one of its parts; unchanged if they are not its."""
+        photos = split.part(part)
+        if self.paths != tuple(photo.path for photo in photos):
+            return self
+        return dataclasses.replace(self, digests=tuple(photo.sha256 for photo in photos),
+                                   together=split.groups_of(photos))
 
     def write(self, path: Path) -> Path:
         """Write as compressed .npz (no pickles), whole or not at all."""
@@ -86,7 +116,7 @@ def same_photos(first: Predictions, second: Predictions) -> Labels | None:
     Photos are the same if their content and their label are, wherever they lie and however often a photo is there.
     Where either does not know the content of its photos, nothing says that they are the same.
     """
-    if not first.digests or len(first.digests) != len(second.digests) or not all(first.digests):
+    if not first.knows_content or len(first.digests) != len(second.digests):
         return None
     ours, theirs = (np.lexsort((given.paths, given.labels, given.digests)) for given in (first, second))
     if any(np.any(np.asarray(a)[ours] != np.asarray(b)[theirs]) for a, b in (
