@@ -6,7 +6,7 @@ import dataclasses
 import hashlib
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -71,8 +71,7 @@ class Predictions:
         """
         if not self.knows_content:
             return ""
-        photos = sorted([digest, class_names[label]] for digest, label in zip(self.digests, self.labels, strict=True))
-        return hashlib.sha256(json.dumps(photos).encode()).hexdigest()
+        return hash_of_photos(zip(self.digests, (class_names[label] for label in self.labels), strict=True))
 
     @property
     def knows_content(self) -> bool:
@@ -108,6 +107,11 @@ class Predictions:
                 raise ValueError(f"{outside[0]} lies outside of the dataset")
             return cls(arrays["probabilities"], arrays["labels"], paths, None,
                        tuple(arrays["digests"].tolist()) if "digests" in arrays else (), arrays.get("groups"))
+
+
+def hash_of_photos(photos: Iterable[tuple[str, str]]) -> str:
+    """Return a SHA-256 of photos in any order: of each, the digest of its content and the name of its class."""
+    return hashlib.sha256(json.dumps(sorted(photos)).encode()).hexdigest()
 
 
 def same_photos(first: Predictions, second: Predictions) -> Labels | None:
