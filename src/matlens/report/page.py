@@ -11,6 +11,7 @@ from pathlib import Path
 from matlens.comparison.table import Comparison, compare
 from matlens.errors import RunError
 from matlens.evaluation.metrics.metric import metrics_of
+from matlens.evaluation.part_predictions import SavedPredictions
 from matlens.evaluation.results import Results
 from matlens.report.contents import read_contents
 from matlens.report.downloads import PAGE_NAME, view_downloads
@@ -66,5 +67,5 @@ def write_report(run_dir: Path | str, title: str | None = None, *, comparison: C
 
 def _compared(paths: RunPaths, judged: dict[str, Results]) -> Comparison | None:
     """Compare the models whose results are there, from their saved predictions; None without any."""
-    files = {name: paths.predictions_file(name) for name in judged}
+    files = {name: SavedPredictions(paths.predictions_file(name), paths.split_file) for name in judged}
     return compare(judged.values(), predictions=files) if judged else None

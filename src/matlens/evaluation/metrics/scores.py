@@ -12,6 +12,7 @@ import numpy as np
 
 from matlens.errors import MatlensError, ResultsError
 from matlens.evaluation.intervals import SEED, Interval, bootstrap, drawn_positions, from_draws, wilson
+from matlens.evaluation.labels_and_scores import truth_and_scores
 from matlens.evaluation.material_groups import MaterialGroups
 from matlens.evaluation.metrics.calibration import calibration
 from matlens.evaluation.metrics.classification import (
@@ -55,8 +56,10 @@ def judge(predictions: Predictions, class_names: tuple[str, ...], *, groups: Mat
         validation: predictions of the validation part, for a temperature; `no_validation` says why there are none.
 
     Raises:
+        LabelsError: labels or answers that `labels_and_scores` refuses, or of other classes than `class_names`.
         ResultsError: a metric that was added cannot be computed, or gives a value outside of its bounds.
     """
+    truth_and_scores(predictions.labels, predictions.probabilities, class_names)
     photos = PredictedPhotos(predictions.probabilities, predictions.labels)
     values = weighted_metrics(WeightedPhotos(photos, np.ones((photos.n_photos, 1))))
     of_classes, intervals = _weighted_intervals(photos, values)
@@ -83,6 +86,7 @@ def judge(predictions: Predictions, class_names: tuple[str, ...], *, groups: Mat
            "per_class": _of_classes(matrix, class_names, of_classes)},
         "class_names": class_names,
         "n_test": len(predictions.labels),
+        "photos": predictions.photos_hash(class_names),
     }
     measured = {name: _known(value) for name, value in values.items()} | plain
     for metric in METRICS.entries():
