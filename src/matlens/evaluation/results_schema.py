@@ -67,6 +67,12 @@ class _BinSchema(_Part):
     accuracy: _Share | None = None
 
 
+class _CandidateSchema(_Part):
+    method: str
+    gain: float
+    error: Annotated[float, Field(ge=0)]
+
+
 class _CalibrationSchema(_Part):
     ece: _Share
     bins: list[_BinSchema]
@@ -76,6 +82,10 @@ class _CalibrationSchema(_Part):
     bins_after: list[_BinSchema] | None = None
     log_loss_after: float | None = None
     brier_after: float | None = None
+    accuracy_after: _Share | None = None
+    n_groups: Count | None = None
+    candidates: list[_CandidateSchema] | None = None
+    calibrator: dict[str, Any] | None = None
     remark: str | None = None
 
 

@@ -4,6 +4,7 @@
         artifact.json     what it is: format, class names, photo size, precision, checksums of the other files
         trunk.xml, .bin   OpenVINO: (B, H, W, 3) float32 in [0, 1] to feature maps, preprocessing inside
         head.npz          pooling and dense weights
+        calibration.json  where an evaluation chose one: what makes its probabilities as sure as it is right
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import numpy as np
 from pydantic import BaseModel, Field
 
 from matlens.errors import ModelError
+from matlens.features.calibrator import Calibrator, read_calibrator, write_calibrator
 from matlens.features.engine import TrunkEngine
 from matlens.features.trunks import CachedTrunk
 from matlens.models.head import Head
@@ -48,6 +50,7 @@ class Artifact:
     parity: the largest difference from the framework that the export measured: of a probability; where the head was
         trained on features, of a feature, as a share of the largest. In INT8: of a probability from that in float32.
     mirrored: whether probabilities are means over the photo and its mirror image.
+    head_digest: the SHA-256 of head.npz, to which a calibration is bound.
     """
 
     folder: Path
@@ -57,6 +60,7 @@ class Artifact:
     parity: float
     mirrored: bool = False
     precision: ArtifactPrecision = "float32"
+    head_digest: str = ""
 
     @cached_property
     def trunk(self) -> TrunkEngine:
@@ -67,6 +71,11 @@ class Artifact:
     def head(self) -> Head:
         """The head, which is loaded when it is first used."""
         return Head.load(self.folder / "head.npz")
+
+    @cached_property
+    def calibrator(self) -> Calibrator | None:
+        """The calibration of `predict`'s probabilities, which is read when it is first used. Raises ModelError."""
+        return read_calibrator(self.folder, self.head_digest, len(self.class_names))
 
     def predict(self, images: Array, of_photos: Array | None = None) -> Array:
         """Predict photos (B, H, W, 3) float32 in [0, 1]: probabilities (B, C) float32.
@@ -116,7 +125,22 @@ class _About(BaseModel):
     def artifact(self, folder: Path) -> Artifact:
         """Make the artifact of a folder."""
         return Artifact(folder, self.model_name, tuple(self.class_names), self.img_size, self.parity, self.mirrored,
-                        self.precision)
+                        self.precision, self.sha256["head.npz"])
+
+
+def calibrate_artifact(folder: Path, calibrator: Calibrator | None) -> None:
+    """Give an artifact a calibration in place of any that it has; None takes it away. Raises ModelError or WriteError.
+
+    Only the description is read, so that the artifact's large files need not be.
+    """
+    description = folder / "artifact.json"
+    with reading(description, "the description of a matlens artifact", ModelError,
+                 "Make it again with: matlens export RUN"):
+        about = _About.model_validate(read_json(inside(folder, description.name), _ABOUT_LIMIT))
+        if calibrator is not None and len(calibrator.scale) != len(about.class_names):
+            raise ValueError("it has other classes than the calibration")
+        head = about.sha256["head.npz"]
+    write_calibrator(folder, calibrator, head)
 
 
 def assemble_artifact(folder: Path, trunk: CachedTrunk, head: Head, model_name: str, class_names: tuple[str, ...],
