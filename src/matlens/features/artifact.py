@@ -10,7 +10,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -91,18 +91,10 @@ class Artifact:
     @classmethod
     def open(cls, folder: Path) -> Artifact:
         """Open an artifact and check the checksums of its files. Raises ModelError."""
-        way_out = "Make it again with: matlens export RUN" + " --int8" * folder.name.endswith(".int8.artifact")
-        description = folder / "artifact.json"
-        with reading(description, "the description of a matlens artifact", ModelError, way_out):
-            content = read_json(inside(folder, description.name), _ABOUT_LIMIT)
-            if content["format"] != _FORMAT:
-                raise ModelError(f"{description} has the format {content['format']}; this matlens reads {_FORMAT}. "
-                                 f"{way_out}")
-            about = _About.model_validate(content)
-            digests = {name: about.sha256[name] for name in _FILES}
-        for name, digest in digests.items():
+        about, way_out = _description(folder), _way_out(folder)
+        for name in _FILES:
             with reading(folder / name, "a file of a matlens artifact", ModelError, way_out):
-                if checksum(inside(folder, name)) != digest:
+                if checksum(inside(folder, name)) != about.sha256[name]:
                     raise ModelError(f"{folder / name} is damaged: its checksum is not the one in artifact.json. "
                                      f"{way_out}")
                 if name == "trunk.xml" and (folder / name).stat().st_size > _NETWORK_LIMIT:
@@ -128,19 +120,37 @@ class _About(BaseModel):
                         self.precision, self.sha256["head.npz"])
 
 
-def calibrate_artifact(folder: Path, calibrator: Calibrator | None) -> None:
+def calibrate_artifact(folder: Path, calibrator: Calibrator | None, copies: Sequence[Path] = ()) -> None:
     """Give an artifact a calibration in place of any that it has; None takes it away. Raises ModelError or WriteError.
 
-    Only the description is read, so that the artifact's large files need not be.
+    Descriptions alone are read, so that the artifact's large files need not be.
+
+    copies: artifacts that get the same, such as the INT8 version, where they have the same head.
     """
-    description = folder / "artifact.json"
-    with reading(description, "the description of a matlens artifact", ModelError,
-                 "Make it again with: matlens export RUN"):
-        about = _About.model_validate(read_json(inside(folder, description.name), _ABOUT_LIMIT))
-        if calibrator is not None and len(calibrator.scale) != len(about.class_names):
-            raise ValueError("it has other classes than the calibration")
-        head = about.sha256["head.npz"]
-    write_calibrator(folder, calibrator, head)
+    about = _description(folder)
+    if calibrator is not None and len(calibrator.scale) != len(about.class_names):
+        raise ModelError(f"{folder} has {len(about.class_names)} classes, and the calibration {len(calibrator.scale)}. "
+                         "Make both again with: matlens export RUN; matlens evaluate RUN")
+    head = about.sha256["head.npz"]
+    for place in (folder, *(copy for copy in copies if _description(copy).sha256["head.npz"] == head)):
+        write_calibrator(place, calibrator, head)
+
+
+def _way_out(folder: Path) -> str:
+    return "Make it again with: matlens export RUN" + " --int8" * folder.name.endswith(".int8.artifact")
+
+
+def _description(folder: Path) -> _About:
+    """Read artifact.json, and nothing else of an artifact. Raises ModelError."""
+    path, way_out = folder / "artifact.json", _way_out(folder)
+    with reading(path, "the description of a matlens artifact", ModelError, way_out):
+        content = read_json(inside(folder, path.name), _ABOUT_LIMIT)
+        if content["format"] != _FORMAT:
+            raise ModelError(f"{path} has the format {content['format']}; this matlens reads {_FORMAT}. {way_out}")
+        about = _About.model_validate(content)
+        if missing := [name for name in _FILES if name not in about.sha256]:
+            raise KeyError(missing[0])
+        return about
 
 
 def assemble_artifact(folder: Path, trunk: CachedTrunk, head: Head, model_name: str, class_names: tuple[str, ...],

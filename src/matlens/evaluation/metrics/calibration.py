@@ -5,6 +5,7 @@ Guo, Pleiss, Sun, Weinberger: On Calibration of Modern Neural Networks, ICML 201
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -101,3 +102,31 @@ def calibration(predictions: Predictions, validation: Predictions | None, remark
     return replace(before, temperature=choice.calibrator.temperature, calibrator=choice.calibrator,
                    ece_after=error_after, bins_after=bins_after, log_loss_after=log_loss, brier_after=brier,
                    accuracy_after=float((after.argmax(axis=1) == labels).mean()))
+
+
+def title_of(calibration: Mapping[str, Any]) -> str:
+    """Name the calibration of a results file, of this version or an earlier one: "temperature 1.32", or ""."""
+    if calibration.get("calibrator"):
+        return Calibrator.from_json(calibration["calibrator"]).title
+    temperature = calibration.get("temperature")
+    return "" if temperature is None else f"temperature {temperature:.2f}"
+
+
+def in_words(calibration: Mapping[str, Any]) -> str:
+    """Say which calibration was chosen, among how many, and what it gains out of fold, or why there is none.
+
+    calibration: that of a results file, which may be of an earlier version.
+    """
+    candidates = calibration.get("candidates") or ()
+    gains = {each["method"]: f"{each['gain']:+.3f} ± {each['error']:.3f}" for each in candidates}
+    photos, groups = calibration.get("n_validation") or 0, calibration.get("n_groups") or 0
+    judged = f"{photos:,} validation photos" + (f" in {groups:,} independent groups" if 0 < groups < photos else "")
+    title = title_of(calibration)
+    if calibration.get("calibrator"):
+        gain = gains.get(calibration["calibrator"]["method"])
+        return (f"calibration: {title}, chosen among {len(gains) + 1} (none, {', '.join(gains)}) on {judged}; "
+                f"it lowers the log loss of photos that it was not fitted on by {gain} nats")
+    if title:
+        return f"calibration: {title}, fitted on {judged}"
+    told = "; ".join(f"{method} would gain {gain} nats" for method, gain in gains.items())
+    return f"calibration: none. {calibration.get('remark') or ''}" + (f" On {judged}, {told}." if told else "")
