@@ -61,7 +61,7 @@ def test_the_reliability_diagram_shows_what_is_in_the_bins():
               if line.get_marker() in ("o", "s")]
     assert points == [([0.5, 0.9], [0.2, 0.9]), ([0.73], [0.725])]
     assert [bar.get_height() for bar in figure.axes[1].patches] == [10, 30, 40]
-    assert {"as trained: ECE 7.5%", "at temperature 1.50: ECE 0.5%"} <= set(texts(figure))
+    assert {"as trained: ECE 7.5%", "temperature 1.50: ECE 0.5%"} <= set(texts(figure))
 
 
 def test_the_coverage_curve_marks_what_can_be_answered():

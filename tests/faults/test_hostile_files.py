@@ -20,7 +20,7 @@ from matlens.errors import ModelError, ResultsError, RunError
 from matlens.evaluation.label_quality import Suspect
 from matlens.evaluation.predictions import Predictions
 from matlens.features.artifact import Artifact, write_about
-from matlens.jobs.predict import predict_files
+from matlens.jobs.predict import AskedPhotos, predict_files
 from matlens.models.head import Dense, Head
 from matlens.report.page import write_report
 from matlens.runs.series import SeriesFolder
@@ -524,7 +524,7 @@ def test_names_do_nothing_to_the_terminal(tmp_path, name, capsys):
     """A file name may hold the codes that clear a screen, set its title or turn the text around."""
     path = tmp_path / name
     lines = [line for as_json in (False, True) for line, _ in predict_files(
-        Artifact(tmp_path, "m", ("a",), (SIDE, SIDE), 0.0), [path], as_json=as_json)]
+        Artifact(tmp_path, "m", ("a",), (SIDE, SIDE), 0.0), AskedPhotos.of([path]), as_json=as_json)]
     for line in lines:
         assert line.isprintable()
         line.encode("utf-8")

@@ -13,9 +13,11 @@ SILENT = SimpleNamespace(on_step=lambda *_: None, on_epoch=lambda *_: None)
 
 
 class Counter:
-    """A `Tunable` network whose weight is the number of its training steps; its validation losses are given."""
+    """A `Tunable` network whose weight is the number of its training steps; its validation's figures are given."""
 
-    def __init__(self, losses: list[float], trains_statistics: bool = False) -> None:
+    def __init__(self, losses: list[float], trains_statistics: bool = False, accuracies: list[float] | None = None,
+                 ) -> None:
+        self.accuracies = list(accuracies or [0.5] * len(losses))
         self.losses, self.trains_statistics, self.learning_rate = list(losses), trains_statistics, 3.0
         self.weight, self.seed, self.mean = np.zeros(2, np.float32), np.array([7], np.int64), np.zeros(1, np.float32)
         self.began, self.rates, self.labels, self.validated, self.decay = [], [], [], [], None
@@ -37,7 +39,7 @@ class Counter:
 
     def validate(self, batches):
         self.validated.append([float(values[0]) for values in self.snapshot()])
-        return Scores(self.losses.pop(0), 0.5)
+        return Scores(self.losses.pop(0), self.accuracies.pop(0))
 
     def snapshot(self):
         return [self.weight.copy(), self.seed.copy(), self.mean.copy()]

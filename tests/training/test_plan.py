@@ -18,6 +18,7 @@ from matlens.training.stages.whole_network import WholeNetwork
 
 RESNET, MOBILENET, VGG, GOOGLENET = "resnet50_transfer", "mobilenetv2_transfer", "vgg19_scratch", "inception_v1"
 CACHELESS = {"feature_cache": False}
+GUIDES_HEAD = HeadOnFeatures(4, views=1)
 
 
 @pytest.mark.parametrize(("model", "options", "stages", "states"), [
@@ -36,14 +37,18 @@ CACHELESS = {"feature_cache": False}
     (GOOGLENET, {"finetune_epochs": 2, "cut": "inception4e"}, (TailOnActivations(6, cut="inception4e"),), ("train",)),
     (GOOGLENET, {"finetune_epochs": 2, "cut": "inception4e", **CACHELESS}, (TailOnPhotos(6, cut="inception4e"),),
      ("train",)),
-    # The recipe `strong`: from the model's own cut, all at once.
-    (RESNET, {"recipe": "strong"}, (TailOnActivations(9, "strong", "conv4_block6_out"),), ("strong",)),
-    (MOBILENET, {"recipe": "strong"}, (TailOnActivations(9, "strong", "block_12_add"),), ("strong",)),
-    (GOOGLENET, {"recipe": "strong"}, (TailOnActivations(9, "strong", "inception4d"),), ("strong",)),
-    (MOBILENET, {"recipe": "strong", "cut": "block_9_add"}, (TailOnActivations(9, "strong", "block_9_add"),),
+    # The recipe `strong`: the guide's head where there is one, then what follows the model's own cut.
+    (RESNET, {"recipe": "strong"}, (GUIDES_HEAD, TailOnActivations(9, "strong", "conv4_block6_out", is_second=True)),
      ("strong",)),
-    (MOBILENET, {"recipe": "strong", "max_epochs": 2}, (TailOnActivations(2, "strong", "block_12_add"),), ("strong",)),
-    (MOBILENET, {"recipe": "strong", **CACHELESS}, (TailOnPhotos(9, "strong", "block_12_add"),), ("strong",)),
+    (MOBILENET, {"recipe": "strong"}, (GUIDES_HEAD, TailOnActivations(9, "strong", "block_12_add", is_second=True)),
+     ("strong",)),
+    (GOOGLENET, {"recipe": "strong"}, (TailOnActivations(9, "strong", "inception4d"),), ("strong",)),
+    (MOBILENET, {"recipe": "strong", "cut": "block_9_add"},
+     (GUIDES_HEAD, TailOnActivations(9, "strong", "block_9_add", is_second=True)), ("strong",)),
+    (MOBILENET, {"recipe": "strong", "max_epochs": 2},
+     (HeadOnFeatures(2, views=1), TailOnActivations(2, "strong", "block_12_add", is_second=True)), ("strong",)),
+    (MOBILENET, {"recipe": "strong", **CACHELESS},
+     (WholeNetwork(4), TailOnPhotos(9, "strong", "block_12_add", is_second=True)), ("train", "strong")),
     # A model may have epochs of its own.
     (RESNET, {"epochs_of": {RESNET: 7}}, (HeadOnFeatures(7),), ()),
 ])
@@ -66,7 +71,7 @@ def test_without_pretrained_weights_the_whole_network_is_trained(model, options)
 @pytest.mark.parametrize(("model", "options", "untils"), [
     (RESNET, {}, [None]), (RESNET, {"finetune_epochs": 2}, [None, LAST_LAYERS]),
     (RESNET, {"finetune_epochs": 2, "cut": "conv5_block1_out"}, [None, "conv5_block1_out"]),
-    (MOBILENET, {"recipe": "strong"}, ["block_12_add"]), (GOOGLENET, {}, []), (RESNET, CACHELESS, [])])
+    (MOBILENET, {"recipe": "strong"}, [None, "block_12_add"]), (GOOGLENET, {}, []), (RESNET, CACHELESS, [])])
 def test_trunks_are_converted_in_the_order_in_which_stages_need_them(tmp_path, model, options, untils):
     """A trunk that nobody uses takes a minute; one that is missing ends the run."""
     (tmp_path / "weights.h5").touch()

@@ -8,17 +8,20 @@ import numpy as np
 import pytest
 from stand_ins import SILENT, Counter
 
+from matlens.training.history import Epoch, History
 from matlens.training.strong import STRONG, Strong, fit_strong
+from matlens.types import Scores
 
 LABELS = np.eye(4, dtype=np.float32)[[0, 2, 3]]
 
 
-def fitted(losses: list[float], steps: int = 2, trains_statistics: bool = False, recipe: Strong = STRONG):
+def fitted(losses: list[float], steps: int = 2, trains_statistics: bool = False, recipe: Strong = STRONG,
+           accuracies: list[float] | None = None, head: History | None = None):
     """(network, history, weights at each save), trained for as many epochs as there are losses."""
-    network, saved = Counter(losses, trains_statistics), []
+    network, saved = Counter(losses, trains_statistics, accuracies), []
     data = SimpleNamespace(epoch=lambda number: [(np.zeros((3, 1)), LABELS)] * steps, head=lambda n: [])
     history = fit_strong(network, data, [], SILENT, epochs=len(losses), steps=steps, recipe=recipe,
-                         save_best=lambda: saved.append(float(network.weight[0])))
+                         history=head, save_best=lambda: saved.append(float(network.weight[0])))
     return network, history, saved
 
 
@@ -58,9 +61,9 @@ def test_labels_are_smoothed_exactly():
         np.testing.assert_allclose(labels, np.where(LABELS == 1, 0.925, 0.025), rtol=1e-6)
 
 
-@pytest.mark.parametrize(("steps", "keep"), [(2, 1 - 1 / 1.4), (10, 1 - 1 / 7), (1, 0.0)])
+@pytest.mark.parametrize(("steps", "keep"), [(2, 1 - 1 / 1.5), (10, 1 - 1 / 7.5), (1, 0.0)])
 def test_validation_sees_averaged_weights_and_training_goes_on_from_its_own(steps, keep):
-    """Averages that were trained on would be neither; fewer than one step is no average."""
+    """Averages that were trained on would be neither; of few steps a quarter is averaged, and one at least."""
     network, *_ = fitted([3, 2, 1], steps=steps)
     wanted = averages(3 * steps, keep)
     assert [weight for weight, *_ in network.validated] == pytest.approx(
@@ -73,10 +76,42 @@ def test_validation_sees_averaged_weights_and_training_goes_on_from_its_own(step
 def test_the_network_ends_with_the_averaged_weights_of_the_best_epoch_and_those_are_saved():
     """The model file, and what is exported from the network, must be the one that was judged."""
     network, history, saved = fitted([3, 1, 2, 1.5])
-    wanted = averages(8, 1 - 1 / 1.4)
+    wanted = averages(8, 1 - 1 / 2)
     assert history.best.number == 2
     assert saved == pytest.approx([wanted[1], wanted[3]], rel=1e-5)
     assert float(network.weight[0]) == pytest.approx(wanted[3], rel=1e-5)
+
+
+def head_of(*of_validation: tuple[float, float]) -> History:
+    """The epochs of a head, of (loss, accuracy)."""
+    return History([Epoch(number, Scores(1, 0.5), Scores(*scores), 1e-3, 1, 1)
+                    for number, scores in enumerate(of_validation, 1)])
+
+
+@pytest.mark.parametrize(("accuracies", "losses", "best"), [
+    ([0.70, 0.82, 0.85], [0.9, 0.8, 0.7], 5),  # losses of smoothed labels are higher than the head's, and that is right
+    ([0.70, 0.82, 0.79], [0.9, 0.8, 0.7], 4),  # the last has the lower loss, and answers less than the head
+    ([0.80, 0.70, 0.70], [0.9, 0.8, 0.7], 3),  # as many right as the head
+    ([0.70, 0.75, 0.79], [0.5, 0.4, 0.3], 2),  # none reaches the head, whatever its loss
+])
+def test_it_never_ends_below_the_guides_head_on_validation(accuracies, losses, best):
+    """The head of two epochs, of which the second was its best, stays the one to beat by accuracy."""
+    network, history, saved = fitted(losses, accuracies=accuracies, head=head_of((0.7, 0.85), (0.6, 0.80)))
+    assert (history.head_epochs, history.best.number, len(history.epochs)) == (2, best, 5)
+    assert (float(network.weight[0]) == 0) == (best == 2), "the head's weights are those that it began with"
+    assert saved[-1:] == ([float(network.weight[0])] if best > 2 else [])
+
+
+def test_after_a_head_the_schedule_begins_anew_and_epochs_go_on():
+    network, history, _ = fitted([1, 2], steps=4, head=head_of((0.5, 0.5)))
+    assert network.rates == pytest.approx([STRONG.rate(step / 8, 3.0) for step in range(8)])
+    assert [epoch.number for epoch in history] == [1, 2, 3]
+
+
+@pytest.mark.parametrize(("planned", "steps", "wanted"), [(9, 56, 9), (9, 14, 36), (9, 1, 500), (9, 2000, 9)])
+def test_few_photos_are_trained_for_as_many_steps_as_many(planned, steps, wanted):
+    """Nine epochs of 14 steps ended before the network had left the majority class. 36 x 14 = 504."""
+    assert STRONG.epochs(planned, steps) == wanted
 
 
 def test_it_is_never_stopped_early():
@@ -88,7 +123,7 @@ def test_it_is_never_stopped_early():
 def test_statistics_are_of_the_averaged_weights():
     """Batch normalisation's mean belongs to the weights that are judged."""
     network, *_ = fitted([2, 1], trains_statistics=True)
-    wanted = averages(4, 1 - 1 / 1.4)
+    wanted = averages(4, 0)
     assert [mean for *_, mean in network.validated] == pytest.approx([10 * wanted[1], 10 * wanted[3]], rel=1e-5)
 
 

@@ -20,6 +20,7 @@ def export(run: RunArgument, models: Models = None,
                                                    "accuracy that may be lost.")] = 1.0, quiet: Quiet = False) -> None:
     """Make the portable artifact again from the model file, and compare it with the framework's own output."""
     from matlens.features.artifact import Artifact
+    from matlens.jobs.calibrate import restore_calibration
     from matlens.runs.run import Run
     from matlens.system.console import Reporter
     from matlens.system.transport import run_job
@@ -34,6 +35,7 @@ def export(run: RunArgument, models: Models = None,
         run_job("export", ExportTask(folder.path.resolve(), name), folder.paths.log_file(name))
         artifact = Artifact.open(folder.paths.artifact(name))
         reporter.result(f"{artifact.folder}: probabilities within {artifact.parity:.1g} of the framework's")
+        restore_calibration(folder, name, reporter)
 
 
 def _export_int8(folder: Run, name: str, max_drop: float, reporter: Reporter) -> None:

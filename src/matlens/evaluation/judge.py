@@ -15,6 +15,7 @@ from matlens.evaluation.metrics.scores import judge
 from matlens.evaluation.part_predictions import PartPredictions, photos_to_predict
 from matlens.evaluation.predictions import Predictions
 from matlens.evaluation.results import Results
+from matlens.evaluation.trouble import troubles
 from matlens.models.registry import spec_of
 from matlens.runs.run import Run
 from matlens.runs.training_record import TrainingRecord
@@ -75,6 +76,7 @@ def evaluate(run: Run, name: str, on_progress: Progress = unheard, *, every_pict
         micro_batch=training.micro_batch or settings.batch_size,
         seconds=training.seconds, peak_rss_bytes=training.peak_rss_bytes,
         versions={**run.versions, **training.versions}, remarks=(*training.remarks, *split.remarks),
+        warnings=troubles(training, predictions, validation, split.class_names),
         **judgement.fields)
     evaluation = Evaluation(results, predictions, judgement.roc_curves)
     displays = _pictures(evaluation, training.history) | (_more_pictures(results) if every_picture else {})

@@ -34,7 +34,8 @@ class Results:
     photos exactly if it is the same; empty where the contents are not known, as in files of earlier versions.
 
     `seconds` maps a stage (train, predict, ...) to its wall-clock seconds. `remarks` are sentences that a reader must
-    know before comparing this model (untrained backbone, no augmentation, ...). `arithmetic` is what the network was
+    know before comparing this model (untrained backbone, no augmentation, ...), `warnings` what went wrong in its
+    training, as {kind, text} (`evaluation.trouble`). `arithmetic` is what the network was
     trained in (float32, bfloat16, float16). Of a step's `batch_size` photos, `micro_batch` were computed at once.
     `faithfulness` and `robustness` sum up what was measured on request (`matlens.jobs.measure`).
     """
@@ -79,6 +80,7 @@ class Results:
     peak_rss_bytes: int | None = None
     versions: dict[str, str] = field(default_factory=dict)
     remarks: tuple[str, ...] = ()
+    warnings: list[dict[str, str]] = field(default_factory=list)
     faithfulness: dict[str, Any] | None = None
     robustness: dict[str, Any] | None = None
     scores: dict[str, MetricValue] = field(default_factory=dict)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from matlens.evaluation.metrics.metric import METRICS
 from matlens.evaluation.metrics.stored import value_at
+from matlens.features.calibrator import Calibrator
 from matlens.types import Count
 
 _Share = Annotated[float, Field(ge=0, le=1)]
@@ -67,6 +68,17 @@ class _BinSchema(_Part):
     accuracy: _Share | None = None
 
 
+def _a_calibrator(content: dict[str, Any]) -> dict[str, Any]:
+    Calibrator.from_json(content)
+    return content
+
+
+class _CandidateSchema(_Part):
+    method: str
+    gain: float
+    error: Annotated[float, Field(ge=0)]
+
+
 class _CalibrationSchema(_Part):
     ece: _Share
     bins: list[_BinSchema]
@@ -76,7 +88,16 @@ class _CalibrationSchema(_Part):
     bins_after: list[_BinSchema] | None = None
     log_loss_after: float | None = None
     brier_after: float | None = None
+    accuracy_after: _Share | None = None
+    n_groups: Count | None = None
+    candidates: list[_CandidateSchema] | None = None
+    calibrator: Annotated[dict[str, Any], AfterValidator(_a_calibrator)] | None = None
     remark: str | None = None
+
+
+class _WarningSchema(_Part):
+    kind: str
+    text: str
 
 
 class _CoveragePointSchema(_Part):
@@ -159,6 +180,7 @@ class ResultsSchema(_Part):
     peak_rss_bytes: Count | None = None
     versions: dict[str, str] = {}
     remarks: list[str] = []
+    warnings: list[_WarningSchema] = []
     faithfulness: dict[str, Any] | None = None
     robustness: dict[str, Any] | None = None
     scores: dict[str, _ScoreSchema] = {}

@@ -4,12 +4,13 @@
         artifact.json     what it is: format, class names, photo size, precision, checksums of the other files
         trunk.xml, .bin   OpenVINO: (B, H, W, 3) float32 in [0, 1] to feature maps, preprocessing inside
         head.npz          pooling and dense weights
+        calibration.json  where an evaluation chose one: what makes its probabilities as sure as it is right
 """
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -19,6 +20,7 @@ import numpy as np
 from pydantic import BaseModel, Field
 
 from matlens.errors import ModelError
+from matlens.features.calibrator import Calibrator, read_calibrator, write_calibrator
 from matlens.features.engine import TrunkEngine
 from matlens.features.trunks import CachedTrunk
 from matlens.models.head import Head
@@ -48,6 +50,7 @@ class Artifact:
     parity: the largest difference from the framework that the export measured: of a probability; where the head was
         trained on features, of a feature, as a share of the largest. In INT8: of a probability from that in float32.
     mirrored: whether probabilities are means over the photo and its mirror image.
+    head_digest: the SHA-256 of head.npz, to which a calibration is bound.
     """
 
     folder: Path
@@ -57,6 +60,7 @@ class Artifact:
     parity: float
     mirrored: bool = False
     precision: ArtifactPrecision = "float32"
+    head_digest: str = ""
 
     @cached_property
     def trunk(self) -> TrunkEngine:
@@ -67,6 +71,11 @@ class Artifact:
     def head(self) -> Head:
         """The head, which is loaded when it is first used."""
         return Head.load(self.folder / "head.npz")
+
+    @cached_property
+    def calibrator(self) -> Calibrator | None:
+        """The calibration of `predict`'s probabilities, which is read when it is first used. Raises ModelError."""
+        return read_calibrator(self.folder, self.head_digest, len(self.class_names))
 
     def predict(self, images: Array, of_photos: Array | None = None) -> Array:
         """Predict photos (B, H, W, 3) float32 in [0, 1]: probabilities (B, C) float32.
@@ -82,18 +91,10 @@ class Artifact:
     @classmethod
     def open(cls, folder: Path) -> Artifact:
         """Open an artifact and check the checksums of its files. Raises ModelError."""
-        way_out = "Make it again with: matlens export RUN" + " --int8" * folder.name.endswith(".int8.artifact")
-        description = folder / "artifact.json"
-        with reading(description, "the description of a matlens artifact", ModelError, way_out):
-            content = read_json(inside(folder, description.name), _ABOUT_LIMIT)
-            if content["format"] != _FORMAT:
-                raise ModelError(f"{description} has the format {content['format']}; this matlens reads {_FORMAT}. "
-                                 f"{way_out}")
-            about = _About.model_validate(content)
-            digests = {name: about.sha256[name] for name in _FILES}
-        for name, digest in digests.items():
+        about, way_out = _description(folder), _way_out(folder)
+        for name in _FILES:
             with reading(folder / name, "a file of a matlens artifact", ModelError, way_out):
-                if checksum(inside(folder, name)) != digest:
+                if checksum(inside(folder, name)) != about.sha256[name]:
                     raise ModelError(f"{folder / name} is damaged: its checksum is not the one in artifact.json. "
                                      f"{way_out}")
                 if name == "trunk.xml" and (folder / name).stat().st_size > _NETWORK_LIMIT:
@@ -116,7 +117,40 @@ class _About(BaseModel):
     def artifact(self, folder: Path) -> Artifact:
         """Make the artifact of a folder."""
         return Artifact(folder, self.model_name, tuple(self.class_names), self.img_size, self.parity, self.mirrored,
-                        self.precision)
+                        self.precision, self.sha256["head.npz"])
+
+
+def calibrate_artifact(folder: Path, calibrator: Calibrator | None, copies: Sequence[Path] = ()) -> None:
+    """Give an artifact a calibration in place of any that it has; None takes it away. Raises ModelError or WriteError.
+
+    Descriptions alone are read, so that the artifact's large files need not be.
+
+    copies: artifacts that get the same, such as the INT8 version, where they have the same head.
+    """
+    about = _description(folder)
+    if calibrator is not None and len(calibrator.scale) != len(about.class_names):
+        raise ModelError(f"{folder} has {len(about.class_names)} classes, and the calibration {len(calibrator.scale)}. "
+                         "Make both again with: matlens export RUN; matlens evaluate RUN")
+    head = about.sha256["head.npz"]
+    for place in (folder, *(copy for copy in copies if _description(copy).sha256["head.npz"] == head)):
+        write_calibrator(place, calibrator, head)
+
+
+def _way_out(folder: Path) -> str:
+    return "Make it again with: matlens export RUN" + " --int8" * folder.name.endswith(".int8.artifact")
+
+
+def _description(folder: Path) -> _About:
+    """Read artifact.json, and nothing else of an artifact. Raises ModelError."""
+    path, way_out = folder / "artifact.json", _way_out(folder)
+    with reading(path, "the description of a matlens artifact", ModelError, way_out):
+        content = read_json(inside(folder, path.name), _ABOUT_LIMIT)
+        if content["format"] != _FORMAT:
+            raise ModelError(f"{path} has the format {content['format']}; this matlens reads {_FORMAT}. {way_out}")
+        about = _About.model_validate(content)
+        if missing := [name for name in _FILES if name not in about.sha256]:
+            raise KeyError(missing[0])
+        return about
 
 
 def assemble_artifact(folder: Path, trunk: CachedTrunk, head: Head, model_name: str, class_names: tuple[str, ...],

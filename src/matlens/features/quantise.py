@@ -16,6 +16,7 @@ import numpy as np
 
 from matlens.errors import ModelError
 from matlens.features.artifact import Artifact, write_about
+from matlens.features.calibrator import write_calibrator
 from matlens.features.layout import channels_first
 from matlens.system.files import whole_folder
 from matlens.system.openvino import import_openvino
@@ -87,6 +88,7 @@ def quantise_artifact(artifact: Artifact, folder: Path, calibration: Sequence[Ar
     with whole_folder(folder) as partial:
         quantise_trunk(artifact.folder / "trunk.xml", partial / "trunk.xml", calibration)
         shutil.copyfile(artifact.folder / "head.npz", partial / "head.npz")
+        write_calibrator(partial, artifact.calibrator, artifact.head_digest)
         comparison = compare_int8(artifact.predict, dataclasses.replace(artifact, folder=partial).predict, validation,
                                   labels)
         comparison.refuse_beyond(max_drop, artifact.model_name)

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from matlens.data.pixels.reader import PhotoReader
-from matlens.errors import ModelError
+from matlens.data.source.sources import is_hidden, is_photo
+from matlens.errors import MatlensError, ModelError
 from matlens.features.artifact import Artifact
 from matlens.runs.record import RunRecord
 from matlens.runs.training_record import TrainingRecord
 from matlens.system.console import printable
 from matlens.system.files import checksum
+from matlens.system.untrusted import reason_of
 
 
 def predicting_artifact(run: Path, model: str | None = None, *, int8: bool = False) -> Artifact:
@@ -56,25 +60,81 @@ def _int8_artifact(run: RunRecord, model: str) -> Artifact:
     return artifact
 
 
-def predict_files(artifact: Artifact, files: Sequence[Path], *, as_json: bool = False) -> Iterator[tuple[str, bool]]:
-    """Yield a line for each photo, and whether it is an error: the photo could not be read."""
-    for file in files:
-        photo = PhotoReader(artifact.img_size).attempt(file)
+@dataclass(frozen=True)
+class AskedPhotos:
+    """What paths stand for: photos, places that could not be listed with the reason, and files that are no photos."""
+
+    photos: tuple[Path, ...]
+    unlisted: tuple[tuple[Path, str], ...] = ()
+    others: int = 0
+
+    @classmethod
+    def of(cls, paths: Iterable[Path]) -> AskedPhotos:
+        """Take files as they are, whatever they are called, and of folders the photos in them and their sub-folders."""
+        photos: list[Path] = []
+        unlisted: list[tuple[Path, str]] = []
+        others = 0
+        for path in paths:
+            if not path.is_dir():
+                photos.append(path)
+                continue
+            files = list(_files_below(path, unlisted))
+            inside = [file for file in files if is_photo(file.name)]
+            others += len(files) - len(inside)
+            photos += inside
+            if not inside:
+                unlisted.append((path, "there is no photo in the folder"))
+        return cls(tuple(photos), tuple(unlisted), others)
+
+
+def _files_below(folder: Path, unlisted: list[tuple[Path, str]]) -> Iterator[Path]:
+    """Yield the visible files below a folder in the order of their paths; links are followed, but in no circle."""
+    def note(error: OSError) -> None:
+        unlisted.append((Path(error.filename), error.strerror or str(error)))
+
+    seen: set[str] = set()
+    for place, folders, names in os.walk(folder, followlinks=True, onerror=note):
+        seen.add(os.path.realpath(place))
+        folders[:] = [name for name in sorted(folders) if not is_hidden(name)
+                      and os.path.realpath(Path(place, name)) not in seen]
+        yield from (Path(place, name) for name in sorted(names) if not is_hidden(name))
+
+
+def predict_files(artifact: Artifact, asked: AskedPhotos, *, as_json: bool = False, raw: bool = False,
+                  ) -> Iterator[tuple[str, bool]]:
+    """Yield a line for each photo, and whether it is an error: the photo could not be read. The others are predicted.
+
+    raw: give the network's own probabilities where the artifact has a calibration.
+    """
+    calibrator = None if raw else artifact.calibrator
+    reader = PhotoReader(artifact.img_size)
+    for place, reason in asked.unlisted:
+        yield _error(place, reason, as_json), True
+    for file in asked.photos:
+        try:
+            photo = reader.attempt(file)
+        except (MatlensError, OSError, MemoryError) as error:  # trouble of the machine with one photo ends no others
+            photo = reason_of(error)
         if isinstance(photo, str):
-            yield (_as_json({"path": str(file), "error": photo}) if as_json
-                   else printable(f"error: cannot read {file}: {photo}")), True
+            yield _error(file, photo, as_json), True
             continue
-        probabilities = artifact.predict(photo[None].astype(np.float32) / np.float32(255))[0]
-        best = int(probabilities.argmax())
+        probabilities = artifact.predict(photo[None].astype(np.float32) / np.float32(255))
+        chances = (calibrator.apply(probabilities) if calibrator else probabilities)[0]
+        best = int(chances.argmax())
         if as_json:
             yield _as_json({
-                "path": str(file), "class": artifact.class_names[best], "probability": float(probabilities[best]),
-                "probabilities": {name: float(value) for name, value in zip(artifact.class_names, probabilities,
+                "path": str(file), "class": artifact.class_names[best], "probability": float(chances[best]),
+                "probabilities": {name: float(value) for name, value in zip(artifact.class_names, chances,
                                                                            strict=True)},
-                "model": artifact.model_name}), False
+                "model": artifact.model_name, "calibration": calibrator.method if calibrator else None}), False
         else:
-            words = (str(file), artifact.class_names[best], f"{probabilities[best]:.4f}")
+            words = (str(file), artifact.class_names[best], f"{chances[best]:.4f}")
             yield "\t".join(map(printable, words)), False
+
+
+def _error(path: Path, reason: str, as_json: bool) -> str:
+    return _as_json({"path": str(path), "error": reason}) if as_json else printable(
+        f"error: cannot read {path}: {reason}")
 
 
 def _as_json(content: dict[str, Any]) -> str:

@@ -21,6 +21,7 @@ class TrainingRecord(BaseModel):
     """The keys of the record that are read, and their bounds (`training.record.training_record` explains them).
 
     arithmetic: in which the network was trained; files of the first version call it `precision`.
+    head_epochs: the first so many epochs trained the head alone, as the recipe `strong` begins.
     """
 
     model_config = ConfigDict(allow_inf_nan=False)
@@ -28,6 +29,7 @@ class TrainingRecord(BaseModel):
     history: dict[str, list[float]]
     best_epoch: Annotated[int, Field(ge=1)]
     epochs: Annotated[int, Field(ge=1)]
+    head_epochs: Count = 0
     parameters: Count
     trainable_parameters: Count
     pretrained: bool
@@ -43,7 +45,7 @@ class TrainingRecord(BaseModel):
     @model_validator(mode="after")
     def _fits(self) -> TrainingRecord:
         if not self.history.keys() >= _CURVES or {len(curve) for curve in self.history.values()} != {self.epochs} or (
-                self.best_epoch > self.epochs):
+                max(self.best_epoch, self.head_epochs) > self.epochs):
             raise ValueError("its epochs do not fit together")
         return self
 

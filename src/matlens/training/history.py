@@ -39,20 +39,29 @@ class History:
     """The epochs so far.
 
     keep_last: the last epoch counts as the best, since validation photos are trained on.
+    head_epochs: the first so many epochs trained the head alone, as the recipe `strong` begins; 0 by another recipe.
     """
 
     epochs: list[Epoch] = field(default_factory=list)
     keep_last: bool = False
+    head_epochs: int = 0
 
     def __iter__(self) -> Iterator[Epoch]:
         return iter(self.epochs)
 
     @property
     def best(self) -> Epoch:
-        """The epoch with the lowest validation loss, the first of equals; or the last one."""
+        """The epoch with the lowest validation loss, the first of equals; or the last one.
+
+        An epoch that follows those of the head counts only if it has no lower validation accuracy than the best of the
+        head's: losses of smoothed labels cannot be compared with those of others.
+        """
         if self.keep_last:
             return self.epochs[-1]
-        return min(self.epochs, key=lambda epoch: epoch.val.loss)
+        first, later = self.epochs[:self.head_epochs], self.epochs[self.head_epochs:]
+        head = min(first, key=_val_loss, default=None)
+        as_right = [epoch for epoch in later if head is None or epoch.val.accuracy >= head.val.accuracy]
+        return min(as_right, key=_val_loss) if head is None or as_right else head
 
     @property
     def history(self) -> dict[str, list[float]]:
@@ -64,3 +73,7 @@ class History:
             "val_accuracy": [epoch.val.accuracy for epoch in self.epochs],
             "learning_rate": [epoch.learning_rate for epoch in self.epochs],
         }
+
+
+def _val_loss(epoch: Epoch) -> float:
+    return epoch.val.loss

@@ -86,7 +86,8 @@ def fit(classifier: Trainable, train: TrainingData, val: Iterable[Batch], listen
         val_scores = classifier.validate(val)
         if not (math.isfinite(scores.loss) and math.isfinite(val_scores.loss)):
             raise ModelError(f"Training diverged in epoch {number} (loss {scores.loss}, validation loss "
-                             f"{val_scores.loss}). Try a larger --batch-size.")
+                             f"{val_scores.loss}), so the model is not kept. Try a larger --batch-size, or --precision "
+                             "float32.")
         rate = classifier.learning_rate
         history.epochs.append(Epoch(number, scores, val_scores, rate, time.perf_counter() - started,
                                     photos / trained))

@@ -15,6 +15,7 @@ from matlens.training.stages.head_on_features import HeadOnFeatures
 from matlens.training.stages.tail_on_activations import TailOnActivations
 from matlens.training.stages.tail_on_photos import TailOnPhotos
 from matlens.training.stages.whole_network import WholeNetwork
+from matlens.training.strong import STRONG
 
 
 def plan(settings: Settings, spec: ModelSpec, weights: Path | None) -> tuple[Stage, ...]:
@@ -23,11 +24,8 @@ def plan(settings: Settings, spec: ModelSpec, weights: Path | None) -> tuple[Sta
     weights: the file of pretrained weights. Without one nothing can be frozen: the whole network is trained on photos.
     """
     epochs, cached = settings.epochs(spec.name), settings.feature_cache
-    if settings.recipe == "strong":  # from a cut on, all at once
-        cut = settings.cut or spec.strong_cut
-        if weights is None or cut is None:
-            return (WholeNetwork(epochs, "strong"),)
-        return (TailOnActivations(epochs, "strong", cut) if cached else TailOnPhotos(epochs, "strong", cut),)
+    if settings.recipe == "strong":
+        return _strong(settings, spec, weights is not None)
     if weights is None or not settings.finetune_epochs:
         return (HeadOnFeatures(epochs) if weights and spec.head and cached else WholeNetwork(epochs),)
     more = settings.finetune_epochs
@@ -38,6 +36,18 @@ def plan(settings: Settings, spec: ModelSpec, weights: Path | None) -> tuple[Sta
         return (tail(epochs + more, cut=settings.cut),)
     stages = HeadOnFeatures(epochs), TailOnActivations(more, cut=settings.cut or LAST_LAYERS, is_second=True)
     return stages if cached else tuple(stage.on_photos() for stage in stages)
+
+
+def _strong(settings: Settings, spec: ModelSpec, is_pretrained: bool) -> tuple[Stage, ...]:
+    """Return the stages of the recipe `strong`: the head, where the model declares one, and what follows a cut."""
+    epochs, cached, cut = settings.epochs(spec.name), settings.feature_cache, settings.cut or spec.strong_cut
+    if not is_pretrained or cut is None:
+        return (WholeNetwork(epochs, "strong"),)
+    tail = TailOnActivations if cached else TailOnPhotos
+    if spec.head is None:
+        return (tail(epochs, "strong", cut),)
+    head = HeadOnFeatures(min(STRONG.head_epochs, epochs), views=1)
+    return head if cached else head.on_photos(), tail(epochs, "strong", cut, is_second=True)
 
 
 def trunk_orders(settings: Settings, weights: Mapping[str, Path | None], num_classes: int) -> list[TrunkOrder]:

@@ -60,7 +60,8 @@ def training_record(name: str, history: History, split: Split, artifact: Artifac
                              "normalisation, where it was trained, saw apart"]
     return {
         "model_name": name, "history": history.history, "best_epoch": history.best.number,
-        "epochs": len(history.epochs), "photos_per_second": float(np.median([e.photos_per_second for e in history])),
+        "epochs": len(history.epochs), "head_epochs": history.head_epochs,
+        "photos_per_second": float(np.median([e.photos_per_second for e in history])),
         "parameters": total, "trainable_parameters": trainable, "pretrained": weights_file is not None,
         "weights_file": weights_file.name if weights_file else None, "views": views,
         "features_key": features_key, "cut": cut, "split_hash": split.hash,

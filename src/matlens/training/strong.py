@@ -1,7 +1,9 @@
 """The recipe `strong`: the best in the time that the guide's recipe takes. The same settings for all models and data.
 
-AdamW with warm-up and cosine (Loshchilov and Hutter 2017, 2019), smoothed labels (Szegedy et al. 2016), averaged
-weights (Polyak and Juditsky 1992; Izmailov et al. 2018). Validation judges the averaged weights, which are the result.
+A pretrained network's new head is trained first, as the guide does it (Kumar et al. 2022: an untrained head would spoil
+what the trunk knows). Then AdamW with warm-up and cosine (Loshchilov and Hutter 2017, 2019), smoothed labels (Szegedy et
+al. 2016), averaged weights (Polyak and Juditsky 1992; Izmailov et al. 2018). Validation judges the averaged weights, which
+are the result unless the head's epochs answered more validation photos right (`History.best`).
 """
 
 from __future__ import annotations
@@ -29,7 +31,10 @@ class Strong:
     learning_rate: the highest, where a pretrained trunk is trained from a cut on; for a network that is trained whole
         the guide's rate is the highest.
     warm_up: share of the steps in which the rate rises from 0.
-    average_epochs: about how many of the last epochs the averaged weights cover.
+    average_epochs, average_steps: about how many of the last epochs the averaged weights cover, and how many steps at
+        least: epochs of few photos are short.
+    fewest_steps: a training has as many epochs more as these take, unless the user chose their number.
+    head_epochs: of the head at most, which are as many as the guide's recipe takes.
     """
 
     learning_rate: float = 1e-3
@@ -37,12 +42,23 @@ class Strong:
     label_smoothing: float = 0.1
     warm_up: float = 0.1
     average_epochs: float = 0.7
+    average_steps: int = 36
+    fewest_steps: int = 500
+    head_epochs: int = 4
 
     def rate(self, done: float, highest: float) -> float:
         """Return the learning rate when a share `done` of all steps is done."""
         if done < self.warm_up:
             return highest * max(done, 1e-3) / self.warm_up
         return highest * (1 + math.cos(math.pi * (done - self.warm_up) / (1 - self.warm_up))) / 2
+
+    def epochs(self, planned: int, steps: int) -> int:
+        """Return how many epochs of so many steps follow from the planned number: those of the fewest steps at least."""
+        return max(planned, math.ceil(self.fewest_steps / steps))
+
+    def averaged_steps(self, steps: int, epochs: int) -> float:
+        """Return how many of the last steps the averaged weights cover: a quarter of all at most, and at least 1."""
+        return max(1.0, min(max(steps * self.average_epochs, self.average_steps), steps * epochs / 4))
 
 
 STRONG = Strong()
@@ -51,18 +67,23 @@ STRONG = Strong()
 def fit_strong(network: Tunable, train: TrainingData, val: Iterable[Batch], listener: TrainingListener, *,
                epochs: int, steps: int, save_best: Callable[[], None], recipe: Strong = STRONG,
                history: History | None = None, checkpoints: Checkpoints | None = None) -> History:
-    """Train by the recipe; the network ends with the averaged weights of the lowest validation loss.
+    """Train by the recipe; the network ends with the averaged weights of the best epoch (`History.best`).
 
-    Training losses are computed with smoothed labels, validation losses without. steps: training steps an epoch.
+    Training losses are computed with smoothed labels, validation losses without.
+
+    Args:
+        epochs, steps: how many epochs follow, and the training steps of each.
+        history: that of the head, which the network holds; its best epoch stays the one to beat.
     """
-    tuned = _Tuned(network, recipe, steps, epochs)
+    tuned, history = _Tuned(network, recipe, steps, epochs), history or History()
+    history.head_epochs = len(history.epochs)
 
     def save() -> None:
         with tuned.averaged():
             save_best()
 
-    return fit(tuned, train, val, listener, epochs=epochs, early_stopping_patience=epochs, reduce_lr_patience=epochs,
-               save_best=save, history=history,
+    return fit(tuned, train, val, listener, epochs=history.head_epochs + epochs, initial_epoch=history.head_epochs,
+               early_stopping_patience=epochs, reduce_lr_patience=epochs, save_best=save, history=history,
                states=None if checkpoints is None else checkpoints.of("strong", tuned))
 
 
@@ -72,7 +93,7 @@ class _Tuned:
     def __init__(self, network: Tunable, recipe: Strong, steps: int, epochs: int) -> None:
         self._network, self._recipe = network, recipe
         self._highest, self._all_steps, self._done = network.learning_rate, steps * epochs, 0
-        self._keep = 1 - 1 / max(1.0, steps * recipe.average_epochs)
+        self._keep = 1 - 1 / recipe.averaged_steps(steps, epochs)
         self._average: list[npt.NDArray[Any]] = network.snapshot()
         network.use_adamw(recipe.weight_decay)
 

@@ -22,6 +22,7 @@ from matlens.training.history import Epoch
 from matlens.training.plan import plan
 from matlens.training.progress import ChildProgress
 from matlens.training.stages.base import HeadStage, NetworkStage, Stage
+from matlens.training.strong import STRONG
 from matlens.training.tasks import TrainTask
 
 
@@ -48,7 +49,7 @@ def train(inputs: TrainingInputs, model: str, reporter: Reporter) -> None:
         forget_states(run.paths, model)
         return
     frozen = FrozenFeatures(run, model, weights.path, inputs.prepared, inputs.conversions, reporter)
-    stages = _prepared(plan(run.settings, spec_of(model), weights.path), frozen)
+    stages = _prepared(_long_enough(plan(run.settings, spec_of(model), weights.path), frozen), frozen)
     remarks = _remarks(run.settings, weights, any(stage.is_on_features for stage in stages))
     epochs: tuple[Epoch, ...] = ()
     if isinstance(head_stage := stages[0], HeadStage):
@@ -61,6 +62,16 @@ def train(inputs: TrainingInputs, model: str, reporter: Reporter) -> None:
     task = TrainTask(run.path.resolve(), model, inputs.prepared.store.folder.resolve(), tuple(stages),
                      weights.path.resolve() if weights.path else None, epochs, remarks, frozen.clock.seconds)
     _train_in_child(inputs, task, reporter)
+
+
+def _long_enough(stages: Sequence[Stage], frozen: FrozenFeatures) -> Sequence[Stage]:
+    """Give stages of the recipe `strong` the epochs that its fewest steps take, unless the user chose their number."""
+    settings, photos = frozen.run.settings, len(frozen.prepared.split.part("train"))
+    if settings.epochs(frozen.model) != Settings(recipe="strong").max_epochs:
+        return stages
+    return [dataclasses.replace(stage, epochs=STRONG.epochs(stage.epochs, len(batch_bounds(
+                stage.photos_an_epoch(photos), settings.batch_size))))
+            if isinstance(stage, NetworkStage) and stage.recipe == "strong" else stage for stage in stages]
 
 
 def _prepared(stages: Sequence[Stage], frozen: FrozenFeatures) -> Sequence[Stage]:

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from matlens.evaluation.intervals import wilson
+from matlens.evaluation.metrics.calibration import in_words, title_of
 from matlens.system.figures import COLORS, INK, MUTED, new_figure, style_axes
 from matlens.types import Floats
 
@@ -44,19 +46,21 @@ class Reliability:
 
 @dataclass(frozen=True)
 class ReliabilityDiagram:
-    """`plain`: as trained; `tempered`: at the temperature, where one was fitted."""
+    """`plain`: as trained; `calibrated`: by the calibration that was chosen, if any. choice: that choice in words."""
 
     plain: Reliability
-    tempered: Reliability | None
-    temperature: float | None
+    calibrated: Reliability | None
+    title: str
+    choice: str = ""
     model_name: str = ""
 
     @classmethod
     def from_calibration(cls, calibration: Mapping[str, Any], model_name: str = "") -> ReliabilityDiagram:
         """Take `calibration` of a results file."""
-        temperature = calibration.get("temperature")
-        return cls(Reliability.of(calibration["bins"], calibration["ece"]), None if temperature is None else
-                   Reliability.of(calibration["bins_after"], calibration["ece_after"]), temperature, model_name)
+        after = calibration.get("ece_after")
+        return cls(Reliability.of(calibration["bins"], calibration["ece"]),
+                   None if after is None else Reliability.of(calibration["bins_after"], after),
+                   title_of(calibration), in_words(calibration), model_name)
 
     def draw(self) -> Figure:
         """Draw accuracy against confidence, with 95 % intervals; below it how photos spread over the confidence."""
@@ -68,13 +72,15 @@ class ReliabilityDiagram:
         style_axes(below, "", "Confidence (the largest probability)", "Photos")
         above.plot([0, 1], [0, 1], ":", color=MUTED, linewidth=1.2)
         self._draw_curve(above, self.plain, COLORS[0], "-", "o", f"as trained: ECE {self.plain.ece:.1%}")
-        if self.tempered:
-            self._draw_curve(above, self.tempered, COLORS[1], "--", "s",
-                           f"at temperature {self.temperature:.2f}: ECE {self.tempered.ece:.1%}")
+        if self.calibrated:
+            self._draw_curve(above, self.calibrated, COLORS[1], "--", "s",
+                           f"{self.title}: ECE {self.calibrated.ece:.1%}")
+        if self.choice:
+            figure.supxlabel("\n".join(wrap(self.choice, 96)), fontsize=8, color=MUTED, parse_math=False)
         above.legend(fontsize=9, loc="upper left", framealpha=0.9, edgecolor="none")
         below.set_axisbelow(True)
         width = 0.011
-        for curve, color, shift in ((self.plain, COLORS[0], -width), (self.tempered, COLORS[1], width)):
+        for curve, color, shift in ((self.plain, COLORS[0], -width), (self.calibrated, COLORS[1], width)):
             if curve:
                 below.bar(curve.confidence + shift, curve.n, 2 * width, color=color)
         for axis in (above.xaxis, above.yaxis, below.xaxis):

@@ -1,26 +1,24 @@
-"""Whether a model is as often right as it says, and the temperature that mends it.
+"""Whether a model is as often right as it says, before and after what mends it.
 
 Guo, Pleiss, Sun, Weinberger: On Calibration of Modern Neural Networks, ICML 2017 (arXiv:1706.04599).
 """
 
 from __future__ import annotations
 
-import math
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from matlens.evaluation.metrics.calibrators import Candidate, choose_calibrator
 from matlens.evaluation.metrics.weighted import photo_losses
 from matlens.evaluation.predictions import Predictions
-from matlens.types import Floats, Labels
+from matlens.features.calibrator import Calibrator
+from matlens.types import Labels
 
 N_BINS = 15
-COLDEST, HOTTEST = 0.05, 20.0
-"""The range of temperatures that are tried."""
-_SMALLEST = 1e-30
-"""Below what float32 softmax gives for anything but 0."""
 
 
 @dataclass(frozen=True)
@@ -38,8 +36,9 @@ class Bin:
 class Calibration:
     """ece: expected calibration error over `bins`, in [0, 1]. log_loss (nats) and brier: means over photos.
 
-    temperature: fitted on `n_validation` photos; None without them, and `remark` says why. The fields with `_after` are
-    of probabilities at this temperature, on the photos that the others are of.
+    candidates: what was judged on `n_validation` photos in `n_groups` independent groups (`calibrators`). calibrator:
+    what was chosen among them; None without it, and `remark` says why. temperature: its own; None of vector scaling.
+    The fields with `_after` are of calibrated probabilities, on the photos that the others are of.
     """
 
     ece: float
@@ -50,6 +49,10 @@ class Calibration:
     bins_after: tuple[Bin, ...] = ()
     log_loss_after: float | None = None
     brier_after: float | None = None
+    accuracy_after: float | None = None
+    n_groups: int = 0
+    candidates: tuple[Candidate, ...] = ()
+    calibrator: Calibrator | None = None
     remark: str = ""
 
     def to_json(self) -> dict[str, Any]:
@@ -79,38 +82,8 @@ def reliability(probabilities: npt.ArrayLike, labels: Labels, n_bins: int = N_BI
     return error, tuple(bins)
 
 
-def at_temperature(probabilities: npt.ArrayLike, temperature: float) -> Floats:
-    """Compute softmax(log(p) / T) of each row (N, C).
-
-    Logits differ from log(p) by a constant in each row, which softmax forgets.
-    """
-    scaled = np.log(np.maximum(np.asarray(probabilities, dtype=np.float64), _SMALLEST)) / temperature
-    raised = np.exp(scaled - scaled.max(axis=1, keepdims=True))
-    return np.asarray(raised / raised.sum(axis=1, keepdims=True), dtype=np.float64)
-
-
-def fit_temperature(probabilities: npt.ArrayLike, labels: Labels) -> float | None:
-    """Find the temperature in [0.05, 20] of the lowest log loss, which is convex in 1 / T: there is one lowest value.
-
-    Returns None where an end of the range is no worse: the photos do not determine it (all right, worthless answers).
-    """
-    from scipy.optimize import minimize_scalar
-
-    logits = np.log(np.maximum(np.asarray(probabilities, dtype=np.float64), _SMALLEST))
-    logits -= np.take_along_axis(logits, labels[:, None], axis=1)  # relative to the true class, which is then 0
-
-    def loss(log_temperature: float) -> float:
-        scaled = logits / math.exp(log_temperature)
-        largest = scaled.max(axis=1)
-        return float((largest + np.log(np.exp(scaled - largest[:, None]).sum(axis=1))).mean())
-
-    ends = math.log(COLDEST), math.log(HOTTEST)
-    lowest = minimize_scalar(loss, bounds=ends, method="bounded", options={"xatol": 1e-6})
-    return math.exp(lowest.x) if lowest.fun < min(map(loss, ends)) - 1e-9 else None
-
-
 def calibration(predictions: Predictions, validation: Predictions | None, remark: str = "") -> Calibration:
-    """Measure how well probabilities fit, and how well they would at the temperature that `validation` gives.
+    """Measure how well probabilities fit, and how well they would by the calibration that `validation` gives.
 
     remark: why there are no validation predictions.
     """
@@ -118,11 +91,42 @@ def calibration(predictions: Predictions, validation: Predictions | None, remark
     error, bins = reliability(probabilities, labels)
     if validation is None:
         return Calibration(error, bins, remark=remark)
-    temperature = fit_temperature(validation.probabilities, validation.labels)
-    if temperature is None:
-        remark = f"The validation photos do not determine a temperature between {COLDEST:g} and {HOTTEST:g}."
-        return Calibration(error, bins, remark=remark)
-    after = at_temperature(probabilities, temperature)
+    choice = choose_calibrator(validation)
+    before = Calibration(error, bins, n_validation=len(validation.labels), n_groups=len(np.unique(validation.groups)),
+                         candidates=choice.candidates, remark=choice.remark)
+    if choice.calibrator is None:
+        return before
+    after = choice.calibrator.apply(probabilities)
     error_after, bins_after = reliability(after, labels)
     log_loss, brier = (float(losses.mean()) for losses in photo_losses(after, labels))
-    return Calibration(error, bins, temperature, len(validation.labels), error_after, bins_after, log_loss, brier)
+    return replace(before, temperature=choice.calibrator.temperature, calibrator=choice.calibrator,
+                   ece_after=error_after, bins_after=bins_after, log_loss_after=log_loss, brier_after=brier,
+                   accuracy_after=float((after.argmax(axis=1) == labels).mean()))
+
+
+def title_of(calibration: Mapping[str, Any]) -> str:
+    """Name the calibration of a results file, of this version or an earlier one: "temperature 1.32", or ""."""
+    if calibration.get("calibrator"):
+        return Calibrator.from_json(calibration["calibrator"]).title
+    temperature = calibration.get("temperature")
+    return "" if temperature is None else f"temperature {temperature:.2f}"
+
+
+def in_words(calibration: Mapping[str, Any]) -> str:
+    """Say which calibration was chosen, among how many, and what it gains out of fold, or why there is none.
+
+    calibration: that of a results file, which may be of an earlier version.
+    """
+    candidates = calibration.get("candidates") or ()
+    gains = {each["method"]: f"{each['gain']:+.3f} ± {each['error']:.3f}" for each in candidates}
+    photos, groups = calibration.get("n_validation") or 0, calibration.get("n_groups") or 0
+    judged = f"{photos:,} validation photos" + (f" in {groups:,} independent groups" if 0 < groups < photos else "")
+    title = title_of(calibration)
+    if calibration.get("calibrator"):
+        gain = gains.get(calibration["calibrator"]["method"])
+        return (f"calibration: {title}, chosen among {len(gains) + 1} (none, {', '.join(gains)}) on {judged}; "
+                f"it lowers the log loss of photos that it was not fitted on by {gain} nats")
+    if title:
+        return f"calibration: {title}, fitted on {judged}"
+    told = "; ".join(f"{method} would gain {gain} nats" for method, gain in gains.items())
+    return f"calibration: none. {calibration.get('remark') or ''}" + (f" On {judged}, {told}." if told else "")

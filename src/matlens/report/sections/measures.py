@@ -32,7 +32,7 @@ class ClassScore:
 
 @dataclass(frozen=True)
 class Calibrated:
-    """A measure of the probabilities as trained, and at the fitted temperature."""
+    """A measure of the probabilities as trained, and by the calibration that was chosen."""
 
     name: str
     before: str
@@ -57,13 +57,15 @@ def _meaning(metric: Metric) -> str:
 
 
 def calibrated(results: Results) -> tuple[Calibrated, ...]:
-    """Say what the temperature changes; nothing where none was fitted."""
+    """Say what the calibration changes; nothing where none was chosen."""
     calibration = results.calibration or {}
-    if calibration.get("temperature") is None:
+    if calibration.get("ece_after") is None:
         return ()
     before = {"ece": calibration["ece"], "log_loss": results.log_loss, "brier": results.brier}
+    if calibration.get("accuracy_after") not in (None, results.accuracy):  # a temperature changes no answer
+        before["accuracy"] = results.accuracy
     return tuple(Calibrated(METRICS[name].heading, score_value(value, METRICS[name]),
-                            score_value(calibration[f"{name}_after"], METRICS[name]))
+                            score_value(calibration.get(f"{name}_after"), METRICS[name]))
                  for name, value in before.items())
 
 

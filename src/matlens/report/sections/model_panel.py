@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from matlens.comparison.row import Row
 from matlens.errors import ResultsError
+from matlens.evaluation.metrics.calibration import in_words
 from matlens.evaluation.results import Results
 from matlens.explanation.faithfulness.results import Faithfulness
 from matlens.explanation.galleries import Gallery
@@ -45,7 +46,7 @@ class ModelPanel:
     """All of one judged model.
 
     key: its panel's id on the page. title: its network's name. ends: the accuracy's interval.
-    absent: titles of pictures that each run draws, and this one has not.
+    absent: titles of pictures that each run draws, and this one has not. calibration: which was chosen, in words.
     """
 
     key: str
@@ -56,6 +57,7 @@ class ModelPanel:
     pictures: tuple[Picture, ...]
     absent: tuple[str, ...]
     measures: tuple[Measure, ...]
+    calibration: str
     calibrated: tuple[Calibrated, ...]
     answered: tuple[tuple[str, str], ...]
     classes: tuple[ClassScore, ...]
@@ -89,8 +91,13 @@ def view_model(paths: RunPaths, key: str, results: Results, row: Row, pool: Phot
     if absent:
         problems.append(f"{row.model}: no picture of {', '.join(absent)}.")
     return ModelPanel(key, MODELS[row.model].title if row.model in MODELS else "", results, row, accuracy_interval(row),
-                      tuple(pictures.values()), absent, measures(results), calibrated(results), answered(results),
+                      tuple(pictures.values()), absent, measures(results), _calibration(results), calibrated(results), answered(results),
                       class_scores(results), gallery, _to_make(results, pictures.__contains__, gallery is not None))
+
+
+def _calibration(results: Results) -> str:
+    words = in_words(results.calibration or {})
+    return words[:1].upper() + words[1:]
 
 
 def _belongs(kind: str, results: Results) -> bool:

@@ -13,6 +13,7 @@ import simplejpeg
 from PIL import Image
 
 from matlens.data.pixels.decode import UnreadableImageError, decode
+from matlens.evaluation.metrics.calibration import title_of
 from matlens.evaluation.metrics.metric import UNKNOWN
 from matlens.evaluation.results import Results
 from matlens.explanation.registry import DEFAULT_METHOD
@@ -35,7 +36,7 @@ TITLES = {
     "roc_curves": ("ROC curves", "How many photos of a class are found for how many false alarms."),
     "class_scores": ("Class scores", "Recall and precision of each class with 95 % intervals, the best F1 first."),
     "confused_pairs": ("Most frequent mistakes", "True class and answer, as a share of the true class."),
-    "reliability": ("Reliability", "Whether the model is as often right as it says, before and after the temperature."),
+    "reliability": ("Reliability", "Whether the model is as often right as it says, before and after calibration."),
     "coverage": ("Coverage and accuracy", "How accuracy grows where the least certain photos are left to a person."),
     DEFAULT_METHOD: ("Grad-CAM", "Where in a photo the answer comes from: warm is much, cold is little."),
     "faithfulness": ("Faithfulness of the heat maps", "What happens to the answer where the hottest places are taken "
@@ -134,7 +135,7 @@ def _told(kind: str, results: Results) -> str:
         case "reliability" if calibration.get("ece") is not None:
             after = calibration.get("ece_after")
             return (f"expected calibration error {percent(calibration['ece'])}"
-                    + (f", {percent(after)} at the fitted temperature" if after is not None else ""))
+                    + (f", {percent(after)} by {title_of(calibration)}" if after is not None else ""))
         case "coverage" if coverage.get("aurc") is not None:
             return f"area under the risk-coverage curve {coverage['aurc']:.3f}"
         case _ if kind in _OVER_PHOTOS:

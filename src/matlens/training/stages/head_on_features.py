@@ -31,7 +31,12 @@ _APART = 2.0
 @register
 @dataclass(frozen=True)
 class HeadOnFeatures(HeadStage):
-    """The guide's first stage for a pretrained network: its head alone, on features that are computed once."""
+    """The guide's first stage for a pretrained network: its head alone, on features that are computed once.
+
+    views: the number of fixed views of each photo; None is that of the settings.
+    """
+
+    views: int | None = None
 
     name: ClassVar[str] = "head on features"
     is_on_features: ClassVar[bool] = True
@@ -53,7 +58,7 @@ class HeadOnFeatures(HeadStage):
         if frozen.weights_file is not None:
             frozen.reporter.say(f"{spec.title}: training the head on features of {frozen.weights_file.name}")
         settings, split = run.settings, frozen.prepared.split
-        features = frozen.pooled()
+        features = frozen.pooled(self.views)
         train = _batches(frozen, features, "train", features.views[1:])
         trainer = HeadTrainer.fresh(features.views[0].shape[1], spec.head.hidden_units, len(split.class_names),
                                     spec.head.dropout, spec.head.learning_rate, settings.seed)

@@ -31,13 +31,13 @@ class Tail(NetworkStage):
 
     @property
     def decided_by(self) -> list[str | int | None]:
-        """The cut, the layer of activations, and their views."""
-        return [self.cut, self.cut_layer, self.views]
+        """The cut, the layer of activations, and their views; and by the recipe `strong`, that a head came first."""
+        return [self.cut, self.cut_layer, self.views, *["head first"] * (self.is_second and self.recipe == "strong")]
 
     @property
     def states(self) -> str:
         """The name of the states that the stage leaves."""
-        return "finetune" if self.is_second else super().states
+        return "finetune" if self.is_second and self.recipe == "guide" else super().states
 
     def network(self, classifier: Divisible) -> Tunable:
         """Freeze what precedes the cut, and lower the learning rate."""

@@ -1,0 +1,153 @@
+"""Say where a training went wrong, from its curves and its predictions. What chance or a short training explains is not.
+
+`docs/evaluation.md` states each rule. A warning changes no figure and no choice.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from typing import Literal
+
+import numpy as np
+
+from matlens.evaluation.grouped import standard_error
+from matlens.evaluation.intervals import wilson
+from matlens.evaluation.metrics.metric import percent
+from matlens.evaluation.predictions import Predictions
+from matlens.runs.training_record import TrainingRecord
+from matlens.types import Floats
+
+STILL_GAINED = 0.05
+"""The share by which the last epoch must lower the validation loss to be worth a hint: the guide's recipe usually ends
+with its best epoch."""
+
+CONFIDENCE = 0.99
+"""Of the intervals that a warning goes by: an interval of 95 % would warn of one sound model in twenty."""
+
+_BY_CHANCE = 0.02
+"""A class without an answer is named if its photos would all be missed less often than so, at the model's accuracy."""
+
+TroubleKind = Literal["last_epoch_best", "loss_did_not_fall", "learned_nothing", "one_answer", "never_predicted",
+                      "validation_far_from_test", "head_kept"]
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """Something that went wrong in a training. text: a sentence on it, and one on what to do."""
+
+    kind: TroubleKind
+    text: str
+
+
+def troubles(training: TrainingRecord, test: Predictions, validation: Predictions | None,
+             class_names: Sequence[str]) -> list[dict[str, str]]:
+    """List what went wrong in a training, as the `warnings` of its results.
+
+    validation: predictions of photos that were not trained on; None where there are none.
+    """
+    found = [*_of_curves(training, chosen=validation is not None), *_of_answers(test, class_names)]
+    if validation is not None:
+        found += [*_of_validation(validation, class_names), *_of_both(validation, test)]
+    return [asdict(trouble) for trouble in found]
+
+
+def _of_curves(training: TrainingRecord, *, chosen: bool) -> Iterator[Trouble]:
+    """Look at the curves. chosen: whether validation chose the epoch."""
+    first, last = training.head_epochs, training.epochs
+    losses, val_losses = training.history["loss"][first:], training.history["val_loss"][first:]
+    if chosen and 0 < training.best_epoch <= first < last:
+        yield Trouble("head_kept", f"None of the {last - first} epochs inside the network answered as many validation "
+                      f"photos right as the head that was trained first ({percent(_best(training, first))}), so the "
+                      "head of the guide's recipe is kept. Another --cut, --views or --epochs may do better.")
+    if len(losses) > 1 and min(losses[1:]) >= losses[0]:
+        yield Trouble("loss_did_not_fall", f"The training loss did not fall below that of the first epoch "
+                      f"({losses[0]:.3f}). Look at the labels, or try another --batch-size.")
+    if chosen and training.best_epoch == last and len(val_losses) > 1:
+        before = min(val_losses[:-1])
+        if val_losses[-1] <= (1 - STILL_GAINED) * before:
+            yield Trouble("last_epoch_best", f"The last epoch still lowered the validation loss by "
+                          f"{percent(1 - val_losses[-1] / before)} ({before:.3f} to {val_losses[-1]:.3f}), so the model "
+                          f"may become better with more than --epochs {last - first}.")
+
+
+def _best(training: TrainingRecord, first: int) -> float:
+    return max(training.history["val_accuracy"][:first])
+
+
+def _of_answers(test: Predictions, class_names: Sequence[str]) -> Iterator[Trouble]:
+    """Look at which classes are answered."""
+    answers = np.bincount(test.predicted, minlength=len(class_names))
+    support = np.bincount(test.labels, minlength=len(class_names))
+    most = int(answers.argmax())
+    others = test.labels != most
+    taken = wilson(float((test.predicted[others] == most).sum()), float(others.sum()), CONFIDENCE)
+    if taken is not None and taken.low > 0.5:
+        share = percent(float((test.predicted[others] == most).mean()))
+        yield Trouble("one_answer", f"{share} of the test photos of other classes are answered {class_names[most]}. "
+                      "Train longer (--epochs), or balance the classes.")
+    missed = 1 - float((test.predicted == test.labels).mean())
+    never = [name for name, answered, photos in zip(class_names, answers, support, strict=True)
+             if photos and not answered and missed ** photos < _BY_CHANCE]
+    if never:
+        yield Trouble("never_predicted", f"{len(never)} of {len(class_names)} classes are never answered on the test "
+                      f"part, although it has photos of them: {', '.join(never)}. Add photos of them, or train longer "
+                      "(--epochs).")
+
+
+def _of_validation(validation: Predictions, class_names: Sequence[str]) -> Iterator[Trouble]:
+    """Look at whether the model does more than answer the most frequent class."""
+    counts = np.bincount(validation.labels, minlength=len(class_names))
+    right, most = (validation.predicted == validation.labels).mean(), counts.max() / len(validation.labels)
+    if right <= most:
+        yield Trouble("learned_nothing", f"Validation accuracy {percent(float(right))} is not above that of answering "
+                      f"{class_names[int(counts.argmax())]} for each photo ({percent(float(most))}). Train longer "
+                      "(--epochs), or begin with pretrained weights (--weights imagenet).")
+
+
+def _of_both(validation: Predictions, test: Predictions) -> Iterator[Trouble]:
+    """Look at whether validation and test differ by more than chance explains."""
+    low, high = difference(validation, test)
+    if low > 0 or high < 0:
+        of_validation, of_test = (float((part.predicted == part.labels).mean()) for part in (validation, test))
+        yield Trouble("validation_far_from_test", f"Validation accuracy {percent(of_validation)} and test accuracy "
+                      f"{percent(of_test)} differ by more than chance explains ({100 * low:.1f} to {100 * high:.1f} "
+                      f"points, {CONFIDENCE:.0%} interval by independent groups of photos): the two parts hold different "
+                      "photos, or photos of one object lie in training and in one of them. See matlens data audit, and "
+                      "--groups.")
+
+
+def difference(first: Predictions, second: Predictions, confidence: float = CONFIDENCE) -> tuple[float, float]:
+    """Compute the interval of the difference of two parts' accuracies (Newcombe 1998, method 10, of Wilson's intervals).
+
+    Photos that belong together count as fewer: as many as would give the standard error that their groups give.
+    """
+    accuracies, lows, highs = [], [], []
+    for part in (first, second):
+        right = np.asarray(part.predicted == part.labels, dtype=np.float64)
+        interval = wilson(float(right.mean()) * (n := _effective(right, part, confidence)), n, confidence)
+        assert interval is not None  # a part is never empty
+        accuracies.append(float(right.mean()))
+        lows.append(interval.low)
+        highs.append(interval.high)
+    gap = accuracies[0] - accuracies[1]
+    return (gap - math.hypot(accuracies[0] - lows[0], highs[1] - accuracies[1]),
+            gap + math.hypot(highs[0] - accuracies[0], accuracies[1] - lows[1]))
+
+
+def _effective(right: Floats, part: Predictions, confidence: float) -> float:
+    """Return how many independent photos tell as much as those of a part (Kish 1965), at most as many as it has.
+
+    Few groups tell their own spread badly, so that they count for less, by Student's t.
+    """
+    from scipy.stats import norm, t
+
+    n, groups = len(right), len(np.unique(part.groups))
+    if groups in (1, n):
+        return float(groups)
+    alone, grouped = standard_error(right, np.arange(n)), standard_error(right, part.groups)
+    if alone == 0:  # all alike: how alike photos of one group are cannot be told
+        return float(groups)
+    tail = (1 + confidence) / 2
+    return float(min(n, max(1.0, n * (alone / max(grouped, alone) * norm.ppf(tail) / t.ppf(tail, groups - 1)) ** 2)))

@@ -1,0 +1,47 @@
+"""Put the calibration that an evaluation chose beside the artifact of its model, where `matlens predict` uses it."""
+
+from __future__ import annotations
+
+from matlens.errors import MatlensError, ResultsError
+from matlens.evaluation.metrics.calibration import in_words
+from matlens.evaluation.results import Results
+from matlens.features.artifact import calibrate_artifact
+from matlens.features.calibrator import Calibrator
+from matlens.runs.run import Run
+from matlens.system.console import Reporter
+from matlens.system.untrusted import inside
+
+_DESCRIPTION = "artifact.json"
+
+
+def keep_calibration(run: Run, results: Results, reporter: Reporter) -> None:
+    """Give the artifact of a judged model, and its INT8 version, the calibration of its results, and say which it is.
+
+    An earlier calibration is removed where none was chosen. A run without an artifact stays as it is; one whose
+    artifact is damaged, or lies elsewhere, gets a warning.
+    """
+    name, calibration = results.model_name, results.calibration
+    if calibration is None:
+        return
+    reporter.say(f"  {in_words(calibration)}")
+    chosen, folder, int8 = calibration.get("calibrator"), run.paths.artifact(name), run.paths.int8_artifact(name)
+    if not (folder / _DESCRIPTION).exists():
+        return
+    try:
+        copies = [int8] if (int8 / _DESCRIPTION).exists() else []
+        for place in (folder, *copies):
+            inside(run.path, (place / _DESCRIPTION).relative_to(run.path).as_posix())
+        calibrate_artifact(folder, Calibrator.from_json(chosen) if chosen else None, copies)
+    except (MatlensError, OSError, ValueError) as error:
+        reporter.warn(f"{name}: {folder} gets no calibration, so that matlens predict gives the network's own "
+                      f"probabilities: {error}")
+
+
+def restore_calibration(run: Run, name: str, reporter: Reporter) -> None:
+    """Give an artifact that was just exported again the calibration of the model's results, if it was judged."""
+    if not run.paths.results_file(name).exists():
+        return
+    try:
+        keep_calibration(run, Results.read(run.paths.results_file(name)), reporter)
+    except ResultsError as error:
+        reporter.warn(str(error))

@@ -1,0 +1,118 @@
+"""Warnings of trainings that went wrong: each kind by hand, and none of what is sound or chance."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from builders import certain_predictions
+from matlens.evaluation.grouped import standard_error
+from matlens.evaluation.trouble import difference, troubles
+from matlens.runs.training_record import TrainingRecord
+
+CLASSES = ("a", "b", "c")
+SOUND = np.tile([0, 1, 2], 40)
+"""The labels of 120 photos; a model that answers nine tenths of them right has no warning."""
+
+
+def record(val_losses=(1.0, 0.7, 0.69), losses=None, val_accuracies=None, **changes) -> TrainingRecord:
+    epochs = len(val_losses)
+    history = {"loss": list(losses or np.linspace(1, 0.5, epochs)), "val_loss": list(val_losses),
+               "accuracy": [0.5] * epochs, "val_accuracy": list(val_accuracies or [0.9] * epochs)}
+    return TrainingRecord.model_validate({
+        "history": history, "epochs": epochs, "best_epoch": 1 + int(np.argmin(val_losses)), "parameters": 1,
+        "trainable_parameters": 1, "pretrained": True, "split_hash": "", "remarks": [], "seconds": {},
+        "peak_rss_bytes": 1, "versions": {}, **changes})
+
+
+def answered(labels, wrong: int = 0, by=None, classes: int = 3):
+    """Answers that are right but for the first `wrong`, which are the next class, or class `by`."""
+    answers = np.array(labels).copy()
+    answers[:wrong] = (answers[:wrong] + 1) % classes if by is None else by
+    return certain_predictions(answers, labels, classes)
+
+
+def kinds(training=None, test=None, validation=None, names=CLASSES) -> list[str]:
+    found = troubles(training or record(), test if test is not None else answered(SOUND, 12),
+                     validation if validation is not None else answered(SOUND, 12), names)
+    assert all(each["text"].endswith(".") for each in found)
+    return [each["kind"] for each in found]
+
+
+def test_a_sound_training_has_no_warning():
+    assert kinds() == []
+
+
+@pytest.mark.parametrize(("training", "wanted"), [
+    ({"val_losses": (1.0, 0.8, 0.75)}, ["last_epoch_best"]),  # the last epoch gained 6 %
+    ({"val_losses": (1.0, 0.8, 0.77)}, []),  # 4 %: most trainings end so
+    ({"val_losses": (1.0, 0.7, 0.75)}, []), ({"val_losses": (1.0,)}, []),
+    ({"losses": (1.0, 1.0, 1.1)}, ["loss_did_not_fall"]), ({"losses": (1.0, 1.1, 0.9)}, []),
+    # Three epochs of the head and two inside the network, of which none was as often right as the head.
+    ({"val_losses": (1, 0.9, 0.8, 0.5, 0.4), "head_epochs": 3, "best_epoch": 3}, ["head_kept"]),
+    ({"val_losses": (1, 0.9, 0.8, 0.9, 0.89), "head_epochs": 3, "best_epoch": 5}, []),
+    # The losses of the second part, of smoothed labels, begin anew above the head's.
+    ({"val_losses": (1, 0.9, 0.8, 0.9, 0.89), "losses": (0.5, 0.4, 0.3, 1.0, 0.9), "head_epochs": 3, "best_epoch": 5},
+     [])])
+def test_curves_that_went_wrong_are_told(training, wanted):
+    assert kinds(record(**training)) == wanted
+
+
+def test_where_validation_was_trained_on_nothing_is_said_of_it():
+    found = troubles(record((1.0, 0.8, 0.4)), answered(SOUND, 12), None, CLASSES)
+    assert found == []
+
+
+def test_answers_of_the_majority_class_are_told_with_the_classes_that_are_never_answered():
+    """60 photos of a, 30 of b, 10 of c, all but five answered a."""
+    labels = np.repeat([0, 1, 2], [60, 30, 10])
+    test = certain_predictions(np.where(np.arange(100) < 95, 0, 2), labels, 3)
+    found = troubles(record(), test, test, CLASSES)
+    assert [each["kind"] for each in found] == ["one_answer", "never_predicted"]
+    assert "answered a" in found[0]["text"] and "87.5 %" in found[0]["text"]  # 35 of the 40 photos of b and c
+    assert ": b." in found[1]["text"] and "1 of 3" in found[1]["text"]
+
+
+@pytest.mark.parametrize(("photos", "wanted"), [(0, []), (1, []), (3, ["never_predicted"])])
+def test_a_class_without_an_answer_is_told_if_chance_would_not_miss_its_photos(photos, wanted):
+    """At an accuracy of 80 % one photo is missed in a fifth of cases, three in 0.8 %. A class without photos is no matter."""
+    labels = np.concatenate([np.tile([0, 1], 50), np.full(photos, 2)])
+    answers = np.where(labels == 2, 0, labels)
+    answers[:20 - photos] = 1 - answers[:20 - photos]
+    test = certain_predictions(answers, labels, 3)
+    assert kinds(test=test, validation=answered(np.tile([0, 1, 2], 34), 20)) == wanted
+
+
+@pytest.mark.parametrize(("right", "wanted"), [(40, ["learned_nothing"]), (52, [])])
+def test_a_model_that_is_no_better_than_the_most_frequent_class_is_told(right, wanted):
+    labels = np.repeat([0, 1, 2], [40, 30, 30])
+    part = answered(labels, 100 - right)
+    assert [kind for kind in kinds(test=part, validation=part) if kind != "never_predicted"] == wanted
+
+
+def test_validation_far_from_test_is_told_if_chance_does_not_explain_it():
+    """97.5 % and 80 % of 120 photos: the difference of 17.5 points has the 99 % interval 7.2 to 28.3 (Newcombe)."""
+    validation, test = answered(SOUND, 3), answered(SOUND, 24)
+    assert kinds(validation=validation, test=test) == ["validation_far_from_test"]
+    assert kinds(validation=validation, test=answered(SOUND, 12)) == []  # 7.5 points may be chance
+    # In 12 groups of ten the 24 wrong answers are two groups and a half: such a part may well happen.
+    together = np.arange(120) // 10
+    assert kinds(validation=replace(validation, together=together), test=replace(test, together=together)) == []
+
+
+@pytest.mark.parametrize(("first", "second", "ends"), [
+    ((56, 70), (48, 80), (0.0524, 0.3339)), ((9, 10), (3, 10), (0.1705, 0.8090)), ((10, 10), (0, 10), (0.6075, 1.0))])
+def test_the_interval_of_a_difference_is_newcombes(first, second, ends):
+    """Newcombe 1998 (doi:10.1002/(SICI)1097-0258(19980430)17:8<873::AID-SIM779>3.0.CO;2-I), table II, method 10."""
+    parts = (certain_predictions((np.arange(n) >= right).astype(int), np.zeros(n, int), 2) for right, n in (first, second))
+    assert difference(*parts, confidence=0.95) == pytest.approx(ends, abs=1e-4)
+
+
+def test_the_standard_error_of_groups_by_hand():
+    """Without groups it is s / sqrt(n). Photos doubled in pairs tell as much as one of each pair."""
+    values = np.array([0, 1, 1, 1, 0, 1.0])
+    assert standard_error(values, np.arange(6)) == pytest.approx(values.std(ddof=1) / np.sqrt(6))
+    assert standard_error(values.repeat(2), np.arange(6).repeat(2)) == pytest.approx(values.std(ddof=1) / np.sqrt(6))
+    assert standard_error(values, np.zeros(6, int)) == np.inf
