@@ -75,7 +75,7 @@ def evaluate(run: Run, name: str, on_progress: Progress = unheard, *, every_pict
         arithmetic=training.arithmetic, batch_size=settings.batch_size,
         micro_batch=training.micro_batch or settings.batch_size,
         seconds=training.seconds, peak_rss_bytes=training.peak_rss_bytes,
-        versions={**run.versions, **training.versions}, remarks=(*training.remarks, *split.remarks),
+        versions={**run.versions, **training.versions}, remarks=(*training.remarks, *split.remarks, *judgement.remarks),
         warnings=troubles(training, predictions, validation, split.class_names),
         **judgement.fields)
     evaluation = Evaluation(results, predictions, judgement.roc_curves)

@@ -19,7 +19,8 @@ import numpy as np
 
 from matlens.data.source.minc import CLASS_NAMES
 from matlens.errors import SettingsError
-from matlens.evaluation.intervals import wilson
+from matlens.evaluation.inference.groups import Groups
+from matlens.evaluation.intervals import share_interval
 from matlens.evaluation.predictions import Predictions
 from matlens.system.files import write_text
 from matlens.system.untrusted import UNREADABLE, read_bounded, reading
@@ -97,7 +98,7 @@ class MaterialGroups:
         group = np.array(self.of_class)
         truth, answer = group[predictions.labels], group[predictions.predicted]
         right, mistakes = truth == answer, predictions.labels != predictions.predicted
-        interval = wilson(float(right.sum()), len(right))
+        interval = share_interval(right, Groups.of(predictions.groups))
 
         def share(hits: int, n: int) -> float | None:
             return hits / n if n else None

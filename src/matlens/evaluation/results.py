@@ -37,6 +37,8 @@ class Results:
     know before comparing this model (untrained backbone, no augmentation, ...), `warnings` what went wrong in its
     training, as {kind, text} (`evaluation.trouble`). `arithmetic` is what the network was
     trained in (float32, bfloat16, float16). Of a step's `batch_size` photos, `micro_batch` were computed at once.
+    `n_groups` independent groups hold the test photos, and the variance of the accuracy is `design_effect` times that of
+    independent photos; both are None, and not written, where each photo stands alone.
     `faithfulness` and `robustness` sum up what was measured on request (`matlens.jobs.measure`).
     """
 
@@ -84,6 +86,8 @@ class Results:
     faithfulness: dict[str, Any] | None = None
     robustness: dict[str, Any] | None = None
     scores: dict[str, MetricValue] = field(default_factory=dict)
+    n_groups: int | None = None
+    design_effect: float | None = None
 
     def __post_init__(self) -> None:
         """Complete `scores` from the other fields, so that both always say the same."""
@@ -96,7 +100,9 @@ class Results:
 
     def to_json(self) -> dict[str, Any]:
         """Return the content of the file."""
-        return dataclasses.asdict(self)
+        content = dataclasses.asdict(self)
+        return content if self.n_groups is not None else {
+            key: value for key, value in content.items() if key not in ("n_groups", "design_effect")}
 
     def write(self, path: Path) -> Path:
         """Write as JSON, whole or not at all."""

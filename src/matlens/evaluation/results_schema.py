@@ -184,6 +184,8 @@ class ResultsSchema(_Part):
     faithfulness: dict[str, Any] | None = None
     robustness: dict[str, Any] | None = None
     scores: dict[str, _ScoreSchema] = {}
+    n_groups: Count | None = None
+    design_effect: Annotated[float, Field(ge=0)] | None = None
 
     @model_validator(mode="after")
     def _fits(self) -> ResultsSchema:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from matlens.evaluation.intervals import wilson
+from matlens.evaluation.intervals import Interval, wilson
 from matlens.evaluation.labels_and_scores import Given, truth_and_answers, truth_and_scores
 from matlens.types import Floats
 
@@ -63,17 +63,19 @@ def compute_confusion_matrix(y_true: Given, y_pred: Given, class_names: Sequence
     return matrix
 
 
-def confused_pairs(matrix: npt.NDArray[Any], class_names: Sequence[str], most: int = 30) -> list[dict[str, Any]]:
+def confused_pairs(matrix: npt.NDArray[Any], class_names: Sequence[str], most: int = 30,
+                   interval_of: Callable[[int, int], Interval | None] | None = None) -> list[dict[str, Any]]:
     """List which class was taken for which, the most photos first, as {true, predicted, photos, share, interval}.
 
-    share: of the photos of the true class; interval: Wilson's, of that share.
+    share: of the photos of the true class; interval: of that share, which `interval_of` gives of two class numbers, by
+    default Wilson's, of photos that are independent.
     """
     support = matrix.sum(axis=1)
     pairs = sorted(((int(matrix[i, j]), i, j) for i, j in np.argwhere(matrix) if i != j),
                    key=lambda pair: (-pair[0], -pair[0] / support[pair[1]], pair[1:]))
     listed = []
     for photos, i, j in pairs[:most]:
-        interval = wilson(photos, int(support[i]))
+        interval = interval_of(i, j) if interval_of else wilson(photos, int(support[i]))
         listed.append({"true": class_names[i], "predicted": class_names[j], "photos": photos,
                        "share": photos / int(support[i]), "interval": interval.to_json() if interval else None})
     return listed

@@ -61,6 +61,8 @@ class Metric:
         key: its place, dotted, among the guide's keys of `results.json`. Metrics without one are in `scores` alone.
         interval_key: its key in the results' `intervals`; the name, if it is not said.
         interval: whether it has an interval, where it is computed from the photos.
+        of_classes: whether it weighs classes, so that it needs several independent groups of photos of each class. A
+            mean over photos does not.
         fallback: the interval from (hits, photos), where all draws give the same value.
         tolerance: by how much rounding may carry a value over its bounds.
         rank: the place in tables; those that matlens brings come first.
@@ -79,6 +81,7 @@ class Metric:
     key: str = ""
     interval_key: str = ""
     interval: bool = True
+    of_classes: bool = True
     fallback: Callable[[float, float], Interval | None] | None = None
     tolerance: float = _ROUNDING
     rank: int = LAST

@@ -9,9 +9,19 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from matlens.errors import MatlensError, ResultsError
-from matlens.evaluation.intervals import SEED, Interval, bootstrap, drawn_positions, from_draws, wilson
+from matlens.evaluation.inference.groups import FEWEST, Groups, class_list, design_effect
+from matlens.evaluation.intervals import (
+    SEED,
+    Interval,
+    Quantity,
+    drawn_positions,
+    from_draws,
+    group_bootstrap,
+    share_interval,
+)
 from matlens.evaluation.labels_and_scores import truth_and_scores
 from matlens.evaluation.material_groups import MaterialGroups
 from matlens.evaluation.metrics.calibration import calibration
@@ -39,10 +49,12 @@ class Judgement:
     """What follows from the predictions of a model.
 
     fields: those of `Results` that follow from predictions alone. roc_curves: as `compute_roc_curves` gives them.
+    remarks: what a reader must know of the groups that the photos are in; nothing where each photo stands alone.
     """
 
     fields: dict[str, Any]
     roc_curves: dict[str, Any]
+    remarks: tuple[str, ...] = ()
 
 
 def judge(predictions: Predictions, class_names: tuple[str, ...], *, groups: MaterialGroups | None = None,
@@ -61,11 +73,13 @@ def judge(predictions: Predictions, class_names: tuple[str, ...], *, groups: Mat
     """
     truth_and_scores(predictions.labels, predictions.probabilities, class_names)
     photos = PredictedPhotos(predictions.probabilities, predictions.labels)
+    together = Groups.of(predictions.groups)
     values = weighted_metrics(WeightedPhotos(photos, np.ones((photos.n_photos, 1))))
-    of_classes, intervals = _weighted_intervals(photos, values)
+    of_classes, intervals = _weighted_intervals(photos, values, together)
     plain = {metric.name: _plain_value(metric, predictions) for metric in METRICS.entries() if metric.of}
-    intervals |= {name: _plain_interval(METRICS[name], predictions, value) for name, value in plain.items()
+    intervals |= {name: _plain_interval(METRICS[name], predictions, value, together) for name, value in plain.items()
                   if METRICS[name].has_interval}
+    truth, answers = predictions.labels, predictions.predicted
     roc = compute_roc_curves(predictions.labels, predictions.probabilities, class_names)
     matrix = compute_confusion_matrix(predictions.labels, predictions.predicted, class_names)
     groups = groups or MaterialGroups.known(class_names)
@@ -75,18 +89,20 @@ def judge(predictions: Predictions, class_names: tuple[str, ...], *, groups: Mat
     fields: dict[str, Any] = {
         **compute_classification_metrics(predictions.labels, predictions.predicted, class_names),
         "confusion_matrix": matrix.tolist(),
-        "confused_pairs": confused_pairs(matrix, class_names),
+        "confused_pairs": confused_pairs(matrix, class_names, interval_of=lambda i, j: share_interval(
+            (answers == j)[truth == i], together.rows(truth == i))),
         "roc_auc": {"per_class": {name: curve["auc"] for name, curve in roc["per_class"].items()},
                     "micro": roc["micro"]["auc"], "macro": roc["macro"]["auc"]},
         "calibration": calibrated,
         "coverage": coverage(predictions.probabilities, predictions.labels).to_json(),
         "groups": groups.scores(predictions) if groups else None,
         "intervals": {METRICS[name].interval_key or name: _json_of(interval) for name, interval in intervals.items()}
-        | {"accuracy_wilson": _json_of(wilson(int(np.diag(matrix).sum()), int(matrix.sum()))),
-           "per_class": _of_classes(matrix, class_names, of_classes)},
+        | {"accuracy_wilson": _json_of(share_interval(answers == truth, together)),
+           "per_class": _of_classes(predictions, together, class_names, of_classes)},
         "class_names": class_names,
-        "n_test": len(predictions.labels),
+        "n_test": len(truth),
         "photos": predictions.photos_hash(class_names),
+        **_of_groups(together, answers == truth),
     }
     measured = {name: _known(value) for name, value in values.items()} | plain
     for metric in METRICS.entries():
@@ -96,7 +112,7 @@ def judge(predictions: Predictions, class_names: tuple[str, ...], *, groups: Mat
              for metric in METRICS.entries() if not metric.key}
     fields["scores"] = scores_in({**fields, "scores": added})
     _refuse_impossible(fields["scores"])
-    return Judgement(fields, roc)
+    return Judgement(fields, roc, remarks_on_groups(predictions, class_names))
 
 
 def weighted_metrics(photos: WeightedPhotos) -> dict[str, Floats]:
@@ -116,19 +132,21 @@ def _weighted_value(metric: Metric, photos: WeightedPhotos) -> Floats | None:
     return value
 
 
-def _weighted_intervals(photos: PredictedPhotos, values: Mapping[str, Floats],
+def _weighted_intervals(photos: PredictedPhotos, values: Mapping[str, Floats], together: Groups,
                         ) -> tuple[list[Interval | None], dict[str, Interval | None]]:
     """Compute intervals of the F1 of each class, and of each metric."""
     def statistic(weights: Floats) -> dict[str, Floats]:
         weighted = WeightedPhotos(photos, weights)
         return {**weighted_metrics(weighted), _F1: np.where(weighted.counted, weighted.f1, np.nan)}
 
-    by_name = bootstrap(statistic, photos.n_photos)
+    by_name = group_bootstrap(statistic, together, photos.labels,
+                              {name: Quantity(METRICS[name].bounds, METRICS[name].of_classes) for name in values})
     of_classes = by_name.pop(_F1)
     intervals = {name: interval for name, (interval,) in by_name.items() if METRICS[name].has_interval}
     for name, interval in intervals.items():
-        if interval is None and (fallback := METRICS[name].fallback):
-            intervals[name] = fallback(photos.n_photos * float(values[name][0]), photos.n_photos)
+        if interval is None and (fallback := METRICS[name].fallback) and (together.are_single or
+                                                                          together.count >= FEWEST):
+            intervals[name] = fallback(together.count * float(values[name][0]), together.count)
     return of_classes, intervals
 
 
@@ -150,18 +168,27 @@ def _said_of(metric: Metric) -> Iterator[None]:
                            "function, or take its file out of MATLENS_PLUGINS.") from error
 
 
-def _plain_interval(metric: Metric, predictions: Predictions, value: float | None) -> Interval | None:
-    """Compute the interval of percentiles over PLAIN_DRAWS draws of the photos."""
+def _plain_interval(metric: Metric, predictions: Predictions, value: float | None, together: Groups,
+                    ) -> Interval | None:
+    """Compute the interval of percentiles over PLAIN_DRAWS draws of the photos, or as `group_bootstrap` does."""
     if value is None:
         return None
-    draws = []
-    for positions in drawn_positions(len(predictions.labels), PLAIN_DRAWS, np.random.default_rng(SEED)):
+
+    def of(positions: Labels) -> float:
         try:
             drawn = _called(metric, predictions.probabilities[positions], predictions.labels[positions])
         except ValueError:  # scikit-learn's way to say that a draw lacks a class that the score needs
             drawn = None
-        draws.append(math.nan if drawn is None else drawn)
-    return from_draws(np.array(draws), value)
+        return math.nan if drawn is None else drawn
+
+    if together.are_single:
+        return from_draws(np.array([of(positions) for positions in drawn_positions(
+            len(predictions.labels), PLAIN_DRAWS, np.random.default_rng(SEED))]), value)
+    by_name = group_bootstrap(
+        lambda weights: {metric.name: np.array([of(np.repeat(np.arange(len(column)), column.astype(np.int64)))
+                                                for column in weights.T])},
+        together, predictions.labels, {metric.name: Quantity(metric.bounds, metric.of_classes)}, draws=PLAIN_DRAWS)
+    return by_name[metric.name][0]
 
 
 def _read_only(array: Any) -> Any:
@@ -205,9 +232,39 @@ def _json_of(interval: Interval | None) -> dict[str, Any] | None:
     return interval.to_json() if interval else None
 
 
-def _of_classes(matrix: Any, class_names: tuple[str, ...], of_f1: list[Interval | None]) -> dict[str, Any]:
+def _of_classes(predictions: Predictions, together: Groups, class_names: tuple[str, ...],
+                of_f1: list[Interval | None]) -> dict[str, Any]:
     """{class: {precision, recall, f1}}: the shares have Wilson's intervals, F1 the bootstrap's."""
-    hits, support, answered = np.diag(matrix), matrix.sum(axis=1), matrix.sum(axis=0)
-    return {name: {"precision": _json_of(wilson(int(hits[i]), int(answered[i]))),
-                   "recall": _json_of(wilson(int(hits[i]), int(support[i]))), "f1": _json_of(of_f1[i])}
+    truth, answers = predictions.labels, predictions.predicted
+    right = truth == answers
+
+    def share(chosen: npt.NDArray[np.bool_]) -> dict[str, Any] | None:
+        return _json_of(share_interval(right[chosen], together.rows(chosen)))
+
+    return {name: {"precision": share(answers == i), "recall": share(truth == i), "f1": _json_of(of_f1[i])}
             for i, name in enumerate(class_names)}
+
+
+def _of_groups(together: Groups, right: npt.NDArray[np.bool_]) -> dict[str, Any]:
+    """Return the number of independent groups and the accuracy's design effect; nothing of single photos."""
+    if together.are_single:
+        return {}
+    return {"n_groups": together.count, "design_effect": design_effect(together, right)}
+
+
+def remarks_on_groups(predictions: Predictions, class_names: tuple[str, ...]) -> tuple[str, ...]:
+    """Say what a reader of the figures must know of the groups that the photos are in; nothing of single photos."""
+    together, truth = Groups.of(predictions.groups), predictions.labels
+    if together.are_single:
+        return ()
+    photos = together.in_words(design_effect(together, truth == predictions.predicted))
+    remarks = [f"The test part has {photos}; intervals and tests go by groups."]
+    if together.count < FEWEST:
+        remarks.append(f"Fewer than {FEWEST} independent groups do not tell how far a score could be off, so no score "
+                       "has an interval. Test on photos of more groups.")
+    elif alone := together.in_one_group(truth):
+        remarks.append(f"All test photos of {class_list(class_names, alone)} are of one group, so what is due to the "
+                       "class and what to the group cannot be told apart: scores of classes, and means over classes, "
+                       "have no interval. The interval of accuracy is that over groups drawn as these were, with "
+                       "their classes.")
+    return tuple(remarks)

@@ -21,7 +21,8 @@ def cohen_kappa(photos: WeightedPhotos) -> Floats:
 
 METRICS.register(Metric(
     "accuracy", "accuracy", "test photos that are right", as_percent=True, table="main", key="accuracy", rank=1,
-    weighted=lambda photos: photos.mean(photos.photos.rank == 0), fallback=wilson))
+    weighted=lambda photos: photos.mean(photos.photos.rank == 0), fallback=wilson,
+    of_classes=False))
 METRICS.register(Metric(
     "macro_precision", "macro precision", "of a class's answers those that are right, mean over classes",
     as_percent=True, table="main", key="macro_precision", rank=2,

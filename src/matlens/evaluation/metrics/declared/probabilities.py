@@ -21,11 +21,12 @@ def brier(photos: WeightedPhotos) -> Floats | None:
 
 METRICS.register(Metric(
     "log_loss", "log loss", "mean of -log of the true class's probability, in nats; one below 1.2e-7 counts as 1.2e-7",
-    bounds=(0, math.inf), better="low", key="log_loss", rank=15, weighted=log_loss))
+    bounds=(0, math.inf), better="low", key="log_loss", rank=15, weighted=log_loss,
+    of_classes=False))
 METRICS.register(Metric(
     "brier", "Brier score", "mean of the squared distance of the probabilities from the truth, over all classes",
     bounds=(0, 2), better="low", source="Brier 1950", key="brier", rank=16, weighted=brier,
-    tolerance=2.1e-3))  # rows of probabilities add up to 1 within 1e-3
+    of_classes=False, tolerance=2.1e-3))  # rows of probabilities add up to 1 within 1e-3
 METRICS.register(Metric(
     "ece", "ECE", "expected calibration error: by how much confidence and accuracy differ, in 15 bins", better="low",
     as_percent=True, source="Guo et al. 2017", key="calibration.ece", rank=17))

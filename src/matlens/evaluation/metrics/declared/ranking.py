@@ -24,10 +24,10 @@ METRICS.register(Metric(
     as_percent=True, table="main", key="roc_auc.macro", interval_key="roc_auc_macro", rank=5, weighted=macro_auc))
 METRICS.register(Metric(
     "top_3", "top-3 accuracy", "the true class is among the three most probable", as_percent=True, key="top_k.3",
-    rank=12, weighted=lambda photos: top(photos, 3)))
+    rank=12, weighted=lambda photos: top(photos, 3), of_classes=False))
 METRICS.register(Metric(
     "top_5", "top-5 accuracy", "the true class is among the five most probable", as_percent=True, key="top_k.5",
-    rank=13, weighted=lambda photos: top(photos, 5)))
+    rank=13, weighted=lambda photos: top(photos, 5), of_classes=False))
 METRICS.register(Metric(
     "aurc", "AURC", "area under the risk-coverage curve: mean error rate among the k surest photos, over all k",
     better="low", source="Geifman and El-Yaniv 2017", key="coverage.aurc", rank=19))

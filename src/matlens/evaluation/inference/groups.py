@@ -1,0 +1,167 @@
+"""Which photos are independent of each other: photos of one group (a scene, a sample, copies) are not."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from matlens.types import Floats, Labels
+
+MANY = 20
+"""From so many independent groups on the bootstrap is used, and the t distribution below."""
+FEWEST = 5
+"""Below so many independent groups no interval is given: their own scatter tells too little of how far they scatter."""
+FEWEST_FOR_BETTER = 10
+"""Below so many groups no model is called better than another."""
+FEWEST_OF_A_CLASS = 5
+"""Groups that each class needs so that draws of groups rarely leave it out (in less than 1 of 100)."""
+
+
+@dataclass(frozen=True, eq=False)
+class Groups:
+    """The independent groups of N photos. of_photo: (N,) the group of each photo, 0 to `count` - 1."""
+
+    of_photo: Labels
+
+    @classmethod
+    def of(cls, numbers: npt.ArrayLike) -> Groups:
+        """Number groups anew, in the order of their numbers (N,), which may be any."""
+        return cls(np.unique(np.asarray(numbers, np.int64), return_inverse=True)[1].astype(np.int64).ravel())
+
+    @classmethod
+    def single(cls, n: int) -> Groups:
+        """Let each of n photos stand alone."""
+        return cls(np.arange(n, dtype=np.int64))
+
+    @classmethod
+    def joined(cls, first: npt.ArrayLike, second: npt.ArrayLike) -> Groups:
+        """Join groups of the same photos that two sources name: photos that either puts together are together."""
+        one, other = cls.of(first).of_photo, cls.of(second).of_photo
+        while True:  # each pass hands the smallest number on to all photos of a group
+            lowest = np.full(one.max(initial=-1) + 1, len(one), np.int64)
+            np.minimum.at(lowest, one, other)
+            spread = lowest[one]
+            if np.array_equal(spread, other):
+                return cls.of(spread)
+            one, other = other, spread
+
+    @property
+    def n_photos(self) -> int:
+        """The number of photos."""
+        return len(self.of_photo)
+
+    @cached_property
+    def sizes(self) -> Floats:
+        """(G,) photos of each group."""
+        return np.bincount(self.of_photo).astype(np.float64)
+
+    @property
+    def count(self) -> int:
+        """The number of groups."""
+        return len(self.sizes)
+
+    @property
+    def are_single(self) -> bool:
+        """Whether each photo stands alone."""
+        return self.count == self.n_photos
+
+    @cached_property
+    def effective(self) -> float:
+        """How many groups of equal size tell as much: (sum of sizes)^2 / sum of sizes^2 (Kish 1965).
+
+        One group that holds most photos counts for little more than one, however many others there are.
+        """
+        return float(self.n_photos**2 / (self.sizes**2).sum()) if self.n_photos else 0.0
+
+    @property
+    def are_many(self) -> bool:
+        """Whether resampling them tells how far a score scatters; else the t distribution does."""
+        return self.effective >= MANY
+
+    def sums(self, values: npt.NDArray[Any]) -> Floats:
+        """Add up values (N, ...) over the photos of each group: (G, ...)."""
+        totals: Floats = np.zeros((self.count, *values.shape[1:]))
+        np.add.at(totals, self.of_photo, values)
+        return totals
+
+    def rows(self, chosen: npt.NDArray[Any]) -> Groups:
+        """Return the groups of some of the photos: a mask, or positions."""
+        return Groups.of(self.of_photo[chosen])
+
+    def of_classes(self, labels: Labels) -> list[Groups]:
+        """Return the groups of the photos of each class that has photos, in the order of the classes."""
+        return [self.rows(labels == number) for number in np.unique(labels)]
+
+    def in_one_group(self, labels: Labels) -> list[int]:
+        """List the classes whose photos are all of one group: how far another group would be off cannot be told.
+
+        Nothing where all photos stand alone: then a photo is what is drawn, also that of a class with one photo.
+        """
+        if self.are_single:
+            return []
+        return [int(number) for number in np.unique(labels) if self.rows(labels == number).count == 1]
+
+    def degrees(self, labels: Labels | None = None) -> float:
+        """Count the degrees of freedom of the scatter between groups.
+
+        labels: of a score that is a mean over classes, where groups scatter about the mean of their class.
+        """
+        if labels is None:
+            return self.effective - 1
+        return min(self.effective - 1, sum(of_class.effective - 1 for of_class in self.of_classes(labels)))
+
+    def in_words(self, design_effect: float | None = None) -> str:
+        """Write '966 photos of 11 independent groups (design effect 22.0)'; of single photos their number alone."""
+        return photos_in_words(self.n_photos, None if self.are_single else self.count, design_effect)
+
+
+def photos_in_words(photos: int, groups: int | None, design_effect: float | None = None, what: str = "photos") -> str:
+    """Write '966 test photos of 11 independent groups (design effect 22.0)'; without groups the number of photos alone.
+
+    what: what the photos are called ("test photos").
+    """
+    if groups is None:
+        return f"{photos:,} {what}"
+    effect = "" if design_effect is None else f" (design effect {design_effect:.1f})"
+    return f"{photos:,} {what} of {groups:,} independent group{'s' * (groups != 1)}{effect}"
+
+
+def mean_scatter(groups: Groups, values: npt.NDArray[Any]) -> tuple[float, float]:
+    """Return the mean of a value that each photo has (N,), and its standard error from the scatter between groups.
+
+    The mean is a ratio of two sums over groups; its error is the linearised one, G / (G - 1) sum (v_g - m n_g)^2 / N^2.
+    """
+    mean = float(np.mean(values))
+    if groups.count < 2:
+        return mean, float("nan")
+    off = groups.sums(values - mean)
+    return mean, float(np.sqrt(groups.count / (groups.count - 1) * (off**2).sum()) / groups.n_photos)
+
+
+def design_effect(groups: Groups, right: npt.NDArray[Any]) -> float | None:
+    """Return by how much the variance of a share is larger than with independent photos.
+
+    right: (N,) whether each photo counts. None where all or none do, or where there is one group: nothing scatters.
+    """
+    share, error = mean_scatter(groups, right)
+    independent = share * (1 - share) / max(groups.n_photos - 1, 1)
+    return error**2 / independent if independent > 0 and np.isfinite(error) else None
+
+
+def t_quantile(confidence: float, degrees: float) -> float:
+    """Return how many standard errors reach as far as `confidence` asks for; infinite without a degree of freedom."""
+    from scipy.special import stdtrit
+
+    return float(stdtrit(degrees, (1 + confidence) / 2)) if degrees > 0 else float("inf")
+
+
+def class_list(names: Sequence[str], numbers: Sequence[int], most: int = 5) -> str:
+    """Name classes, and how many more there are: 'wool, cork and 9 more'."""
+    shown = [names[number] for number in numbers[:most]]
+    more = len(numbers) - len(shown)
+    return ", ".join(shown) + f" and {more} more" * bool(more)

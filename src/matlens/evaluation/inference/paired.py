@@ -1,0 +1,111 @@
+"""Two models on the same photos: exact tests of which is right more often, and the interval of the difference."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from statistics import NormalDist
+
+import numpy as np
+
+from matlens.evaluation.inference.groups import Groups
+from matlens.evaluation.inference.simultaneous import group_interval
+from matlens.evaluation.intervals import CONFIDENCE, Interval
+from matlens.types import Floats
+
+_HALVINGS = 60
+_NORMAL_REACH = NormalDist().inv_cdf((1 + CONFIDENCE) / 2)
+
+
+def mcnemar(only_first: int, only_second: int) -> float:
+    """Compute the two-sided p of McNemar's exact test.
+
+    If two models are equally good, each gets half of the photos that one of them alone gets right.
+
+    The binomial of McNemar 1947 (doi:10.1007/BF02295996): min(1, 2 P(X <= min(b, c))), X of b + c trials at 1/2.
+    """
+    from scipy.special import bdtr
+
+    return min(1.0, 2 * float(bdtr(min(only_first, only_second), only_first + only_second, 0.5)))
+
+
+def sign_flip(sums: Sequence[int] | Floats) -> float:
+    """Compute the two-sided p of a difference whose sums over independent groups are whole numbers.
+
+    If two models are equally good, the sum of each group could as well have the other sign: p is the share of all
+    2^G choices of signs that give at least as large a total. The distribution of the total is computed exactly, by
+    multiplying the polynomials (x^d + x^-d) / 2. With single photos that is McNemar's exact test.
+    """
+    whole = np.rint(np.asarray(sums, dtype=np.float64)).astype(np.int64)
+    moved, total = np.abs(whole), abs(int(whole.sum()))
+    chances = _binomial(int((moved == 1).sum()))
+    for step in moved[moved > 1].tolist():
+        longer = np.zeros(len(chances) + 2 * step)
+        longer[:len(chances)] += chances / 2
+        longer[2 * step:] += chances / 2
+        chances = longer
+    return min(1.0, 2 * float(chances[len(chances) // 2 + total:].sum())) if total else 1.0
+
+
+def _binomial(n: int) -> Floats:
+    """Return the chances of -n, -n + 2, ..., n as sums of n signs, with zeros between: (2 n + 1,)."""
+    from scipy.special import gammaln
+
+    k = np.arange(n + 1)
+    chances: Floats = np.zeros(2 * n + 1)
+    chances[::2] = np.exp(gammaln(n + 1) - gammaln(k + 1) - gammaln(n - k + 1) - n * math.log(2))
+    return chances
+
+
+def tango(only_first: Floats, only_second: Floats, n: Floats, reach: float = _NORMAL_REACH) -> tuple[Floats, Floats]:
+    """Compute Tango's score interval of a difference of paired shares (Tango 1998; see `_score`), elementwise.
+
+    It holds the differences that the score test does not refuse at `reach`; at 0 that test is McNemar's, without
+    correction. Counts may be fractions: those of photos that are not independent are divided by the design effect.
+
+    Returns:
+        The lower and the upper ends, of (only_first - only_second) / n.
+    """
+    middle = (only_first - only_second) / n
+    ends = []
+    for sign in (1.0, -1.0):
+        inside, outside = middle.astype(np.float64), np.full_like(middle, -sign, dtype=np.float64)
+        for _ in range(_HALVINGS):
+            tried = (inside + outside) / 2
+            refused = sign * _score(only_first, only_second, n, tried) > reach
+            inside, outside = np.where(refused, inside, tried), np.where(refused, tried, outside)
+        ends.append(inside)
+    return ends[0], ends[1]
+
+
+def _score(b: Floats, c: Floats, n: Floats, difference: Floats) -> Floats:
+    """Return Tango's statistic (b - c - n d) / sqrt(n (2 q + d (1 - d))).
+
+    q is the likeliest chance of "only the second right" under the difference d: the larger root of
+    2 n q^2 - (b + c - (2 n - b + c) d) q - c d (1 - d) (doi:10.1002/(SICI)1097-0258(19980430)17:8<891::AID-SIM780>3.0.CO;2-B).
+    """
+    linear = (2 * n - b + c) * difference - b - c
+    q = (np.sqrt(np.maximum(linear**2 + 8 * n * c * difference * (1 - difference), 0)) - linear) / (4 * n)
+    variance = np.maximum(n * (2 * q + difference * (1 - difference)), 0)
+    off = b - c - n * difference
+    return np.divide(off, np.sqrt(variance), out=np.sign(off) * np.inf, where=variance > 0)
+
+
+def difference_interval(groups: Groups, first: Floats, second: Floats, reach: float = _NORMAL_REACH) -> Interval | None:
+    """Compute the interval of a difference of accuracies on the same photos.
+
+    Of many groups it is Tango's, with counts divided by the design effect of the difference (sum d_g^2 of the groups to
+    that of single photos, which is 1 where photos stand alone). Of few it is a t interval over the groups.
+
+    Args:
+        first, second: (N,) 1 where the model is right, else 0.
+        reach: how many standard errors it reaches; more than 1.96 where it is one of several.
+    """
+    difference = first - second
+    sums, apart = groups.sums(difference), float(np.abs(difference).sum())
+    if not groups.are_single and not groups.are_many:
+        return group_interval(sums, groups.sizes, reach)
+    effect = float((sums**2).sum()) / apart if apart else groups.n_photos / groups.effective
+    counts = [np.array([value / effect]) for value in ((difference > 0).sum(), (difference < 0).sum(), len(difference))]
+    low, high = tango(*counts, reach=reach)
+    return Interval(float(low[0]), float(high[0]), "tango")

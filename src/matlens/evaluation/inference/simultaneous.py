@@ -1,0 +1,118 @@
+"""Several differences judged at once, on the same photos: intervals that hold together, and p values that agree.
+
+Of each difference the statistic is T = sum d_g / sqrt(sum d_g^2), d_g being the sum of the difference over a group of
+photos. Where photos stand alone and a difference is 1, -1 or 0, that is McNemar's; of groups, Obuchowski's (1998,
+doi:10.1002/(SICI)1097-0258(19980715)17:13<1495::AID-SIM863>3.0.CO;2-I). If no difference were real, the largest |T| of
+all would be distributed as that of normal numbers with the correlations of the d_g (max-T: Westfall and Young 1993;
+Hothorn, Bretz and Westfall 2008, doi:10.1002/bimj.200810425). Its 95 % quantile is the reach of all intervals, and how
+much of it lies beyond a |T| is that difference's p value: the two cannot disagree.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import NormalDist
+
+import numpy as np
+
+from matlens.evaluation.inference.groups import Groups
+from matlens.evaluation.intervals import CONFIDENCE, SEED, Interval
+from matlens.types import Floats
+
+_DRAWS = 20_000
+"""Of the largest |T|: they tell its 95 % quantile to about 0.01."""
+_ALIKE = 1e-12
+
+
+@dataclass(frozen=True)
+class Family:
+    """Differences of the same photos.
+
+    sums: (G, K) sums over the groups of photos of K things that are compared (1 where a model is right).
+    pairs: which of them are compared: (first, second), and (first, None) is the first by itself.
+    """
+
+    sums: Floats
+    pairs: tuple[tuple[int, int | None], ...]
+
+    def differences(self, of: Floats) -> Floats:
+        """Take the differences of columns (R, K): (R, pairs)."""
+        return np.stack([of[:, first] - (0 if second is None else of[:, second]) for first, second in self.pairs],
+                        axis=1) if self.pairs else np.zeros((len(of), 0))
+
+    def norms(self) -> Floats:
+        """Return sqrt(sum d_g^2) of each pair."""
+        inner = self.sums.T @ self.sums
+        squares = [inner[first, first] + (0 if second is None else inner[second, second] - 2 * inner[first, second])
+                   for first, second in self.pairs]
+        return np.sqrt(np.maximum(np.array(squares, dtype=np.float64), 0))
+
+    def statistics(self) -> Floats:
+        """Return T of each pair; 0 where no photo tells the two apart."""
+        norms = self.norms()
+        totals = self.differences(self.sums.sum(axis=0, keepdims=True))[0]
+        return np.divide(totals, norms, out=np.zeros_like(norms), where=norms > _ALIKE)
+
+    def largest(self, rng: np.random.Generator, draws: int) -> Floats:
+        """Draw the largest |T| under the hypothesis that no difference is real: (draws,)."""
+        norms = self.norms()
+        if not (norms > _ALIKE).any():
+            return np.zeros(draws)
+        values, vectors = np.linalg.eigh(self.sums.T @ self.sums)
+        root = vectors * np.sqrt(np.maximum(values, 0))
+        drawn = np.abs(self.differences(rng.standard_normal((draws, len(root))) @ root.T))
+        return np.asarray((drawn[:, norms > _ALIKE] / norms[norms > _ALIKE]).max(axis=1), dtype=np.float64)
+
+
+@dataclass(frozen=True)
+class Simultaneous:
+    """What holds of several families together.
+
+    reach: how many standard errors the intervals reach. p_values: of each family's pairs, in its order.
+    """
+
+    reach: float
+    p_values: tuple[Floats, ...]
+
+
+def simultaneous(families: Sequence[Family], confidence: float = CONFIDENCE, seed: int = SEED) -> Simultaneous:
+    """Judge all pairs of all families at once; different families are of different photos, so they are independent.
+
+    Of one pair alone the normal distribution says all in closed form.
+    """
+    statistics = [np.abs(family.statistics()) for family in families]
+    if sum(map(len, statistics)) <= 1:
+        return Simultaneous(NormalDist().inv_cdf((1 + confidence) / 2),
+                            tuple(np.array([math.erfc(t / math.sqrt(2)) for t in of_pairs]) for of_pairs in statistics))
+    rng = np.random.default_rng(seed)
+    largest = np.sort(np.max([family.largest(rng, _DRAWS) for family in families], axis=0))
+    beyond = [(1 + _DRAWS - np.searchsorted(largest, of_pairs - _ALIKE)) / (1 + _DRAWS) for of_pairs in statistics]
+    reach = max(float(np.quantile(largest, confidence)), NormalDist().inv_cdf((1 + confidence) / 2))
+    return Simultaneous(reach, tuple(beyond))
+
+
+def group_interval(sums: Floats, sizes: Floats, reach: float = NormalDist().inv_cdf((1 + CONFIDENCE) / 2),
+                   ) -> Interval | None:
+    """Compute the interval of a mean over photos whose sums over groups are known: all m that |T| does not refuse.
+
+    T(m) = sum (v_g - m n_g) / sqrt(sum (v_g - m n_g)^2) is T of the values less m. With G groups of equal size the ends
+    are mean +- s reach / sqrt(G - reach^2), s being the standard deviation of the groups' means: a t interval.
+
+    Args:
+        sums: (G,) sums of the value. sizes: (G,) numbers of photos, or ones where each group counts alike.
+        reach: how large |T| may be.
+
+    Returns:
+        None where groups are too few to refuse any mean (G <= reach^2), or all have the same mean.
+    """
+    # (S - m N)^2 = reach^2 (A - 2 m B + m^2 C)
+    total, photos = float(sums.sum()), float(sizes.sum())
+    square, cross, squares = float((sums**2).sum()), float((sums * sizes).sum()), float((sizes**2).sum())
+    lead = photos**2 - reach**2 * squares
+    middle = total * photos - reach**2 * cross
+    root = middle**2 - lead * (total**2 - reach**2 * square)
+    if lead <= 0 or root <= _ALIKE * max(total**2, 1) * photos**2:
+        return None
+    return Interval((middle - math.sqrt(root)) / lead, (middle + math.sqrt(root)) / lead, "t")
