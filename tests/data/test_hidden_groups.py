@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import ExifTags, Image
 
+from matlens.data.hidden.cameras import shot_of
 from matlens.data.hidden.evidence import Evidence, evidence_for, nearest_rows, standardised
 from matlens.data.hidden.find import HiddenGroups, best_of, hidden_groups
 from matlens.data.hidden.looks import describe
 from matlens.data.hidden.names import Proposal, propose_from_names
 from matlens.data.hidden.times import propose_from_times, taken_at
+from matlens.data.prepare import prepare
 from matlens.data.split.splits import Photo, Split
 from matlens.errors import DataError
+from matlens.settings.schema import Settings
+from matlens.system.console import Reporter
 from matlens.types import Array
 
 MATERIALS = ("cork", "wood", "wool")
@@ -25,7 +31,8 @@ OBJECTS, SHOTS = 6, 5
 
 def _named(name: str) -> dict[tuple[str, int, int], str]:
     """Return the paths of photos of so many objects of each material, by (material, object, shot)."""
-    return {(material, thing, shot): name.format(m=material, o=thing, letter="abcdefgh"[thing], s=shot, n=10 * thing + shot)
+    return {(material, thing, shot): name.format(m=material, o=thing, letter="abcdefgh"[thing], s=shot,
+                                                 n=10 * thing + shot)
             for material in MATERIALS for thing in range(OBJECTS) for shot in range(SHOTS)}
 
 
@@ -148,7 +155,8 @@ def _split(parts: Mapping[str, str]) -> Split:
 
 
 def test_test_photos_with_a_photo_of_their_group_in_another_part_are_named() -> None:
-    hidden = HiddenGroups(Proposal("(.)-", (("a-1", "a-2", "a-3"), ("b-1", "b-2"), ("c-1", "c-2"))), Evidence(1, 0.1, 0.2))
+    hidden = HiddenGroups(Proposal("(.)-", (("a-1", "a-2", "a-3"), ("b-1", "b-2"), ("c-1", "c-2"))),
+                          Evidence(1, 0.1, 0.2))
     split = _split({"a-1": "train", "a-2": "test", "a-3": "test", "b-1": "test", "b-2": "test", "c-1": "val",
                     "c-2": "test"})
     assert hidden.torn_in(split) == [("a-2", "a-1"), ("a-3", "a-1"), ("c-2", "c-1")]
@@ -162,3 +170,57 @@ def test_test_photos_with_a_photo_of_their_group_in_another_part_are_named() -> 
 def test_groups_that_nothing_shows_are_refused_with_the_way_out() -> None:
     with pytest.raises(DataError, match="--groups FILE"):
         best_of([], Path("photos"))
+
+
+def test_the_camera_and_time_of_a_photo_are_read_and_damage_is_none(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[ExifTags.Base.Make], exif[ExifTags.Base.Model] = "Acme", "One"
+    exif.get_ifd(ExifTags.IFD.Exif)[ExifTags.Base.DateTimeOriginal] = "2024:05:17 10:31:07"
+    file = tmp_path / "a.jpg"
+    Image.new("RGB", (8, 8)).save(file, exif=exif)
+    assert shot_of(file) == ("Acme One", datetime(2024, 5, 17, 10, 31, 7))
+    content = file.read_bytes()
+    rng = np.random.default_rng(0)
+    for number in range(300):
+        damaged = bytearray(content)
+        for place in rng.integers(20, 160, 4):
+            damaged[place] = rng.integers(256)
+        file.write_bytes(damaged[:int(rng.integers(10, len(content)))] if number % 3 == 0 else damaged)
+        shot_of(file)  # raises nothing
+    Image.new("RGB", (8, 8)).save(file)
+    assert shot_of(file) is None
+    assert shot_of(tmp_path / "missing.jpg") is None
+
+
+def _prepared(root: Path, tmp_path: Path, **options: object) -> Split:
+    places = {"data_dir": str(root), "cache_dir": str(tmp_path / "cache"), "img_size": 64}
+    settings = Settings.load(options=places | options)
+    return prepare(settings, Reporter(quiet=True)).split
+
+
+@pytest.mark.real
+@pytest.mark.slow
+def test_samples_that_a_random_split_divides_are_told_and_auto_joins_them(shared: Path, tmp_path: Path) -> None:
+    root = shared / "data" / "kth-tips2a-part"
+    divided = _prepared(root, tmp_path, protocol="random")
+    (remark,) = [remark for remark in divided.remarks if "--groups" in remark]
+    kept = _prepared(root, tmp_path, groups="auto")
+    assert f"--groups '{kept.groups}'" in remark
+    parts_of: dict[str, set[str]] = {}
+    for photo in kept.photos:
+        sample = re.search(r"[^/]*_sample.", photo.path)
+        assert sample is not None
+        parts_of.setdefault(sample[0], set()).add(photo.part)
+    assert len(parts_of) == 44
+    assert {len(parts) for parts in parts_of.values()} == {1}
+    assert not any("--groups" in remark for remark in kept.remarks)
+    assert _prepared(root, tmp_path, groups=kept.groups).hash == kept.hash
+
+
+@pytest.mark.real
+@pytest.mark.slow
+def test_photos_that_are_only_numbered_are_left_in_peace(shared: Path, tmp_path: Path) -> None:
+    split = _prepared(shared / "data" / "trashnet-2527", tmp_path, protocol="random")
+    assert not any("--groups" in remark for remark in split.remarks)
+    with pytest.raises(DataError, match="--groups auto"):
+        _prepared(shared / "data" / "trashnet-2527", tmp_path, groups="auto")

@@ -8,6 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from matlens.data.hidden.find import AUTO, best_of
+from matlens.data.hidden.photos import hidden_among
 from matlens.data.layout.remarks import remarks_of, tell_unused
 from matlens.data.pixels.store import PixelStore, hash_photos, prepare_store
 from matlens.data.source.minc import deviations, is_minc_2500
@@ -45,7 +47,8 @@ def prepare(settings: Settings, reporter: Reporter) -> Prepared:
     paths = sorted({photo.path for photo in listed_by_protocol(source, protocol)})
     tell_unused(source, reporter)
     said: list[str] = []
-    named = named_groups(paths, settings.groups, source.root, said.append) if settings.groups is not None else []
+    groups = settings.groups
+    named = named_groups(paths, groups, source.root, said.append) if groups not in (None, AUTO) else []
     with reporter.progress("reading photos", len(paths)) as advance:
         hashes, problems = hash_photos(source.root, paths, lambda done, _: advance(done, ""))
     with reporter.progress("decoding photos", len(paths)) as advance:
@@ -54,11 +57,18 @@ def prepare(settings: Settings, reporter: Reporter) -> Prepared:
                               say=reporter.say)
     problems |= {path: store.problems[digest] for path, digest in hashes.items() if digest in store.problems}
     report_problems(problems, source.root, reporter)
+    readable = {photo.path: photo.class_name for photo in source.photos if photo.path in hashes.keys() - problems}
+    hidden = hidden_among(source.root, readable, lambda path: store.photo(store.rows[hashes[path]]), reporter)
+    if groups == AUTO:
+        best = best_of(hidden, source.root)
+        named, groups = list(best.proposal.groups), best.proposal.pattern or AUTO
+        reporter.say(f"--groups {AUTO}: {best.summary()} Each group stays in one part; {best.option} gives the same.")
     copies = copies_among({path: digest for path, digest in hashes.items() if path not in problems},
                           lambda digest: store.photo(store.rows[digest]), reporter, drawn=draws(protocol))
     split = make_split(source, protocol, hashes, problems, seed=settings.seed, together=joined([*named, *copies]),
-                       groups=settings.groups, train_on=settings.train_on)
+                       groups=groups, train_on=settings.train_on)
     faults = _faults(source, split, named, copies)
+    said += [remark for found in hidden[:1] if (remark := found.remark(split))]
     split = dataclasses.replace(split, remarks=(*remarks_of(source), *said, *faults))
     counts = {part: sum(by_class.values()) for part, by_class in split.counts().items()}
     reporter.say(f"{len(split.photos)} photos of {len(split.class_names)} classes in {source.root} "

@@ -16,6 +16,7 @@ from matlens.evaluation.part_predictions import PartPredictions, photos_to_predi
 from matlens.evaluation.predictions import Predictions
 from matlens.evaluation.results import Results
 from matlens.evaluation.trouble import troubles
+from matlens.features.neighbours import near_neighbours
 from matlens.models.registry import spec_of
 from matlens.runs.run import Run
 from matlens.runs.training_record import TrainingRecord
@@ -65,6 +66,8 @@ def evaluate(run: Run, name: str, on_progress: Progress = unheard, *, every_pict
     predictions = parts.test()
     validation, no_validation = parts.validation(missing - photos_to_predict(run, name))
     training = TrainingRecord.read(run, name)  # with the time of predictions, if they were made now
+    features = parts.features(split.photos)
+    neighbours = None if features is None else near_neighbours(split, features)
     judgement = judge(predictions, split.class_names, groups=groups_of(run), validation=validation,
                       no_validation=no_validation)
     results = Results(
@@ -76,7 +79,7 @@ def evaluate(run: Run, name: str, on_progress: Progress = unheard, *, every_pict
         micro_batch=training.micro_batch or settings.batch_size,
         seconds=training.seconds, peak_rss_bytes=training.peak_rss_bytes,
         versions={**run.versions, **training.versions}, remarks=(*training.remarks, *split.remarks, *judgement.remarks),
-        warnings=troubles(training, predictions, validation, split.class_names),
+        warnings=troubles(training, predictions, validation, split.class_names, neighbours),
         **judgement.fields)
     evaluation = Evaluation(results, predictions, judgement.roc_curves)
     displays = _pictures(evaluation, training.history) | (_more_pictures(results) if every_picture else {})

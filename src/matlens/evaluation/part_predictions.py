@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from matlens.data.split.splits import Split
+from matlens.data.split.splits import Photo, Split
 from matlens.errors import DataError
 from matlens.evaluation.predictions import Predictions, hash_of_photos, predict_part
 from matlens.evaluation.results import Results, a_photo
@@ -107,7 +107,7 @@ class PartPredictions:
         """Predict a part's photos, and save what came out."""
         split, total = self.run.split, photos_to_predict(self.run, self.name) + before
         predictions = predict_part(self._artifact, split, self.run.data_root, part=part,
-                                   keep_truncated=self.run.settings.keep_truncated, features=self._features(part),
+                                   keep_truncated=self.run.settings.keep_truncated, features=self.features(split.part(part)),
                                    on_progress=lambda done, _: self.on_progress(before + done, total))
         if part == "test":
             note_seconds(self.run, self.name, a_photo(predictions.photos_per_second))
@@ -117,11 +117,11 @@ class PartPredictions:
     def _artifact(self) -> Artifact:
         return Artifact.open(self.run.paths.artifact(self.name))
 
-    def _features(self, part: str) -> Array | None:
-        """Return the features of a part's photos that the training computed, if the cache still has them."""
+    def features(self, photos: Sequence[Photo]) -> Array | None:
+        """Return the features (N, K) of these photos that the training computed, if the cache still has them."""
         if not self.training.features_key:
             return None
         split = self.run.split
         digests = feature_parts(split, 1, pooled=True)[0].digests
         features = cached_features(self.run.settings.cache_dir, self.training.features_key, len(digests))
-        return None if features is None else features[rows_of(split.part(part), digests)]
+        return None if features is None else features[rows_of(photos, digests)]

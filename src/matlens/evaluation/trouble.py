@@ -16,6 +16,7 @@ from matlens.evaluation.grouped import standard_error
 from matlens.evaluation.intervals import wilson
 from matlens.evaluation.metrics.metric import percent
 from matlens.evaluation.predictions import Predictions
+from matlens.features.neighbours import NearNeighbours
 from matlens.runs.training_record import TrainingRecord
 from matlens.types import Floats
 
@@ -30,7 +31,7 @@ _BY_CHANCE = 0.02
 """A class without an answer is named if its photos would all be missed less often than so, at the model's accuracy."""
 
 TroubleKind = Literal["last_epoch_best", "loss_did_not_fall", "learned_nothing", "one_answer", "never_predicted",
-                      "validation_far_from_test", "head_kept"]
+                      "validation_far_from_test", "head_kept", "near_training_photos"]
 
 
 @dataclass(frozen=True)
@@ -42,14 +43,18 @@ class Trouble:
 
 
 def troubles(training: TrainingRecord, test: Predictions, validation: Predictions | None,
-             class_names: Sequence[str]) -> list[dict[str, str]]:
+             class_names: Sequence[str], neighbours: NearNeighbours | None = None) -> list[dict[str, str]]:
     """List what went wrong in a training, as the `warnings` of its results.
 
-    validation: predictions of photos that were not trained on; None where there are none.
+    Args:
+        validation: predictions of photos that were not trained on; None where there are none.
+        neighbours: test photos that lie too near to photos of other parts, where features are known.
     """
     found = [*_of_curves(training, chosen=validation is not None), *_of_answers(test, class_names)]
     if validation is not None:
         found += [*_of_validation(validation, class_names), *_of_both(validation, test)]
+    if neighbours is not None and (sentence := neighbours.remark()) is not None:
+        found.append(Trouble("near_training_photos", sentence))
     return [asdict(trouble) for trouble in found]
 
 

@@ -8,12 +8,11 @@ below 1 % is far nearer than chance has it: another shot of the same object or s
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from matlens.data.split.splits import Photo, Split
+from matlens.data.split.splits import Split
 from matlens.types import Array, Floats
 
 RARE = 0.01
@@ -64,7 +63,7 @@ def near_neighbours(split: Split, features: Array) -> NearNeighbours:
     groups = split.groups_of(split.photos)
     labels, is_test = split.labels(split.photos), np.array([photo.part == "test" for photo in split.photos])
     found: list[tuple[float, str, str]] = []
-    looked_at = 0
+    looked_at, paths = 0, [photo.path for photo in split.photos]
     for number in range(len(split.class_names)):
         tested, others = (np.flatnonzero((labels == number) & chosen) for chosen in (is_test, ~is_test))
         if len(others) < _LEAST_PHOTOS:
@@ -74,7 +73,7 @@ def near_neighbours(split: Split, features: Array) -> NearNeighbours:
         looked_at += len(tested)
         for row, nearest in zip(tested, distances, strict=True):
             if np.isfinite(nearest).sum() >= _LEAST_PHOTOS and (share := _share_as_near(np.sort(nearest))) < RARE:
-                found.append((share, *_paths(split.photos, row, others[nearest.argmin()])))
+                found.append((share, paths[row], paths[others[nearest.argmin()]]))
     return NearNeighbours(tuple((path, other) for _, path, other in sorted(found)), looked_at)
 
 
@@ -86,6 +85,3 @@ def _share_as_near(distances: Floats) -> float:
     dimensions = min(1 / slope, _MOST_DIMENSIONS) if slope > 0 else _MOST_DIMENSIONS
     return float(np.exp(dimensions * (np.log(distances[0]) - at_first)))
 
-
-def _paths(photos: Sequence[Photo], *rows: int) -> list[str]:
-    return [photos[row].path for row in rows]

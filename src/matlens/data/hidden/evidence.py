@@ -72,9 +72,9 @@ def evidence_for(groups: Sequence[Sequence[str]], descriptions: Mapping[str, Arr
 
 def standardised(vectors: Array) -> Array:
     """Bring each column to mean 0 and standard deviation 1; a constant column to 0."""
-    centred: Array = vectors - vectors.mean(axis=0)
+    centred = vectors - vectors.mean(axis=0)
     deviation = centred.std(axis=0)
-    return centred / np.where(deviation > 1e-6, deviation, np.inf)
+    return np.asarray(centred / np.where(deviation > 1e-6, deviation, np.inf), dtype=np.float32)
 
 
 def nearest_rows(vectors: Array, at_once: int = 1024) -> Labels:

@@ -17,8 +17,8 @@ AUTO = "auto"
 """The value of `--groups` that asks for the groups that are found here."""
 
 LEAST_EXCESS = 0.5
-"""From which excess on (`Evidence.excess`) names are believed. The samples of KTH-TIPS2a reach 0.87, its camera settings
-0.53, other fields of its names at most 0.08, and no field of TrashNet's names divides its classes."""
+"""From which excess on (`Evidence.excess`) names are believed. The samples of KTH-TIPS2a reach 0.87, its camera
+settings 0.53, other fields of its names at most 0.08, and no field of TrashNet's names divides its classes."""
 
 LEAST_EXCESS_OF_TIMES = 0.2
 """The same for bursts, for which the times speak already."""
@@ -103,7 +103,7 @@ def _is_believed(hidden: HiddenGroups) -> bool:
 def best_of(groupings: Sequence[HiddenGroups], root: object) -> HiddenGroups:
     """Return the surest grouping, for `--groups auto`. Raises DataError if there is none."""
     if not groupings:
-        raise DataError(f"--groups {AUTO}: neither the names nor the times of the photos in {root} show groups that the "
-                        "photos' looks bear out. Name the groups with --groups FILE (lines path,group) or a pattern "
-                        r"such as --groups '(scene\d+)_', or leave --groups out.")
+        raise DataError(f"--groups {AUTO}: neither the names nor the times of the photos in {root} show groups that "
+                        "the photos' looks bear out. Name them with --groups FILE (lines path,group) or a pattern such "
+                        r"as --groups '(scene\d+)_', or leave --groups out.")
     return groupings[0]

@@ -12,8 +12,6 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from matlens.data.split.together import named_groups
-
 _FIELD = re.compile(r"[^\W\d_]+|\d+|[\W_]+")
 _MOST_FIELDS = 12
 """How many fields of a name are looked at, from its end; more make no stem that a person would number behind."""
@@ -45,10 +43,19 @@ def propose_from_names(classes: Mapping[str, str]) -> list[Proposal]:
         searched = re.compile(pattern)
         if sum(searched.search(path) is not None for path in paths) < _COVERED * len(paths):
             continue
-        groups = tuple(named_groups(paths, pattern))
+        groups = _captured(searched, paths)
         if groups not in proposals and divides_classes(groups, classes):
             proposals[groups] = Proposal(pattern, groups)
     return list(proposals.values())
+
+
+def _captured(pattern: re.Pattern[str], paths: Sequence[str]) -> tuple[tuple[str, ...], ...]:
+    """Return the groups of at least two photos for which a pattern captures the same, as `--groups` has them."""
+    members: dict[tuple[str, ...], list[str]] = defaultdict(list)
+    for path in paths:
+        if (match := pattern.search(path)) is not None:
+            members[match.groups()].append(path)
+    return tuple(sorted(tuple(group) for group in members.values() if len(group) > 1))
 
 
 def divides_classes(groups: Sequence[Sequence[str]], classes: Mapping[str, str]) -> bool:

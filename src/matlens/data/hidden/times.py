@@ -15,14 +15,14 @@ GAP = timedelta(seconds=3)
 _LONGEST = 100
 """The most photos of a burst. More photos of one time were not taken at that time: some program wrote it."""
 
-_TIME = re.compile(r"(\d{4}):(\d\d):(\d\d) (\d\d):(\d\d):(\d\d)")
+_TIME = re.compile(r"\d{4}:\d\d:\d\d \d\d:\d\d:\d\d")
 
 
 def taken_at(text: str) -> datetime | None:
     """Read EXIF's DateTimeOriginal, such as `2024:05:17 10:31:07`. Returns None of anything else."""
     match = _TIME.match(text)
     try:
-        return datetime(*map(int, match.groups())) if match else None
+        return datetime.strptime(match[0], "%Y:%m:%d %H:%M:%S") if match else None
     except ValueError:  # the 31st of February
         return None
 

@@ -103,7 +103,7 @@ def _decode_plain_jpeg(data: bytes, min_size: tuple[int, int] | None) -> Pixels 
     if colorspace not in _PLAIN_JPEG:
         return None
     _refuse_bomb(data, height, width)
-    orientation = _orientation(_exif_of_jpeg(data))
+    orientation = _orientation(exif_of_jpeg(data))
     least = {}
     if min_size is not None:
         rows, columns = min_size if orientation < 5 else min_size[::-1]
@@ -120,7 +120,7 @@ def _decode_plain_jpeg(data: bytes, min_size: tuple[int, int] | None) -> Pixels 
 def _decode_with_pillow(data: bytes, keep_truncated: bool) -> Pixels:
     exif = b""
     if data.startswith(_JPEG_MAGIC):
-        exif = _exif_of_jpeg(data)
+        exif = exif_of_jpeg(data)
         data = data.replace(_EXIF_MAGIC, b"Gone\x00\x00")  # damaged EXIF data does not make a photo unreadable
     try:
         with Image.open(_Metered(data), formats=_FORMATS) as image:
@@ -168,7 +168,7 @@ def _refuse_bomb(data: bytes, height: int, width: int) -> None:
         raise UnreadableImageError(f"{scans} scans of {width} x {height} pixels are too many")
 
 
-def _exif_of_jpeg(data: bytes) -> bytes:
+def exif_of_jpeg(data: bytes) -> bytes:
     """Return a JPEG from its EXIF segment's magic on (a marker and a length precede that); empty without a segment."""
     at = data.find(_EXIF_MAGIC)
     return data[at:at + 65_536] if at >= 4 and data[at - 4:at - 2] == b"\xff\xe1" else b""
