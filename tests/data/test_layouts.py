@@ -184,6 +184,9 @@ def test_a_real_folder_is_read_once_in_each_class_and_by_its_real_name(tmp_path)
     assert {(unused.path, unused.kind) for unused in source.unused} == {
         ("a/link", "twice"), ("a/y", "twice"), ("c", "twice")}
     assert source.linked == {"a/x": 1, "b/x": 1}
+    tree(tmp_path / "parts", *(f"{part}/{name}/1.jpg" for part in ("train", "val") for name in "ab"))
+    (tmp_path / "parts" / "validation").symlink_to(tmp_path / "parts" / "val")
+    assert len(open_source(tmp_path / "parts").photos) == 4
     assert any("a/x" in note for note in notes_of(source))
 
 
@@ -230,7 +233,7 @@ def test_a_run_among_the_photos_is_refused_before_it_begins(tmp_path, monkeypatc
     settings = Settings.load(options={"data_dir": Path(), "cache_dir": tmp_path / "cache", "protocol": protocol})
     with pytest.raises(DataError, match="--out"):
         (run_series if protocol else run)(settings, Path("runs") / "first", Reporter(quiet=True))
-    assert sorted(os.listdir()) == ["a", "b"]
+    assert sorted(path.name for path in Path().iterdir()) == ["a", "b"]
 
 
 @pytest.mark.parametrize(("paths", "roots"), [

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Literal
 
-from matlens.data.layout.listing import Listing, Unused, holds_photos, join, may_be_class
+from matlens.data.layout.listing import Listing, Unused, below, holds_photos, join, may_be_class
 from matlens.data.layout.naming import ClassFolder
 from matlens.data.layout.own import is_run
 from matlens.data.layout.parts import parts_among
@@ -46,17 +46,26 @@ def layout_of(place: Folder) -> Layout | None:
             datasets.
     """
     named = layout_by_names(place)
+    if named == "minc":
+        return named
     for folder in (place, *(parts_among(place.content.folders) if named == "prepared" else ())):
         _refuse_marked(folder)
-    if named is not None:
+    if named == "prepared":
         return named
     _refuse_parts_without_classes(place)
     classes = candidates(place)
     holders = [folder for folder in classes if holds_photos(folder)]
-    if not holders or (len(classes) == 1 and not classes[0].content.photos):
+    if not holders or (len(classes) == 1 and _holds_classes(classes[0])):
         return None
-    if len(holders) > 1 and all(map(has_parts_inside, holders)):
+    divided = [folder for folder in holders if has_parts_inside(folder)] if len(holders) > 1 else []
+    if len(divided) == len(holders):
         return "prepared"
+    if divided:
+        whole = next(folder for folder in holders if folder not in divided)
+        parts = ", ".join(part.name for part in parts_among(divided[0].content.folders))
+        raise DataError(f"The class {divided[0].name} in {place.path} is divided into parts ({parts}), and the class "
+                        f"{whole.name} is not. Divide all classes so, or move the photos of each class into one "
+                        "folder.")
     inner = [dataset for folder in holders if len(holders) > 1
              if layout_by_names(dataset := _unwrapped(folder)) is not None]
     if inner:
@@ -81,8 +90,15 @@ def candidates(place: Folder) -> list[Folder]:
 def has_parts_inside(folder: Folder) -> bool:
     """Return whether the photos of a class lie in parts: brick/train/1.jpg."""
     parts = parts_among(folder.content.folders)
-    return bool(parts) and not folder.content.photos and all(
+    return bool(parts) and sum(len(part.content.photos) for part in parts) > len(folder.content.photos) and all(
         inner in parts and inner.content.photos for inner in folder.content.folders if holds_photos(inner))
+
+
+def _holds_classes(folder: Folder) -> bool:
+    """Return whether a folder holds classes rather than being one: nearly all of its photos lie in subfolders."""
+    direct = len(folder.content.photos)
+    inner = sum(len(place.content.photos) for place, _ in below(folder, [])) - direct
+    return not direct or (inner > direct and sum(map(holds_photos, folder.content.folders)) > 1)
 
 
 def readable(folder: Folder) -> Folder:
@@ -116,9 +132,9 @@ def _refuse_marked(place: Folder) -> None:
 
 def _is_flat(pictures: Folder) -> bool:
     """Return whether photos lie in a folder directly, or in parts without class folders."""
-    parts = parts_among(pictures.content.folders)
-    return bool(pictures.content.photos) or any(
-        part.content.photos and not part.content.folders for part in parts)
+    folders = pictures.content.folders
+    return (not any(holds_photos(folder) for folder in folders) and bool(pictures.content.photos)) or any(
+        part.content.photos and not part.content.folders for part in parts_among(folders))
 
 
 def _refuse_parts_without_classes(place: Folder) -> None:

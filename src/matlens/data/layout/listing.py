@@ -45,7 +45,7 @@ def below(top: Folder, unused: list[Unused], prefix: str = "", seen: set[tuple[i
     links: list[tuple[Folder, str, int]] = []
     while waiting or links:
         folder, path, depth = waiting.pop() if waiting else links.pop(0)
-        if depth and (reason := _reason_against(folder, depth, upper, seen)):
+        if reason := _reason_against(folder, depth, upper, seen):
             unused.append(Unused(path, reason))
             continue
         if folder.identity is not None:
@@ -158,6 +158,8 @@ class Listing:
                         for name, what in place.content.special]
         for entry in place.content.hidden:
             if isinstance(entry, Folder):
+                if entry.linked:
+                    continue
                 for inner, inside in below(entry, [], join(path, entry.name), hidden=True):
                     names = [*inner.content.photos, *(name for name in inner.content.hidden if isinstance(name, str))]
                     self.unused += [Unused(f"{inside}/{name}", "hidden") for name in names if has_photo_ending(name)]

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Literal
 
 from matlens.data.layout.layouts import layout_by_names
+from matlens.data.layout.own import is_run
 from matlens.data.layout.walk import Folder, rooted
 from matlens.data.source.sources import Source, open_source, source_in
 from matlens.errors import DataError
@@ -73,15 +75,17 @@ def _usual_places() -> Iterator[tuple[Path, _Role]]:
 class _Search:
     """The search of one place: its folders are read level by level, each real folder once, up to a bound.
 
-    named: of each folder that was read, whether the names of its subfolders show that it is a dataset. holding: the
-    folders that hold photos, or such datasets, directly or deeper.
+    named: of each folder that was read, whether the names of its subfolders show that it is a dataset. holding: how
+    many photos were seen in a folder and below, of the folders that hold any, or such datasets.
     """
 
     def __init__(self, top: Folder, warn: Say = silent) -> None:
         self.top, self.named = top, dict[Folder, bool]()
         self._read(warn)
-        self.holding = {place for folder, named in self.named.items() if named or folder.content.photos
-                        for place in (folder, *folder.ancestors)}
+        self.holding: Counter[Folder] = Counter()
+        for folder, named in self.named.items():
+            if named or folder.content.photos:
+                self.holding.update(dict.fromkeys((folder, *folder.ancestors), len(folder.content.photos)))
 
     def _read(self, warn: Say) -> None:
         seen: set[tuple[int, int]] = set()
@@ -99,7 +103,7 @@ class _Search:
                 seen.add(folder.identity)
                 self.named[folder] = _is_named(folder)
                 if not self.named[folder]:
-                    below += folder.content.folders
+                    below += [inner for inner in folder.content.folders if not is_run(inner)]
             level = below
 
     def datasets(self, role: _Role = "searched", folder: Folder | None = None) -> list[Source]:
@@ -115,14 +119,20 @@ class _Search:
             return _opened(folder)
         inside = [child for child in folder.content.folders if child in self.holding]
         below: _Role = "named" if role == "named" and len(inside) == 1 else "searched"
-        inner = [self.datasets(below, child) if not child.content.photos else [] for child in inside]
+        inner = [[] if self._is_class(child) else self.datasets(below, child) for child in inside]
         deeper = [source for sources in inner for source in sources]
         if len(inside) < 2:
             return deeper
-        all_classes = all(child.content.photos for child in inside)
-        if all_classes or (role != "container" and _are_classes(inside, inner)):
+        if all(map(self._is_class, inside)) or (role != "container" and _are_classes(inside, inner)):
             return _opened(folder) or deeper
         return [*(_opened(folder) if role == "named" else []), *deeper]
+
+
+    def _is_class(self, folder: Folder) -> bool:
+        """Return whether photos lie in a folder directly, and not just a few beside folders of photos."""
+        direct = len(folder.content.photos)
+        several = sum(inner in self.holding for inner in folder.content.folders) > 1
+        return bool(direct) and not self.named.get(folder) and not (several and self.holding[folder] > 2 * direct)
 
 
 def _are_classes(inside: Sequence[Folder], inner: Sequence[Sequence[Source]]) -> bool:
