@@ -14,7 +14,7 @@ from PIL import ExifTags, Image
 
 from matlens.data.hidden.cameras import shot_of
 from matlens.data.hidden.evidence import Evidence, evidence_for, nearest_rows, standardised
-from matlens.data.hidden.find import HiddenGroups, best_of, hidden_groups
+from matlens.data.hidden.find import HiddenGroups, auto_groups, hidden_groups
 from matlens.data.hidden.looks import describe
 from matlens.data.hidden.names import Proposal, propose_from_names
 from matlens.data.hidden.times import propose_from_times, taken_at
@@ -22,6 +22,7 @@ from matlens.data.prepare import prepare
 from matlens.data.split.splits import Photo, Split
 from matlens.errors import DataError
 from matlens.settings.schema import Settings
+from matlens.system.caches import silent
 from matlens.system.console import Reporter
 from matlens.types import Array
 
@@ -169,7 +170,7 @@ def test_test_photos_with_a_photo_of_their_group_in_another_part_are_named() -> 
 
 def test_groups_that_nothing_shows_are_refused_with_the_way_out() -> None:
     with pytest.raises(DataError, match="--groups FILE"):
-        best_of([], Path("photos"))
+        auto_groups([], Path("photos"), silent)
 
 
 def test_the_camera_and_time_of_a_photo_are_read_and_damage_is_none(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from matlens.data.hidden.find import AUTO, best_of
+from matlens.data.hidden.find import AUTO, auto_groups
 from matlens.data.hidden.photos import hidden_among
 from matlens.data.layout.remarks import remarks_of, tell_unused
 from matlens.data.pixels.store import PixelStore, hash_photos, prepare_store
@@ -60,9 +60,7 @@ def prepare(settings: Settings, reporter: Reporter) -> Prepared:
     readable = {photo.path: photo.class_name for photo in source.photos if photo.path in hashes.keys() - problems}
     hidden = hidden_among(source.root, readable, lambda path: store.photo(store.rows[hashes[path]]), reporter)
     if groups == AUTO:
-        best = best_of(hidden, source.root)
-        named, groups = list(best.proposal.groups), best.proposal.pattern or AUTO
-        reporter.say(f"--groups {AUTO}: {best.summary()} Each group stays in one part; {best.option} gives the same.")
+        named, groups = auto_groups(hidden, source.root, reporter.say)
     copies = copies_among({path: digest for path, digest in hashes.items() if path not in problems},
                           lambda digest: store.photo(store.rows[digest]), reporter, drawn=draws(protocol))
     split = make_split(source, protocol, hashes, problems, seed=settings.seed, together=joined([*named, *copies]),

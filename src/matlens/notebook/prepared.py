@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from matlens.data.audit.integrity import check_photos
+from matlens.data.hidden.find import AUTO, auto_groups
+from matlens.data.hidden.photos import hidden_among
 from matlens.data.layout.listing import below
 from matlens.data.layout.remarks import remarks_of, tell_unused
 from matlens.data.layout.walk import rooted
@@ -41,7 +43,8 @@ def create_split(data_dir: str | Path, output_dir: str | Path, train_ratio: floa
     finished split of the same photos with the same parameters stays as it is.
 
     Args:
-        groups: further photos that must stay together: a file of lines `path,group`, or a pattern (see `named_groups`).
+        groups: further photos that must stay together: a file of lines `path,group`, or a pattern (see `named_groups`),
+            or `auto`, for the groups that names or times of photos show.
 
     Returns:
         The split, also written as output_dir/split.json.
@@ -58,7 +61,7 @@ def create_split(data_dir: str | Path, output_dir: str | Path, train_ratio: floa
     paths = [photo.path for photo in source.photos]
     tell_unused(source, reporter)
     said: list[str] = []
-    named = named_groups(paths, groups, source.root, said.append) if groups is not None else []
+    named = named_groups(paths, groups, source.root, said.append) if groups not in (None, AUTO) else []
     for remark in said:
         reporter.warn(remark)
     hashes, problems = hash_photos(source.root, paths)
@@ -66,6 +69,10 @@ def create_split(data_dir: str | Path, output_dir: str | Path, train_ratio: floa
         problems |= check_photos(source, lambda done, _: advance(done, ""))
     report_problems(problems, source.root, reporter)
     path_of = {digest: path for path, digest in hashes.items() if path not in problems}
+    if groups == AUTO:
+        readable = {photo.path: photo.class_name for photo in source.photos if photo.path not in problems}
+        hidden = hidden_among(source.root, readable, lambda path: PhotoReader().read(source.root / path), reporter)
+        named, groups = auto_groups(hidden, source.root, reporter.say)
     copies = copies_among({path: hashes[path] for path in paths if path not in problems},
                           lambda digest: PhotoReader().read(source.root / path_of[digest]), reporter)
     split = make_split(source, "random" if groups is None else "grouped", hashes, problems, seed=seed, ratios=ratios,

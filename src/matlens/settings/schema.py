@@ -73,7 +73,7 @@ class Settings(BaseModel):
         option="--groups", panel=PHOTOS, resumed="must agree",
         help="Photos that must stay in one part: a file of lines path,group, or a regular expression whose (captured) "
              "text the photos of a group share, such as '(scene[0-9]+)_'. auto takes the groups that file names or the "
-             "times of the photos suggest and their looks bear out. Copies of a photo stay together in any case.")] = None
+             "times of the photos suggest and their looks bear out. Copies of a photo always stay together.")] = None
     train_on: Annotated[Literal["train", "train+val"], Setting(
         option="--train-on", panel=PHOTOS, resumed="must agree",
         help="The parts to train on: train, or train+val, which adds the validation photos, as some papers do. The "

@@ -11,6 +11,7 @@ from matlens.data.hidden.names import Proposal, propose_from_names
 from matlens.data.hidden.times import propose_from_times
 from matlens.data.split.splits import Split
 from matlens.errors import DataError
+from matlens.system.caches import Say
 from matlens.types import Array
 
 AUTO = "auto"
@@ -100,10 +101,19 @@ def _is_believed(hidden: HiddenGroups) -> bool:
     return hidden.evidence.excess >= least and hidden.evidence.together > hidden.evidence.most
 
 
-def best_of(groupings: Sequence[HiddenGroups], root: object) -> HiddenGroups:
-    """Return the surest grouping, for `--groups auto`. Raises DataError if there is none."""
+def auto_groups(groupings: Sequence[HiddenGroups], root: object, say: Say) -> tuple[list[tuple[str, ...]], str]:
+    """Return the surest grouping, for `--groups auto`, and the groups' name in a split: their pattern, or `auto`.
+
+    Args:
+        say: called with a sentence on what is joined.
+
+    Raises:
+        DataError: there is no grouping.
+    """
     if not groupings:
         raise DataError(f"--groups {AUTO}: neither the names nor the times of the photos in {root} show groups that "
                         "the photos' looks bear out. Name them with --groups FILE (lines path,group) or a pattern such "
                         r"as --groups '(scene\d+)_', or leave --groups out.")
-    return groupings[0]
+    best = groupings[0]
+    say(f"--groups {AUTO}: {best.summary()} Each group stays in one part; {best.option} gives the same.")
+    return list(best.proposal.groups), best.proposal.pattern or AUTO
