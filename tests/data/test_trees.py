@@ -262,7 +262,7 @@ def unaccounted(tree: Tree, source: Source) -> set[str]:
 
 
 @pytest.mark.attacks
-@settings(max_examples=rounds(80, 2000), deadline=None, derandomize=True, database=None,
+@settings(max_examples=rounds(40, 2000), deadline=None, derandomize=True, database=None,
           suppress_health_check=list(HealthCheck))
 @given(PLANS)
 def test_every_photo_of_a_tree_is_read_or_named_and_every_listing_is_the_same(plan):
