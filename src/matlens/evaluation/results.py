@@ -33,8 +33,8 @@ class Results:
     `seconds` maps a stage (train, predict, ...) to its wall-clock seconds. `remarks` are sentences that a reader must
     know before comparing this model (untrained backbone, no augmentation, ...). `arithmetic` is what the network was
     trained in (float32, bfloat16, float16). Of a step's `batch_size` photos, `micro_batch` were computed at once.
-    `n_groups` independent groups hold the test photos, and the variance of the accuracy is `design_effect` times that of
-    independent photos; both are None, and not written, where each photo stands alone.
+    The test photos are of `n_groups` independent groups, and the variance of the accuracy is `design_effect` times that
+    of independent photos; both are None, and not written, where each photo stands alone.
     `faithfulness` and `robustness` sum up what was measured on request (`matlens.jobs.measure`).
     """
 
