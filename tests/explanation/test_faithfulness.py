@@ -139,7 +139,8 @@ def test_a_verdict_on_heat_maps_holds_for_all_gains_together_and_goes_by_groups(
         return Faithfulness.from_curves(
             {name: MapCurves({"deletion": curve(noise[name]), "insertion": curve(insertion[name]), "most_first": same,
                               "least_first": same}) for name in noise},
-            np.zeros(30 * times, np.int64), ("a",), "model", "gradcam", groups=Groups.of(np.repeat(np.arange(30), times)))
+            np.zeros(30 * times, np.int64), ("a",), "model", "gradcam",
+            groups=Groups.of(np.repeat(np.arange(30), times)))
 
     once, thrice = measured(gains), measured(gains, 3)
     gain = once.gains["random"]["insertion"]

@@ -162,7 +162,12 @@ def _same_photos(names: Sequence[str], judged: Mapping[str, Predictions]) -> _Sa
 def _rows(first: Predictions, second: Predictions) -> Any:
     """Return where the second has the first's photos, (N,); None where photos or labels differ."""
     place = {path: row for row, path in enumerate(second.paths)}
-    if len(place) != len(first.paths) or not first.paths or set(place) != set(first.paths):
+    if len(place) != len(first.paths) or not first.paths:
         return None
-    rows = np.array([place[path] for path in first.paths])
+    if first.paths == second.paths:
+        rows = np.arange(len(place))
+    elif set(place) == set(first.paths):
+        rows = np.array([place[path] for path in first.paths])
+    else:
+        return None
     return rows if np.array_equal(first.labels, second.labels[rows]) else None
