@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from matlens.evaluation.inference.groups import Groups
 from matlens.explanation.faithfulness.curves import MapCurves, closeness_to_centre, measure
 from matlens.explanation.faithfulness.display import plot_faithfulness
 from matlens.explanation.faithfulness.imputation import GRID
@@ -110,15 +111,44 @@ def test_gains_are_positive_where_the_map_is_better_whichever_way_a_measure_goes
                     ("gradcam", (0.2, 0.4), (0.9, 0.9)), ("random", (0.5, 0.5), (0.6, 0.6)),
                     ("centre", (0.1, 0.1), (0.9, 0.9)))}
     found = Faithfulness.from_curves(measured, np.array([0, 2]), ("a", "b", "c"), "model", "gradcam")
-    assert found.gains["random"]["deletion"] == pytest.approx({"mean": 0.2, "standard_error": 0.1})
-    assert found.gains["random"]["insertion"] == pytest.approx({"mean": 0.3, "standard_error": 0})
+    for name, mean, error in (("deletion", 0.2, 0.1), ("insertion", 0.3, 0)):
+        gain = found.gains["random"][name]
+        assert (gain["mean"], gain["standard_error"]) == (pytest.approx(mean), pytest.approx(error))
     assert found.gains["centre"]["deletion"]["mean"] == pytest.approx(-0.2)
-    assert (found.verdict("random", "insertion"), found.verdict("random", "deletion"),
-            found.verdict("centre", "deletion"), found.verdict("centre", "road")) == (
-        "better", "unclear", "unclear", "unclear")
+    assert {found.verdict(baseline, name) for baseline in ("random", "centre")
+            for name in ("insertion", "deletion")} == {"unclear"}  # two photos tell nothing
     assert list(found.per_class) == ["a", "c"]
     assert found.per_class["c"]["scores"]["deletion"] == pytest.approx(0.4)
     assert found.per_class["c"]["gains"]["random"]["deletion"] == {"mean": pytest.approx(0.1), "standard_error": None}
+
+
+def test_a_verdict_on_heat_maps_holds_for_all_gains_together_and_goes_by_groups():
+    """30 photos, gains of insertion of 0.04 +- 0.1: two standard errors of one gain, but not of one among six.
+
+    Three copies of each photo change nothing, if they are known to be copies.
+    """
+    gains = 0.04 + 0.1 * np.where(np.arange(30) % 2, 1, -1)
+    noise = dict(zip(("gradcam", "random", "centre"), np.random.default_rng(0).normal(0, 0.1, (3, 30)), strict=True))
+
+    def measured(mean_gain, times=1):
+        def curve(values):
+            return np.repeat(0.5 + values, times)[:, None].repeat(11, axis=1).astype(np.float32)
+
+        insertion = {"gradcam": mean_gain, "random": np.zeros(30), "centre": noise["centre"]}
+        same = np.full((30 * times, 4), 0.5, np.float32)
+        return Faithfulness.from_curves(
+            {name: MapCurves({"deletion": curve(noise[name]), "insertion": curve(insertion[name]), "most_first": same,
+                              "least_first": same}) for name in noise},
+            np.zeros(30 * times, np.int64), ("a",), "model", "gradcam",
+            groups=Groups.of(np.repeat(np.arange(30), times)))
+
+    once, thrice = measured(gains), measured(gains, 3)
+    gain = once.gains["random"]["insertion"]
+    assert abs(gain["mean"]) > 2 * gain["standard_error"] and gain["low"] < 0 < gain["high"] and gain["p"] > 0.05
+    assert once.verdict("random", "insertion") == thrice.verdict("random", "insertion") == "unclear"
+    assert thrice.gains["random"]["insertion"]["low"] == pytest.approx(gain["low"], abs=1e-5)
+    assert measured(gains + 0.05).verdict("random", "insertion") == "better"
+    assert measured(gains - 0.13).verdict("random", "insertion") == "worse"
 
 
 def test_the_heat_of_a_run_is_measured_written_and_read_again(small_run, tmp_path):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -12,13 +12,22 @@ def compare(runs: Annotated[list[Path], typer.Argument(help="Run folders.", show
             out: Annotated[Path | None, typer.Option("--out", "-o", help="A folder for model_comparison.csv, .md, "
                                                         ".json and .png.")] = None,
             literature: Annotated[bool, typer.Option("--literature", help="Show published results on MINC-2500 below "
-                                                     "those of runs on it.")] = False) -> None:
+                                                     "those of runs on it.")] = False,
+            margin: Annotated[float | None, typer.Option(
+                "--margin", min=0, max=100, metavar="POINTS", show_default="the first run's", help="A difference of "
+                "accuracy, in percentage points, that does not matter. Two models that are not told apart are then "
+                "called equivalent within it, or undecided.")] = None,
+            choose_on: Annotated[Literal["test", "val"] | None, typer.Option(
+                "--choose-on", show_default="the first run's",
+                help="The part that says which model is the best.")] = None,
+            ) -> None:
     """Put the models of one or several runs side by side, or those of several series (minc:all, kfold:5)."""
     from matlens.comparison.displays import draw_differences
     from matlens.jobs.series import compare_folders
     from matlens.system.console import Reporter
 
-    reporter, comparison = Reporter(), compare_folders(runs, literature=literature)
+    reporter, comparison = Reporter(), compare_folders(runs, literature=literature, margin=margin or None,
+                                                        choose_on=choose_on)
     if literature and not comparison.published:
         reporter.warn("--literature has published results on MINC-2500 alone. These models know other classes than its "
                       "23, so the table is as it would be without the option.")

@@ -19,7 +19,7 @@ def evaluate(run: RunArgument, models: Models = None, material_groups: MaterialG
                  show_default="500")] = None,
              quiet: Quiet = False) -> None:
     """Judge the trained models of a run again: predictions, metrics, pictures, comparison and report."""
-    from matlens.comparison.row import between
+    from matlens.comparison.row import Row, between
     from matlens.errors import SettingsError
     from matlens.evaluation.judge import evaluate as evaluate_one
     from matlens.evaluation.material_groups import copy_groups
@@ -41,7 +41,7 @@ def evaluate(run: RunArgument, models: Models = None, material_groups: MaterialG
             results = evaluate_one(opened, name, lambda done, _: advance(done, ""), every_picture=True,
                                    svg=svg).results
         reporter.result(f"{name}: accuracy {between(results)}, macro F1 {results.macro_f1:.1%} on "
-                        f"{results.n_test} test photos")
+                        f"{Row.from_results(results).tested}")
         for warning in results.warnings:
             reporter.warn(f"{name}: {warning['text']}")
         keep_calibration(opened, results, reporter)

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from matlens.comparison.choice import Choice
 from matlens.comparison.literature import Published
 from matlens.comparison.pairwise import Pairwise
-from matlens.comparison.row import FIRST_COLUMNS, Row, added_columns
+from matlens.comparison.row import FIRST_COLUMNS, GROUPS, Row, added_columns
 from matlens.evaluation.metrics.metric import Metric
 from matlens.system.console import listed
 
@@ -18,11 +19,13 @@ class ComparedModels:
 
     published: others' results, shown below, never ranked.
     pairs: the models in pairs, photo by photo; None where their predictions were not looked at.
+    choice: how the first model came to be the first; None where there is nothing to choose.
     """
 
     rows: tuple[Row, ...]
     published: tuple[Published, ...] = ()
     pairs: Pairwise | None = None
+    choice: Choice | None = None
 
     @property
     def same_photos(self) -> bool:
@@ -60,14 +63,20 @@ class ComparedModels:
 
     @property
     def sentences(self) -> tuple[str, ...]:
-        """Of each pair of models, which is better, or how many photos would tell."""
-        return tuple(test.sentence() for test in self.pairs.tests) if self.pairs else ()
+        """Of each pair of models, which is better, or how many photos would tell; and what the choice costs."""
+        chosen = tuple(filter(None, [self.choice.sentence()])) if self.choice else ()
+        return (*(test.sentence() for test in self.pairs.tests), *self.pairs.notes, *chosen) if self.pairs else chosen
 
     @property
     def columns(self) -> list[str]:
         """Names of the CSV's columns."""
-        return [*FIRST_COLUMNS, *["source"] * bool(self.published), *added_columns(),
+        return [*FIRST_COLUMNS, *["source"] * bool(self.published), *added_columns(), *self.columns_of_groups,
                 *["photos"] * (not self.same_photos)]
+
+    @property
+    def columns_of_groups(self) -> tuple[str, ...]:
+        """The columns that tell of groups, where some model was judged on photos that belong together."""
+        return GROUPS if any(row.n_groups is not None for row in self.rows) else ()
 
     def cells(self, row: Row) -> dict[str, Any]:
         """Return a row's columns; where photos differ, with the beginning of the hash of those of the row."""

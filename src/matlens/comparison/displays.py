@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from matlens.comparison.pairwise import PairedTest, Pairwise
+from matlens.comparison.paired_test import PairedTest
+from matlens.comparison.pairwise import Pairwise
 from matlens.comparison.series import SeriesComparison
 from matlens.comparison.table import Comparison
 from matlens.system.figures import COLORS, MUTED, elided, new_figure, save_figure, style_axes, text_width
@@ -40,7 +41,7 @@ class Differences:
         """Draw each difference of accuracy with its 95 % interval; filled marks are real differences at 5 %."""
         labels = [f"{elided(test.first)} minus {elided(test.second)}" for test in self.tests]
         n = len(labels)
-        heading = ("same photos; lines are 95 % intervals, each of its pair alone"
+        heading = ("same photos; lines are 95 % intervals, which hold together"
                    + f"; {self.left_out:,} more pairs" * bool(self.left_out))
         width = max(4.6, text_width(heading, 10)) + max((text_width(label, 9) for label in labels), default=0)
         figure = new_figure(width, 1.8 + 0.4 * max(n, 1), "Differences between models", "")
@@ -50,7 +51,7 @@ class Differences:
         axes = figure.subplots()
         style_axes(axes, heading, "Difference of accuracy, percentage points")
         axes.axvline(0, color=MUTED, linewidth=1.2, linestyle=":")
-        for kind, color, face, label in ((True, COLORS[0], COLORS[0], "real at 5 % (McNemar, Holm)"),
+        for kind, color, face, label in ((True, COLORS[0], COLORS[0], "real at 5 %, all pairs together"),
                                          (False, COLORS[3], "white", "not told apart")):
             chosen = [(place, test) for place, test in enumerate(self.tests) if test.is_real is kind]
             for place, test in chosen:

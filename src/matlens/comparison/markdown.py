@@ -6,7 +6,8 @@ import re
 from typing import Any
 
 from matlens.comparison.compared import ComparedModels
-from matlens.comparison.pairwise import Pairwise, points
+from matlens.comparison.paired_test import points
+from matlens.comparison.pairwise import Pairwise
 from matlens.comparison.row import FACTS, Row
 from matlens.evaluation.metrics.metric import UNKNOWN, Metric, metrics_of
 from matlens.system.console import listed
@@ -22,7 +23,7 @@ _TEXT_COLUMNS = frozenset({"model", "pretrained", "protocol", "split_hash", "sou
 def markdown(compared: ComparedModels) -> str:
     """Write the tables: the best of each score in bold, and below them what one must know before ranking."""
     metrics = metrics_of("main")
-    facts = [*FACTS, *["source"] * bool(compared.published)]
+    facts = [*FACTS, *compared.columns_of_groups, *["source"] * bool(compared.published)]
 
     def shown(value: Any) -> str:
         if value is None or value == "":
@@ -46,10 +47,13 @@ def markdown(compared: ComparedModels) -> str:
                        if row.error is not None and not row.interval("accuracy"))
     notes = [] if compared.same_photos else [f"**{NOT_THE_SAME_PHOTOS}** {escape(compared.photos_in_words)}"]
     if any(row.interval("accuracy") for row in compared.rows):
-        notes.append("In brackets: 95 % confidence intervals, by bootstrap over the test photos.")
+        drawn = "independent groups of test photos" if compared.columns_of_groups else "test photos"
+        notes.append(f"In brackets: 95 % confidence intervals, by bootstrap over the {drawn}.")
     if errors:
         notes.append(f"Standard error of the accuracy in percentage points, sqrt(p(1-p)/n): {errors}.")
     notes += [*_further_table(compared), *_pairs_table(compared.pairs)]
+    if compared.choice and (chosen := compared.choice.sentence()):
+        notes.append(escape(chosen))
     if compared.published:
         notes.append(NOT_RANKED)
     remarks = [f"- {escape(model)}: {escape(text)}" for model, text in
@@ -83,19 +87,18 @@ def _pairs_table(pairs: Pairwise | None) -> list[str]:
     paragraphs = []
     if pairs.tests:
         lines = [["first", "second", "only first right", "only second right", "difference (points)",
-                  "95 % interval", "p", "p (Holm)", "real at 5 %?", "photos needed"],
+                  "95 % interval", "p", "p (all pairs)", "real at 5 %?", "photos needed"],
                  ["---", "---", *["---:"] * 6, "---", "---:"]]
         for test in pairs.tests:
             ends = test.interval
             lines.append([
                 escape(test.first), escape(test.second), f"{test.only_first:,}", f"{test.only_second:,}",
                 points(test.difference), f"{points(ends.low)} to {points(ends.high)}" if ends else UNKNOWN,
-                f"{test.p_value:.2g}", f"{test.p_holm:.2g}", "yes" if test.is_real else "no",
-                UNKNOWN if test.photos_needed is None else f"{test.photos_needed:,}"])
-        paragraphs = ["Which differences are real (McNemar's exact test on the same photos, corrected by Holm for "
-                      f"{len(pairs.tests)} pair{'s' * (len(pairs.tests) > 1)}; paired bootstrap intervals, each of its "
-                      "pair alone; photos needed for a power of 80 %):", markdown_table(lines),
-                      "\n".join(f"- {escape(test.sentence())}" for test in pairs.tests)]
+                f"{test.p_value:.2g}", f"{test.p_adjusted:.2g}", test.outcome_in_words,
+                test.needed_in_words or UNKNOWN])
+        paragraphs = [f"Which differences are real ({pairs.method}; photos needed for a power of 80 %):",
+                      markdown_table(lines), "\n".join(f"- {escape(sentence)}" for sentence in (
+                          *(test.sentence() for test in pairs.tests), *pairs.notes))]
     return paragraphs + (["\n".join(f"- {escape(why)}" for why in pairs.refused)] if pairs.refused else [])
 
 

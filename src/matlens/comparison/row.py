@@ -9,6 +9,7 @@ from numbers import Real
 from typing import Any
 
 from matlens.errors import ResultsError
+from matlens.evaluation.inference.groups import photos_in_words
 from matlens.evaluation.metrics.metric import METRICS, percent
 from matlens.evaluation.metrics.stored import MetricValue, scores_in
 from matlens.evaluation.results import Results, prediction_rate
@@ -22,6 +23,9 @@ FIRST_COLUMNS = (
     "accuracy_high", "macro_f1_low", "macro_f1_high", "macro_auc_low", "macro_auc_high", "mean_class_accuracy", "top_3",
     "top_5", "cohen_kappa", "log_loss", "brier", "ece", "temperature", "aurc")
 """The columns of the CSV as other programs know them. Those of metrics that were declared later follow."""
+
+GROUPS = ("n_groups", "design_effect")
+"""Columns that a table has where some photos are not independent of each other."""
 
 
 def added_columns() -> list[str]:
@@ -61,6 +65,8 @@ class Row:
     split_hash: str
     remarks: str
     photos: str = ""
+    n_groups: int | None = None
+    design_effect: float | None = None
 
     @classmethod
     def from_results(cls, results: Results | Mapping[str, Any]) -> Row:
@@ -78,7 +84,8 @@ class Row:
                    n_test=int(content.get("n_test") or 0), protocol=str(content.get("protocol") or ""),
                    split_hash=str(content.get("split_hash") or "")[:12],
                    remarks="; ".join(remark.rstrip(".") for remark in content.get("remarks") or ()),
-                   photos=str(content.get("photos") or ""))
+                   photos=str(content.get("photos") or ""),
+                   n_groups=content.get("n_groups"), design_effect=content.get("design_effect"))
 
     @property
     def accuracy(self) -> float:
@@ -99,15 +106,21 @@ class Row:
 
     def cells(self) -> dict[str, Any]:
         """Return the row as the columns of the CSV: `FIRST_COLUMNS`, then `added_columns`."""
-        by_column: dict[str, Any] = {name: getattr(self, name) for name in ("model", *FACTS, "remarks")}
+        by_column: dict[str, Any] = {name: getattr(self, name) for name in ("model", *FACTS, "remarks", *GROUPS)}
         for name, score in self.scores.items():
             by_column |= {name: score.value, f"{name}_low": score.low, f"{name}_high": score.high}
-        return {name: by_column.get(name) for name in (*FIRST_COLUMNS, *added_columns())}
+        of_groups = GROUPS if self.n_groups is not None else ()
+        return {name: by_column.get(name) for name in (*FIRST_COLUMNS, *added_columns(), *of_groups)}
+
+    @property
+    def tested(self) -> str:
+        """The test photos in words, with their independent groups where they are in groups."""
+        return photos_in_words(self.n_test, self.n_groups, self.design_effect, "test photos")
 
     @property
     def error(self) -> float | None:
-        """The standard error of the accuracy."""
-        return standard_error(self.accuracy, self.n_test)
+        """The standard error of the accuracy; None where photos are in groups, whose interval says more."""
+        return standard_error(self.accuracy, self.n_test) if self.n_groups is None else None
 
 
 def between(judged: Row | Results) -> str:

@@ -10,10 +10,11 @@ import csv
 import io
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from matlens.comparison.choice import Choice, ChosenOn, chosen_on_test, validation_accuracies
 from matlens.comparison.compared import ComparedModels
 from matlens.comparison.literature import Published
 from matlens.comparison.markdown import markdown
@@ -48,9 +49,9 @@ class Comparison(ComparedModels):
         return markdown(self) + missing * bool(self.unjudged)
 
     def to_json(self) -> dict[str, Any]:
-        """Return {format, same_photos, models: rows, pairwise, not_compared}."""
+        """Return {format, same_photos, models: rows, pairwise, not_compared, choice}; `choice` if there was one."""
         return {"format": 1, "same_photos": self.same_photos, "models": [self.cells(row) for row in self.rows],
-                **(self.pairs or Pairwise(())).to_json()}
+                **(self.pairs or Pairwise(())).to_json(), **({"choice": self.choice.to_json()} if self.choice else {})}
 
     def _repr_markdown_(self) -> str:  # what a notebook shows
         return self.to_markdown()
@@ -63,7 +64,9 @@ class Comparison(ComparedModels):
 
 
 def compare(results_list: Iterable[Results | Mapping[str, Any]], published: tuple[Published, ...] = (),
-            predictions: Mapping[str, Predictions | SavedPredictions] | None = None, unjudged: Sequence[str] = ()) -> Comparison:
+            predictions: Mapping[str, Predictions | SavedPredictions] | None = None, unjudged: Sequence[str] = (), *,
+            margin: float | None = None, choose_on: ChosenOn = "test",
+            validation: Mapping[str, Predictions | SavedPredictions] | None = None) -> Comparison:
     """Put judged models side by side, best accuracy first, and `published` results below them.
 
     Args:
@@ -71,6 +74,10 @@ def compare(results_list: Iterable[Results | Mapping[str, Any]], published: tupl
         predictions: the models' predictions, or the files that hold them, by name. With them models are compared photo
             by photo, too.
         unjudged: models that were asked for, and have no results.
+        margin: a difference of accuracy (a share) that does not matter: pairs are then called equivalent within it, or
+            undecided.
+        choose_on: the part that says which model is the best, and so the order; val needs `validation`, the models'
+            predictions of the validation part, by name.
 
     Raises ResultsError where there is nothing to compare or a model has no accuracy.
     """
@@ -80,11 +87,19 @@ def compare(results_list: Iterable[Results | Mapping[str, Any]], published: tupl
                            "--data DIR. Judge one that is trained with: matlens evaluate RUN")
     best_first = sorted(rows, key=lambda row: (-row.accuracy, row.model))
     ordered = tuple(row for rows in ComparedModels(tuple(best_first)).by_photos for row in rows)
-    pairs = None if predictions is None else _in_pairs(ordered, predictions)
-    return Comparison(ordered, published, pairs, tuple(unjudged))
+    decided = validation_accuracies(ordered, validation or {}) if choose_on == "val" and len(ordered) > 1 else {}
+    if isinstance(decided, Mapping) and decided:
+        ordered = tuple(sorted(ordered, key=lambda row: (-decided[row.model], row.model)))
+    pairs = None if predictions is None else _in_pairs(ordered, predictions, margin)
+    choice = chosen_on_test(ordered, pairs)
+    if isinstance(decided, str):
+        choice = replace(choice or Choice("test", ordered[0].model, len(ordered), None, None), why_not=decided)
+    elif decided:
+        choice = Choice("val", ordered[0].model, len(ordered), 0.0, ordered[0].accuracy, decided)
+    return Comparison(ordered, published, pairs, choice, tuple(unjudged))
 
 
-def _in_pairs(rows: tuple[Row, ...], given: Mapping[str, Predictions | SavedPredictions]) -> Pairwise:
+def _in_pairs(rows: tuple[Row, ...], given: Mapping[str, Predictions | SavedPredictions], margin: float | None) -> Pairwise:
     """Test the rows' models in pairs, as far as their predictions are there and give their accuracy."""
     judged, refused, times = {}, [], Counter(row.model for row in rows)
     for row in rows if len(rows) > 1 else ():
@@ -107,4 +122,4 @@ def _in_pairs(rows: tuple[Row, ...], given: Mapping[str, Predictions | SavedPred
                            "matlens evaluate RUN")
             continue
         judged[row.model] = predictions
-    return pairwise(judged, {row.model: row.photos for row in rows}, list(dict.fromkeys(refused)))
+    return pairwise(judged, {row.model: row.photos for row in rows}, list(dict.fromkeys(refused)), margin)

@@ -73,7 +73,8 @@ def wilson(hits: float, n: float, confidence: float = CONFIDENCE, reach: float |
 def share_interval(right: npt.NDArray[Any], groups: Groups, confidence: float = CONFIDENCE) -> Interval | None:
     """Compute the interval of the share of photos that count: Wilson's, where photos stand alone.
 
-    Of groups it is Wilson's with the number of photos divided by the design effect (at least 1), and the quantile of the
+    Of groups it is Wilson's with the number of photos divided by the design effect (at least 1), and the quantile of
+    the
     t distribution for so many groups (Korn and Graubard 1998; Dean and Pagano 2015, doi:10.1093/jssam/smv024). Where
     all photos count, or none, each group counts as one photo. None of one group.
 
@@ -171,8 +172,8 @@ def without_each(n: int, at_once: int) -> Iterator[Floats]:
 class Quantity:
     """What the interval of a score from groups must know of it.
 
-    bounds: its lowest and highest possible value. of_classes: whether it is a mean over classes, so that it needs groups
-    of each class.
+    bounds: its lowest and highest possible value. of_classes: whether it is a mean over classes, so that it needs
+    groups of each class.
     """
 
     bounds: tuple[float, float] = (0.0, 1.0)
@@ -203,11 +204,12 @@ def group_bootstrap(statistic: Callable[[Floats], Mapping[str, Floats]], groups:
 
     Of many groups they are the bootstrap's, with percentiles chosen for the degrees of freedom of so many groups. Of
     fewer than MANY, or where a class that counts has fewer than FEWEST_OF_A_CLASS, they are t intervals from the
-    jackknife over groups. Of fewer than FEWEST groups there is none, and neither where all photos of a class that counts
-    are of one group: what is due to the class and what to the group cannot be told apart.
+    jackknife over groups. Of fewer than FEWEST groups there is none, and neither where all photos of a class that
+    counts are of one group: what is due to the class and what to the group cannot be told apart.
 
     Args:
-        labels: class numbers (N,). quantities: what the scores are, by name; a score of each class, (C, B), is not named.
+        labels: class numbers (N,). quantities: what the scores are, by name; a score of each class, (C, B), is not
+        named.
     """
     if groups.are_single:
         return bootstrap(statistic, groups.n_photos, draws=draws, seed=seed, confidence=confidence)
@@ -233,7 +235,7 @@ def group_bootstrap(statistic: Callable[[Floats], Mapping[str, Floats]], groups:
 
 
 class _Resampled:
-    """Scores of all photos, of draws of whole groups, and without each group in turn; each computed when it is needed."""
+    """Scores of all photos, of draws of whole groups, and without each group in turn; computed when they are needed."""
 
     def __init__(self, statistic: Callable[[Floats], Mapping[str, Floats]], groups: Groups, draws: int, seed: int,
                  ) -> None:
@@ -263,8 +265,9 @@ class _Resampled:
             return Interval(low + (value - low) / factor, low + (value - low) * factor, "t", confidence)
         share = (value - low) / (high - low)
         middle, half = math.log(share / (1 - share)), reach * error / ((high - low) * share * (1 - share))
-        ends = [low + (high - low) / (1 + math.exp(-min(max(end, -500.0), 500.0))) for end in (middle - half, middle + half)]
-        return Interval(ends[0], ends[1], "t", confidence)
+        below, above = (low + (high - low) / (1 + math.exp(-min(max(end, -500.0), 500.0)))
+                        for end in (middle - half, middle + half))
+        return Interval(below, above, "t", confidence)
 
     @cached_property
     def _drawn(self) -> dict[str, Floats]:

@@ -28,10 +28,11 @@ def photos_to_predict(run: Run, name: str) -> int:
 
 @dataclass(frozen=True)
 class SavedPredictions:
-    """A file of predictions of a test part. split_file: of the run that it belongs to, if it belongs to one."""
+    """A file of predictions of a part. split_file: of the run that it belongs to, if it belongs to one."""
 
     file: Path
     split_file: Path | None = None
+    part: str = "test"
 
     def read(self) -> Predictions:
         """Read it; what files of earlier versions do not say of the photos is taken from the split, if it can be read.
@@ -42,7 +43,7 @@ class SavedPredictions:
         if predictions.knows_content or self.split_file is None:
             return predictions
         try:
-            return predictions.with_photos_of(Split.read(self.split_file), "test")
+            return predictions.with_photos_of(Split.read(self.split_file), self.part)
         except DataError:  # nothing says then that the photos are those of other predictions
             return predictions
 

@@ -37,8 +37,8 @@ class Results:
     know before comparing this model (untrained backbone, no augmentation, ...), `warnings` what went wrong in its
     training, as {kind, text} (`evaluation.trouble`). `arithmetic` is what the network was
     trained in (float32, bfloat16, float16). Of a step's `batch_size` photos, `micro_batch` were computed at once.
-    `n_groups` independent groups hold the test photos, and the variance of the accuracy is `design_effect` times that of
-    independent photos; both are None, and not written, where each photo stands alone.
+    The test photos are of `n_groups` independent groups, and the variance of the accuracy is `design_effect` times that
+    of independent photos; both are None, and not written, where each photo stands alone.
     `faithfulness` and `robustness` sum up what was measured on request (`matlens.jobs.measure`).
     """
 

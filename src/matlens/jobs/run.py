@@ -12,6 +12,7 @@ from pathlib import Path
 
 from rich.filesize import decimal
 
+from matlens.comparison.choice import as_share
 from matlens.comparison.displays import draw_differences
 from matlens.comparison.row import between
 from matlens.comparison.table import Comparison, compare
@@ -107,7 +108,7 @@ def _run_alone(settings: Settings, out: Path, reporter: Reporter, split_hash: st
     if comparison is not None:
         reporter.say("")
         for row in comparison.rows:
-            reporter.say(f"  {row.model:<22} {between(row)} accuracy on {row.n_test} test photos")
+            reporter.say(f"  {row.model:<22} {between(row)} accuracy on {row.tested}")
         for sentence in comparison.sentences:
             reporter.say(f"  {sentence}")
         reporter.result(f"report: {run.path / 'report.html'}  ({time.perf_counter() - started:.0f} s)")
@@ -160,7 +161,9 @@ def summarise(run: Run, *, svg: bool = False) -> Comparison | None:
         return None
     models = [judged.model_name for judged in results]
     missing = sorted(set(run.model_names) - set(models))
-    comparison = compare(results, predictions=predictions_in([run]), unjudged=missing)
+    comparison = compare(results, predictions=predictions_in([run]), unjudged=missing,
+                         margin=as_share(run.settings.margin), choose_on=run.settings.choose_on or "test",
+                         validation=predictions_in([run], "val"))
     comparison.write(run.paths.reports)
     draw_differences(comparison, run.paths.reports, svg=svg)
     run.paths.label_issues_file.unlink(missing_ok=True)
@@ -199,11 +202,11 @@ def judged_models(runs: Sequence[RunRecord]) -> list[Results]:
             for path, results in results_by_run.items() for judged in results]
 
 
-def predictions_in(runs: Sequence[RunRecord]) -> dict[str, SavedPredictions]:
-    """Name the files of predictions of several runs, by the names that `judged_models` gives."""
+def predictions_in(runs: Sequence[RunRecord], part: str = "test") -> dict[str, SavedPredictions]:
+    """Name the files of predictions of a part in several runs, by the names that `judged_models` gives."""
     names = distinct_names(run.path for run in runs)
-    return {_name_among(names, run.path, model): SavedPredictions(run.paths.predictions_file(model),
-                                                                  run.paths.split_file)
+    return {_name_among(names, run.path, model): SavedPredictions(run.paths.predictions_file(model, part),
+                                                                  run.paths.split_file, part)
             for run in runs if run.path in names for model in run.model_names}
 
 

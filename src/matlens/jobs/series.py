@@ -7,12 +7,13 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from matlens.comparison.choice import ChosenOn, as_share
 from matlens.comparison.literature import published_beside
 from matlens.comparison.series import SeriesComparison
 from matlens.comparison.table import Comparison, compare
 from matlens.data.source.sources import open_source, refuse_among_photos
 from matlens.data.split.protocols import listed_by_protocol, splits_of_series
-from matlens.errors import ResultsError, WorkerError
+from matlens.errors import ResultsError, SettingsError, WorkerError
 from matlens.evaluation.results import Results
 from matlens.jobs.run import judged_in, judged_models, predictions_in, run
 from matlens.report.series_page import write_series_report
@@ -62,15 +63,28 @@ def _run_series_alone(settings: Settings, out: Path, reporter: Reporter) -> Seri
     return series
 
 
-def compare_folders(paths: Sequence[Path], *, literature: bool = False) -> Comparison | SeriesComparison:
+def compare_folders(paths: Sequence[Path], *, literature: bool = False, margin: float | None = None,
+                    choose_on: ChosenOn | None = None) -> Comparison | SeriesComparison:
     """Compare the models of runs, or of series; with `literature`, add published results on MINC-2500.
 
-    Raises ResultsError for runs together with series, and for series of different splits.
+    Args:
+        margin: a difference of accuracy, in points, that does not matter; choose_on: the part that says which model is
+            the best. By default what the first run was asked for. Both are of runs, not of series.
+
+    Raises:
+        ResultsError: runs together with series, or series of different splits.
+        SettingsError: a margin, or a part to choose on, for series.
     """
     if not any(map(is_series_folder, paths)):
         records = [RunRecord.read(path) for path in paths]
         results = judged_models(records)
-        return compare(results, published_beside(results) if literature else (), predictions_in(records))
+        settings = records[0].settings
+        return compare(results, published_beside(results) if literature else (), predictions_in(records),
+                       margin=as_share(settings.margin if margin is None else margin),
+                       choose_on=choose_on or settings.choose_on or "test", validation=predictions_in(records, "val"))
+    if margin is not None or choose_on is not None:
+        raise SettingsError("--margin and --choose-on are for the models of runs on one split. Name the runs inside of "
+                            f"the series: matlens compare {paths[0]}/RUN")
     if not all(map(is_series_folder, paths)):
         raise ResultsError("A series and a single run cannot be put side by side: a mean over splits is not the "
                            "accuracy on one. Name series only, or the runs inside of the series.")

@@ -6,14 +6,17 @@ named on the page; the rest is shown. Without scripts all of it is there, one mo
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
+from matlens.comparison.choice import recorded_choice
 from matlens.comparison.table import Comparison, compare
 from matlens.errors import RunError
 from matlens.evaluation.metrics.metric import metrics_of
 from matlens.evaluation.part_predictions import SavedPredictions
 from matlens.evaluation.results import Results
-from matlens.report.contents import read_contents
+from matlens.report.contents import mapping, read_contents
 from matlens.report.downloads import PAGE_NAME, view_downloads
 from matlens.report.sections.data_view import view_data
 from matlens.report.sections.gallery_view import PhotoPool
@@ -48,7 +51,7 @@ def write_report(run_dir: Path | str, title: str | None = None, *, comparison: C
     contents = read_contents(run_dir, problems)
     judged = {results.model_name: results for results in contents.results}
     if comparison is None or {row.model for row in comparison.rows} != judged.keys():
-        comparison = _compared(paths, judged)
+        comparison = _compared(paths, judged, mapping(contents.run.get("settings")))
     rows = comparison.rows if comparison else ()
     keys = panel_keys([row.model for row in rows])
     return write_page(
@@ -65,7 +68,10 @@ def write_report(run_dir: Path | str, title: str | None = None, *, comparison: C
         downloads=view_downloads(run_dir), pairs_shown=PAIRS_SHOWN)
 
 
-def _compared(paths: RunPaths, judged: dict[str, Results]) -> Comparison | None:
+def _compared(paths: RunPaths, judged: dict[str, Results], settings: Mapping[str, Any]) -> Comparison | None:
     """Compare the models whose results are there, from their saved predictions; None without any."""
-    files = {name: SavedPredictions(paths.predictions_file(name), paths.split_file) for name in judged}
-    return compare(judged.values(), predictions=files) if judged else None
+    margin, choose_on = recorded_choice(settings)
+    files, validation = ({name: SavedPredictions(paths.predictions_file(name, part), paths.split_file, part)
+                          for name in judged} for part in ("test", "val"))
+    return compare(judged.values(), predictions=files, margin=margin, choose_on=choose_on,
+                   validation=validation) if judged else None

@@ -25,8 +25,8 @@ NOTHING_YET = Verdict("No model has been judged yet", ("The same command goes on
 
 
 def accuracy_interval(row: Row) -> Ends | None:
-    """Return the accuracy's 95 % interval: the bootstrap's, or Wilson's where results hold none."""
-    if ends := row.interval("accuracy"):
+    """Return the accuracy's 95 % interval: the bootstrap's, or Wilson's where results of single photos hold none."""
+    if (ends := row.interval("accuracy")) or row.n_groups is not None:
         return ends
     closed = wilson(row.accuracy * row.n_test, row.n_test)
     return (closed.low, closed.high) if closed else None
@@ -38,12 +38,12 @@ def verdict(comparison: ComparedModels, best: Results) -> Verdict:
     if not comparison.same_photos:
         return Verdict("These models cannot be ranked", (NOT_THE_SAME_PHOTOS,))
     ends = accuracy_interval(first)
-    right = f"right on {percent(first.accuracy)} of {first.n_test:,} test photos"
+    right = f"right on {percent(first.accuracy)} of {first.photos}"
     if ends:
         right += f" (95\u00a0% interval: {percents(ends)})"
     headline = _headline(comparison)
     sentences = [f"It is {right}."] if headline else []
-    return Verdict(headline or f"{first.model} is right on {percent(first.accuracy)} of {first.n_test:,} test photos",
+    return Verdict(headline or f"{first.model} is right on {percent(first.accuracy)} of {first.photos}",
                    (*(sentences or _interval_alone(ends)), *_of_the_first(comparison), *_chance(first, ends, best)))
 
 
@@ -54,15 +54,23 @@ def _headline(comparison: ComparedModels) -> str:
         return ""
     tests = {row.model: comparison.pairs and comparison.pairs.between(first.model, row.model) for row in others}
     untested = [name for name, test in tests.items() if not test]
+    chosen = comparison.choice is not None and comparison.choice.on == "val"
+    leads = f"{first.model}, chosen on validation," if chosen else first.model
     if untested:
-        return f"{first.model} has the highest accuracy; whether it is better than {listed(untested)} is not tested"
+        return (f"{leads} is not tested against {listed(untested)}" if chosen else
+                f"{first.model} has the highest accuracy; whether it is better than {listed(untested)} is not tested")
+    if ahead := [name for name, test in tests.items() if test and test.is_real and test.better == name]:
+        return f"{leads} is not confirmed: on the test part {listed(ahead)} is better"
     unclear = [name for name, test in tests.items() if test and not test.is_real]
     if not unclear:
-        return f"{first.model} is the best of {len(comparison.rows)} models"
+        return f"{leads} is the best of {len(comparison.rows)} models"
     level = [name for name in unclear if (test := tests[name]) and not test.difference]
     if level == unclear:
         return f"{listed([first.model, *level])} are right equally often"
-    return f"{first.model} leads, but is not told apart from {listed(unclear)}"
+    alike = [name for name in unclear if (test := tests[name]) and test.is_equivalent]
+    if alike == unclear:
+        return f"{leads} is equivalent to {listed(alike)}, within the margin"
+    return f"{leads} {'is' if chosen else 'leads, but is'} not told apart from {listed(unclear)}"
 
 
 def _interval_alone(ends: Ends | None) -> list[str]:
@@ -74,9 +82,11 @@ def _interval_alone(ends: Ends | None) -> list[str]:
 def _of_the_first(comparison: ComparedModels) -> list[str]:
     """Say what the paired tests tell of the first model, and which could not be made."""
     pairs, name = comparison.pairs, comparison.rows[0].model
+    chosen = list(filter(None, [comparison.choice.sentence()])) if comparison.choice else []
     if not pairs:
-        return []
-    return [*(test.sentence() for test in pairs.tests if name in (test.first, test.second)), *pairs.refused]
+        return chosen
+    return [*chosen, *(test.sentence() for test in pairs.tests if name in (test.first, test.second)), *pairs.notes,
+            *pairs.refused]
 
 
 def _chance(first: Row, ends: Ends | None, best: Results) -> list[str]:

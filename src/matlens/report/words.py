@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any
 
-from matlens.comparison.pairwise import p_words, points
+from matlens.comparison.paired_test import p_words, points
 from matlens.evaluation.metrics.metric import UNKNOWN, Metric
 from matlens.evaluation.metrics.metric import percent as plain_percent
 

@@ -15,11 +15,15 @@ from matlens.data.batches import read_pixels
 from matlens.data.pixels.reader import PhotoReader
 from matlens.data.split.splits import Photo
 from matlens.evaluation.choice import drawn_evenly
+from matlens.evaluation.inference.groups import Groups
+from matlens.evaluation.inference.paired import difference_interval, sign_flip
+from matlens.evaluation.inference.simultaneous import Family, simultaneous
+from matlens.evaluation.intervals import Interval, share_interval
 from matlens.explanation.on_request import Measurement, digest_of
 from matlens.features.artifact import Artifact
 from matlens.robustness.registry import PERTURBATIONS, Perturbation
 from matlens.runs.run import Run
-from matlens.types import Array, Count, Labels, Pixels, Progress, unheard
+from matlens.types import Array, Count, Floats, Labels, Pixels, Progress, unheard
 
 PHOTOS_MEASURED = 500
 """At most so many test photos, unless more are asked for: each is predicted once for each strength, 66 times."""
@@ -34,7 +38,11 @@ class Robustness(Measurement):
     accuracy, per_class: on the photos as they are.
     curves: by perturbation {title, unit, strengths, accuracy, same_answer, per_class}: `accuracy` at each strength,
         `same_answer` the share of photos with the answer that they have undisturbed, `per_class` by class its photos'
-        accuracy at each strength.
+        accuracy at each strength. `interval` holds the 95 % interval of each accuracy, {low, high ...}. `change` holds
+        by
+        how much each accuracy differs from that on the photos as they are, {low, high ...}, and `p` how likely it is
+        that it does not: both hold for all strengths of all perturbations together. What cannot be estimated is None.
+    n_groups: the number of independent groups that the photos are of; None where each stands alone.
     artifact: SHA-256 of the artifact.json of the model.
     """
 
@@ -47,12 +55,14 @@ class Robustness(Measurement):
     per_class: dict[str, float | None]
     curves: dict[str, dict[str, Any]]
     artifact: str = ""
+    n_groups: Count | None = None
 
     @property
     def summary(self) -> dict[str, Any]:
         """The part that goes into the results of the model: accuracy at each strength, and the mean over strengths."""
-        return {"n_photos": self.n_photos, "accuracy": self.accuracy,
+        return {"n_photos": self.n_photos, "n_groups": self.n_groups, "accuracy": self.accuracy,
                 "curves": {name: {"strengths": curve["strengths"], "accuracy": curve["accuracy"],
+                                  **{key: curve[key] for key in ("interval", "p") if key in curve},
                                   "mean": round(float(np.mean(curve["accuracy"])), 6)}
                            for name, curve in self.curves.items()}}
 
@@ -64,7 +74,7 @@ def workload(photos: int) -> int:
 
 def measure(photos: Sequence[Pixels], digests: Sequence[str], labels: Labels, class_names: Sequence[str],
             predict: Callable[[Array], Array], model_name: str, artifact: str = "", on_progress: Progress = unheard,
-            ) -> Robustness:
+            groups: Groups | None = None) -> Robustness:
     """Predict photos as they are and under each perturbation and strength.
 
     Args:
@@ -91,17 +101,38 @@ def measure(photos: Sequence[Pixels], digests: Sequence[str], labels: Labels, cl
 
     plain = answers(lambda photo, digest: photo)
     curves: dict[str, dict[str, Any]] = {}
+    together, right = groups or Groups.single(len(photos)), [plain == labels]
     for perturbation in PERTURBATIONS.entries():
         under = [answers(partial(_under, perturbation, strength)) for strength in perturbation.strengths]
         curves[perturbation.name] = {
             "title": perturbation.title, "unit": perturbation.unit, "strengths": list(perturbation.strengths),
             "accuracy": [round(float((answer == labels).mean()), 6) for answer in under],
+            "interval": [_json_of(share_interval(answer == labels, together)) for answer in under],
             "same_answer": [round(float((answer == plain).mean()), 6) for answer in under],
             "per_class": {class_name: [of_class(answer == labels, number) for answer in under]
                           for number, class_name in enumerate(class_names)}}
+        right += [answer == labels for answer in under]
+    changes = iter(_changes(np.stack(right, axis=1).astype(np.float64), together))
+    for curve in curves.values():
+        of_curve = [next(changes) for _ in curve["strengths"]]
+        curve |= {"change": [_json_of(interval) for interval, _ in of_curve], "p": [p for _, p in of_curve]}
     return Robustness(model_name, len(photos), round(float((plain == labels).mean()), 6),
                       {class_name: of_class(plain == labels, number) for number, class_name in enumerate(class_names)},
-                      curves, artifact)
+                      curves, artifact, None if together.are_single else together.count)
+
+
+def _changes(right: Floats, groups: Groups) -> list[tuple[Interval | None, float]]:
+    """Compare each column of (N, 1 + M) with the first: the difference's interval, and its p, of all M together."""
+    sums, first = groups.sums(right), right[:, 0]
+    changed = tuple((column, 0) for column in range(1, right.shape[1]))
+    found = simultaneous([Family(sums, changed)])
+    exact = [sign_flip(sums[:, column] - sums[:, 0]) for column, _ in changed]
+    return [(difference_interval(groups, right[:, column], first, found.reach), round(max(p_exact, float(p)), 6))
+            for (column, _), p_exact, p in zip(changed, exact, found.p_values[0], strict=True)]
+
+
+def _json_of(interval: Interval | None) -> dict[str, Any] | None:
+    return interval.to_json() if interval else None
 
 
 def judge_robustness(run: Run, name: str, n: int = PHOTOS_MEASURED, on_progress: Progress = unheard) -> Robustness:
@@ -119,7 +150,8 @@ def judge_robustness(run: Run, name: str, n: int = PHOTOS_MEASURED, on_progress:
     reader = PhotoReader(artifact.img_size, settings.keep_truncated)
     pixels = [pixel for batch in read_pixels(run.data_root, photos, reader) for pixel in batch]
     robustness = measure(pixels, [photo.sha256 for photo in photos], labels[chosen], split.class_names,
-                         artifact.predict, name, digest_of(artifact.folder), on_progress)
+                         artifact.predict, name, digest_of(artifact.folder), on_progress,
+                         Groups.of(split.groups_of(photos)))
     robustness.write_into(run.paths)
     return robustness
 

@@ -21,7 +21,7 @@ _MARKERS = "os^DvP*X"
 def plot_robustness(by_title: Mapping[str, Robustness], save_path: Path | None = None) -> Figure:
     """Draw a panel for each perturbation that all models met, the weakest strength at the left, a line for each model.
 
-    Dotted: the accuracy on photos as they are (of one model); dashed: chance, 1 / classes.
+    Dotted: the accuracy on photos as they are, and shaded: 95 % intervals (of one model); dashed: chance, 1 / classes.
 
     Args:
         by_title: what was measured of each model, by the models' titles.
@@ -51,6 +51,10 @@ def plot_robustness(by_title: Mapping[str, Robustness], save_path: Path | None =
         for (title, measured), color, marker in zip(by_title.items(), COLORS, _MARKERS, strict=False):
             axes.plot(x, [measured.accuracy, *measured.curves[name]["accuracy"]], "-", marker=marker, markersize=4,
                       color=color, label=elided(title), linewidth=1.6)
+        if alone and all(curve.get("interval") or [None]):
+            ends = curve["interval"]
+            axes.fill_between(x[1:], [each["low"] for each in ends], [each["high"] for each in ends], color=COLORS[0],
+                              alpha=0.2, linewidth=0)
         if alone:
             axes.axhline(first.accuracy, color=MUTED, linestyle=":", linewidth=1)
         axes.axhline(1 / len(first.per_class), color=FAINT, linestyle="--", linewidth=1)

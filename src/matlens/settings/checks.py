@@ -79,6 +79,14 @@ def views(value: int, info: ValidationInfo) -> int:
     return value
 
 
+def choose_on(value: str | None, info: ValidationInfo) -> str | None:
+    """Refuse to choose on validation photos that are trained on."""
+    if value == "val" and info.data.get("train_on") == "train+val":
+        raise ValueError("the validation part is trained on (--train-on train+val), so it cannot say which model is "
+                         "best; give --choose-on test, or --train-on train")
+    return value
+
+
 def finetune_epochs(value: int, info: ValidationInfo) -> int:
     """Refuse them with the recipe strong."""
     if value and info.data.get("recipe") == "strong":

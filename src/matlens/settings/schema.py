@@ -87,6 +87,16 @@ class Settings(BaseModel):
         help="Materials that are alike, for the accuracy at group level: a TOML file with a table groups of lists of "
              "class names. It is copied into the run's folder.")] = None
 
+    margin: Annotated[float | None, Field(gt=0, lt=100), Setting(
+        option="--margin", panel=PHOTOS, metavar="POINTS", resumed="may differ", since=SECOND_VERSION,
+        help="A difference of accuracy, in percentage points, that does not matter. Two models that are not told apart "
+             "are then called equivalent within it, or undecided.")] = None
+    choose_on: Annotated[Literal["test", "val"] | None, AfterValidator(checks.choose_on), Setting(
+        option="--choose-on", panel=PHOTOS, resumed="may differ", since=SECOND_VERSION, shown="test",
+        help="The part that says which of several models is the best. test says too by how much the best one is "
+             "expected to look too good there; val leaves the choice to the validation part, and the test part "
+             "confirms it.")] = None
+
     models: Annotated[tuple[str, ...], BeforeValidator(checks.models), Setting(
         option="--models", panel=NETWORKS, given_as=str, resumed="may differ", shown="all",
         help="The models: names separated by commas, or all.")] = Field(default_factory=default_models)

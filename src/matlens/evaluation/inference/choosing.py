@@ -24,7 +24,8 @@ class Optimism:
 def winners_optimism(groups: Groups, right: Floats, draws: int = _DRAWS, seed: int = SEED) -> Optimism:
     """Estimate it by drawing groups of photos for all models at once.
 
-    In each draw the model that is best there is chosen, and compared with what it is known to be. The models' accuracies
+    In each draw the model that is best there is chosen, and compared with what it is known to be. The models'
+    accuracies
     differ by chance as well as by merit: their distances are shrunk by the share of chance in them (estimated from the
     same draws; James and Stein 1961), else models that are alike would count as different and cost too little.
 
@@ -49,7 +50,8 @@ def winners_optimism(groups: Groups, right: Floats, draws: int = _DRAWS, seed: i
 def _drawn_accuracies(groups: Groups, right: Floats, draws: int, rng: np.random.Generator) -> Floats:
     """Draw groups with replacement; return the accuracies of each draw, (draws, K), alike models by the same draws.
 
-    The sums over many groups are normal numbers with the groups' covariance, which costs nothing; of few they are drawn.
+    The sums over many groups are normal numbers with the groups' covariance, which costs nothing; of few they are
+    drawn.
     """
     sums, count = groups.sums(right), groups.count
     if groups.are_many:

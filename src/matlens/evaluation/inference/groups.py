@@ -85,9 +85,13 @@ class Groups:
 
     def sums(self, values: npt.NDArray[Any]) -> Floats:
         """Add up values (N, ...) over the photos of each group: (G, ...)."""
-        totals: Floats = np.zeros((self.count, *values.shape[1:]))
-        np.add.at(totals, self.of_photo, values)
-        return totals
+        if self.are_single:  # numbered 0, 1, 2 ... in some order
+            totals: Floats = np.empty(values.shape)
+            totals[self.of_photo] = values
+            return totals
+        columns = values.reshape(len(values), -1).T
+        summed = [np.bincount(self.of_photo, column.astype(np.float64), self.count) for column in columns]
+        return np.asarray(np.stack(summed, axis=1).reshape(self.count, *values.shape[1:]), dtype=np.float64)
 
     def rows(self, chosen: npt.NDArray[Any]) -> Groups:
         """Return the groups of some of the photos: a mask, or positions."""

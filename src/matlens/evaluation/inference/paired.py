@@ -57,38 +57,37 @@ def _binomial(n: int) -> Floats:
     return chances
 
 
-def tango(only_first: Floats, only_second: Floats, n: Floats, reach: float = _NORMAL_REACH) -> tuple[Floats, Floats]:
-    """Compute Tango's score interval of a difference of paired shares (Tango 1998; see `_score`), elementwise.
+def tango(only_first: float, only_second: float, n: float, reach: float = _NORMAL_REACH) -> tuple[float, float]:
+    """Compute the ends of Tango's score interval of a difference of paired shares, (only_first - only_second) / n.
 
     It holds the differences that the score test does not refuse at `reach`; at 0 that test is McNemar's, without
     correction. Counts may be fractions: those of photos that are not independent are divided by the design effect.
 
-    Returns:
-        The lower and the upper ends, of (only_first - only_second) / n.
+    Tango 1998, doi:10.1002/(SICI)1097-0258(19980430)17:8<891::AID-SIM780>3.0.CO;2-B.
     """
-    middle = (only_first - only_second) / n
     ends = []
-    for sign in (1.0, -1.0):
-        inside, outside = middle.astype(np.float64), np.full_like(middle, -sign, dtype=np.float64)
+    for sign in (1, -1):
+        inside, outside = (only_first - only_second) / n, -float(sign)
         for _ in range(_HALVINGS):
             tried = (inside + outside) / 2
-            refused = sign * _score(only_first, only_second, n, tried) > reach
-            inside, outside = np.where(refused, inside, tried), np.where(refused, tried, outside)
+            if sign * _score(only_first, only_second, n, tried) > reach:
+                outside = tried
+            else:
+                inside = tried
         ends.append(inside)
     return ends[0], ends[1]
 
 
-def _score(b: Floats, c: Floats, n: Floats, difference: Floats) -> Floats:
+def _score(b: float, c: float, n: float, difference: float) -> float:
     """Return Tango's statistic (b - c - n d) / sqrt(n (2 q + d (1 - d))).
 
     q is the likeliest chance of "only the second right" under the difference d: the larger root of
-    2 n q^2 - (b + c - (2 n - b + c) d) q - c d (1 - d) (doi:10.1002/(SICI)1097-0258(19980430)17:8<891::AID-SIM780>3.0.CO;2-B).
+    2 n q^2 - (b + c - (2 n - b + c) d) q - c d (1 - d).
     """
     linear = (2 * n - b + c) * difference - b - c
-    q = (np.sqrt(np.maximum(linear**2 + 8 * n * c * difference * (1 - difference), 0)) - linear) / (4 * n)
-    variance = np.maximum(n * (2 * q + difference * (1 - difference)), 0)
-    off = b - c - n * difference
-    return np.divide(off, np.sqrt(variance), out=np.sign(off) * np.inf, where=variance > 0)
+    q = (math.sqrt(max(linear**2 + 8 * n * c * difference * (1 - difference), 0.0)) - linear) / (4 * n)
+    variance, off = n * (2 * q + difference * (1 - difference)), b - c - n * difference
+    return off / math.sqrt(variance) if variance > 0 else math.copysign(math.inf, off) if off else 0.0
 
 
 def difference_interval(groups: Groups, first: Floats, second: Floats, reach: float = _NORMAL_REACH) -> Interval | None:
@@ -103,9 +102,9 @@ def difference_interval(groups: Groups, first: Floats, second: Floats, reach: fl
     """
     difference = first - second
     sums, apart = groups.sums(difference), float(np.abs(difference).sum())
-    if not groups.are_single and not groups.are_many:
+    if not groups.are_single and not groups.are_many and (apart or groups.effective <= reach**2):
         return group_interval(sums, groups.sizes, reach)
     effect = float((sums**2).sum()) / apart if apart else groups.n_photos / groups.effective
-    counts = [np.array([value / effect]) for value in ((difference > 0).sum(), (difference < 0).sum(), len(difference))]
-    low, high = tango(*counts, reach=reach)
-    return Interval(float(low[0]), float(high[0]), "tango")
+    only_first, only_second = float((difference > 0).sum()), float((difference < 0).sum())
+    low, high = tango(only_first / effect, only_second / effect, len(difference) / effect, reach)
+    return Interval(low, high, "tango")

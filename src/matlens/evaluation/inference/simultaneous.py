@@ -17,7 +17,6 @@ from statistics import NormalDist
 
 import numpy as np
 
-from matlens.evaluation.inference.groups import Groups
 from matlens.evaluation.intervals import CONFIDENCE, SEED, Interval
 from matlens.types import Floats
 
@@ -37,11 +36,6 @@ class Family:
     sums: Floats
     pairs: tuple[tuple[int, int | None], ...]
 
-    def differences(self, of: Floats) -> Floats:
-        """Take the differences of columns (R, K): (R, pairs)."""
-        return np.stack([of[:, first] - (0 if second is None else of[:, second]) for first, second in self.pairs],
-                        axis=1) if self.pairs else np.zeros((len(of), 0))
-
     def norms(self) -> Floats:
         """Return sqrt(sum d_g^2) of each pair."""
         inner = self.sums.T @ self.sums
@@ -51,19 +45,25 @@ class Family:
 
     def statistics(self) -> Floats:
         """Return T of each pair; 0 where no photo tells the two apart."""
-        norms = self.norms()
-        totals = self.differences(self.sums.sum(axis=0, keepdims=True))[0]
+        norms, of_all = self.norms(), self.sums.sum(axis=0)
+        totals = np.array([_difference(of_all, pair) for pair in self.pairs], dtype=np.float64)
         return np.divide(totals, norms, out=np.zeros_like(norms), where=norms > _ALIKE)
 
     def largest(self, rng: np.random.Generator, draws: int) -> Floats:
         """Draw the largest |T| under the hypothesis that no difference is real: (draws,)."""
-        norms = self.norms()
-        if not (norms > _ALIKE).any():
-            return np.zeros(draws)
         values, vectors = np.linalg.eigh(self.sums.T @ self.sums)
-        root = vectors * np.sqrt(np.maximum(values, 0))
-        drawn = np.abs(self.differences(rng.standard_normal((draws, len(root))) @ root.T))
-        return np.asarray((drawn[:, norms > _ALIKE] / norms[norms > _ALIKE]).max(axis=1), dtype=np.float64)
+        drawn = (vectors * np.sqrt(np.maximum(values, 0))) @ rng.standard_normal((len(values), draws))
+        largest: Floats = np.zeros(draws)
+        for pair, norm in zip(self.pairs, self.norms().tolist(), strict=True):
+            if norm > _ALIKE:
+                np.maximum(largest, np.abs(_difference(drawn, pair)) / norm, out=largest)
+        return largest
+
+
+def _difference(of: Floats, pair: tuple[int, int | None]) -> Floats:
+    """Return the first of a pair less the second, from the values of K things (K, ...)."""
+    first, second = pair
+    return np.asarray(of[first] if second is None else of[first] - of[second], dtype=np.float64)
 
 
 @dataclass(frozen=True)
@@ -105,14 +105,14 @@ def group_interval(sums: Floats, sizes: Floats, reach: float = NormalDist().inv_
         reach: how large |T| may be.
 
     Returns:
-        None where groups are too few to refuse any mean (G <= reach^2), or all have the same mean.
+        None where groups are too few to refuse any mean (G <= reach^2).
     """
     # (S - m N)^2 = reach^2 (A - 2 m B + m^2 C)
     total, photos = float(sums.sum()), float(sizes.sum())
     square, cross, squares = float((sums**2).sum()), float((sums * sizes).sum()), float((sizes**2).sum())
     lead = photos**2 - reach**2 * squares
     middle = total * photos - reach**2 * cross
-    root = middle**2 - lead * (total**2 - reach**2 * square)
-    if lead <= 0 or root <= _ALIKE * max(total**2, 1) * photos**2:
+    if lead <= _ALIKE * photos**2:
         return None
-    return Interval((middle - math.sqrt(root)) / lead, (middle + math.sqrt(root)) / lead, "t")
+    root = math.sqrt(max(middle**2 - lead * (total**2 - reach**2 * square), 0.0))
+    return Interval((middle - root) / lead, (middle + root) / lead, "t")

@@ -8,6 +8,7 @@ from matlens.data.batches import read_pixels
 from matlens.data.pixels.reader import PhotoReader
 from matlens.errors import ModelError
 from matlens.evaluation.choice import drawn_evenly
+from matlens.evaluation.inference.groups import Groups
 from matlens.explanation.artifact_model import ArtifactModel
 from matlens.explanation.faithfulness.curves import measure
 from matlens.explanation.faithfulness.results import Faithfulness
@@ -46,6 +47,7 @@ def judge_heat_maps(run: Run, name: str, n: int, method: str = DEFAULT_METHOD, o
     curves_by_map = measure(photos, heat, probabilities.argmax(axis=1), artifact.predict, seeds, method,
                             on_progress)
     faithfulness = Faithfulness.from_curves(curves_by_map, labels[chosen], split.class_names, name, method,
-                                            digest_of(artifact.folder))
+                                            digest_of(artifact.folder), Groups.of(split.groups_of(
+                                                [test_photos[index] for index in chosen])))
     faithfulness.write_into(run.paths)
     return faithfulness

@@ -9,6 +9,8 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
+from matlens.evaluation.inference.groups import Groups
+from matlens.evaluation.inference.simultaneous import Family, group_interval, simultaneous
 from matlens.explanation.faithfulness.curves import (
     CURVES,
     FRACTIONS,
@@ -32,7 +34,8 @@ class Faithfulness(Measurement):
         probability of the explained class, at `fractions` or, of the last two, at `removed`.
     scores: by map and measure (deletion, insertion, road) the mean over photos.
     gains: by baseline and measure {mean, standard_error} over photos of how much better the map is, positive where it
-        is, whichever way the measure goes; the error is None of one photo.
+        is, whichever way the measure goes; the error is None of one photo. {low, high, p} hold for all baselines and
+        measures together, over independent groups of photos; low and high are None of groups too few for an interval.
     per_class: by true class {n_photos, scores {measure}, gains {baseline: {measure: {mean, standard_error}}}}; a class
         without a photo is left out.
     artifact: SHA-256 of the artifact.json of the model.
@@ -54,14 +57,16 @@ class Faithfulness(Measurement):
 
     @classmethod
     def from_curves(cls, curves_by_map: Mapping[str, MapCurves], labels: Labels, class_names: Sequence[str],
-                    model_name: str, method: str, artifact: str = "") -> Faithfulness:
-        """Sum up what `measure` gave; labels (N,) are the photos' true classes."""
+                    model_name: str, method: str, artifact: str = "", groups: Groups | None = None) -> Faithfulness:
+        """Sum up what `measure` gave; labels (N,) are the photos' true classes, `groups` those that they belong to."""
         scores = {kind: of_map.scores for kind, of_map in curves_by_map.items()}
 
+        gain_of = {(baseline, name): (scores[method][name] - scores[baseline][name]) * (
+            -1 if name in LOWER_IS_BETTER else 1) for baseline in BASELINES for name in MEASURES}
+
         def gains(rows: npt.NDArray[np.bool_]) -> dict[str, dict[str, Gain]]:
-            return {baseline: {name: _mean_and_error(
-                (scores[method][name] - scores[baseline][name])[rows] * (-1 if name in LOWER_IS_BETTER else 1))
-                for name in MEASURES} for baseline in BASELINES}
+            return {baseline: {name: _mean_and_error(gain_of[baseline, name][rows]) for name in MEASURES}
+                    for baseline in BASELINES}
 
         per_class = {}
         for number, class_name in enumerate(class_names):
@@ -76,11 +81,18 @@ class Faithfulness(Measurement):
              for kind, of_map in curves_by_map.items()},
             {kind: {name: round(float(values.mean()), 6) for name, values in of_map.items()}
              for kind, of_map in scores.items()},
-            gains(np.full(len(labels), True)), per_class, artifact)
+            _with_ends(gains(np.full(len(labels), True)), gain_of, groups or Groups.single(len(labels))), per_class,
+            artifact)
 
     def verdict(self, baseline: str, name: str) -> str:
-        """Say better or worse where the gain is more than two standard errors from 0, and unclear elsewhere."""
+        """Say better or worse where the gain's interval, for all gains together, leaves out 0, and unclear elsewhere.
+
+        Of files of earlier versions, which hold no interval, it is where the gain is over two standard errors from 0.
+        """
         gain = self.gains[baseline][name]
+        if "low" in gain:
+            low, high = gain["low"], gain["high"]
+            return "unclear" if low is None or high is None or low <= 0 <= high else "better" if low > 0 else "worse"
         mean, error = gain["mean"], gain["standard_error"]
         if mean is None or error is None or abs(mean) <= 2 * error:
             return "unclear"
@@ -95,3 +107,16 @@ class Faithfulness(Measurement):
 def _mean_and_error(values: Floats) -> Gain:
     error = float(values.std(ddof=1) / np.sqrt(len(values))) if len(values) > 1 else None
     return {"mean": round(float(values.mean()), 6), "standard_error": None if error is None else round(error, 6)}
+
+
+def _with_ends(gains: dict[str, dict[str, Gain]], gain_of: Mapping[tuple[str, str], Floats], groups: Groups,
+               ) -> dict[str, dict[str, Gain]]:
+    """Add to each gain the ends of its interval and its p, which hold for all gains together."""
+    sums = groups.sums(np.stack(list(gain_of.values()), axis=1))
+    found = simultaneous([Family(sums, tuple((column, None) for column in range(sums.shape[1])))])
+    for column, (baseline, name) in enumerate(gain_of):
+        interval = group_interval(sums[:, column], groups.sizes, found.reach)
+        gains[baseline][name] |= {"low": round(interval.low, 6) if interval else None,
+                                  "high": round(interval.high, 6) if interval else None,
+                                  "p": round(float(found.p_values[0][column]), 6)}
+    return gains
