@@ -47,7 +47,7 @@ class Row:
     """One model of a comparison. None stands for unknown.
 
     scores: by the metric's name; of metrics that the model was not judged by there are none.
-    photos: the hash of the photos that it was judged on (`Results.photos`); empty where it is not known.
+    photos_hash: of the photos that it was judged on (`Results.photos_hash`); empty where it is not known.
     """
 
     model: str
@@ -60,7 +60,7 @@ class Row:
     protocol: str
     split_hash: str
     remarks: str
-    photos: str = ""
+    photos_hash: str = ""
 
     @classmethod
     def from_results(cls, results: Results | Mapping[str, Any]) -> Row:
@@ -78,7 +78,7 @@ class Row:
                    n_test=int(content.get("n_test") or 0), protocol=str(content.get("protocol") or ""),
                    split_hash=str(content.get("split_hash") or "")[:12],
                    remarks="; ".join(remark.rstrip(".") for remark in content.get("remarks") or ()),
-                   photos=str(content.get("photos") or ""))
+                   photos_hash=str(content.get("photos_hash") or ""))
 
     @property
     def accuracy(self) -> float:

@@ -63,7 +63,8 @@ class Comparison(ComparedModels):
 
 
 def compare(results_list: Iterable[Results | Mapping[str, Any]], published: tuple[Published, ...] = (),
-            predictions: Mapping[str, Predictions | SavedPredictions] | None = None, unjudged: Sequence[str] = ()) -> Comparison:
+            predictions: Mapping[str, Predictions | SavedPredictions] | None = None, unjudged: Sequence[str] = (),
+            ) -> Comparison:
     """Put judged models side by side, best accuracy first, and `published` results below them.
 
     Args:
@@ -106,5 +107,9 @@ def _in_pairs(rows: tuple[Row, ...], given: Mapping[str, Predictions | SavedPred
             refused.append(f"{why}its predictions{file} do not give the accuracy of its results. Judge it again with: "
                            "matlens evaluate RUN")
             continue
-        judged[row.model] = predictions
-    return pairwise(judged, {row.model: row.photos for row in rows}, list(dict.fromkeys(refused)))
+        if not predictions.knows_content:
+            refused.append(f"{why}which photos its predictions{file} are of is not recorded. Judge it again, in a "
+                           "notebook with evaluate_model, in a run with: matlens evaluate RUN")
+            continue
+        judged[row.model] = predictions.by_content()
+    return pairwise(judged, {row.model: row.photos_hash for row in rows}, list(dict.fromkeys(refused)))

@@ -86,7 +86,7 @@ def judge(predictions: Predictions, class_names: tuple[str, ...], *, groups: Mat
            "per_class": _of_classes(matrix, class_names, of_classes)},
         "class_names": class_names,
         "n_test": len(predictions.labels),
-        "photos": predictions.photos_hash(class_names),
+        "photos_hash": predictions.photos_hash(class_names),
     }
     measured = {name: _known(value) for name, value in values.items()} | plain
     for metric in METRICS.entries():
