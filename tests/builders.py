@@ -122,7 +122,7 @@ def results_of(name: str = "m", accuracy: float = 0.8, n: int = 100, classes: tu
         "macro_precision": accuracy, "macro_recall": accuracy, "macro_f1": accuracy,
         "per_class": dict.fromkeys(classes, CLASS_SCORE), "classification_report": "", "confusion_matrix": [],
         "roc_auc": {"macro": 0.9}, "split_hash": "c0ffee", "protocol": "random"} | changes
-    return Results(name, classes, n, accuracy, **{"photos": digest_of(f"{fields['split_hash']} {n}")} | fields)
+    return Results(name, classes, n, accuracy, **{"photos_hash": digest_of(f"{fields['split_hash']} {n}")} | fields)
 
 
 def write_training(run: Run, name: str, **changes: Any) -> None:

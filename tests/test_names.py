@@ -32,7 +32,7 @@ def test_a_folder_named_as_a_dot_has_the_name_that_it_has(tmp_path, monkeypatch)
     for name in ("a", "b"):
         (tmp_path / name / "run").mkdir(parents=True)
     monkeypatch.chdir(tmp_path / "a" / "run")
-    assert list(distinct_names([Path("."), Path("../../b/run")]).values()) == ["a/run", "b/run"]
+    assert list(distinct_names([Path(), Path("../../b/run")]).values()) == ["a/run", "b/run"]
 
 
 def test_runs_in_folders_of_one_name_are_listed_and_tested(tmp_path):
@@ -62,10 +62,10 @@ def test_results_of_earlier_versions_are_known_by_their_split(tmp_path):
                                     paths=tuple(photo.path for photo in photos))
         saved.write(run.paths.predictions_file(name))
         accuracy = float(np.mean(saved.predicted == saved.labels))
-        results_of(name, accuracy, 4, split_hash=run.split.hash, photos="").write(run.paths.results_file(name))
+        results_of(name, accuracy, 4, split_hash=run.split.hash, photos_hash="").write(run.paths.results_file(name))
         found.append(saved.with_photos_of(run.split, "test").photos_hash(run.split.class_names))
     comparison = compare_folders([tmp_path / "one", tmp_path / "two"])
-    assert comparison.same_photos and [row.photos for row in comparison.rows] == found
+    assert comparison.same_photos and [row.photos_hash for row in comparison.rows] == found
     assert len(comparison.pairs.tests) == 1
     (tmp_path / "two" / "split.json").unlink()
     assert not compare_folders([tmp_path / "one", tmp_path / "two"]).same_photos

@@ -37,17 +37,17 @@ class ComparedModels:
         """The rows of models that were judged on the same photos, together; one whose photos are unknown is alone."""
         groups: dict[str | int, list[Row]] = {}
         for place, row in enumerate(self.rows):
-            groups.setdefault(row.photos or place, []).append(row)
+            groups.setdefault(row.photos_hash or place, []).append(row)
         return list(groups.values())
 
     @property
-    def photos_in_words(self) -> str:
+    def whose_photos(self) -> str:
         """Say which models were judged on the same photos, and of which that is not known; empty where all were."""
         if self.same_photos:
             return ""
-        known = [f"{listed([row.model for row in rows])} on {rows[0].n_test:,} photos ({rows[0].photos[:12]})"
-                 for rows in self.by_photos if rows[0].photos]
-        unknown = [row.model for row in self.rows if not row.photos]
+        known = [f"{listed([row.model for row in rows])} on {rows[0].n_test:,} photos ({rows[0].photos_hash[:12]})"
+                 for rows in self.by_photos if rows[0].photos_hash]
+        unknown = [row.model for row in self.rows if not row.photos_hash]
         sentences = [f"Judged on photos of their own: {'; '.join(known)}."] if known else []
         if unknown:
             sentences.append(f"Which photos {listed(unknown)} answered is not recorded: judge "
@@ -71,7 +71,7 @@ class ComparedModels:
     def columns(self) -> list[str]:
         """Names of the CSV's columns."""
         return [*FIRST_COLUMNS, *["source"] * bool(self.published), *added_columns(), *self.columns_of_groups,
-                *["photos"] * (not self.same_photos)]
+                *["photos_hash"] * (not self.same_photos)]
 
     @property
     def columns_of_groups(self) -> tuple[str, ...]:
@@ -80,4 +80,4 @@ class ComparedModels:
 
     def cells(self, row: Row) -> dict[str, Any]:
         """Return a row's columns; where photos differ, with the beginning of the hash of those of the row."""
-        return row.cells() | ({} if self.same_photos else {"photos": row.photos[:12]})
+        return row.cells() | ({} if self.same_photos else {"photos_hash": row.photos_hash[:12]})

@@ -121,5 +121,9 @@ def _in_pairs(rows: tuple[Row, ...], given: Mapping[str, Predictions | SavedPred
             refused.append(f"{why}its predictions{file} do not give the accuracy of its results. Judge it again with: "
                            "matlens evaluate RUN")
             continue
+        if not predictions.knows_content:
+            refused.append(f"{why}which photos its predictions{file} are of is not recorded. Judge it again, in a "
+                           "notebook with evaluate_model, in a run with: matlens evaluate RUN")
+            continue
         judged[row.model] = predictions
-    return pairwise(judged, {row.model: row.photos for row in rows}, list(dict.fromkeys(refused)), margin)
+    return pairwise(judged, {row.model: row.photos_hash for row in rows}, list(dict.fromkeys(refused)), margin)

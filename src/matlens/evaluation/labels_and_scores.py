@@ -68,6 +68,14 @@ def truth_and_scores(y_true: Given, y_prob: Given, class_names: Iterable[Any] | 
     return truth.numbers, answers.scores, named
 
 
+def class_numbers(labels: Given, what: str, class_names: Iterable[Any]) -> Labels:
+    """Return the class numbers (N,) of labels, `what` being their name in messages. Raises LabelsError."""
+    names = checked_names(class_names)
+    truth = _read(labels, what, names, truth=True)
+    _fitting(truth, _Read(truth.numbers), names, what)
+    return truth.numbers
+
+
 def truth_and_columns(labels: Given, probabilities: Given) -> tuple[Labels, Floats]:
     """Return class numbers (N,) and scores (N, C) float64, each column being a class. Raises LabelsError."""
     columns = np.shape(probabilities)[1] if np.ndim(probabilities) == 2 else None
@@ -100,24 +108,24 @@ def _names(class_names: Iterable[Any] | None, *given: Given) -> tuple[str, ...] 
     return next((names for names in map(_column_names, given) if names), None)
 
 
-def _fitting(truth: _Read, answers: _Read, names: tuple[str, ...] | None) -> tuple[str, ...]:
+def _fitting(truth: _Read, answers: _Read, names: tuple[str, ...] | None, what: str = "y_true") -> tuple[str, ...]:
     """Return the names of all classes. Raises LabelsError where truth, answers and names do not fit together."""
     if len(truth.numbers) != len(answers.numbers):
         raise LabelsError(f"There are {len(truth.numbers)} labels and {len(answers.numbers)} answers: row i of both "
                           "must be one photo. get_predictions_and_labels returns both from one pass.")
-    sizes = {"class_names": names and len(names), "y_true": truth.classes, "the answers": answers.classes}
-    known = {what: size for what, size in sizes.items() if size is not None}
+    sizes = {"class_names": len(names) if names else None, what: truth.classes, "the answers": answers.classes}
+    known = {source: size for source, size in sizes.items() if size is not None}
     if len(set(known.values())) > 1:
         raise LabelsError("The number of classes differs: " + ", ".join(
-            f"{size} in {what}" for what, size in known.items()) + ". Give one name and one column for each class.")
+            f"{size} in {source}" for source, size in known.items()) + ". Give one name and one column for each class.")
     present = np.union1d(truth.numbers, answers.numbers)
     if not known and len(absent := np.setdiff1d(np.arange(present[-1]), present)):
-        raise LabelsError(f"The class numbers go up to {present[-1]}, and no label or answer is {absent[0]}. Classes are "
-                          "numbered from 0; name all of them in class_names if some have no photo.")
+        raise LabelsError(f"The class numbers go up to {present[-1]}, and no label or answer is {absent[0]}. Classes "
+                          "are numbered from 0; name all of them in class_names if some have no photo.")
     count = next(iter(known.values()), len(present))
-    for what, numbers in (("y_true", truth.numbers), ("y_pred", answers.numbers)):
+    for which, numbers in ((what, truth.numbers), ("y_pred", answers.numbers)):
         if len(outside := np.flatnonzero(numbers >= count)):
-            _refuse(what, outside[0], numbers[outside[0]], f"and there are {count} classes, 0 to {count - 1}",
+            _refuse(which, outside[0], numbers[outside[0]], f"and there are {count} classes, 0 to {count - 1}",
                     "Name all classes in class_names, or leave such photos out.")
     return names or tuple(map(str, range(count)))
 
@@ -132,12 +140,12 @@ def _read(given: Given, what: str, names: tuple[str, ...] | None, *, truth: bool
         return (_read_one_hot if hard else _from_columns)(array, what)
     column, flat = array.ndim == 2, array.reshape(-1)
     fractions = np.flatnonzero(flat != np.floor(flat))
-    if not len(fractions):
-        return _Read(_whole(flat, what))
-    if column and not truth:
+    if len(fractions) and column and not truth:
         return _from_one_column(flat, what, names)
-    _refuse(what, fractions[0], flat[fractions[0]], "which is no class number",
-            "Give class numbers, names or one-hot rows." if truth else _FLAT_SCORES)
+    if len(fractions):
+        _refuse(what, fractions[0], flat[fractions[0]], "which is no class number",
+                "Give class numbers, names or one-hot rows." if truth else _FLAT_SCORES)
+    return _Read(_whole(flat, what))
 
 
 def _read_scores(given: Given, what: str, names: tuple[str, ...] | None) -> _Read:
@@ -266,13 +274,13 @@ def _from_columns(array: npt.NDArray[Any], what: str) -> _Read:
 
 
 def _from_one_column(flat: npt.NDArray[Any], what: str, names: tuple[str, ...] | None) -> _Read:
-    """Read one column as the probabilities of class 1; where there is one class alone, as those of class 0."""
+    """Read one column as the probabilities of class 1; those of a class that is the only one are all 1."""
     outside = np.flatnonzero((flat < 0) | (flat > 1))
     if len(outside):
         _refuse(what, outside[0], flat[outside[0]], "which is no probability of class 1, between 0 and 1",
                 f"Of logits, give 1 / (1 + numpy.exp(-{what})); of more than two classes, a column for each.")
     ones = flat.astype(np.float64)
-    if names is not None and len(names) == 1:
+    if names is not None and len(names) == 1 and ones.min() == 1:
         return _Read(np.zeros(len(ones), np.int64), ones[:, None], 1)
     return _Read(np.asarray(ones > 0.5, np.int64), np.stack([1 - ones, ones], axis=1), 2)
 

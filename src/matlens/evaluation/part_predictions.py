@@ -49,18 +49,17 @@ class SavedPredictions:
 
 
 def with_photos(results: Iterable[Results], split_file: Path) -> list[Results]:
-    """Return the results of a run; in those of earlier versions `photos` is worked out from its split, if it is whole.
-    """
+    """Return the results of a run; `photos_hash`, which earlier versions do not write, is worked out from its split."""
     given = list(results)
-    if all(judged.photos for judged in given):
+    if all(judged.photos_hash for judged in given):
         return given
     try:
         split = Split.read(split_file)
     except DataError:
         return given
     photos = hash_of_photos((photo.sha256, photo.class_name) for photo in split.part("test"))
-    return [dataclasses.replace(judged, photos=photos) if not judged.photos and judged.split_hash == split.hash
-            else judged for judged in given]
+    return [judged if judged.photos_hash or judged.split_hash != split.hash
+            else dataclasses.replace(judged, photos_hash=photos) for judged in given]
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 import json
 import time
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -73,6 +74,24 @@ class Predictions:
             return ""
         return hash_of_photos(zip(self.digests, (class_names[label] for label in self.labels), strict=True))
 
+    def by_content(self) -> Predictions:
+        """Return the same answers in the order of the photos' contents, which stand in place of the paths.
+
+        So answers to the same photos are in the same rows, wherever the photos lie. Raises ValueError where a content
+        is not known.
+        """
+        if not self.knows_content:
+            raise ValueError("the contents of the photos are not known")
+        order = np.lexsort((np.array(self.paths), self.labels, np.array(self.digests)))
+        digests, times = [self.digests[row] for row in order], Counter[str]()
+        names = []
+        for digest in digests:
+            times[digest] += 1
+            names.append(f"{digest}/{times[digest]}")
+        together = None if self.together is None else self.together[order]
+        return dataclasses.replace(self, probabilities=self.probabilities[order], labels=self.labels[order],
+                                   paths=tuple(names), digests=tuple(digests), together=together)
+
     @property
     def knows_content(self) -> bool:
         """Whether the content of every photo is known."""
@@ -122,7 +141,8 @@ def same_photos(first: Predictions, second: Predictions) -> Labels | None:
     """
     if not first.knows_content or len(first.digests) != len(second.digests):
         return None
-    ours, theirs = (np.lexsort((given.paths, given.labels, given.digests)) for given in (first, second))
+    ours, theirs = (np.lexsort((np.array(given.paths), given.labels, np.array(given.digests)))
+                    for given in (first, second))
     if any(np.any(np.asarray(a)[ours] != np.asarray(b)[theirs]) for a, b in (
             (first.digests, second.digests), (first.labels, second.labels))):
         return None

@@ -30,7 +30,7 @@ class Results:
     negative photo. docs/formats.md says what `top_k`, `calibration`, `coverage`, `confused_pairs`, `groups` and
     `intervals` hold.
 
-    `photos` is a hash of the photos' contents and classes (`Predictions.photos_hash`): two results are of the same
+    `photos_hash` is a hash of the photos' contents and classes (`Predictions.photos_hash`): two results are of the same
     photos exactly if it is the same; empty where the contents are not known, as in files of earlier versions.
 
     `seconds` maps a stage (train, predict, ...) to its wall-clock seconds. `remarks` are sentences that a reader must
@@ -65,7 +65,7 @@ class Results:
     groups: dict[str, Any] | None = None
     intervals: dict[str, Any] = field(default_factory=dict)
     split_hash: str = ""
-    photos: str = ""
+    photos_hash: str = ""
     protocol: str = ""
     train_on: str = "train"
     seed: int | None = None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -12,11 +11,10 @@ def distinct_names(folders: Iterable[Path]) -> dict[Path, str]:
 
     A folder that is given twice, or through a link, is there once, as it was given first.
     """
-    by_place = {folder.resolve(): folder for folder in reversed(list(folders))}
-    given = list(reversed(by_place.values()))
-    parts = {folder: Path(os.path.abspath(folder)).parts for folder in given}
-    return {folder: _shortest(own, [other for other in parts.values() if other != own])
-            for folder, own in parts.items()}
+    given: dict[tuple[str, ...], Path] = {}
+    for folder in folders:
+        given.setdefault(folder.resolve().parts, folder)
+    return {folder: _shortest(own, [other for other in given if other != own]) for own, folder in given.items()}
 
 
 def _shortest(own: tuple[str, ...], others: list[tuple[str, ...]]) -> str:

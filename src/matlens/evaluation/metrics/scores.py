@@ -101,7 +101,7 @@ def judge(predictions: Predictions, class_names: tuple[str, ...], *, groups: Mat
            "per_class": _of_classes(predictions, together, class_names, of_classes)},
         "class_names": class_names,
         "n_test": len(truth),
-        "photos": predictions.photos_hash(class_names),
+        "photos_hash": predictions.photos_hash(class_names),
         **_of_groups(together, answers == truth),
     }
     measured = {name: _known(value) for name, value in values.items()} | plain
