@@ -69,7 +69,7 @@ def test_a_damaged_calibration_is_refused_by_name(tmp_path, content):
 
 def test_a_calibration_of_other_classes_or_of_a_strangers_link_is_refused(tmp_path):
     folder = artifact_in(tmp_path / "m.artifact")
-    with pytest.raises(ModelError, match="2 classes.*3"):
+    with pytest.raises(ModelError, match=r"2 classes.*3"):
         calibrate_artifact(folder, Calibrator.at(2, 3))
     calibrate_artifact(folder, HALF)
     (folder / FILE_NAME).rename(tmp_path / "outside.json")
