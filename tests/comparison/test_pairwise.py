@@ -19,9 +19,9 @@ from matlens.evaluation.predictions import Predictions
 def answering(right, paths=None, together=None) -> Predictions:
     """Two classes, every photo of the first: right where `right` says so."""
     right = np.asarray(right, bool)
-    return Predictions(np.eye(2, dtype=np.float32)[np.where(right, 0, 1)], np.zeros(len(right), np.int64),
-                       tuple(paths or map(str, range(len(right)))),
-                       together=None if together is None else np.asarray(together, np.int64))
+    names = tuple(paths or map(str, range(len(right))))
+    return Predictions(np.eye(2, dtype=np.float32)[np.where(right, 0, 1)], np.zeros(len(right), np.int64), names,
+                       digests=names, together=None if together is None else np.asarray(together, np.int64))
 
 
 def table(both: int, first: int, second: int, neither: int) -> dict[str, Predictions]:

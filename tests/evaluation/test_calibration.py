@@ -128,7 +128,7 @@ def test_the_simplest_that_helps_out_of_fold_is_chosen(drawn, method):
 
 
 def test_photos_of_a_group_are_never_fitted_and_judged_at_once():
-    """Each group of 50 photos repeats one photo: of 12 such there is less to learn than of 600, and the error says so."""
+    """Each group of 50 photos repeats one: of 12 such there is less to learn than of 600, and the error says so."""
     probabilities, labels = overconfident(12, 2, 5)
     rows = np.repeat(np.arange(12), 50)
     alone = predictions_of(probabilities[rows], labels[rows])

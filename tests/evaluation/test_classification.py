@@ -84,12 +84,3 @@ def test_a_photo_that_is_there_twice_is_matched_twice():
     found = same_photos(content_of("aab", [0, 0, 1]), content_of("aba", [0, 1, 0]))
     assert found is not None and sorted(found.tolist()) == [0, 1, 2] and found[2] == 1
     assert same_photos(content_of("aab", [0, 0, 1]), content_of("abb", [0, 1, 1])) is None
-
-
-def test_rows_of_the_same_photos_are_the_same_in_the_order_of_their_contents():
-    """So models are paired by content in one place, and a photo that is there twice keeps both of its rows."""
-    one, two = content_of("aab", [0, 0, 1]).by_content(), content_of("baa", [1, 0, 0], "moved/").by_content()
-    assert one.paths == two.paths == ("a/1", "a/2", "b/1")
-    assert one.labels.tolist() == two.labels.tolist() == [0, 0, 1]
-    with pytest.raises(ValueError, match="not known"):
-        content_of("", [0]).by_content()

@@ -77,7 +77,7 @@ def test_answers_of_the_majority_class_are_told_with_the_classes_that_are_never_
 
 @pytest.mark.parametrize(("photos", "wanted"), [(0, []), (1, []), (3, ["never_predicted"])])
 def test_a_class_without_an_answer_is_told_if_chance_would_not_miss_its_photos(photos, wanted):
-    """At an accuracy of 80 % one photo is missed in a fifth of cases, three in 0.8 %. A class without photos is no matter."""
+    """At an accuracy of 80 % one photo is missed in a fifth of cases, three in 0.8 %. No photos are no matter."""
     labels = np.concatenate([np.tile([0, 1], 50), np.full(photos, 2)])
     answers = np.where(labels == 2, 0, labels)
     answers[:20 - photos] = 1 - answers[:20 - photos]
@@ -106,7 +106,8 @@ def test_validation_far_from_test_is_told_if_chance_does_not_explain_it():
     ((56, 70), (48, 80), (0.0524, 0.3339)), ((9, 10), (3, 10), (0.1705, 0.8090)), ((10, 10), (0, 10), (0.6075, 1.0))])
 def test_the_interval_of_a_difference_is_newcombes(first, second, ends):
     """Newcombe 1998 (doi:10.1002/(SICI)1097-0258(19980430)17:8<873::AID-SIM779>3.0.CO;2-I), table II, method 10."""
-    parts = (certain_predictions((np.arange(n) >= right).astype(int), np.zeros(n, int), 2) for right, n in (first, second))
+    parts = (certain_predictions((np.arange(n) >= right).astype(int), np.zeros(n, int), 2)
+             for right, n in (first, second))
     assert difference(*parts, confidence=0.95) == pytest.approx(ends, abs=1e-4)
 
 

@@ -21,6 +21,7 @@ from matlens.system.console import Reporter
 from matlens.system.files import read_json
 from matlens.training.stages.tail_on_activations import TailOnActivations
 from matlens.training.stages.tail_on_photos import TailOnPhotos
+from matlens.training.stages.whole_network import WholeNetwork
 from matlens.training.train import train as train_model
 
 pytestmark = [pytest.mark.keras, pytest.mark.slow]
@@ -132,7 +133,8 @@ def test_strong_trains_from_its_cut_and_another_seed_uses_the_same_activations(t
     child.elsewhere = ("draft", "confirm")
     folder = train(recipe="strong", views=2)
     record = read_json(folder.paths.training_file(NAME))
-    assert (record["cut"], record["views"], record["epochs"], record["pretrained"]) == (CUT, 2, 2, True)
+    assert (record["cut"], record["views"], record["epochs"], record["pretrained"]) == (CUT, 2, 2 + 2, True)
+    assert record["head_epochs"] == 2
     assert set(trained_layers(folder)) == BEHIND
     assert Artifact.open(folder.paths.artifact(NAME)).mirrored
     assert [text.partition(":")[0] for text in evaluate(folder, NAME).results.remarks] == [
@@ -149,7 +151,7 @@ def test_strong_trains_from_its_cut_and_another_seed_uses_the_same_activations(t
     assert capsys.readouterr().err == "", "what is cached needs no room"
     train("full", recipe="strong", views=3)
     task = child.asked[-1]
-    assert task.stages == (TailOnPhotos(2, "strong", CUT),)
+    assert task.stages == (WholeNetwork(2), TailOnPhotos(2, "strong", CUT, is_second=True))
     assert "fixed views" not in " ".join(task.remarks)
     warned = " ".join(capsys.readouterr().err.split())
     assert "too little room for activations" in warned
@@ -160,21 +162,22 @@ def test_without_room_or_cache_strong_trains_from_its_cut_on_photos(train, child
     """Slower, and the same layers; each epoch then varies the photos in another way."""
     folder = train(recipe="strong", feature_cache=False)
     record = read_json(folder.paths.training_file(NAME))
-    assert child.asked[0].stages == (TailOnPhotos(2, "strong", CUT),)
-    assert (record["cut"], record["views"], record["epochs"]) == (CUT, None, 2)
+    assert child.asked[0].stages == (WholeNetwork(2), TailOnPhotos(2, "strong", CUT, is_second=True))
+    assert (record["cut"], record["views"], record["epochs"], record["head_epochs"]) == (CUT, None, 4, 2)
     assert set(trained_layers(folder)) == BEHIND
     assert Artifact.open(folder.paths.artifact(NAME)).mirrored
     assert [text.partition(":")[0] for text in record["remarks"]] == ["recipe strong"]
 
 
-def test_an_interrupted_second_stage_goes_on_with_its_next_epoch(train, child):
+@pytest.mark.parametrize(("options", "after"), [
+    ({"finetune_epochs": 2, "max_epochs": 1}, 2), ({"recipe": "strong", "views": 2}, 3)], ids=["guide", "strong"])
+def test_an_interrupted_second_stage_goes_on_with_its_next_epoch(train, child, options, after):
     """The head before it is there again at once, and the record is that of a training that was left alone."""
-    options = {"finetune_epochs": 2, "max_epochs": 1}
     whole = read_json(train("whole", **options).paths.training_file(NAME))
     seen = []
 
     def interrupt(event):
-        if event["event"] == "epoch" and event["number"] == 2:
+        if event["event"] == "epoch" and event["number"] == after:
             raise KeyboardInterrupt
 
     child.on_event = interrupt
@@ -182,7 +185,7 @@ def test_an_interrupted_second_stage_goes_on_with_its_next_epoch(train, child):
         train("cut", **options)
     child.on_event = lambda event: seen.append(event["number"]) if event["event"] == "epoch" else None
     folder = train("cut", **options)
-    assert seen == [3]
+    assert seen == [after + 1]
     again = read_json(folder.paths.training_file(NAME))
     for what, values in whole["history"].items():
         assert again["history"][what] == pytest.approx(values, rel=1e-3), what

@@ -24,7 +24,7 @@ def evaluate(run: RunArgument, models: Models = None, material_groups: MaterialG
     from matlens.evaluation.judge import evaluate as evaluate_one
     from matlens.evaluation.material_groups import copy_groups
     from matlens.evaluation.part_predictions import photos_to_predict
-    from matlens.jobs.calibrate import keep_calibration
+    from matlens.jobs.judged import pass_on
     from matlens.jobs.measure import measure_robustness, note_in_results
     from matlens.jobs.run import summarise
     from matlens.robustness.curves import PHOTOS_MEASURED
@@ -42,9 +42,7 @@ def evaluate(run: RunArgument, models: Models = None, material_groups: MaterialG
                                    svg=svg).results
         reporter.result(f"{name}: accuracy {between(results)}, macro F1 {results.macro_f1:.1%} on "
                         f"{Row.from_results(results).tested}")
-        for warning in results.warnings:
-            reporter.warn(f"{name}: {warning['text']}")
-        keep_calibration(opened, results, reporter)
+        pass_on(opened, results, reporter)
         note_in_results(opened, name, reporter)
     if robustness:
         measure_robustness(opened, names, robustness_photos or PHOTOS_MEASURED, reporter)

@@ -20,7 +20,7 @@ def export(run: RunArgument, models: Models = None,
                                                    "accuracy that may be lost.")] = 1.0, quiet: Quiet = False) -> None:
     """Make the portable artifact again from the model file, and compare it with the framework's own output."""
     from matlens.features.artifact import Artifact
-    from matlens.jobs.calibrate import restore_calibration
+    from matlens.jobs.judged import restore_calibration
     from matlens.runs.run import Run
     from matlens.system.console import Reporter
     from matlens.system.transport import run_job

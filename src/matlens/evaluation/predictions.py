@@ -74,24 +74,6 @@ class Predictions:
             return ""
         return hash_of_photos(zip(self.digests, (class_names[label] for label in self.labels), strict=True))
 
-    def by_content(self) -> Predictions:
-        """Return the same answers in the order of the photos' contents, which stand in place of the paths.
-
-        So answers to the same photos are in the same rows, wherever the photos lie. Raises ValueError where a content
-        is not known.
-        """
-        if not self.knows_content:
-            raise ValueError("the contents of the photos are not known")
-        order = np.lexsort((np.array(self.paths), self.labels, np.array(self.digests)))
-        digests, times = [self.digests[row] for row in order], Counter[str]()
-        names = []
-        for digest in digests:
-            times[digest] += 1
-            names.append(f"{digest}/{times[digest]}")
-        together = None if self.together is None else self.together[order]
-        return dataclasses.replace(self, probabilities=self.probabilities[order], labels=self.labels[order],
-                                   paths=tuple(names), digests=tuple(digests), together=together)
-
     @property
     def knows_content(self) -> bool:
         """Whether the content of every photo is known."""

@@ -1,4 +1,4 @@
-"""Say where a training went wrong, from its curves and its predictions. What chance or a short training explains is not.
+"""Say where a training went wrong, from its curves and its predictions.
 
 `docs/evaluation.md` states each rule. A warning changes no figure and no choice.
 """
@@ -73,8 +73,8 @@ def _of_curves(training: TrainingRecord, *, chosen: bool) -> Iterator[Trouble]:
         before = min(val_losses[:-1])
         if val_losses[-1] <= (1 - STILL_GAINED) * before:
             yield Trouble("last_epoch_best", f"The last epoch still lowered the validation loss by "
-                          f"{percent(1 - val_losses[-1] / before)} ({before:.3f} to {val_losses[-1]:.3f}), so the model "
-                          f"may become better with more than --epochs {last - first}.")
+                          f"{percent(1 - val_losses[-1] / before)} ({before:.3f} to {val_losses[-1]:.3f}), so the "
+                          f"model may become better with more than --epochs {last - first}.")
 
 
 def _best(training: TrainingRecord, first: int) -> float:
@@ -118,13 +118,13 @@ def _of_both(validation: Predictions, test: Predictions) -> Iterator[Trouble]:
         of_validation, of_test = (float((part.predicted == part.labels).mean()) for part in (validation, test))
         yield Trouble("validation_far_from_test", f"Validation accuracy {percent(of_validation)} and test accuracy "
                       f"{percent(of_test)} differ by more than chance explains ({100 * low:.1f} to {100 * high:.1f} "
-                      f"points, {CONFIDENCE:.0%} interval by independent groups of photos): the two parts hold different "
-                      "photos, or photos of one object lie in training and in one of them. See matlens data audit, and "
-                      "--groups.")
+                      f"points, {CONFIDENCE:.0%} interval by independent groups of photos): the two parts hold "
+                      "different photos, or photos of one object lie in training and in one of them. See matlens data "
+                      "audit, and --groups.")
 
 
 def difference(first: Predictions, second: Predictions, confidence: float = CONFIDENCE) -> tuple[float, float]:
-    """Compute the interval of the difference of two parts' accuracies (Newcombe 1998, method 10, of Wilson's intervals).
+    """Compute the interval of the difference of two parts' accuracies (Newcombe 1998, method 10, from Wilson's).
 
     Photos that belong together count as fewer: as many as would give the standard error that their groups give.
     """

@@ -27,7 +27,7 @@ from matlens.evaluation.results import Results
 from matlens.explanation.explain import explain_run
 from matlens.explanation.registry import DEFAULT_METHOD
 from matlens.features.conversion import TrunkConversions
-from matlens.jobs.calibrate import keep_calibration
+from matlens.jobs.judged import pass_on
 from matlens.models.registry import spec_of
 from matlens.models.weights import FoundWeights, find_weights
 from matlens.report.page import write_report
@@ -148,9 +148,7 @@ def judge(run: Run, model: str, reporter: Reporter) -> Results:
     # Headlines alone: the report has every metric.
     reporter.say(f"  test accuracy {results.accuracy:.1%}, macro F1 {results.macro_f1:.1%} "
                  f"({results.n_test} photos, {results.prediction_photos_per_second:.0f} photos/s)")
-    for warning in results.warnings:
-        reporter.warn(f"{model}: {warning['text']}")
-    keep_calibration(run, results, reporter)
+    pass_on(run, results, reporter)
     return results
 
 

@@ -124,7 +124,8 @@ class Settings(BaseModel):
              "trains a pretrained network from inside its trunk on.")] = "guide"
     max_epochs: Annotated[PositiveInt, Setting(
         option="--epochs", panel=TRAINING, resumed="must agree", shown="4, strong: 9",
-        help="How many epochs each model is trained.")] = Field(default_factory=lambda data: _by_recipe(data, 4, 9))
+        help="How many epochs each model is trained. Unless this is given, strong takes as many more as make 500 "
+             "steps.")] = Field(default_factory=lambda data: _by_recipe(data, 4, 9))
     epochs_of: Annotated[dict[str, PositiveInt], AfterValidator(checks.epochs_of), Setting(
         help="Epochs of single models, by name, in place of max_epochs.", resumed="must agree",
         why_no_option="a table: [epochs_of] in a settings file")] = Field(default_factory=dict)

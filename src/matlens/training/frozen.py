@@ -87,10 +87,10 @@ class FrozenFeatures:
     reporter: Reporter
     clock: Clock = field(default_factory=Clock)
 
-    def pooled(self, views: int | None = None) -> PooledFeatures:
-        """Compute the features of the whole trunk, or take them from the cache. views: of each photo, if not as set."""
+    def pooled(self, n_views: int | None = None) -> PooledFeatures:
+        """Compute the features of the whole trunk, or take them from the cache. n_views: if not as set."""
         conversion = self.conversions.of(self.model, None)
-        parts = feature_parts(self.prepared.split, views or self.run.settings.views, pooled=True)
+        parts = feature_parts(self.prepared.split, n_views or self.run.settings.views, pooled=True)
         cache = self._cache(conversion, self._computes_in_framework(conversion, parts))
         views = self._computed("features", parts, lambda part, progress: cache.features(
             part.digests, part.view, progress))

@@ -1,9 +1,9 @@
 """The recipe `strong`: the best in the time that the guide's recipe takes. The same settings for all models and data.
 
-A pretrained network's new head is trained first, as the guide does it (Kumar et al. 2022: an untrained head would spoil
-what the trunk knows). Then AdamW with warm-up and cosine (Loshchilov and Hutter 2017, 2019), smoothed labels (Szegedy et
-al. 2016), averaged weights (Polyak and Juditsky 1992; Izmailov et al. 2018). Validation judges the averaged weights, which
-are the result unless the head's epochs answered more validation photos right (`History.best`).
+A pretrained network's new head is trained first, as the guide does it (Kumar et al. 2022: an untrained head would
+spoil what the trunk knows). Then AdamW with warm-up and cosine (Loshchilov and Hutter 2017, 2019), smoothed labels
+(Szegedy et al. 2016), averaged weights (Polyak and Juditsky 1992; Izmailov et al. 2018). Validation judges the averaged
+weights, which are the result unless the head's epochs answered more validation photos right (`History.best`).
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class Strong:
         return highest * (1 + math.cos(math.pi * (done - self.warm_up) / (1 - self.warm_up))) / 2
 
     def epochs(self, planned: int, steps: int) -> int:
-        """Return how many epochs of so many steps follow from the planned number: those of the fewest steps at least."""
+        """Return the planned number of epochs of so many steps, or as many as the fewest steps take if that is more."""
         return max(planned, math.ceil(self.fewest_steps / steps))
 
     def averaged_steps(self, steps: int, epochs: int) -> float:

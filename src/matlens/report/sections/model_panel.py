@@ -91,8 +91,9 @@ def view_model(paths: RunPaths, key: str, results: Results, row: Row, pool: Phot
     if absent:
         problems.append(f"{row.model}: no picture of {', '.join(absent)}.")
     return ModelPanel(key, MODELS[row.model].title if row.model in MODELS else "", results, row, accuracy_interval(row),
-                      tuple(pictures.values()), absent, measures(results), _calibration(results), calibrated(results), answered(results),
-                      class_scores(results), gallery, _to_make(results, pictures.__contains__, gallery is not None))
+                      tuple(pictures.values()), absent, measures(results), _calibration(results),
+                      calibrated(results), answered(results), class_scores(results), gallery,
+                      _to_make(results, pictures.__contains__, gallery is not None))
 
 
 def _calibration(results: Results) -> str:

@@ -1,4 +1,4 @@
-"""Put the calibration that an evaluation chose beside the artifact of its model, where `matlens predict` uses it."""
+"""Pass on what an evaluation found: warnings to the user, and the calibration to the artifact for `matlens predict`."""
 
 from __future__ import annotations
 
@@ -12,6 +12,14 @@ from matlens.system.console import Reporter
 from matlens.system.untrusted import inside
 
 _DESCRIPTION = "artifact.json"
+
+
+def pass_on(run: Run, results: Results, reporter: Reporter) -> None:
+    """Print the warnings of a judged model's training, and keep its calibration. With quiet, hints are left out."""
+    for warning in results.warnings:
+        tell = reporter.say if warning["kind"] == "last_epoch_best" else reporter.warn
+        tell(f"{results.model_name}: {warning['text']}")
+    keep_calibration(run, results, reporter)
 
 
 def keep_calibration(run: Run, results: Results, reporter: Reporter) -> None:
