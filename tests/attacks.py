@@ -53,13 +53,13 @@ def cases(readers: Mapping[str, Reader]) -> list[tuple[str, str]]:
 
 
 @contextmanager
-def at_once() -> Iterator[None]:
+def at_once(seconds: int = _SECONDS) -> Iterator[None]:
     """Fail the test where reading a file does not end: the opening of a named pipe waits for a writer."""
     def stop(number: int, frame: FrameType | None) -> None:
-        pytest.fail(f"still reading after {_SECONDS} seconds")
+        pytest.fail(f"still reading after {seconds} seconds")
 
     before = signal.signal(signal.SIGALRM, stop)
-    signal.alarm(_SECONDS)
+    signal.alarm(seconds)
     try:
         yield
     finally:

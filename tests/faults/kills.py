@@ -1,17 +1,17 @@
 """Kill a small run at random points and go on with it: it must end as one that was left alone.
 
-    python tests/faults/kills.py [--kills 100] [--seed 0]
+    python tests/faults/kills.py [--kills 100] [--seed 0] [--job NAME]
 
 Each run trains one small network, in turn of the Keras and of the PyTorch room, with --deterministic. SIGKILL goes to
 the run itself, or (one in three) to the process that trains for it; then the same command is given again. What must
 hold: results, predictions and weights are those of an uninterrupted run, bit for bit; no photo was changed; no file is
-left that an uninterrupted run does not leave.
+left that an uninterrupted run does not leave. --job kills one of the jobs of `kill_jobs` in place of these runs, or all
+of those jobs.
 """
 
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 import os
 import shutil
@@ -21,10 +21,12 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+from kill_jobs import JOB_NAMES, Facts, KillJob, Stage, digest, facts_of, new_place, tree_hash
 
 from matlens.data.drawn.synthetic import draw_dataset
 
@@ -47,11 +49,11 @@ class Left:
     def of(cls, out: Path, model: str) -> Left:
         results = json.loads((out / "reports" / f"{model}_results.json").read_text())
         with np.load(out / "reports" / f"{model}_predictions.npz") as file:
-            predictions = _hash(b"".join(file[name].tobytes() for name in ("probabilities", "labels", "paths")))
+            predictions = digest(b"".join(file[name].tobytes() for name in ("probabilities", "labels", "paths")))
         weights = {}
         with np.load(out / "models" / f"{model}.artifact" / "head.npz") as head:
-            weights |= {name: _hash(head[name].tobytes()) for name in head.files}
-        weights["trunk"] = _hash((out / "models" / f"{model}.artifact" / "trunk.bin").read_bytes())
+            weights |= {name: digest(head[name].tobytes()) for name in head.files}
+        weights["trunk"] = digest((out / "models" / f"{model}.artifact" / "trunk.bin").read_bytes())
         names = frozenset(str(path.relative_to(out)) for path in out.rglob("*"))
         return cls({key: value for key, value in results.items() if key not in _DIFFER}, predictions, weights, names)
 
@@ -129,20 +131,67 @@ class Harness:
                 f"from epoch {resumed}")
 
 
+def kill_and_compare(stage: Stage, job: KillJob, whole: Facts, seconds: float, rng: np.random.Generator) -> str:
+    """Kill a job at a random moment, and give it again. Returns when, in words. Raises AssertionError."""
+    with new_place(stage, job) as place:
+        with job.start(place, stage.cache) as process:
+            kill_at, spare_parent = rng.uniform(0, seconds), rng.random() < 1 / 3
+            try:
+                process.wait(kill_at)
+            except subprocess.TimeoutExpired:
+                children = children_of(process.pid)
+                os.kill(children[0] if children and spare_parent else process.pid, signal.SIGKILL)
+            process.communicate()
+        job.finish(place, stage.cache)
+        left = facts_of(place / job.out)
+        found = sorted(name for name in left.keys() | whole.keys() if left.get(name) != whole.get(name))
+        assert not found, f"killed after {kill_at:.2f} s: {found}"
+        assert tree_hash(stage.photos) == stage.photos_hash, "a photo was changed"
+        strays = [path for path in stage.folder.rglob("*") if path.name.endswith((".partial", ".lock", ".part"))]
+        assert not strays, strays
+        return "killed and gone on with" if process.returncode == -signal.SIGKILL else (
+            "ended before" if process.returncode == 0 else "a child was killed")
+
+
+def uninterrupted(stage: Stage, job: KillJob) -> tuple[Facts, float]:
+    """Do a job twice: the first fills the cache, the second is timed. Returns what it leaves. Raises AssertionError."""
+    left: list[Facts] = []
+    for _ in range(2):
+        with new_place(stage, job) as place:
+            started = time.monotonic()
+            job.finish(place, stage.cache)
+            seconds = time.monotonic() - started
+            left.append(facts_of(place / job.out))
+    differ = [name for name in left[0].keys() | left[1].keys() if left[0].get(name) != left[1].get(name)]
+    assert left[0] and not differ, f"not the same twice: {differ}"
+    return left[0], seconds
+
+
+def kill_jobs(names: Sequence[str], kills: int, rng: np.random.Generator) -> int:
+    """Kill each of these jobs so often. Returns how many did not end as they should."""
+    failures = 0
+    with tempfile.TemporaryDirectory() as folder:
+        stage = Stage(Path(folder))
+        for name in names:
+            job = stage.jobs()[name]()
+            whole, seconds = uninterrupted(stage, job)
+            print(f"{name}: {seconds:.1f} s uninterrupted, twice the same, {len(whole)} files", flush=True)
+            failed = 0
+            for number in range(kills):
+                try:
+                    outcome = kill_and_compare(stage, job, whole, seconds, rng)
+                except AssertionError as error:
+                    outcome, failed = f"FAILED: {error}", failed + 1
+                print(f"{number + 1}/{kills} {name}: {outcome}", flush=True)
+            print(f"{name}: {kills - failed} of {kills} ended as if they had not been killed", flush=True)
+            failures += failed
+    return failures
+
+
 def children_of(pid: int) -> list[int]:
     """The processes that a process started."""
     found = subprocess.run(["pgrep", "-P", str(pid)], text=True, capture_output=True, check=False).stdout
     return [int(child) for child in found.split()]
-
-
-def tree_hash(folder: Path) -> str:
-    """What lies in a folder, names and contents."""
-    return _hash(b"".join(str(path.relative_to(folder)).encode() + path.read_bytes()
-                          for path in sorted(folder.rglob("*")) if path.is_file()))
-
-
-def _hash(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()
 
 
 def main() -> int:
@@ -150,7 +199,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kills", type=int, default=100)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--job", choices=["all", *JOB_NAMES])
     options = parser.parse_args()
+    if options.job is not None:
+        names = JOB_NAMES if options.job == "all" else (options.job,)
+        return 1 if kill_jobs(names, options.kills, np.random.default_rng(options.seed)) else 0
     rng, outcomes, failures = np.random.default_rng(options.seed), Counter[str](), []
     with tempfile.TemporaryDirectory() as folder:
         harness = Harness(Path(folder))

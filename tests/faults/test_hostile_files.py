@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from attacks import at_once
 from builders import report_folder, results_of
 from matlens.errors import ModelError, ResultsError, RunError
 from matlens.evaluation.label_quality import Suspect
@@ -236,6 +237,29 @@ def test_other_names_in_an_artifacts_checksums_are_not_opened(artifact):
     about["sha256"] |= {"../../outside/secret.bin": "0", "pipe": "0"}
     (artifact / "artifact.json").write_text(json.dumps(about))
     assert Artifact.open(artifact).model_name == "m"
+
+
+@pytest.mark.parametrize("name", ["trunk.xml", "trunk.bin", "head.npz"])
+def test_a_file_that_is_far_too_large_for_a_network_is_not_read(artifact, name):
+    """A sparse file takes no place on the disk, and minutes to read."""
+    os.truncate(artifact / name, 60 << 30)
+    with at_once(), pytest.raises(ModelError, match=rf"{name}.*too large"):
+        Artifact.open(artifact)
+
+
+def test_an_artifact_for_photos_of_another_size_is_named(artifact):
+    """The description fits its own checksums, and not the network."""
+    import openvino
+    from openvino import opset13 as ops
+
+    photos = ops.parameter([-1, SIDE, SIDE, 3], np.float32)
+    openvino.save_model(openvino.Model([ops.relu(photos)], [photos]), artifact / "trunk.xml", compress_to_fp16=False)
+    write_about(artifact, "m", ("a", "b", "c"), (SIDE + 8, SIDE), parity=0.0)
+    with pytest.raises(ModelError, match=rf"trunk\.xml.*{SIDE + 8} x {SIDE}"):
+        Artifact.open(artifact).predict(np.zeros((1, SIDE + 8, SIDE, 3), np.float32))
+    write_about(artifact, "m", ("a", "b", "c"), (SIDE, SIDE), parity=0.0)
+    with pytest.raises(ModelError, match="takes 4 numbers of a photo, and the trunk gives 3"):  # the head
+        Artifact.open(artifact).predict(np.zeros((1, SIDE, SIDE, 3), np.float32))
 
 
 @pytest.mark.parametrize("name", ["trunk.xml", "trunk.bin", "head.npz"])

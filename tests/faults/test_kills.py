@@ -1,4 +1,4 @@
-"""Four kills of the hundred that `make faults` does, and that a kill after epoch 2 costs no epoch."""
+"""A few kills of the hundreds that `make faults` does, and that a kill after epoch 2 costs no epoch."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from kills import MODELS, Harness, Left, children_of
+from kill_jobs import Stage
+from kills import MODELS, Harness, Left, children_of, kill_and_compare, uninterrupted
 
 pytestmark = pytest.mark.slow
 SIGNALS = dict(zip(MODELS, (signal.SIGINT, signal.SIGTERM), strict=True))
@@ -70,3 +71,12 @@ def test_a_signal_ends_a_run_in_an_orderly_way(harness: tuple[Harness, str]) -> 
                 and "\nState:\tZ" not in Path(f"/proc/{child}/status").read_text()]
     assert "goes on with epoch" in made.finish(model, out)
     assert Left.of(out, model).differences(made.whole[model]) == []
+
+
+@pytest.mark.parametrize("name", ["audit", "fetch", "copies"])
+def test_other_jobs_that_were_killed_end_as_uninterrupted_ones(tmp_path: Path, name: str) -> None:
+    """Those that need no framework; `make faults` kills the others too."""
+    stage = Stage(tmp_path)
+    job = stage.jobs()[name]()
+    whole, seconds = uninterrupted(stage, job)
+    kill_and_compare(stage, job, whole, seconds, np.random.default_rng(7))

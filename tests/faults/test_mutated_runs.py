@@ -71,7 +71,7 @@ def test_a_changed_run_harms_nobody(world: Path, small_run: Path, matlens: Calla
     before, planted = outside_of(world), set(texts_in(run))
     commands = commands_on(run)
     for name in rng.permutation(sorted(commands))[:3]:
-        with at_once():
+        with at_once(300):
             code, out, err = matlens(*commands[name])
         assert "has a defect" not in err and "Traceback" not in err, (changed, name, err)
         assert code in (0, 2), (changed, name, err)

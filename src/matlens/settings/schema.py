@@ -169,7 +169,8 @@ class Settings(BaseModel):
              "variations follow.")] = 42
     deterministic: Annotated[bool, Setting(
         option="--deterministic", panel=TRAINING, resumed="must agree",
-        help="Give the same bytes of results each time, apart from times. This is slower.")] = False
+        help="Give the same bytes of results each time, apart from times, on one machine with as many usable cores: "
+             "more or fewer threads add numbers up in another order. This is slower.")] = False
 
     precision: Annotated[Wish, Setting(
         option="--precision", panel=MACHINE, resumed="must agree",
