@@ -13,7 +13,7 @@ def compare(runs: Annotated[list[Path], typer.Argument(help="Run folders.", show
                                                         ".json and .png.")] = None,
             literature: Annotated[bool, typer.Option("--literature", help="Show published results on MINC-2500 below "
                                                      "those of runs on it.")] = False) -> None:
-    """Put the models of one or several runs side by side, or those of several series (minc:all, kfold:5)."""
+    """Put the models of one or several runs side by side, or those of series (minc:all, kfold:5, --seeds 5)."""
     from matlens.comparison.displays import draw_differences
     from matlens.jobs.series import compare_folders
     from matlens.system.console import Reporter

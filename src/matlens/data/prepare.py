@@ -11,9 +11,10 @@ from pathlib import Path
 from matlens.data.pixels.store import PixelStore, hash_photos, prepare_store
 from matlens.data.source.minc import deviations, is_minc_2500
 from matlens.data.source.sources import Source, open_source
-from matlens.data.split.protocols import default_protocol, draws, listed_by_protocol
+from matlens.data.split.protocols import default_protocol, listed_by_protocol
 from matlens.data.split.splits import Split, make_split
 from matlens.data.split.together import joined, look_alikes, named_groups
+from matlens.settings.protocols import draws
 from matlens.settings.schema import Settings
 from matlens.system.console import Reporter
 from matlens.types import Pixels
@@ -53,7 +54,7 @@ def prepare(settings: Settings, reporter: Reporter) -> Prepared:
     report_problems(problems, source.root, reporter)
     together = kept_together(named, {path: digest for path, digest in hashes.items() if path not in problems},
                              lambda digest: store.photo(store.rows[digest]), reporter) if draws(protocol) else []
-    split = make_split(source, protocol, hashes, problems, seed=settings.seed, together=together,
+    split = make_split(source, protocol, hashes, problems, seed=settings.seed_of_split, together=together,
                        groups=settings.groups, train_on=settings.train_on)
     split = dataclasses.replace(split, remarks=_remarks(source, split))
     counts = {part: sum(by_class.values()) for part, by_class in split.counts().items()}

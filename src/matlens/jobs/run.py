@@ -67,8 +67,9 @@ def start(settings: Settings, out: Path, reporter: Reporter, split_hash: str | N
                                    reporter.say, reporter.warn)
     prepared = prepare(settings, reporter)
     if split_hash not in (None, prepared.split.hash):
-        raise DataError(f"The photos in {root}, or their division, are not those of the run that is to be repeated: "
-                        "the hash of the split is another. Say where they are now with --data.")
+        raise DataError(f"The photos in {root}, or their division, are not those of the run that is to be repeated or "
+                        "of the series' other seeds: the hash of the split is another. Say where they are now with "
+                        "--data.")
     run = Run.begin(out, settings, root, prepared.split)
     copy_groups(settings.material_groups, run.path, prepared.split.class_names)
     return TrainingInputs(run, prepared, weights, conversions)
