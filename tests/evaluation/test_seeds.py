@@ -60,7 +60,7 @@ def test_the_parts_estimate_what_they_say():
         table = 2 * rng.normal(size=(5, 1)) + 3 * rng.normal(size=12) + 5 * rng.normal(size=(5, 12))
         scores = SeedScores(table.mean(axis=1), table, 1 / 12, 12)
         both = scores._of_both
-        parts.append((scores.two_way.seeds, scores._of_photos(table.mean(axis=0)) - both, both))
+        parts.append((scores.two_way.seeds, scores._of_all_photos - both, both))
     seeds, photos, both = np.mean(parts, axis=0)
     assert (seeds, photos) == pytest.approx((4 / 5 + 25 / 60, 9 / 12), rel=0.1)
     assert both == pytest.approx(25 / 60, rel=0.1)
@@ -86,7 +86,7 @@ def test_without_seeds_to_vary_it_is_the_t_test_of_the_photos():
     theirs = stats.ttest_rel(first.astype(float), second.astype(float))
     assert two_way.p_value(difference) == pytest.approx(theirs.pvalue, rel=1e-9)
     ends = theirs.confidence_interval(0.95)
-    assert difference - math.hypot(*two_way.margins()) == pytest.approx(ends.low)
+    assert two_way.interval(difference) == pytest.approx((ends.low, ends.high))
 
 
 def test_the_interval_reaches_zero_where_the_p_value_is_5_percent():

@@ -20,6 +20,11 @@ COLUMNS = 80
 
 _NAME = 22
 
+_TESTS: Mapping[Over, str] = {
+    "seeds": "Methods are compared on the same photos, and in pairs where they have the same seeds.",
+    "splits": "A test on all photos is of the models as they were trained here, one for each split; a test of methods "
+              "(corrected t) is for other splits, too."}
+
 
 @dataclass(frozen=True)
 class Spread:
@@ -68,15 +73,21 @@ class SeriesRow:
 
     def in_words(self, metric: Metric) -> str:
         """Write a score as tables show it: 76.0 ± 0.2 % (75.6 to 76.4)."""
+        text, ends = self.spread_in_words(metric), self.ends_in_words(metric)
+        return f"{text} ({ends})" if ends else text
+
+    def spread_in_words(self, metric: Metric) -> str:
+        """Write the mean and the deviation of a score, or that they are unknown."""
         spread = self.scores.get(metric.name)
         if spread is None:
             return UNKNOWN
-        ends = metric.ends_in_words(spread.interval)
         if metric.as_percent:
-            text = str(spread)
-        else:
-            text = f"{spread.mean:.3f}" + ("" if spread.deviation is None else f" ± {spread.deviation:.3f}")
-        return f"{text} ({ends})" if ends else text
+            return str(spread)
+        return f"{spread.mean:.3f}" + ("" if spread.deviation is None else f" ± {spread.deviation:.3f}")
+
+    def ends_in_words(self, metric: Metric) -> str:
+        """Write the interval of a score, without the unit; empty where it is unknown."""
+        return metric.ends_in_words(self.scores[metric.name].interval) if metric.name in self.scores else ""
 
 
 @dataclass(frozen=True)
@@ -105,12 +116,12 @@ class ComparedMethods:
         """What the runs differ in, those without results too."""
         return tuple(dict.fromkeys(run for row in self.rows for run in (*row.runs, *row.missing)))
 
-    @property
-    def sentences(self) -> tuple[str, ...]:
-        """Of each pair of models, which is better: photo by photo over all splits, and as a method."""
+    def sentences(self, model: str | None = None) -> tuple[str, ...]:
+        """Say of each pair, or of those with a model, which is better: on the photos of all splits, and as a method."""
         of_pairs = self.pairs.tests if self.pairs else ()
-        return (*(f"On all {test.n_photos:,} photos, as trained here: {test.sentence()}" for test in of_pairs),
-                *(test.sentence() for test in self.tests))
+        return (*(f"On all {test.n_photos:,} photos: {test.sentence()}" for test in of_pairs
+                  if model in (None, test.first, test.second)),
+                *(test.sentence() for test in self.tests if model in (None, test.first, test.second)))
 
     @property
     def explained(self) -> tuple[str, ...]:
@@ -125,7 +136,8 @@ class ComparedMethods:
             brackets = ("In brackets: the 95 % interval of the mean by Nadeau and Bengio's corrected t. It assumes "
                         "that the scores of two splits correlate by n_test / (n_test + n_train), a rule of thumb: "
                         "splits are not independent, and no exact interval is known.")
-        return (*what, *[brackets] * any(spread.interval for row in self.rows for spread in row.scores.values()))
+        known = any(spread.interval for row in self.rows for spread in row.scores.values())
+        return (*what, *[brackets] * known, *[_TESTS[self.over]] * bool(self.tests))
 
     def lines(self) -> list[str]:
         """Write what the console shows, in lines that fit a terminal."""
@@ -134,7 +146,7 @@ class ComparedMethods:
             figures = f"{row.in_words(METRICS['accuracy'])} accuracy, {len(row.runs)} {self.over}"
             line = f"  {row.model:<{_NAME}} {figures}"
             shown += [line] if len(line) <= COLUMNS else [f"  {row.model}", f"    {figures}"]
-        for text in (*self.explained, *self.sentences, *self.notes):
+        for text in (*self.explained, *self.sentences(), *self.notes):
             shown += textwrap.wrap(text, COLUMNS, initial_indent="  ", subsequent_indent="    ",
                                    break_on_hyphens=False)
         return shown

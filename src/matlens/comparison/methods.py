@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from itertools import combinations
 from pathlib import Path
 from typing import Any, Literal
@@ -60,9 +61,11 @@ class JudgedMethod:
 class MethodsTest:
     """Two methods, compared by accuracy. n_runs: of the first and of the second method.
 
-    difference: mean accuracy of the first less that of the second, with the 95 % interval of this pair alone; None
-        where nothing varies.
+    difference: mean accuracy of the first less that of the second.
     p_value, p_holm: of the test that the interval belongs to, and corrected for the number of pairs.
+    confidence: of the interval: 1 - 5 % / k, if Holm's procedure compared this p value with 5 % / k. So the interval
+        leaves out 0 where the two are told apart, and nowhere else.
+    interval: of the difference; None where nothing varies.
     """
 
     first: str
@@ -70,9 +73,10 @@ class MethodsTest:
     over: Over
     n_runs: tuple[int, int]
     difference: float
-    interval: tuple[float, float] | None
     p_value: float
     p_holm: float
+    confidence: float
+    interval: tuple[float, float] | None
 
     @property
     def is_real(self) -> bool:
@@ -91,9 +95,9 @@ class MethodsTest:
         if self.interval:
             low, high = sorted(sign * end for end in self.interval)
             by += f" ({points(low)} to {points(high)})"
-        verdict = f"{better} is better than {worse} by" if self.is_real else f"{better} is not told apart from {worse}:"
-        source = "for other seeds and other photos" if self.over == "seeds" else "for other splits (corrected t)"
-        return f"As methods, {source}: {verdict} {by}, p {p_words(self.p_holm)}."
+        if self.is_real:
+            return f"{better} is better than {worse} as a method by {by}, p {p_words(self.p_holm)}."
+        return f"{better} is not told apart from {worse} as a method: {by}, p {p_words(self.p_holm)}."
 
 
 @dataclass(frozen=True)
@@ -109,6 +113,17 @@ class MethodsInference:
     tests: tuple[MethodsTest, ...]
     pairs: Pairwise | None
     notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class _Pair:
+    """Two methods, with the test of their difference. interval: of a confidence."""
+
+    first: JudgedMethod
+    second: JudgedMethod
+    difference: float
+    p_value: float
+    interval: Callable[[float], tuple[float, float] | None]
 
 
 def infer(over: Over, methods: Sequence[JudgedMethod], *, same_photos: bool) -> MethodsInference:
@@ -132,9 +147,8 @@ def _of_seeds(methods: Sequence[JudgedMethod], same_photos: bool) -> MethodsInfe
             difference, two_way = difference_of_methods(
                 scores[first.name]["accuracy"], scores[second.name]["accuracy"],
                 shared_seeds=list(first.results) == list(second.results))
-            half = sum(margin**2 for margin in two_way.margins()) ** 0.5
-            tests.append((first, second, difference, (difference - half, difference + half) if half else None,
-                          two_way.p_value(difference)))
+            tests.append(_Pair(first, second, difference, two_way.p_value(difference),
+                               partial(two_way.interval, difference)))
     return MethodsInference(scores, _corrected("seeds", tests), None, tuple(notes))
 
 
@@ -148,16 +162,23 @@ def _of_splits(methods: Sequence[JudgedMethod], same_photos: bool) -> MethodsInf
     for first, second in combinations(methods if same_photos else (), 2):
         differences = [a.accuracy - b.accuracy for a, b in zip(
             first.results.values(), second.results.values(), strict=True)]
-        tests.append((first, second, sum(differences) / len(differences),
-                      corrected_interval(differences, first.test_per_train, (-1, 1)),
-                      corrected_p(differences, first.test_per_train)))
+        tests.append(_Pair(first, second, sum(differences) / len(differences),
+                           corrected_p(differences, first.test_per_train),
+                           partial(corrected_interval, differences, first.test_per_train, (-1, 1))))
     return MethodsInference({}, _corrected("splits", tests), pairwise(answers) if len(answers) > 1 else None,
                             tuple(dict.fromkeys(notes)))
 
 
-def _corrected(over: Over, tests: Sequence[tuple[JudgedMethod, JudgedMethod, float, tuple[float, float] | None, float]],
-               ) -> tuple[MethodsTest, ...]:
-    adjusted = holm([p_value for *_, p_value in tests])
-    return tuple(MethodsTest(first.name, second.name, over, (len(first.results), len(second.results)), difference,
-                             interval, p_value, p_holm)
-                 for (first, second, difference, interval, p_value), p_holm in zip(tests, adjusted, strict=True))
+def _corrected(over: Over, pairs: Sequence[_Pair]) -> tuple[MethodsTest, ...]:
+    """Correct p values by Holm's procedure, and make each interval at the level of its step."""
+    p_values = [pair.p_value for pair in pairs]
+    adjusted = holm(p_values)
+    left = sum(p_holm >= ALPHA for p_holm in adjusted)
+    tests = []
+    for pair, p_holm in zip(pairs, adjusted, strict=True):
+        step = left if p_holm >= ALPHA else len(pairs) - sorted(p_values).index(pair.p_value)
+        confidence = 1 - ALPHA / step
+        tests.append(MethodsTest(pair.first.name, pair.second.name, over,
+                                 (len(pair.first.results), len(pair.second.results)), pair.difference, pair.p_value,
+                                 p_holm, confidence, pair.interval(confidence)))
+    return tuple(tests)

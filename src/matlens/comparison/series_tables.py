@@ -106,7 +106,7 @@ def _tests(compared: ComparedMethods) -> list[str]:
     """Write which methods are told apart."""
     if not compared.tests:
         return []
-    table = [["first", "second", "difference (points)", "95 % interval", "p", "p (Holm)", "real at 5 %?"],
+    table = [["first", "second", "difference (points)", "interval", "p", "p (Holm)", "real at 5 %?"],
              ["---", "---", *["---:"] * 4, "---"]]
     for test in compared.tests:
         ends = " to ".join(map(points, test.interval)) if test.interval else UNKNOWN
@@ -115,5 +115,6 @@ def _tests(compared: ComparedMethods) -> list[str]:
     how = ("for other seeds and other photos, paired by photos, and by seeds where they are shared"
            if compared.over == "seeds" else "Nadeau and Bengio's corrected t over the splits")
     return [f"Which methods differ ({how}; corrected by Holm for {len(compared.tests)} "
-            f"pair{'s' * (len(compared.tests) > 1)}; intervals each of its pair alone):", markdown_table(table),
-            "\n".join(f"- {escape(sentence)}" for sentence in compared.sentences)]
+            f"pair{'s' * (len(compared.tests) > 1)}; each interval is at the level of its step in Holm's procedure, so "
+            "it leaves out 0 where the methods are told apart):", markdown_table(table),
+            "\n".join(f"- {escape(sentence)}" for sentence in compared.sentences())]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from urllib.parse import quote
 
+from matlens.comparison.pairwise import points
 from matlens.comparison.series import SeriesComparison
 from matlens.evaluation.metrics.metric import metrics_of
 from matlens.report.downloads import PAGE_NAME
@@ -17,8 +18,8 @@ def write_series_report(series: SeriesFolder, comparison: SeriesComparison) -> P
     links = {name: f"./{quote(folder)}/{PAGE_NAME}" for folder, name in series.runs_by_folder.items()}
     headline, sentences = _verdict(comparison)
     shown = [metric for metric in metrics_of("further") if any(metric.name in row.scores for row in comparison.rows)]
-    return write_page(series.path / PAGE_NAME, "series.html.j2", {}, headline=headline, sentences=sentences,
-                      comparison=comparison, links=links, main=metrics_of("main"), further=shown)
+    return write_page(series.path / PAGE_NAME, "series.html.j2", {"points": points}, headline=headline,
+                      sentences=sentences, comparison=comparison, links=links, main=metrics_of("main"), further=shown)
 
 
 def _verdict(comparison: SeriesComparison) -> tuple[str, list[str]]:
@@ -28,10 +29,11 @@ def _verdict(comparison: SeriesComparison) -> tuple[str, list[str]]:
         return ("Not all models were judged on the same photos", [
             "Means over different photos must not be ranked; the same command goes on from here."])
     over = f"{len(first.runs)} seeds" if comparison.over == "seeds" else f"the test photos of {len(first.runs)} splits"
-    sentences = list(comparison.sentences)
+    sentences = list(comparison.sentences(first.model))
     if others and comparison.over == "splits":
         leads = [a - b for a, b in zip(first.accuracy.values, others[0].accuracy.values, strict=True)]
         sentences.insert(0, f"It is ahead of {others[0].model} on {sum(lead > 0 for lead in leads)} of {len(leads)} "
                             f"splits, by {100 * sum(leads) / len(leads):.1f} points on average.")
     of_what = f"of the test photos, mean of {over}" if comparison.over == "seeds" else f"of {over}"
-    return f"{first.model} is right on {first.accuracy} {of_what}", sentences
+    mean = str(first.accuracy).replace(" ", "\N{NO-BREAK SPACE}")
+    return f"{first.model} is right on {mean} {of_what}", sentences

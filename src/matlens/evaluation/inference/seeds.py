@@ -9,7 +9,6 @@ draw tells how the others are, so the part of the seeds is taken from their spre
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -28,6 +27,8 @@ from matlens.types import Floats, Labels
 SEED_DRAWS = 500
 """Draws of photos. A variance is taken from them, and no tails, so fewer do than for an interval by percentiles."""
 
+_HALVINGS = 40
+"""Steps in which a p value is found: to 1e-12."""
 _CELLS = 2_000_000
 """Photos x draws that are computed at once, to bound memory."""
 
@@ -58,6 +59,11 @@ class TwoWay:
         return (float(stdtrit(self.seed_df, tail)) * math.sqrt(self.seeds),
                 float(stdtrit(self.photo_df, tail)) * math.sqrt(self.photos))
 
+    def interval(self, difference: float, confidence: float = CONFIDENCE) -> tuple[float, float] | None:
+        """Return the ends of the interval of a difference; None where nothing varies."""
+        half = math.hypot(*self.margins(confidence))
+        return (difference - half, difference + half) if half else None
+
     def p_value(self, difference: float) -> float:
         """Return the p value at which the interval of a difference just reaches 0.
 
@@ -67,7 +73,7 @@ class TwoWay:
         if self.variance <= 0 or difference == 0:
             return 1.0
         below, above = 0.0, 1.0
-        for _ in range(60):
+        for _ in range(_HALVINGS):
             p_value = (below + above) / 2
             if math.hypot(*self.margins(1 - p_value)) > abs(difference):
                 below = p_value
@@ -103,23 +109,27 @@ class SeedScores:
         With variances s of seeds, p of photos and e of both together it is s / S + p / n + e / (S n): what seeds spread
         shows s / S + e / (S n), and what photos spread p / n + e / (S n), so e / (S n) is taken off once.
         """
-        return TwoWay(self._of_seeds, len(self.values) - 1, max(self._of_photos(self.deviations.mean(axis=0))
-                                                                - self._of_both, 0.0), self.groups - 1)
+        return TwoWay(self._of_seeds, len(self.values) - 1, max(self._of_all_photos - self._of_both, 0.0),
+                      self.groups - 1)
 
     @property
     def _of_seeds(self) -> float:
         return float(self.values.var(ddof=1)) / len(self.values)
 
     @cached_property
+    def _of_all_photos(self) -> float:
+        """p / n + e / (S n)."""
+        return self._of_photos(self.deviations.mean(axis=0))
+
+    @cached_property
     def _of_both(self) -> float:
         """e / (S n), at least 0."""
         single = float(np.mean([self._of_photos(row) for row in self.deviations]))
-        return max(single - self._of_photos(self.deviations.mean(axis=0)), 0.0) / (len(self.values) - 1)
+        return max(single - self._of_all_photos, 0.0) / (len(self.values) - 1)
 
     def _of_photos(self, deviations: Floats) -> float:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", RuntimeWarning)  # of draws that all leave the score undefined
-            return self.scale * float(np.nanvar(deviations, ddof=1))
+        defined = deviations[~np.isnan(deviations)]
+        return self.scale * float(defined.var(ddof=1)) if len(defined) > 1 else math.nan
 
     def interval(self, bounds: tuple[float, float] = (0.0, 1.0), confidence: float = CONFIDENCE,
                  ) -> tuple[float, float] | None:
