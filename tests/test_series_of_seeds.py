@@ -27,7 +27,7 @@ from matlens.settings.schema import Settings
 from matlens.system.console import Reporter
 
 QUIET = Reporter(quiet=True)
-STRENGTH = {"mobilenetv2_transfer": 1.2, "resnet50_transfer": 3.0}
+STRENGTH = {"mobilenetv2_transfer": 1.2, "resnet50_transfer": 3.0, "inception_v1": 1.3}
 LABELS = np.arange(120) % 3
 
 
@@ -67,7 +67,8 @@ def jobs(monkeypatch: pytest.MonkeyPatch) -> list[Settings]:
 
 
 def asked(photos: Path, **options: object) -> Settings:
-    return Settings.load(options={"data_dir": photos, "models": ",".join(STRENGTH), "seeds": 3, **options})
+    return Settings.load(options={"data_dir": photos, "models": "mobilenetv2_transfer,resnet50_transfer", "seeds": 3,
+                                  **options})
 
 
 def test_seeds_count_up_and_share_the_split(drawn, tmp_path, jobs):
@@ -119,6 +120,27 @@ def test_one_seed_is_a_plain_run():
     assert Settings.load(options={"seeds": 2}).is_series
 
 
+def test_a_run_that_knew_no_seed_of_the_split_goes_on(drawn, tmp_path):
+    """Earlier versions recorded --seed alone; the split follows it, whether that is said or not."""
+    settings = Settings.load(options={"data_dir": drawn, "seed": 5})
+    run = Run.begin(tmp_path / "run", settings, drawn, split_of())
+    content = json.loads(run.paths.run_file.read_text())
+    del content["settings"]["seeds"], content["settings"]["split_seed"]
+    run.paths.run_file.write_text(json.dumps(content))
+    for split_seed in (None, 5):
+        Run.begin(run.path, settings.model_copy(update={"split_seed": split_seed}), drawn, split_of())
+    with pytest.raises(RunError, match="split_seed: 5 there, 6 now"):
+        Run.begin(run.path, settings.model_copy(update={"split_seed": 6}), drawn, split_of())
+
+
+@pytest.mark.parametrize("option", [("--seeds", "3"), ("--protocol", "kfold:5")])
+def test_the_command_that_trains_once_refuses_several_trainings(drawn, tmp_path, option):
+    from matlens.cli.main import app
+
+    with pytest.raises(SettingsError, match=rf"{option[0]}.*matlens run"):
+        app(["train", "inception_v1", "--data", str(drawn), "--out", str(tmp_path), *option], standalone_mode=False)
+
+
 def test_the_methods_are_tested_and_what_is_shown_says_so(drawn, tmp_path, jobs):
     """Strengths 1.2 and 3: plainly different; the page, the tables and the console name the better one."""
     series = run_series(asked(drawn), tmp_path / "out", QUIET)
@@ -141,6 +163,17 @@ def test_the_methods_are_tested_and_what_is_shown_says_so(drawn, tmp_path, jobs)
     written = json.loads((series.reports / "series_results.json").read_text())
     assert written["methods"][0]["is_real"] is True and written["over"] == "seeds"
     assert written["models"]["resnet50_transfer"]["scores"]["macro_f1"]["interval"] is not None
+
+
+def test_intervals_and_verdicts_cannot_disagree(drawn, tmp_path, jobs):
+    """Of three pairs each interval is at the level of its step in Holm's procedure: 1 - 5 % / 3, / 2 or / 1."""
+    series = run_series(asked(drawn, models=",".join(STRENGTH), seeds=4), tmp_path / "out", QUIET)
+    tests = compare_folders([series.path]).tests
+    assert len(tests) == 3 and len({test.is_real for test in tests}) == 2, "both kinds are there"
+    for test in tests:
+        assert test.is_real == (test.interval[0] > 0 or test.interval[1] < 0) == (test.p_holm < 0.05)
+    steps = sorted(round(0.05 / (1 - test.confidence)) for test in tests)
+    assert steps[-1] == 3 and set(steps) <= {1, 2, 3}
 
 
 def test_series_of_seeds_are_compared_as_methods(drawn, tmp_path, jobs):

@@ -30,7 +30,7 @@ def train(model: Annotated[str, Late(_model_argument)], out: Out = None, config:
 
     settings = Settings.load(config, given | {"models": model})
     if settings.is_series:
-        asked = "--seeds asks" if settings.seeds else f"--protocol {settings.protocol} asks"
+        asked = "--seeds asks" if (settings.seeds or 1) > 1 else f"--protocol {settings.protocol} asks"
         raise SettingsError(f"matlens train trains a model once, and {asked} for several trainings: use matlens run "
                             f"--models {model}, or leave that option out.")
     reporter, out = Reporter(quiet), out or default_out()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -125,7 +125,7 @@ def is_series_folder(path: Path) -> bool:
     return (path / SERIES_NAME).exists()
 
 
-def runs_in(paths: list[Path]) -> list[Run]:
+def runs_in(paths: Sequence[Path]) -> list[Run]:
     """Open the runs in these folders, also those inside of series. Raises RunError."""
     return [run for path in paths for run in (
         SeriesFolder.open(path).runs().values() if is_series_folder(path) else [Run.open(path)])]
