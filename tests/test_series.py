@@ -5,13 +5,17 @@ from __future__ import annotations
 import csv
 import dataclasses
 import json
+import math
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
+from scipy import stats
 
 from builders import begin_run
-from matlens.comparison.series import SeriesComparison, Spread
+from matlens.comparison.compared_methods import Spread
+from matlens.comparison.series import SeriesComparison
 from matlens.data.source.minc import CLASS_NAMES
 from matlens.errors import ResultsError, RunError, WorkerError
 from matlens.evaluation.results import Results
@@ -37,7 +41,7 @@ def results(model: str, accuracy: float, split: str, **changes: object) -> Resul
 @pytest.fixture
 def series(tmp_path: Path) -> SeriesFolder:
     """Two models that were judged on three splits."""
-    made = SeriesFolder.create(tmp_path / "series", "minc:all", SPLITS)
+    made = SeriesFolder.of_splits(tmp_path / "series", "minc:all", SPLITS).create()
     for number, (name, split) in enumerate(made.splits.items()):
         folder = begin_run(made.path / name, Settings.load(options={
             "protocol": split, "models": list(ACCURACIES), "data_dir": tmp_path}))
@@ -61,6 +65,35 @@ def test_mean_and_sample_standard_deviation(series):
     assert [(row["model"], row["n_splits"], float(row["min_accuracy"]), float(row["max_accuracy"]), row["n_test"])
             for row in rows] == [("mobilenetv2_transfer", "3", 0.7, 0.9, "300"),
                                  ("resnet50_transfer", "3", 0.72, 0.76, "300")]
+
+
+def test_every_metric_has_its_mean_and_its_spread(series):
+    """Accuracy and macro F1 alone hide what the runs' own tables show; a metric that a run lacks is left out."""
+    comparison = summarise_series(series)
+    scores = json.loads((series.reports / "series_results.json").read_text())["models"]["resnet50_transfer"]["scores"]
+    assert scores["macro_auc"]["mean"] == pytest.approx(0.9) and scores["macro_auc"]["standard_deviation"] == 0
+    assert scores["macro_recall"]["by_split"] == dict.fromkeys(SPLITS, 0.5)
+    assert "log_loss" not in scores
+    assert "| 90.0 ± 0.0 % |" in comparison.to_markdown()
+
+
+def test_the_interval_of_the_mean_is_nadeau_and_bengios(series):
+    """The split has 4 photos of each part and class: three splits, test / train = 1, t of 2 is 4.3027, s = 2 points."""
+    row = summarise_series(series).rows[1]
+    half = 4.302653 * 0.02 * math.sqrt(1 / 3 + 1)
+    assert row.accuracy.interval == pytest.approx((0.74 - half, 0.74 + half), rel=1e-6)
+    (test,) = summarise_series(series).tests
+    differences = np.array([-0.02, 0.06, 0.14])
+    t = differences.mean() / math.sqrt((1 / 3 + 1) * differences.var(ddof=1))
+    assert test.p_value == pytest.approx(2 * stats.t.sf(t, 2)) and not test.is_real
+
+
+def test_the_console_says_what_the_deviation_is_and_fits_a_terminal(series):
+    """± is read as a standard error, which it is not."""
+    lines = summarise_series(series).lines()
+    assert max(map(len, lines)) <= 80
+    text = " ".join(" ".join(lines).split())
+    assert "± is the sample standard deviation over the splits" in text and "80.0 ± 10.0 %" in text
 
 
 def test_the_page_says_how_often_the_first_is_ahead_and_leads_to_the_runs(series):
@@ -128,18 +161,18 @@ def test_the_runs_of_a_series_are_found_and_its_folder_is_no_run(series, tmp_pat
     with pytest.raises(RunError, match=r"name one of the runs in it, such as .*minc-1"):
         Run.open(series.path)
     with pytest.raises(RunError, match="other splits"):
-        SeriesFolder.create(series.path, "kfold:3", ["kfold:3:1"])
+        SeriesFolder.of_splits(series.path, "kfold:3", ("kfold:3:1",)).create()
     (tmp_path / "used").mkdir()
     (tmp_path / "used" / "file").touch()
     with pytest.raises(RunError, match="is there already"):
-        SeriesFolder.create(tmp_path / "used", "minc:all", SPLITS)
+        SeriesFolder.of_splits(tmp_path / "used", "minc:all", SPLITS).create()
 
 
 def test_a_model_that_fails_on_one_split_leaves_the_others_standing(drawn, tmp_path, monkeypatch):
     """Hours of other splits must not be lost; the same command goes on."""
     done = []
 
-    def run(settings: Settings, out: Path, reporter: Reporter) -> None:
+    def run(settings: Settings, out: Path, reporter: Reporter, split_hash: str | None) -> None:
         done.append(settings.protocol)
         if settings.protocol == "kfold:4:2":
             raise WorkerError("killed")

@@ -35,6 +35,7 @@ def given(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.Captur
         monkeypatch.setattr(job, "run", stop)
         monkeypatch.setattr(job, "start", stop)
         monkeypatch.setattr("matlens.jobs.demo.run", stop)
+        monkeypatch.setattr("matlens.jobs.series.run_series", stop)
         with pytest.raises(SystemExit):
             app([command, *arguments, "--out", str(tmp_path / "out"), "--quiet"], prog_name="matlens",
                 standalone_mode=False)
@@ -104,7 +105,7 @@ def test_each_command_has_the_options_that_it_declares(given: Any) -> None:
 
 def test_options_of_unknown_settings_are_none() -> None:
     """A misspelt name in a command's list must not pass in silence."""
-    assert not list(SettingsOptions(only=("seeds",)).parameters())
+    assert not list(SettingsOptions(only=("sede",)).parameters())
 
 
 @pytest.mark.parametrize("width", [80, 120])

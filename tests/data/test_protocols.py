@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from matlens.data.source.sources import Listed, Source
-from matlens.data.split.protocols import default_protocol, is_series, listed_by_protocol, splits_of_series
+from matlens.data.split.protocols import default_protocol, listed_by_protocol, splits_of_series
 from matlens.data.split.splits import Split, make_split
 from matlens.errors import DataError, SettingsError
+from matlens.settings.protocols import is_series
 from matlens.settings.schema import Settings
 
 PHOTOS = tuple(Listed(f"{name}/{i}.jpg", name) for name in "ab" for i in range(23))

@@ -66,7 +66,11 @@ def written(name: str, text: str) -> Callable[[Path], Path]:
 
 
 def made_series(room: Path) -> Path:
-    return SeriesFolder.create(room / "series", "kfold:2", ("kfold:2:1", "kfold:2:2")).path / SERIES_NAME
+    return SeriesFolder.of_splits(room / "series", "kfold:2", ("kfold:2:1", "kfold:2:2")).create().path / SERIES_NAME
+
+
+def made_series_of_seeds(room: Path) -> Path:
+    return SeriesFolder.of_seeds(room / "series", "random", 42, 2).create().path / SERIES_NAME
 
 
 def read_training(path: Path) -> TrainingRecord:
@@ -85,6 +89,8 @@ READERS = {
                   unread=frozenset({"format", "started", "models", "seed", "starts", "resumed_at_epoch",
                                     "split_hash"})),
     "series": Reader(made_series, lambda path: SeriesFolder.open(path.parent), RunError, unread=frozenset({"format"})),
+    "series of seeds": Reader(made_series_of_seeds, lambda path: SeriesFolder.open(path.parent), RunError,
+                              unread=frozenset({"format"})),
     "training": Reader(copied("reports", f"{NAME}_training.json"), read_training, RunError),
     "results": Reader(copied("reports", f"{NAME}_results.json"), Results.read, ResultsError),
     "predictions": Reader(copied("reports", f"{NAME}_predictions.npz"), Predictions.read, ResultsError, ARRAY),

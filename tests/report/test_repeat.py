@@ -30,13 +30,13 @@ def test_the_command_gives_the_same_settings_or_names_those_that_it_cannot(
         changes: dict[str, Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Gone through the command line's own parser; where things are is the business of who repeats it."""
     from matlens.cli.main import app
-    from matlens.jobs import run
 
     settings = Settings.load(options=changes)
     command, unsaid = run_command(settings.model_dump(mode="json"))
     assert command is not None
     given: list[Settings] = []
-    monkeypatch.setattr(run, "run", lambda settings, out, reporter: given.append(settings))
+    for job in ("run.run", "series.run_series"):
+        monkeypatch.setattr(f"matlens.jobs.{job}", lambda settings, out, reporter: given.append(settings))
     app([*shlex.split(command)[1:], "--out", str(tmp_path)], prog_name="matlens", standalone_mode=False)
     left_out = {name for name, setting in DECLARED.items() if setting.of_machine}
     assert all(DECLARED[name].option is None for name in unsaid)

@@ -21,7 +21,7 @@ def compare(runs: Annotated[list[Path], typer.Argument(help="Run folders.", show
                 "--choose-on", show_default="the first run's",
                 help="The part that says which model is the best.")] = None,
             ) -> None:
-    """Put the models of one or several runs side by side, or those of several series (minc:all, kfold:5)."""
+    """Put the models of one or several runs side by side, or those of series (minc:all, kfold:5, --seeds 5)."""
     from matlens.comparison.displays import draw_differences
     from matlens.jobs.series import compare_folders
     from matlens.system.console import Reporter

@@ -1,4 +1,4 @@
-"""`matlens run`: the main job, on one split or on a series of them."""
+"""`matlens run`: the main job, once or as a series: on several splits, or with several seeds."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ OPTIONS = SettingsOptions()
 
 def run(out: Out = None, config: Config = None, quiet: Quiet = False, **given: Annotated[Any, OPTIONS]) -> None:
     """Do the whole job: train the models on a folder of photos, judge, explain and compare them, write the report."""
-    from matlens.data.split.protocols import is_series
     from matlens.jobs.run import run as run_all
     from matlens.jobs.series import run_series
     from matlens.settings.schema import Settings
@@ -20,4 +19,4 @@ def run(out: Out = None, config: Config = None, quiet: Quiet = False, **given: A
 
     settings, out = Settings.load(config, given), out or default_out()
     with orderly_stop(out):
-        (run_series if is_series(settings.protocol) else run_all)(settings, out, Reporter(quiet))
+        (run_series if settings.is_series else run_all)(settings, out, Reporter(quiet))

@@ -21,7 +21,6 @@ def _model_argument() -> Any:
 def train(model: Annotated[str, Late(_model_argument)], out: Out = None, config: Config = None, quiet: Quiet = False,
           **given: Annotated[Any, OPTIONS]) -> None:
     """Train one model into a run's folder, and stop there."""
-    from matlens.data.split.protocols import is_series
     from matlens.errors import SettingsError
     from matlens.jobs.run import keep_to_limit, start
     from matlens.runs.lock import alone_in
@@ -30,9 +29,10 @@ def train(model: Annotated[str, Late(_model_argument)], out: Out = None, config:
     from matlens.training.train import train as train_one
 
     settings = Settings.load(config, given | {"models": model})
-    if is_series(settings.protocol):
-        raise SettingsError(f"matlens train trains on one split, and {settings.protocol} stands for several: name one, "
-                            "or use matlens run.")
+    if settings.is_series:
+        asked = "--seeds asks" if (settings.seeds or 1) > 1 else f"--protocol {settings.protocol} asks"
+        raise SettingsError(f"matlens train trains a model once, and {asked} for several trainings: use matlens run "
+                            f"--models {model}, or leave that option out.")
     reporter, out = Reporter(quiet), out or default_out()
     with orderly_stop(out), alone_in(out):
         begun = start(settings, out, reporter)

@@ -14,9 +14,10 @@ from matlens.data.layout.remarks import remarks_of, tell_unused
 from matlens.data.pixels.store import PixelStore, hash_photos, prepare_store
 from matlens.data.source.minc import deviations, is_minc_2500
 from matlens.data.source.sources import Source, open_source
-from matlens.data.split.protocols import default_protocol, draws, listed_by_protocol
+from matlens.data.split.protocols import default_protocol, listed_by_protocol
 from matlens.data.split.splits import Split, make_split
 from matlens.data.split.together import joined, look_alikes, named_groups
+from matlens.settings.protocols import draws
 from matlens.settings.schema import Settings
 from matlens.system.console import Reporter
 from matlens.types import Pixels
@@ -63,7 +64,7 @@ def prepare(settings: Settings, reporter: Reporter) -> Prepared:
         named, groups = auto_groups(hidden, source.root, reporter.say)
     copies = copies_among({path: digest for path, digest in hashes.items() if path not in problems},
                           lambda digest: store.photo(store.rows[digest]), reporter, drawn=draws(protocol))
-    split = make_split(source, protocol, hashes, problems, seed=settings.seed, together=joined([*named, *copies]),
+    split = make_split(source, protocol, hashes, problems, seed=settings.seed_of_split, together=joined([*named, *copies]),
                        groups=groups, train_on=settings.train_on)
     faults = _faults(source, split, named, copies)
     said += [remark for found in hidden[:1] if (remark := found.remark(split))]

@@ -93,12 +93,12 @@ def rerun(path: Path, out: Path, reporter: Reporter, places: Places = HERE) -> R
         if not records:
             raise RunError(f"{path} holds no run yet. Begin it with: matlens run --out {path}")
         first = next(iter(records.values()))
-        settings = _settings(first, places).model_copy(update={"protocol": series.protocol})
+        settings = series.settings_from(_settings(first, places))
         _say_changes(first, reporter)
         again = run_series(settings, out, reporter).records()
-        by_split = [_compared(record, again[split], f"{split}: ") for split, record in records.items()]
-        return Repetition(tuple(model for compared in by_split for model in compared.same),
-                          {model: phrases for compared in by_split for model, phrases in compared.differences.items()})
+        by_run = [_compared(record, again[name], f"{name}: ") for name, record in records.items()]
+        return Repetition(tuple(model for compared in by_run for model in compared.same),
+                          {model: phrases for compared in by_run for model, phrases in compared.differences.items()})
     there = RunRecord.read(path)
     settings = _settings(there, places)
     _say_changes(there, reporter)

@@ -71,8 +71,9 @@ def start(settings: Settings, out: Path, reporter: Reporter, split_hash: str | N
                                    reporter.say, reporter.warn)
     prepared = prepare(settings, reporter)
     if split_hash not in (None, prepared.split.hash):
-        raise DataError(f"The photos in {root}, or their division, are not those of the run that is to be repeated: "
-                        "the hash of the split is another. Say where they are now with --data.")
+        raise DataError(f"The photos in {root}, or their division, are not those of the run that is to be repeated or "
+                        "of the series' other seeds: the hash of the split is another. Say where they are now with "
+                        "--data.")
     run = Run.begin(out, settings, root, prepared.split)
     copy_groups(settings.material_groups, run.path, prepared.split.class_names)
     return TrainingInputs(run, prepared, weights, conversions)
@@ -203,9 +204,13 @@ def judged_models(runs: Sequence[RunRecord]) -> list[Results]:
 def predictions_in(runs: Sequence[RunRecord], part: str = "test") -> dict[str, SavedPredictions]:
     """Name the files of predictions of a part in several runs, by the names that `judged_models` gives."""
     names = distinct_names(run.path for run in runs)
-    return {_name_among(names, run.path, model): SavedPredictions(run.paths.predictions_file(model, part),
-                                                                  run.paths.split_file, part)
+    return {_name_among(names, run.path, model): saved_predictions(run, model, part)
             for run in runs if run.path in names for model in run.model_names}
+
+
+def saved_predictions(run: RunRecord, model: str, part: str = "test") -> SavedPredictions:
+    """Name the file of a model's predictions of a part, and the split that says which photos these are."""
+    return SavedPredictions(run.paths.predictions_file(model, part), run.paths.split_file, part)
 
 
 def _name_among(runs: Mapping[Path, str], run: Path, model: str) -> str:

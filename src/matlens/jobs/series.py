@@ -1,36 +1,45 @@
-"""The main job on several splits, `minc:all` or `kfold:K`: a run for each, then means and standard deviations."""
+"""The main job as a series: a run for each split of `minc:all` or `kfold:K`, or for each seed of `--seeds N`.
+
+Means, deviations and intervals of the methods follow. All runs share decoded photos and features through the cache.
+"""
 
 from __future__ import annotations
 
-import dataclasses
+import shlex
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
 from matlens.comparison.choice import ChosenOn, as_share
 from matlens.comparison.literature import published_beside
+from matlens.comparison.methods import JudgedMethod
 from matlens.comparison.series import SeriesComparison
 from matlens.comparison.table import Comparison, compare
 from matlens.data.source.sources import open_source, refuse_among_photos
-from matlens.data.split.protocols import listed_by_protocol, splits_of_series
+from matlens.data.split.protocols import default_protocol, listed_by_protocol, splits_of_series
+from matlens.data.split.splits import Split
 from matlens.errors import ResultsError, SettingsError, WorkerError
 from matlens.evaluation.results import Results
-from matlens.jobs.run import judged_in, judged_models, predictions_in, run
+from matlens.jobs.run import judged_in, judged_models, predictions_in, run, saved_predictions
 from matlens.report.series_page import write_series_report
 from matlens.runs.lock import alone_in
 from matlens.runs.names import distinct_names
+from matlens.runs.paths import RunPaths
 from matlens.runs.record import RunRecord
+from matlens.runs.run import refuse_if_foreign, with_its_batch
 from matlens.runs.series import SeriesFolder, is_series_folder
 from matlens.settings.schema import Settings
 from matlens.system.console import Reporter
 
 
 def run_series(settings: Settings, out: Path, reporter: Reporter) -> SeriesFolder:
-    """Do the whole job on each split of `settings.protocol`. What an earlier start finished stays as it is.
+    """Do the whole job on each split of `settings.protocol`, or on one split with each of `settings.seeds` seeds.
+
+    What an earlier start finished stays as it is. More seeds than an earlier start had go on with its series.
 
     Raises:
-        UsageError: before anything is trained, or for one of the splits.
-        WorkerError: models failed; the others are finished, on all splits.
+        UsageError: before anything is trained, or for one of the runs.
+        WorkerError: models failed; the others are finished, in all runs.
     """
     with alone_in(out):
         return _run_series_alone(settings, out, reporter)
@@ -38,29 +47,56 @@ def run_series(settings: Settings, out: Path, reporter: Reporter) -> SeriesFolde
 
 def _run_series_alone(settings: Settings, out: Path, reporter: Reporter) -> SeriesFolder:
     started = time.perf_counter()
-    source, protocol = open_source(settings.data_dir), settings.protocol or ""
-    refuse_among_photos(out, source)
-    splits = splits_of_series(protocol, source)
-    for split in splits:
-        listed_by_protocol(source, split)  # raises what is wrong with the lists of any split, before the first run
-    series = SeriesFolder.create(out, protocol, splits)
+    series = _series_of(settings, out)
+    _refuse_other_settings(series, settings)
+    series.create()
     failures, comparison = [], None
-    for number, (name, split) in enumerate(series.splits.items(), 1):
-        reporter.say(f"\n{split} ({number} of {len(splits)}): {out / name}", style="bold")
+    runs = series.runs_by_folder
+    for number, (folder, name) in enumerate(runs.items(), 1):
+        reporter.say(f"\n{name} ({number} of {len(runs)}): {out / folder}", style="bold")
         try:
-            run(settings.model_copy(update={"protocol": split}), out / name, reporter)
+            run(series.settings_of(folder, settings), out / folder, reporter, _split_hash(series))
         except WorkerError as error:
-            reporter.warn(f"{split}: {error}")
-            failures.append(split)
-        comparison = summarise_series(series)
+            reporter.warn(f"{name}: {error}")
+            failures.append(name)
+        comparison = summarise_series(series, whole=number == len(runs))
     reporter.say("")
-    for row in comparison.rows if comparison else ():
-        reporter.say(f"  {row.model:<22} {row.accuracy} accuracy over {len(row.splits)} splits")
+    for line in comparison.lines() if comparison else ():
+        reporter.say(line)
     reporter.result(f"report: {out / 'report.html'}  ({time.perf_counter() - started:.0f} s)")
     if failures:
-        raise WorkerError(f"Models failed on {len(failures)} of {len(splits)} splits ({', '.join(failures)}). Mend it, "
+        what = "seeds" if series.seeds else "splits"
+        raise WorkerError(f"Models failed on {len(failures)} of {len(runs)} {what} ({', '.join(failures)}). Mend it, "
                           "then go on with the same command: what is finished stays.")
     return series
+
+
+def _series_of(settings: Settings, out: Path) -> SeriesFolder:
+    """Name the runs that settings ask for, and raise what is wrong with any of their splits before the first run."""
+    source = open_source(settings.data_dir)
+    refuse_among_photos(out, source)
+    protocol = settings.protocol or default_protocol(source, settings.groups)
+    if settings.seeds is not None and settings.seeds > 1:
+        listed_by_protocol(source, protocol)
+        return SeriesFolder.of_seeds(out, protocol, settings.seed, settings.seeds)
+    splits = splits_of_series(protocol, source)
+    for split in splits:
+        listed_by_protocol(source, split)
+    return SeriesFolder.of_splits(out, protocol, splits)
+
+
+def _refuse_other_settings(series: SeriesFolder, settings: Settings) -> None:
+    """Raise RunError, before the series is written, where one of its runs was begun with other settings."""
+    series.refuse_if_foreign()
+    root = open_source(settings.data_dir).root.resolve()
+    for folder in series.runs_by_folder:
+        place = series.path / folder
+        refuse_if_foreign(place, with_its_batch(place, series.settings_of(folder, settings)), root)
+
+
+def _split_hash(series: SeriesFolder) -> str | None:
+    """Return the hash of the split that the seeds share, once a run of them has made it."""
+    return next((record.split_hash for record in series.records().values()), None) if series.seeds else None
 
 
 def compare_folders(paths: Sequence[Path], *, literature: bool = False, margin: float | None = None,
@@ -86,36 +122,57 @@ def compare_folders(paths: Sequence[Path], *, literature: bool = False, margin: 
         raise SettingsError("--margin and --choose-on are for the models of runs on one split. Name the runs inside of "
                             f"the series: matlens compare {paths[0]}/RUN")
     if not all(map(is_series_folder, paths)):
-        raise ResultsError("A series and a single run cannot be put side by side: a mean over splits is not the "
-                           "accuracy on one. Name series only, or the runs inside of the series.")
+        raise ResultsError("A series and a single run cannot be put side by side: a mean over runs is not the "
+                           "accuracy of one. Name series only, or the runs inside of the series.")
     all_series = [SeriesFolder.open(path) for path in paths]
-    results_of = [_results_by_split(series) for series in all_series]
-    comparisons = [SeriesComparison.of(series.protocol, by_split)
-                   for series, by_split in zip(all_series, results_of, strict=True)]
-    if len({comparison.protocol for comparison in comparisons}) > 1:
+    if len({(series.protocol, bool(series.seeds)) for series in all_series}) > 1:
         raise ResultsError("These series have other splits each and cannot be compared: " + ", ".join(
-            f"{path} {comparison.protocol}" for path, comparison in zip(paths, comparisons, strict=True)))
-    names = distinct_names(paths)
-    rows = [dataclasses.replace(row, model=f"{names[path]}/{row.model}" if len(names) > 1 else row.model)
-            for path, comparison in zip(paths, comparisons, strict=True) if path in names for row in comparison.rows]
-    published = (published_beside(judged for by_split in results_of for results in by_split.values()
-                                  for judged in results) if literature else ())
-    return SeriesComparison(comparisons[0].protocol,
-                            tuple(sorted(rows, key=lambda row: (-row.accuracy.mean, row.model))), published)
+            f"{series.path} {series.protocol}{' with several seeds' * bool(series.seeds)}" for series in all_series))
+    names, methods = distinct_names(series.path for series in all_series), []
+    for series in all_series:
+        if series.path not in names:  # it is given twice
+            continue
+        if not (judged := methods_of(series, f"{names[series.path]}/" * (len(names) > 1))):
+            raise ResultsError(f"{series.path} holds no results yet. The matlens run that began it goes on from here.")
+        methods += judged
+    published = published_beside(result for method in methods for result in method.results.values()
+                                 ) if literature else ()
+    return SeriesComparison.of("seeds" if all_series[0].seeds else "splits", all_series[0].protocol, methods, published)
 
 
-def summarise_series(series: SeriesFolder) -> SeriesComparison | None:
-    """Write the tables and the page of a series. Returns None if no model has results yet."""
-    results = _results_by_split(series)
-    if not any(results.values()):
+def summarise_series(series: SeriesFolder, *, whole: bool = True) -> SeriesComparison | None:
+    """Write the tables and the page of a series. Returns None if no model has results yet.
+
+    whole: whether its runs are done; until then the intervals and tests of seeds, which take seconds, are left out.
+    """
+    if not (methods := methods_of(series)):
         return None
-    comparison = SeriesComparison.of(series.protocol, results)
+    pending = ("Not all seeds are trained yet: intervals and tests follow with the last one. Of those that are, "
+               f"they are shown by: matlens compare {shlex.quote(str(series.path))}")
+    comparison = SeriesComparison.of("seeds" if series.seeds else "splits", series.protocol, methods,
+                                     pending=pending if series.seeds and not whole else "")
     comparison.write(series.reports)
     write_series_report(series, comparison)
     return comparison
 
 
-def _results_by_split(series: SeriesFolder) -> dict[str, list[Results]]:
-    """Read the results of each split, by its protocol."""
+def methods_of(series: SeriesFolder, before_name: str = "") -> list[JudgedMethod]:
+    """Gather the models that a series has judged, in the order in which its runs name them."""
     records = series.records()
-    return {split: judged_in(records[split]) if split in records else [] for split in series.splits.values()}
+    results: dict[str, dict[str, Results]] = {}
+    for name, record in records.items():
+        for judged in judged_in(record):
+            results.setdefault(judged.model_name, {})[name] = judged
+    test_per_train = _test_per_train(series)
+    return [JudgedMethod(before_name + model, by_run,
+                         {name: saved_predictions(records[name], model) for name in by_run},
+                         tuple(name for name in series.runs_by_folder.values() if name not in by_run), test_per_train)
+            for model, by_run in results.items()]
+
+
+def _test_per_train(series: SeriesFolder) -> float:
+    """Return the number of test photos for each training photo on the first of the splits; 0 where none was made."""
+    for record in series.records().values():
+        split = Split.read(RunPaths(record.path).split_file)
+        return len(split.part("test")) / max(len(split.part("train")), 1)
+    return 0.0

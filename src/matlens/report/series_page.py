@@ -1,11 +1,13 @@
-"""The page of a series: `report.html` with mean and deviation of each model, and links to the runs' own pages."""
+"""The page of a series: `report.html` with mean, deviation and interval of each model, and links to the runs' pages."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from urllib.parse import quote
 
+from matlens.comparison.pairwise import points
 from matlens.comparison.series import SeriesComparison
+from matlens.evaluation.metrics.metric import metrics_of
 from matlens.report.downloads import PAGE_NAME
 from matlens.report.templating import write_page
 from matlens.runs.series import SeriesFolder
@@ -13,16 +15,25 @@ from matlens.runs.series import SeriesFolder
 
 def write_series_report(series: SeriesFolder, comparison: SeriesComparison) -> Path:
     """Write report.html, whole or not at all."""
+    links = {name: f"./{quote(folder)}/{PAGE_NAME}" for folder, name in series.runs_by_folder.items()}
+    headline, sentences = _verdict(comparison)
+    shown = [metric for metric in metrics_of("further") if any(metric.name in row.scores for row in comparison.rows)]
+    return write_page(series.path / PAGE_NAME, "series.html.j2", {"points": points}, headline=headline,
+                      sentences=sentences, comparison=comparison, links=links, main=metrics_of("main"), further=shown)
+
+
+def _verdict(comparison: SeriesComparison) -> tuple[str, list[str]]:
+    """Return what is to be known first, in a line and in sentences."""
     first, *others = comparison.rows
-    splits = {split: f"./{quote(name)}/{PAGE_NAME}" for name, split in series.splits.items()}
-    headline = f"{first.model} is right on {first.accuracy} of the test photos of {len(first.splits)} splits"
-    sentences = [f"Mean ± sample standard deviation over the splits of {series.protocol}."]
     if not comparison.same_photos:
-        headline = "Not all models were judged on all splits yet"
-        sentences.append("Means over different splits must not be ranked; the same command goes on from here.")
-    elif others:
+        return ("Not all models were judged on the same photos", [
+            "Means over different photos must not be ranked; the same command goes on from here."])
+    over = f"{len(first.runs)} seeds" if comparison.over == "seeds" else f"the test photos of {len(first.runs)} splits"
+    sentences = list(comparison.sentences(first.model))
+    if others and comparison.over == "splits":
         leads = [a - b for a, b in zip(first.accuracy.values, others[0].accuracy.values, strict=True)]
-        sentences.append(f"It is ahead of {others[0].model} on {sum(lead > 0 for lead in leads)} of {len(leads)} "
-                         f"splits, by {100 * sum(leads) / len(leads):.1f} points on average.")
-    return write_page(series.path / PAGE_NAME, "series.html.j2", {}, headline=headline, sentences=sentences,
-                      comparison=comparison, splits=splits)
+        sentences.insert(0, f"It is ahead of {others[0].model} on {sum(lead > 0 for lead in leads)} of {len(leads)} "
+                            f"splits, by {100 * sum(leads) / len(leads):.1f} points on average.")
+    of_what = f"of the test photos, mean of {over}" if comparison.over == "seeds" else f"of {over}"
+    mean = str(first.accuracy).replace(" ", "\N{NO-BREAK SPACE}")
+    return f"{first.model} is right on {mean} {of_what}", sentences

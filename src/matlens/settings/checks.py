@@ -13,9 +13,11 @@ from pydantic import ValidationInfo
 
 from matlens.models.registry import MODELS, default_models, spec_of
 from matlens.settings.model_options import OptionsByModel, checked, unknown
-from matlens.settings.protocols import PATTERN, WORDS
+from matlens.settings.protocols import PATTERN, WORDS, draws, is_series
 
 LARGEST_SIDE = 2048
+MOST_SEEDS = 100
+"""Trainings of one series. 30 already tell a standard deviation to 13 %."""
 
 
 def models(value: Any) -> tuple[str, ...]:
@@ -69,6 +71,30 @@ def groups(value: str | None, info: ValidationInfo) -> str | None:
         raise ValueError("groups are kept together by the protocols grouped and kfold:K, not by random")
     if value is None and protocol == "grouped":
         raise ValueError("the protocol grouped takes --groups: a file of lines path,group, or a pattern")
+    return value
+
+
+def split_seed(value: int | None, info: ValidationInfo) -> int | None:
+    """Refuse a seed of the division where nothing is divided."""
+    protocol = info.data.get("protocol")
+    if value is not None and protocol is not None and not draws(protocol):
+        raise ValueError(f"the protocol {protocol} divides no photos by a seed; leave --split-seed out")
+    return value
+
+
+def seeds(value: int | None, info: ValidationInfo) -> int | None:
+    """Refuse seeds that are too many, and those of several splits."""
+    protocol, first = info.data.get("protocol"), info.data.get("seed", 0)
+    if value is None:
+        return None
+    if not 1 <= value <= MOST_SEEDS:
+        raise ValueError(f"must be 1 to {MOST_SEEDS}; with 3 to 10 the spread of a method is known well enough")
+    if value > 1 and is_series(protocol):
+        raise ValueError(f"seeds are of one split, and {protocol} stands for several: name one of them, such as "
+                         f"--protocol {'minc:1' if protocol == 'minc:all' else f'{protocol}:1'}")
+    if first + value > 2**32:
+        raise ValueError(f"the seeds {first} to {first + value - 1} do not all lie below 4294967296; give a smaller "
+                         "--seed")
     return value
 
 

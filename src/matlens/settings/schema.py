@@ -18,6 +18,7 @@ from matlens.settings.declaration import FIRST_VERSION, SECOND_VERSION, Setting,
 from matlens.settings.files import explained, read_toml
 from matlens.settings.kaggle import default_cache_dir, default_data_dir, default_folder
 from matlens.settings.model_options import OptionsByModel, written
+from matlens.settings.protocols import is_series
 from matlens.settings.renames import as_version_recorded, brought_up_to_date
 from matlens.system.console import tell_once
 
@@ -167,6 +168,15 @@ class Settings(BaseModel):
         option="--seed", panel=TRAINING, resumed="must agree",
         help="The number from which the division of the photos, initial weights, the order of photos and their "
              "variations follow.")] = 42
+    split_seed: Annotated[int | None, Field(ge=0, lt=2**32), AfterValidator(checks.split_seed), Setting(
+        option="--split-seed", panel=TRAINING, resumed="must agree", since=SECOND_VERSION, shown="that of --seed",
+        help="The number from which the division of the photos follows, where it is to be another than that of the "
+             "training.")] = None
+    seeds: Annotated[int | None, AfterValidator(checks.seeds), Setting(
+        option="--seeds", panel=TRAINING, resumed="may differ", since=SECOND_VERSION, shown="1",
+        help="How many times to train on one and the same split, with seeds that count up from --seed: a run of each, "
+             "then mean, standard deviation and an interval for the method. A larger number given later goes on with "
+             "the runs that are there.")] = None
     deterministic: Annotated[bool, Setting(
         option="--deterministic", panel=TRAINING, resumed="must agree",
         help="Give the same bytes of results each time, apart from times, on one machine with as many usable cores: "
@@ -213,6 +223,16 @@ class Settings(BaseModel):
             tell_once(remark)
         return today
 
+    @property
+    def seed_of_split(self) -> int:
+        """The seed from which the division of the photos follows."""
+        return self.seed if self.split_seed is None else self.split_seed
+
+    @property
+    def is_series(self) -> bool:
+        """Whether these settings ask for several runs: on several splits, or with several seeds."""
+        return is_series(self.protocol) or (self.seeds or 1) > 1
+
     def options_of(self, model: str) -> dict[str, float | int | str]:
         """Return all of a model's backbone options: the spec's defaults, under those that were set for this model."""
         return {**spec_of(model).options, **self.model_options.get(model, {})}
@@ -223,7 +243,8 @@ class Settings(BaseModel):
 
     def agreed(self) -> dict[str, Any]:
         """Return, as JSON values, the settings that a resumed run must agree on."""
-        return {key: value for key, value in self.model_dump(mode="json").items() if key not in MAY_DIFFER}
+        values = {**self.model_dump(mode="json"), "split_seed": self.seed_of_split}
+        return {key: value for key, value in values.items() if key not in MAY_DIFFER}
 
     def recorded_by_first_version(self) -> dict[str, Any]:
         """Return what the first version's run.json holds for these settings, as JSON values."""

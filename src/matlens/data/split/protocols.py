@@ -12,11 +12,10 @@ A protocol that draws never divides a photo and its copies, exact or nearly so.
 from __future__ import annotations
 
 import dataclasses
-import re
 
 from matlens.data.source.sources import Listed, Source, read_official_split
 from matlens.errors import DataError, SettingsError
-from matlens.settings.protocols import WORDS
+from matlens.settings.protocols import WORDS, draws
 
 
 def default_protocol(source: Source, groups: str | None = None) -> str:
@@ -26,16 +25,6 @@ def default_protocol(source: Source, groups: str | None = None) -> str:
     if source.layout == "minc":
         return f"minc:{source.split_numbers[0]}"
     return "prepared" if source.layout == "prepared" else "random"
-
-
-def draws(protocol: str) -> bool:
-    """Return whether a protocol divides the photos itself, by a seed."""
-    return protocol in ("random", "grouped") or protocol.startswith("kfold:")
-
-
-def is_series(protocol: str | None) -> bool:
-    """Return whether a protocol stands for several splits, and so for several runs."""
-    return protocol == "minc:all" or re.fullmatch(r"kfold:\d+", protocol or "") is not None
 
 
 def splits_of_series(protocol: str, source: Source) -> tuple[str, ...]:

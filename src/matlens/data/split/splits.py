@@ -16,8 +16,9 @@ import numpy as np
 from matlens.data.layout.remarks import conversion_of, in_utf8
 from matlens.data.source.sources import PARTS, Source
 from matlens.data.split.division import divide
-from matlens.data.split.protocols import draws, folds_of, listed_by_protocol
+from matlens.data.split.protocols import folds_of, listed_by_protocol
 from matlens.errors import DataError, SettingsError
+from matlens.settings.protocols import draws
 from matlens.system.files import read_json, write_json
 from matlens.system.untrusted import reading, stays_inside
 from matlens.types import Labels

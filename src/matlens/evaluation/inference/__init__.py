@@ -1,1 +1,1 @@
-"""What follows from a sample of photos of which some belong together: intervals, tests, and what choosing costs."""
+"""How sure a figure is, and which differences are real: of photos, of groups, of seeds, of folds."""

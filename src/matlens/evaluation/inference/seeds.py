@@ -1,0 +1,231 @@
+"""How sure a method's score is, of which several trainings with other seeds answered the same photos.
+
+Two things could have been others: the seeds and the photos. A score of S seeds on n photos varies with both (Owen 2007,
+"The pigeonhole bootstrap", doi:10.1214/07-AOAS122; Sellam et al. 2022, "The MultiBERTs"), and the variance of its mean
+is the sum of a part of the seeds and a part of the photos. Owen's bootstrap draws seeds and photos; of three seeds no
+draw tells how the others are, so the part of the seeds is taken from their spread here, with Student's t.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from statistics import NormalDist
+
+import numpy as np
+import numpy.typing as npt
+
+from matlens.errors import ResultsError
+from matlens.evaluation.intervals import CONFIDENCE, SEED, resampled, wilson
+from matlens.evaluation.metrics.scores import weighted_metrics
+from matlens.evaluation.metrics.weighted import PredictedPhotos, WeightedPhotos
+from matlens.evaluation.predictions import Predictions
+from matlens.types import Floats, Labels
+
+SEED_DRAWS = 500
+"""Draws of photos. A variance is taken from them, and no tails, so fewer do than for an interval by percentiles."""
+
+_HALVINGS = 40
+"""Steps in which a p value is found: to 1e-12."""
+_CELLS = 2_000_000
+"""Photos x draws that are computed at once, to bound memory."""
+
+
+@dataclass(frozen=True)
+class TwoWay:
+    """The variance of a mean over seeds and photos, in two parts that do not overlap.
+
+    seeds: what seeds add, also by what they do to single photos, with `seed_df` degrees of freedom.
+    photos: what the sample of photos adds besides that, with `photo_df` (independent groups less 1).
+    """
+
+    seeds: float
+    seed_df: float
+    photos: float
+    photo_df: int
+
+    @property
+    def variance(self) -> float:
+        """Of the mean."""
+        return self.seeds + self.photos
+
+    def margins(self, confidence: float = CONFIDENCE) -> tuple[float, float]:
+        """Return half the width that the seeds give an interval, and that the photos give it."""
+        from scipy.special import stdtrit
+
+        tail = (1 + confidence) / 2
+        return (float(stdtrit(self.seed_df, tail)) * math.sqrt(self.seeds),
+                float(stdtrit(self.photo_df, tail)) * math.sqrt(self.photos))
+
+    def interval(self, difference: float, confidence: float = CONFIDENCE) -> tuple[float, float] | None:
+        """Return the ends of the interval of a difference; None where nothing varies."""
+        half = math.hypot(*self.margins(confidence))
+        return (difference - half, difference + half) if half else None
+
+    def p_value(self, difference: float) -> float:
+        """Return the p value at which the interval of a difference just reaches 0.
+
+        The margins add up as squares (Zou and Donner 2008, doi:10.1002/sim.3095): where one part is nothing, this is
+        the t test of the other. 1 where nothing varies.
+        """
+        if self.variance <= 0 or difference == 0:
+            return 1.0
+        below, above = 0.0, 1.0
+        for _ in range(_HALVINGS):
+            p_value = (below + above) / 2
+            if math.hypot(*self.margins(1 - p_value)) > abs(difference):
+                below = p_value
+            else:
+                above = p_value
+        return above
+
+
+@dataclass(frozen=True)
+class SeedScores:
+    """A score of one method under S seeds, on the same photos in G independent groups.
+
+    values: (S,) the score of each seed.
+    deviations: (S, K). The sample variance along the second axis times `scale` is the variance that each seed's score
+        owes to the sample of photos. Column k belongs to the same photos in all seeds, and in all methods.
+    groups: G.
+    """
+
+    values: Floats
+    deviations: Floats
+    scale: float
+    groups: int
+
+    @property
+    def mean(self) -> float:
+        """Over the seeds."""
+        return float(self.values.mean())
+
+    @cached_property
+    def two_way(self) -> TwoWay:
+        """The variance of the mean.
+
+        With variances s of seeds, p of photos and e of both together it is s / S + p / n + e / (S n): what seeds spread
+        shows s / S + e / (S n), and what photos spread p / n + e / (S n), so e / (S n) is taken off once.
+        """
+        return TwoWay(self._of_seeds, len(self.values) - 1, max(self._of_all_photos - self._of_both, 0.0),
+                      self.groups - 1)
+
+    @property
+    def _of_seeds(self) -> float:
+        return float(self.values.var(ddof=1)) / len(self.values)
+
+    @cached_property
+    def _of_all_photos(self) -> float:
+        """p / n + e / (S n)."""
+        return self._of_photos(self.deviations.mean(axis=0))
+
+    @cached_property
+    def _of_both(self) -> float:
+        """e / (S n), at least 0."""
+        single = float(np.mean([self._of_photos(row) for row in self.deviations]))
+        return max(single - self._of_all_photos, 0.0) / (len(self.values) - 1)
+
+    def _of_photos(self, deviations: Floats) -> float:
+        defined = deviations[~np.isnan(deviations)]
+        return self.scale * float(defined.var(ddof=1)) if len(defined) > 1 else math.nan
+
+    def interval(self, bounds: tuple[float, float] = (0.0, 1.0), confidence: float = CONFIDENCE,
+                 ) -> tuple[float, float] | None:
+        """Return the ends of the interval of the method's score: what other seeds and other photos would give.
+
+        Between two finite bounds the photos' margins are those of Wilson's interval at the number of photos that has
+        this variance, so that no end lies beyond a bound. None where nothing varies, or too little is defined.
+        """
+        two_way, (low, high) = self.two_way, bounds
+        if not math.isfinite(two_way.variance) or two_way.variance <= 0 or two_way.photo_df < 1:
+            return None
+        of_seeds, below = two_way.margins(confidence)
+        above, span = below, high - low
+        if math.isfinite(span) and two_way.photos and low < self.mean < high:
+            share, as_normal = (self.mean - low) / span, 2 * NormalDist().cdf(below / math.sqrt(two_way.photos)) - 1
+            photos = share * (1 - share) * span**2 / two_way.photos
+            if as_normal < 1 and (ends := wilson(share * photos, photos, as_normal)):
+                below, above = span * (share - ends.low), span * (ends.high - share)
+        return max(self.mean - math.hypot(of_seeds, below), low), min(self.mean + math.hypot(of_seeds, above), high)
+
+
+def scores_of_seeds(judged: Sequence[Predictions], draws: int = SEED_DRAWS) -> dict[str, SeedScores]:
+    """Return every weighted metric of a method, by name, from the answers that each of its seeds gave.
+
+    Draws are of whole groups, and the same in all methods that answered the same photos.
+
+    Raises:
+        ResultsError: the seeds did not answer the same photos, there are less than two seeds or groups, or a class
+            has all its photos in one group.
+    """
+    first, n_groups, group = judged[0], *_groups(judged)
+    if len(judged) < 2 or n_groups < 2:
+        raise ResultsError(f"{len(judged)} seed(s) on {n_groups} group(s) of photos tell nothing of a method: it takes "
+                           "two of each at least.")
+    if confounded := _classes_in_one_group(first):
+        raise ResultsError(f"In {confounded} class(es) all test photos are of one group, so class and group cannot be "
+                           "told apart: what other groups of these classes would give cannot be estimated.")
+    photos = [PredictedPhotos(answers.probabilities, answers.labels) for answers in judged]
+    whole = [weighted_metrics(WeightedPhotos(of_seed, np.ones((len(group), 1)))) for of_seed in photos]
+    drawn: list[list[dict[str, Floats]]] = []
+    for weights in resampled(n_groups, draws, np.random.default_rng(SEED), max(1, _CELLS // len(group))):
+        drawn.append([weighted_metrics(WeightedPhotos(of_seed, weights[group])) for of_seed in photos])
+    scores = {name: SeedScores(np.array([float(values[name][0]) for values in whole]),
+                               np.array([np.concatenate([block[seed][name] for block in drawn])
+                                         for seed in range(len(judged))]),
+                               n_groups / (n_groups - 1), n_groups)
+              for name in whole[0] if all(name in values and math.isfinite(values[name][0]) for values in whole)}
+    right = np.array([answers.predicted == first.labels for answers in judged])
+    return scores | {"accuracy": accuracy_of_seeds(right, group)}
+
+
+def accuracy_of_seeds(right: npt.NDArray[np.bool_], group: Labels) -> SeedScores:
+    """Return the accuracy of a method in closed form, without draws.
+
+    Its variance over photos is that of a cluster sample: of the sums over groups of what each photo adds to the mean.
+
+    Args:
+        right: (S, n) whether a seed is right on a photo. group: (n,) numbers 0 ... G - 1.
+    """
+    values, n_groups = right.mean(axis=1), int(group.max()) + 1
+    of_photos = right - values[:, None]
+    sums = np.array([np.bincount(group, of_seed, n_groups) for of_seed in of_photos])
+    return SeedScores(values, sums * n_groups / right.shape[1], 1 / n_groups, n_groups)
+
+
+def difference_of_methods(first: SeedScores, second: SeedScores, *, shared_seeds: bool) -> tuple[float, TwoWay]:
+    """Return by how much the first method's mean is higher on the same photos, and the variance of that.
+
+    shared_seeds: whether seed k of one belongs to seed k of the other. They are then compared in pairs, as the photos
+        are in any case; else the seeds' parts add up (Welch 1947).
+    """
+    if shared_seeds:
+        paired = SeedScores(first.values - second.values, first.deviations - second.deviations, first.scale,
+                            first.groups)
+        return paired.mean, paired.two_way
+    parts = [(each._of_seeds, len(each.values) - 1) for each in (first, second)]
+    seeds = sum(part for part, _ in parts)
+    squares = sum(part**2 / df for part, df in parts)
+    photos = first._of_photos(first.deviations.mean(axis=0) - second.deviations.mean(axis=0))
+    return first.mean - second.mean, TwoWay(
+        seeds, seeds**2 / squares if squares > 0 else sum(df for _, df in parts),
+        max(photos - first._of_both - second._of_both, 0.0), first.groups - 1)
+
+
+def _groups(judged: Sequence[Predictions]) -> tuple[int, Labels]:
+    """Return how many groups the photos are in, and the group of each as a number 0 ... G - 1. Raises ResultsError."""
+    first = judged[0]
+    for other in judged[1:]:
+        if other.paths != first.paths or not np.array_equal(other.labels, first.labels):
+            raise ResultsError("The seeds were not judged on the same photos, so their spread says nothing of a "
+                               "method. Judge them again with: matlens evaluate RUN")
+    names, group = np.unique(first.groups, return_inverse=True)
+    return len(names), group
+
+
+def _classes_in_one_group(answers: Predictions) -> int:
+    """Count the classes that have several photos, all of them in one group."""
+    group_of_class = [answers.groups[answers.labels == label] for label in np.unique(answers.labels)]
+    return sum(len(groups) > 1 and len(np.unique(groups)) == 1 for groups in group_of_class)
