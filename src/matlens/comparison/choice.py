@@ -76,7 +76,8 @@ def chosen_on_test(rows: Sequence[Row], pairs: Pairwise | None) -> Choice | None
     return Choice("test", rows[0].model, len(rows), expected, rows[0].accuracy - expected)
 
 
-def validation_accuracies(rows: Sequence[Row], given: Mapping[str, Predictions | SavedPredictions]) -> Mapping[str, float] | str:
+def validation_accuracies(rows: Sequence[Row], given: Mapping[str, Predictions | SavedPredictions],
+                          ) -> Mapping[str, float] | str:
     """Return the accuracy on the validation part by model; or a sentence, where it is not known of all on one part."""
     accuracies, photos = {}, set()
     for row in rows:

@@ -8,9 +8,11 @@ from functools import partial
 from itertools import combinations
 from typing import Any, Literal
 
-from matlens.comparison.pairwise import ALPHA, Pairwise, holm, p_words, pairwise, points
+from matlens.comparison.paired_test import p_words, points
+from matlens.comparison.pairwise import Pairwise, pairwise
 from matlens.errors import ResultsError
 from matlens.evaluation.inference.folds import corrected_interval, corrected_p, pooled
+from matlens.evaluation.inference.planning import ALPHA
 from matlens.evaluation.inference.seeds import SeedScores, difference_of_methods, scores_of_seeds
 from matlens.evaluation.part_predictions import SavedPredictions
 from matlens.evaluation.predictions import Predictions
@@ -138,7 +140,8 @@ def _of_seeds(methods: Sequence[JudgedMethod], same_photos: bool) -> MethodsInfe
         try:
             answers = method.answers()
             scores[method.name] = scores_of_seeds(answers)
-            photos[method.name] = (answers[0].digests or answers[0].paths, answers[0].labels.tolist(), answers[0].groups.tolist())
+            of_seed = answers[0]
+            photos[method.name] = (of_seed.digests or of_seed.paths, of_seed.labels.tolist(), of_seed.groups.tolist())
         except ResultsError as error:
             notes.append(f"{method.name} has no interval of the method: {error}")
     tests = []
@@ -182,3 +185,12 @@ def _corrected(over: Over, pairs: Sequence[_Pair]) -> tuple[MethodsTest, ...]:
                                  (len(pair.first.results), len(pair.second.results)), pair.difference, pair.p_value,
                                  p_holm, confidence, pair.interval(confidence)))
     return tuple(tests)
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Adjust p values (Holm 1979), in the order given: the k-th smallest of m times (m - k + 1), never falling."""
+    adjusted, largest = [0.0] * len(p_values), 0.0
+    for rank, position in enumerate(sorted(range(len(p_values)), key=p_values.__getitem__)):
+        largest = max(largest, (len(p_values) - rank) * p_values[position])
+        adjusted[position] = min(1.0, largest)
+    return adjusted

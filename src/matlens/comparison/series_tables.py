@@ -8,7 +8,8 @@ from typing import Any
 
 from matlens.comparison.compared_methods import ComparedMethods, SeriesRow, Spread
 from matlens.comparison.markdown import NOT_RANKED, escape, markdown_table
-from matlens.comparison.pairwise import Pairwise, points
+from matlens.comparison.paired_test import points
+from matlens.comparison.pairwise import Pairwise
 from matlens.evaluation.metrics.metric import METRICS, UNKNOWN, Metric, metrics_of, percent
 
 _HEADLINES = ("accuracy", "macro_f1")

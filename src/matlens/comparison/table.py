@@ -99,7 +99,8 @@ def compare(results_list: Iterable[Results | Mapping[str, Any]], published: tupl
     return Comparison(ordered, published, pairs, choice, tuple(unjudged))
 
 
-def _in_pairs(rows: tuple[Row, ...], given: Mapping[str, Predictions | SavedPredictions], margin: float | None) -> Pairwise:
+def _in_pairs(rows: tuple[Row, ...], given: Mapping[str, Predictions | SavedPredictions], margin: float | None,
+              ) -> Pairwise:
     """Test the rows' models in pairs, as far as their predictions are there and give their accuracy."""
     judged, refused, times = {}, [], Counter(row.model for row in rows)
     for row in rows if len(rows) > 1 else ():

@@ -64,8 +64,8 @@ def prepare(settings: Settings, reporter: Reporter) -> Prepared:
         named, groups = auto_groups(hidden, source.root, reporter.say)
     copies = copies_among({path: digest for path, digest in hashes.items() if path not in problems},
                           lambda digest: store.photo(store.rows[digest]), reporter, drawn=draws(protocol))
-    split = make_split(source, protocol, hashes, problems, seed=settings.seed_of_split, together=joined([*named, *copies]),
-                       groups=groups, train_on=settings.train_on)
+    split = make_split(source, protocol, hashes, problems, seed=settings.seed_of_split,
+                       together=joined([*named, *copies]), groups=groups, train_on=settings.train_on)
     faults = _faults(source, split, named, copies)
     said += [remark for found in hidden[:1] if (remark := found.remark(split))]
     split = dataclasses.replace(split, remarks=(*remarks_of(source), *said, *faults))

@@ -107,7 +107,8 @@ class PartPredictions:
         """Predict a part's photos, and save what came out."""
         split, total = self.run.split, photos_to_predict(self.run, self.name) + before
         predictions = predict_part(self._artifact, split, self.run.data_root, part=part,
-                                   keep_truncated=self.run.settings.keep_truncated, features=self.features(split.part(part)),
+                                   keep_truncated=self.run.settings.keep_truncated,
+                                   features=self.features(split.part(part)),
                                    on_progress=lambda done, _: self.on_progress(before + done, total))
         if part == "test":
             note_seconds(self.run, self.name, a_photo(predictions.photos_per_second))

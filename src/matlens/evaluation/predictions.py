@@ -6,7 +6,6 @@ import dataclasses
 import hashlib
 import json
 import time
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from urllib.parse import quote
 
-from matlens.comparison.pairwise import points
+from matlens.comparison.paired_test import points
 from matlens.comparison.series import SeriesComparison
 from matlens.evaluation.metrics.metric import metrics_of
 from matlens.report.downloads import PAGE_NAME

@@ -38,12 +38,12 @@ def verdict(comparison: ComparedModels, best: Results) -> Verdict:
     if not comparison.same_photos:
         return Verdict("These models cannot be ranked", (NOT_THE_SAME_PHOTOS,))
     ends = accuracy_interval(first)
-    right = f"right on {percent(first.accuracy)} of {first.photos}"
+    right = f"right on {percent(first.accuracy)} of {first.tested}"
     if ends:
         right += f" (95\u00a0% interval: {percents(ends)})"
     headline = _headline(comparison)
     sentences = [f"It is {right}."] if headline else []
-    return Verdict(headline or f"{first.model} is right on {percent(first.accuracy)} of {first.photos}",
+    return Verdict(headline or f"{first.model} is right on {percent(first.accuracy)} of {first.tested}",
                    (*(sentences or _interval_alone(ends)), *_of_the_first(comparison), *_chance(first, ends, best)))
 
 
