@@ -23,9 +23,9 @@ import pytest
 
 from matlens.cli import main as cli
 from matlens.data.source import fetch, minc
-from matlens.data.source.download import Patience
 from matlens.data.source.fetch import fetch_minc
 from matlens.data.source.kaggle import fetch_from_kaggle
+from matlens.data.source.patience import Patience
 from matlens.data.source.sources import Source
 from matlens.data.source.unpack import Limits
 from matlens.errors import DataError, SettingsError, WriteError

@@ -19,10 +19,11 @@ def predict(run: Annotated[Path, typer.Argument(help="A run's folder, or an .art
             ) -> None:
     """Say what photos show: one line a photo with path, class and probability."""
     from matlens.jobs.predict import predict_files, predicting_artifact
+    from matlens.system.console import echo
 
     failed = 0
     for line, is_error in predict_files(predicting_artifact(run, model, int8=int8), images, as_json=json):
-        typer.echo(line, err=is_error)
+        echo(line, err=is_error)
         failed += is_error
     if failed:
         raise typer.Exit(2)

@@ -17,7 +17,7 @@ from matlens.evaluation.results import Results, a_photo
 from matlens.notebook.adapters import classifier_of, framework_behind, is_keras, refuse_other_size
 from matlens.notebook.label_space import class_names_for
 from matlens.runs.provenance import installed_versions, package_versions
-from matlens.settings.knobs import notebook_settings
+from matlens.settings.knobs import notebook_setting
 from matlens.system.resources import peak_rss_bytes
 from matlens.training.history import History
 from matlens.types import Array, Labels
@@ -122,7 +122,7 @@ def evaluate_model(model: Any, test_ds: Iterable[Any], model_name: str, class_na
         peak_rss_bytes=peak_rss_bytes(),
         versions=package_versions() | _framework_versions(model), **judge(
             predictions, names, validation=validation, no_validation="" if validation else NO_VALIDATION).fields)
-    folder = Path(save_dir) if save_dir is not None else notebook_settings().reports_dir
+    folder = Path(save_dir) if save_dir is not None else notebook_setting("reports_dir")
     predictions.write(folder / f"{model_name}_predictions.npz")
     results.write(folder / f"{model_name}_results.json")
     return results.to_json()

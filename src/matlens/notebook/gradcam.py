@@ -21,7 +21,7 @@ from matlens.models.head import Head
 from matlens.models.protocol import Classifier
 from matlens.notebook.adapters import classifier_of, refuse_other_size
 from matlens.notebook.label_space import class_names_for
-from matlens.settings.knobs import notebook_settings
+from matlens.settings.knobs import notebook_setting
 from matlens.types import Array, Labels, Pixels
 
 if TYPE_CHECKING:
@@ -117,7 +117,7 @@ def visualize_gradcam(model: Any, image: Any, class_names: Sequence[str] | None 
     """
     classifier = classifier_of(model)
     if isinstance(image, str | Path):
-        image = PhotoReader(classifier.input_size or notebook_settings().img_size).read(Path(image))
+        image = PhotoReader(classifier.input_size or notebook_setting("img_size")).read(Path(image))
     photos, asked = _as_photo(image)[None], (method, last_conv_layer_name, pred_index)
     return _drawn(_explained(classifier, photos, [None], class_names, *asked, alpha), model_name, save_path, method)
 

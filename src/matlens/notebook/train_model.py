@@ -13,7 +13,7 @@ from matlens.errors import DataError, ModelError, SettingsError
 from matlens.models.frameworks import FRAMEWORKS
 from matlens.models.protocol import Classifier
 from matlens.notebook.adapters import classifier_of, framework_behind, is_keras, refuse_other_size
-from matlens.settings.knobs import notebook_settings
+from matlens.settings.knobs import notebook_setting
 from matlens.system.console import Reporter
 from matlens.training.history import History
 from matlens.training.loop import STATISTICS_BATCHES, fit
@@ -62,7 +62,7 @@ def train_model(model: Any, train_ds: Iterable[Any], val_ds: Iterable[Any], name
         raise ModelError(f"The model {model.name} is not compiled. Compile it with a loss and metrics=['accuracy'].")
     train, val = (_Repeated(data, what, classifier, epochs - initial_epoch)
                   for data, what in ((train_ds, "train_ds"), (val_ds, "val_ds")))
-    folder = Path(save_dir) if save_dir is not None else notebook_settings().models_dir
+    folder = Path(save_dir) if save_dir is not None else notebook_setting("models_dir")
     framework = framework_behind(model) or FRAMEWORKS["keras"]  # the guide's; a classifier of another kind says nothing
     file = folder / f"{name}{framework.suffix}"
     about = {"model_name": name, "class_names": train.class_names}

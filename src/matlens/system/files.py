@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from matlens.errors import WriteError
-from matlens.system.untrusted import JSON_LIMIT, parse_json, read_bounded
+from matlens.system.untrusted import JSON_LIMIT, open_regular, parse_json, read_bounded
 
 PARTIAL_SUFFIX = ".partial"
 
@@ -214,7 +214,7 @@ def _remove(left: Path) -> None:
 
 def checksum(path: Path) -> str:
     """Return the SHA-256 of a file's content."""
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 

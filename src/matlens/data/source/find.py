@@ -18,7 +18,7 @@ from matlens.data.source.sources import (
 )
 from matlens.errors import DataError
 from matlens.settings import kaggle
-from matlens.settings.knobs import notebook_settings
+from matlens.settings.knobs import notebook_setting
 from matlens.system.caches import Say, silent
 
 _DEPTH = 8
@@ -81,7 +81,7 @@ def find_dataset(data_dir: str | Path | None = None) -> Path | None:
 def _usual_places() -> Iterable[Path]:
     if named := os.environ.get("MATLENS_DATA"):
         yield Path(named)
-    yield from (kaggle.KAGGLE_ROOT / "input", kaggle.KAGGLE_ROOT / "tmp", notebook_settings().data_dir)
+    yield from (kaggle.KAGGLE_ROOT / "input", kaggle.KAGGLE_ROOT / "tmp", notebook_setting("data_dir"))
 
 
 def _read_below(place: Path, warn: Say) -> dict[Path, _Folder]:

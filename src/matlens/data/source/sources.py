@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Literal
 
 from matlens.errors import DataError
-from matlens.system.untrusted import JSON_LIMIT, read_bounded, reading
+from matlens.system.untrusted import JSON_LIMIT, read_text, reading
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"})
 _ENDINGS = tuple(IMAGE_SUFFIXES)
@@ -264,4 +264,4 @@ def read_official_split(source: Source, number: int) -> tuple[Listed, ...]:
 def listed_in(file: Path) -> list[str]:
     """Return the paths that one of MINC's lists names. Raises DataError if the list cannot be read."""
     with reading(file, "a list of photos", DataError, "Get the labels folder again, or use --protocol random."):
-        return list(filter(None, map(str.strip, read_bounded(file, JSON_LIMIT).decode("utf-8").splitlines())))
+        return list(filter(None, map(str.strip, read_text(file, JSON_LIMIT).splitlines())))

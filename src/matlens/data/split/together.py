@@ -14,7 +14,7 @@ from pathlib import Path
 from matlens.data.split.clusters import Clusters
 from matlens.data.split.duplicates import near_duplicates, perceptual_hash
 from matlens.errors import DataError, SettingsError
-from matlens.system.untrusted import JSON_LIMIT, UNREADABLE, read_bounded, reading
+from matlens.system.untrusted import JSON_LIMIT, UNREADABLE, read_text, reading
 from matlens.types import Pixels, Progress
 
 
@@ -59,7 +59,7 @@ def _is_file(groups: str) -> bool:
 def _read(file: Path) -> dict[str, str]:
     with reading(file, "a list of groups", DataError, "Write it in UTF-8 with lines path,group.",
                  catching=(*UNREADABLE, csv.Error)):
-        text = io.StringIO(read_bounded(file, JSON_LIMIT).decode("utf-8-sig"), newline="")
+        text = io.StringIO(read_text(file, JSON_LIMIT), newline="")
         rows = [row for row in csv.reader(text, delimiter="\t" if file.suffix == ".tsv" else ",") if row]
     if rows and [cell.strip().lower() for cell in rows[0]] == ["path", "group"]:
         rows = rows[1:]
