@@ -68,26 +68,29 @@ def main() -> None:
     debug = "--debug" in sys.argv[1:]
     arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
     prepare_streams()
-    try:
-        with orderly_stop():
+    with orderly_stop():
+        try:
             _refuse_little_memory(arguments)
             app(arguments, prog_name="matlens")
-    except MatlensError as error:
-        if debug:
-            raise
+        except Exception as error:
+            if debug:
+                raise
+            raise SystemExit(_told(error)) from None
+
+
+def _told(error: Exception) -> int:
+    """Print what ended the command. Returns its exit code."""
+    if isinstance(error, MatlensError):
         _say_error(str(error))
-        raise SystemExit(error.exit_code) from None
-    except Exception as error:
-        if debug:
-            raise
-        if is_want_of_memory(error):
-            _say_error(f"The memory that matlens may use{of_limit()} does not suffice ({type(error).__name__}: "
-                       f"{in_short(str(error))}). What was finished before is kept. {MORE_MEMORY}")
-            raise SystemExit(2) from None
-        if isinstance(error, OSError) and (error.filename is not None or why_unwritable(error)):
-            _say_error(": ".join(filter(None, (_named(error.filename), error.strerror))) + ". What was finished before "
-                       "is kept; mend this, then go on with the same command.")
-            raise SystemExit(2) from None
-        complain(printable(f"{type(error).__name__}: {error}. Please report it with what --debug adds to this command "
-                           "shows."), "red", "matlens has a defect")
-        raise SystemExit(1) from None
+        return error.exit_code
+    if is_want_of_memory(error):
+        _say_error(f"The memory that matlens may use{of_limit()} does not suffice ({type(error).__name__}: "
+                   f"{in_short(str(error))}). What was finished before is kept. {MORE_MEMORY}")
+        return 2
+    if isinstance(error, OSError) and (error.filename is not None or why_unwritable(error)):
+        _say_error(": ".join(filter(None, (_named(error.filename), error.strerror))) + ". What was finished before "
+                   "is kept; mend this, then go on with the same command.")
+        return 2
+    complain(printable(f"{type(error).__name__}: {error}. Please report it with what --debug adds to this command "
+                       "shows."), "red", "matlens has a defect")
+    return 1

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
+from matlens.errors import SettingsError
 from matlens.models.precision import Wish
 from matlens.models.registry import default_models, spec_of
 from matlens.settings import checks
@@ -20,6 +21,7 @@ from matlens.settings.kaggle import default_cache_dir, default_data_dir, default
 from matlens.settings.model_options import OptionsByModel, written
 from matlens.settings.renames import as_version_recorded, brought_up_to_date
 from matlens.system.console import tell_once
+from matlens.system.untrusted import quoted
 
 PHOTOS, TRAINING, NETWORKS, MACHINE = "Photos", "Training", "Networks", "Machine"
 """Headings of the options in help."""
@@ -258,6 +260,8 @@ class Settings(BaseModel):
             return cls.model_validate(values)
         except ValidationError as error:
             raise explained(error, place, cls.model_fields) from error
+        except UnicodeEncodeError as error:  # pydantic cannot hold the reason, which quotes what is no UTF-8
+            raise SettingsError(f"Impossible settings{place}: {quoted(error.object, 300)}") from error
 
 
 def _listed(value: Any) -> list[Any]:

@@ -221,7 +221,7 @@ def checksum(path: Path) -> str:
 def write_text(path: Path, text: str) -> Path:
     """Write UTF-8 text, whole or not at all."""
     with whole_file(path) as partial:
-        partial.write_text(text, encoding="utf-8")
+        partial.write_text(text, encoding="utf-8", errors="backslashreplace")  # a name that is no UTF-8, as JSON has it
     return path
 
 

@@ -185,8 +185,11 @@ def parse_json(content: bytes | str, *, finite: bool = True) -> Any:
 
 def read_toml(path: Path) -> dict[str, Any]:
     """Read TOML of at most TOML_LIMIT bytes, nested no deeper than MAX_DEPTH."""
+    text = read_text(path, TOML_LIMIT)
+    if any(line.count(".") > MAX_DEPTH for line in text.splitlines()):  # tomllib's time grows with their square
+        raise ValueError(f"a line of it has more than {MAX_DEPTH} dots")
     try:
-        parsed = tomllib.loads(read_text(path, TOML_LIMIT))
+        parsed = tomllib.loads(text)
     except RecursionError:
         raise ValueError(f"nested more than {MAX_DEPTH} deep") from None
     _refuse_depth(parsed)
