@@ -13,8 +13,17 @@ import pytest
 
 import matlens
 from attacks import at_once
-from matlens.system.untrusted import (JSON_LIMIT, VALUES_LIMIT, open_regular, parse_json, quoted, read_bounded,
-                                      read_text, read_toml, size_of_regular)
+from matlens.system.untrusted import (
+    JSON_LIMIT,
+    VALUES_LIMIT,
+    open_regular,
+    parse_json,
+    quoted,
+    read_bounded,
+    read_text,
+    read_toml,
+    size_of_regular,
+)
 from matlens.system.untrusted_arrays import map_array
 
 PACKAGE = Path(matlens.__file__).parent
@@ -24,7 +33,7 @@ OPENERS = {"open", "np.load", "numpy.load", "Image.open", "h5py.File", "tomllib.
 """Calls that open a path, by their last words; of `X.open` and `open` those that read."""
 
 CHECKED = {"open_regular", "size_of_regular", "read_bounded", "inside"}
-"""A function that calls one of these has checked the file; libraries that open a path themselves are called after it."""
+"""A function that calls one of these has checked the file, before a library opens the path by itself."""
 
 NOT_FOREIGN = {
     "report/templating.py": "files of the package",

@@ -46,12 +46,14 @@ FILES: dict[str, Callable[[Path], object]] = {
     "empty": Path.touch, "binary": lambda path: path.write_bytes(bytes(range(256)) * 9), "sparse": sparse,
     "a device": lambda path: path.symlink_to("/dev/zero"), "below a file": Path.touch, "a socket": unix_socket,
     "deep TOML": lambda path: path.write_text("x = " + "[" * 100_000),
-    "hex": lambda path: path.write_text("seed = 0x" + "f" * 9000), "NaN": lambda path: path.write_text("cache_limit = nan"),
+    "hex": lambda path: path.write_text("seed = 0x" + "f" * 9000),
+    "NaN": lambda path: path.write_text("cache_limit = nan"),
     "UTF-16": lambda path: path.write_text("seed = 1", "utf-16"),
     "many keys": lambda path: path.write_text("".join(f"x{number} = 1\n" for number in range(10_000))),
     "NUL": lambda path: path.write_text('data_dir = "a\\u0000b"\ncache_dir = ""\nweights_dir = "~nobody/x"')}
-WORDS = ("", "\udcff", "x" * 5000, "\x1b[2J\n[red]", "(a", "(((((a)*)*)*)*)b", "a\0b", "~nobody/x", "nan", "inf", "-1", "0",
-         "9" * 5000, "1e400", "0x10", "9" * 30, "-", "--", "../../..", "/proc/self/mem", "/dev/full", ",", "a=b=c", "é" * 200)
+WORDS = ("", "\udcff", "x" * 5000, "\x1b[2J\n[red]", "(a", "(((((a)*)*)*)*)b", "a\0b", "~nobody/x", "nan", "inf", "-1",
+         "0", "9" * 5000, "1e400", "0x10", "9" * 30, "-", "--", "../../..", "/proc/self/mem", "/dev/full", ",", "a=b=c",
+         "é" * 200)
 VALUES = (*FILES, *WORDS)
 
 

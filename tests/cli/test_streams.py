@@ -15,7 +15,7 @@ import pytest
 
 from matlens.cli import main as command_line
 from matlens.system import resources
-from matlens.system.console import Reporter, complain, echo
+from matlens.system.console import ESCAPES, Reporter, complain, echo
 from matlens.system.resources import allowed_memory, is_want_of_memory, too_little_memory
 
 COMMANDS = (("--help",), ("data", "counts", "PHOTOS"), ("data", "find", "PHOTOS"), ("data", "audit", "PHOTOS"))
@@ -51,7 +51,7 @@ def test_a_closed_standard_output_is_no_defect(drawn: Path, tmp_path: Path) -> N
                            str(tmp_path / "counts.json")], stderr=subprocess.PIPE, check=False,
                           preexec_fn=lambda: os.close(1))
     assert (done.returncode, done.stderr) == (0, b"")
-    assert json.loads((tmp_path / "counts.json").read_text())["all"]["sky"] == 12
+    assert json.loads((tmp_path / "counts.json").read_text()).popitem()[1]["sky"] == 12
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "cp1252"])
@@ -78,6 +78,8 @@ def test_lines_about_the_work_show_an_escape_too(monkeypatch: pytest.MonkeyPatch
     reporter.say("[red] ä 砖")
     reporter.warn("ä 砖")
     echo("a")
+    stream_json = json.dumps({"é😀": "\udcff"}, ensure_ascii=False).encode(encoding, ESCAPES).decode(encoding)
+    assert json.loads(stream_json) == {"é😀": "\udcff"}
     complain("砖", "red", "error")
     for stream in (sys.stdout, sys.stderr):
         stream.flush()
@@ -109,10 +111,12 @@ def test_the_limit_of_a_container_is_known(tmp_path: Path, monkeypatch: pytest.M
 
 
 @pytest.mark.parametrize(("error", "expected"), [
-    (MemoryError(), True), (OSError(12, "Cannot allocate memory"), True), (RuntimeError("can't start new thread"), True),
+    (MemoryError(), True), (OSError(12, "Cannot allocate memory"), True),
+    (RuntimeError("can't start new thread"), True),
     (ImportError("libx.so: failed to map segment from shared object"), True), (RuntimeError("std::bad_alloc"), True),
     (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried"), True),
-    (ValueError("out of memory"), False), (ImportError("No module named 'torch'"), False), (OSError(28, "full"), False)])
+    (ValueError("out of memory"), False), (ImportError("No module named 'torch'"), False),
+    (OSError(28, "full"), False)])
 def test_errors_that_tell_of_memory_are_known(monkeypatch, capsys, error: Exception, expected: bool) -> None:
     """Whether it is the error itself or its reason; then the message names memory, and no defect."""
     assert is_want_of_memory(error) is expected

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -32,9 +33,23 @@ def listed(names: Sequence[str]) -> str:
     return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
 
 
+def _escaped(error: UnicodeError) -> tuple[str, int]:
+    """Return the escapes that JSON has for letters that an encoding lacks, so that JSON stays JSON."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    units = error.object[error.start:error.end].encode("utf-16-be", "surrogatepass")
+    return "".join(f"\\u{units[at:at + 2].hex()}" for at in range(0, len(units), 2)), error.end
+
+
+ESCAPES = "matlens.escapes"
+"""The name of the rule by which a stream writes letters that its encoding lacks, as `\\u00e4` for 'ä' in ASCII."""
+
+codecs.register_error(ESCAPES, _escaped)
+
+
 def shown_on(console: Console, text: str) -> str:
     """Return text in which an escape stands for each letter that a console's encoding lacks, as for 'ä' in ASCII."""
-    return text.encode(console.encoding, "backslashreplace").decode(console.encoding)
+    return text.encode(console.encoding, ESCAPES).decode(console.encoding)
 
 
 def complain(text: str, style: str, heading: str) -> None:

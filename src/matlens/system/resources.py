@@ -26,8 +26,8 @@ _NO_MEMORY = re.compile(r"cannot allocate memory|can't allocate memory|unable to
                         re.IGNORECASE)
 """The words in which the system's loader, NumPy, OpenCV, C++ and the frameworks report too little memory."""
 
-MORE_MEMORY = ("End other programs that hold memory, or allow this one more (ulimit -v unlimited; docker run --memory). A "
-               "training needs less with --batch-size auto or a smaller --img-size.")
+MORE_MEMORY = ("End other programs that hold memory, or allow this one more (ulimit -v unlimited, docker run "
+               "--memory). A training needs less with --batch-size auto or a smaller --img-size.")
 """What to do where memory is short."""
 
 

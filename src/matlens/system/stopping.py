@@ -17,6 +17,8 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
 
+from matlens.system.console import ESCAPES
+
 _SIGPIPE = 13
 """The signal by which a Unix tool ends when its reader has ended; Windows has no name for it."""
 
@@ -95,9 +97,9 @@ def prepare_streams() -> None:
     for name, number in (("stdout", 1), ("stderr", 2)):
         stream = getattr(sys, name)
         if stream is None:
-            setattr(sys, name, os.fdopen(number, "w", encoding="utf-8", errors="backslashreplace", closefd=False))
+            setattr(sys, name, os.fdopen(number, "w", encoding="utf-8", errors=ESCAPES, closefd=False))
         elif isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
+            stream.reconfigure(errors=ESCAPES)
             raw = getattr(stream.buffer, "raw", stream.buffer)  # python -u has no buffer in between
             if type(raw) is io.FileIO:
                 stream.flush()
