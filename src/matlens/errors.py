@@ -11,9 +11,10 @@
     │   ├── CacheError        the cache cannot be written, or what it held is gone
     │   ├── RunError          the folder of a run or of a series: another's, damaged, in use
     │   ├── ResultsError      results, predictions or measurements that are missing, damaged, or cannot be compared
-    │   └── WriteError        a file that cannot be written: no space, no permission
+    │   ├── WriteError        a file that cannot be written: no space, no permission
+    │   └── OutOfMemoryError  the machine, or a limit, leaves too little memory
     └── WorkerError           a job's own process ended badly (exit code 1)
-        └── KilledError       the system killed it, most likely for want of memory
+        └── KilledError       it ended for want of memory: most likely the system killed it
 
 A message names the file, the class or the option, says why, and gives the way out.
 """
@@ -77,12 +78,16 @@ class WriteError(UsageError):
         self.errno, self.strerror = errno, strerror
 
 
+class OutOfMemoryError(UsageError):
+    """The machine, or a limit on this process, leaves too little memory."""
+
+
 class WorkerError(MatlensError):
     """A job's own process ended without a result."""
 
 
 class KilledError(WorkerError):
-    """A job's own process was killed, most likely for want of memory."""
+    """A job's own process ended for want of memory: it said so, or it was killed, which is most likely for that."""
 
 
 def named_error(kind: str, message: str) -> MatlensError:

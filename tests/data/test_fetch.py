@@ -13,7 +13,9 @@ import subprocess
 import sys
 import tarfile
 import threading
+import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -21,11 +23,13 @@ from types import ModuleType, SimpleNamespace
 
 import pytest
 
+from attacks import at_once
 from matlens.cli import main as cli
 from matlens.data.source import fetch, minc
-from matlens.data.source.download import Patience
+from matlens.data.source.download import download
 from matlens.data.source.fetch import fetch_minc
 from matlens.data.source.kaggle import fetch_from_kaggle
+from matlens.data.source.patience import Patience
 from matlens.data.source.sources import Source
 from matlens.data.source.unpack import Limits
 from matlens.errors import DataError, SettingsError, WriteError
@@ -65,7 +69,11 @@ def sum_of(content: bytes) -> str:
 
 @dataclass
 class Server:
-    """What a server has, how it misbehaves, and what it was asked. cuts: bytes until a connection ends, in order."""
+    """What a server has, how it misbehaves, and what it was asked.
+
+    cuts: bytes until a connection ends, in order. headers: in place of the right ones; "" leaves one out.
+    drip: "body" or "headers" comes in small pieces.
+    """
 
     content: bytes
     etag: str = '"1"'
@@ -73,6 +81,8 @@ class Server:
     cuts: list[int] = field(default_factory=list)
     statuses: list[int] = field(default_factory=list)
     stalls: bool = False
+    headers: dict[str, str] = field(default_factory=dict)
+    drip: str = ""
     gate: threading.Event = field(default_factory=threading.Event)
     asked: list[str | None] = field(default_factory=list)
     url: str = ""
@@ -82,23 +92,42 @@ class Server:
         wanted = request.headers["Range"]
         self.asked.append(wanted)
         if self.statuses:
-            request.send_error(self.statuses.pop(0))
+            request.send_response(self.statuses.pop(0))
+            self._send(request, "Location", "")
+            self._send(request, "Content-Length", "0")
+            request.end_headers()
             return
+        if self.drip == "headers":
+            self._drip(request, b"HTTP/1.0 100 Continue\r\n\r\n" * 50)
         begin = 0
         if wanted and self.knows_ranges and request.headers["If-Range"] == self.etag:
             begin = int(wanted.removeprefix("bytes=").removesuffix("-"))
             request.send_response(206)
-            request.send_header("Content-Range", f"bytes {begin}-{len(self.content) - 1}/{len(self.content)}")
+            self._send(request, "Content-Range", f"bytes {begin}-{len(self.content) - 1}/{len(self.content)}")
         else:
             request.send_response(200)
-        request.send_header("Content-Length", str(len(self.content) - begin))
+        self._send(request, "Content-Length", str(len(self.content) - begin))
         request.send_header("ETag", self.etag)
         request.end_headers()
         end = self.cuts.pop(0) if self.cuts else len(self.content)
-        request.wfile.write(self.content[begin:end])
-        request.wfile.flush()
+        if self.drip == "body":
+            self._drip(request, self.content[begin:end])
+        with suppress(ConnectionError):
+            request.wfile.write(b"" if self.drip == "body" else self.content[begin:end])
+            request.wfile.flush()
         if self.stalls:
             self.gate.wait(5)
+
+    def _send(self, request: BaseHTTPRequestHandler, name: str, value: str) -> None:
+        if value := self.headers.get(name, value):
+            request.send_header(name, value.encode().decode("latin-1"))
+
+    def _drip(self, request: BaseHTTPRequestHandler, content: bytes) -> None:
+        with suppress(ConnectionError):
+            for start in range(0, len(content), size := len(content) // 50 + 1):
+                request.wfile.write(content[start:start + size])
+                request.wfile.flush()
+                time.sleep(0.01)
 
 
 @pytest.fixture
@@ -306,6 +335,124 @@ def test_a_wrong_sum_names_both_and_begins_anew(server, tmp_path):
     server.content = right
     have(tmp_path / "minc", server, sha1=sum_of(right).upper())
     assert server.asked == [None, None]
+
+
+@pytest.mark.parametrize("length", ["", "abc", "-5", "1e3", "9" * 5000, "٣"])
+def test_a_length_that_is_none_counts_as_unsaid(server, tmp_path, length):
+    """The SHA-1 says whether everything has come."""
+    server.headers["Content-Length"] = length
+    have(tmp_path / "minc", server)
+    assert is_whole(tmp_path / "minc")
+
+
+@pytest.mark.parametrize(("length", "named"), [(1 << 40, "has more than 16 GB"), (10**7, "The same command goes on")])
+def test_a_length_that_is_wrong_is_told(server, tmp_path, length, named):
+    """Too long for any archive, or longer than what comes."""
+    server.headers["Content-Length"], server.knows_ranges = str(length), False
+    with pytest.raises(DataError, match=named):
+        have(tmp_path / "minc", server)
+
+
+@pytest.mark.parametrize("place", [
+    "file:///etc/passwd", "ftp://127.0.0.1/x", "data:,x", "http://[bad", "http://127.0.0.1:port/", "//", "http:///",
+    "gopher://x/", "http://exa mple/", "http://\u00e4\u00f6/", "javascript:1", "x" * 30_000, ""])
+def test_a_server_that_leads_elsewhere_is_told_of(server, tmp_path, place):
+    """A Location header is a stranger's word: it opens no file, and is no defect of matlens."""
+    server.statuses, server.headers["Location"] = [302] * 3, place
+    server.statuses += [404] * 20
+    with pytest.raises(DataError, match="Cannot download"):
+        have(tmp_path / "minc", server)
+    assert left_beside(tmp_path / "minc") in ([], ["minc-2500.tar.gz.part", "minc-2500.tar.gz.part.json"])
+
+
+def test_a_server_that_leads_in_a_circle_is_told_of(server, tmp_path):
+    """Ten times is enough."""
+    server.statuses, server.headers["Location"] = [302] * 50, server.url
+    with pytest.raises(DataError, match="302"):
+        have(tmp_path / "minc", server)
+    assert len(server.asked) < 20
+
+
+def test_a_file_without_a_stated_length_is_bounded(server, tmp_path, monkeypatch):
+    """Else an endless answer fills the disk."""
+    monkeypatch.setattr("matlens.data.source.download.MOST", 5000)
+    monkeypatch.setitem(download.__kwdefaults__, "most", 5000)
+    server.headers["Content-Length"] = ""
+    with pytest.raises(DataError, match="has more than"):
+        have(tmp_path / "minc", server)
+    assert not (tmp_path / "minc-2500.tar.gz.part").exists()
+
+
+@pytest.mark.parametrize("where", ["body", "headers"])
+def test_a_server_of_a_byte_now_and_then_is_given_up(server, tmp_path, where):
+    """At a byte a second, 2 GB take a lifetime, and each byte ends the wait for one."""
+    server.drip = where
+    with pytest.raises(DataError, match="bytes a second"):
+        have(tmp_path / "minc", server,
+             patience=Patience(tries=2, pause=0.001, stall=5, slowest=100_000, window=0.1))
+
+
+def test_a_slow_line_is_waited_for(server, tmp_path):
+    """A modem is slow, and alive: what comes is above the least rate."""
+    server.drip = "body"
+    have(tmp_path / "minc", server, patience=Patience(tries=2, pause=0.001, stall=5, slowest=10, window=0.05))
+    assert is_whole(tmp_path / "minc")
+
+
+@pytest.mark.parametrize("range_", ["bytes 0-9/10", "bytes 5000-1/2", "bytes 5000-9999/" + "9" * 5000, "", "x"])
+def test_a_range_that_was_not_asked_for_begins_anew(server, tmp_path, range_):
+    """What is appended to the wrong place would be noticed by the sum alone, after 2 GB."""
+    server.cuts, server.headers["Content-Range"] = [5000], range_
+    have(tmp_path / "minc", server)
+    assert is_whole(tmp_path / "minc")
+    assert server.asked == [None, "bytes=5000-", None]
+
+
+@pytest.mark.parametrize("target", ["empty folder", "nothing"])
+def test_a_link_stays_a_link_and_leads_to_the_dataset(server, tmp_path, target):
+    """The user's disk for large things is elsewhere."""
+    (tmp_path / "disk").mkdir()
+    if target == "empty folder":
+        (tmp_path / "disk" / "minc").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "disk" / "minc")
+    have(tmp_path / "link", server)
+    assert (tmp_path / "link").is_symlink()
+    assert is_whole(tmp_path / "disk" / "minc")
+    (tmp_path / "circle").symlink_to(tmp_path / "circle")
+    with pytest.raises(DataError, match="circle"):
+        have(tmp_path / "circle", server)
+
+
+def test_what_the_user_puts_there_meanwhile_stays(server, tmp_path, monkeypatch):
+    """An hour passes between the first look at a folder and the end of the download."""
+    to, unpack = tmp_path / "minc", fetch.unpack
+
+    def while_unpacking(*arguments: object) -> None:
+        unpack(*arguments)
+        to.mkdir()
+        (to / "mine.txt").write_text("mine")
+
+    monkeypatch.setattr(fetch, "unpack", while_unpacking)
+    with pytest.raises(DataError, match="--to"):
+        have(to, server)
+    assert [path.name for path in to.iterdir()] == ["mine.txt"]
+
+
+def test_a_pipe_in_the_place_of_the_archive_is_not_waited_for(server, tmp_path):
+    """It is nobody's archive."""
+    os.mkfifo(tmp_path / "minc-2500.tar.gz")
+    with at_once(), pytest.raises(DataError, match=r"minc-2500\.tar\.gz"):
+        have(tmp_path / "minc", server)
+
+
+def test_no_wrong_archive_takes_the_place_of_an_earlier_one(server, tmp_path):
+    """Each is the user's."""
+    for content in (b"first", b"second", b"third"):
+        (tmp_path / "minc-2500.tar.gz").write_bytes(content)
+        with pytest.raises(DataError, match="set aside"):
+            have(tmp_path / "minc", server)
+    wrong = sorted(tmp_path.glob("*.wrong*"))
+    assert [path.read_bytes() for path in wrong] == [b"first", b"second", b"third"]
 
 
 def test_a_wrong_archive_of_the_user_is_set_aside(server, tmp_path):

@@ -26,7 +26,7 @@ def labels(runs: Annotated[list[Path], typer.Argument(help="Run folders, or that
 
     from matlens.evaluation.label_quality import label_issues
     from matlens.runs.series import runs_in
-    from matlens.system.console import printable
+    from matlens.system.console import echo, printable
 
     opened = runs_in(runs)
     chosen = chosen_models(models)
@@ -41,12 +41,12 @@ def labels(runs: Annotated[list[Path], typer.Argument(help="Run folders, or that
             table.add_row(str(rank), *names, f"{suspect.suggested_probability:.1%}",
                           *[str(len(suspect.models_that_disagree))] * several)
         console.print(table)
-    typer.echo(f"{len(suspects.issues)} of {suspects.n_photos} photos may be mislabelled, judged by "
-               + ", ".join(suspects.models)
-               + (f"; the {limit} likeliest are shown" if len(suspects.issues) > limit else "")
-               + ". This is a list to look at, not a verdict.")
+    echo(f"{len(suspects.issues)} of {suspects.n_photos} photos may be mislabelled, judged by "
+         + ", ".join(suspects.models)
+         + (f"; the {limit} likeliest are shown" if len(suspects.issues) > limit else "")
+         + ". This is a list to look at, not a verdict.")
     files = [] if json is None else [json]
     if len(opened) == 1 and chosen is None:
         files.append(opened[0].paths.label_issues_file)
     for path in files:  # last, since a folder may be read-only
-        typer.echo(f"whole list: {suspects.write(path)}")
+        echo(f"whole list: {suspects.write(path)}")

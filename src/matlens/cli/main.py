@@ -10,9 +10,15 @@ import typer
 
 from matlens import __version__
 from matlens.cli.lazy import LazyGroup
-from matlens.errors import MatlensError
+from matlens.errors import MatlensError, OutOfMemoryError
+from matlens.system.console import complain, printable
 from matlens.system.files import why_unwritable
-from matlens.system.stopping import orderly_stop
+from matlens.system.resources import MORE_MEMORY, is_want_of_memory, of_limit, too_little_memory
+from matlens.system.stopping import orderly_stop, prepare_streams
+from matlens.system.untrusted import in_short
+
+_LONGEST_MESSAGE = 4000
+"""The most letters of an error; a list of classes may be long, and a stranger's file longer."""
 
 
 class _Commands(LazyGroup):
@@ -39,34 +45,52 @@ def main_options(
 
 
 def _say_error(message: str) -> None:
-    from matlens.system.console import printable_lines
-
-    typer.secho(f"error: {printable_lines(message)}", err=True, fg="red")
+    complain(printable(in_short(message, _LONGEST_MESSAGE)), "red", "error")
 
 
 def _named(place: Any) -> str:
     return "" if place is None else os.fsdecode(place) if isinstance(place, bytes | str | os.PathLike) else str(place)
 
 
+def _refuse_little_memory(arguments: list[str]) -> None:
+    """Raise OutOfMemoryError before libraries are loaded that crash where memory is short."""
+    if not {"-h", "--help", "--version"} & {*arguments, *(["--help"] if not arguments else [])}:
+        reason = too_little_memory()
+        if reason is not None:
+            raise OutOfMemoryError(reason)
+
+
 def main() -> None:
-    """Run the command line. Exit codes: 0 done, 2 the user can mend it, 1 a defect of matlens, 130 interrupted."""
+    """Run the command line.
+
+    Exit codes: 0 done, 2 the user can mend it, 1 a defect of matlens, 130 interrupted, 141 nobody reads the output.
+    """
     debug = "--debug" in sys.argv[1:]
     arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
-    try:
-        with orderly_stop():
+    prepare_streams()
+    with orderly_stop():
+        try:
+            _refuse_little_memory(arguments)
             app(arguments, prog_name="matlens")
-    except MatlensError as error:
-        if debug:
-            raise
+        except Exception as error:
+            if debug:
+                raise
+            raise SystemExit(_told(error)) from None
+
+
+def _told(error: Exception) -> int:
+    """Print what ended the command. Returns its exit code."""
+    if isinstance(error, MatlensError):
         _say_error(str(error))
-        raise SystemExit(error.exit_code) from None
-    except Exception as error:
-        if debug:
-            raise
-        if isinstance(error, OSError) and (error.filename is not None or why_unwritable(error)):
-            _say_error(": ".join(filter(None, (_named(error.filename), error.strerror))) + ". What was finished before "
-                       "is kept; mend this, then go on with the same command.")
-            raise SystemExit(2) from None
-        typer.secho(f"matlens has a defect: {type(error).__name__}: {error}. Please report it with what --debug adds "
-                    "to this command shows.", err=True, fg="red")
-        raise SystemExit(1) from None
+        return error.exit_code
+    if is_want_of_memory(error):
+        _say_error(f"The memory that matlens may use{of_limit()} does not suffice ({type(error).__name__}: "
+                   f"{in_short(str(error))}). What was finished before is kept. {MORE_MEMORY}")
+        return 2
+    if isinstance(error, OSError) and (error.filename is not None or why_unwritable(error)):
+        _say_error(": ".join(filter(None, (_named(error.filename), error.strerror))) + ". What was finished before "
+                   "is kept; mend this, then go on with the same command.")
+        return 2
+    complain(printable(f"{type(error).__name__}: {error}. Please report it with what --debug adds to this command "
+                       "shows."), "red", "matlens has a defect")
+    return 1

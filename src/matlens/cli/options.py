@@ -6,6 +6,7 @@ A command's function marks a parameter whose option is made when the command is 
 
 from __future__ import annotations
 
+import copy
 import functools
 import inspect
 from collections.abc import Callable, Collection, Iterator, Mapping
@@ -96,9 +97,30 @@ def with_options(function: Callable[..., Any]) -> Callable[..., Any]:
     def called(**given: Any) -> Any:
         return function(**given)
 
+    parameters = [_expanding(parameter) for parameter in parameters]
     parameters.sort(key=lambda parameter: parameter.default is not inspect.Parameter.empty)  # what must be given first
     called.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     return called
+
+
+def _expanding(parameter: inspect.Parameter) -> inspect.Parameter:
+    """Let a parameter for paths refuse what is no path, and take `~` for the home folder, which `--out=~/x` needs."""
+    kind, info = (get_args(parameter.annotation) if get_origin(parameter.annotation) is Annotated else (None, None))
+    if Path not in (kind, *get_args(kind)):
+        return parameter
+    info = copy.copy(info)
+    info.parser = path
+    return parameter.replace(annotation=Annotated[kind, info])
+
+
+def path(given: str) -> Path:
+    """Return the path that a word of the command line stands for; its own name stands for the type in help."""
+    from matlens.settings.kaggle import expanded
+
+    try:
+        return expanded(given)
+    except ValueError as error:
+        raise typer.BadParameter(f"'{given}' {error}") from None
 
 
 def _declared(name: str) -> Late:

@@ -24,15 +24,16 @@ def predict(run: Annotated[Path, typer.Argument(help="A run's folder, or an .art
     A photo that cannot be read is named on standard error, the others are predicted, and the command exits with 2.
     """
     from matlens.jobs.predict import AskedPhotos, predict_files, predicting_artifact
+    from matlens.system.console import echo
 
     artifact, asked = predicting_artifact(run, model, int8=int8), AskedPhotos.of(images)
     failed = 0
     for line, is_error in predict_files(artifact, asked, as_json=json, raw=raw):
-        typer.echo(line, err=is_error)
+        echo(line, err=is_error)
         failed += is_error
     if not json and not raw and artifact.calibrator:
-        typer.echo(f"calibrated by {artifact.calibrator.title}; --raw prints the network's own probabilities", err=True)
+        echo(f"calibrated by {artifact.calibrator.title}; --raw prints the network's own probabilities", err=True)
     if asked.others:
-        typer.echo(f"passed over: {asked.others} files that are no photos by their names", err=True)
+        echo(f"passed over: {asked.others} files that are no photos by their names", err=True)
     if failed:
         raise typer.Exit(2)

@@ -9,7 +9,6 @@ Classes in no group stand for themselves.
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,13 +22,10 @@ from matlens.evaluation.inference.groups import Groups
 from matlens.evaluation.intervals import share_interval
 from matlens.evaluation.predictions import Predictions
 from matlens.system.files import write_text
-from matlens.system.untrusted import UNREADABLE, read_bounded, reading
+from matlens.system.untrusted import TOML_LIMIT, in_short, read_text, read_toml, reading
 
 FILE_NAME = "material_groups.toml"
 """In a run's folder: what its classes are grouped by."""
-
-_LIMIT = 1 << 20
-"""Bytes of a file of groups; one of 10,000 classes takes some 200 kB."""
 MINC_GROUPS = {"/".join(names): names for names in (("stone", "polishedstone", "tile"), ("fabric", "carpet", "leather"),
                                                     ("glass", "mirror", "water"))}
 
@@ -54,8 +50,8 @@ class MaterialGroups:
         for name, members in groups.items():
             for member in members:
                 if member not in class_names:
-                    raise SettingsError(f"{source}: group '{name}' names '{member}', which is no class of this data. "
-                                        f"The classes are {', '.join(class_names)}.")
+                    raise SettingsError(f"{source}: group '{name}' names '{in_short(member)}', which is no class of "
+                                        f"this data. The classes are {', '.join(class_names)}.")
                 if member in placed:
                     raise SettingsError(f"{source}: '{member}' is named twice, in group '{placed[member]}' and in "
                                         f"group '{name}'. A class belongs to one group.")
@@ -73,9 +69,8 @@ class MaterialGroups:
     def read(cls, path: Path, class_names: Sequence[str]) -> MaterialGroups:
         """Read groups from a TOML file. Raises SettingsError."""
         way_out = "It must hold a table [groups] of lists of class names, such as: textile = [\"fabric\", \"carpet\"]."
-        with reading(path, "a TOML file of material groups", SettingsError, way_out,
-                     (*UNREADABLE, RecursionError)):  # of lists in lists in lists
-            content = tomllib.loads(read_bounded(path, _LIMIT).decode("utf-8"))
+        with reading(path, "a TOML file of material groups", SettingsError, way_out):
+            content = read_toml(path)
         groups = content.get("groups")
         if not isinstance(groups, dict) or not groups or set(content) != {"groups"} or not all(
                 isinstance(members, list) and members and all(isinstance(member, str) for member in members)
@@ -117,4 +112,4 @@ def copy_groups(file: Path | None, run_dir: Path, class_names: Sequence[str]) ->
     """Copy a file of groups into a run's folder, where its evaluation looks for them. Raises SettingsError."""
     if file is not None:
         MaterialGroups.read(file, class_names)
-        write_text(run_dir / FILE_NAME, file.read_text("utf-8"))
+        write_text(run_dir / FILE_NAME, read_text(file, TOML_LIMIT))

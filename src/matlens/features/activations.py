@@ -23,6 +23,7 @@ from matlens.errors import CacheError, ModelError
 from matlens.system.caches import whole_entry
 from matlens.system.files import read_json, write_json
 from matlens.system.untrusted import UNREADABLE
+from matlens.system.untrusted_arrays import map_array
 from matlens.types import Array
 
 _FORMAT = 1
@@ -55,8 +56,7 @@ class Activations:
         """Open the activations in a folder. Returns None where they are missing, not whole, or of another version."""
         try:
             about = read_json(folder / "activations.json")
-            values = np.load(folder / "activations.npy", mmap_mode="r", allow_pickle=False)
-            checksums = np.load(folder / "checksums.npy", allow_pickle=False)
+            values, checksums = map_array(folder / "activations.npy"), map_array(folder / "checksums.npy")
             if about["format"] != _FORMAT or list(values.shape) != about["shape"] or values.ndim != 4 or (
                     checksums.shape != values.shape[:1]):
                 return None

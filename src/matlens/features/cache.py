@@ -29,6 +29,7 @@ from matlens.features.engine import Engine, features_of
 from matlens.system.caches import Say, note_use, opened_or_made, silent, whole_entry
 from matlens.system.files import checksum, read_json, write_json
 from matlens.system.untrusted import UNREADABLE
+from matlens.system.untrusted_arrays import map_array
 from matlens.types import Array, Pixels, Progress, unheard
 
 _FORMAT = 1
@@ -183,7 +184,7 @@ def cached_features(cache_dir: Path, key: str, n: int) -> Array | None:
         about = read_json(folder / "features.json")
         if about["format"] != _FORMAT or checksum(folder / "features.npy") != about["sha256"]:
             return None
-        features: Array = np.load(folder / "features.npy", mmap_mode="r", allow_pickle=False)
+        features: Array = map_array(folder / "features.npy")
         if features.ndim != 2 or len(features) != n or features.dtype != np.float32:
             return None
         note_use(folder)

@@ -10,7 +10,7 @@ from matlens.comparison.row import Row
 from matlens.comparison.table import Comparison, compare
 from matlens.evaluation.part_predictions import SavedPredictions
 from matlens.evaluation.results import Results
-from matlens.settings.knobs import notebook_settings
+from matlens.settings.knobs import notebook_setting
 
 
 def compare_models(results_list: Iterable[Results | Mapping[str, Any]],
@@ -22,7 +22,7 @@ def compare_models(results_list: Iterable[Results | Mapping[str, Any]],
 
     Raises ResultsError where there is nothing to compare or a model has no accuracy.
     """
-    folder = Path(save_dir) if save_dir is not None else notebook_settings().reports_dir
+    folder = Path(save_dir) if save_dir is not None else notebook_setting("reports_dir")
     judged = list(results_list)
     names = [Row.from_results(results).model for results in judged]
     comparison = compare(judged, predictions={

@@ -10,7 +10,7 @@ from matlens.data.prepare import prepare
 from matlens.models.frameworks import FRAMEWORKS
 from matlens.models.protocol import open_room
 from matlens.notebook.label_space import remember_prepared
-from matlens.settings.knobs import knob, notebook_settings, with_knobs
+from matlens.settings.knobs import knob, notebook_setting, with_knobs
 from matlens.settings.schema import Settings
 from matlens.system.console import Reporter
 
@@ -47,7 +47,7 @@ def build_datasets(
     """
     settings = Settings.load(options={
         "data_dir": Path(prepared_dir), "img_size": img_size, "batch_size": batch_size, "seed": seed,
-        "keep_truncated": keep_truncated, "cache_dir": notebook_settings().cache_dir})
+        "keep_truncated": keep_truncated, "cache_dir": notebook_setting("cache_dir")})
     ready = prepare(settings, Reporter())
     remember_prepared(ready.source.root)
 

@@ -23,7 +23,7 @@ from matlens.notebook.adapters import ADD_SIGMOID, classifier_of, framework_behi
 from matlens.notebook.class_names import agreed_names, classes_of, names_for, sources_of_names
 from matlens.notebook.photos import PhotoCheck, refuse_endless
 from matlens.runs.provenance import installed_versions, package_versions
-from matlens.settings.knobs import notebook_settings
+from matlens.settings.knobs import notebook_setting
 from matlens.system.console import listed
 from matlens.system.resources import peak_rss_bytes
 from matlens.training.history import History
@@ -188,7 +188,7 @@ def evaluate_model(model: Any, test_ds: Iterable[Any], model_name: str, class_na
         peak_rss_bytes=peak_rss_bytes(),
         versions=package_versions() | _framework_versions(model), **judge(
             predictions, names, validation=validation, no_validation="" if validation else NO_VALIDATION).fields)
-    folder = Path(save_dir) if save_dir is not None else notebook_settings().reports_dir
+    folder = Path(save_dir) if save_dir is not None else notebook_setting("reports_dir")
     predictions.write(folder / f"{model_name}_predictions.npz")
     results.write(folder / f"{model_name}_results.json")
     return results.to_json()

@@ -23,7 +23,7 @@ from matlens.models.protocol import Classifier
 from matlens.notebook.adapters import classifier_of, refuse_other_size
 from matlens.notebook.class_names import names_for
 from matlens.notebook.photos import taken_range
-from matlens.settings.knobs import notebook_settings
+from matlens.settings.knobs import notebook_setting
 from matlens.types import Array, Labels, Pixels
 
 if TYPE_CHECKING:
@@ -128,7 +128,7 @@ def visualize_gradcam(model: Any, image: Any, class_names: Sequence[str] | None 
     """
     explained = _notebook_model(model, last_conv_layer_name)
     if isinstance(image, str | Path):
-        image = PhotoReader(explained.classifier.input_size or notebook_settings().img_size).read(Path(image))
+        image = PhotoReader(explained.classifier.input_size or notebook_setting("img_size")).read(Path(image))
     names = names_for(explained.classifier.num_classes, class_names, model)
     photos = _as_photo(image, explained.top)[None]
     shown = _explained(explained, photos, [None], names, method, pred_index, alpha)

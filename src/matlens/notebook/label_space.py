@@ -7,7 +7,7 @@ from typing import Any
 
 from matlens.data.source.sources import open_source
 from matlens.errors import DataError
-from matlens.settings.knobs import notebook_settings
+from matlens.settings.knobs import notebook_setting
 
 LABEL_SPACE = ("CLASS_NAMES", "NUM_CLASSES")
 
@@ -30,7 +30,7 @@ def __getattr__(name: str) -> Any:
     """
     if name not in LABEL_SPACE:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    folder = _latest or notebook_settings().output_dir
+    folder = _latest or notebook_setting("output_dir")
     try:
         names = open_source(folder).class_names
     except DataError as error:

@@ -15,7 +15,7 @@ from matlens.models.protocol import Classifier
 from matlens.notebook.adapters import classifier_of, framework_behind, refuse_other_size
 from matlens.notebook.class_names import agreed_names, classes_of, give_names, names_of
 from matlens.notebook.photos import PhotoCheck, refuse_endless, refuse_no_targets
-from matlens.settings.knobs import notebook_settings
+from matlens.settings.knobs import notebook_setting
 from matlens.system.console import Reporter
 from matlens.training.history import History
 from matlens.training.loop import STATISTICS_BATCHES, fit
@@ -69,7 +69,7 @@ def train_model(model: Any, train_ds: Iterable[Any], val_ds: Iterable[Any], name
     train, val = (_Repeated(data, what, model, epochs - initial_epoch)
                   for data, what in ((train_ds, "train_ds"), (val_ds, "val_ds")))
     names = _trained_names(train_ds, val_ds, classifier) or names_of(model)
-    folder = Path(save_dir) if save_dir is not None else notebook_settings().models_dir
+    folder = Path(save_dir) if save_dir is not None else notebook_setting("models_dir")
     framework = framework_behind(model) or FRAMEWORKS["keras"]  # the guide's; a classifier of another kind says nothing
     file = folder / f"{name}{framework.suffix}"
     about = {"model_name": name, "class_names": list(names)}

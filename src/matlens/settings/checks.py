@@ -7,11 +7,13 @@ own in `settings.schema`; one of them that is wrong itself is missing there.
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationInfo
 
 from matlens.models.registry import MODELS, default_models, spec_of
+from matlens.settings.kaggle import expanded
 from matlens.settings.model_options import OptionsByModel, checked, unknown
 from matlens.settings.protocols import PATTERN, WORDS, draws, is_series
 
@@ -57,6 +59,11 @@ def img_size(value: tuple[int, int], info: ValidationInfo) -> tuple[int, int]:
     return value
 
 
+def path(value: Any) -> Any:
+    """Let `~` stand for the home folder, and refuse what is no path."""
+    return expanded(value) if isinstance(value, str | Path) else value
+
+
 def protocol(value: Any) -> Any:
     """Refuse what names no protocol. Whether the dataset has such a split is seen when the dataset is read."""
     if value is not None and not (isinstance(value, str) and re.fullmatch(PATTERN, value)):
@@ -64,9 +71,15 @@ def protocol(value: Any) -> Any:
     return value
 
 
+def file_or_pattern(value: str) -> str:
+    """Let `~/` stand for the home folder: no path in a dataset, which a pattern is searched in, has it."""
+    return str(expanded(value)) if value.startswith("~/") else value
+
+
 def groups(value: str | None, info: ValidationInfo) -> str | None:
     """Refuse groups under the protocol random, which would divide them, and the protocol grouped without groups."""
     protocol = info.data.get("protocol")
+    value = value and file_or_pattern(value)
     if value is not None and protocol == "random":
         raise ValueError("groups are kept together by the protocols grouped and kfold:K, not by random")
     if value is None and protocol == "grouped":

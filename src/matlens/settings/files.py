@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -10,27 +9,25 @@ from typing import Any
 from pydantic import ValidationError
 
 from matlens.errors import SettingsError
-from matlens.system.untrusted import UNREADABLE, read_bounded, reading
+from matlens.system.untrusted import in_short, quoted, read_toml, reading
 
-_LIMIT = 1 << 20
-"""Bytes of a settings file; one with every setting takes some 2 kB."""
+_NAMED = 5
+"""How many of the settings that cannot be are named; a file may hold thousands."""
 
 
-def read_toml(file: Path) -> dict[str, Any]:
+def read_settings(file: Path) -> dict[str, Any]:
     """Return the settings in a TOML file, under lower-case names.
 
     Raises:
         SettingsError: the file cannot be read, is no TOML, or sets something twice.
     """
     way_out = "Mend it, or name another settings file with --config."
-    if not file.exists():
-        raise SettingsError(f"{file} is missing. {way_out}")
-    with reading(file, "valid TOML", SettingsError, way_out, (*UNREADABLE, RecursionError)):  # of lists in lists
-        content = tomllib.loads(read_bounded(file, _LIMIT).decode("utf-8"))
+    with reading(file, "valid TOML", SettingsError, way_out):
+        content = read_toml(file)
     lowered: dict[str, Any] = {}
     for key, value in content.items():
         if key.lower() in lowered:
-            raise SettingsError(f"{file} sets {key.upper()} twice.")
+            raise SettingsError(f"{file} sets {in_short(key.upper())} twice. {way_out}")
         lowered[key.lower()] = value
     return lowered
 
@@ -40,14 +37,22 @@ def explained(error: ValidationError, place: str, known: Iterable[str]) -> Setti
 
     place: where the settings stand, in words, or "". known: the names of all settings.
     """
-    lines = []
-    for problem in error.errors():
+    lines, unknown = [], []
+    for problem in error.errors(include_url=False, include_context=False):
         if problem["type"] == "default_factory_not_called":  # what it waits for is another of the problems
             continue
-        key = str(problem["loc"][0])
+        key = in_short(str(problem["loc"][0]), 80)
         if problem["type"] == "extra_forbidden":
-            lines.append(f"unknown setting '{key}'; known are {', '.join(known)}")
+            unknown.append(key)
         else:
-            message = problem["msg"].removeprefix("Value error, ")
-            lines.append(f"{key} = {problem['input']!r}: {message[:1].lower()}{message[1:]}")
-    return SettingsError(f"Impossible settings{place}: " + "; ".join(lines))
+            message = in_short(problem["msg"].removeprefix("Value error, "))
+            lines.append(f"{key} = {quoted(problem['input'])}: {message[:1].lower()}{message[1:]}")
+    if unknown:
+        named = _some([f"'{key}'" for key in unknown], ", ")
+        lines.insert(0, f"unknown setting{'s' * (len(unknown) > 1)} {named}; known are {', '.join(known)}")
+    return SettingsError(f"Impossible settings{place}: {_some(lines, '; ')}")
+
+
+def _some(words: list[str], between: str) -> str:
+    more = len(words) - _NAMED
+    return between.join([*words[:_NAMED], *([f"and {more:,} more"] if more > 0 else [])])

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from matlens.errors import SettingsError
+
 KAGGLE_ROOT = Path("/kaggle")
 
 
@@ -33,12 +35,31 @@ def default_folder(name: str) -> Path:
     return working_folder() / name if is_kaggle() else Path(name)
 
 
+def expanded(path: str | Path) -> Path:
+    """Return a path in which `~` stands for the home folder, as in a shell. Raises ValueError for what is no path.
+
+    A shell expands it in `--out ~/x`, and not in `--out=~/x` or in a settings file.
+    """
+    words = str(path)
+    if not words or "\0" in words:
+        raise ValueError("must be a path: it is empty, or holds a NUL")
+    try:
+        return Path(words).expanduser()
+    except RuntimeError:
+        raise ValueError("begins with ~, and there is no such home folder; give the whole path") from None
+
+
 def default_cache_dir() -> Path:
     """Return `MATLENS_CACHE`, else the platform's cache folder; on Kaggle one that is not saved with the notebook."""
     if chosen := os.environ.get("MATLENS_CACHE"):
-        return Path(chosen)
+        return expanded(chosen)
     if is_kaggle():
         return Path("/tmp/matlens-cache")
     from platformdirs import user_cache_path
 
-    return user_cache_path("matlens", appauthor=False)
+    try:
+        return user_cache_path("matlens", appauthor=False)
+    except RuntimeError as error:
+        raise SettingsError("There is no place for the cache: this user has no home folder (HOME is not set to an "
+                            "absolute path, and the system knows none). Name a folder with --cache-dir, or set "
+                            "MATLENS_CACHE or HOME.") from error

@@ -14,17 +14,24 @@ from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
 from matlens.errors import SettingsError
-from matlens.settings.kaggle import input_folder, is_kaggle, working_folder
+from matlens.settings.kaggle import expanded, input_folder, is_kaggle, working_folder
 from matlens.settings.schema import Settings
 
 Parameters = ParamSpec("Parameters")
 Returned = TypeVar("Returned")
 
 
-def notebook_settings() -> Settings:
-    """Return the settings that the guide's functions go by: defaults, under the TOML file `MATLENS_CONFIG`."""
+def notebook_setting(name: str) -> Any:
+    """Return a setting that the guide's functions go by: its default, under the TOML file `MATLENS_CONFIG`.
+
+    Raises SettingsError where that is no settings file; for the cache also where this user has no place for one.
+    """
+    return getattr(_settings(with_cache=name == "cache_dir"), name)
+
+
+def _settings(*, with_cache: bool = False) -> Settings:
     chosen = os.environ.get("MATLENS_CONFIG")
-    return Settings.load(Path(chosen) if chosen else None)
+    return Settings.load(expanded(chosen) if chosen else None, {} if with_cache else {"cache_dir": Path("cache")})
 
 
 def needs_split(data_dir: Path) -> bool:
@@ -56,7 +63,7 @@ def __getattr__(name: str) -> Any:
     """Work out one of the guide's settings."""
     if name not in _KNOBS:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return _KNOBS[name](notebook_settings())
+    return _KNOBS[name](_settings())
 
 
 class Knob:
@@ -70,7 +77,7 @@ class Knob:
     @property
     def value(self) -> Any:
         """Read the setting. Raises SettingsError where the settings file is none."""
-        return getattr(notebook_settings(), self._setting)
+        return notebook_setting(self._setting)
 
     def __eq__(self, other: object) -> bool:
         return bool(self.value == (other.value if isinstance(other, Knob) else other))

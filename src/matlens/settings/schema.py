@@ -11,16 +11,18 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
+from matlens.errors import SettingsError
 from matlens.models.precision import Wish
 from matlens.models.registry import default_models, spec_of
 from matlens.settings import checks
 from matlens.settings.declaration import FIRST_VERSION, SECOND_VERSION, Setting, declaration_of
-from matlens.settings.files import explained, read_toml
+from matlens.settings.files import explained, read_settings
 from matlens.settings.kaggle import default_cache_dir, default_data_dir, default_folder
 from matlens.settings.model_options import OptionsByModel, written
 from matlens.settings.protocols import is_series
 from matlens.settings.renames import as_version_recorded, brought_up_to_date
 from matlens.system.console import tell_once
+from matlens.system.untrusted import quoted
 
 PHOTOS, TRAINING, NETWORKS, MACHINE = "Photos", "Training", "Networks", "Machine"
 """Headings of the options in help."""
@@ -47,19 +49,19 @@ class Settings(BaseModel):
     dataset_name: Annotated[str, Setting(
         help="The dataset's name on Kaggle, from which the default of data_dir follows.", resumed="may differ",
         why_no_option="--data names the folder itself", of_machine=True)] = "minc2500/minc-2500"
-    data_dir: Annotated[Path, Setting(
+    data_dir: Annotated[Path, BeforeValidator(checks.path), Setting(
         option="--data", short="-d", required=True, resumed="must agree", of_machine=True,
         help="The dataset: a folder of class folders, one that is divided into train/ val/ test/ of class folders, or "
              "MINC-2500.")] = Field(default_factory=lambda data: default_data_dir(data["dataset_name"]))
-    output_dir: Annotated[Path, Setting(
+    output_dir: Annotated[Path, BeforeValidator(checks.path), Setting(
         help="Where the notebook guide's functions put a divided dataset.", resumed="may differ", of_machine=True,
         why_no_option="a run divides photos without copying them")] = Field(
             default_factory=lambda: default_folder("dataset"))
-    models_dir: Annotated[Path, Setting(
+    models_dir: Annotated[Path, BeforeValidator(checks.path), Setting(
         help="Where the notebook guide's functions put trained models.", resumed="may differ", of_machine=True,
         why_no_option="a run puts them into its own folder, which --out names")] = Field(
             default_factory=lambda: default_folder("models"))
-    reports_dir: Annotated[Path, Setting(
+    reports_dir: Annotated[Path, BeforeValidator(checks.path), Setting(
         help="Where the notebook guide's functions put results.", resumed="may differ", of_machine=True,
         why_no_option="a run puts them into its own folder, which --out names")] = Field(
             default_factory=lambda: default_folder("reports"))
@@ -82,7 +84,7 @@ class Settings(BaseModel):
     keep_truncated: Annotated[bool, Setting(
         option="--keep-truncated", panel=PHOTOS, resumed="must agree",
         help="Also use photos whose end is missing.")] = False
-    material_groups: Annotated[Path | None, Setting(
+    material_groups: Annotated[Path | None, BeforeValidator(checks.path), Setting(
         option="--material-groups", panel=PHOTOS, metavar="FILE", resumed="may differ",
         shown="MINC-2500's, for its classes", written=lambda value: ("material_groups.toml",) if value else None,
         help="Materials that are alike, for the accuracy at group level: a TOML file with a table groups of lists of "
@@ -105,7 +107,7 @@ class Settings(BaseModel):
         option="--weights", panel=NETWORKS, resumed="must agree",
         help="What the networks start from: imagenet takes pretrained weights, none random ones, auto pretrained ones "
              "if there are any.")] = "imagenet"
-    weights_dir: Annotated[Path | None, Setting(
+    weights_dir: Annotated[Path | None, BeforeValidator(checks.path), Setting(
         option="--weights-dir", panel=NETWORKS, resumed="may differ", of_machine=True,
         help="A folder in which to look for ImageNet weights first. matlens never writes to it.")] = None
     model_options: Annotated[OptionsByModel, BeforeValidator(checks.model_options), Setting(
@@ -194,7 +196,7 @@ class Settings(BaseModel):
     features_on: Annotated[Literal["auto", "openvino", "framework"], Setting(
         help="What computes the features of frozen trunks: OpenVINO, the model's own framework, or whichever is "
              "faster.", resumed="must agree", why_no_option="for comparisons; it is set in a settings file")] = "auto"
-    cache_dir: Annotated[Path, Setting(
+    cache_dir: Annotated[Path, BeforeValidator(checks.path), Setting(
         option="--cache-dir", panel=MACHINE, resumed="may differ", of_machine=True,
         shown="MATLENS_CACHE or the platform's cache folder",
         help="The folder of the cache, which holds decoded photos, converted networks and features.")] = Field(
@@ -260,7 +262,7 @@ class Settings(BaseModel):
         Raises:
             SettingsError: a file that cannot be read, an unknown key, an impossible value; named.
         """
-        values, remarks = brought_up_to_date(read_toml(file) if file is not None else {})
+        values, remarks = brought_up_to_date(read_settings(file) if file is not None else {})
         given, more = brought_up_to_date({key: value for key, value in (options or {}).items() if value is not None})
         if "model_options" in values and "model_options" in given:  # what an option does not name stays as in the file
             given["model_options"] = [*_listed(values["model_options"]), *_listed(given["model_options"])]
@@ -291,6 +293,8 @@ class Settings(BaseModel):
             return cls.model_validate(values)
         except ValidationError as error:
             raise explained(error, place, cls.model_fields) from error
+        except UnicodeEncodeError as error:  # pydantic cannot hold the reason, which quotes what is no UTF-8
+            raise SettingsError(f"Impossible settings{place}: {quoted(error.object, 300)}") from error
 
 
 def _listed(value: Any) -> list[Any]:

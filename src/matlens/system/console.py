@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -32,6 +33,36 @@ def listed(names: Sequence[str]) -> str:
     return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
 
 
+def _escaped(error: UnicodeError) -> tuple[str, int]:
+    """Return the escapes that JSON has for letters that an encoding lacks, so that JSON stays JSON."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    units = error.object[error.start:error.end].encode("utf-16-be", "surrogatepass")
+    return "".join(f"\\u{units[at:at + 2].hex()}" for at in range(0, len(units), 2)), error.end
+
+
+ESCAPES = "matlens.escapes"
+"""The name of the rule by which a stream writes letters that its encoding lacks, as `\\u00e4` for 'ä' in ASCII."""
+
+codecs.register_error(ESCAPES, _escaped)
+
+
+def shown_on(console: Console, text: str) -> str:
+    """Return text in which an escape stands for each letter that a console's encoding lacks, as for 'ä' in ASCII."""
+    return text.encode(console.encoding, ESCAPES).decode(console.encoding)
+
+
+def complain(text: str, style: str, heading: str) -> None:
+    """Print a message on standard error, after a heading in the style."""
+    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    console.print(f"[{style}]{heading}:[/{style}] {escape(shown_on(console, text))}")
+
+
+def echo(text: str, *, err: bool = False) -> None:
+    """Print a result as it is, on standard error if `err`; what acts on a terminal is escaped before."""
+    print(text, file=sys.stderr if err else sys.stdout, flush=True)
+
+
 _told: set[str] = set()
 
 
@@ -39,7 +70,8 @@ def tell_once(text: str) -> None:
     """Print a remark on standard error, once in this process however often it is made."""
     if text not in _told:
         _told.add(text)
-        Console(stderr=True, highlight=False, soft_wrap=True).print(escape(printable_lines(text)))
+        console = Console(stderr=True, highlight=False, soft_wrap=True)
+        console.print(escape(shown_on(console, printable_lines(text))))
 
 
 class Reporter:
@@ -61,12 +93,11 @@ class Reporter:
 
     def warn(self, text: str) -> None:
         """Print what must not be missed on standard error, even when quiet."""
-        Console(stderr=True, highlight=False, soft_wrap=True).print(
-            f"[yellow]warning:[/yellow] {escape(printable_lines(text))}")
+        complain(printable_lines(text), "yellow", "warning")
 
     def result(self, text: str, style: str = "") -> None:
         """Print what the user asked for."""
-        self._console.print(escape(printable_lines(text)), style=style or None)
+        self._console.print(escape(shown_on(self._console, printable_lines(text))), style=style or None)
         sys.stdout.flush()
 
     @contextmanager

@@ -16,7 +16,7 @@ from typing import Any, BinaryIO
 
 from matlens.errors import WriteError
 from matlens.system.ownership.temporary import replaced_in, temporary_beside
-from matlens.system.untrusted import JSON_LIMIT, parse_json, read_bounded
+from matlens.system.untrusted import JSON_LIMIT, open_regular, parse_json, read_bounded
 
 _MANY = 1000
 """From this number of files on, all disks are flushed at once: one by one, 57,500 files took three minutes."""
@@ -172,14 +172,14 @@ def make_folder(path: Path) -> None:
 
 def checksum(path: Path) -> str:
     """Return the SHA-256 of a file's content."""
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def write_text(path: Path, text: str) -> Path:
     """Write UTF-8 text, whole or not at all."""
     with whole_file(path) as partial:
-        partial.write_text(text, encoding="utf-8")
+        partial.write_text(text, encoding="utf-8", errors="backslashreplace")  # a name that is no UTF-8, as JSON has it
     return path
 
 

@@ -21,6 +21,7 @@ from pydantic import TypeAdapter
 
 from matlens.errors import KilledError, WorkerError, named_error
 from matlens.system.files import appending
+from matlens.system.resources import MORE_MEMORY, allowed_addresses
 
 Event = dict[str, Any]
 """`event` is its name; the rest are plain values."""
@@ -28,6 +29,9 @@ Event = dict[str, Any]
 OnEvent = Callable[[Event], None]
 
 Task = TypeVar("Task")
+
+_LOG = {"PYTHONIOENCODING": "utf-8:backslashreplace"}
+"""Logs are in UTF-8, whatever the terminal is in; and what a library prints may be anything."""
 
 _NOTHING: Mapping[str, str] = MappingProxyType({})
 
@@ -65,7 +69,7 @@ class ChildProcess:
         with appending(log_file) as log, subprocess.Popen(
                 [sys.executable, "-m", "matlens.workers.main"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                 stderr=log, text=True, encoding="utf-8", start_new_session=True,
-                env=os.environ | dict(environment)) as child:
+                env=os.environ | _LOG | dict(environment)) as child:
             assert child.stdin is not None and child.stdout is not None
             try:
                 with contextlib.suppress(BrokenPipeError):  # it has ended already; its exit code says how
@@ -124,4 +128,7 @@ def _kill_group(leader: int) -> None:
 
 def _ending(code: int, log_file: Path) -> str:
     how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
-    return f"the process ended with {how} (log: {log_file})"
+    # Libraries crash in many ways where they get no memory, and most of them say nothing.
+    limit = allowed_addresses()
+    why = f". Its limit of {limit / 1e6:,.0f} MB of addresses is a likely reason. {MORE_MEMORY}" if limit else ""
+    return f"the process ended with {how} (log: {log_file}){why}"

@@ -1,14 +1,20 @@
 """Read files that strangers may have made: within bounds, inside their folder, as data and never as code.
 
-All functions raise ValueError (of which the errors of JSON and Unicode are kinds) or OSError. A reader calls them
-inside `reading`, which turns these into an error of the reader's choice that names the file and the way out. Arrays are
-read by `untrusted_arrays`.
+`open_regular` opens every file whose path comes from outside of the package (`tests/test_foreign_files.py` reads the
+source for others). All functions raise ValueError (of which the errors of JSON and Unicode are kinds) or OSError. A
+reader calls them inside `reading`, which turns these into an error of the reader's choice that names the file and the
+way out. Arrays are read by `untrusted_arrays`.
 """
 
 from __future__ import annotations
 
+import codecs
+import io
 import json
+import math
+import os
 import stat
+import tomllib
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -19,10 +25,23 @@ from typing import Any
 from matlens.errors import MatlensError
 
 JSON_LIMIT = 256 << 20
-"""The most bytes of a JSON file: the manifest of a million photos takes 150 MB."""
+"""The most bytes of a JSON file: the manifest of a million photos takes 210 MB."""
+
+VALUES_LIMIT = 12_000_000
+"""The most values of a JSON file, names counted: the manifest of a million photos has 9 million. An empty list of 3
+bytes takes 64 in memory, so that bytes alone are no bound."""
+
+TOML_LIMIT = 1 << 20
+"""The most bytes of a TOML file: one with every setting takes 2 kB, groups of 10,000 classes take 200 kB."""
 
 MAX_DEPTH = 100
 """The most objects and lists in one another; Keras' configurations reach some fifteen."""
+
+LONGEST_REASON = 300
+"""The most letters that an error quotes of a file, which may have chosen them."""
+
+_BLOCK = 1 << 20
+_AT_ONCE = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0) | getattr(os, "O_BINARY", 0)
 
 UNPACKED_LIMIT = 1 << 30
 """The most bytes that the compressed members of an archive may unpack to. The file bounds uncompressed ones."""
@@ -30,10 +49,10 @@ UNPACKED_LIMIT = 1 << 30
 _MAX_MEMBERS = 10_000
 
 UNREADABLE: tuple[type[Exception], ...] = (
-    OSError, ValueError, KeyError, TypeError, AttributeError, IndexError, EOFError, MemoryError, OverflowError,
+    OSError, ValueError, KeyError, TypeError, AttributeError, IndexError, EOFError, OverflowError, RecursionError,
     zipfile.BadZipFile, zlib.error)
 """What reading a file of unexpected content raises: errors of the system, of parsers, and of code that looks for other
-content."""
+content. Not MemoryError: the files are bounded, so it tells of the machine and not of the file."""
 
 
 @contextmanager
@@ -51,7 +70,22 @@ def reading(path: Path, what: str, error: type[MatlensError], way_out: str,
     except MatlensError:
         raise
     except catching as problem:
-        raise error(f"{path} is not {what} ({reason_of(problem)}). {way_out}") from problem
+        if isinstance(problem, FileNotFoundError) and problem.filename in (path, str(path)):
+            raise error(f"{path} is missing. {way_out}") from problem
+        raise error(f"{path} is not {what} ({in_short(reason_of(problem))}). {way_out}") from problem
+
+
+def in_short(text: str, most: int = LONGEST_REASON) -> str:
+    """Cut a text that would fill the screen."""
+    return text if len(text) <= most else f"{text[:most]}..."
+
+
+def quoted(value: object, most: int = 80) -> str:
+    """Write a value of a file in an error: not more than `most` letters of it, and of any value."""
+    try:
+        return in_short(repr(value), most)
+    except (ValueError, RecursionError):  # Python writes no number of more than 4,300 digits
+        return f"a value of the type {type(value).__name__} that is too long to be written"
 
 
 def reason_of(problem: Exception) -> str:
@@ -92,28 +126,102 @@ def size_of_regular(path: Path) -> int:
     return about.st_size
 
 
+def open_regular(path: Path) -> io.BufferedReader:
+    """Open a regular file for reading its bytes. Raises ValueError for a folder, a pipe or a device.
+
+    A pipe is not waited for. What was opened is checked once more, since the name may lead elsewhere by then.
+    """
+    size_of_regular(path)  # first, since opening alone acts on some devices
+    handle = os.open(path, os.O_RDONLY | _AT_ONCE)
+    try:
+        if not stat.S_ISREG(os.fstat(handle).st_mode):
+            raise ValueError(f"{path.name} is no regular file")
+        return os.fdopen(handle, "rb")
+    except BaseException:
+        os.close(handle)
+        raise
+
+
 def read_bounded(path: Path, limit: int) -> bytes:
-    """Read a regular file of at most `limit` bytes."""
-    size_of_regular(path)
-    with path.open("rb") as file:
-        content = file.read(limit + 1)
-    if len(content) > limit:
+    """Read a regular file of at most `limit` bytes. Takes memory for what it holds, and not for what it may hold."""
+    with open_regular(path) as file:
+        stated = os.fstat(file.fileno()).st_size  # 0 for files that the system makes up, such as those of /proc
+        content = file.read(stated + 1) if stated <= limit else b""
+        while stated <= limit and len(content) <= limit and (block := file.read(_BLOCK)):
+            content += block
+    if max(stated, len(content)) > limit:
         raise ValueError(f"{path.name} has more than {limit} bytes")
     return content
 
 
-def parse_json(content: bytes | str) -> Any:
-    """Parse JSON in UTF-8 that is nested no deeper than MAX_DEPTH."""
+def text_of(content: bytes) -> str:
+    """Decode UTF-8, with or without a byte order mark."""
+    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        raise ValueError("it is in UTF-16: save it as UTF-8")
+    return content.decode("utf-8-sig")
+
+
+def read_text(path: Path, limit: int) -> str:
+    """Read a regular file of at most `limit` bytes of UTF-8."""
+    return text_of(read_bounded(path, limit))
+
+
+def parse_json(content: bytes | str, *, finite: bool = True) -> Any:
+    """Parse JSON in UTF-8 of at most VALUES_LIMIT values, nested no deeper than MAX_DEPTH, with each name once.
+
+    finite: refuse NaN and Infinity, which Python writes and JSON does not have, and numbers that no double holds.
+    """
+    text = content if isinstance(content, str) else text_of(content)
+    if sum(map(text.count, ",:[{")) > VALUES_LIMIT:
+        raise ValueError(f"it holds more than {VALUES_LIMIT:,} values")
     try:
-        parsed = json.loads(content if isinstance(content, str) else content.decode("utf-8"))
+        parsed = json.loads(text, object_pairs_hook=_each_once, parse_float=_finite if finite else None,
+                            parse_constant=_refused if finite else None)
     except RecursionError:
         raise ValueError(f"nested more than {MAX_DEPTH} deep") from None
+    _refuse_depth(parsed)
+    return parsed
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """Read TOML of at most TOML_LIMIT bytes, nested no deeper than MAX_DEPTH."""
+    text = read_text(path, TOML_LIMIT)
+    if any(line.count(".") > MAX_DEPTH for line in text.splitlines()):  # tomllib's time grows with their square
+        raise ValueError(f"a line of it has more than {MAX_DEPTH} dots")
+    try:
+        parsed = tomllib.loads(text)
+    except RecursionError:
+        raise ValueError(f"nested more than {MAX_DEPTH} deep") from None
+    _refuse_depth(parsed)
+    return parsed
+
+
+def _refused(constant: str) -> None:
+    raise ValueError(f"{constant} is no number")
+
+
+def _finite(number: str) -> float:
+    value = float(number)
+    if not math.isfinite(value):
+        raise ValueError(f"{in_short(number, 80)} is too large a number")
+    return value
+
+
+def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    content = dict(pairs)
+    if len(content) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise ValueError(f"{quoted(max(names, key=names.count))} stands in it twice")
+    return content
+
+
+def _refuse_depth(parsed: object) -> None:
     level = [parsed]
     for _ in range(MAX_DEPTH):
         level = [child for value in level if isinstance(value, dict | list)
                  for child in (value.values() if isinstance(value, dict) else value) if isinstance(child, dict | list)]
         if not level:
-            return parsed
+            return
     raise ValueError(f"nested more than {MAX_DEPTH} deep")
 
 

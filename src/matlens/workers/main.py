@@ -18,6 +18,8 @@ from typing import Any
 from matlens.errors import MatlensError
 from matlens.system.files import why_unwritable
 from matlens.system.openvino import without_telemetry
+from matlens.system.resources import MORE_MEMORY, is_want_of_memory, of_limit
+from matlens.system.untrusted import in_short
 from matlens.workers.registry import job_named
 
 
@@ -56,8 +58,12 @@ def main() -> int:
         # Told first: on a full disk the log cannot be written.
         is_ours = isinstance(error, MatlensError)
         unwritten = None if is_ours else why_unwritable(error)
-        tell("failed", kind="WriteError" if unwritten else type(error).__name__,
-             message=f"Cannot write: {unwritten[1]} ({error})" if unwritten else str(error))
+        if not is_ours and is_want_of_memory(error):
+            tell("failed", kind="KilledError", message="the memory that its process may use"
+                 f"{of_limit()} does not suffice ({type(error).__name__}: {in_short(str(error))}). {MORE_MEMORY}")
+        else:
+            tell("failed", kind="WriteError" if unwritten else type(error).__name__,
+                 message=f"Cannot write: {unwritten[1]} ({error})" if unwritten else str(error))
         with contextlib.suppress(OSError):
             traceback.print_exc()
         return 2 if is_ours else 1

@@ -19,7 +19,7 @@ def find(places: Annotated[list[Path] | None, typer.Argument(
     """
     from matlens.data.source.find import find_sources
     from matlens.errors import DataError
-    from matlens.system.console import Reporter
+    from matlens.system.console import Reporter, echo
 
     reporter = Reporter()
     if missing := [str(place) for place in places or () if not place.is_dir()]:
@@ -27,6 +27,6 @@ def find(places: Annotated[list[Path] | None, typer.Argument(
     sources = find_sources(places, reporter.warn)
     tell_sources(sources, reporter)
     if not sources:
-        typer.echo("No dataset found. Name a folder: matlens data find DIR; or fetch one: matlens data fetch minc-2500",
-                   err=True)
+        echo("No dataset found. Name a folder: matlens data find DIR; or fetch one: matlens data fetch minc-2500",
+             err=True)
         raise typer.Exit(2)

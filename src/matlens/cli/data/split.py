@@ -21,6 +21,7 @@ def split(folder: Folder,
           force: Annotated[bool, typer.Option("--force", help="Replace a split that is there.")] = False) -> None:
     """Copy the readable photos into train/, val/ and test/, each class divided by the same shares."""
     from matlens.notebook.prepared import create_split
+    from matlens.system.console import echo
 
     made = create_split(folder, out, train, val, test, seed, force, groups=groups)
-    typer.echo(f"{out}: " + ", ".join(f"{part} {sum(by_class.values())}" for part, by_class in made.counts().items()))
+    echo(f"{out}: " + ", ".join(f"{part} {sum(by_class.values())}" for part, by_class in made.counts().items()))

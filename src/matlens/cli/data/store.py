@@ -33,30 +33,30 @@ def store(
     from rich.filesize import decimal
 
     from matlens.errors import SettingsError
-    from matlens.settings.knobs import notebook_settings
+    from matlens.settings.knobs import notebook_setting
     from matlens.system import caches
+    from matlens.system.console import echo
     from matlens.system.ownership.cache_content import MARKER_NAME, is_cache
 
     if (limit is not None) + everything > prune:
         raise SettingsError("--limit GB and --all say how far to --prune: give --prune with one of them, or alone.")
-    settings = notebook_settings()
-    folder = settings.cache_dir if cache_dir is None else cache_dir
+    folder = notebook_setting("cache_dir") if cache_dir is None else cache_dir
     if not folder.is_dir():
-        typer.echo(f"{folder} is no folder yet: matlens run keeps decoded photos and features there.")
+        echo(f"{folder} is no folder yet: matlens run keeps decoded photos and features there.")
         return
-    most = 0 if everything else settings.cache_limit if limit is None else limit
+    most = 0 if everything else notebook_setting("cache_limit") if limit is None else limit
     if prune and any(folder.iterdir()) and not is_cache(folder):
-        typer.echo(f"{folder} is not a cache of matlens: it holds no {MARKER_NAME} of matlens. Nothing was "
+        echo(f"{folder} is not a cache of matlens: it holds no {MARKER_NAME} of matlens. Nothing was "
                    "removed. The cache's folder is named with --cache-dir.")
         return
     if prune:
         pruned = caches.prune(folder, most * 1e9)
         freed = decimal(sum(entry.size for entry in pruned.removed) + pruned.left_over)
-        typer.echo(f"{folder}: removed {len(pruned.removed)} ({freed}); {decimal(pruned.left)} left")
+        echo(f"{folder}: removed {len(pruned.removed)} ({freed}); {decimal(pruned.left)} left")
         if pruned.left > most * 1e9:
-            typer.echo("What is left is in use, or cannot be removed: matlens data store shows it.")
+            echo("What is left is in use, or cannot be removed: matlens data store shows it.")
     if table or not prune:
-        _show_content(folder, settings.cache_limit)
+        _show_content(folder, notebook_setting("cache_limit"))
 
 
 def _show_content(folder: Path, limit: float) -> None:
@@ -65,6 +65,7 @@ def _show_content(folder: Path, limit: float) -> None:
     from rich.table import Table
 
     from matlens.system import caches
+    from matlens.system.console import echo
 
     entries = caches.entries(folder)[::-1]
     if entries:
@@ -74,9 +75,9 @@ def _show_content(folder: Path, limit: float) -> None:
                           "yes" if caches.in_use(entry.folder) else "")
         Console().print(shown)
         total = decimal(sum(entry.size for entry in entries))
-        typer.echo(f"{folder}: {total}, limit {limit:g} GB (cache_limit)")
+        echo(f"{folder}: {total}, limit {limit:g} GB (cache_limit)")
     else:
-        typer.echo(f"{folder} holds nothing: matlens run keeps decoded photos and features there.")
+        echo(f"{folder} holds nothing: matlens run keeps decoded photos and features there.")
     if left := caches.left_overs(folder):
-        typer.echo(f"{len(left)} left over by killed runs, {decimal(sum(map(caches.size_of, left)))}: matlens data "
-                   "store --prune removes that.")
+        echo(f"{len(left)} left over by killed runs, {decimal(sum(map(caches.size_of, left)))}: matlens data "
+             "store --prune removes that.")

@@ -24,7 +24,7 @@ from matlens.data.pixels.decode import UnreadableImageError, decode, resize
 from matlens.data.source.minc import FILL_COLOUR
 from matlens.data.source.sources import Listed
 from matlens.data.split.duplicates import perceptual_hash
-from matlens.system.untrusted import size_of_regular
+from matlens.system.untrusted import open_regular, size_of_regular
 from matlens.types import Array, Floats, Pixels, Progress, unheard
 
 _SIDE = 256
@@ -232,7 +232,7 @@ def other_photos(root: Path, paths: Sequence[str]) -> Iterator[tuple[str, str]]:
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                with Image.open(root / path, formats=formats) as image:
+                with open_regular(root / path) as file, Image.open(file, formats=formats) as image:
                     return image.format
         except (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError):
             return None

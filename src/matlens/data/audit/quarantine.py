@@ -18,7 +18,7 @@ from matlens.data.audit.checks import Finding
 from matlens.errors import DataError
 from matlens.system.files import checksum
 from matlens.system.ownership.temporary import temporary_beside
-from matlens.system.untrusted import JSON_LIMIT, parse_json, read_bounded, reading
+from matlens.system.untrusted import JSON_LIMIT, open_regular, parse_json, read_text, reading
 
 LOG = "quarantine.jsonl"
 """The file in the quarantine's folder that holds a `MovedFile` as a JSON object on each line."""
@@ -189,7 +189,7 @@ def _put_back(file: MovedFile, folder: Path, quarantine: Path) -> str | None:
 
 def _read_log(log: Path) -> list[MovedFile]:
     with reading(log, "a quarantine log", DataError, "Give --quarantine the folder that took the photos."):
-        lines = read_bounded(log, JSON_LIMIT).decode("utf-8").splitlines()
+        lines = read_text(log, JSON_LIMIT).splitlines()
     files = []
     for line in lines:
         # Half a line is of a process that was killed before it moved the file.
@@ -208,11 +208,11 @@ def _fingerprint(path: Path) -> str:
 def is_reachable(file: Path) -> bool:
     """Return whether a file's content can be read, or is certainly gone (a link to nothing)."""
     try:
-        with file.open("rb") as opened:
+        with open_regular(file) as opened:
             opened.read(1)
     except FileNotFoundError:
         return file.is_symlink()
-    except OSError:
+    except (OSError, ValueError):  # a pipe or a device is no photo
         return False
     return True
 

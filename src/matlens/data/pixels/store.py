@@ -27,6 +27,7 @@ from matlens.errors import CacheError, DataError
 from matlens.system.caches import Say, opened_or_made, silent, whole_entry
 from matlens.system.files import read_json, write_json
 from matlens.system.untrusted import UNREADABLE, size_of_regular
+from matlens.system.untrusted_arrays import map_array
 from matlens.types import Pixels, Progress, unheard
 
 _FORMAT = 2
@@ -107,11 +108,7 @@ class PixelStore:
             about = read_json(folder / "store.json")
             if about.pop("sha256") != _seal(about) or about["format"] != _FORMAT:
                 return None
-            for name in ("pixels.npy", "checksums.npy"):
-                size_of_regular(folder / name)
-            # A plain array over the mapped one, since np.memmap returns rows several times more slowly.
-            pixels = np.asarray(np.load(folder / "pixels.npy", mmap_mode="r", allow_pickle=False))
-            checksums = np.load(folder / "checksums.npy", allow_pickle=False)
+            pixels, checksums = map_array(folder / "pixels.npy"), map_array(folder / "checksums.npy")
             problems = about["problems"]
             rows = {digest: row for row, digest in enumerate(about["photos"]) if digest not in problems}
             n = len(about["photos"])

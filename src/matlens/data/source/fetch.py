@@ -4,27 +4,31 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import itertools
 import math
 import os
 import re
 import shutil
 import time
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 from matlens.data.source import minc
-from matlens.data.source.download import Patience, download, forget_part, part_of
+from matlens.data.source.download import MOST, download, forget_part, part_of
+from matlens.data.source.patience import Patience
 from matlens.data.source.sources import Source, open_source
 from matlens.data.source.unpack import Limits, unpack
 from matlens.errors import DataError, SettingsError, WriteError
 from matlens.settings import kaggle
-from matlens.settings.knobs import notebook_settings
+from matlens.settings.knobs import notebook_setting
 from matlens.system.console import Advance, Reporter
 from matlens.system.files import whole_folder
 from matlens.system.ownership.locks import lock_at, turn
 from matlens.system.ownership.temporary import reclaim_beside
+from matlens.system.untrusted import open_regular, reading
 
 ARCHIVE_NAME = "minc-2500.tar.gz"
 
@@ -37,7 +41,7 @@ def default_place() -> Path:
 
     Kaggle would save all 57,500 files as the notebook's output if they were in /kaggle/working.
     """
-    place = notebook_settings().data_dir
+    place: Path = notebook_setting("data_dir")
     root = kaggle.KAGGLE_ROOT
     return root / "tmp" / place.name if place.is_relative_to(root / "input") else place
 
@@ -65,6 +69,7 @@ def fetch_minc(to: Path, reporter: Reporter, *, url: str = minc.ARCHIVE_URL, sha
     if not re.fullmatch("[0-9a-f]{40}", sha1 := sha1.lower()):
         raise SettingsError(f"--sha1 {sha1}: give the 40 hexadecimal digits of the archive's SHA-1")
     try:
+        to = to.resolve()  # the dataset goes to where a link leads, and the link stays
         to.parent.mkdir(parents=True, exist_ok=True)
         with turn(lock_at(to.parent / f".{ARCHIVE_NAME}.lock"),
                   lambda: reporter.say(f"another matlens is fetching to {to.parent}; waiting for it")) as alone:
@@ -85,10 +90,21 @@ def fetch_minc(to: Path, reporter: Reporter, *, url: str = minc.ARCHIVE_URL, sha
             else:
                 reporter.say(f"{archive} is not needed any more")
             return source
+    except RuntimeError as error:
+        raise DataError(f"{to} is a link that leads to itself. Name another folder with --to.") from error
     except (OSError, WriteError) as error:
         reason = f"There is no room left in {to.parent}" if error.errno == errno.ENOSPC else (
             f"Cannot write to {to.parent}: {error.strerror or error}")
         raise WriteError(f"{reason}. Name another place with --to.", error.errno, error.strerror or "") from error
+
+
+@contextmanager
+def _still_free(to: Path) -> Iterator[None]:
+    """Raise DataError where somebody has put something into the folder meanwhile."""
+    yield
+    if to.exists() and not (to.is_dir() and not any(to.iterdir())):
+        raise DataError(f"{to} holds something now that was not there before; it stays as it is. Name another folder "
+                        "with --to.")
 
 
 def _there(to: Path) -> Source | None:
@@ -167,7 +183,10 @@ def _check(archive: Path, sha1: str, *, is_ours: bool, is_beside: bool, reporter
         is_beside: the archive lies where the next try would use it, and not in a place of the user's.
     """
     reporter.say(f"checking the SHA-1 of {archive}")
-    with archive.open("rb") as file:
+    with (reading(archive, "the archive of MINC-2500", DataError, "Name it with --url, or remove it."),
+          open_regular(archive) as file):
+        if os.fstat(file.fileno()).st_size > MOST:
+            raise ValueError(f"it has more than {MOST / 1e9:g} GB")
         digest = hashlib.file_digest(file, lambda: hashlib.sha1(usedforsecurity=False)).hexdigest()
     if digest == sha1:
         return
@@ -177,16 +196,22 @@ def _check(archive: Path, sha1: str, *, is_ours: bool, is_beside: bool, reporter
     elif not is_beside:
         done = "It stays as it is."
     else:
-        aside = archive.replace(archive.with_name(f"{archive.name}.wrong"))
+        aside = archive.rename(_free_name(archive.with_name(f"{archive.name}.wrong")))
         done = f"It was set aside as {aside}; the same command downloads it again."
     raise DataError(f"{archive} is not the expected archive: its SHA-1 is {digest}, not {sha1}. {done} If you want "
                     f"another edition, repeat the command with --sha1 {digest}.")
 
 
+def _free_name(path: Path) -> Path:
+    """Return a path that nothing has: this one, or with a number."""
+    numbered = (path.with_name(f"{path.name}.{number}") for number in itertools.count(2))
+    return next(name for name in itertools.chain([path], numbered) if not os.path.lexists(name))
+
+
 def _unpack(archive: Path, to: Path, reporter: Reporter, limits: Limits | None) -> Source:
     size = archive.stat().st_size
     _need_room(to.parent, size * _UNPACKED)
-    with whole_folder(to) as partial:
+    with whole_folder(to) as partial, _still_free(to):
         inside = partial / ".unpacked"
         inside.mkdir()
         with reporter.progress(f"unpacking {archive.name}", math.ceil(size / 1e6)) as advance:

@@ -14,7 +14,7 @@ from matlens.data.layout.walk import Folder, rooted
 from matlens.data.source.sources import Source, open_source, source_in
 from matlens.errors import DataError
 from matlens.settings import kaggle
-from matlens.settings.knobs import notebook_settings
+from matlens.settings.knobs import notebook_setting
 from matlens.system.caches import Say, silent
 
 _DEPTH = 8
@@ -69,7 +69,7 @@ def _usual_places() -> Iterator[tuple[Path, _Role]]:
         yield Path(named), "searched"
     yield kaggle.KAGGLE_ROOT / "input", "container"
     yield kaggle.KAGGLE_ROOT / "tmp", "container"
-    yield notebook_settings().data_dir, "searched"
+    yield notebook_setting("data_dir"), "searched"
 
 
 class _Search:

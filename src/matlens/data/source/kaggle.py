@@ -28,7 +28,7 @@ def fetch_from_kaggle(handle: str, to: Path | None) -> list[Source]:
         from kagglehub import exceptions
     except ImportError as error:
         raise SettingsError(f"Fetching {handle} from Kaggle needs kagglehub: pip install 'matlens[kaggle]'") from error
-    options = {} if to is None else {"output_dir": str(to)}
+    options = {} if to is None else {"output_dir": str(to.resolve())}  # a link stays what it is
     if options and "output_dir" not in inspect.signature(kagglehub.dataset_download).parameters:
         raise SettingsError("This version of kagglehub downloads to its own cache only. Leave --to away, or upgrade "
                             "it: pip install --upgrade kagglehub")

@@ -19,7 +19,7 @@ from matlens.data.layout.walk import IMAGE_SUFFIXES, Folder, rooted
 from matlens.data.layout.walk import is_hidden as is_hidden
 from matlens.data.layout.walk import is_photo as is_photo
 from matlens.errors import DataError
-from matlens.system.untrusted import JSON_LIMIT, read_bounded, reading
+from matlens.system.untrusted import JSON_LIMIT, read_text, reading
 
 _WRAPPERS = 4
 """How many folders around a dataset are looked through, as unpacked archives have them."""
@@ -191,4 +191,4 @@ def read_official_split(source: Source, number: int) -> tuple[Listed, ...]:
 def listed_in(file: Path) -> list[str]:
     """Return the paths that one of MINC's lists names. Raises DataError if the list cannot be read."""
     with reading(file, "a list of photos", DataError, "Get the labels folder again, or use --protocol random."):
-        return list(filter(None, map(str.strip, read_bounded(file, JSON_LIMIT).decode("utf-8").splitlines())))
+        return list(filter(None, map(str.strip, read_text(file, JSON_LIMIT).splitlines())))

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from matlens.errors import DataError
-from matlens.system.untrusted import reading
+from matlens.system.untrusted import open_regular, reading
 
 _READ = 1 << 16
 _LONGEST_HEADER = 1 << 17
@@ -91,7 +91,7 @@ def unpack(archive: Path, folder: Path, advance: Callable[[int], None], limits: 
     damage = (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile)
     try:
         with (reading(archive, "a whole .tar.gz", DataError, "Get it again.", catching=damage),
-              archive.open("rb") as raw, _Bounded(fileobj=raw) as stream):
+              open_regular(archive) as raw, _Bounded(fileobj=raw) as stream):
             stream.limit = limits.size
             stream.left = _LONGEST_HEADER
             with tarfile.open(fileobj=stream, mode="r:") as tar:

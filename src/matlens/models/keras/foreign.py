@@ -90,10 +90,10 @@ def _checked_config(path: Path) -> Any:
                 if _WEIGHTS in archive.namelist():
                     with archive.open(_WEIGHTS) as weights, h5py.File(weights) as file:
                         check_hdf5(file, archive.getinfo(_WEIGHTS).file_size)
-                return parse_json(archive.read("config.json"))
+                return parse_json(archive.read("config.json"), finite=False)
         with h5py.File(path) as file:
             check_hdf5(file, size)
-            return parse_json(cast(str, file.attrs["model_config"]))
+            return parse_json(cast(str, file.attrs["model_config"]), finite=False)
 
 
 def _classes(config: Any) -> Iterator[tuple[str, str | None]]:

@@ -49,7 +49,7 @@ class KerasRoom:
                 raise ValueError("it is no HDF5 file")
             with h5py.File(path) as file:
                 check_hdf5(file, size)
-                _freeze_as(classifier.model, parse_json(file.attrs.get("model_config", "{}")))
+                _freeze_as(classifier.model, parse_json(file.attrs.get("model_config", "{}"), finite=False))
             classifier.model.load_weights(path)
         return classifier
 

@@ -12,7 +12,7 @@ from torch import nn
 from matlens.errors import ModelError, WeightsError
 from matlens.models.torch.network import DividedModule
 from matlens.system.files import whole_file
-from matlens.system.untrusted import reading, refuse_bomb, size_of_regular
+from matlens.system.untrusted import open_regular, reading, refuse_bomb
 
 _ANY = (Exception,)
 """torch.load and load_state_dict raise nearly anything on a file of somebody else's."""
@@ -20,11 +20,12 @@ _ANY = (Exception,)
 
 def tensors_in(path: Path, device: torch.device | str) -> Any:
     """Read a file with torch.load's restricted unpickler; it may hold no more than it has bytes."""
-    size = size_of_regular(path)
-    if zipfile.is_zipfile(path):
-        with zipfile.ZipFile(path) as archive:
-            refuse_bomb(archive, size)
-    return torch.load(path, map_location=device, weights_only=True)
+    with open_regular(path) as file:
+        if zipfile.is_zipfile(file):
+            with zipfile.ZipFile(file) as archive:
+                refuse_bomb(archive, path.stat().st_size)
+        file.seek(0)
+        return torch.load(file, map_location=device, weights_only=True)
 
 
 def load_pretrained(module: nn.Module, path: Path, title: str) -> None:
