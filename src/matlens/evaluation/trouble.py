@@ -96,9 +96,9 @@ def _of_answers(test: Predictions, class_names: Sequence[str]) -> Iterator[Troub
     never = [name for name, answered, photos in zip(class_names, answers, support, strict=True)
              if photos and not answered and missed ** photos < _BY_CHANCE]
     if never:
-        yield Trouble("never_predicted", f"Never answered on the test part, although it has photos of them ({len(never)} "
-                      f"of {len(class_names)} classes): {', '.join(never)}. Add photos of them, or train longer "
-                      "(--epochs).")
+        yield Trouble("never_predicted", "Never answered on the test part, although it has photos of them "
+                      f"({len(never)} of {len(class_names)} classes): {', '.join(never)}. Add photos of them, or train "
+                      "longer (--epochs).")
 
 
 def _of_validation(validation: Predictions, class_names: Sequence[str]) -> Iterator[Trouble]:
