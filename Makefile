@@ -13,7 +13,7 @@ help:
 	@echo "make demo      the main job on drawn materials: four models, one report"
 	@echo "make test      all tests"
 	@echo "make unit      the quick ones"
-	@echo "make faults    kill small runs at 100 random points, and go on with them; two runs at once, 20 times"
+	@echo "make faults    kill small runs at 100 random points and other jobs at 20, and go on with them; two runs at once"
 	@echo "make attacks   the generators of odd datasets, photos, labels and run folders, at full length"
 	@echo "make check     style and types"
 	@echo "make bench     the benchmarks"
@@ -43,6 +43,7 @@ unit: install
 
 faults: install
 	$(BIN)/python tests/faults/kills.py
+	$(BIN)/python tests/faults/kills.py --job all --kills 20
 	MATLENS_FAULT_ROUNDS=20 $(BIN)/python -m pytest -p no:cacheprovider -m keras tests/faults/test_two_runs.py
 
 attacks: install

@@ -95,9 +95,15 @@ def run(drawn, published, kept_trunks, tmp_path, matlens):
     return tmp_path / "run"
 
 
+@pytest.fixture
+def here(published, tmp_path):
+    """The options that say where this user has things, which a recorded run does not decide."""
+    return "--weights-dir", published.parent, "--cache-dir", tmp_path / "cache"
+
+
 @pytest.mark.keras
 @pytest.mark.slow
-def test_a_run_is_repeated_from_what_it_recorded(run, tmp_path, matlens):
+def test_a_run_is_repeated_from_what_it_recorded(run, here, tmp_path, matlens):
     """Settings, photos, split and seed; the results are the same to the last digit."""
     about = json.loads((run / "run.json").read_text())
     split = json.loads((run / "split.json").read_text())
@@ -105,7 +111,7 @@ def test_a_run_is_repeated_from_what_it_recorded(run, tmp_path, matlens):
     assert about["seed"] == about["settings"]["seed"] == 7
     assert about["starts"][0]["hardware"] == provenance.hardware()
     assert set(about["starts"][0]) == {"at", "versions", "frameworks", "hardware", "git", "environment"}
-    code, out, err = matlens("rerun", run, "--out", tmp_path / "again", "--strict")
+    code, out, err = matlens("rerun", run, "--out", tmp_path / "again", "--strict", *here)
     assert code == 0, (out, err)
     assert f"{NAME}: the same results" in out
     again = json.loads((tmp_path / "again" / "run.json").read_text())
@@ -118,7 +124,7 @@ def test_a_run_is_repeated_from_what_it_recorded(run, tmp_path, matlens):
 
 @pytest.mark.keras
 @pytest.mark.slow
-def test_what_differs_is_shown(run, tmp_path, matlens):
+def test_what_differs_is_shown(run, here, tmp_path, matlens):
     """A figure that was changed by hand, and a machine that is another."""
     file = run / "reports" / f"{NAME}_results.json"
     content = json.loads(file.read_text())
@@ -126,7 +132,7 @@ def test_what_differs_is_shown(run, tmp_path, matlens):
     about = json.loads((run / "run.json").read_text())
     about["starts"][-1]["hardware"]["processor"] = "Z80"
     (run / "run.json").write_text(json.dumps(about))
-    code, out, err = matlens("rerun", run, "--out", tmp_path / "again", "--strict")
+    code, out, err = matlens("rerun", run, "--out", tmp_path / "again", "--strict", *here)
     assert code == 3
     assert f"{NAME}: accuracy: 0.123 there, {content['accuracy']} here" in out
     assert "hardware processor: Z80 there" in err
@@ -134,7 +140,7 @@ def test_what_differs_is_shown(run, tmp_path, matlens):
 
 @pytest.mark.keras
 @pytest.mark.slow
-def test_other_photos_are_refused_before_training(run, tmp_path, matlens):
+def test_other_photos_are_refused_before_training(run, here, tmp_path, matlens):
     """A repetition on other photos would be none; photos that were moved are said with --data."""
     (tmp_path / "photos").rename(tmp_path / "moved")
     code, _, err = matlens("rerun", run, "--out", tmp_path / "again")
@@ -142,11 +148,11 @@ def test_other_photos_are_refused_before_training(run, tmp_path, matlens):
     victim = next((tmp_path / "moved" / "sky").iterdir())
     content = victim.read_bytes()
     victim.unlink()
-    code, _, err = matlens("rerun", run, "--out", tmp_path / "again", "--data", tmp_path / "moved")
+    code, _, err = matlens("rerun", run, "--out", tmp_path / "again", "--data", tmp_path / "moved", *here)
     assert code == 2 and "hash of the split" in err
     assert not (tmp_path / "again").exists()
     victim.write_bytes(content)
-    code, out, err = matlens("rerun", run, "--out", tmp_path / "again", "--data", tmp_path / "moved")
+    code, out, err = matlens("rerun", run, "--out", tmp_path / "again", "--data", tmp_path / "moved", *here)
     assert code == 0 and "the same results" in out, err
 
 

@@ -183,7 +183,7 @@ class Stage:
             for name in ("day", "night"):
                 (alike / name).mkdir(parents=True)
                 scene = rng.integers(0, 256, (64, 64, 3)).astype(np.int64)
-                for number in range(300):
+                for number in range(80):
                     pixels = np.clip(scene + rng.integers(-9, 10, scene.shape), 0, 255).astype(np.uint8)
                     Image.fromarray(pixels).save(alike / name / f"{number}.jpg")
         return KillJob(lambda place: (place / "out").mkdir(), lambda place: [
