@@ -86,11 +86,16 @@ def record_as_first_version(run: Run, recorded: dict[str, Any], **changes: objec
 # Predictions, results and what a run leaves of a judged model
 
 
+def digest_of(content: str) -> str:
+    """The SHA-256 of a photo that holds these words."""
+    return hashlib.sha256(content.encode()).hexdigest()
+
+
 def predictions_of(probabilities: npt.ArrayLike, labels: npt.ArrayLike, prefix: str = "") -> Predictions:
-    """Predictions of photos that are called 0, 1, 2, ..."""
+    """Predictions of photos that are called 0, 1, 2, ..., and whose contents are their names."""
     numbers = np.asarray(labels, np.int64)
-    return Predictions(np.asarray(probabilities, np.float32), numbers,
-                       tuple(f"{prefix}{number}" for number in range(len(numbers))))
+    paths = tuple(f"{prefix}{number}" for number in range(len(numbers)))
+    return Predictions(np.asarray(probabilities, np.float32), numbers, paths, None, tuple(map(digest_of, paths)))
 
 
 def drawn_predictions(n: int, classes: int, seed: int = 0, strength: float = 1.5, labels: npt.ArrayLike | None = None,
@@ -116,8 +121,8 @@ def results_of(name: str = "m", accuracy: float = 0.8, n: int = 100, classes: tu
     fields: dict[str, Any] = {
         "macro_precision": accuracy, "macro_recall": accuracy, "macro_f1": accuracy,
         "per_class": dict.fromkeys(classes, CLASS_SCORE), "classification_report": "", "confusion_matrix": [],
-        "roc_auc": {"macro": 0.9}, "split_hash": "c0ffee", "protocol": "random"}
-    return Results(name, classes, n, accuracy, **fields | changes)
+        "roc_auc": {"macro": 0.9}, "split_hash": "c0ffee", "protocol": "random"} | changes
+    return Results(name, classes, n, accuracy, **{"photos_hash": digest_of(f"{fields['split_hash']} {n}")} | fields)
 
 
 def write_training(run: Run, name: str, **changes: Any) -> None:

@@ -123,12 +123,34 @@ def test_the_standard_error_stands_below_the_table_once() -> None:
     assert markdown.count("±") == 2
 
 
-@pytest.mark.parametrize("other", [{"split_hash": "f" * 64}, {"n": 399}], ids=["hash", "number of photos"])
+@pytest.mark.parametrize("other", [{"photos_hash": "f" * 64}, {"photos_hash": ""}], ids=["other photos", "unknown"])
 def test_models_judged_on_different_photos_are_not_ranked(other: dict[str, Any]) -> None:
+    """Val and test of one split have one split hash, and may have one number of photos; other tools record neither."""
     comparison = compare([results("x", 0.9), results("y", 0.8, **other)])
     markdown = comparison.to_markdown()
+    assert not comparison.same_photos
     assert "not judged on the same photos and must not be ranked" in markdown
     assert "**90.0 %**" not in markdown
+    first, second = csv.DictReader(comparison.to_csv().splitlines())
+    assert first["photos_hash"] == comparison.rows[0].photos_hash[:12]
+    assert second["photos_hash"] == other["photos_hash"][:12]
+    assert ("matlens evaluate RUN" in markdown) == (not other["photos_hash"])
+
+
+def test_the_same_photos_in_another_split_are_ranked() -> None:
+    """A split's hash is also of its training photos: two runs may be judged on the same test photos all the same."""
+    same = "e" * 64
+    comparison = compare([results("x", 0.9, photos_hash=same), results("y", 0.8, split_hash="f", photos_hash=same)])
+    assert comparison.same_photos and "photos_hash" not in comparison.columns
+    assert "**90.0 %**" in comparison.to_markdown()
+
+
+def test_two_models_of_one_name_are_not_tested_by_the_predictions_of_one(tmp_path: Path) -> None:
+    models = [judged(tmp_path, "x", 30), judged(tmp_path, "x", 30), judged(tmp_path, "y", 20)]
+    comparison = compare_models(models, tmp_path)
+    assert comparison.pairs is not None and comparison.pairs.tests == ()
+    assert [row.model for row in comparison.rows] == ["x", "x", "y"]
+    assert "2 models have that name" in comparison.to_markdown()
 
 
 def test_models_judged_on_the_same_photos_are_not_warned_about() -> None:
@@ -279,7 +301,7 @@ def test_the_table_says_which_differences_are_real(tmp_path: Path) -> None:
 def test_what_cannot_be_compared_photo_by_photo_is_said(tmp_path: Path) -> None:
     """No predictions, predictions of another training, damaged ones, another split: nothing is passed over."""
     models = [judged(tmp_path, name, 30, **more) for name, more in (
-        ("fine", {}), ("gone", {}), ("other", {}), ("damaged", {}), ("split", {"split_hash": "f" * 64}))]
+        ("fine", {}), ("gone", {}), ("other", {}), ("damaged", {}), ("split", {"photos_hash": "f" * 64}))]
     (tmp_path / "gone_predictions.npz").unlink()
     (tmp_path / "damaged_predictions.npz").write_bytes(b"PK")
     judged(tmp_path, "other", 29)

@@ -10,7 +10,7 @@ from matlens.evaluation.metrics.classification import (
     compute_confusion_matrix,
     compute_roc_curves,
 )
-from matlens.evaluation.predictions import Predictions
+from matlens.evaluation.predictions import Predictions, same_photos
 
 TRUTH, ANSWERS = [0, 0, 0, 1, 1, 2], [0, 0, 1, 1, 0, 0]
 NAMES = ["a", "b", "c"]
@@ -62,3 +62,34 @@ def test_predictions_come_back_and_misfits_are_refused(tmp_path):
     assert (found.paths, found.predicted.tolist()) == (saved.paths, [0, 1, 2])
     with pytest.raises(ValueError, match="do not fit"):
         Predictions(np.eye(3, dtype=np.float32), np.arange(2), ("a", "b", "c"))
+
+
+def content_of(digests: str, labels: list[int], prefix: str = "") -> Predictions:
+    """Predictions of photos whose contents are single letters, at paths of their own."""
+    return Predictions(np.eye(2, dtype=np.float32)[labels], np.array(labels),
+                       tuple(f"{prefix}{number}" for number in range(len(labels))), None, tuple(digests))
+
+
+@pytest.mark.parametrize(("digests", "labels", "rows"), [
+    ("abc", [0, 1, 0], [0, 1, 2]), ("cab", [0, 0, 1], [1, 2, 0]), ("abd", [0, 1, 0], None), ("abc", [0, 1, 1], None),
+    ("ab", [0, 1], None), ("abcc", [0, 1, 0, 0], None), ("", [0, 1, 0], None)],
+    ids=["same", "another order", "another photo", "another label", "fewer", "one twice", "unknown"])
+def test_photos_are_the_same_by_content_and_label_wherever_they_lie(digests, labels, rows):
+    """Paths say nothing: a val and a test part have equal ones, and a dataset can be moved."""
+    found = same_photos(content_of("abc", [0, 1, 0], "here/"), content_of(digests, labels, "there/"))
+    assert (None if found is None else found.tolist()) == rows
+
+
+def test_a_photo_that_is_there_twice_is_matched_twice():
+    found = same_photos(content_of("aab", [0, 0, 1]), content_of("aba", [0, 1, 0]))
+    assert found is not None and sorted(found.tolist()) == [0, 1, 2] and found[2] == 1
+    assert same_photos(content_of("aab", [0, 0, 1]), content_of("abb", [0, 1, 1])) is None
+
+
+def test_rows_of_the_same_photos_are_the_same_in_the_order_of_their_contents():
+    """So models are paired by content in one place, and a photo that is there twice keeps both of its rows."""
+    one, two = content_of("aab", [0, 0, 1]).by_content(), content_of("baa", [1, 0, 0], "moved/").by_content()
+    assert one.paths == two.paths == ("a/1", "a/2", "b/1")
+    assert one.labels.tolist() == two.labels.tolist() == [0, 0, 1]
+    with pytest.raises(ValueError, match="not known"):
+        content_of("", [0]).by_content()

@@ -12,8 +12,8 @@ from sklearn import metrics
 from matlens import compare_models, create_split, evaluate_model, get_predictions_and_labels
 from matlens.data.batches import PhotoBatches, part_batches
 from matlens.data.prepare import prepare
-from matlens.errors import DataError, ModelError, SettingsError
-from matlens.evaluation.predictions import Predictions
+from matlens.errors import DataError, LabelsError, ModelError, SettingsError
+from matlens.evaluation.predictions import Predictions, same_photos
 from matlens.notebook import label_space
 from matlens.settings.schema import Settings
 from matlens.system.console import Reporter
@@ -241,3 +241,134 @@ def test_what_is_no_model_is_named(model, tmp_path):
     """The transfer builders return two models, which is easily forgotten."""
     with pytest.raises(ModelError, match=r"tuple|neither a Keras model"):
         evaluate_model(model, ONE, "m", save_dir=tmp_path)
+
+
+@pytest.mark.parametrize("labels", [[[0], [1], [1], [0]], [[1, 0], [0, 1], [0, 1], [1, 0]]], ids=["(B, 1)", "(B, 2)"])
+def test_one_sigmoid_output_tells_two_classes_apart(labels, tmp_path):
+    """argmax of one column answered the first class to everything. Right: 3 of 4, and all pairs in order."""
+    answers = np.array([[0.2], [0.9], [0.4], [0.3]])
+    data = [(np.zeros((4, 4, 4, 3), np.float32), np.array(labels, np.float32))]
+    found = evaluate_model(Answering(answers), data, "m", ["no", "yes"], tmp_path)
+    assert found["accuracy"] == 3 / 4 and found["confusion_matrix"] == [[2, 0], [1, 1]]
+    assert found["roc_auc"]["per_class"] == {"no": 1.0, "yes": 1.0}
+    predictions, numbers = get_predictions_and_labels(Answering(answers), data)
+    assert predictions.shape == (4, 2) and numbers.tolist() == [0, 1, 1, 0]
+
+
+TWO = np.zeros((2, 4, 4, 3), np.float32)
+
+
+@pytest.mark.parametrize(("answer", "labels", "error", "fact"), [
+    ([[2.5], [-1]], [[0], [1]], ModelError, "sigmoid"), ([[.1], [.9]], [[0], [2]], LabelsError, "[1]"),
+    (np.eye(3)[:2], [[0], [3]], LabelsError, "[1]"), (np.eye(3)[:2], [[1, 1, 0], [0, 0, 1]], LabelsError, "[0]"),
+    (np.eye(3)[:2], [[0], [np.nan]], LabelsError, "nan"), (np.eye(3)[:2], [[0.5], [1]], LabelsError, "0.5")])
+def test_labels_and_answers_that_are_none_are_refused(answer, labels, error, fact, tmp_path):
+    with pytest.raises(error) as refused:
+        evaluate_model(Answering(np.array(answer)), [(TWO, np.array(labels))], "m", save_dir=tmp_path / "r")
+    assert fact in str(refused.value) and not (tmp_path / "r").exists()
+
+
+class Named(Answering):
+    class_names = ("brick", "glass")
+
+
+class Data(list):
+    """Batches with the names of their classes."""
+
+    def __init__(self, names: list[str] | None) -> None:
+        super().__init__([(TWO, np.eye(2, dtype=np.float32))])
+        self.class_names = names
+
+
+@pytest.mark.parametrize(("given", "of_data", "fact"), [
+    (["apple", "pear"], None, "apple"), (None, ["apple", "pear"], "apple"), (None, ["glass", "brick"], "another order"),
+    (["brick", "glass"], ["brick", "glass", "wood"], "3")])
+def test_names_of_other_classes_than_the_models_are_refused(given, of_data, fact, tmp_path):
+    """Two datasets in one notebook: CLASS_NAMES are those of the second, and the model is of the first."""
+    with pytest.raises(LabelsError) as refused:
+        evaluate_model(Named(np.eye(2)), Data(of_data), "m", given, tmp_path)
+    assert fact in str(refused.value)
+
+
+def test_names_are_the_models_own_and_never_those_of_the_folder_used_last(drawn, tmp_path, monkeypatch):
+    create_split(drawn, tmp_path / "prepared")
+    assert label_space.__getattr__("NUM_CLASSES") == 4
+    data = [(np.zeros((4, 4, 4, 3), np.float32), np.eye(4, dtype=np.float32))]
+    nameless = evaluate_model(Answering(np.eye(4)), data, "m", save_dir=tmp_path)
+    assert list(nameless["class_names"]) == ["0", "1", "2", "3"]
+    named = evaluate_model(Named(np.eye(2)), Data(None), "m", save_dir=tmp_path)
+    assert list(named["class_names"]) == ["brick", "glass"]
+
+
+class Ranged:
+    """Answers anything, and takes the range that it says."""
+
+    def __init__(self, input_range: tuple[int, int] | None = None) -> None:
+        self.input_range = input_range
+
+    def predict(self, images: np.ndarray) -> np.ndarray:
+        return np.full((len(images), 2), 0.5)
+
+
+NOISE = np.random.default_rng(0).random((4, 4, 4, 3), dtype=np.float32)
+
+
+@pytest.mark.parametrize("photos", [
+    NOISE, NOISE * 0.02, np.zeros_like(NOISE), np.ones_like(NOISE), NOISE * 1.2 - 0.1, NOISE * 2 - 1,
+    (NOISE - 0.485) / 0.229, NOISE.astype(np.float64), NOISE > 0.5],
+    ids=["usual", "dark", "black", "white", "interpolated", "[-1, 1]", "standardised", "float64", "black and white"])
+def test_photos_in_the_unit_range_are_taken(photos, tmp_path):
+    evaluate_model(Ranged(), [(photos, np.eye(2)[[0, 1, 0, 1]])], "m", save_dir=tmp_path)
+
+
+BYTES = (NOISE * 255).astype(np.uint8)
+
+
+@pytest.mark.parametrize(("photos", "fact"), [
+    (NOISE * 255, "[0, 1]"), (BYTES, "uint8"), (BYTES // 200, "uint8"), (NOISE * 255 // 1, "/ 255"),
+    (np.where(NOISE > 0.9, np.nan, NOISE), "Photo 0"), (np.where(np.arange(4)[:, None, None, None] == 2, np.inf, NOISE),
+                                                        "Photo 2"), (NOISE[:3], "3 images with 4 labels")])
+def test_photos_of_another_range_are_refused_with_the_way_out(photos, fact, tmp_path):
+    """A network answers to them all the same, mostly with one class."""
+    with pytest.raises(DataError) as refused:
+        evaluate_model(Ranged(), [(photos, np.eye(2)[[0, 1, 0, 1]])], "m", save_dir=tmp_path)
+    assert fact in str(refused.value) and "test_ds" in str(refused.value)
+
+
+def test_a_model_that_says_so_takes_bytes_and_refuses_the_unit_range(tmp_path):
+    labels = np.eye(2)[[0, 1, 0, 1]]
+    for photos in (BYTES, NOISE * 255, np.zeros_like(NOISE), BYTES // 200, BYTES / 1.0):
+        evaluate_model(Ranged((0, 255)), [(photos, labels)], "m", save_dir=tmp_path)
+    with pytest.raises(DataError, match=r"\[0, 255\].*\* 255"):
+        evaluate_model(Ranged((0, 255)), [(NOISE, labels)], "m", save_dir=tmp_path)
+    evaluate_model(Ranged((0, 255)), [(NOISE, labels), (NOISE * 255, labels)], "m", save_dir=tmp_path)  # a dark batch
+
+
+def test_the_same_photos_are_known_by_content_in_any_order(dataset, answers, tmp_path):
+    """Each pass of `dataset` gives another order; by their place the second model's rows would be of other photos."""
+    first = evaluate_model(Telling(), dataset, "first", ["a", "b", "c"], tmp_path)
+    second = evaluate_model(Telling(), dataset, "second", ["a", "b", "c"], tmp_path)
+    backwards = Shuffled(photos_of(answers[0][::-1]), answers[1])
+    other = evaluate_model(Telling(), backwards, "other", ["a", "b", "c"], tmp_path)
+    assert first["photos_hash"] == second["photos_hash"] != other["photos_hash"]
+    kept = [Predictions.read(tmp_path / f"{name}_predictions.npz") for name in ("first", "second", "other")]
+    rows = same_photos(kept[0], kept[1])
+    np.testing.assert_array_equal(kept[0].probabilities, kept[1].probabilities[rows])
+    assert same_photos(kept[0], kept[2]) is None
+    compared = compare_models([first, second], tmp_path)
+    assert compared.same_photos and compared.pairs.tests[0].both_right == round(50 * first["accuracy"])
+    assert not compare_models([first, other], tmp_path).same_photos
+
+
+def test_val_and_test_part_of_one_split_are_not_the_same_photos(drawn, tmp_path):
+    batches = ours(drawn, tmp_path, False)
+    val = part_batches(batches.split, "val", batches.store, 3)
+    judged = [evaluate_model(Fixed(), data, name, save_dir=tmp_path)
+              for name, data in (("test", batches), ("val", val))]
+    assert judged[0]["split_hash"] == judged[1]["split_hash"] and judged[0]["n_test"] == judged[1]["n_test"]
+    assert not compare_models(judged, tmp_path).same_photos
+    shuffled = ours(drawn, tmp_path, True)
+    again = evaluate_model(Fixed(), shuffled, "again", save_dir=tmp_path)
+    assert again["photos_hash"] == judged[0]["photos_hash"]
+    kept = [Predictions.read(tmp_path / f"{name}_predictions.npz") for name in ("test", "again")]
+    np.testing.assert_array_equal(kept[0].probabilities, kept[1].probabilities[same_photos(*kept)])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import subprocess
 import sys
@@ -30,8 +31,9 @@ def found(probabilities: Any, labels: list[int]) -> list[int]:
 def make_run(folder: Path, predictions: dict[str, Predictions], class_names: tuple[str, ...] = NAMES) -> Run:
     """A finished run as far as labels are concerned: split, settings, predictions."""
     first = next(iter(predictions.values()))
-    split = Split("random", class_names, tuple(Photo(path, class_names[label], "test", "0") for path, label in
-                                               zip(first.paths, first.labels, strict=True)))
+    split = Split("random", class_names, tuple(
+        Photo(path, class_names[label], "test", digest) for path, label, digest in
+        zip(first.paths, first.labels, first.digests, strict=True)))
     run = Run.begin(folder, Settings(models=tuple(predictions)), folder, split)
     for name, each in predictions.items():
         each.write(run.paths.predictions_file(name))
@@ -146,7 +148,7 @@ def test_runs_that_do_not_fit_are_named(tmp_path: Path) -> None:
         label_issues([run, other])
     fold = make_run(tmp_path / "fold", {"inception_v1": predictions_of([[1, 0, 0]], [0], "new")})
     assert label_issues([run, fold]).n_photos == 5
-    assert label_issues([run, fold]).models == (f"{run.path}/inception_v1", f"{fold.path}/inception_v1")
+    assert label_issues([run, fold]).models == ("run/inception_v1", "fold/inception_v1")
     with pytest.raises(ResultsError, match=r"no predictions of vgg19_scratch.*matlens evaluate"):
         label_issues([run], ["inception_v1", "vgg19_scratch"])
     predictions_of([[np.nan] * 3], [0]).write(run.paths.predictions_file("inception_v1"))
@@ -155,6 +157,19 @@ def test_runs_that_do_not_fit_are_named(tmp_path: Path) -> None:
     run.paths.predictions_file("inception_v1").unlink()
     with pytest.raises(ResultsError, match=r"holds no predictions\. Make them with: matlens evaluate"):
         label_issues([run])
+
+
+@pytest.mark.parametrize("digests", [("other",) * 4, ()], ids=["other content", "unknown content"])
+def test_photos_of_one_path_are_not_joined_unless_their_content_is_the_same(tmp_path: Path, digests: tuple[str, ...],
+                                                                            ) -> None:
+    """Two datasets may both have a test/brick/0000.jpg: a mean over the two photos would say nothing of either."""
+    run = make_run(tmp_path / "v1", {"inception_v1": WRONG})
+    other = make_run(tmp_path / "v2", {"inception_v1": dataclasses.replace(WRONG, digests=("x", "y", "z", "w"))})
+    with pytest.raises(LabelsError, match=r"^0 of v1/inception_v1 and of v2/inception_v1 are different photos"):
+        label_issues([run, other])
+    with pytest.raises(LabelsError, match=r"^0 of a and of b .*matlens evaluate"):
+        find_suspects({"a": WRONG, "b": dataclasses.replace(WRONG, digests=digests)}, NAMES)
+    assert label_issues([run, make_run(tmp_path / "v3", {"inception_v1": WRONG})]).n_photos == 4
 
 
 def test_a_list_with_a_damaged_entry_is_named_with_the_way_out(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from matlens import InceptionV1Wrapper, train_model
-from matlens.errors import ModelError, WeightsError, WorkerError
+from matlens.errors import DataError, ModelError, WeightsError, WorkerError
 from matlens.notebook.inception import Device
 
 pytestmark = [pytest.mark.torch, pytest.mark.usefixtures("one_thread")]
@@ -276,3 +276,26 @@ def test_a_file_of_other_classes_is_refused_and_changes_nothing(torch, here, far
     found = wrapper.predict(photos)
     wrapper.load(tmp_path / "before.pth")
     np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+def test_names_of_classes_are_saved_beside_the_weights_and_read_again(here, tmp_path):
+    """A file of weights has no place for them, and those of another folder would be wrong."""
+    names, before = ("brick", "glass", "sky", "wood"), here.class_names
+    here.class_names = names
+    here.save(tmp_path / "named.pth")
+    here.class_names = before
+    loaded = make(False)
+    loaded.load(tmp_path / "named.pth")
+    assert loaded.class_names == names
+    (tmp_path / "named.json").write_text('{"class_names": ["brick"]}')
+    with pytest.raises(ModelError, match=r"named\.json"):
+        loaded.load(tmp_path / "named.pth")
+    (tmp_path / "named.json").write_text('{"anything": 1}')
+    loaded.load(tmp_path / "named.pth")
+    assert loaded.class_names == ()
+
+
+def test_photos_in_bytes_are_refused(here, photos):
+    for given in ((photos * 255).astype(np.uint8), photos * 255):
+        with pytest.raises(DataError, match=r"\[0, 1\]"):
+            here.predict(given)

@@ -9,6 +9,7 @@ import pytest
 
 from builders import certain_predictions, results_of
 from matlens.comparison.table import Comparison, compare
+from matlens.evaluation.part_predictions import SavedPredictions
 from matlens.evaluation.results import Results
 from matlens.report.sections.overview import IntervalPlot
 from matlens.report.verdict import Verdict, accuracy_interval, verdict
@@ -23,7 +24,7 @@ def judged(folder: Path, **wrong: set[int]) -> tuple[Comparison, dict[str, Resul
     found, files = {}, {}
     for name, mistakes in wrong.items():
         answer = np.where(np.isin(np.arange(N), list(mistakes)), 1 - labels, labels)
-        files[name] = certain_predictions(answer, labels, 2).write(folder / f"{name}_predictions.npz")
+        files[name] = SavedPredictions(certain_predictions(answer, labels, 2).write(folder / f"{name}_predictions.npz"))
         found[name] = results_of(name, 1 - len(mistakes) / N, N)
     return compare(found.values(), predictions=files), found
 
@@ -66,7 +67,8 @@ def test_equally_good_models_share_the_first_place(tmp_path: Path) -> None:
 
 def test_without_predictions_no_lead_is_claimed(tmp_path: Path) -> None:
     found = {name: results_of(name, share) for name, share in (("a", 0.9), ("b", 0.5))}
-    comparison = compare(found.values(), predictions={name: tmp_path / f"{name}.npz" for name in found})
+    comparison = compare(found.values(), predictions={
+        name: SavedPredictions(tmp_path / f"{name}.npz") for name in found})
     told = verdict(comparison, found["a"])
     assert told.headline == "a has the highest accuracy; whether it is better than b is not tested"
     assert any("b.npz" in sentence for sentence in told.sentences)

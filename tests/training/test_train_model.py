@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from matlens import create_split, train_model
-from matlens.errors import DataError, ModelError, SettingsError
+from matlens.errors import DataError, LabelsError, ModelError, SettingsError
 from matlens.notebook import label_space
 
 pytestmark = pytest.mark.keras
@@ -254,3 +254,130 @@ def test_settings_that_cannot_be_are_named(make, tmp_path, options, named):
     with pytest.raises(SettingsError, match=named):
         train_model(make(), TRAIN, VAL, **{"name": "small", "save_dir": tmp_path / "models", "verbose": 0, **options})
     assert not (tmp_path / "models").exists()
+
+
+@pytest.fixture
+def binary(keras):
+    """One sigmoid output, as Keras' own tutorials build a model of two classes."""
+    keras.utils.set_random_seed(0)
+    model = keras.Sequential([keras.Input((SIDE, SIDE, 3)), keras.layers.Conv2D(4, 3, activation="relu"),
+                              keras.layers.GlobalAveragePooling2D(), keras.layers.Dense(1, activation="sigmoid")])
+    model.compile(keras.optimizers.SGD(0.0), "binary_crossentropy", metrics=["accuracy"])
+    return model
+
+
+def test_keras_training_and_evaluation_agree_on_one_sigmoid_output(keras, binary, tmp_path):
+    """`label_mode="binary"`: labels (B, 1). A rate of 0 keeps the model; its threshold is moved among its answers."""
+    from matlens import evaluate_model
+
+    data = [(images, labels.argmax(1)[:, None].astype(np.float32)) for images, labels in batches((8, 8), 3, classes=2)]
+    logits = np.log(1 / binary.predict(data[0][0], verbose=0) - 1)
+    binary.layers[-1].bias.assign(binary.layers[-1].bias + np.median(logits))
+    history = train_model(binary, data, data, "binary", epochs=1, save_dir=tmp_path, verbose=0).history
+    found = evaluate_model(binary, data, "binary", ["no", "yes"], tmp_path)
+    images, labels = (np.concatenate(arrays) for arrays in zip(*data, strict=True))
+    answers = binary.predict(images, verbose=0)[:, 0] > 0.5
+    assert 0 < answers.sum() < len(answers), "else the test shows nothing"
+    right = float((answers == (labels[:, 0] == 1)).mean())
+    keras_says = binary.evaluate(images, labels, verbose=0, return_dict=True)["accuracy"]
+    assert (found["accuracy"], history["val_accuracy"][0], keras_says) == pytest.approx((right,) * 3)
+    assert found["log_loss"] == pytest.approx(history["val_loss"][0], rel=1e-4)
+
+
+def test_one_output_that_is_a_logit_is_refused(keras, binary, tmp_path):
+    """Within [0, 1] it passes for a probability, and 0.5 would part the classes where 0 does."""
+    from matlens import evaluate_model, visualize_gradcam
+
+    binary.layers[-1].activation = keras.activations.linear
+    with pytest.raises(ModelError, match="sigmoid"):
+        evaluate_model(binary, [(VAL[0][0], np.ones((6, 1), np.float32))], "binary", save_dir=tmp_path)
+    with pytest.raises(ModelError, match=r"Dense\(2"):
+        visualize_gradcam(binary, VAL[0][0][0])
+
+
+def in_bytes(data):
+    return [(images * 255, labels) for images, labels in data]
+
+
+@pytest.mark.parametrize(("train", "val", "fact"), [
+    (in_bytes(TRAIN), VAL, "train_ds"), (TRAIN, in_bytes(VAL), "val_ds"),
+    ([(images * np.nan, labels) for images, labels in TRAIN], VAL, "train_ds"),
+    ([(images, labels * np.nan) for images, labels in TRAIN], VAL, "train_ds"),
+    ([(images, labels * 2) for images, labels in TRAIN], VAL, "train_ds"),
+    ([((images * 255).astype(np.uint8), labels) for images, labels in TRAIN], VAL, "train_ds")],
+    ids=["train", "val", "NaN photos", "NaN labels", "labels of 2", "uint8"])
+def test_photos_and_labels_of_another_range_are_refused(make, tmp_path, train, val, fact):
+    with pytest.raises(DataError, match=fact):
+        train_model(make(), train, val, "small", epochs=1, save_dir=tmp_path / "models", verbose=0)
+    assert not (tmp_path / "models").exists()
+
+
+def test_a_model_that_scales_bytes_itself_is_trained_on_bytes(keras, tmp_path):
+    from matlens import evaluate_model, make_gradcam_heatmap
+
+    def build(scale):
+        keras.utils.set_random_seed(0)
+        model = keras.Sequential([
+            keras.Input((SIDE, SIDE, 3)), keras.Sequential([keras.layers.RandomFlip()]), keras.layers.Rescaling(scale),
+            keras.layers.Conv2D(8, 3, activation="relu"), keras.layers.GlobalAveragePooling2D(),
+            keras.layers.Dense(CLASSES, activation="softmax")])
+        model.compile(keras.optimizers.SGD(0.0), "categorical_crossentropy", metrics=["accuracy"])
+        return model
+
+    of_bytes, of_units = build(1 / 255), build(1.0)
+    for model, good, bad in ((of_bytes, in_bytes, list), (of_units, list, in_bytes)):
+        train_model(model, good(TRAIN), good(VAL), "m", epochs=1, save_dir=tmp_path, verbose=0)
+        with pytest.raises(DataError, match="train_ds"):
+            train_model(model, bad(TRAIN), good(VAL), "m", epochs=1, save_dir=tmp_path, verbose=0)
+        with pytest.raises(DataError, match="test_ds"):
+            evaluate_model(model, bad(VAL), "m", save_dir=tmp_path)
+    photo = TRAIN[0][0][0]
+    expected = make_gradcam_heatmap(photo, of_units, pred_index=0)
+    for given in (photo, photo * 255):
+        np.testing.assert_allclose(make_gradcam_heatmap(given, of_bytes, pred_index=0), expected, atol=1e-4)
+
+
+def test_the_range_that_models_of_others_take_is_told_by_their_first_layer(keras):
+    from matlens.models.keras.preprocessing import range_of_first_layer
+
+    layers, apps = keras.layers, keras.applications
+
+    def of(*first):
+        image = x = keras.Input((32, 32, 3))
+        for layer in (*first, layers.Conv2D(2, 1)):
+            x = layer(x)
+        return range_of_first_layer(keras.Model(image, x))[0]
+
+    assert [of(), of(layers.Rescaling(1 / 255)), of(layers.Rescaling(1 / 127.5, -1)), of(layers.Rescaling(2.0, -1)),
+            of(layers.Normalization(mean=[120.0] * 3, variance=[3000.0] * 3)),
+            of(layers.Normalization(mean=[0.5] * 3, variance=[0.05] * 3)),
+            of(apps.mobilenet_v2.preprocess_input)] == [1, 255, 255, 1, 255, 1, None]
+    assert of(apps.MobileNetV3Small(weights=None, include_top=False, input_shape=(32, 32, 3))) == 255
+
+
+def test_names_of_classes_travel_with_the_model_and_its_file(make, prepared, tmp_path, monkeypatch):
+    """Another dataset in the same notebook must not rename them: in results, on pictures, after loading."""
+    from matlens import build_datasets, evaluate_model, load_model, visualize_gradcam
+
+    train, val, test = build_datasets(prepared, (SIDE, SIDE), 8)
+    model = make(outputs=4)
+    train_model(model, train, val, "named", epochs=1, save_dir=tmp_path, verbose=0)
+    names = ("brick", "foliage", "sky", "wood")
+    for name in ("apple", "fig", "pear", "plum"):
+        for part in ("train", "val", "test"):
+            folder = tmp_path / "fruit" / part / name
+            folder.mkdir(parents=True)
+            for number, photo in enumerate(sorted((prepared / part).rglob("*.*"))[:2]):
+                (folder / f"{number}{photo.suffix}").write_bytes(photo.read_bytes())
+    fruit = build_datasets(tmp_path / "fruit", (SIDE, SIDE), 8)
+    for given in (model, load_model(tmp_path / "named.h5")):
+        assert given.class_names == names
+        nameless = test.map(lambda images, labels: (images, labels))
+        assert evaluate_model(given, nameless, "m", save_dir=tmp_path)["class_names"] == names
+        figure = visualize_gradcam(given, next(iter(test))[0][0])
+        words = " ".join(text.get_text() for axes in figure.axes for text in (axes.title, *axes.texts))
+        assert any(name in words for name in names)
+        with pytest.raises(LabelsError, match="apple"):
+            evaluate_model(given, fruit[2], "m", save_dir=tmp_path)
+    with pytest.raises(LabelsError, match="apple"):
+        train_model(model, train, fruit[1], "m", epochs=1, save_dir=tmp_path, verbose=0)

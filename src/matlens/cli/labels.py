@@ -11,7 +11,7 @@ from matlens.cli.options import Models, chosen_models
 
 
 def labels(runs: Annotated[list[Path], typer.Argument(help="Run folders, or that of a series; of several, such as "
-                                                      "the folds of a cross-validation, photos are joined by path.",
+                                                      "the folds of a cross-validation, photos are joined.",
                                                       show_default=False)],
            models: Models = None,
            json: Annotated[Path | None, typer.Option("--json", help="A file for the whole list.")] = None,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import Any, Literal
 
 from matlens.comparison.paired_test import points
@@ -12,6 +11,7 @@ from matlens.comparison.pairwise import Pairwise
 from matlens.comparison.row import Row
 from matlens.errors import ResultsError
 from matlens.evaluation.metrics.metric import percent
+from matlens.evaluation.part_predictions import SavedPredictions
 from matlens.evaluation.predictions import Predictions
 
 ChosenOn = Literal["test", "val"]
@@ -76,19 +76,21 @@ def chosen_on_test(rows: Sequence[Row], pairs: Pairwise | None) -> Choice | None
     return Choice("test", rows[0].model, len(rows), expected, rows[0].accuracy - expected)
 
 
-def validation_accuracies(rows: Sequence[Row], given: Mapping[str, Predictions | Path]) -> Mapping[str, float] | str:
+def validation_accuracies(rows: Sequence[Row], given: Mapping[str, Predictions | SavedPredictions],
+                          ) -> Mapping[str, float] | str:
     """Return the accuracy on the validation part by model; or a sentence, where it is not known of all on one part."""
     accuracies, photos = {}, set()
     for row in rows:
         source = given.get(row.model)
         try:
-            if source is None or (isinstance(source, Path) and not source.exists()):
-                raise ResultsError("it has no predictions of validation photos.")
-            predictions = Predictions.read(source) if isinstance(source, Path) else source
+            if source is None or (isinstance(source, SavedPredictions) and not source.file.exists()):
+                raise ResultsError("there are no predictions of validation photos.")
+            predictions = Predictions.read(source.file) if isinstance(source, SavedPredictions) else source
         except ResultsError as error:
             return f"The validation part cannot decide which model is best: of {row.model} {error}"
         accuracies[row.model] = float((predictions.predicted == predictions.labels).mean())
-        photos.add(frozenset(zip(predictions.paths, predictions.labels.tolist(), strict=True)))
+        known = predictions.by_content() if predictions.knows_content else predictions
+        photos.add(frozenset(zip(known.paths, known.labels.tolist(), strict=True)))
     if len(photos) > 1:
         return "The validation part cannot decide which model is best: the models have other validation photos each."
     return accuracies

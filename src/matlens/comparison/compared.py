@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from matlens.comparison.choice import Choice
 from matlens.comparison.literature import Published
 from matlens.comparison.pairwise import Pairwise
 from matlens.comparison.row import FIRST_COLUMNS, GROUPS, Row, added_columns
 from matlens.evaluation.metrics.metric import Metric
+from matlens.system.console import listed
 
 
 @dataclass(frozen=True)
@@ -27,8 +29,31 @@ class ComparedModels:
 
     @property
     def same_photos(self) -> bool:
-        """False where split hashes or the number of test photos differ."""
-        return len({row.split_hash for row in self.rows}) == len({row.n_test for row in self.rows}) == 1
+        """Whether all models were judged on the same photos by content; False also where that is not known."""
+        return len(self.by_photos) == 1
+
+    @property
+    def by_photos(self) -> list[list[Row]]:
+        """The rows of models that were judged on the same photos, together; one whose photos are unknown is alone."""
+        groups: dict[str | int, list[Row]] = {}
+        for place, row in enumerate(self.rows):
+            groups.setdefault(row.photos_hash or place, []).append(row)
+        return list(groups.values())
+
+    @property
+    def whose_photos(self) -> str:
+        """Say which models were judged on the same photos, and of which that is not known; empty where all were."""
+        if self.same_photos:
+            return ""
+        known = [f"{listed([row.model for row in rows])} on {rows[0].n_test:,} photos ({rows[0].photos_hash[:12]})"
+                 for rows in self.by_photos if rows[0].photos_hash]
+        unknown = [row.model for row in self.rows if not row.photos_hash]
+        sentences = [f"Judged on photos of their own: {'; '.join(known)}."] if known else []
+        if unknown:
+            sentences.append(f"Which photos {listed(unknown)} answered is not recorded: judge "
+                             f"{'it' if len(unknown) == 1 else 'them'} again, in a notebook with evaluate_model, in a "
+                             "run with: matlens evaluate RUN")
+        return " ".join(sentences)
 
     def is_best(self, row: Row, metric: Metric) -> bool:
         """Tell whether no row has a better score, as it is shown: what looks equal is equal."""
@@ -45,9 +70,14 @@ class ComparedModels:
     @property
     def columns(self) -> list[str]:
         """Names of the CSV's columns."""
-        return [*FIRST_COLUMNS, *["source"] * bool(self.published), *added_columns(), *self.columns_of_groups]
+        return [*FIRST_COLUMNS, *["source"] * bool(self.published), *added_columns(), *self.columns_of_groups,
+                *["photos_hash"] * (not self.same_photos)]
 
     @property
     def columns_of_groups(self) -> tuple[str, ...]:
         """The columns that tell of groups, where some model was judged on photos that belong together."""
         return GROUPS if any(row.n_groups is not None for row in self.rows) else ()
+
+    def cells(self, row: Row) -> dict[str, Any]:
+        """Return a row's columns; where photos differ, with the beginning of the hash of those of the row."""
+        return row.cells() | ({} if self.same_photos else {"photos_hash": row.photos_hash[:12]})

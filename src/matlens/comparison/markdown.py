@@ -45,7 +45,7 @@ def markdown(compared: ComparedModels) -> str:
                 *(shown(other.cells.get(name)) for name in facts)] for other in compared.published)]
     errors = ", ".join(f"{escape(row.model)} ± {100 * row.error:.1f}" for row in compared.rows
                        if row.error is not None and not row.interval("accuracy"))
-    notes = [] if compared.same_photos else [f"**{NOT_THE_SAME_PHOTOS}**"]
+    notes = [] if compared.same_photos else [f"**{NOT_THE_SAME_PHOTOS}** {escape(compared.whose_photos)}"]
     if any(row.interval("accuracy") for row in compared.rows):
         drawn = "independent groups of test photos" if compared.columns_of_groups else "test photos"
         notes.append(f"In brackets: 95 % confidence intervals, by bootstrap over the {drawn}.")

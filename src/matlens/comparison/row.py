@@ -51,6 +51,7 @@ class Row:
     """One model of a comparison. None stands for unknown.
 
     scores: by the metric's name; of metrics that the model was not judged by there are none.
+    photos_hash: of the photos that it was judged on (`Results.photos_hash`); empty where it is not known.
     """
 
     model: str
@@ -63,6 +64,7 @@ class Row:
     protocol: str
     split_hash: str
     remarks: str
+    photos_hash: str = ""
     n_groups: int | None = None
     design_effect: float | None = None
 
@@ -82,6 +84,7 @@ class Row:
                    n_test=int(content.get("n_test") or 0), protocol=str(content.get("protocol") or ""),
                    split_hash=str(content.get("split_hash") or "")[:12],
                    remarks="; ".join(remark.rstrip(".") for remark in content.get("remarks") or ()),
+                   photos_hash=str(content.get("photos_hash") or ""),
                    n_groups=content.get("n_groups"), design_effect=content.get("design_effect"))
 
     @property

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import io
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,6 +21,7 @@ from matlens.comparison.markdown import markdown
 from matlens.comparison.pairwise import Pairwise, pairwise
 from matlens.comparison.row import Row
 from matlens.errors import ResultsError
+from matlens.evaluation.part_predictions import SavedPredictions
 from matlens.evaluation.predictions import Predictions
 from matlens.evaluation.results import Results
 from matlens.system.files import write_json, write_text
@@ -38,7 +40,7 @@ class Comparison(ComparedModels):
         text = io.StringIO()
         writer = csv.DictWriter(text, self.columns, restval="", lineterminator="\n")
         writer.writeheader()
-        writer.writerows([*(row.cells() for row in self.rows), *(other.cells for other in self.published)])
+        writer.writerows([*(self.cells(row) for row in self.rows), *(other.cells for other in self.published)])
         return text.getvalue()
 
     def to_markdown(self) -> str:
@@ -48,7 +50,7 @@ class Comparison(ComparedModels):
 
     def to_json(self) -> dict[str, Any]:
         """Return {format, same_photos, models: rows, pairwise, not_compared, choice}; `choice` if there was one."""
-        return {"format": 1, "same_photos": self.same_photos, "models": [row.cells() for row in self.rows],
+        return {"format": 1, "same_photos": self.same_photos, "models": [self.cells(row) for row in self.rows],
                 **(self.pairs or Pairwise(())).to_json(), **({"choice": self.choice.to_json()} if self.choice else {})}
 
     def _repr_markdown_(self) -> str:  # what a notebook shows
@@ -62,9 +64,9 @@ class Comparison(ComparedModels):
 
 
 def compare(results_list: Iterable[Results | Mapping[str, Any]], published: tuple[Published, ...] = (),
-            predictions: Mapping[str, Predictions | Path] | None = None, unjudged: Sequence[str] = (), *,
+            predictions: Mapping[str, Predictions | SavedPredictions] | None = None, unjudged: Sequence[str] = (), *,
             margin: float | None = None, choose_on: ChosenOn = "test",
-            validation: Mapping[str, Predictions | Path] | None = None) -> Comparison:
+            validation: Mapping[str, Predictions | SavedPredictions] | None = None) -> Comparison:
     """Put judged models side by side, best accuracy first, and `published` results below them.
 
     Args:
@@ -84,8 +86,7 @@ def compare(results_list: Iterable[Results | Mapping[str, Any]], published: tupl
         raise ResultsError("There is no judged model to compare. Train and judge one with: matlens run "
                            "--data DIR. Judge one that is trained with: matlens evaluate RUN")
     best_first = sorted(rows, key=lambda row: (-row.accuracy, row.model))
-    splits = list(dict.fromkeys((row.split_hash, row.n_test) for row in best_first))
-    ordered = tuple(sorted(best_first, key=lambda row: splits.index((row.split_hash, row.n_test))))
+    ordered = tuple(row for rows in ComparedModels(tuple(best_first)).by_photos for row in rows)
     decided = validation_accuracies(ordered, validation or {}) if choose_on == "val" and len(ordered) > 1 else {}
     if isinstance(decided, Mapping) and decided:
         ordered = tuple(sorted(ordered, key=lambda row: (-decided[row.model], row.model)))
@@ -98,17 +99,22 @@ def compare(results_list: Iterable[Results | Mapping[str, Any]], published: tupl
     return Comparison(ordered, published, pairs, choice, tuple(unjudged))
 
 
-def _in_pairs(rows: tuple[Row, ...], given: Mapping[str, Predictions | Path], margin: float | None) -> Pairwise:
+def _in_pairs(rows: tuple[Row, ...], given: Mapping[str, Predictions | SavedPredictions], margin: float | None,
+              ) -> Pairwise:
     """Test the rows' models in pairs, as far as their predictions are there and give their accuracy."""
-    judged, refused = {}, []
+    judged, refused, times = {}, [], Counter(row.model for row in rows)
     for row in rows if len(rows) > 1 else ():
         why, source = f"{row.model} cannot be compared photo by photo: ", given.get(row.model)
-        file = f" ({source.name})" if isinstance(source, Path) else ""
-        if source is None or (isinstance(source, Path) and not source.exists()):
+        file = f" ({source.file.name})" if isinstance(source, SavedPredictions) else ""
+        if times[row.model] > 1:
+            refused.append(f"{why}{times[row.model]} models have that name. Judge each under a name of its own "
+                           "(model_name=...).")
+            continue
+        if source is None or (isinstance(source, SavedPredictions) and not source.file.exists()):
             refused.append(f"{why}its predictions{file} are not there.")
             continue
         try:
-            predictions = Predictions.read(source) if isinstance(source, Path) else source
+            predictions = source.read() if isinstance(source, SavedPredictions) else source
         except ResultsError as error:
             refused.append(why + str(error))
             continue
@@ -116,5 +122,9 @@ def _in_pairs(rows: tuple[Row, ...], given: Mapping[str, Predictions | Path], ma
             refused.append(f"{why}its predictions{file} do not give the accuracy of its results. Judge it again with: "
                            "matlens evaluate RUN")
             continue
-        judged[row.model] = predictions
-    return pairwise(judged, {row.model: row.split_hash for row in rows}, refused, margin)
+        if not predictions.knows_content:
+            refused.append(f"{why}which photos its predictions{file} are of is not recorded. Judge it again, in a "
+                           "notebook with evaluate_model, in a run with: matlens evaluate RUN")
+            continue
+        judged[row.model] = predictions.by_content()
+    return pairwise(judged, {row.model: row.photos_hash for row in rows}, list(dict.fromkeys(refused)), margin)

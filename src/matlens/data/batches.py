@@ -80,10 +80,14 @@ class PhotoBatches:
         chosen = np.random.default_rng(self.seed).permutation(len(self.rows))[: batches * self.batch_size]
         return PhotoBatches(self.store, self.rows[chosen], self.labels[chosen], self.num_classes, self.batch_size)
 
-    def _batches(self, epoch: int) -> Iterator[Batch]:
-        order = np.arange(len(self.rows))
+    def order(self, epoch: int = 0) -> Labels:
+        """Return the positions (N,) of the photos in the order in which an epoch gives them."""
         if self.shuffle:
-            order = np.random.default_rng([self.seed, epoch]).permutation(len(self.rows))
+            return np.random.default_rng([self.seed, epoch]).permutation(len(self.rows))
+        return np.arange(len(self.rows))
+
+    def _batches(self, epoch: int) -> Iterator[Batch]:
+        order = self.order(epoch)
         memory, threads = _Recycled(), os.cpu_count() or 1
         with ThreadPoolExecutor(threads) as pool:
             for start, end in batch_bounds(len(self.rows), self.batch_size):

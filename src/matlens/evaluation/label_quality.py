@@ -19,7 +19,9 @@ import numpy.typing as npt
 from pydantic import ConfigDict, TypeAdapter
 
 from matlens.errors import LabelsError, ResultsError
+from matlens.evaluation.labels_and_scores import truth_and_columns
 from matlens.evaluation.predictions import Predictions
+from matlens.runs.names import distinct_names
 from matlens.runs.run import Run
 from matlens.system.files import read_json, write_json
 from matlens.system.untrusted import reading
@@ -73,13 +75,17 @@ def suspect_positions(probabilities: npt.NDArray[np.floating], labels: Labels) -
     Args:
         probabilities: (N, C), of photos that the models were not trained on.
         labels: (N,) class numbers. A class without a photo has no average to reach: no photo is confidently of it.
+
+    Raises LabelsError for what `labels_and_scores` refuses.
     """
-    if min(len(np.unique(labels)), len(np.unique(probabilities.argmax(axis=1)))) < 2:
+    if not len(labels):
+        return np.empty(0, np.int64), np.empty(0)
+    labels, exact = truth_and_columns(labels, probabilities)
+    if min(len(np.unique(labels)), len(np.unique(exact.argmax(axis=1)))) < 2:
         return np.empty(0, np.int64), np.empty(0)
     from cleanlab.filter import find_label_issues
     from cleanlab.rank import get_label_quality_scores
 
-    exact = probabilities.astype(np.float64)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about classes of few photos, or of none
         # The default filter would leave a photo of each class unlisted, whatever the models say.
@@ -99,8 +105,9 @@ def find_suspects(predictions: Mapping[str, Predictions], class_names: Sequence[
         predictions: of models by name, on the same photos or on others (the folds of a cross-validation).
 
     Raises:
-        LabelsError: a photo's label is not the same everywhere.
+        LabelsError: a photo's label is not the same everywhere, or one path is of different photos.
     """
+    _refuse_other_photos(predictions)
     rows = {path: row for row, path in enumerate(dict.fromkeys(
         path for answers in predictions.values() for path in answers.paths))}
     paths, labels = list(rows), np.full(len(rows), -1, np.int64)
@@ -128,6 +135,18 @@ def find_suspects(predictions: Mapping[str, Predictions], class_names: Sequence[
         for row, quality in zip(*suspect_positions(mean, labels), strict=True)))
 
 
+def _refuse_other_photos(predictions: Mapping[str, Predictions]) -> None:
+    """Raise LabelsError where two models answered different photos of one path, or where that is not known."""
+    judged_before: dict[str, tuple[str, str]] = {}
+    for name, answers in predictions.items():
+        for path, digest in zip(answers.paths, answers.digests or [""] * len(answers.paths), strict=True):
+            content, other = judged_before.setdefault(path, (digest, name))
+            if other != name and not content == digest != "":
+                why = "are different photos" if content and digest else "may be different photos: a content is unknown"
+                raise LabelsError(f"{path} of {other} and of {name} {why}. Name runs of one dataset, and judge runs of "
+                                  "earlier versions again with: matlens evaluate RUN")
+
+
 def label_issues(runs: Sequence[Run], chosen: Sequence[str] | None = None) -> LabelIssues:
     """Find the suspects of one run, or of several that are joined by the photos' paths.
 
@@ -141,8 +160,10 @@ def label_issues(runs: Sequence[Run], chosen: Sequence[str] | None = None) -> La
             names the run.
     """
     predictions: dict[str, Predictions] = {}
-    class_names = runs[0].split.class_names
+    class_names, names = runs[0].split.class_names, distinct_names(run.path for run in runs)
     for run in runs:
+        if run.path not in names:
+            continue
         if run is not runs[0] and (other := run.split.class_names) != class_names:
             raise LabelsError(f"{run.path} has other classes than {runs[0].path}, or has them in another order "
                               f"({', '.join(other)}). Name runs of one dataset.")
@@ -152,9 +173,9 @@ def label_issues(runs: Sequence[Run], chosen: Sequence[str] | None = None) -> La
             raise ResultsError(f"{run.path} holds no predictions{' of ' if absent else ''}{', '.join(absent)}. "
                                f"Make them with: matlens evaluate {run.path}")
         for name in asked:
-            answers = Predictions.read(run.paths.predictions_file(name))
+            answers = Predictions.read(run.paths.predictions_file(name)).with_photos_of(run.split, "test")
             if not np.isfinite(answers.probabilities).all():
                 raise ResultsError(f"{run.paths.predictions_file(name)} holds probabilities that are no numbers: "
                                    "the training diverged. Leave the model out with --models.")
-            predictions[name if len(runs) == 1 else f"{run.path}/{name}"] = answers
+            predictions[name if len(names) == 1 else f"{names[run.path]}/{name}"] = answers
     return find_suspects(predictions, class_names)

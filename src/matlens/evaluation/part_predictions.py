@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 
+from matlens.data.split.splits import Split
 from matlens.errors import DataError
-from matlens.evaluation.predictions import Predictions, predict_part
-from matlens.evaluation.results import a_photo
+from matlens.evaluation.predictions import Predictions, hash_of_photos, predict_part
+from matlens.evaluation.results import Results, a_photo
 from matlens.features.artifact import Artifact
 from matlens.features.cache import cached_features, feature_parts, rows_of
 from matlens.runs.run import Run
@@ -21,6 +24,41 @@ def photos_to_predict(run: Run, name: str) -> int:
     split = run.split
     return sum(len(split.part(part)) for part in ("test", "val") if (part == "test" or split.train_on == "train")
                and not run.paths.predictions_file(name, part).exists())
+
+
+@dataclass(frozen=True)
+class SavedPredictions:
+    """A file of predictions of a test part. split_file: of the run that it belongs to, if it belongs to one."""
+
+    file: Path
+    split_file: Path | None = None
+
+    def read(self) -> Predictions:
+        """Read it; what files of earlier versions do not say of the photos is taken from the split, if it can be read.
+
+        Raises ResultsError.
+        """
+        predictions = Predictions.read(self.file)
+        if predictions.knows_content or self.split_file is None:
+            return predictions
+        try:
+            return predictions.with_photos_of(Split.read(self.split_file), "test")
+        except DataError:  # nothing says then that the photos are those of other predictions
+            return predictions
+
+
+def with_photos(results: Iterable[Results], split_file: Path) -> list[Results]:
+    """Return the results of a run; `photos_hash`, which earlier versions do not write, is worked out from its split."""
+    given = list(results)
+    if all(judged.photos_hash for judged in given):
+        return given
+    try:
+        split = Split.read(split_file)
+    except DataError:
+        return given
+    photos = hash_of_photos((photo.sha256, photo.class_name) for photo in split.part("test"))
+    return [judged if judged.photos_hash or judged.split_hash != split.hash
+            else dataclasses.replace(judged, photos_hash=photos) for judged in given]
 
 
 @dataclass(frozen=True)
@@ -59,11 +97,10 @@ class PartPredictions:
         file = self.run.paths.predictions_file(self.name, part)
         if not file.exists():
             return None
-        predictions, photos = Predictions.read(file), self.run.split.part(part)
-        if predictions.paths != tuple(photo.path for photo in photos):
+        predictions = Predictions.read(file)
+        if predictions.paths != tuple(photo.path for photo in self.run.split.part(part)):
             return None
-        return dataclasses.replace(predictions, digests=tuple(photo.sha256 for photo in photos),
-                                   together=self.run.split.groups_of(photos))
+        return predictions.with_photos_of(self.run.split, part)
 
     def _made(self, part: str, before: int) -> Predictions:
         """Predict a part's photos, and save what came out."""

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
+import hashlib
+import json
 import time
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -46,6 +51,9 @@ class Predictions:
         if self.groups.shape != (n,) or len(self.digests) not in (0, n):
             raise ValueError(f"groups {self.groups.shape}, {len(self.digests)} digests and {n} paths do not fit "
                              "together")
+        if n and not 0 <= self.labels.min() <= self.labels.max() < self.probabilities.shape[1]:
+            raise ValueError(f"labels from {self.labels.min()} to {self.labels.max()} are not those of "
+                             f"{self.probabilities.shape[1]} classes")
 
     @property
     def groups(self) -> Labels:
@@ -56,6 +64,46 @@ class Predictions:
     def predicted(self) -> Labels:
         """The most probable class of each photo, (N,)."""
         return np.asarray(self.probabilities.argmax(axis=1), dtype=np.int64)
+
+    def photos_hash(self, class_names: Sequence[str]) -> str:
+        """Return a SHA-256 of the photos' contents and classes, in any order; empty where a content is not known.
+
+        Two models were judged on the same photos exactly if this is the same.
+        """
+        if not self.knows_content:
+            return ""
+        return hash_of_photos(zip(self.digests, (class_names[label] for label in self.labels), strict=True))
+
+    def by_content(self) -> Predictions:
+        """Return the same answers in the order of the photos' contents, which stand in place of the paths.
+
+        So answers to the same photos are in the same rows, wherever the photos lie. Raises ValueError where a content
+        is not known.
+        """
+        if not self.knows_content:
+            raise ValueError("the contents of the photos are not known")
+        order = np.lexsort((np.array(self.paths), self.labels, np.array(self.digests)))
+        digests, times = [self.digests[row] for row in order], Counter[str]()
+        names = []
+        for digest in digests:
+            times[digest] += 1
+            names.append(f"{digest}/{times[digest]}")
+        together = None if self.together is None else self.together[order]
+        return dataclasses.replace(self, probabilities=self.probabilities[order], labels=self.labels[order],
+                                   paths=tuple(names), digests=tuple(digests), together=together)
+
+    @property
+    def knows_content(self) -> bool:
+        """Whether the content of every photo is known."""
+        return bool(self.digests) and all(self.digests)
+
+    def with_photos_of(self, split: Split, part: str) -> Predictions:
+        """Return the same with what a split knows of the photos of one of its parts; unchanged if they are not its."""
+        photos = split.part(part)
+        if self.paths != tuple(photo.path for photo in photos):
+            return self
+        return dataclasses.replace(self, digests=tuple(photo.sha256 for photo in photos),
+                                   together=split.groups_of(photos))
 
     def write(self, path: Path) -> Path:
         """Write as compressed .npz (no pickles), whole or not at all."""
@@ -78,6 +126,29 @@ class Predictions:
                 raise ValueError(f"{outside[0]} lies outside of the dataset")
             return cls(arrays["probabilities"], arrays["labels"], paths, None,
                        tuple(arrays["digests"].tolist()) if "digests" in arrays else (), arrays.get("groups"))
+
+
+def hash_of_photos(photos: Iterable[tuple[str, str]]) -> str:
+    """Return a SHA-256 of photos in any order: of each, the digest of its content and the name of its class."""
+    return hashlib.sha256(json.dumps(sorted(photos)).encode()).hexdigest()
+
+
+def same_photos(first: Predictions, second: Predictions) -> Labels | None:
+    """Return where each photo of `first` stands in `second`, (N,); None where the two are not of the same photos.
+
+    Photos are the same if their content and their label are, wherever they lie and however often a photo is there.
+    Where either does not know the content of its photos, nothing says that they are the same.
+    """
+    if not first.knows_content or len(first.digests) != len(second.digests):
+        return None
+    ours, theirs = (np.lexsort((np.array(given.paths), given.labels, np.array(given.digests)))
+                    for given in (first, second))
+    if any(np.any(np.asarray(a)[ours] != np.asarray(b)[theirs]) for a, b in (
+            (first.digests, second.digests), (first.labels, second.labels))):
+        return None
+    rows = np.empty(len(ours), np.int64)
+    rows[ours] = theirs
+    return rows
 
 
 def predict_part(artifact: Artifact, split: Split, data_root: Path, *, part: str = "test",

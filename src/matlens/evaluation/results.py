@@ -30,6 +30,9 @@ class Results:
     negative photo. docs/formats.md says what `top_k`, `calibration`, `coverage`, `confused_pairs`, `groups` and
     `intervals` hold.
 
+    `photos_hash` is a hash of the photos' contents and classes (`Predictions.photos_hash`): two results are of the same
+    photos exactly if it is the same; empty where the contents are not known, as in files of earlier versions.
+
     `seconds` maps a stage (train, predict, ...) to its wall-clock seconds. `remarks` are sentences that a reader must
     know before comparing this model (untrained backbone, no augmentation, ...). `arithmetic` is what the network was
     trained in (float32, bfloat16, float16). Of a step's `batch_size` photos, `micro_batch` were computed at once.
@@ -61,6 +64,7 @@ class Results:
     groups: dict[str, Any] | None = None
     intervals: dict[str, Any] = field(default_factory=dict)
     split_hash: str = ""
+    photos_hash: str = ""
     protocol: str = ""
     train_on: str = "train"
     seed: int | None = None

@@ -142,6 +142,7 @@ class ResultsSchema(_Part):
     groups: _GroupsSchema | None = None
     intervals: _IntervalsSchema | None = None
     split_hash: str = ""
+    photos_hash: Annotated[str, Field(pattern=r"^([0-9a-f]{64})?$")] = ""
     protocol: str = ""
     train_on: str = "train"
     seed: Count | None = None

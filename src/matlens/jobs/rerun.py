@@ -18,8 +18,9 @@ from matlens.runs.series import SeriesFolder, is_series_folder
 from matlens.settings.schema import Settings
 from matlens.system.console import Reporter
 
-NOT_REPEATED = frozenset({"seconds", "peak_rss_bytes", "resumed_at_epoch", "versions"})
-"""The keys of results that belong to a time and a machine, not to the model."""
+NOT_REPEATED = frozenset({"seconds", "peak_rss_bytes", "resumed_at_epoch", "versions", "photos_hash"})
+"""The keys of results that belong to a time and a machine, not to the model; and `photos_hash`, which earlier versions
+do not write and `split_hash` implies."""
 
 _RECORDED = ("versions", "frameworks", "hardware", "git", "environment")
 

@@ -7,7 +7,7 @@ import dataclasses
 import importlib
 import threading
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from rich.filesize import decimal
@@ -22,7 +22,7 @@ from matlens.errors import DataError, MatlensError, ResultsError, WorkerError
 from matlens.evaluation.judge import evaluate
 from matlens.evaluation.label_quality import label_issues
 from matlens.evaluation.material_groups import MaterialGroups, copy_groups
-from matlens.evaluation.part_predictions import photos_to_predict
+from matlens.evaluation.part_predictions import SavedPredictions, photos_to_predict, with_photos
 from matlens.evaluation.results import Results
 from matlens.explanation.explain import explain_run
 from matlens.explanation.registry import DEFAULT_METHOD
@@ -31,6 +31,7 @@ from matlens.models.registry import spec_of
 from matlens.models.weights import FoundWeights, find_weights
 from matlens.report.page import write_report
 from matlens.runs.lock import alone_in
+from matlens.runs.names import distinct_names
 from matlens.runs.paths import RunPaths
 from matlens.runs.record import RunRecord, is_trained, note_failures
 from matlens.runs.run import Run, refuse_if_foreign, with_its_batch
@@ -187,26 +188,28 @@ def judged_models(runs: Sequence[RunRecord]) -> list[Results]:
     Raises:
         ResultsError: a run without results.
     """
-    results_by_run = {run.path: judged_in(run) for run in runs}
+    names = distinct_names(run.path for run in runs)
+    results_by_run = {run.path: judged_in(run) for run in runs if run.path in names}
     for path, results in results_by_run.items():
         if not results:
             raise ResultsError(f"{path} holds no results yet. Make them with: matlens evaluate {path}")
-    return [dataclasses.replace(judged, model_name=_name_among(results_by_run, path, judged.model_name))
+    return [dataclasses.replace(judged, model_name=_name_among(names, path, judged.model_name))
             for path, results in results_by_run.items() for judged in results]
 
 
-def predictions_in(runs: Sequence[RunRecord], part: str = "test") -> dict[str, Path]:
+def predictions_in(runs: Sequence[RunRecord], part: str = "test") -> dict[str, SavedPredictions]:
     """Name the files of predictions of several runs, by the names that `judged_models` gives."""
-    paths = {run.path for run in runs}
-    return {_name_among(paths, run.path, model): run.paths.predictions_file(model, part)
-            for run in runs for model in run.model_names}
+    names = distinct_names(run.path for run in runs)
+    return {_name_among(names, run.path, model): SavedPredictions(run.paths.predictions_file(model, part),
+                                                                  run.paths.split_file)
+            for run in runs if run.path in names for model in run.model_names}
 
 
-def _name_among(runs: Collection[Path], run: Path, model: str) -> str:
-    return model if len(runs) == 1 else f"{run.name}/{model}"
+def _name_among(runs: Mapping[Path, str], run: Path, model: str) -> str:
+    return model if len(runs) == 1 else f"{runs[run]}/{model}"
 
 
 def judged_in(run: RunRecord) -> list[Results]:
     """Read the results of those models of a run that have some."""
-    return [Results.read(run.paths.results_file(model)) for model in run.model_names
-            if run.paths.results_file(model).exists()]
+    return with_photos((Results.read(run.paths.results_file(model)) for model in run.model_names
+                        if run.paths.results_file(model).exists()), run.paths.split_file)

@@ -18,6 +18,7 @@ from matlens.evaluation.results import Results
 from matlens.jobs.run import judged_in, judged_models, predictions_in, run
 from matlens.report.series_page import write_series_report
 from matlens.runs.lock import alone_in
+from matlens.runs.names import distinct_names
 from matlens.runs.record import RunRecord
 from matlens.runs.series import SeriesFolder, is_series_folder
 from matlens.settings.schema import Settings
@@ -93,8 +94,9 @@ def compare_folders(paths: Sequence[Path], *, literature: bool = False, margin: 
     if len({comparison.protocol for comparison in comparisons}) > 1:
         raise ResultsError("These series have other splits each and cannot be compared: " + ", ".join(
             f"{path} {comparison.protocol}" for path, comparison in zip(paths, comparisons, strict=True)))
-    rows = [dataclasses.replace(row, model=f"{path.name}/{row.model}" if len(paths) > 1 else row.model)
-            for path, comparison in zip(paths, comparisons, strict=True) for row in comparison.rows]
+    names = distinct_names(paths)
+    rows = [dataclasses.replace(row, model=f"{names[path]}/{row.model}" if len(names) > 1 else row.model)
+            for path, comparison in zip(paths, comparisons, strict=True) if path in names for row in comparison.rows]
     published = (published_beside(judged for by_split in results_of for results in by_split.values()
                                   for judged in results) if literature else ())
     return SeriesComparison(comparisons[0].protocol,

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 FrameworkName = Literal["keras", "torch"]
 
@@ -52,3 +53,9 @@ FRAMEWORKS: dict[str, Framework] = {framework.name: framework for framework in (
               ".h5", _keras_weights, names_backbones=True),
     Framework("torch", ("torch", "torchvision"), ("torch", "torchvision"), "matlens.models.torch", ".pth",
               _torch_weights))}
+
+
+def is_keras(model: Any) -> bool:
+    """Return whether it is a Keras model; this imports nothing."""
+    keras = sys.modules.get("keras")
+    return keras is not None and isinstance(model, keras.Model)

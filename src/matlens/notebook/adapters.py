@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Any
 
 from matlens.errors import DataError, ModelError
-from matlens.models.frameworks import FRAMEWORKS, Framework
+from matlens.models.frameworks import FRAMEWORKS, Framework, is_keras
 from matlens.models.protocol import Classifier
 from matlens.models.registry import spec_of
 from matlens.notebook.inception import MODEL, InceptionV1Wrapper
 
-
-def is_keras(model: Any) -> bool:
-    """Return whether it is a Keras model; this imports nothing."""
-    keras = sys.modules.get("keras")
-    return keras is not None and isinstance(model, keras.Model)
+ADD_SIGMOID = "Give it a sigmoid: keras.Sequential([model, keras.layers.Activation('sigmoid')])"
+"""What makes a probability of a model's one output."""
 
 
 def framework_behind(model: Any) -> Framework | None:
@@ -44,6 +40,15 @@ def classifier_of(model: Any) -> Classifier:
     if isinstance(model, tuple):
         raise ModelError("This is a tuple: the transfer builders return (model, base_model). Give the model alone.")
     raise ModelError(f"A {type(model).__name__} is neither a Keras model nor an InceptionV1Wrapper.")
+
+
+def refuse_logit(model: Any, classifier: Classifier) -> None:
+    """Raise ModelError for a Keras model whose single output is no probability: 0.5 would not part its classes."""
+    if classifier.num_classes == 1:
+        from matlens.models.keras.preprocessing import answers_with_probabilities
+
+        if not answers_with_probabilities(model):
+            raise ModelError(f"{model.name} has one output, which is no probability of its second class. {ADD_SIGMOID}")
 
 
 def refuse_other_size(classifier: Classifier, images: Any) -> None:

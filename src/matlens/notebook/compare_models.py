@@ -8,6 +8,7 @@ from typing import Any
 
 from matlens.comparison.row import Row
 from matlens.comparison.table import Comparison, compare
+from matlens.evaluation.part_predictions import SavedPredictions
 from matlens.evaluation.results import Results
 from matlens.settings.knobs import notebook_settings
 
@@ -24,6 +25,7 @@ def compare_models(results_list: Iterable[Results | Mapping[str, Any]],
     folder = Path(save_dir) if save_dir is not None else notebook_settings().reports_dir
     judged = list(results_list)
     names = [Row.from_results(results).model for results in judged]
-    comparison = compare(judged, predictions={name: folder / f"{name}_predictions.npz" for name in names})
+    comparison = compare(judged, predictions={
+        name: SavedPredictions(folder / f"{name}_predictions.npz") for name in names})
     comparison.write(folder)
     return comparison

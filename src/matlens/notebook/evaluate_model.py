@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from matlens.data.batches import PhotoBatches, as_batch, source_of
+from matlens.data.split.splits import Photo, Split
 from matlens.errors import DataError, ModelError, SettingsError
+from matlens.evaluation.labels_and_scores import class_numbers
 from matlens.evaluation.metrics.scores import judge
 from matlens.evaluation.predictions import Predictions
 from matlens.evaluation.results import Results, a_photo
-from matlens.notebook.adapters import classifier_of, framework_behind, is_keras, refuse_other_size
-from matlens.notebook.label_space import class_names_for
+from matlens.models.frameworks import is_keras
+from matlens.notebook.adapters import ADD_SIGMOID, classifier_of, framework_behind, refuse_logit, refuse_other_size
+from matlens.notebook.class_names import agreed_names, classes_of, names_for, sources_of_names
+from matlens.notebook.photos import PhotoCheck, refuse_endless
 from matlens.runs.provenance import installed_versions, package_versions
 from matlens.settings.knobs import notebook_settings
+from matlens.system.console import listed
 from matlens.system.resources import peak_rss_bytes
 from matlens.training.history import History
 from matlens.types import Array, Labels
@@ -38,35 +45,104 @@ def get_predictions_and_labels(model: Any, dataset: Iterable[Any], class_names: 
 
     Args:
         model: a Keras model, an InceptionV1Wrapper, or anything whose `predict` maps photos (B, H, W, 3) to
-            probabilities (B, C).
-        dataset: (images, one-hot labels) batches: what `build_datasets` returns, or any iterable.
-        class_names: to check that the model has so many outputs.
+            probabilities (B, C). One output p, as of a sigmoid, tells two classes apart: [1 - p, p].
+        dataset: (images, labels) batches: what `build_datasets` returns, or any iterable. Images are in [0, 1], unless
+            the model takes another range (by its first layer, or by an attribute `input_range = (0, 255)`). Labels are
+            one-hot (B, C), or class numbers (B, 1).
+        class_names: to check that the model has so many outputs, and that they are its own.
 
     Raises:
         ModelError: a model that gives anything but (B, C) numbers, C the data's classes.
-        DataError: no photos.
+        DataError: no photos, or photos of another range or size than the model takes.
+        LabelsError: labels that are none of the classes, or names that are not the model's.
     """
-    probabilities: list[Array] = []
-    labels: list[Labels] = []
-    predict = _predictor(model)
-    for batch in source_of(dataset):
-        images, given_labels = as_batch(batch, "the dataset")
-        one_hot = np.asarray(given_labels)
-        predicted = np.asarray(predict(images), dtype=np.float32)
-        if predicted.shape != one_hot.shape:
-            raise ModelError(f"The model answers photos whose labels are {one_hot.shape} with an array of shape "
-                             f"{predicted.shape}; both must be (photos, classes).")
-        if not np.isfinite(predicted).all():
-            raise ModelError("The model answers with values that are no numbers (NaN or infinite): it diverged in "
-                             "training.")
-        probabilities.append(predicted)
-        labels.append(np.asarray(one_hot.argmax(axis=1), dtype=np.int64))
-    if not probabilities:
-        raise DataError("The dataset gave no batch; there is nothing to predict.")
-    answer = PredictionsAndLabels(np.concatenate(probabilities), np.concatenate(labels))
-    if class_names is not None and len(class_names) != answer.predictions.shape[1]:
-        raise ModelError(f"{len(class_names)} class names for a model of {answer.predictions.shape[1]} classes.")
+    asked = _Asked(model, dataset, "the dataset", class_names)
+    return PredictionsAndLabels(asked.probabilities, asked.labels)
+
+
+class _Asked:
+    """What a model answers to a dataset, in one pass.
+
+    Row i of `probabilities` (N, C) float32, of `labels` (N,) and of `digests` is one photo; `names` are its classes'.
+    photos_per_second: without the first batch, in which a framework compiles; None where there was no other.
+    """
+
+    def __init__(self, model: Any, dataset: Iterable[Any], what: str, class_names: Sequence[str] | None) -> None:
+        self._model, self._what = model, what
+        self.source = source_of(dataset)
+        refuse_endless(self.source, what)
+        agreed_names(sources_of_names(class_names, model, dataset))  # before photos are predicted for minutes
+        known = isinstance(self.source, PhotoBatches) and not self.source.augmented
+        self._photos = [] if not known or self.source.split is None else self._of_split(self.source.split)
+        answers, labels, self.digests = self._pass()
+        self.probabilities = np.concatenate(answers)
+        if self.probabilities.shape[1] == 1:
+            ones = self.probabilities.astype(np.float64)
+            self.probabilities = np.concatenate([1 - ones, ones], axis=1).astype(np.float32)
+        self.names = names_for(self.probabilities.shape[1], class_names, model, dataset)
+        self.labels = class_numbers(np.concatenate(labels), f"labels of {what}", self.names)
+
+    @property
+    def predictions(self) -> Predictions:
+        """The answers with their photos: by their paths where they are of a split, else by their place."""
+        if not self._photos:
+            return Predictions(self.probabilities, self.labels, tuple(map(str, range(len(self.labels)))),
+                               self.photos_per_second, self.digests)
+        return Predictions(self.probabilities, self.labels, tuple(photo.path for photo in self._photos),
+                           self.photos_per_second, tuple(photo.sha256 for photo in self._photos),
+                           self.source.split.groups_of(self._photos))
+
+    def _of_split(self, split: Split) -> list[Photo]:
+        """Return the photos of a split's part in the order in which they come."""
+        photos = split.part(self.source.part)
+        return [photos[place] for place in self.source.order()] if len(photos) == len(self.source.rows) else []
+
+    def _pass(self) -> tuple[list[Array], list[npt.NDArray[Any]], tuple[str, ...]]:
+        predict, check = _predictor(self._model), PhotoCheck(self._model, self._what)
+        answers: list[Array] = []
+        labels: list[npt.NDArray[Any]] = []
+        digests: list[str] = []
+        calls: list[tuple[int, float]] = []
+        for batch in self.source:
+            images, given = as_batch(batch, self._what)
+            check.batch(images, given)
+            started = time.perf_counter()
+            answer = np.asarray(predict(images), dtype=np.float32)
+            calls.append((len(images), time.perf_counter() - started))
+            answers.append(_checked_answer(answer, np.shape(given)))
+            labels.append(np.asarray(given))
+            if not self._photos:
+                digests += map(_digest, np.asarray(images))
+        if not answers:
+            raise DataError(f"{self._what} gave no batch; there is nothing to predict. Give batches of (images, "
+                            "labels).")
+        for values in (labels, answers):
+            if len(widths := {value.shape[1] for value in values}) > 1:
+                raise DataError(f"Batches of {self._what} have labels or answers of "
+                                f"{listed([*map(str, sorted(widths))])} columns. Give each a column for each class.")
+        check.end()
+        photos, seconds = (sum(values) for values in zip(*calls[1:], strict=True)) if calls[1:] else (0, 0)
+        self.photos_per_second = round(photos / seconds, 1) if seconds else None
+        return answers, labels, tuple(digests)
+
+
+def _checked_answer(answer: Array, labels: tuple[int, ...]) -> Array:
+    """Return a model's answer to a batch. Raises ModelError where it does not fit its labels' shape, or is none."""
+    if answer.ndim != 2 or len(answer) != labels[0] or labels[1] not in (1, classes_of(answer.shape[1])):
+        raise ModelError(f"The model answers photos whose labels are {labels} with an array of shape {answer.shape}; "
+                         "both must be (photos, classes).")
+    if not np.isfinite(answer).all():
+        raise ModelError("The model answers with values that are no numbers (NaN or infinite): it diverged in "
+                         "training. Train it with a lower learning rate.")
+    if answer.shape[1] == 1 and not 0 <= answer.min() <= answer.max() <= 1:
+        raise ModelError(f"The model's one output goes from {answer.min():g} to {answer.max():g}, and is no "
+                         f"probability. {ADD_SIGMOID}")
     return answer
+
+
+def _digest(image: npt.NDArray[Any]) -> str:
+    """Return the SHA-256 of a photo as a model sees it: its numbers, and their shape and type."""
+    return hashlib.sha256(f"{image.shape} {image.dtype}".encode() + np.ascontiguousarray(image).tobytes()).hexdigest()
 
 
 def evaluate_model(model: Any, test_ds: Iterable[Any], model_name: str, class_names: Sequence[str] | None = None,
@@ -78,7 +154,7 @@ def evaluate_model(model: Any, test_ds: Iterable[Any], model_name: str, class_na
 
     Args:
         model, test_ds: as in `get_predictions_and_labels`.
-        class_names: by default the dataset's.
+        class_names: by default the model's own, which it has from its training, or the dataset's.
         save_dir: by default REPORTS_DIR.
         history: what `train_model` returned, so that epochs and training time stand in the results.
         val_ds: validation photos, not trained on, for the temperature that calibrates the probabilities.
@@ -88,28 +164,18 @@ def evaluate_model(model: Any, test_ds: Iterable[Any], model_name: str, class_na
         confusion_matrix, roc_auc, class_names, n_test, ... (docs/formats.md), as `compare_models` takes it.
 
     Raises:
-        ModelError, DataError: as in `get_predictions_and_labels`.
+        ModelError, DataError, LabelsError: as in `get_predictions_and_labels`.
         SettingsError: a model_name that is no file name.
     """
     if not model_name or Path(model_name).name != model_name:
         raise SettingsError(f"model_name={model_name!r} is no file name.")
-    clock = _TimedModel(model)
     started = time.perf_counter()
-    answer = get_predictions_and_labels(clock, test_ds, class_names)
+    asked = _Asked(model, test_ds, "test_ds", class_names)
+    names, predictions = asked.names, asked.predictions
     seconds = time.perf_counter() - started
-    n, classes = answer.predictions.shape
-    source = source_of(test_ds)
-    ours = source if isinstance(source, PhotoBatches) else None
+    validation = _Asked(model, val_ds, "val_ds", class_names).predictions if val_ds is not None else None
+    ours = asked.source if isinstance(asked.source, PhotoBatches) else None
     split = ours.split if ours else None
-    names = class_names_for(classes, class_names or getattr(test_ds, "class_names", None))
-    if len(set(names)) != len(names):
-        raise SettingsError(f"Two classes have the same name in class_names: {', '.join(names)}.")
-    if ours and split and not ours.shuffle:
-        paths = tuple(photo.path for photo in split.part(ours.part))
-    else:
-        paths = tuple(map(str, range(n)))
-    predictions = Predictions(answer.predictions, answer.labels, paths, clock.photos_per_second)
-    validation = _validation(model, val_ds, names) if val_ds is not None else None
     parameters = _parameters(model)
     results = Results(
         model_name=model_name, split_hash=split.hash if split else "", protocol=split.protocol if split else "",
@@ -128,35 +194,11 @@ def evaluate_model(model: Any, test_ds: Iterable[Any], model_name: str, class_na
     return results.to_json()
 
 
-def _validation(model: Any, val_ds: Iterable[Any], names: tuple[str, ...]) -> Predictions:
-    probabilities, labels = get_predictions_and_labels(model, val_ds, names)
-    return Predictions(probabilities, labels, tuple(map(str, range(len(labels)))))
-
-
-class _TimedModel:
-    """A model whose predictions are timed."""
-
-    def __init__(self, model: Any) -> None:
-        self._predict = _predictor(model)
-        self._calls: list[tuple[int, float]] = []
-
-    def predict(self, images: Any) -> Any:
-        started = time.perf_counter()
-        answers = self._predict(images)
-        self._calls.append((len(images), time.perf_counter() - started))
-        return answers
-
-    @property
-    def photos_per_second(self) -> float | None:
-        """The rate, without the first batch, in which a framework compiles; None where there was no other."""
-        photos, seconds = (sum(values) for values in zip(*self._calls[1:], strict=True)) if self._calls[1:] else (0, 0)
-        return round(photos / seconds, 1) if seconds else None
-
-
 def _predictor(model: Any) -> Callable[[Any], Any]:
     """Return the function that gives a model's probabilities. Raises ModelError for what is no model."""
     if is_keras(model):
         classifier = classifier_of(model)
+        refuse_logit(model, classifier)
 
         def predict(images: Any) -> Any:
             refuse_other_size(classifier, images)

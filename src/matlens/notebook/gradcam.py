@@ -13,6 +13,7 @@ import numpy as np
 from matlens.data.batches import source_of
 from matlens.data.pixels.reader import PhotoReader
 from matlens.errors import DataError, ModelError
+from matlens.evaluation.labels_and_scores import class_numbers
 from matlens.explanation.explained import ExplainedPhoto, explain_photos
 from matlens.explanation.explainer import Explainer, Question, as_pixels
 from matlens.explanation.grid import plot_explained_grid
@@ -20,7 +21,8 @@ from matlens.explanation.registry import DEFAULT_METHOD, EXPLAINERS, question_fo
 from matlens.models.head import Head
 from matlens.models.protocol import Classifier
 from matlens.notebook.adapters import classifier_of, refuse_other_size
-from matlens.notebook.label_space import class_names_for
+from matlens.notebook.class_names import names_for
+from matlens.notebook.photos import taken_range
 from matlens.settings.knobs import notebook_settings
 from matlens.types import Array, Labels, Pixels
 
@@ -30,10 +32,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class NotebookModel:
-    """A notebook's model, explained at a layer; by default at the last before pooling."""
+    """A notebook's model, explained at a layer; by default at the last before pooling.
+
+    top: the largest value of the photos that it takes, 1 or 255; it is asked about photos in [0, 1].
+    """
 
     classifier: Classifier
     layer: str | None = None
+    top: int = 1
 
     @cached_property
     def head(self) -> Head | None:
@@ -47,16 +53,20 @@ class NotebookModel:
 
     def features(self, images: Array) -> Array:
         """Return the trunk's feature maps, (B, h, w, K)."""
-        return self.classifier.features(images)
+        return self.classifier.features(self._as_taken(images))
 
     def predict(self, images: Array, of_photos: Array | None = None) -> Array:
         """Return probabilities (B, C)."""
-        return self.classifier.predict(images) if of_photos is None else of_photos
+        return self.classifier.predict(self._as_taken(images)) if of_photos is None else of_photos
 
     def gradients(self, photos: Pixels | Array, classes: Labels, heat: Callable[[Array, Array], Array]) -> Array:
         """Differentiate the logits in the framework, in this process."""
         layer = self.layer or self.classifier.last_conv_layer_name
-        return heat(*self.classifier.features_and_gradients(np.asarray(photos, np.float32), classes, layer))
+        images = self._as_taken(np.asarray(photos, np.float32))
+        return heat(*self.classifier.features_and_gradients(images, classes, layer))
+
+    def _as_taken(self, images: Array) -> Array:
+        return images if self.top == 1 else np.asarray(images * np.float32(self.top), np.float32)
 
 
 def get_last_conv_layer_name(model: Any) -> str:
@@ -93,9 +103,10 @@ def make_gradcam_heatmap(img_array: Any, model: Any, last_conv_layer_name: str |
         DataError: not one photo.
         SettingsError: no such method, or one that looks at no layer.
     """
-    photos, classifier = _as_photo(img_array)[None], classifier_of(model)
-    explainer, question = _asked(classifier, photos, method, last_conv_layer_name, pred_index)
-    maps, _ = explainer.maps(NotebookModel(classifier, last_conv_layer_name), photos, question)
+    explained = _notebook_model(model, last_conv_layer_name)
+    photos = _as_photo(img_array, explained.top)[None]
+    explainer, question = _asked(explained, photos, method, pred_index)
+    maps, _ = explainer.maps(explained, photos, question)
     return np.asarray(maps[0])
 
 
@@ -107,7 +118,7 @@ def visualize_gradcam(model: Any, image: Any, class_names: Sequence[str] | None 
 
     Args:
         image: a file, or an array as in `make_gradcam_heatmap`.
-        class_names: by default those of the prepared directory at hand, else numbers.
+        class_names: by default the model's own, which it has from its training, else numbers.
         alpha: the share of the heat map's colours.
         save_path: where to write the picture, if anywhere.
         model_name, method: the picture's heading, and as in `make_gradcam_heatmap`.
@@ -115,11 +126,13 @@ def visualize_gradcam(model: Any, image: Any, class_names: Sequence[str] | None 
     Raises:
         DataError, ModelError, SettingsError: as in `make_gradcam_heatmap`; a file that cannot be read.
     """
-    classifier = classifier_of(model)
+    explained = _notebook_model(model, last_conv_layer_name)
     if isinstance(image, str | Path):
-        image = PhotoReader(classifier.input_size or notebook_settings().img_size).read(Path(image))
-    photos, asked = _as_photo(image)[None], (method, last_conv_layer_name, pred_index)
-    return _drawn(_explained(classifier, photos, [None], class_names, *asked, alpha), model_name, save_path, method)
+        image = PhotoReader(explained.classifier.input_size or notebook_settings().img_size).read(Path(image))
+    names = names_for(explained.classifier.num_classes, class_names, model)
+    photos = _as_photo(image, explained.top)[None]
+    shown = _explained(explained, photos, [None], names, method, pred_index, alpha)
+    return _drawn(shown, model_name, save_path, method)
 
 
 def visualize_gradcam_samples(model: Any, dataset: Iterable[Any], class_names: Sequence[str] | None = None,
@@ -130,7 +143,7 @@ def visualize_gradcam_samples(model: Any, dataset: Iterable[Any], class_names: S
 
     Args:
         dataset: what `build_datasets` returns, or any iterable of (images, one-hot labels) batches.
-        class_names: by default the dataset's.
+        class_names: by default the model's own, or the dataset's.
         num_samples: how many photos.
         method: as in `make_gradcam_heatmap`.
 
@@ -138,31 +151,38 @@ def visualize_gradcam_samples(model: Any, dataset: Iterable[Any], class_names: S
         DataError: no photos.
         ModelError, SettingsError: as in `make_gradcam_heatmap`.
     """
-    photos, truths = _samples(source_of(dataset), num_samples)
-    names = class_names or getattr(dataset, "class_names", None)
-    explained = _explained(classifier_of(model), photos, truths, names, method, last_conv_layer_name, None, alpha)
-    return _drawn(explained, model_name, save_path, method)
+    explained = _notebook_model(model, last_conv_layer_name)
+    names = names_for(explained.classifier.num_classes, class_names, model, dataset)
+    photos, truths = _samples(source_of(dataset), num_samples, names, explained.top)
+    shown = _explained(explained, photos, truths, names, method, None, alpha)
+    return _drawn(shown, model_name, save_path, method)
 
 
-def _asked(classifier: Classifier, photos: Array, method: str, layer: str | None, class_number: int | None,
+def _notebook_model(model: Any, layer: str | None) -> NotebookModel:
+    """Return a model that can be explained. Raises ModelError."""
+    classifier = classifier_of(model)
+    if classifier.num_classes == 1:
+        raise ModelError("This model has one output for two classes, and Grad-CAM explains one output of several. "
+                         "Build it with two: keras.layers.Dense(2, activation='softmax')")
+    return NotebookModel(classifier, layer, taken_range(model).top or 1)
+
+
+def _asked(explained: NotebookModel, photos: Array, method: str, class_number: int | None,
            ) -> tuple[Explainer, Question]:
     """Refuse what cannot be explained, and put the question to the method."""
+    classifier = explained.classifier
     refuse_other_size(classifier, photos)
     if class_number is not None and not 0 <= class_number < classifier.num_classes:
         raise ModelError(f"pred_index={class_number}: the model has the classes 0 to {classifier.num_classes - 1}.")
     explainer = EXPLAINERS[method]
-    return explainer, question_for(explainer, class_number, layer=layer)
+    return explainer, question_for(explainer, class_number, layer=explained.layer)
 
 
-def _explained(classifier: Classifier, photos: Array, truths: Sequence[int | None], class_names: Sequence[str] | None,
-               method: str, layer: str | None, class_number: int | None, alpha: float) -> list[ExplainedPhoto]:
+def _explained(explained: NotebookModel, photos: Array, truths: Sequence[int | None], names: Sequence[str],
+               method: str, class_number: int | None, alpha: float) -> list[ExplainedPhoto]:
     """Explain photos (N, H, W, 3); the class that is explained stands below each."""
-    explainer, question = _asked(classifier, photos, method, layer, class_number)
-    number = classifier.num_classes
-    names = class_names_for(number, class_names)
-    if len(names) != number:
-        raise ModelError(f"{len(names)} class names for a model of {number} classes.")
-    return explain_photos(NotebookModel(classifier, layer), photos, names,
+    explainer, question = _asked(explained, photos, method, class_number)
+    return explain_photos(explained, photos, names,
                           [None if truth is None else names[truth] for truth in truths], explainer, question,
                           alpha=alpha, says_target=True)
 
@@ -172,16 +192,16 @@ def _drawn(explained: Sequence[ExplainedPhoto], model_name: str, save_path: str 
     return plot_explained_grid(explained, EXPLAINERS[method].title, model_name, path)
 
 
-def _samples(batches: Iterable[Any], wanted: int) -> tuple[Array, list[int]]:
+def _samples(batches: Iterable[Any], wanted: int, names: Sequence[str], top: int) -> tuple[Array, list[int]]:
     """Take `wanted` photos (N, H, W, 3) with their class numbers, one of each class in turn, in one pass."""
     if wanted < 1:
         raise DataError(f"num_samples={wanted}: at least one photo is needed.")
     by_class: dict[int, list[Pixels]] = {}
     for images, labels in batches:
-        for index, number in enumerate(np.asarray(labels).argmax(axis=1).tolist()):
+        for index, number in enumerate(class_numbers(labels, "labels of the dataset", names).tolist()):
             of_class = by_class.setdefault(number, [])
             if len(of_class) < wanted:
-                of_class.append(as_pixels(_as_photo(images[index])))
+                of_class.append(as_pixels(_as_photo(images[index], top)))
     turns = sorted((turn, number) for number, of_class in by_class.items() for turn in range(len(of_class)))[:wanted]
     if not turns:
         raise DataError("The dataset gave no photo to explain.")
@@ -190,8 +210,8 @@ def _samples(batches: Iterable[Any], wanted: int) -> tuple[Array, list[int]]:
     return photos, [number for number, _ in chosen]
 
 
-def _as_photo(given: Any) -> Array:
-    """Return one photo as (H, W, 3) float32 in [0, 1]. Raises DataError."""
+def _as_photo(given: Any, top: int = 1) -> Array:
+    """Return one photo as (H, W, 3) float32 in [0, 1]; top: the largest value that it may have. Raises DataError."""
     array = np.asarray(given)
     if array.ndim == 4 and len(array) == 1:
         array = array[0]
@@ -200,6 +220,8 @@ def _as_photo(given: Any) -> Array:
     if array.dtype == np.uint8:
         return array.astype(np.float32) / np.float32(255)
     photo = np.asarray(array, dtype=np.float32)
+    if top == 255 and photo.max(initial=0) > 1 + 1e-3:
+        photo = photo / np.float32(255)
     if not (np.isfinite(photo).all() and photo.min() >= -1e-3 and photo.max() <= 1 + 1e-3):
         raise DataError("A photo of floats must be in [0, 1]; give uint8 for [0, 255].")
     return np.clip(photo, 0, 1)

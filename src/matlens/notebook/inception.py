@@ -13,8 +13,11 @@ from matlens.errors import ModelError
 from matlens.models.protocol import BuildOrder, room_of
 from matlens.models.remote.client import RemoteClassifier
 from matlens.models.seeding import seeded
+from matlens.notebook.photos import PhotoCheck
 from matlens.notebook.weights import weights_for_notebook
 from matlens.settings.knobs import knob, with_knobs
+from matlens.system.files import read_json
+from matlens.system.untrusted import reading
 from matlens.types import Array
 
 SEED = knob("seed")
@@ -48,11 +51,15 @@ def must_go_to_a_child() -> bool:
 class InceptionV1Wrapper:
     """GoogLeNet (Inception V1; Szegedy et al. 2014) from torchvision, behind the guide's interface.
 
-    It takes photos (B, H, W, 3) float32 in [0, 1]; normalisation is inside. Train it with `train_model`.
+    It takes photos (B, H, W, 3) float32 in [0, 1]; normalisation is inside. Train it with `train_model`, which gives it
+    the names of its classes as `class_names`; `save` and `load` write and read them beside the weights, as .json.
 
     Where TensorFlow is loaded already, PyTorch gets a process of its own, since torchvision would crash this one and
     the two would fight for a GPU's memory. All of this class works the same then, but for `model`.
     """
+
+    input_range = (0, 1)
+    """The range of the photos that it takes."""
 
     @with_knobs
     def __init__(self, num_classes: int = 23, pretrained: bool | Literal["auto"] = True, *,
@@ -75,6 +82,7 @@ class InceptionV1Wrapper:
         order = BuildOrder(MODEL, num_classes, weights_file=_weights(pretrained, weights_file, weights_dir),
                            device=device)
         self.num_classes = num_classes
+        self.class_names: tuple[str, ...] = ()
         self.pretrained = order.weights_file is not None
         self.in_child = must_go_to_a_child() if in_child is None else in_child
         self.classifier: Any
@@ -103,7 +111,12 @@ class InceptionV1Wrapper:
         return self.classifier.network.module
 
     def predict(self, images: Any) -> Array:
-        """Return probabilities (B, num_classes) float32 of photos (B, H, W, 3) in [0, 1] (array or tensor)."""
+        """Return probabilities (B, num_classes) float32 of photos (B, H, W, 3) in [0, 1] (array or tensor).
+
+        Raises ModelError for another shape, DataError for photos in [0, 255].
+        """
+        if np.size(images):
+            PhotoCheck(self, "images").batch(images)
         photos = np.asarray(images, dtype=np.float32)
         if photos.ndim != 4 or photos.shape[-1] != 3:
             raise ModelError(f"predict takes photos (B, H, W, 3), not an array of shape {photos.shape}.")
@@ -113,7 +126,10 @@ class InceptionV1Wrapper:
     def save(self, path: str | Path) -> None:
         """Write the state dict (.pth), whole or not at all: that of torchvision's googlenet(num_classes=C,
         aux_logits=False)."""
-        self.classifier.save_weights(Path(path))
+        if self.class_names:
+            self.classifier.save(Path(path), {"class_names": list(self.class_names)})
+        else:
+            self.classifier.save_weights(Path(path))
 
     def load(self, path: str | Path) -> None:
         """Read a state dict of a GoogLeNet with as many classes; auxiliary classifiers in it are ignored.
@@ -122,10 +138,30 @@ class InceptionV1Wrapper:
             ModelError: not such a file. Nothing but tensors is ever unpickled.
         """
         self.classifier.load_weights(Path(path))
+        self.class_names = _names_beside(Path(path), self.num_classes)
 
     def get_trainable_params_count(self) -> int:
         """Return how many numbers are trained, without the auxiliary classifiers."""
         return int(self.classifier.parameters[1])
+
+
+def _names_beside(weights: Path, number: int) -> tuple[str, ...]:
+    """Return the class names that stand beside a file of weights, as `save` writes them; empty where there are none.
+
+    Raises ModelError.
+    """
+    path = weights.with_suffix(".json")
+    if not path.is_file():
+        return ()
+    with reading(path, "the names of a model's classes", ModelError, f"Move it away, and {weights.name} opens without "
+                 "names."):
+        content = read_json(path)
+        names = content.get("class_names") if isinstance(content, dict) else None
+        if not names:
+            return ()
+        if not (isinstance(names, list) and all(isinstance(name, str) for name in names) and len(names) == number):
+            raise ValueError(f"it does not hold {number} names")
+        return tuple(names)
 
 
 def _weights(pretrained: bool | Literal["auto"], file: Path | str | None, folder: Path | str | None) -> Path | None:

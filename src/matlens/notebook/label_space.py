@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,14 +37,3 @@ def __getattr__(name: str) -> Any:
         raise DataError(f"{name} is known once the photos are divided, and {folder} holds no split: call "
                         "create_split(DATA_DIR, OUTPUT_DIR) first.") from error
     return list(names) if name == "CLASS_NAMES" else len(names)
-
-
-def class_names_for(number: int, given: Sequence[str] | None) -> tuple[str, ...]:
-    """Return names of `number` classes: those given, else the prepared directory's if it has so many, else numbers."""
-    if given:
-        return tuple(given)
-    try:
-        names: list[str] = __getattr__("CLASS_NAMES")
-    except DataError:
-        names = []
-    return tuple(names) if len(names) == number else tuple(map(str, range(number)))

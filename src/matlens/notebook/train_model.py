@@ -10,9 +10,11 @@ from typing import Any
 
 from matlens.data.batches import PhotoBatches, as_batch, source_of
 from matlens.errors import DataError, ModelError, SettingsError
-from matlens.models.frameworks import FRAMEWORKS
+from matlens.models.frameworks import FRAMEWORKS, is_keras
 from matlens.models.protocol import Classifier
-from matlens.notebook.adapters import classifier_of, framework_behind, is_keras, refuse_other_size
+from matlens.notebook.adapters import classifier_of, framework_behind, refuse_other_size
+from matlens.notebook.class_names import agreed_names, classes_of, give_names, names_of
+from matlens.notebook.photos import PhotoCheck, refuse_endless, refuse_no_targets
 from matlens.settings.knobs import notebook_settings
 from matlens.system.console import Reporter
 from matlens.training.history import History
@@ -28,13 +30,15 @@ def train_model(model: Any, train_ds: Iterable[Any], val_ds: Iterable[Any], name
     """Train a Keras model or an InceptionV1Wrapper; it ends with the weights of the lowest validation loss.
 
     Whenever the validation loss has a new lowest value, the model is saved, whole or not at all, as save_dir/<name>.h5
-    (of an InceptionV1Wrapper: .pth).
+    (of an InceptionV1Wrapper: .pth). The names of its classes are saved with it, and the model has them from then on as
+    `class_names`.
 
     Args:
         model: compiled, with one output for each class.
         train_ds, val_ds: what `build_datasets` returns, or any iterable of (images (B, H, W, 3) float32 in [0, 1],
             one-hot labels (B, C)) batches, of arrays or tensors: a tf.data.Dataset, a list, a generator (for one
-            epoch). They are streamed, and losses are means over the photos that came.
+            epoch). They are streamed, and losses are means over the photos that came. A model whose first layer scales
+            photos in [0, 255], or that has `input_range = (0, 255)`, takes those.
         name: of the file.
         epochs: the last epoch's number; training begins with initial_epoch + 1, as in Keras' `fit`.
         early_stopping_patience: stop after so many epochs without a new lowest validation loss.
@@ -49,7 +53,9 @@ def train_model(model: Any, train_ds: Iterable[Any], val_ds: Iterable[Any], name
 
     Raises:
         ModelError: a model that is not compiled, whose outputs are not the data's classes, or that diverges.
-        DataError: no batches, or a generator that is used up.
+        DataError: no batches, a generator that is used up, photos of another range than the model takes, or values that
+            are no numbers.
+        LabelsError: train_ds and val_ds have other class names each, or labels that are not between 0 and 1.
         SettingsError: nothing to train, or a name that is no file name.
     """
     if epochs <= initial_epoch:
@@ -60,12 +66,14 @@ def train_model(model: Any, train_ds: Iterable[Any], val_ds: Iterable[Any], name
     classifier = classifier_of(model)
     if is_keras(model) and not model.compiled:
         raise ModelError(f"The model {model.name} is not compiled. Compile it with a loss and metrics=['accuracy'].")
-    train, val = (_Repeated(data, what, classifier, epochs - initial_epoch)
+    train, val = (_Repeated(data, what, model, epochs - initial_epoch)
                   for data, what in ((train_ds, "train_ds"), (val_ds, "val_ds")))
+    names = _trained_names(train_ds, val_ds, classifier) or names_of(model)
     folder = Path(save_dir) if save_dir is not None else notebook_settings().models_dir
     framework = framework_behind(model) or FRAMEWORKS["keras"]  # the guide's; a classifier of another kind says nothing
     file = folder / f"{name}{framework.suffix}"
-    about = {"model_name": name, "class_names": train.class_names}
+    about = {"model_name": name, "class_names": list(names)}
+    give_names(model, names)
     reporter = Reporter(quiet=verbose == 0)
     total = (train.length or 0) * (epochs - initial_epoch)
     with (reporter.progress(name, total) if verbose == 1 and total else nullcontext(_unseen)) as advance:
@@ -79,21 +87,31 @@ def _unseen(done: int, words: str) -> None:
     pass
 
 
+def _trained_names(train_ds: Any, val_ds: Any, classifier: Classifier) -> tuple[str, ...]:
+    """Return the names of the classes that are trained; empty where the data have none. Raises LabelsError, ModelError.
+
+    They are the model's from then on, whatever it was trained on before.
+    """
+    names, number = agreed_names({"train_ds": names_of(train_ds), "val_ds": names_of(val_ds)}), classifier.num_classes
+    if len(names) not in (0, classes_of(number)):
+        raise ModelError(f"The model has {number} outputs, but train_ds has {len(names)} classes. Build it with "
+                         f"num_classes={len(names)} (NUM_CLASSES).")
+    return names
+
+
 class _Repeated:
     """Any iterable of batches as the loop's training data, or validation data; each batch is checked."""
 
-    def __init__(self, data: Iterable[Any], what: str, classifier: Classifier, passes: int) -> None:
+    def __init__(self, data: Iterable[Any], what: str, model: Any, passes: int) -> None:
         self._data: Iterable[Any] = source_of(data)
-        self._what, self._classifier, self._num_classes = what, classifier, classifier.num_classes
+        self._what, self._classifier = what, classifier_of(model)
+        self._num_classes, self._check = self._classifier.num_classes, PhotoCheck(model, what)
+        refuse_endless(self._data, what)
         self._once = iter(self._data) is self._data if hasattr(self._data, "__next__") else False
         self._first: list[Batch] = []
         if self._once and passes > 1:
             raise DataError(f"{what} is a generator, which can be gone through once, but {passes} epochs are asked "
                             "for. Give a list, a tf.data.Dataset, or an object whose __iter__ starts again.")
-
-    @property
-    def class_names(self) -> list[str]:
-        return list(getattr(self._data, "class_names", None) or [])
 
     @property
     def length(self) -> int | None:
@@ -122,9 +140,13 @@ class _Repeated:
                 raise ModelError(f"The model has {self._num_classes} outputs, but {self._what} has {labels.shape[1]} "
                                  f"classes. Build it with num_classes={labels.shape[1]} (NUM_CLASSES).")
             refuse_other_size(self._classifier, images)
+            self._check.batch(images, labels)
+            refuse_no_targets(labels, self._what)
             if self._once and len(self._first) < STATISTICS_BATCHES:
                 self._first.append((images, labels))
             empty = False
             yield images, labels
         if empty:
-            raise DataError(f"{self._what} gave no batch{' (this generator is used up)' if self._once else ''}.")
+            raise DataError(f"{self._what} gave no batch{' (this generator is used up)' if self._once else ''}. Give "
+                            "batches of (images, labels).")
+        self._check.end()

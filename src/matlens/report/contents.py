@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from matlens.errors import ResultsError
+from matlens.evaluation.part_predictions import with_photos
 from matlens.evaluation.results import Results
 from matlens.models.registry import file_stem
 from matlens.runs.paths import RunPaths
@@ -88,4 +89,4 @@ def _read_results(run_dir: Path, asked: Iterable[str], problems: list[str]) -> t
             judged.append(dataclasses.replace(Results.read(path), model_name=name_of.get(stem, stem)))
         except ResultsError as error:
             problems.append(str(error))
-    return tuple(judged)
+    return tuple(with_photos(judged, RunPaths(run_dir).split_file))

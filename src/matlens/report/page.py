@@ -14,6 +14,7 @@ from matlens.comparison.choice import recorded_choice
 from matlens.comparison.table import Comparison, compare
 from matlens.errors import RunError
 from matlens.evaluation.metrics.metric import metrics_of
+from matlens.evaluation.part_predictions import SavedPredictions
 from matlens.evaluation.results import Results
 from matlens.report.contents import mapping, read_contents
 from matlens.report.downloads import PAGE_NAME, view_downloads
@@ -67,7 +68,7 @@ def write_report(run_dir: Path | str, title: str | None = None, *, comparison: C
 
 def _compared(paths: RunPaths, judged: dict[str, Results], settings: Mapping[str, Any]) -> Comparison | None:
     """Compare the models whose results are there, from their saved predictions; None without any."""
-    files = {name: paths.predictions_file(name) for name in judged}
+    files = {name: SavedPredictions(paths.predictions_file(name), paths.split_file) for name in judged}
     margin, choose_on = recorded_choice(settings)
     return compare(judged.values(), predictions=files, margin=margin, choose_on=choose_on, validation={
-        name: paths.predictions_file(name, "val") for name in judged}) if judged else None
+        name: SavedPredictions(paths.predictions_file(name, "val")) for name in judged}) if judged else None

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from builders import begin_run, drawn_predictions, predictions_of, split_of, write_training
+from builders import begin_run, drawn_predictions, predictions_of, split_of
 from matlens.evaluation.inference.groups import FEWEST, MANY, Groups, design_effect, mean_scatter
 from matlens.evaluation.intervals import (
     Quantity,
@@ -20,10 +20,9 @@ from matlens.evaluation.intervals import (
 )
 from matlens.evaluation.material_groups import MaterialGroups
 from matlens.evaluation.metrics.scores import judge
-from matlens.evaluation.part_predictions import PartPredictions
+from matlens.evaluation.part_predictions import SavedPredictions
 from matlens.evaluation.predictions import Predictions
 from matlens.evaluation.results import Results
-from matlens.runs.training_record import TrainingRecord
 
 NAMES = ("a", "b", "c")
 
@@ -220,11 +219,9 @@ def test_predictions_of_an_earlier_version_get_the_groups_of_their_split(tmp_pat
     split = split_of(per_class=6)
     paths = tuple(photo.path for photo in split.part("test"))
     run = begin_run(tmp_path / "run", split=dataclasses.replace(split, together=(paths[:3], paths[6:8])))
-    write_training(run, "inception_v1")
     file = run.paths.predictions_file("inception_v1")
     file.parent.mkdir(exist_ok=True)
     np.savez_compressed(file, probabilities=np.full((12, 2), 0.5, np.float32), labels=np.arange(12) // 6,
                         paths=np.array(paths))
     assert Predictions.read(file).together is None
-    PartPredictions(run, "inception_v1", TrainingRecord.read(run, "inception_v1")).test()
-    assert Groups.of(Predictions.read(file).groups).count == 12 - 2 - 1
+    assert Groups.of(SavedPredictions(file, run.paths.split_file).read().groups).count == 12 - 2 - 1

@@ -9,38 +9,30 @@ import numpy as np
 import numpy.typing as npt
 
 from matlens.evaluation.intervals import Interval, wilson
-from matlens.types import Floats, Labels
-
-ClassNumbers = npt.ArrayLike
-"""Class numbers (N,), or one-hot labels or probabilities (N, C)."""
+from matlens.evaluation.labels_and_scores import Given, truth_and_answers, truth_and_scores
+from matlens.types import Floats
 
 
-def class_numbers(values: ClassNumbers) -> Labels:
-    """Return (N,) int64 from class numbers, or the position of the largest of each row of (N, C)."""
-    array = np.asarray(values)
-    return (array.argmax(axis=1) if array.ndim == 2 else array).astype(np.int64)
-
-
-def _names(class_names: Sequence[str] | None, *labels: Labels) -> list[str]:
-    if class_names is not None:
-        return list(class_names)
-    return [str(number) for number in range(max(int(values.max(initial=0)) for values in labels) + 1)]
-
-
-def compute_classification_metrics(y_true: ClassNumbers, y_pred: ClassNumbers, class_names: Sequence[str] | None = None,
+def compute_classification_metrics(y_true: Given, y_pred: Given, class_names: Sequence[str] | None = None,
                                    ) -> dict[str, Any]:
     """Compute accuracy, per-class and macro precision, recall and F1, and scikit-learn's report as text.
 
     Every class of `class_names` counts in the macro averages; a score without a photo to divide by is 0.
 
+    Args:
+        y_true: class numbers (N,) or (N, 1), class names, or one-hot rows (N, C).
+        y_pred: the same, or scores (N, C), or one column (N, 1) of a sigmoid.
+
     Returns:
         {accuracy, macro_precision, macro_recall, macro_f1, per_class: {name: {precision, recall, f1, support}},
         classification_report}
+
+    Raises:
+        LabelsError: labels or answers that are none, or do not fit together (`evaluation.labels_and_scores`).
     """
     from sklearn.metrics import accuracy_score, classification_report, precision_recall_fscore_support
 
-    truth, predicted = class_numbers(y_true), class_numbers(y_pred)
-    names = _names(class_names, truth, predicted)
+    truth, predicted, names = truth_and_answers(y_true, y_pred, class_names)
     numbers = list(range(len(names)))
     precision, recall, f1, support = precision_recall_fscore_support(truth, predicted, labels=numbers,
                                                                      zero_division=0)
@@ -56,16 +48,16 @@ def compute_classification_metrics(y_true: ClassNumbers, y_pred: ClassNumbers, c
     }
 
 
-def compute_confusion_matrix(y_true: ClassNumbers, y_pred: ClassNumbers, class_names: Sequence[str] | None = None,
+def compute_confusion_matrix(y_true: Given, y_pred: Given, class_names: Sequence[str] | None = None,
                              normalize: bool = False) -> npt.NDArray[Any]:
     """Compute the matrix (C, C), rows the true classes.
 
-    It holds counts (int64), or with `normalize` each row's fractions (float64).
+    It holds counts (int64), or with `normalize` each row's fractions (float64). Labels and answers are as in
+    `compute_classification_metrics`, and so is what is raised.
     """
     from sklearn.metrics import confusion_matrix
 
-    truth, predicted = class_numbers(y_true), class_numbers(y_pred)
-    names = _names(class_names, truth, predicted)
+    truth, predicted, names = truth_and_answers(y_true, y_pred, class_names)
     matrix: npt.NDArray[Any] = confusion_matrix(truth, predicted, labels=list(range(len(names))),
                                                 normalize="true" if normalize else None)
     return matrix
@@ -89,21 +81,22 @@ def confused_pairs(matrix: npt.NDArray[Any], class_names: Sequence[str], most: i
     return listed
 
 
-def compute_roc_curves(y_true: ClassNumbers, y_prob: npt.ArrayLike, class_names: Sequence[str] | None = None,
-                       ) -> dict[str, Any]:
+def compute_roc_curves(y_true: Given, y_prob: Given, class_names: Sequence[str] | None = None) -> dict[str, Any]:
     """Compute one-vs-rest ROC curves.
 
     Args:
-        y_prob: (N, C) probabilities.
+        y_true: as in `compute_classification_metrics`.
+        y_prob: (N, C) probabilities, or those of class 1 alone, (N, 1) or (N,).
 
     Returns:
         {per_class: {name: curve}, micro: curve, macro: curve}, a curve being {fpr (M,), tpr (M,), auc}. A class
         without a photo, or with all photos, has no curve: empty arrays and auc None; it is left out of macro.
         The macro curve averages the classes' true positive rates; its auc is the mean of the classes' AUCs.
+
+    Raises:
+        LabelsError: as `compute_classification_metrics`.
     """
-    probabilities = np.asarray(y_prob, dtype=np.float64)
-    truth = class_numbers(y_true)
-    names = list(class_names) if class_names is not None else [str(i) for i in range(probabilities.shape[1])]
+    truth, probabilities, names = truth_and_scores(y_true, y_prob, class_names)
     hits = truth[:, None] == np.arange(len(names))
     per_class = {name: _curve(hits[:, number], probabilities[:, number]) for number, name in enumerate(names)}
     return {"per_class": per_class, "micro": _curve(hits.ravel(), probabilities.ravel()), "macro": _macro(per_class)}

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from matlens.evaluation.labels_and_scores import truth_and_columns
 from matlens.types import Labels
 
 MOST_POINTS = 200
@@ -46,9 +47,9 @@ class Coverage:
 def coverage(probabilities: npt.ArrayLike, labels: Labels) -> Coverage:
     """Compute the curve of probabilities (N, C) and class numbers (N,).
 
-    The confidence of a photo is its row's largest probability.
+    The confidence of a photo is its row's largest probability. Raises LabelsError for what `labels_and_scores` refuses.
     """
-    rows = np.asarray(probabilities, dtype=np.float64)
+    labels, rows = truth_and_columns(labels, probabilities)
     confidence, wrong = rows.max(axis=1), rows.argmax(axis=1) != labels
     order = np.argsort(-confidence, kind="stable")
     confidence, n = confidence[order], len(labels)

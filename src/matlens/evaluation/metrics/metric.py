@@ -31,7 +31,7 @@ Table = Literal["main", "further"]
 
 RESERVED = frozenset({
     "model", "parameters", "training_seconds", "prediction_photos_per_second", "pretrained", "n_test", "protocol",
-    "split_hash", "remarks", "source", "per_class", "accuracy_wilson"})
+    "split_hash", "photos_hash", "remarks", "source", "per_class", "accuracy_wilson"})
 """Names that columns of the comparison, or keys of the results' `intervals`, have already."""
 
 GUIDE_KEYS = frozenset({

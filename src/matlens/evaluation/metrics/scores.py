@@ -22,6 +22,7 @@ from matlens.evaluation.intervals import (
     group_bootstrap,
     share_interval,
 )
+from matlens.evaluation.labels_and_scores import truth_and_scores
 from matlens.evaluation.material_groups import MaterialGroups
 from matlens.evaluation.metrics.calibration import calibration
 from matlens.evaluation.metrics.classification import (
@@ -67,8 +68,10 @@ def judge(predictions: Predictions, class_names: tuple[str, ...], *, groups: Mat
         validation: predictions of the validation part, for a temperature; `no_validation` says why there are none.
 
     Raises:
+        LabelsError: labels or answers that `labels_and_scores` refuses, or of other classes than `class_names`.
         ResultsError: a metric that was added cannot be computed, or gives a value outside of its bounds.
     """
+    truth_and_scores(predictions.labels, predictions.probabilities, class_names)
     photos = PredictedPhotos(predictions.probabilities, predictions.labels)
     together = Groups.of(predictions.groups)
     values = weighted_metrics(WeightedPhotos(photos, np.ones((photos.n_photos, 1))))
@@ -98,6 +101,7 @@ def judge(predictions: Predictions, class_names: tuple[str, ...], *, groups: Mat
            "per_class": _of_classes(predictions, together, class_names, of_classes)},
         "class_names": class_names,
         "n_test": len(truth),
+        "photos_hash": predictions.photos_hash(class_names),
         **_of_groups(together, answers == truth),
     }
     measured = {name: _known(value) for name, value in values.items()} | plain

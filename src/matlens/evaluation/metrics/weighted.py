@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from matlens.evaluation.labels_and_scores import truth_and_columns
 from matlens.types import Floats, Labels
 
 SMALLEST = float(np.finfo(np.float32).eps)
@@ -84,8 +85,11 @@ class PredictedPhotos:
     """N predicted photos of C classes, with what all weightings of them share."""
 
     def __init__(self, probabilities: npt.ArrayLike, labels: Labels) -> None:
-        """probabilities: (N, C); a model of others may give other numbers. labels: class numbers (N,)."""
-        self.probabilities, self.labels = np.asarray(probabilities, dtype=np.float64), labels
+        """probabilities: (N, C); a model of others may give other numbers. labels: class numbers (N,).
+
+        Raises LabelsError for what `labels_and_scores` refuses.
+        """
+        self.labels, self.probabilities = truth_and_columns(labels, probabilities)
         self.n_photos, self.n_classes = self.probabilities.shape
         numbers = np.arange(self.n_classes)
         truth, answer = labels[:, None] == numbers, self.probabilities.argmax(axis=1)[:, None] == numbers

@@ -29,6 +29,8 @@ _ON_TOP = ("Model", "Functional", "Sequential", "DTypePolicy", "KerasTensor", "V
 
 _CONFIG_LIMIT = 64 << 20
 _WEIGHTS = "model.weights.h5"
+_ABOUT = "matlens"
+"""The dataset of an .h5 that holds what `KerasClassifier.save` was told of the model."""
 
 
 def open_foreign(path: Path) -> keras.Model:
@@ -46,7 +48,27 @@ def open_foreign(path: Path) -> keras.Model:
     if not hasattr(model, "output_shape"):
         raise ModelError(f"{path} holds a {type(model).__name__}, which is no model of photos.")
     model.compile(loss="categorical_crossentropy", metrics=["accuracy"])
+    if names := _class_names(path, int(model.output_shape[-1])):
+        model.class_names = names
     return model
+
+
+def _class_names(path: Path, outputs: int) -> tuple[str, ...]:
+    """Return the names of the classes that `train_model` saved in an .h5; empty where there are none.
+
+    Raises ModelError.
+    """
+    if zipfile.is_zipfile(path):
+        return ()
+    with reading(path, "a model whose class names can be read", ModelError, "Train it again with train_model."):
+        with h5py.File(path) as file:
+            if _ABOUT not in file:
+                return ()
+            about = parse_json(file[_ABOUT].asstr()[()])
+        names = about["class_names"]
+        if not all(isinstance(name, str) for name in names) or len(names) not in (0, max(outputs, 2)):
+            raise ValueError(f"it holds {len(names)} names of classes for {outputs} outputs")
+        return tuple(names)
 
 
 def _is_of_a_network(kind: str, home: str | None) -> bool:
