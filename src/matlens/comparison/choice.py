@@ -84,7 +84,7 @@ def validation_accuracies(rows: Sequence[Row], given: Mapping[str, Predictions |
         source = given.get(row.model)
         try:
             if source is None or (isinstance(source, SavedPredictions) and not source.file.exists()):
-                raise ResultsError("it has no predictions of validation photos.")
+                raise ResultsError("there are no predictions of validation photos.")
             predictions = source.read() if isinstance(source, SavedPredictions) else source
         except ResultsError as error:
             return f"The validation part cannot decide which model is best: of {row.model} {error}"

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from builders import drawn_predictions, predictions_of
+from builders import begin_run, drawn_predictions, predictions_of, split_of
 from matlens.evaluation.inference.groups import FEWEST, MANY, Groups, design_effect, mean_scatter
 from matlens.evaluation.intervals import (
     Quantity,
@@ -20,6 +20,7 @@ from matlens.evaluation.intervals import (
 )
 from matlens.evaluation.material_groups import MaterialGroups
 from matlens.evaluation.metrics.scores import judge
+from matlens.evaluation.part_predictions import SavedPredictions
 from matlens.evaluation.predictions import Predictions
 from matlens.evaluation.results import Results
 
@@ -211,3 +212,16 @@ def test_of_single_photos_drawing_groups_is_drawing_photos():
     labels = np.arange(50) % 2
     statistic = lambda weights: {"x": labels @ weights / weights.sum(axis=0)}  # noqa: E731
     assert group_bootstrap(statistic, Groups.single(50), labels, {}, draws=200) == bootstrap(statistic, 50, draws=200)
+
+
+def test_predictions_of_an_earlier_version_get_the_groups_of_their_split(tmp_path):
+    """Comparisons read the file: without its groups ten copies of a photo would count as ten photos."""
+    split = split_of(per_class=6)
+    paths = tuple(photo.path for photo in split.part("test"))
+    run = begin_run(tmp_path / "run", split=dataclasses.replace(split, together=(paths[:3], paths[6:8])))
+    file = run.paths.predictions_file("inception_v1")
+    file.parent.mkdir(exist_ok=True)
+    np.savez_compressed(file, probabilities=np.full((12, 2), 0.5, np.float32), labels=np.arange(12) // 6,
+                        paths=np.array(paths))
+    assert Predictions.read(file).together is None
+    assert Groups.of(SavedPredictions(file, run.paths.split_file).read().groups).count == 12 - 2 - 1

@@ -96,6 +96,14 @@ def test_the_design_effect_divides_the_counts():
     assert (thrice.low, thrice.high) == pytest.approx((single.low, single.high), abs=1e-9)
 
 
+def test_groups_in_which_differences_cancel_out_tell_of_no_difference():
+    """Thirty groups, each with one photo for either model: no difference, and an interval that is not a point."""
+    first = np.tile([1.0, 0.0, 1.0], 30)
+    second = np.tile([0.0, 1.0, 1.0], 30)
+    found = difference_interval(Groups.of(np.repeat(np.arange(30), 3)), first, second)
+    assert found.low == pytest.approx(-found.high, abs=1e-9) and found.high > 0.1
+
+
 def test_the_reach_of_several_is_tukeys():
     """All pairs of K equally scattered things: the studentised range of infinitely many degrees, over sqrt 2."""
     sums = np.random.default_rng(1).normal(size=(4000, 4))

@@ -104,7 +104,8 @@ def difference_interval(groups: Groups, first: Floats, second: Floats, reach: fl
     sums, apart = groups.sums(difference), float(np.abs(difference).sum())
     if not groups.are_single and not groups.are_many and (apart or groups.effective <= reach**2):
         return group_interval(sums, groups.sizes, reach)
-    effect = float((sums**2).sum()) / apart if apart else groups.n_photos / groups.effective
+    scatter = float((sums**2).sum())  # 0 where no photo tells the two apart, or groups cancel out: then each is a photo
+    effect = scatter / apart if scatter else groups.n_photos / groups.effective
     only_first, only_second = float((difference > 0).sum()), float((difference < 0).sum())
     low, high = tango(only_first / effect, only_second / effect, len(difference) / effect, reach)
     return Interval(low, high, "tango")
