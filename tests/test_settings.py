@@ -350,3 +350,64 @@ def test_settings_made_in_a_notebook_take_earlier_names(capsys, monkeypatch):
 def test_a_settings_file_that_is_missing_is_not_called_invalid(tmp_path):
     with pytest.raises(SettingsError, match=r"other\.toml is missing"):
         Settings.load(tmp_path / "other.toml")
+
+
+@pytest.mark.parametrize("name", ["data_dir", "cache_dir", "weights_dir", "material_groups", "output_dir"])
+def test_a_tilde_is_the_home_folder_in_every_path(tmp_path, monkeypatch, name):
+    """A shell does not expand it in a file, nor in --out=~/x."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert getattr(Settings.load(options={name: "~/x"}), name) == tmp_path / "x"
+    for path in ("", "a\0b", "~nobody-has-this-name/x"):
+        with pytest.raises(SettingsError, match=name):
+            Settings.load(options={name: path})
+
+
+def test_a_list_of_groups_may_lie_in_the_home_folder(tmp_path, monkeypatch):
+    """A pattern stays what it is."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert Settings.load(options={"groups": "~/groups.csv"}).groups == str(tmp_path / "groups.csv")
+    assert Settings.load(options={"groups": "(a~)/"}).groups == "(a~)/"
+
+
+def test_without_a_home_only_the_cache_has_no_place(monkeypatch):
+    """A container may run as a user that the system does not know: importing and asking for the size of photos works."""
+    def nobody(number):
+        raise KeyError(number)
+
+    import pwd
+
+    for name in ("HOME", "MATLENS_CACHE", "XDG_CACHE_HOME", "MATLENS_CONFIG"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(pwd, "getpwuid", nobody)
+    assert [getattr(matlens, name) for name in ("IMG_SIZE", "BATCH_SIZE")] == [(224, 224), 64]
+    for home in (None, "", "relative"):
+        if home is not None:
+            monkeypatch.setenv("HOME", home)
+        with pytest.raises(SettingsError, match="--cache-dir"):
+            Settings.load(options={"data_dir": "photos"})
+        assert Settings.load(options={"data_dir": "photos", "cache_dir": "c"}).cache_dir == Path("c")
+
+
+@pytest.mark.parametrize("content", [
+    "seed = 0x" + "f" * 9000, "".join(f"x{number} = 1\n" for number in range(10_000)), 'cut = "' + "x" * 100_000 + '"',
+    "x = " + "[" * 90 + "]" * 90, '"\\u001b[2J\\n" = 1', "cache_limit = inf", "[epochs_of]\na.b.c = 1"])
+def test_hostile_settings_get_one_short_message(tmp_path, content):
+    """Python does not even write a number of 9,000 digits, and a terminal acts on control characters."""
+    file = tmp_path / "hostile.toml"
+    file.write_text(content)
+    with pytest.raises(SettingsError) as caught:
+        Settings.load(file)
+    assert str(file) in str(caught.value)
+    assert len(str(caught.value)) < 2000
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_a_settings_file_of_a_windows_editor_is_read_or_told_of(tmp_path, encoding):
+    """One marks UTF-8, another writes UTF-16."""
+    file = tmp_path / "a.toml"
+    file.write_text("SEED = 5", encoding)
+    if encoding == "utf-8-sig":
+        assert Settings.load(file).seed == 5
+        return
+    with pytest.raises(SettingsError, match="UTF-16"):
+        Settings.load(file)

@@ -92,3 +92,29 @@ def test_a_child_that_ends_badly_is_told(tmp_path, monkeypatch, code, error, fac
     with pytest.raises(error, match=fact):
         transport.run_job("train", Nothing(), tmp_path / "logs" / "m.log")
     assert ("out of luck" in (tmp_path / "logs" / "m.log").read_text()) == ("out of luck" in code)
+
+
+HUNGRY = """
+from dataclasses import dataclass
+from matlens.workers.registry import job
+
+@dataclass(frozen=True)
+class Nothing:
+    pass
+
+@job("hungry")
+def hungry(task: Nothing, tell):
+    print("砖")
+    raise {error}
+"""
+
+
+@pytest.mark.parametrize("error", ["MemoryError()", "ImportError('libx.so: failed to map segment from shared object')"])
+def test_a_job_without_memory_says_so_and_its_log_is_in_utf_8(tmp_path, monkeypatch, error):
+    """It counts as one that the system killed for want of memory, so that `--batch-size auto` goes on in parts."""
+    (tmp_path / "plugin.py").write_text(HUNGRY.format(error=error))
+    monkeypatch.setenv("PYTHONIOENCODING", "ascii")
+    with pytest.raises(KilledError, match="memory"):
+        transport.run_job("hungry", Nothing(), tmp_path / "log",
+                          environment={"MATLENS_PLUGINS": str(tmp_path / "plugin.py")})
+    assert "砖" in (tmp_path / "log").read_text("utf-8")
