@@ -226,13 +226,14 @@ def is_tiff(data: bytes) -> bool:
 def complaint(data: bytes, **options: object) -> str:
     """What is wrong with how a file was read, or an empty text."""
     from matlens.data.pixels import decode as module
+    from matlens.data.pixels.problems import UnreadableImageError
 
     try:
         pixels = module.resize(module.decode(data, **options), (32, 32))
         whole = module.decode(data)
         if not (is_tiff(data) or np.array_equal(whole, module.decode(data))):
             return "is another photo each time"
-    except module.UnreadableImageError as error:
+    except UnreadableImageError as error:
         return "" if str(error).strip() else "refused without a reason"
     except Exception as error:  # noqa: BLE001 -- whatever it is, it is to be told with the file's number
         return f"raised {error!r}"
@@ -276,7 +277,8 @@ def read_damaged(folder: Path, first: int, last: int) -> str:
 
 def read_one(file: Path) -> list[object]:
     """What became of a file, its shape or why it was refused, and the bytes that this took at the peak."""
-    from matlens.data.pixels.decode import UnreadableImageError, decode
+    from matlens.data.pixels.decode import decode
+    from matlens.data.pixels.problems import UnreadableImageError
 
     decode(whole_photos()["png"])
     data, base = file.read_bytes(), peak_bytes()

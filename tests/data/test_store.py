@@ -61,7 +61,7 @@ def test_an_interrupted_store_is_not_there(root, tmp_path, monkeypatch):
     """Half a store must not be taken for a whole one."""
     calls: list[Path] = []
 
-    def interrupted(reader: PhotoReader, path: Path) -> np.ndarray:
+    def interrupted(reader: PhotoReader, path: Path, sha256: str) -> np.ndarray:
         calls.append(path)
         if len(calls) > 2:
             raise KeyboardInterrupt
