@@ -123,8 +123,8 @@ GREYS = {"f": np.float32, "i": np.int32, "h": np.uint16}
     ("i -5 0 200", None), ("i 0 9 1000", None), ("i 0 9 5000000", None),
 ])
 def test_deep_greys_are_scaled_by_what_is_white_or_refused(values, expected):
-    """By hand: 1, 255, 65535 or the largest number of the type is white, the first that is not exceeded. A photo that is
-    far darker than that, or has negative values, may have been meant otherwise: a guess would be wrong in silence."""
+    """By hand: 1, 255, 65535 or the largest number of the type is white, the first that is not exceeded. A photo
+    that is far darker than that, or has negative values, may be meant otherwise: a guess would be wrong in silence."""
     kind, *numbers = values.split()
     image = Image.fromarray(np.array([[float(number) for number in numbers]]).astype(GREYS[kind]))
     if expected is None:

@@ -62,7 +62,7 @@ def test_groups_that_share_a_photo_become_one():
 
 
 def test_copies_are_found_by_bytes_and_by_look():
-    """Two with the same bytes; a third, brighter by one level, looks the same; another one does not; an unreadable one is passed over."""
+    """Two with the same bytes; a third, brighter by one level, looks the same; an unreadable one is passed over."""
     rng = np.random.default_rng(0)
     photo = rng.integers(0, 200, (8, 8, 3)).astype(np.uint8).repeat(12, axis=0).repeat(12, axis=1)
     pixels = {"1": photo, "2": photo + np.uint8(1), "3": rng.permutation(photo), "4": None}

@@ -21,6 +21,7 @@ from PIL import Image, ImageFile, UnidentifiedImageError, _imaging
 
 from matlens.data.pixels.colours import to_rgb
 from matlens.data.pixels.problems import (
+    Problem,
     UnreadableImageError,
     format_of,
     frame_not_read,
@@ -167,22 +168,24 @@ def _attempt(data: bytes, kind: str, exif: bytes, keep_truncated: bool) -> Pixel
     except Image.DecompressionBombError as error:
         raise UnreadableImageError(f"too many pixels, at most {MAX_PIXELS:,} are read", "unsupported") from error
     except DAMAGE as error:
-        if kind == "JPEG" and (frame := frame_not_read(data)):
-            raise UnreadableImageError(problem_of(NotImplementedError(frame))) from error
-        raise UnreadableImageError(problem_of(error)) from error
+        raise UnreadableImageError(_problem(error, data, kind)) from error
 
 
-def _why_unidentified(data: bytes, kind: str) -> str:
+def _problem(error: BaseException, data: bytes, kind: str) -> Problem:
+    """Say what an error of Pillow's means for a file of a format that it reads."""
+    not_read = frame_not_read(data) if kind == "JPEG" else None
+    if kind == "TIFF" and isinstance(error.__cause__ or error, KeyError):  # of Pillow's table of compressions
+        not_read = f"a TIFF of compression {error}"
+    return problem_of(NotImplementedError(not_read) if not_read else error)
+
+
+def _why_unidentified(data: bytes, kind: str) -> Problem:
     """Return what Pillow's plug-in says of a file whose first bytes are those of its format."""
-    if kind == "JPEG" and (frame := frame_not_read(data)):
-        return problem_of(NotImplementedError(frame))
     try:
         Image.OPEN[kind][0](Metered(data), "")
-    except SyntaxError as error:
-        return problem_of(error) if str(error).strip() else "not an image"
     except DAMAGE as error:
-        return problem_of(error)
-    return "not an image"
+        return _problem(error, data, kind)
+    return Problem("not an image")
 
 
 def _has_room(data: bytes) -> bool:

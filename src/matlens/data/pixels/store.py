@@ -7,7 +7,9 @@ share it. Stores lie in the cache folder (`matlens.system.caches`).
 from __future__ import annotations
 
 import hashlib
+import io
 import json
+import math
 import os
 import shutil
 import zlib
@@ -167,17 +169,11 @@ class PixelStore:
             about = read_json(folder / "store.json")
             if about.pop("sha256") != _seal(about) or about["format"] != _FORMAT:
                 return None
-            for name in ("pixels.npy", "checksums.npy"):
-                size_of_regular(folder / name)
+            n, (height, width), problems = len(about["photos"]), about["img_size"], about["problems"]
             # A plain array over the mapped one, since np.memmap returns rows several times more slowly.
-            pixels = np.asarray(np.load(folder / "pixels.npy", mmap_mode="r", allow_pickle=False))
-            checksums = np.load(folder / "checksums.npy", allow_pickle=False)
-            problems = about["problems"]
+            pixels = np.asarray(_mapped(folder / "pixels.npy", "|u1", (n, height, width, 3)))
+            checksums = np.array(_mapped(folder / "checksums.npy", "<u4", (n,)))
             rows = {digest: row for row, digest in enumerate(about["photos"]) if digest not in problems}
-            n = len(about["photos"])
-            if (pixels.shape != (n, *about["img_size"], 3) or pixels.dtype != np.uint8 or checksums.shape != (n,)
-                    or checksums.dtype != np.uint32 or not pixels.flags.c_contiguous):
-                return None
             return cls(folder, pixels, rows, checksums, problems,
                        f"{about['format']} {about['img_size']} {about['keep_truncated']}", about["keep_truncated"])
         return None
@@ -228,6 +224,24 @@ def _refuse_without_space(cache_dir: Path, needed: int) -> None:
                          "free. Make room (matlens data store --prune --all), or name another folder with --cache-dir.")
 
 
+def _header(descr: str, shape: tuple[int, ...]) -> bytes:
+    """Return the head of a .npy file of this content."""
+    head = io.BytesIO()
+    np.lib.format.write_array_header_1_0(head, {"descr": descr, "fortran_order": False, "shape": shape})
+    return head.getvalue()
+
+
+def _mapped(file: Path, descr: str, shape: tuple[int, ...]) -> npt.NDArray[Any]:
+    """Map a .npy file, which must begin as `_fill` wrote it and be as long. Raises ValueError."""
+    head, dtype = _header(descr, shape), np.dtype(descr)
+    if size_of_regular(file) != len(head) + dtype.itemsize * math.prod(shape):
+        raise ValueError(f"{file.name} has another length")
+    with file.open("rb") as content:
+        if content.read(len(head)) != head:
+            raise ValueError(f"{file.name} has another head")
+    return np.memmap(file, dtype, "r", len(head), shape)
+
+
 def _seal(about: dict[str, Any]) -> str:
     """Return the SHA-256 of a description: a row under another photo's name would be a wrong label."""
     return hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()
@@ -242,8 +256,7 @@ def _fill(folder: Path, root: Path, path_of: Mapping[str, str], digests: Sequenc
     problems: dict[str, str] = {}
     # Written, not mapped: a full disk is then an error that can be caught, and no bus error.
     with (folder / "pixels.npy").open("wb") as file, ThreadPoolExecutor(os.cpu_count()) as pool:
-        np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False,
-                                                    "shape": (len(digests), *blank.shape)})
+        file.write(_header("|u1", (len(digests), *blank.shape)))
         for start in range(0, len(digests), _AT_ONCE):
             batch = digests[start:start + _AT_ONCE]
             outcomes = pool.map(lambda digest: reader.attempt(root / path_of[digest], digest), batch)
@@ -257,7 +270,7 @@ def _fill(folder: Path, root: Path, path_of: Mapping[str, str], digests: Sequenc
                 file.write(outcome.data)
                 checksums.append(zlib.crc32(outcome.data))
                 on_progress(start + offset, len(digests))
-    np.save(folder / "checksums.npy", np.array(checksums, dtype=np.uint32))
+    (folder / "checksums.npy").write_bytes(_header("<u4", (len(checksums),)) + np.array(checksums, "<u4").tobytes())
     about = {"format": _FORMAT, "img_size": list(reader.img_size), "photos": list(digests), "problems": problems,
              "keep_truncated": reader.keep_truncated}
     write_json(folder / "store.json", {**about, "sha256": _seal(about)})

@@ -67,9 +67,9 @@ def find_copies(signatures: Sequence[bytes], read: Callable[[int], Pixels | None
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         for start in range(0, len(pairs), _PAIRS):
-            stop = start + _PAIRS
+            these = slice(start, start + _PAIRS)
             open_pairs = [((i, 0), (j, orientation))
-                          for (i, j), orientation in zip(pairs[start:stop], orientations[start:stop], strict=True)
+                          for (i, j), orientation in zip(pairs[these], orientations[these], strict=True)
                           if not clusters.are_joined(i, j)]
             needed = sorted({wanted for pair in open_pairs for wanted in pair})
             views = dict(zip(needed, pool.map(view, needed), strict=True))
@@ -78,7 +78,8 @@ def find_copies(signatures: Sequence[bytes], read: Callable[[int], Pixels | None
                 if how is not None:
                     clusters.join(i, j)
                     changes[i, j] = _changes(orientation, how)
-            on_progress(len(signatures) * min(stop, len(pairs)) // len(pairs), len(signatures))
+            on_progress(len(signatures) * start // len(pairs), len(signatures))
+    on_progress(len(signatures), len(signatures))
     return _grouped(clusters, changes)
 
 

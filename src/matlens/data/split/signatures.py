@@ -158,12 +158,12 @@ def _nearest(vectors: Array, band: _Band, least: Array) -> Labels:
     least: (N,) the least scalar product of a photo with its candidates; of two photos the smaller one counts.
     """
     n, rng = len(vectors), np.random.default_rng(0)
-    kept: tuple[Labels, Array] = (np.zeros((0, 2), np.int64), np.zeros(0, np.float32))
+    kept: tuple[Labels, Array] = (np.zeros(0, np.int64), np.zeros(0, np.float32))
     for _ in range(band.tables):
         order = _order(vectors, band, rng)
         found = [kept, *_neighbours(vectors, band, order, least)]
         kept = _likest(np.concatenate([pairs for pairs, _ in found]), np.concatenate([alike for _, alike in found]), n)
-    return kept[0]
+    return np.stack(np.divmod(kept[0], n), axis=1)
 
 
 def _order(vectors: Array, band: _Band, rng: np.random.Generator) -> Labels:
@@ -181,7 +181,10 @@ def _order(vectors: Array, band: _Band, rng: np.random.Generator) -> Labels:
 
 
 def _neighbours(vectors: Array, band: _Band, order: Labels, least: Array) -> Iterator[tuple[Labels, Array]]:
-    """Give the pairs that lie within reach of each other in an order and are alike, with how alike they are."""
+    """Give the pairs that lie within reach of each other in an order and are alike, with how alike they are.
+
+    A pair is the number `first * N + second` with the smaller photo first.
+    """
     n, (places, signs) = len(vectors), _moves(band)
     for start in range(0, len(order), _BLOCK):
         orientation, photo = np.divmod(order[start:start + _BLOCK + band.reach], n)
@@ -190,19 +193,19 @@ def _neighbours(vectors: Array, band: _Band, order: Labels, least: Array) -> Ite
             first, second = photo[:-step][:_BLOCK], photo[step:][:_BLOCK]
             alike = np.einsum("ij,ij->i", rows[:-step][:_BLOCK], rows[step:][:_BLOCK])
             good = (alike >= np.minimum(least[first], least[second])) & (first != second)
-            pairs = np.sort(np.stack([first[good], second[good]], axis=1), axis=1)
-            yield pairs.astype(np.int64), alike[good]
+            first, second = first[good], second[good]
+            yield np.minimum(first, second) * n + np.maximum(first, second), alike[good]
 
 
 def _likest(pairs: Labels, alike: Array, n: int) -> tuple[Labels, Array]:
     """Keep each pair once, and of each photo the pairs that are most alike."""
-    ranked = np.lexsort((-alike, pairs[:, 1], pairs[:, 0]))
+    ranked = np.lexsort((-alike, pairs))
     pairs, alike = pairs[ranked], alike[ranked]
     once = np.ones(len(pairs), bool)
-    once[1:] = (pairs[1:] != pairs[:-1]).any(axis=1)
+    once[1:] = pairs[1:] != pairs[:-1]
     pairs, alike = pairs[once], alike[once]
     kept = np.zeros(len(pairs), bool)
-    photo, row = pairs.T.ravel(), np.tile(np.arange(len(pairs)), 2)
+    photo, row = np.concatenate(np.divmod(pairs, n)), np.tile(np.arange(len(pairs)), 2)
     by_photo = np.lexsort((-alike[row], photo))
     first = np.searchsorted(photo[by_photo], np.arange(n))
     rank = np.arange(len(by_photo)) - first[photo[by_photo]]

@@ -103,8 +103,9 @@ def look_alikes(hashes: Mapping[str, str], read: Callable[[str], Pixels | None],
                 looks[digest] = look
             on_progress(done // 2, len(digests))
     readable = list(looks)
+    unread, n = len(digests) - len(readable), len(digests)
     near = near_duplicates(list(looks.values()), lambda index: read(readable[index]),
-                           lambda done, _: on_progress((len(digests) + done) // 2, len(digests)))
+                           lambda done, _: on_progress((n + unread + done) // 2, n))
     name_of = {readable[index]: f"near {number}" for number, group in enumerate(near) for index in group}
     return _at_least_two({path: name_of.get(digest, digest) for path, digest in hashes.items()})
 
