@@ -370,7 +370,7 @@ def test_a_list_of_groups_may_lie_in_the_home_folder(tmp_path, monkeypatch):
 
 
 def test_without_a_home_only_the_cache_has_no_place(monkeypatch):
-    """A container may run as a user that the system does not know: importing and asking for the size of photos works."""
+    """A container may run as a user that the system does not know: importing works, and asking for a size."""
     def nobody(number):
         raise KeyError(number)
 

@@ -13,6 +13,7 @@ import json
 import os
 import resource
 import sys
+import zipfile
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -65,6 +66,9 @@ def whole_photos() -> dict[str, bytes]:
         "bmp": encoded(rgb, "BMP"), "bmp palette": encoded(rgb.convert("P"), "BMP"), "bmp runs": bmp_of_runs(
             48, 36, b"".join(bytes([48, 7 * row, 0, 0]) for row in range(36)) + b"\x00\x01"),
         "tiff pages": encoded(rgb, "TIFF", save_all=True, append_images=[rgb.convert("L")], exif=exif),
+        "png grey alpha": encoded(rgb.convert("LA"), "PNG"), "tiff alpha": encoded(rgb.convert("RGBA"), "TIFF"),
+        "tiff 32": encoded(Image.fromarray((x * 40_000_000).astype(np.int32)), "TIFF"),
+        "tiff big": encoded(rgb, "TIFF", big_tiff=True),
         "tiff deep": encoded(deep, "TIFF"), "tiff float": encoded(Image.fromarray((x / 48).astype(np.float32)), "TIFF"),
     }
     for compression in ("tiff_lzw", "tiff_adobe_deflate", "jpeg", "packbits", "zstd", "lzma"):
@@ -189,8 +193,28 @@ def _concatenate(data: bytearray, rng: np.random.Generator, others: list[bytes])
     return bytes(data) + other if rng.integers(2) else other[:rng.integers(1, len(other))] + bytes(data)
 
 
+def _tail(data: bytearray, rng: np.random.Generator, others: list[bytes]) -> Bytes:
+    """An archive behind the photo, as people hide one; or what seems to be the end of one."""
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as archive:
+        archive.writestr("a.jpg", others[rng.integers(len(others))])
+    return bytes(data) + out.getvalue()[-int(rng.integers(1, len(out.getvalue()))):]
+
+
+def _loop(data: bytearray, rng: np.random.Generator, others: list[bytes]) -> Bytes:
+    """Offsets and lengths inside EXIF data, or a TIFF's directory, that lead back to a place before them."""
+    start = max(data.find(b"Exif\x00\x00") + 6, 0) if b"Exif" in data else 0
+    first = data.find(b"II*\x00", start)
+    first = first if first >= 0 else max(data.find(b"MM\x00*", start), 0)
+    for _ in range(rng.integers(1, 4)):
+        at = int(rng.integers(first, min(first + 256, max(len(data) - 4, first + 1))))
+        data[at:at + 4] = int(rng.integers(0, 64)).to_bytes(4, ("little", "big")[rng.integers(2)])
+    return data
+
+
 DAMAGES: tuple[Callable[[bytearray, np.random.Generator, list[bytes]], Bytes], ...] = (
-    _flip, _flip_early, _splice, _truncate, _extreme, _blow_up, _shuffle, _repeat, _concatenate)
+    _flip, _flip_early, _splice, _truncate, _extreme, _blow_up, _shuffle, _repeat, _concatenate, _tail,
+    _loop)
 
 
 def sealed(data: Bytes) -> bytes:
@@ -226,14 +250,16 @@ def is_tiff(data: bytes) -> bool:
 def complaint(data: bytes, **options: object) -> str:
     """What is wrong with how a file was read, or an empty text."""
     from matlens.data.pixels import decode as module
+    from matlens.data.pixels.problems import UnreadableImageError
 
     try:
         pixels = module.resize(module.decode(data, **options), (32, 32))
         whole = module.decode(data)
         if not (is_tiff(data) or np.array_equal(whole, module.decode(data))):
             return "is another photo each time"
-    except module.UnreadableImageError as error:
-        return "" if str(error).strip() else "refused without a reason"
+    except UnreadableImageError as error:
+        kind = error.problem.kind
+        return "" if str(error).strip() and kind in ("damaged", "unsupported") else f"refused as {kind}: {error}"
     except Exception as error:  # noqa: BLE001 -- whatever it is, it is to be told with the file's number
         return f"raised {error!r}"
     right = all(a.dtype == np.uint8 and a.ndim == 3 and a.shape[2] == 3 for a in (pixels, whole))
@@ -276,7 +302,8 @@ def read_damaged(folder: Path, first: int, last: int) -> str:
 
 def read_one(file: Path) -> list[object]:
     """What became of a file, its shape or why it was refused, and the bytes that this took at the peak."""
-    from matlens.data.pixels.decode import UnreadableImageError, decode
+    from matlens.data.pixels.decode import decode
+    from matlens.data.pixels.problems import UnreadableImageError
 
     decode(whole_photos()["png"])
     data, base = file.read_bytes(), peak_bytes()

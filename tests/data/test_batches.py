@@ -150,6 +150,7 @@ def test_a_damaged_store_stops_the_epoch_with_its_reason(prepared):
     file.write_bytes(content)
     store = type(prepared.store).open(prepared.store.folder)
     assert store is not None
+    shutil.rmtree(prepared.source.root)  # so that the row cannot be made again
     n = len(store.checksums)
     with pytest.raises(DataError, match="damaged"):
         list(PhotoBatches(store, np.arange(n), np.zeros(n, int), 2, 4))

@@ -23,12 +23,14 @@ from PIL import Image
 from matlens.data.pixels.decode import MAX_SCANNED
 from matlens.data.pixels.reader import PhotoReader
 from matlens.data.pixels.store import hash_photos, prepare_store
+from scale import rounds
 
-FILES = int(os.environ.get("MATLENS_FUZZ_FILES", "10000"))
+FILES = int(os.environ.get("MATLENS_FUZZ_FILES", "0")) or rounds(2_000, 10_000)
 BYTES_A_PIXEL = 20
 """What `decode` promises."""
 
-pytestmark = [pytest.mark.slow, pytest.mark.skipif(sys.platform != "linux", reason="memory is told by /proc")]
+pytestmark = [pytest.mark.slow, pytest.mark.attacks,
+              pytest.mark.skipif(sys.platform != "linux", reason="memory is told by /proc")]
 
 
 def read(*arguments: str | Path, stderr: Path) -> subprocess.CompletedProcess[str]:

@@ -21,7 +21,7 @@ from matlens.data.pixels import store as module
 from matlens.data.batches import PhotoBatches
 from matlens.data.pixels.reader import PhotoReader
 
-PhotoReader.attempt = lambda self, path: np.full((*self.img_size, 3), int(path.name) % 256, np.uint8)
+PhotoReader.attempt = lambda self, path, sha256: np.full((*self.img_size, 3), int(path.name) % 256, np.uint8)
 peak = 0
 
 def look(*_):

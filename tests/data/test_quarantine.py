@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import errno
 import json
+import os
 import shutil
 from pathlib import Path
 
 import pytest
 from planted import HOSTILE, contents, fresh, plant, save
 
+from matlens.data.audit import photo_facts
 from matlens.data.audit import quarantine as quarantine_module
 from matlens.data.audit.audit import audit
 from matlens.data.audit.quarantine import LOG, move_out, plan_removal, restore
+from matlens.data.pixels.files import content_of
+from matlens.data.pixels.problems import UnreadableImageError
 from matlens.data.source.sources import open_source
 from matlens.errors import DataError
 
@@ -187,3 +191,36 @@ def test_of_two_poor_copies_none_is_kept(tmp_path, drawn):
     save(root / "brick/dark1.jpg", fresh("brick", 50) // 9)
     shutil.copy(root / "brick/dark1.jpg", root / "brick/dark2.jpg")
     assert set(plan_removal(audit(open_source(root))).out) == {"brick/dark1.jpg", "brick/dark2.jpg"}
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="Windows has no named pipes")
+def test_what_is_merely_not_read_is_moved_if_it_is_named_and_never_deleted(tmp_path, drawn, matlens, away):
+    """A whole photo in another format: the next version may read it. A pipe and a photo out of reach stay at all."""
+    root = Path(shutil.copytree(drawn, tmp_path / "photos"))
+    save(root / "sky/web.jpg", fresh("sky", 60), "AVIF")
+    os.mkfifo(root / "sky/pipe.jpg")
+    found = audit(open_source(root))
+    assert {finding.paths for finding in found.of("unsupported")} == {("sky/web.jpg",), ("sky/pipe.jpg",)}
+    assert not found.of("unreadable")
+    assert dict(plan_removal(found).out) == {}
+    assert matlens("data", "audit", root, "--delete", "--kind", "unsupported")[0] == 0
+    assert (root / "sky/web.jpg").exists() and (root / "sky/pipe.jpg").exists()
+    assert matlens("data", "audit", root, "--quarantine", away, "--kind", "unsupported")[0] == 0
+    assert (away / "sky/web.jpg").exists() and (root / "sky/pipe.jpg").is_fifo()
+
+
+def test_what_this_machine_cannot_read_now_is_told_and_stays(tmp_path, drawn, monkeypatch):
+    """The photo may be whole, whatever the user asks for."""
+    monkeypatch.setattr(photo_facts, "content_of", lambda path: out_of_reach(path))
+    root = Path(shutil.copytree(drawn, tmp_path / "photos"))
+    found = audit(open_source(root))
+    assert {finding.paths for finding in found.of("unreachable")} == {("sky/sky_000001.jpg",)}
+    for for_good in (True, False):
+        plan = plan_removal(found, ("unreachable", "unreadable"), for_good=for_good)
+        assert not plan.out and set(plan.left) == {"sky/sky_000001.jpg"}
+
+
+def out_of_reach(path: Path) -> bytes:
+    if path.name == "sky_000001.jpg":
+        raise UnreadableImageError("Stale file handle", "trouble")
+    return content_of(path)

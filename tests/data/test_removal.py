@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import io
+import os
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +13,10 @@ from PIL import Image
 from planted import contents
 
 from matlens import remove_corrupted_images
+from matlens.data.pixels import decode as decode_module
+from matlens.data.pixels import reader as reader_module
+from matlens.data.pixels.files import content_of
+from matlens.data.pixels.problems import UnreadableImageError, problem_of
 from matlens.errors import DataError
 
 
@@ -129,6 +135,43 @@ def test_truncated_photos_may_be_kept(photos):
     """The guide's LOAD_TRUNCATED_IMAGES: half a photo is better than none."""
     assert set(remove_corrupted_images(photos, keep_truncated=True)) == set(BROKEN) - {"wood/cut.jpg"}
     assert (photos / "wood" / "cut.jpg").read_bytes() == BROKEN["wood/cut.jpg"]
+
+
+def test_whole_photos_that_are_merely_not_read_stay(photos, monkeypatch, capsys):
+    """Web servers name AVIF .jpg, a panorama has more pixels than are read: whole photos, gone for good."""
+    kept = {}
+    for name, fmt in (("avif.jpg", "AVIF"), ("jp2.jpg", "JPEG2000"), ("lab.tif", "TIFF"), ("panorama.png", "PNG")):
+        file, size = io.BytesIO(), (64, 64) if fmt == "PNG" else (8, 8)
+        Image.new("RGB", size).convert("LAB" if name == "lab.tif" else "RGB").save(file, fmt)
+        kept[f"wood/{name}"] = file.getvalue()
+        write(photos / "wood" / name, file.getvalue())
+    monkeypatch.setattr(decode_module, "MAX_PIXELS", 2000)
+    assert set(remove_corrupted_images(photos)) == set(BROKEN)
+    assert contents(photos) == {**GOOD, **OTHER, **kept}
+    said = capsys.readouterr().err
+    assert all(name in said for name in kept)
+
+
+@pytest.mark.parametrize("error", [MemoryError(), OSError(errno.ESTALE, "Stale file handle"),
+                                   OSError(errno.EACCES, "Permission denied")])
+def test_a_photo_that_this_machine_cannot_read_now_stays(photos, monkeypatch, error):
+    """Memory was short for a moment, or the network disk was away."""
+    def refuse(path: Path) -> bytes:
+        if path.name == "1.jpg":
+            raise UnreadableImageError(problem_of(error))
+        return content_of(path)
+
+    monkeypatch.setattr(reader_module, "content_of", refuse)
+    assert set(remove_corrupted_images(photos)) == set(BROKEN)
+    assert contents(photos) == {**GOOD, **OTHER}
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="Windows has no named pipes")
+def test_a_pipe_among_the_photos_is_neither_waited_for_nor_removed(photos):
+    """It would never end."""
+    os.mkfifo(photos / "wood" / "pipe.jpg")
+    assert set(remove_corrupted_images(photos)) == set(BROKEN)
+    assert (photos / "wood" / "pipe.jpg").is_fifo()
 
 
 @pytest.mark.parametrize("name", ["nowhere", "photos/wood/1.jpg"])

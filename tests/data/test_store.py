@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import os
 import shutil
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,10 +14,11 @@ import pytest
 from PIL import Image
 
 from matlens.data.pixels import store as module
+from matlens.data.pixels.problems import Problem, UnreadableImageError, problem_of
 from matlens.data.pixels.reader import PhotoReader
 from matlens.data.pixels.store import PixelStore, hash_photos, prepare_store
 from matlens.data.prepare import prepare
-from matlens.errors import CacheError
+from matlens.errors import CacheError, DataError
 from matlens.settings.schema import Settings
 from matlens.system.console import Reporter
 
@@ -61,7 +63,7 @@ def test_an_interrupted_store_is_not_there(root, tmp_path, monkeypatch):
     """Half a store must not be taken for a whole one."""
     calls: list[Path] = []
 
-    def interrupted(reader: PhotoReader, path: Path) -> np.ndarray:
+    def interrupted(reader: PhotoReader, path: Path, sha256: str) -> np.ndarray:
         calls.append(path)
         if len(calls) > 2:
             raise KeyboardInterrupt
@@ -168,3 +170,99 @@ def test_a_cache_folder_that_cannot_be_made_is_named(root, tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(CacheError, match=r"file/cache.*--cache-dir"):
         prepare_store(root, hashes_of(root), (4, 4), tmp_path / "file" / "cache")
+
+
+@pytest.mark.parametrize("problem", [Problem("Stale file handle", "trouble"), Problem("missing file", "missing"),
+                                     problem_of(MemoryError())])
+def test_trouble_of_the_machine_is_an_error_and_is_not_kept(root, tmp_path, monkeypatch, problem):
+    """A whole photo was left out of every later run, since its store said for ever that it cannot be read."""
+    hashes, attempt = hashes_of(root), PhotoReader.attempt
+    monkeypatch.setattr(PhotoReader, "attempt", lambda reader, path, sha256:
+                        problem if path.name == "1.png" else attempt(reader, path, sha256))
+    with pytest.raises(DataError, match=r"1\.png"):
+        prepare_store(root, hashes, (4, 4), tmp_path / "cache")
+    assert not list((tmp_path / "cache" / "pixels").iterdir())
+    monkeypatch.undo()
+    assert prepare_store(root, hashes, (4, 4), tmp_path / "cache").problems == {}
+
+
+def test_a_photo_that_changes_between_its_hash_and_its_decoding_is_not_kept(root, tmp_path):
+    """Its pixels would stand under the name of other content."""
+    hashes = hashes_of(root)
+    photo(root / "1.png", 99)
+    with pytest.raises(DataError, match=r"1\.png"):
+        prepare_store(root, hashes, (4, 4), tmp_path / "cache")
+
+
+def test_a_file_out_of_reach_is_an_error_and_a_pipe_is_left_out(root, monkeypatch):
+    """The first says nothing about the photo; the second would never end."""
+    os.mkfifo(root / "pipe.png")
+    assert set(hash_photos(root, ["0.png", "pipe.png"])[1]) == {"pipe.png"}
+
+    def refuse(path: Path) -> None:
+        raise UnreadableImageError("Permission denied", "trouble")
+
+    monkeypatch.setattr(module, "digest_of", refuse)
+    with pytest.raises(DataError, match=r"0\.png.*Permission denied"):
+        hash_photos(root, ["0.png"])
+
+
+def flipped(file: Path, at: int) -> None:
+    content = bytearray(file.read_bytes())
+    content[at] ^= 16
+    file.write_bytes(content)
+
+
+@pytest.mark.parametrize(("name", "at"), [("pixels.npy", -1), ("pixels.npy", -48), ("pixels.npy", -100),
+                                          ("checksums.npy", -1), ("checksums.npy", -9)])
+def test_a_row_that_rots_is_made_again_from_its_photo(root, tmp_path, name, at, capsys):
+    """docs/formats.md promises it; the run goes on, and one line says so. The next run finds the row whole."""
+    hashes = hashes_of(root)
+    folder = prepare_store(root, hashes, (4, 4), tmp_path / "cache").folder
+    before = {file.name: file.read_bytes() for file in folder.iterdir()}
+    flipped(folder / name, at)
+    capsys.readouterr()
+    for lines in (1, 0):
+        store = PixelStore.open(folder)
+        assert store is not None
+        for number, grey in enumerate((10, 20, 30, 30)):
+            assert store.photo(store.rows[hashes[f"{number}.png"]]).tolist() == np.full((4, 4, 3), grey).tolist()
+            assert store.photo(store.rows[hashes[f"{number}.png"]]).tolist() == np.full((4, 4, 3), grey).tolist()
+        assert capsys.readouterr().err.count("\n") == lines
+    assert {file.name: file.read_bytes() for file in folder.iterdir()} == before
+
+
+def test_a_row_that_rots_in_a_cache_that_cannot_be_written_costs_this_run_alone(root, tmp_path, monkeypatch, capsys):
+    """Decoded once, said once."""
+    hashes = hashes_of(root)
+    store = prepare_store(root, hashes, (4, 4), tmp_path / "cache")
+    flipped(store.folder / "pixels.npy", -1)
+    monkeypatch.setattr(PixelStore, "_write_row", lambda *_: False)
+    row = len(store.checksums) - 1
+    digest = next(digest for digest, number in store.rows.items() if number == row)
+    grey = 10 * (1 + int(next(path for path, known in hashes.items() if known == digest)[0]))
+    assert [int(store.photo(row).max()) for _ in range(3)] == [min(grey, 30)] * 3
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_a_row_that_rots_without_its_photo_is_an_error_that_names_both(root, tmp_path):
+    """There is nothing to make it from."""
+    store = prepare_store(root, hashes_of(root), (4, 4), tmp_path / "cache")
+    flipped(store.folder / "pixels.npy", -1)
+    shutil.rmtree(root)
+    with pytest.raises(DataError, match=r"(?s)row 2.*\.png"):
+        store.read(range(3))
+
+
+@pytest.mark.parametrize("name", ["pixels.npy", "checksums.npy"])
+def test_no_flipped_byte_of_a_header_changes_the_pixels(root, tmp_path, name):
+    """|u1 may become |i1 or |b1: the bytes are the same, and the photo is another; other heads break NumPy's parser."""
+    hashes = hashes_of(root)
+    folder = prepare_store(root, hashes, (4, 4), tmp_path / "cache").folder
+    whole = (folder / name).read_bytes()
+    for at in range(whole.index(b"\n") + 1):
+        for bit in {0, at % 8}:
+            (folder / name).write_bytes(whole[:at] + bytes([whole[at] ^ 1 << bit]) + whole[at + 1:])
+            store = PixelStore.open(folder)
+            assert store is None or store.read([0]).tolist() == np.full((1, 4, 4, 3), store.pixels[0, 0, 0, 0]).tolist()
+            assert store is None or store.pixels.dtype == np.uint8

@@ -121,7 +121,7 @@ def test_copies_are_found_by_bytes_and_by_look():
     """Two with the same bytes; a third, brighter by one level, looks the same; an unreadable one is passed over."""
     rng = np.random.default_rng(0)
     photo = rng.integers(0, 200, (8, 8, 3)).astype(np.uint8).repeat(12, axis=0).repeat(12, axis=1)
-    pixels = {"1": photo, "2": photo + np.uint8(1), "3": photo[::-1].copy(), "4": None}
+    pixels = {"1": photo, "2": photo + np.uint8(1), "3": rng.permutation(photo), "4": None}
     done = []
     groups = look_alikes({"a.jpg": "1", "b.jpg": "1", "c.jpg": "2", "d.jpg": "3", "e.jpg": "4"}, pixels.get,
                          lambda *counts: done.append(counts))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,8 +10,10 @@ from typing import Any
 
 import numpy as np
 
+from matlens.data.layout.listing import Unused, below
+from matlens.data.layout.walk import rooted
+from matlens.data.pixels.problems import Problem
 from matlens.data.pixels.reader import PhotoReader
-from matlens.data.source.sources import is_hidden, is_photo
 from matlens.errors import MatlensError, ModelError
 from matlens.features.artifact import Artifact
 from matlens.runs.record import RunRecord
@@ -78,26 +79,15 @@ class AskedPhotos:
             if not path.is_dir():
                 photos.append(path)
                 continue
-            files = list(_files_below(path, unlisted))
-            inside = [file for file in files if is_photo(file.name)]
-            others += len(files) - len(inside)
-            photos += inside
+            unused: list[Unused] = []
+            folders = [folder for folder, _ in below(rooted(path), unused, str(path))]
+            inside = [Path(folder.path, name) for folder in folders for name in folder.content.photos]
+            others += sum(len(folder.content.others) for folder in folders)
+            photos += sorted(inside)
+            unlisted += [(Path(entry.path), entry.detail) for entry in unused if entry.kind == "folder"]
             if not inside:
                 unlisted.append((path, "there is no photo in the folder"))
         return cls(tuple(photos), tuple(unlisted), others)
-
-
-def _files_below(folder: Path, unlisted: list[tuple[Path, str]]) -> Iterator[Path]:
-    """Yield the visible files below a folder in the order of their paths; links are followed, but in no circle."""
-    def note(error: OSError) -> None:
-        unlisted.append((Path(error.filename), error.strerror or str(error)))
-
-    seen: set[str] = set()
-    for place, folders, names in os.walk(folder, followlinks=True, onerror=note):
-        seen.add(os.path.realpath(place))
-        folders[:] = [name for name in sorted(folders) if not is_hidden(name)
-                      and os.path.realpath(Path(place, name)) not in seen]
-        yield from (Path(place, name) for name in sorted(names) if not is_hidden(name))
 
 
 def predict_files(artifact: Artifact, asked: AskedPhotos, *, as_json: bool = False, raw: bool = False,
@@ -114,8 +104,8 @@ def predict_files(artifact: Artifact, asked: AskedPhotos, *, as_json: bool = Fal
         try:
             photo = reader.attempt(file)
         except (MatlensError, OSError, MemoryError) as error:  # trouble of the machine with one photo ends no others
-            photo = reason_of(error)
-        if isinstance(photo, str):
+            photo = Problem(reason_of(error), "trouble")
+        if isinstance(photo, Problem):
             yield _error(file, photo, as_json), True
             continue
         probabilities = artifact.predict(photo[None].astype(np.float32) / np.float32(255))

@@ -113,7 +113,8 @@ def _show(result: Audit, reporter: Reporter) -> None:
             table.add_row(kind, f"{len(some):,}", Text("\n".join(examples + more), overflow="fold"), advice)
     if result.findings:
         Console(highlight=False).print(table)
-    for finding in result.of("unreadable")[:_NAMED]:
+    not_read = [finding for kind in ("unreadable", "unsupported", "unreachable") for finding in result.of(kind)]
+    for finding in not_read[:_NAMED]:
         reporter.result(printable(f"{finding.paths[0]}: {finding.detail}"))
     n, photos = len(result.findings), result.photos
     reporter.result(f"{n:,} finding{'s' * (n != 1)} in {photos:,} photos")
@@ -123,7 +124,7 @@ def _take_out(result: Audit, kinds: tuple[str, ...], quarantine: Path | None, re
     from matlens.data.audit.quarantine import delete_out, move_out, plan_removal
     from matlens.system.console import printable
 
-    plan = plan_removal(result, kinds)
+    plan = plan_removal(result, kinds, for_good=quarantine is None)
     if quarantine is None:
         for path in delete_out(result.root, plan):
             reporter.result(printable(f"deleted {path} ({plan.out[path].kind})"))

@@ -28,7 +28,7 @@ from matlens.data.audit.checks import (
 from matlens.data.audit.photo_facts import PhotoFacts, other_photos, read_facts
 from matlens.data.pixels.reader import PhotoReader
 from matlens.data.source.sources import LISTS, PARTS, Source, listed_in
-from matlens.data.split.duplicates import near_duplicates
+from matlens.data.split.duplicates import find_copies
 from matlens.data.split.splits import Split
 from matlens.errors import DataError
 from matlens.system.console import Reporter
@@ -102,18 +102,18 @@ def audit(source: Source, split: tuple[str, Split] | None = None, thresholds: Th
     return Audit(source.root, len(facts), classes, tuple(findings), divisions, limits, time.monotonic() - started)
 
 
-def _near(root: Path, facts: list[PhotoFacts], reporter: Reporter) -> list[list[str]]:
-    """Return groups of contents (SHA-256) that look the same."""
+def _near(root: Path, facts: list[PhotoFacts], reporter: Reporter) -> list[tuple[list[str], tuple[str, ...]]]:
+    """Return groups of contents (SHA-256) that look the same, each with what tells its photos apart."""
     distinct = {fact.sha256: fact for fact in facts if fact.problem is None}
     digests, reader = sorted(distinct), PhotoReader(min_size=(_NEAR_SIDE, _NEAR_SIDE))
 
     def read(index: int) -> Pixels | None:
-        return reader.read_or_none(root / distinct[digests[index]].path)
+        return reader.read_or_none(root / distinct[digests[index]].path, digests[index])
 
     with reporter.progress("comparing photos", len(digests)) as advance:
-        groups = near_duplicates([distinct[digest].looks.hash for digest in digests], read,
-                                 lambda done, _: advance(done, ""))
-    return [[digests[index] for index in group] for group in groups]
+        groups = find_copies([distinct[digest].looks.signature for digest in digests], read,
+                             lambda done, _: advance(done, ""))
+    return [([digests[index] for index in group.indices], group.changes) for group in groups]
 
 
 def _divisions(source: Source, split: tuple[str, Split] | None) -> Divisions:

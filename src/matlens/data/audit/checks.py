@@ -16,6 +16,8 @@ from matlens.system.console import listed
 ADVICE = {
     "unreadable": "get these files again, or take them out",
     "empty": "get these files again, or take them out",
+    "unsupported": "convert them to JPEG or PNG; they may be whole",
+    "unreachable": "give this machine what it lacks, and audit again; they may be whole",
     "missing": "get these files, or strike them from the list",
     "wrong_extension": "rename them after what they are",
     "odd_size": "look whether they belong here",
@@ -40,8 +42,9 @@ _FORMAT_OF = {".jpg": "JPEG", ".jpeg": "JPEG", ".jpe": "JPEG", ".jfif": "JPEG", 
               ".webp": "WEBP", ".bmp": "BMP", ".gif": "GIF", ".tif": "TIFF", ".tiff": "TIFF"}
 _SAME_FORMAT = {"MPO": "JPEG", "DIB": "BMP"}
 _ODD_MODES = {"CMYK": "as for print", "P": "a palette of colours", "PA": "a palette of colours, with transparency",
-              "RGBA": "with transparency", "LA": "grey with transparency", "1": "black and white only",
-              "F": "floating-point numbers", "I": "more than 8 bits"}
+              "RGBA": "with transparency, shown over white", "LA": "grey with transparency, shown over white",
+              "1": "black and white only", "F": "floating-point numbers, scaled so that 1, 255 or 65,535 is white",
+              "I": "more than 8 bits, scaled by their range"}
 
 
 @dataclass(frozen=True)
@@ -83,12 +86,16 @@ class Finding:
 
 
 def find_broken(facts: Sequence[PhotoFacts]) -> Iterator[Finding]:
-    """Find photos that cannot be read."""
+    """Find photos that cannot be read: broken ones, ones that matlens does not read, and ones out of reach for now."""
     for fact in facts:
         if fact.problem is None:
             continue
         if fact.sha256 and not fact.bytes:
             yield Finding("empty", (fact.path,), "the file holds 0 bytes")
+        elif fact.problem.kind == "unsupported":
+            yield Finding("unsupported", (fact.path,), f"matlens does not read it: {fact.problem}")
+        elif fact.problem.kind == "trouble":
+            yield Finding("unreachable", (fact.path,), f"this machine cannot read it now: {fact.problem}")
         else:
             yield Finding("unreadable", (fact.path,), f"it cannot be read as a photo: {fact.problem}")
 
@@ -136,7 +143,8 @@ def find_odd(facts: Sequence[PhotoFacts], limits: Thresholds) -> Iterator[Findin
         if fact.animated:
             yield Finding("odd_mode", (fact.path,), "it holds several pictures; the first alone is used")
         elif fact.mode not in ("RGB", "L"):
-            meaning = _ODD_MODES.get(fact.mode, "more than 8 bits" if "16" in fact.mode else "unusual")
+            meaning = _ODD_MODES.get(fact.mode, "more than 8 bits, scaled by their range" if "16" in fact.mode
+                                     else "unusual")
             yield Finding("odd_mode", (fact.path,), f"mode {fact.mode}: {meaning}")
         elif coloured >= limits.usual_share and _is_grey(fact, limits):
             yield Finding("odd_mode", (fact.path,), f"a grey photo, where {coloured:.1%} of the photos have colours")
@@ -197,12 +205,12 @@ def find_imbalance(counts: Mapping[str, int], folders: Mapping[str, str], limits
                           f"{counts[largest]}{times}")
 
 
-def find_repeated(facts: Sequence[PhotoFacts], near: Sequence[Sequence[str]],
+def find_repeated(facts: Sequence[PhotoFacts], near: Sequence[tuple[Sequence[str], Sequence[str]]],
                   divisions: Divisions) -> Iterator[Finding]:
     """Find photos that are there more than once.
 
     Args:
-        near: groups of contents (SHA-256) that look the same.
+        near: groups of contents (SHA-256) that look the same, each with what tells its photos apart ("mirrored" ...).
         divisions: groups that reach over two parts of one of these are leaks.
     """
     by_content: dict[str, list[PhotoFacts]] = defaultdict(list)
@@ -212,12 +220,12 @@ def find_repeated(facts: Sequence[PhotoFacts], near: Sequence[Sequence[str]],
     for same in by_content.values():
         if len(same) > 1:
             yield Finding("exact_duplicate", _paths(same), f"{len(same)} files with the same {same[0].bytes:,} bytes")
-    alike = [[fact for digest in group for fact in by_content[digest]] for group in near]
-    for group in alike:
+    alike = [[fact for digest in group for fact in by_content[digest]] for group, _ in near]
+    for group, (_, changes) in zip(alike, near, strict=True):
         sizes = sorted({f"{fact.width} x {fact.height}" for fact in group})
-        yield Finding("near_duplicate", _paths(group),
-                      f"{len(group)} photos that look the same ({', '.join(sizes)} px)")
-    in_groups = {digest for group in near for digest in group}
+        words = "; ".join([f"{', '.join(sizes)} px", *([f"some {' and '.join(changes)}"] if changes else [])])
+        yield Finding("near_duplicate", _paths(group), f"{len(group)} photos that look the same ({words})")
+    in_groups = {digest for group, _ in near for digest in group}
     groups = [*alike, *(same for digest, same in by_content.items() if digest not in in_groups)]
     for group in groups:
         classes = sorted({fact.class_name for fact in group})

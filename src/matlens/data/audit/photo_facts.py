@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import io
@@ -20,15 +21,16 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from matlens.data.pixels.decode import UnreadableImageError, decode, resize
+from matlens.data.pixels.decode import DAMAGE, FORMATS, Metered, decode, resize
+from matlens.data.pixels.files import HEAD, content_of, digest_of, opened
+from matlens.data.pixels.problems import Problem, UnreadableImageError, other_format, problem_of
 from matlens.data.source.minc import FILL_COLOUR
 from matlens.data.source.sources import Listed
-from matlens.data.split.duplicates import perceptual_hash
-from matlens.system.untrusted import open_regular, size_of_regular
+from matlens.data.split.signatures import signature_of
 from matlens.types import Array, Floats, Pixels, Progress, unheard
 
 _SIDE = 256
-_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "AVIF", "JPEG2000")
+_UNREAD_PHOTOS = ("AVIF", "HEIC", "JPEG 2000", "JPEG XL")
 _FLAT = 4  # grey levels on each channel by which JPEG changes one colour
 _FILLED = 8  # the same beside a sharp edge
 _BAND = 0.97  # share of a line's pixels
@@ -52,7 +54,7 @@ class Looks:
     sharpness: how many times stronger the edges are than after a slight blur (Gaussian, 1.5 px): a soft photo loses
         little by that, whatever its contrast. Infinite below 16 px.
     filled: the share of the photo in bands of MINC's fill colour along its edges.
-    hash: `duplicates.perceptual_hash`.
+    signature: `signatures.signature_of`.
     """
 
     flat: float
@@ -63,7 +65,7 @@ class Looks:
     edges: float
     sharpness: float
     filled: float
-    hash: int
+    signature: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,13 +83,13 @@ class PhotoFacts:
     class_name: str
     bytes: int = 0
     sha256: str = ""
-    problem: str | None = None
+    problem: Problem | None = None
     format: str = ""
     mode: str = ""
     width: int = 0
     height: int = 0
     animated: bool = False
-    looks: Looks = Looks(0, 0, 0, 0, 0, 0, 0, 0, 0)
+    looks: Looks = Looks(0, 0, 0, 0, 0, 0, 0, 0, b"")
 
 
 def read_facts(root: Path, photos: Sequence[Listed], on_progress: Progress = unheard) -> list[PhotoFacts]:
@@ -131,21 +133,22 @@ def _end_with(parent: int) -> None:
 
 def facts_of(root: Path, photo: Listed) -> PhotoFacts:
     """Return the facts of one file below `root`. It raises nothing, whatever is in the file."""
-    try:
-        size_of_regular(root / photo.path)
-        data = (root / photo.path).read_bytes()
-    except OSError as error:
-        return PhotoFacts(photo.path, photo.class_name, problem=error.strerror or str(error))
-    except ValueError as error:  # a pipe or a device
-        return PhotoFacts(photo.path, photo.class_name, problem=str(error))
-    digest = hashlib.sha256(data).hexdigest()
+    path = root / photo.path
     try:  # not by a PhotoReader: the bytes are needed for the hash and the header, too
+        data = content_of(path)
         pixels = decode(data, min_size=(_SIDE, _SIDE))
+        kind, mode, (width, height), animated = _header(data, pixels)
+        return PhotoFacts(photo.path, photo.class_name, len(data), hashlib.sha256(data).hexdigest(), None, kind, mode,
+                          width, height, animated, looks_of(pixels))
     except UnreadableImageError as error:
-        return PhotoFacts(photo.path, photo.class_name, len(data), digest, str(error))
-    kind, mode, (width, height), animated = _header(data, pixels)
-    return PhotoFacts(photo.path, photo.class_name, len(data), digest, None, kind, mode, width, height, animated,
-                      looks_of(pixels))
+        problem = error.problem
+    except (MemoryError, cv2.error):
+        problem = problem_of(MemoryError())
+    digest, size = "", 0
+    if problem.is_of_the_photo:
+        with contextlib.suppress(UnreadableImageError):  # a pipe, or too large
+            digest, size = digest_of(path)
+    return PhotoFacts(photo.path, photo.class_name, size, digest, problem)
 
 
 def _header(data: bytes, pixels: Pixels) -> tuple[str, str, tuple[int, int], bool]:
@@ -177,7 +180,7 @@ def looks_of(pixels: Pixels) -> Looks:
     return Looks(flat=float(_near(small, median, _FLAT).mean() / 255), low=_level(shares, 0.05),
                  high=_level(shares, 0.95), burnt=float(1 - shares[_BURNT - 1]), chroma=_level(_shares(spread), 0.99),
                  edges=edges, sharpness=sharpness, filled=_filled(_near(small, np.array(FILL_COLOUR), _FILLED)),
-                 hash=perceptual_hash(small))
+                 signature=signature_of(small))
 
 
 def _shares(values: Pixels) -> Floats:
@@ -225,18 +228,17 @@ def _filled(mask: Pixels) -> float:
 
 def other_photos(root: Path, paths: Sequence[str]) -> Iterator[tuple[str, str]]:
     """Give (path, format) of the files that are photos by their content, whatever their names are."""
-    Image.init()
-    formats = [name for name in _FORMATS if name in Image.OPEN]  # Pillow may be built without some
-
-    def format_of(path: str) -> str | None:
+    def format_of_file(path: str) -> str | None:
         try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                with open_regular(root / path) as file, Image.open(file, formats=formats) as image:
-                    return image.format
-        except (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError):
+            with opened(root / path) as file:
+                other = other_format(file.read(HEAD))
+            if other is not None:
+                return other if other in _UNREAD_PHOTOS else None
+            with Image.open(Metered(content_of(root / path)), formats=FORMATS) as image:
+                return image.format
+        except (UnreadableImageError, *DAMAGE, Image.DecompressionBombError):
             return None
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        formats_by_content = pool.map(format_of, paths)
+        formats_by_content = pool.map(format_of_file, paths)
         yield from ((path, kind) for path, kind in zip(paths, formats_by_content, strict=True) if kind is not None)

@@ -15,18 +15,23 @@ from pathlib import Path
 
 from matlens.data.audit.audit import Audit
 from matlens.data.audit.checks import Finding
+from matlens.data.pixels.files import opened
+from matlens.data.pixels.problems import Kind, UnreadableImageError
 from matlens.errors import DataError
 from matlens.system.files import checksum
 from matlens.system.ownership.temporary import temporary_beside
-from matlens.system.untrusted import JSON_LIMIT, open_regular, parse_json, read_text, reading
+from matlens.system.untrusted import JSON_LIMIT, parse_json, read_text, reading
 
 LOG = "quarantine.jsonl"
 """The file in the quarantine's folder that holds a `MovedFile` as a JSON object on each line."""
 
-ONLY_IF_NAMED = ("odd_size", "odd_mode")
+ONLY_IF_NAMED = ("unsupported", "odd_size", "odd_mode")
 """The kinds of findings that say that a photo is unusual, not that it is bad."""
 
-_NO_FILES = ("missing", "class_imbalance")
+REMOVABLE: tuple[Kind, ...] = ("damaged", "missing")
+"""The kinds of problems with reading a photo for which its file, or a link to nothing, may be removed."""
+
+_NO_FILES = ("missing", "unreachable", "class_imbalance")
 _ALL_BUT_ONE = ("exact_duplicate", "near_duplicate", "leak")
 _KEEP_FIRST = {"test": 0, "val": 1, "train": 2}
 
@@ -58,8 +63,12 @@ class RemovalPlan:
     left: Mapping[str, str]
 
 
-def plan_removal(audit: Audit, named: tuple[str, ...] = ()) -> RemovalPlan:
-    """Choose the files to take out. named: the kinds that the user asked for by name.
+def plan_removal(audit: Audit, named: tuple[str, ...] = (), *, for_good: bool = False) -> RemovalPlan:
+    """Choose the files to take out.
+
+    Args:
+        named: the kinds that the user asked for by name.
+        for_good: the files will be deleted, so one that matlens merely does not read stays.
 
     A photo that is itself at fault is taken out, and so is every photo of a group under two classes. Of any other group
     one photo stays: one of the test part, else of the validation part, else of the training part, so that other
@@ -69,7 +78,11 @@ def plan_removal(audit: Audit, named: tuple[str, ...] = ()) -> RemovalPlan:
     out: dict[str, Finding] = {}
     left: dict[str, str] = {}
     for finding in audit.findings:
-        if finding.kind in ONLY_IF_NAMED and finding.kind not in named:
+        if finding.kind == "unreachable":
+            left |= dict.fromkeys(finding.paths, "this machine cannot read it now, and it may be whole")
+        elif finding.kind == "unsupported" and for_good:
+            left |= dict.fromkeys(finding.paths, "it may be whole: convert it, or move it with --quarantine")
+        elif finding.kind in ONLY_IF_NAMED and finding.kind not in named:
             left |= dict.fromkeys(finding.paths, f"{finding.kind} is taken out with --kind {finding.kind} only")
         elif finding.kind not in _NO_FILES and finding.kind not in _ALL_BUT_ONE:
             out |= {path: finding for path in finding.paths if path not in out}
@@ -208,12 +221,11 @@ def _fingerprint(path: Path) -> str:
 def is_reachable(file: Path) -> bool:
     """Return whether a file's content can be read, or is certainly gone (a link to nothing)."""
     try:
-        with open_regular(file) as opened:
-            opened.read(1)
-    except FileNotFoundError:
-        return file.is_symlink()
-    except (OSError, ValueError):  # a pipe or a device is no photo
-        return False
+        with opened(file) as content:
+            content.read(1)
+    except UnreadableImageError as error:
+        return file.is_symlink() if error.problem.kind == "missing" else (
+            error.problem.kind == "unsupported" and file.is_file())
     return True
 
 

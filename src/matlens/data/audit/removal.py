@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from matlens.data.audit.integrity import check_files
-from matlens.data.audit.quarantine import free_place, is_reachable, leads_out, move_file, refuse_inside
+from matlens.data.audit.quarantine import REMOVABLE, free_place, leads_out, move_file, refuse_inside
 from matlens.data.source.sources import is_hidden, is_photo
 from matlens.errors import DataError
 from matlens.system.console import Reporter
@@ -14,10 +14,12 @@ from matlens.system.console import Reporter
 
 def remove_corrupted_images(data_dir: str | Path, *, quarantine: str | Path | None = None,
                             keep_truncated: bool = False) -> dict[str, str]:
-    """Delete the photos below `data_dir` that cannot be read, or move them away.
+    """Delete the photos below `data_dir` that are damaged, or move them away.
 
-    Each photo is decoded in full. Files whose names are not those of photos and files that this user may not read are
-    left alone. So are links that lead out of the folder, which are not followed either.
+    Each photo is decoded in full. It is damaged if its content is: what matlens does not read (another format, more
+    pixels or bytes than it takes, a pipe) and what this machine cannot read now stays, and is named in a warning. Files
+    whose names are not those of photos are left alone. So are links that lead out of the folder, which are not followed
+    either; a link inside it to nothing is removed.
 
     Args:
         quarantine: a folder outside of `data_dir` that takes the broken photos, under the same relative paths.
@@ -42,8 +44,8 @@ def remove_corrupted_images(data_dir: str | Path, *, quarantine: str | Path | No
                                on_progress=lambda done, _: advance(done, ""))
     removed: dict[str, str] = {}
     for path, problem in problems.items():
-        if not is_reachable(root / path):
-            reporter.warn(f"{root / path} cannot be opened ({problem}); it may be whole, so it stays")
+        if problem.kind not in REMOVABLE or (problem.kind == "missing" and not (root / path).is_symlink()):
+            reporter.warn(f"{root / path} is not read ({problem}); it may be whole, so it stays")
             continue
         try:
             if target is None:
@@ -53,7 +55,7 @@ def remove_corrupted_images(data_dir: str | Path, *, quarantine: str | Path | No
         except OSError as error:
             raise DataError(f"Cannot remove {root / path}: {error.strerror or error}. Before it {len(removed)} "
                             f"broken photos were removed{': ' if removed else ''}{', '.join(removed)}.") from error
-        removed[path] = problem
+        removed[path] = str(problem)
     return removed
 
 

@@ -16,10 +16,18 @@ import zlib
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 import simplejpeg
 from PIL import Image, ImageFile, UnidentifiedImageError, _imaging
 
+from matlens.data.pixels.colours import to_rgb
+from matlens.data.pixels.problems import (
+    Problem,
+    UnreadableImageError,
+    format_of,
+    frame_not_read,
+    problem_of,
+    says_not_read,
+)
 from matlens.types import Pixels
 
 MAX_PIXELS, MAX_SIDE = 128_000_000, 65_535
@@ -28,10 +36,13 @@ MAX_PIXELS, MAX_SIDE = 128_000_000, 65_535
 MAX_SCANNED = 32 * MAX_PIXELS
 """Most pixels times scans of a JPEG: each scan costs a pass, and a small file may hold thousands."""
 
+BYTES_A_PIXEL = 20
+"""What decoding takes at most (WebP; other formats mostly 3 to 10)."""
+
 _ONE_AT_A_TIME = 32_000_000
 """Photos of more pixels are decoded one at a time, so that memory does not grow with the number of threads."""
 
-_FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "TIFF", "BMP")
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "TIFF", "BMP")
 """No photo needs any other of Pillow's formats, and some of them start programs (EPS runs Ghostscript)."""
 
 _JPEG_MAGIC = b"\xff\xd8\xff"
@@ -39,18 +50,21 @@ _EXIF_MAGIC = b"Exif\x00\x00"
 _PLAIN_JPEG = ("YCbCr", "Gray", "RGB")
 _ORIENTATION, _SHORT = 0x0112, 3  # the numbers that EXIF gives the tag and its type
 _MIRRORS = {2: 1, 3: -1, 4: 0, 6: 1, 7: -1, 8: 0}  # by orientation, OpenCV's: 0 upside down, 1 left to right, -1 both
-_DAMAGE = (OSError, ValueError, SyntaxError, EOFError, IndexError, TypeError, AttributeError, KeyError, OverflowError,
+DAMAGE = (OSError, ValueError, SyntaxError, EOFError, IndexError, TypeError, AttributeError, KeyError, OverflowError,
            NotImplementedError, MemoryError, ArithmeticError, RuntimeError, struct.error, zlib.error, Warning)
 """What Pillow's plug-ins raise on damaged files, far more than `untrusted.UNREADABLE` holds; warnings are among them if
-the user turned them into errors."""
+the user turned them into errors. `problem_of` says which kind of problem one is."""
+
+_SPARE_BYTES = 64_000_000
+"""What decoding may take besides."""
 
 _truncated_lock = threading.Lock()
-_large_lock = threading.Lock()
+_large_lock = threading.RLock()
 _libtiff = threading.local()
 
 
 def _note_error(place: bytes | None, text: bytes | None, values: int | None) -> None:
-    _libtiff.error = (place or b"").decode(errors="replace")
+    _libtiff.error = tuple((words or b"").decode(errors="replace") for words in (place, text))
 
 
 _ERROR_HANDLER = ctypes.CFUNCTYPE(None, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_void_p)(_note_error)
@@ -64,10 +78,6 @@ with contextlib.suppress(OSError, AttributeError):  # a Pillow without libtiff, 
     ctypes.CDLL(_imaging.__file__).TIFFSetErrorHandler(_ERROR_HANDLER)
 
 
-class UnreadableImageError(ValueError):
-    """Bytes that are not a photo, or not a whole photo. The message is the reason, without the file."""
-
-
 def decode(data: bytes, *, min_size: tuple[int, int] | None = None, keep_truncated: bool = False) -> Pixels:
     """Decode a whole photo.
 
@@ -78,20 +88,22 @@ def decode(data: bytes, *, min_size: tuple[int, int] | None = None, keep_truncat
         keep_truncated: accept a photo whose end is missing, the missing part grey or black.
 
     Returns:
-        (H, W, 3) uint8 RGB, upright. Decoding takes up to 20 bytes of memory a pixel (WebP; others mostly 3 to 10).
+        (H, W, 3) uint8 RGB, upright, transparent pixels over white, greys of more than 8 bits and floating-point ones
+        scaled (`colours`). Decoding takes up to BYTES_A_PIXEL of memory a pixel.
 
     Raises:
-        UnreadableImageError: the data is empty, not a photo, truncated, damaged, or larger than MAX_PIXELS or MAX_SIDE.
+        UnreadableImageError: the data is damaged (empty, truncated, not a photo), it is of a format or a size that
+            matlens does not read, or there is not enough memory now; `problem.kind` says which.
     """
-    if not data:
-        raise UnreadableImageError("empty file")
-    if data[4:8] == b"ftyp":
-        raise UnreadableImageError("HEIC or AVIF, which matlens does not read: convert it to JPEG")
-    if data.startswith(_JPEG_MAGIC):
-        pixels = _decode_plain_jpeg(data, min_size)
-        if pixels is not None:
-            return pixels
-    return _decode_with_pillow(data, keep_truncated)
+    kind = format_of(data[:256])
+    try:
+        if kind == "JPEG":
+            pixels = _decode_plain_jpeg(data, min_size)
+            if pixels is not None:
+                return pixels
+        return _decode_with_pillow(data, kind, keep_truncated)
+    except (MemoryError, cv2.error) as error:  # OpenCV has an error of its own for want of memory
+        raise UnreadableImageError(problem_of(MemoryError())) from error
 
 
 def _decode_plain_jpeg(data: bytes, min_size: tuple[int, int] | None) -> Pixels | None:
@@ -112,36 +124,84 @@ def _decode_plain_jpeg(data: bytes, min_size: tuple[int, int] | None) -> Pixels 
     try:
         with _turn(height * width):
             pixels: Pixels = simplejpeg.decode_jpeg(data, colorspace="RGB", **least)
-    except ValueError:
+    except (ValueError, MemoryError):
         return None
     return _upright(pixels, orientation)
 
 
-def _decode_with_pillow(data: bytes, keep_truncated: bool) -> Pixels:
+def _decode_with_pillow(data: bytes, kind: str, keep_truncated: bool) -> Pixels:
+    """Decode by Pillow, and where that fails once more, alone: decoders report want of memory as broken data."""
     exif = b""
-    if data.startswith(_JPEG_MAGIC):
+    if kind == "JPEG":
         exif = exif_of_jpeg(data)
         data = data.replace(_EXIF_MAGIC, b"Gone\x00\x00")  # damaged EXIF data does not make a photo unreadable
     try:
-        with Image.open(_Metered(data), formats=_FORMATS) as image:
+        return _attempt(data, kind, exif, keep_truncated)
+    except UnreadableImageError as error:
+        if error.problem.kind == "unsupported":
+            raise
+    with _large_lock:
+        if not _has_room(data):
+            raise UnreadableImageError(problem_of(MemoryError()))
+        try:
+            return _attempt(data, kind, exif, keep_truncated)
+        except UnreadableImageError as error:
+            if error.problem.kind == "trouble":
+                raise UnreadableImageError("it asks for far more memory than its pixels take", "unsupported") from error
+            raise
+
+
+def _attempt(data: bytes, kind: str, exif: bytes, keep_truncated: bool) -> Pixels:
+    try:
+        with Image.open(Metered(data), formats=FORMATS) as image:
             width, height = image.size
             tags = getattr(image, "tag_v2", {})
             # libtiff decodes whole tiles, however little of a tile is in the picture.
             _refuse_bomb(data, max(height, tags.get(323, 0)), max(width, tags.get(322, 0)))
             with _turn(height * width):
                 _load(image, keep_truncated)
-                return _upright(_to_rgb(image), _orientation(exif or image.info.get("exif", b"")))
+                return _upright(to_rgb(image, tags), _orientation(exif or image.info.get("exif", b"")))
     except UnreadableImageError:
         raise
     except UnidentifiedImageError as error:
-        raise UnreadableImageError("not an image") from error
+        raise UnreadableImageError(_why_unidentified(data, kind)) from error
     except Image.DecompressionBombError as error:
-        raise UnreadableImageError(f"too many pixels, at most {MAX_PIXELS:,} are read") from error
-    except _DAMAGE as error:
-        raise UnreadableImageError(str(error).strip() or type(error).__name__) from error
+        raise UnreadableImageError(f"too many pixels, at most {MAX_PIXELS:,} are read", "unsupported") from error
+    except DAMAGE as error:
+        raise UnreadableImageError(_problem(error, data, kind)) from error
 
 
-class _Metered(io.BytesIO):
+def _problem(error: BaseException, data: bytes, kind: str) -> Problem:
+    """Say what an error of Pillow's means for a file of a format that it reads."""
+    not_read = frame_not_read(data) if kind == "JPEG" else None
+    if kind == "TIFF" and isinstance(error.__cause__ or error, KeyError):  # of Pillow's table of compressions
+        not_read = f"a TIFF of compression {error}"
+    return problem_of(NotImplementedError(not_read) if not_read else error)
+
+
+def _why_unidentified(data: bytes, kind: str) -> Problem:
+    """Return what Pillow's plug-in says of a file whose first bytes are those of its format."""
+    try:
+        Image.OPEN[kind][0](Metered(data), "")
+    except DAMAGE as error:
+        return _problem(error, data, kind)
+    return Problem("not an image")
+
+
+def _has_room(data: bytes) -> bool:
+    """Return whether there is memory now for decoding a photo of this size."""
+    pixels = 0
+    with (contextlib.suppress(*DAMAGE, Image.DecompressionBombError),
+          Image.open(Metered(data), formats=FORMATS) as image):
+        pixels = min(image.width * image.height, MAX_PIXELS)
+    try:
+        np.empty(BYTES_A_PIXEL * pixels + _SPARE_BYTES, np.uint8)
+    except MemoryError:
+        return False
+    return True
+
+
+class Metered(io.BytesIO):
     """A file that may be read a few times over and no more: thousands of tags of a TIFF may claim the same megabyte."""
 
     def __init__(self, data: bytes) -> None:
@@ -163,9 +223,10 @@ def _turn(pixels: int) -> contextlib.AbstractContextManager[object]:
 
 def _refuse_bomb(data: bytes, height: int, width: int) -> None:
     if height * width > MAX_PIXELS or max(height, width) > MAX_SIDE:
-        raise UnreadableImageError(f"{width} x {height} pixels are too many, at most {MAX_PIXELS:,} are read")
+        raise UnreadableImageError(f"{width} x {height} pixels are too many, at most {MAX_PIXELS:,} are read",
+                                   "unsupported")
     if data.startswith(_JPEG_MAGIC) and height * width * (scans := data.count(b"\xff\xda")) > MAX_SCANNED:
-        raise UnreadableImageError(f"{scans} scans of {width} x {height} pixels are too many")
+        raise UnreadableImageError(f"{scans} scans of {width} x {height} pixels are too many", "unsupported")
 
 
 def exif_of_jpeg(data: bytes) -> bytes:
@@ -205,7 +266,10 @@ def _load(image: Image.Image, keep_truncated: bool) -> None:
         _libtiff.error = None
         image.load()
         if _libtiff.error is not None:  # libtiff reports some damage and goes on with uninitialised memory
-            raise OSError(f"damaged TIFF ({_libtiff.error})")
+            place, words = _libtiff.error
+            if says_not_read(words):
+                raise NotImplementedError(f"a TIFF of a kind that libtiff does not decode ({place})")
+            raise OSError(f"damaged TIFF ({place})")
         return
     with _truncated_lock:  # Pillow has one switch for the whole process
         before = ImageFile.LOAD_TRUNCATED_IMAGES
@@ -214,23 +278,6 @@ def _load(image: Image.Image, keep_truncated: bool) -> None:
             image.load()
         finally:
             ImageFile.LOAD_TRUNCATED_IMAGES = before
-
-
-def _to_rgb(image: Image.Image) -> Pixels:
-    if image.mode.startswith("I") or image.mode == "F":
-        return _scaled_grey(np.asarray(image), image.mode)
-    return np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
-
-
-def _scaled_grey(values: npt.NDArray[np.generic], mode: str) -> Pixels:
-    """Scale 16-bit and float greys to eight bits; Pillow's own conversion would clip them at 255."""
-    peak = float(np.max(values, initial=0, where=np.isfinite(values)))
-    top = 65_535.0 if mode != "F" and peak > 255 else 255.0 if peak > 1 or mode != "F" else 1.0
-    grey = np.empty(values.shape, dtype=np.uint8)
-    with np.errstate(invalid="ignore", over="ignore"):  # a NaN counts as 0
-        for row, line in enumerate(values):  # line by line: as floats the photo would be four to eight times as large
-            grey[row] = np.clip(np.nan_to_num(line.astype(np.float64)) / top * 255.0, 0, 255).round()
-    return np.repeat(grey[:, :, None], 3, axis=2)
 
 
 def resize(pixels: Pixels, size: tuple[int, int]) -> Pixels:

@@ -6,10 +6,15 @@ import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
-from matlens.data.pixels.decode import UnreadableImageError, decode, resize
+import cv2
+
+from matlens.data.pixels.decode import decode, resize
+from matlens.data.pixels.files import content_of
+from matlens.data.pixels.problems import Problem, UnreadableImageError, problem_of
 from matlens.errors import DataError
-from matlens.system.untrusted import size_of_regular
 from matlens.types import Pixels
+
+_CHANGED = Problem("it changes while it is read", "trouble")
 
 
 @dataclass(frozen=True)
@@ -25,24 +30,34 @@ class PhotoReader:
     keep_truncated: bool = False
     min_size: tuple[int, int] | None = None
 
-    def attempt(self, path: Path) -> Pixels | str:
-        """Read a photo. Returns its pixels, or the reason why there are none."""
+    def attempt(self, path: Path, sha256: str | None = None) -> Pixels | Problem:
+        """Read a photo. Returns its pixels, or why there are none. sha256: what its content must be."""
         try:
-            return self._pixels(_content(path))
+            content = content_of(path)
+            if sha256 is not None and hashlib.sha256(content).hexdigest() != sha256:
+                return _CHANGED
+            return self._pixels(content)
         except UnreadableImageError as error:
-            return str(error)
+            return error.problem
 
     def read(self, path: Path) -> Pixels:
-        """Read a photo. Raises DataError, which names the file and the reason."""
-        try:
-            return self._pixels(_content(path))
-        except UnreadableImageError as error:
-            raise DataError(f"Cannot read {path}: {error}.") from error
-
-    def read_or_none(self, path: Path) -> Pixels | None:
-        """Read a photo. Returns None where it cannot be read."""
+        """Read a photo. Raises DataError, which names the file, the reason and the way out."""
         pixels = self.attempt(path)
-        return None if isinstance(pixels, str) else pixels
+        if isinstance(pixels, Problem):
+            raise unreadable(path, pixels)
+        return pixels
+
+    def read_or_none(self, path: Path, sha256: str | None = None) -> Pixels | None:
+        """Read a photo. Returns None where it is none that matlens reads; raises DataError for a trouble.
+
+        sha256: what its content must be.
+        """
+        pixels = self.attempt(path, sha256)
+        if not isinstance(pixels, Problem):
+            return pixels
+        if pixels.kind == "trouble":
+            raise unreadable(path, pixels)
+        return None
 
     def read_unchanged(self, path: Path, sha256: str) -> Pixels:
         """Read a photo of a split, whose content must still have the SHA-256 that the split states.
@@ -50,26 +65,32 @@ class PhotoReader:
         Raises:
             DataError: the file cannot be read, or it was changed since the split was made.
         """
-        try:
-            content = _content(path)
-            if hashlib.sha256(content).hexdigest() != sha256:
-                raise DataError(f"{path} was changed after the split was made. Put the original file back, or start a "
-                                "new run, which makes a new split.")
-            return self._pixels(content)
-        except UnreadableImageError as error:
-            raise DataError(f"Cannot read {path}, which is part of the split: {error}.") from error
+        pixels = self.attempt(path, sha256)
+        if pixels is _CHANGED:
+            raise DataError(f"{path} was changed after the split was made. Put the original file back, or start a "
+                            "new run, which makes a new split.")
+        if isinstance(pixels, Problem):
+            raise unreadable(path, pixels, "which is part of the split")
+        return pixels
 
     def _pixels(self, content: bytes) -> Pixels:
         pixels = decode(content, min_size=self.img_size or self.min_size, keep_truncated=self.keep_truncated)
-        return pixels if self.img_size is None else resize(pixels, self.img_size)
+        try:
+            return pixels if self.img_size is None else resize(pixels, self.img_size)
+        except (MemoryError, cv2.error) as error:
+            raise UnreadableImageError(problem_of(MemoryError())) from error
 
 
-def _content(path: Path) -> bytes:
-    """Return the bytes of a regular file: a pipe under a photo's name would never end."""
-    try:
-        size_of_regular(path)
-        return path.read_bytes()
-    except OSError as error:
-        raise UnreadableImageError(error.strerror or str(error)) from error
-    except ValueError as error:  # of `size_of_regular`, or of a name that no file can have
-        raise UnreadableImageError(str(error)) from error
+def unreadable(path: Path, problem: Problem, which: str = "") -> DataError:
+    """Return the error for a photo that is needed and cannot be read, with the way out."""
+    return DataError(f"Cannot read {path}{f', {which}' if which else ''}: {problem}. {_WAYS_OUT[problem.kind]}")
+
+
+_WAYS_OUT = {
+    "damaged": "Get the file again, or take it out of the dataset.",
+    "unsupported": "Convert it, or take it out of the dataset.",
+    "missing": "Put the file back, or take its name out of the list or the split.",
+    "trouble": "The photo itself may be whole: give this machine what it lacks (memory, the disk or network behind "
+               "the file, the permission to read it: chmod u+r), then repeat the command; nothing was kept of this.",
+}
+"""What to do, by the kind of the problem."""

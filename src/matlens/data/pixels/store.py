@@ -7,7 +7,9 @@ share it. Stores lie in the cache folder (`matlens.system.caches`).
 from __future__ import annotations
 
 import hashlib
+import io
 import json
+import math
 import os
 import shutil
 import zlib
@@ -22,16 +24,21 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from matlens.data.pixels.reader import PhotoReader
-from matlens.errors import CacheError, DataError
+from matlens.data.pixels.files import digest_of
+from matlens.data.pixels.problems import Problem, UnreadableImageError
+from matlens.data.pixels.reader import PhotoReader, unreadable
+from matlens.errors import CacheError, DataError, WriteError
 from matlens.system.caches import Say, opened_or_made, silent, whole_entry
+from matlens.system.console import Reporter
 from matlens.system.files import read_json, write_json
 from matlens.system.untrusted import UNREADABLE, size_of_regular
-from matlens.system.untrusted_arrays import map_array
 from matlens.types import Pixels, Progress, unheard
 
-_FORMAT = 2
+_FORMAT = 3
 """Part of the key: a change of decoding or resizing must raise it."""
+
+_SOURCES = "where.json"
+"""The file that says where the photos of a store lie. It may be stale: what lies there is compared with its SHA-256."""
 
 _AT_ONCE = 256
 """How many decoded photos may wait in memory to be written."""
@@ -39,27 +46,32 @@ _AT_ONCE = 256
 
 def hash_photos(root: Path, paths: Sequence[str], on_progress: Progress = unheard) -> tuple[dict[str, str],
                                                                                             dict[str, str]]:
-    """Return the SHA-256 of each file's content by path, and, by path, why a file could not be read at all."""
+    """Read each file.
+
+    Returns:
+        The SHA-256 of the content by path; and, by path, why a file is not read (it is missing, a pipe, too large).
+
+    Raises:
+        DataError: this machine cannot read a file now. That says nothing about the photo, so it is not left out.
+    """
     hashes: dict[str, str] = {}
     problems: dict[str, str] = {}
 
-    def hashed(path: str) -> tuple[str, str, str]:
+    def hashed(path: str) -> str | Problem:
         try:
-            size_of_regular(root / path)
-            return path, hashlib.sha256((root / path).read_bytes()).hexdigest(), ""
-        except FileNotFoundError:
-            return path, "", "missing file"
-        except OSError as error:
-            return path, "", error.strerror or str(error)
-        except ValueError as error:  # a pipe or a device
-            return path, "", str(error)
+            return digest_of(root / path)[0]
+        except UnreadableImageError as error:
+            return error.problem
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for done, (path, digest, problem) in enumerate(pool.map(hashed, paths), 1):
-            if problem:
-                problems[path] = problem
-            else:
+        for done, (path, digest) in enumerate(zip(paths, pool.map(hashed, paths), strict=True), 1):
+            if not isinstance(digest, Problem):
                 hashes[path] = digest
+            elif digest.kind == "trouble":
+                pool.shutdown(cancel_futures=True)
+                raise unreadable(root / path, digest)
+            else:
+                problems[path] = str(digest)
             on_progress(done, len(paths))
     return hashes, problems
 
@@ -73,6 +85,7 @@ class PixelStore:
     checksums: CRC-32 of each row, which a process compares when it first reads the row.
     problems: by content, why a photo could not be decoded; such a photo has no row.
     decoding: how the pixels were decoded; it is part of the keys of what is computed from them.
+    keep_truncated: whether photos whose end is missing were decoded.
     """
 
     folder: Path
@@ -81,21 +94,69 @@ class PixelStore:
     checksums: npt.NDArray[np.uint32]
     problems: Mapping[str, str]
     decoding: str = ""
+    keep_truncated: bool = False
+
+    @cached_property
+    def _repaired(self) -> dict[int, Pixels]:
+        """Rows that were made again where the cache cannot be written."""
+        return {}
 
     @cached_property
     def _checked(self) -> npt.NDArray[np.bool_]:
         return np.zeros(len(self.checksums), dtype=np.bool_)
 
     def photo(self, row: int) -> Pixels:
-        """Return a row as it lies in the file, (H, W, 3) uint8. Raises DataError if the row is damaged."""
+        """Return a row as it lies in the file, (H, W, 3) uint8.
+
+        A damaged row is decoded again from its photo, and written again.
+
+        Raises:
+            DataError: the row is damaged, and its photo cannot be read where it was last.
+        """
         photo: Pixels = self.pixels[row]
-        if not self._checked[row]:
-            if zlib.crc32(photo.data) != self.checksums[row]:
-                raise DataError(f"The pixel store {self.folder} is damaged at row {row}: its checksum does not match. "
-                                "Delete that folder, or the whole cache (matlens data store --prune --all); matlens "
-                                "makes it again from the photos.")
-            self._checked[row] = True
+        if self._checked[row]:
+            return self._repaired.get(row, photo)
+        if zlib.crc32(photo.data) != self.checksums[row]:
+            photo = self._made_again(row)
+        self._checked[row] = True
         return photo
+
+    def _made_again(self, row: int) -> Pixels:
+        digest = next(digest for digest, number in self.rows.items() if number == row)
+        path, height, width = self._source_of(digest), *self.pixels.shape[1:3]
+        photo = (Problem("it is not known where the photo lies", "missing") if path is None else
+                 PhotoReader((height, width), self.keep_truncated).attempt(path, digest))
+        if isinstance(photo, Problem):
+            raise DataError(f"The pixel store {self.folder} is damaged at row {row}, and {path or 'its photo'} cannot "
+                            f"be read to make that row again: {photo}. Put the photo back, or remove the store "
+                            "(matlens data store --prune --all), and repeat the command: it makes the store again.")
+        written = self._write_row(row, photo)
+        if not written:
+            self._repaired[row] = photo
+        Reporter().warn(f"row {row} of the pixel store {self.folder} was damaged; it is decoded from {path} again"
+                        f"{'' if written else ', for this run only: the cache cannot be written'}")
+        return photo
+
+    def _source_of(self, digest: str) -> Path | None:
+        """Return the file from which a content was last decoded or found."""
+        with suppress(*UNREADABLE):
+            about = read_json(self.folder / _SOURCES)
+            return Path(str(about["root"]), str(about["paths"][digest]))
+        return None
+
+    def _write_row(self, row: int, photo: Pixels) -> bool:
+        """Write a row and its checksum in their places. Processes that do so at once write the same bytes."""
+        try:
+            for name, content in (("pixels.npy", photo.tobytes()),
+                                  ("checksums.npy", np.uint32(zlib.crc32(photo.data)).tobytes())):
+                with (self.folder / name).open("r+b") as file:
+                    rows = len(self.checksums)
+                    file.seek(-(rows - row) * len(content), os.SEEK_END)
+                    file.write(content)
+        except OSError:
+            return False
+        self.checksums[row] = zlib.crc32(photo.data)
+        return True
 
     def read(self, rows: Iterable[int]) -> Pixels:
         """Copy rows, (B, H, W, 3) uint8. Raises DataError as `photo` does."""
@@ -108,14 +169,13 @@ class PixelStore:
             about = read_json(folder / "store.json")
             if about.pop("sha256") != _seal(about) or about["format"] != _FORMAT:
                 return None
-            pixels, checksums = map_array(folder / "pixels.npy"), map_array(folder / "checksums.npy")
-            problems = about["problems"]
+            n, (height, width), problems = len(about["photos"]), about["img_size"], about["problems"]
+            # A plain array over the mapped one, since np.memmap returns rows several times more slowly.
+            pixels = np.asarray(_mapped(folder / "pixels.npy", "|u1", (n, height, width, 3)))
+            checksums = np.array(_mapped(folder / "checksums.npy", "<u4", (n,)))
             rows = {digest: row for row, digest in enumerate(about["photos"]) if digest not in problems}
-            n = len(about["photos"])
-            if pixels.shape != (n, *about["img_size"], 3) or checksums.shape != (n,):
-                return None
             return cls(folder, pixels, rows, checksums, problems,
-                       f"{about['format']} {about['img_size']} {about['keep_truncated']}")
+                       f"{about['format']} {about['img_size']} {about['keep_truncated']}", about["keep_truncated"])
         return None
 
 
@@ -130,6 +190,7 @@ def prepare_store(root: Path, hashes: Mapping[str, str], img_size: tuple[int, in
 
     Raises:
         CacheError: the cache folder has too little free space, or it cannot be written.
+        DataError: this machine cannot read or decode a photo now; the store is not made.
     """
     path_of = {digest: path for path, digest in sorted(hashes.items(), reverse=True)}
     digests = sorted(path_of)
@@ -141,7 +202,19 @@ def prepare_store(root: Path, hashes: Mapping[str, str], img_size: tuple[int, in
             _refuse_without_space(cache_dir, len(digests) * img_size[0] * img_size[1] * 3)
             _fill(partial, root, path_of, digests, PhotoReader(img_size, keep_truncated), on_progress)
 
-    return opened_or_made(folder, "decoded photos", PixelStore.open, make, say)
+    store = opened_or_made(folder, "decoded photos", PixelStore.open, make, say)
+    _note_sources(folder, root, path_of)
+    return store
+
+
+def _note_sources(folder: Path, root: Path, path_of: Mapping[str, str]) -> None:
+    """Record where the photos lie, unless the cache is read-only: a damaged row is made again from there."""
+    about = {"root": str(root.absolute()), "paths": dict(path_of)}
+    with suppress(*UNREADABLE):
+        if read_json(folder / _SOURCES) == about:
+            return
+    with suppress(WriteError, OSError):
+        write_json(folder / _SOURCES, about)
 
 
 def _refuse_without_space(cache_dir: Path, needed: int) -> None:
@@ -149,6 +222,24 @@ def _refuse_without_space(cache_dir: Path, needed: int) -> None:
     if needed * 1.05 + 50e6 > free:
         raise CacheError(f"The decoded photos need {needed / 1e9:.1f} GB in {cache_dir}, which has {free / 1e9:.1f} GB "
                          "free. Make room (matlens data store --prune --all), or name another folder with --cache-dir.")
+
+
+def _header(descr: str, shape: tuple[int, ...]) -> bytes:
+    """Return the head of a .npy file of this content."""
+    head = io.BytesIO()
+    np.lib.format.write_array_header_1_0(head, {"descr": descr, "fortran_order": False, "shape": shape})
+    return head.getvalue()
+
+
+def _mapped(file: Path, descr: str, shape: tuple[int, ...]) -> npt.NDArray[Any]:
+    """Map a .npy file, which must begin as `_fill` wrote it and be as long. Raises ValueError."""
+    head, dtype = _header(descr, shape), np.dtype(descr)
+    if size_of_regular(file) != len(head) + dtype.itemsize * math.prod(shape):
+        raise ValueError(f"{file.name} has another length")
+    with file.open("rb") as content:
+        if content.read(len(head)) != head:
+            raise ValueError(f"{file.name} has another head")
+    return np.memmap(file, dtype, "r", len(head), shape)
 
 
 def _seal(about: dict[str, Any]) -> str:
@@ -165,19 +256,21 @@ def _fill(folder: Path, root: Path, path_of: Mapping[str, str], digests: Sequenc
     problems: dict[str, str] = {}
     # Written, not mapped: a full disk is then an error that can be caught, and no bus error.
     with (folder / "pixels.npy").open("wb") as file, ThreadPoolExecutor(os.cpu_count()) as pool:
-        np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False,
-                                                    "shape": (len(digests), *blank.shape)})
+        file.write(_header("|u1", (len(digests), *blank.shape)))
         for start in range(0, len(digests), _AT_ONCE):
             batch = digests[start:start + _AT_ONCE]
-            outcomes = pool.map(lambda digest: reader.attempt(root / path_of[digest]), batch)
+            outcomes = pool.map(lambda digest: reader.attempt(root / path_of[digest], digest), batch)
             for offset, (digest, outcome) in enumerate(zip(batch, outcomes, strict=True), 1):
-                if isinstance(outcome, str):
-                    problems[digest] = outcome
+                if isinstance(outcome, Problem):
+                    if not outcome.is_of_the_photo:
+                        pool.shutdown(cancel_futures=True)
+                        raise unreadable(root / path_of[digest], outcome)
+                    problems[digest] = str(outcome)
                     outcome = blank
                 file.write(outcome.data)
                 checksums.append(zlib.crc32(outcome.data))
                 on_progress(start + offset, len(digests))
-    np.save(folder / "checksums.npy", np.array(checksums, dtype=np.uint32))
+    (folder / "checksums.npy").write_bytes(_header("<u4", (len(checksums),)) + np.array(checksums, "<u4").tobytes())
     about = {"format": _FORMAT, "img_size": list(reader.img_size), "photos": list(digests), "problems": problems,
              "keep_truncated": reader.keep_truncated}
     write_json(folder / "store.json", {**about, "sha256": _seal(about)})

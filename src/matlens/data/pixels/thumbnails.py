@@ -10,6 +10,7 @@ import numpy as np
 import simplejpeg
 
 from matlens.data.pixels.decode import resize
+from matlens.data.pixels.problems import Problem
 from matlens.data.pixels.reader import PhotoReader
 from matlens.types import Pixels
 
@@ -28,8 +29,8 @@ class Thumbnail:
 
 def thumbnail(path: Path, *, keep_truncated: bool = False) -> Thumbnail | None:
     """Make a small picture of a photo. Returns None where the photo cannot be read."""
-    pixels = PhotoReader(min_size=(THUMBNAIL_SIDE, THUMBNAIL_SIDE), keep_truncated=keep_truncated).read_or_none(path)
-    return None if pixels is None else small_jpeg(pixels)
+    pixels = PhotoReader(min_size=(THUMBNAIL_SIDE, THUMBNAIL_SIDE), keep_truncated=keep_truncated).attempt(path)
+    return None if isinstance(pixels, Problem) else small_jpeg(pixels)
 
 
 def small_jpeg(pixels: Pixels, side: int = THUMBNAIL_SIDE) -> Thumbnail:

@@ -13,8 +13,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from matlens.data.split.clusters import Clusters
-from matlens.data.split.duplicates import near_duplicates, perceptual_hash
+from matlens.data.split.duplicates import near_duplicates
 from matlens.data.split.patterns import search
+from matlens.data.split.signatures import signature_of
 from matlens.errors import DataError, SettingsError
 from matlens.system.caches import Say, silent
 from matlens.system.untrusted import JSON_LIMIT, UNREADABLE, read_bounded, reading
@@ -160,21 +161,23 @@ def look_alikes(hashes: Mapping[str, str], read: Callable[[str], Pixels | None],
         Groups of paths, at least two each.
     """
     digests = sorted(set(hashes.values()))
-    looks: dict[str, int] = {}
+    looks: dict[str, bytes] = {}
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        hashed = pool.map(lambda digest: _hash_of(read(digest)), digests)
-        for done, (digest, look) in enumerate(zip(digests, hashed, strict=True), 1):
+        seen = pool.map(lambda digest: _signature(read(digest)), digests)
+        for done, (digest, look) in enumerate(zip(digests, seen, strict=True), 1):
             if look is not None:
                 looks[digest] = look
-            on_progress(done, len(digests))
+            on_progress(done // 2, len(digests))
     readable = list(looks)
-    near = near_duplicates(list(looks.values()), lambda index: read(readable[index]))
+    unread, n = len(digests) - len(readable), len(digests)
+    near = near_duplicates(list(looks.values()), lambda index: read(readable[index]),
+                           lambda done, _: on_progress((n + unread + done) // 2, n))
     name_of = {readable[index]: f"near {number}" for number, group in enumerate(near) for index in group}
     return _at_least_two({path: name_of.get(digest, digest) for path, digest in hashes.items()})
 
 
-def _hash_of(pixels: Pixels | None) -> int | None:
-    return None if pixels is None else perceptual_hash(pixels)
+def _signature(pixels: Pixels | None) -> bytes | None:
+    return None if pixels is None else signature_of(pixels)
 
 
 def joined(groups: Iterable[Sequence[str]]) -> list[tuple[str, ...]]:

@@ -12,7 +12,8 @@ import numpy as np
 import simplejpeg
 from PIL import Image
 
-from matlens.data.pixels.decode import UnreadableImageError, decode
+from matlens.data.pixels.decode import decode
+from matlens.data.pixels.problems import UnreadableImageError
 from matlens.evaluation.metrics.calibration import title_of
 from matlens.evaluation.metrics.metric import UNKNOWN
 from matlens.evaluation.results import Results
