@@ -360,6 +360,9 @@ def test_a_tilde_is_the_home_folder_in_every_path(tmp_path, monkeypatch, name):
     for path in ("", "a\0b", "~nobody-has-this-name/x"):
         with pytest.raises(SettingsError, match=name):
             Settings.load(options={name: path})
+    monkeypatch.setenv("MATLENS_CACHE", "~nobody-has-this-name/x")
+    with pytest.raises(SettingsError, match="MATLENS_CACHE"):
+        Settings.load(options={"data_dir": "x"})
 
 
 def test_a_list_of_groups_may_lie_in_the_home_folder(tmp_path, monkeypatch):
@@ -370,7 +373,7 @@ def test_a_list_of_groups_may_lie_in_the_home_folder(tmp_path, monkeypatch):
 
 
 def test_without_a_home_only_the_cache_has_no_place(monkeypatch):
-    """A container may run as a user that the system does not know: importing works, and asking for a size."""
+    """A container may run as a user that the system does not know: to import and to ask for sizes works."""
     def nobody(number):
         raise KeyError(number)
 

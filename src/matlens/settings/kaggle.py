@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 
 from matlens.errors import SettingsError
+from matlens.system.untrusted import in_short
 
 KAGGLE_ROOT = Path("/kaggle")
 
@@ -44,15 +46,31 @@ def expanded(path: str | Path) -> Path:
     if not words or "\0" in words:
         raise ValueError("must be a path: it is empty, or holds a NUL")
     try:
-        return Path(words).expanduser()
+        place = Path(words).expanduser()
     except RuntimeError:
         raise ValueError("begins with ~, and there is no such home folder; give the whole path") from None
+    try:
+        place.stat()
+    except OSError as error:
+        if error.errno in (errno.ELOOP, errno.ENAMETOOLONG):
+            raise ValueError(f"cannot be a path: {error.strerror}") from None
+    return place
+
+
+def path_in(variable: str) -> Path | None:
+    """Return the path in an environment variable; None where it is empty. Raises SettingsError for what is no path."""
+    given = os.environ.get(variable)
+    try:
+        return expanded(given) if given else None
+    except ValueError as error:
+        raise SettingsError(f"{variable}={in_short(given or '')} {error}. Set it to a path, or unset it: unset {variable}"
+                            ) from error
 
 
 def default_cache_dir() -> Path:
     """Return `MATLENS_CACHE`, else the platform's cache folder; on Kaggle one that is not saved with the notebook."""
-    if chosen := os.environ.get("MATLENS_CACHE"):
-        return expanded(chosen)
+    if chosen := path_in("MATLENS_CACHE"):
+        return chosen
     if is_kaggle():
         return Path("/tmp/matlens-cache")
     from platformdirs import user_cache_path

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import functools
 import inspect
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
 from matlens.errors import SettingsError
-from matlens.settings.kaggle import expanded, input_folder, is_kaggle, working_folder
+from matlens.settings.kaggle import input_folder, is_kaggle, path_in, working_folder
 from matlens.settings.schema import Settings
 
 Parameters = ParamSpec("Parameters")
@@ -30,8 +29,7 @@ def notebook_setting(name: str) -> Any:
 
 
 def _settings(*, with_cache: bool = False) -> Settings:
-    chosen = os.environ.get("MATLENS_CONFIG")
-    return Settings.load(expanded(chosen) if chosen else None, {} if with_cache else {"cache_dir": Path("cache")})
+    return Settings.load(path_in("MATLENS_CONFIG"), {} if with_cache else {"cache_dir": Path("cache")})
 
 
 def needs_split(data_dir: Path) -> bool:

@@ -16,7 +16,7 @@ def split(folder: Folder,
           train: Annotated[float, typer.Option(help="The share of each class for training.")] = 0.7,
           val: Annotated[float, typer.Option(help="The share for validation.")] = 0.15,
           test: Annotated[float, typer.Option(help="The share for testing.")] = 0.15,
-          seed: Annotated[int, typer.Option(help="The seed of the division.")] = 42,
+          seed: Annotated[int, typer.Option(help="The seed of the division.", min=0)] = 42,
           groups: Groups = None,
           force: Annotated[bool, typer.Option("--force", help="Replace a split that is there.")] = False) -> None:
     """Copy the readable photos into train/, val/ and test/, each class divided by the same shares."""

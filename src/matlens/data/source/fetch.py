@@ -27,7 +27,7 @@ from matlens.settings.knobs import notebook_setting
 from matlens.system.console import Advance, Reporter
 from matlens.system.files import whole_folder
 from matlens.system.ownership.locks import lock_at, turn
-from matlens.system.ownership.temporary import reclaim_beside
+from matlens.system.ownership.temporary import reclaim_beside, temporary_beside
 from matlens.system.untrusted import open_regular, reading
 
 ARCHIVE_NAME = "minc-2500.tar.gz"
@@ -71,6 +71,7 @@ def fetch_minc(to: Path, reporter: Reporter, *, url: str = minc.ARCHIVE_URL, sha
     try:
         to = to.resolve()  # the dataset goes to where a link leads, and the link stays
         to.parent.mkdir(parents=True, exist_ok=True)
+        _try_to_write(to.parent)
         with turn(lock_at(to.parent / f".{ARCHIVE_NAME}.lock"),
                   lambda: reporter.say(f"another matlens is fetching to {to.parent}; waiting for it")) as alone:
             if (there := _there(to)) is not None:
@@ -96,6 +97,12 @@ def fetch_minc(to: Path, reporter: Reporter, *, url: str = minc.ARCHIVE_URL, sha
         reason = f"There is no room left in {to.parent}" if error.errno == errno.ENOSPC else (
             f"Cannot write to {to.parent}: {error.strerror or error}")
         raise WriteError(f"{reason}. Name another place with --to.", error.errno, error.strerror or "") from error
+
+
+def _try_to_write(folder: Path) -> None:
+    """Raise OSError where no file can be made: a lock would be waited for there, and never come."""
+    with temporary_beside(folder / ARCHIVE_NAME):
+        pass
 
 
 @contextmanager
