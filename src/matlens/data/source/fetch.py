@@ -74,11 +74,11 @@ def fetch_minc(to: Path, reporter: Reporter, *, url: str = minc.ARCHIVE_URL, sha
         _try_to_write(to.parent)
         with turn(lock_at(to.parent / f".{ARCHIVE_NAME}.lock"),
                   lambda: reporter.say(f"another matlens is fetching to {to.parent}; waiting for it")) as alone:
+            if alone:
+                reclaim_beside(to)
             if (there := _there(to)) is not None:
                 reporter.say(f"{to} is there already, and whole")
                 return there
-            if alone:
-                reclaim_beside(to)
             archive = _archive_of(url, to)
             downloaded = not archive.exists()
             if downloaded:
