@@ -19,7 +19,7 @@ from matlens.evaluation.metrics.scores import judge
 from matlens.evaluation.predictions import Predictions
 from matlens.evaluation.results import Results
 from matlens.features.engine import features_of
-from matlens.jobs.rerun import rerun
+from matlens.jobs.rerun import Places, rerun
 from matlens.jobs.series import compare_folders, run_series
 from matlens.runs.run import Run
 from matlens.runs.series import SeriesFolder
@@ -227,7 +227,7 @@ def test_a_model_that_failed_with_one_seed_is_judged_by_the_others(drawn, tmp_pa
 
 def test_a_series_of_seeds_is_repeated_with_its_seeds(drawn, tmp_path, jobs):
     series = run_series(asked(drawn, seed=5), tmp_path / "out", QUIET)
-    repetition = rerun(series.path, tmp_path / "again", QUIET)
+    repetition = rerun(series.path, tmp_path / "again", QUIET, Places(data=drawn))
     assert SeriesFolder.open(tmp_path / "again").seeds == series.seeds
     assert len(repetition.same) == 6 and not repetition.differences
 

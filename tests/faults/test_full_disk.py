@@ -241,7 +241,7 @@ def test_entries_of_a_clock_that_was_wrong_can_be_listed_and_pruned(tmp_path):
     """A date beyond what Python's can hold ended every run."""
     for number, seconds in enumerate((1e12, 0, 1_700_000_000)):
         with whole_entry(tmp_path / "pixels" / f"{number:024x}", "things") as partial:
-            (partial / "data").write_bytes(bytes(10))
+            (partial / "data.npy").write_bytes(bytes(10))
         os.utime(tmp_path / "pixels" / f"{number:024x}", (seconds, seconds))
     assert [int(entry.folder.name, 16) for entry in entries(tmp_path)] == [1, 2, 0]
     assert [int(entry.folder.name, 16) for entry in prune(tmp_path, 10).removed] == [1, 2]

@@ -110,7 +110,7 @@ def test_a_file_with_a_second_name_elsewhere_is_never_written_to(run, outside):
 
 def test_a_run_of_a_series_is_no_link_to_a_run_elsewhere(run, tmp_path):
     """A stranger's series would show the user's own run, and write into it."""
-    series = SeriesFolder.create(tmp_path / "series", "kfold:2", ("kfold:2:1",)).path
+    series = SeriesFolder.of_splits(tmp_path / "series", "kfold:2", ("kfold:2:1",)).create().path
     (series / "kfold-2-1").symlink_to(run)
     with pytest.raises(RunError, match="outside"):
         SeriesFolder.open(series)

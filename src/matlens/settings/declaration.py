@@ -93,3 +93,8 @@ def _plain(annotation: Any) -> type[Any]:
     if annotation in (bool, int, float, str, Path):
         return annotation  # type: ignore[no-any-return]
     raise TypeError(f"an option has no type {annotation}; declare given_as")
+
+
+def by_recipe(known: Mapping[str, Any], guide: int, strong: int) -> int:
+    """Choose a default that the recipe decides. known: the settings that stand before it."""
+    return strong if known.get("recipe") == "strong" else guide

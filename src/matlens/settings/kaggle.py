@@ -63,8 +63,8 @@ def path_in(variable: str) -> Path | None:
     try:
         return expanded(given) if given else None
     except ValueError as error:
-        raise SettingsError(f"{variable}={in_short(given or '')} {error}. Set it to a path, or unset it: unset {variable}"
-                            ) from error
+        raise SettingsError(f"{variable}={in_short(given or '')} {error}. Set it to a path, or unset it: "
+                            f"unset {variable}") from error
 
 
 def default_cache_dir() -> Path:

@@ -15,7 +15,7 @@ from matlens.errors import SettingsError
 from matlens.models.precision import Wish
 from matlens.models.registry import default_models, spec_of
 from matlens.settings import checks
-from matlens.settings.declaration import FIRST_VERSION, SECOND_VERSION, Setting, declaration_of
+from matlens.settings.declaration import FIRST_VERSION, SECOND_VERSION, Setting, by_recipe, declaration_of
 from matlens.settings.files import explained, read_settings
 from matlens.settings.kaggle import default_cache_dir, default_data_dir, default_folder
 from matlens.settings.model_options import OptionsByModel, written
@@ -31,11 +31,6 @@ DECIDE_DEFAULTS = ("recipe", "feature_cache")
 """The settings on which the defaults of others depend."""
 
 PositiveInt = Annotated[int, Field(ge=1)]
-
-
-def _by_recipe(known: Mapping[str, Any], guide: int, strong: int) -> int:
-    """Choose a default that the recipe decides."""
-    return strong if known.get("recipe") == "strong" else guide
 
 
 class Settings(BaseModel):
@@ -128,7 +123,7 @@ class Settings(BaseModel):
     max_epochs: Annotated[PositiveInt, Setting(
         option="--epochs", panel=TRAINING, resumed="must agree", shown="4, strong: 9",
         help="How many epochs each model is trained. Unless this is given, strong takes as many more as make 500 "
-             "steps.")] = Field(default_factory=lambda data: _by_recipe(data, 4, 9))
+             "steps.")] = Field(default_factory=lambda data: by_recipe(data, 4, 9))
     epochs_of: Annotated[dict[str, PositiveInt], AfterValidator(checks.epochs_of), Setting(
         help="Epochs of single models, by name, in place of max_epochs.", resumed="must agree",
         why_no_option="a table: [epochs_of] in a settings file")] = Field(default_factory=dict)
@@ -140,7 +135,7 @@ class Settings(BaseModel):
         shown="64, strong: 32",
         help="How many photos a training step takes. Where memory is short, a step computes them in parts and adds up "
              "the parts' gradients. auto takes the default; a model whose process the system kills then goes on by "
-             "itself in parts of half the size.")] = Field(default_factory=lambda data: _by_recipe(data, 64, 32))
+             "itself in parts of half the size.")] = Field(default_factory=lambda data: by_recipe(data, 64, 32))
     finetune_epochs: Annotated[int, Field(ge=0), AfterValidator(checks.finetune_epochs), Setting(
         option="--finetune-epochs", panel=TRAINING, resumed="must agree",
         help="How many epochs follow in which the end of the backbone is trained too.")] = 0
@@ -159,7 +154,7 @@ class Settings(BaseModel):
     views: Annotated[int, Field(ge=1, le=64), AfterValidator(checks.views), Setting(
         option="--views", panel=TRAINING, resumed="must agree", shown="1, strong: 4",
         help="How many views of each training photo a frozen trunk sees: the photo as it is, and fixed variations of "
-             "it.")] = Field(default_factory=lambda data: _by_recipe(data, 1, 4) if data.get("feature_cache") else 1)
+             "it.")] = Field(default_factory=lambda data: by_recipe(data, 1, 4) if data.get("feature_cache") else 1)
     early_stopping_patience: Annotated[PositiveInt, Setting(
         help="After how many epochs without a lower validation loss the training of a model ends.",
         resumed="must agree", why_no_option="the guide's; it is set in a settings file")] = 5
@@ -208,21 +203,15 @@ class Settings(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _auto_is_the_recipes_batch(cls, values: Any) -> Any:
-        """Take batch_size "auto" as the recipe's, of which a model that the system kills computes less at once."""
-        if isinstance(values, dict) and values.get("batch_size") == "auto":
-            return {key: value for key, value in values.items() if key != "batch_size"} | {"auto_batch": True}
-        return values
-
-    @model_validator(mode="before")
-    @classmethod
-    def _earlier_names(cls, values: Any) -> Any:
-        """Take settings under the names of earlier versions, and say what they are called now."""
+    def _of_today(cls, values: Any) -> Any:
+        """Take names of earlier versions, and batch_size "auto", which is the recipe's and less where memory ends."""
         if not isinstance(values, dict):
             return values
         today, remarks = brought_up_to_date(values)
         for remark in remarks:
             tell_once(remark)
+        if today.get("batch_size") == "auto":
+            today = {"auto_batch": True, **{key: value for key, value in today.items() if key != "batch_size"}}
         return today
 
     @property

@@ -46,7 +46,7 @@ class Candidate:
 
 
 @dataclass(frozen=True)
-class Choice:
+class CalibratorChoice:
     """What was chosen among the candidates and the network's own probabilities; `remark` says why it is nothing."""
 
     calibrator: Calibrator | None
@@ -107,13 +107,14 @@ _FITS: dict[CalibrationMethod, Fit] = {"temperature": fit_temperature, "vector":
 """The candidates, the simplest first."""
 
 
-def choose_calibrator(validation: Predictions) -> Choice:
+def choose_calibrator(validation: Predictions) -> CalibratorChoice:
     """Choose a calibrator by validation photos alone, and fit it on all of them."""
     groups = group_numbers(validation.groups)
     n_groups = int(groups.max(initial=-1)) + 1
     if len(groups) < FEWEST_PHOTOS or n_groups < FEWEST_GROUPS:
-        return Choice(None, remark=f"The validation part is too small: {len(groups)} photos in {n_groups} independent "
-                                   f"groups; a calibration takes at least {FEWEST_PHOTOS} in {FEWEST_GROUPS}.")
+        return CalibratorChoice(None, remark=(
+            f"The validation part is too small: {len(groups)} photos in {n_groups} independent groups; a calibration "
+            f"takes at least {FEWEST_PHOTOS} in {FEWEST_GROUPS}."))
     fold = _folds(groups, validation.labels)
     candidates: list[Candidate] = []
     chosen: CalibrationMethod | None = None
@@ -134,7 +135,7 @@ def choose_calibrator(validation: Predictions) -> Choice:
     elif chosen is None:
         remark = "None lowers the log loss of validation photos that it was not fitted on by more than chance does."
     calibrator = _FITS[chosen](validation.probabilities, validation.labels) if chosen else None
-    return Choice(calibrator, tuple(candidates), remark)
+    return CalibratorChoice(calibrator, tuple(candidates), remark)
 
 
 def _logs(probabilities: npt.ArrayLike) -> Floats:
