@@ -116,6 +116,8 @@ def _show(result: Audit, reporter: Reporter) -> None:
     not_read = [finding for kind in ("unreadable", "unsupported", "unreachable") for finding in result.of(kind)]
     for finding in not_read[:_NAMED]:
         reporter.result(printable(f"{finding.paths[0]}: {finding.detail}"))
+    if result.hidden is not None:
+        reporter.result(printable(f"{result.hidden.summary()} A run keeps them together with {result.hidden.option}"))
     n, photos = len(result.findings), result.photos
     reporter.result(f"{n:,} finding{'s' * (n != 1)} in {photos:,} photos")
 

@@ -26,6 +26,8 @@ from matlens.data.audit.checks import (
     find_repeated,
 )
 from matlens.data.audit.photo_facts import PhotoFacts, other_photos, read_facts
+from matlens.data.hidden.find import HiddenGroups
+from matlens.data.hidden.photos import hidden_among
 from matlens.data.pixels.reader import PhotoReader
 from matlens.data.source.sources import LISTS, PARTS, Source, listed_in
 from matlens.data.split.duplicates import find_copies
@@ -43,7 +45,8 @@ class Audit:
     """The findings of an audit.
 
     classes: how many photos each class has. findings: in the order of ADVICE, then by path. divisions: where leaks were
-    looked for, the most important division first. seconds: how long the audit took.
+    looked for, the most important division first. seconds: how long the audit took. hidden: the surest groups of photos
+    of one object or scene, if names or times show some.
     """
 
     root: Path
@@ -53,6 +56,7 @@ class Audit:
     divisions: Divisions
     thresholds: Thresholds
     seconds: float
+    hidden: HiddenGroups | None = None
 
     def of(self, kind: str) -> tuple[Finding, ...]:
         """Return the findings of one kind."""
@@ -66,7 +70,10 @@ class Audit:
         """Return what `matlens data audit --json` writes, format 1."""
         return {"format": 1, "root": os.fsencode(self.root).decode("utf-8", "replace"), "photos": self.photos,
                 "classes": dict(self.classes), "findings": [dataclasses.asdict(finding) for finding in self.findings],
-                "thresholds": dataclasses.asdict(self.thresholds), "seconds": round(self.seconds, 3)}
+                "thresholds": dataclasses.asdict(self.thresholds), "seconds": round(self.seconds, 3),
+                "hidden_groups": self.hidden and {"option": self.hidden.option,
+                                                  "groups": [list(group) for group in self.hidden.proposal.groups],
+                                                  **dataclasses.asdict(self.hidden.evidence)}}
 
 
 def audit(source: Source, split: tuple[str, Split] | None = None, thresholds: Thresholds | None = None,
@@ -99,7 +106,18 @@ def audit(source: Source, split: tuple[str, Split] | None = None, thresholds: Th
         find_repeated(facts, _near(source.root, facts, reporter), divisions),
         find_imbalance(classes, folders, limits), find_poor(facts, limits),
     ), key=lambda finding: (list(ADVICE).index(finding.kind), finding.paths, finding.detail))
-    return Audit(source.root, len(facts), classes, tuple(findings), divisions, limits, time.monotonic() - started)
+    hidden = _hidden(source.root, facts, reporter)
+    return Audit(source.root, len(facts), classes, tuple(findings), divisions, limits, time.monotonic() - started,
+                 hidden)
+
+
+def _hidden(root: Path, facts: list[PhotoFacts], reporter: Reporter) -> HiddenGroups | None:
+    """Return the surest groups that names or times of the readable photos show."""
+    readable = {fact.path: fact for fact in facts if fact.problem is None}
+    reader = PhotoReader(min_size=(_NEAR_SIDE, _NEAR_SIDE))
+    found = hidden_among(root, {path: fact.class_name for path, fact in readable.items()},
+                         lambda path: reader.read_or_none(root / path, readable[path].sha256), reporter)
+    return found[0] if found else None
 
 
 def _near(root: Path, facts: list[PhotoFacts], reporter: Reporter) -> list[tuple[list[str], tuple[str, ...]]]:
