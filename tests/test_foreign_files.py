@@ -32,7 +32,7 @@ OPENERS = {"open", "np.load", "numpy.load", "Image.open", "h5py.File", "tomllib.
            "zipfile.ZipFile", "tarfile.open", "torch.load", "gzip.open", "np.fromfile", "np.memmap"}
 """Calls that open a path, by their last words; of `X.open` and `open` those that read."""
 
-CHECKED = {"open_regular", "size_of_regular", "read_bounded", "inside"}
+CHECKED = {"open_regular", "size_of_regular", "read_bounded", "inside", "content_of"}
 """A function that calls one of these has checked the file, before a library opens the path by itself."""
 
 NOT_FOREIGN = {

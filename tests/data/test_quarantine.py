@@ -199,8 +199,10 @@ def test_what_is_merely_not_read_is_moved_if_it_is_named_and_never_deleted(tmp_p
     root = Path(shutil.copytree(drawn, tmp_path / "photos"))
     save(root / "sky/web.jpg", fresh("sky", 60), "AVIF")
     os.mkfifo(root / "sky/pipe.jpg")
-    found = audit(open_source(root))
-    assert {finding.paths for finding in found.of("unsupported")} == {("sky/web.jpg",), ("sky/pipe.jpg",)}
+    source = open_source(root)
+    found = audit(source)
+    assert [finding.paths for finding in found.of("unsupported")] == [("sky/web.jpg",)]
+    assert [(entry.path, entry.kind) for entry in source.unused] == [("sky/pipe.jpg", "special")]
     assert not found.of("unreadable")
     assert dict(plan_removal(found).out) == {}
     assert matlens("data", "audit", root, "--delete", "--kind", "unsupported")[0] == 0

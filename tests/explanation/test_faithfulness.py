@@ -161,8 +161,10 @@ def test_the_heat_of_a_run_is_measured_written_and_read_again(small_run, tmp_pat
     assert steps == list(range(1, 16))
     assert found.n_photos == 15
     assert {name: one["n_photos"] for name, one in found.per_class.items()} == {"blue": 5, "green": 5, "red": 5}
-    for measure_name in ("deletion", "road"):
-        assert found.verdict("random", measure_name) == "better", measure_name
+    for measure_name in ("deletion", "road"):  # the photos are copies of few, so there is no interval
+        gain = found.gains["random"][measure_name]
+        assert gain["mean"] is not None and gain["mean"] > 0.1, measure_name
+        assert found.verdict("random", measure_name) == "unclear" and gain["low"] is None
     assert Faithfulness.read(run.paths.on_request_file("mobilenetv2_transfer", "faithfulness")) == found
     figure = plot_faithfulness(found, "MobileNetV2", tmp_path / "faithful.png")
     assert (tmp_path / "faithful.png").read_bytes().startswith(b"\x89PNG")

@@ -12,7 +12,8 @@ from PIL import ExifTags, Image
 
 from matlens.data.hidden.times import taken_at
 from matlens.data.pixels.decode import exif_of_jpeg
-from matlens.system.untrusted import UNREADABLE, size_of_regular
+from matlens.data.pixels.files import opened
+from matlens.system.untrusted import UNREADABLE
 
 _HEAD = 1 << 17
 """The bytes from a file's beginning that are read: EXIF data stand there and take at most 64 KiB."""
@@ -33,8 +34,7 @@ def shots_of(root: Path, paths: Sequence[str]) -> Mapping[str, tuple[str, dateti
 def shot_of(path: Path) -> tuple[str, datetime] | None:
     """Return the camera and the time of a photo; None where they are not stated, or the file cannot be read."""
     try:
-        size_of_regular(path)
-        with path.open("rb") as file:
+        with opened(path) as file:
             about = exif_of_jpeg(file.read(_HEAD))
         if not about:
             return None

@@ -61,6 +61,7 @@ def _class_names(path: Path, outputs: int) -> tuple[str, ...]:
     if zipfile.is_zipfile(path):
         return ()
     with reading(path, "a model whose class names can be read", ModelError, "Train it again with train_model."):
+        size_of_regular(path)
         with h5py.File(path) as file:
             if _ABOUT not in file:
                 return ()

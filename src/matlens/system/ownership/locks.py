@@ -15,6 +15,8 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from matlens.system.untrusted import open_regular
+
 LOCK_NAME = ".lock"
 """In a folder of matlens' own: held by the process that is at work there."""
 
@@ -52,9 +54,9 @@ def is_lock(file: Path, *, empty: bool = False) -> bool:
     try:
         if not stat.S_ISREG(file.lstat().st_mode):
             return False
-        with file.open("rb") as opened:
+        with open_regular(file) as opened:
             content = opened.read(len(CONTENT) + 1)
-    except OSError:
+    except (OSError, ValueError):
         return False
     return content == CONTENT or (empty and not content)
 
