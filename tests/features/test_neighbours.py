@@ -32,6 +32,18 @@ def test_independent_photos_raise_no_warning(dimensions: int) -> None:
     assert not any(near_neighbours(_random_split(rng), _placed(rng, dimensions)).is_suspicious for _ in range(10))
 
 
+@pytest.mark.parametrize("dimensions", [2, 6, 12, 30])
+def test_a_class_of_several_kinds_raises_no_warning(dimensions: int) -> None:
+    """Five kinds of wood are far apart, and their photos still show different boards."""
+    rng = np.random.default_rng(dimensions)
+    for _ in range(5):
+        kinds = 5 * rng.normal(size=(10, dimensions))
+        places = kinds[np.arange(2 * PER_CLASS) % 2 + 2 * rng.integers(0, 5, 2 * PER_CLASS)]
+        places = places + rng.normal(size=places.shape)
+        features = np.concatenate([places, np.full((2 * PER_CLASS, 1), 16.0)], axis=1).astype(np.float32)
+        assert not near_neighbours(_random_split(rng), features).is_suspicious
+
+
 @pytest.mark.parametrize("shots", [2, 3, 5])
 def test_several_shots_of_each_object_are_found_and_named(shots: int) -> None:
     rng = np.random.default_rng(shots)
