@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
@@ -69,6 +70,15 @@ def test_the_pattern_of_numbered_names_groups_the_photos_of_one_object(name: str
     hidden = hidden_groups(_classes(paths), lambda _: _looks(paths), _no_times)
     assert set(map(frozenset, hidden[0].proposal.groups)) == _objects(paths)
     assert hidden[0].evidence.together == 1
+
+
+def test_names_of_another_build_beside_them_do_not_hide_the_groups() -> None:
+    paths = _named("{m}/slab{o}_{s}.jpg")
+    digests = [hashlib.sha256(str(number).encode()).hexdigest()[:8 + number % 3] for number in range(60)]
+    mixed = _classes(paths) | {f"{MATERIALS[number % 3]}/{digest}.jpg": MATERIALS[number % 3]
+                               for number, digest in enumerate(digests)}
+    proposals = propose_from_names(mixed)
+    assert [set(map(frozenset, proposal.groups)) for proposal in proposals].count(_objects(paths)) == 1
 
 
 @pytest.mark.parametrize("name", ["{m}/{m}{n:03}.jpg", "{m}/IMG_{n}.jpg", "{m}/{n}.jpg"])

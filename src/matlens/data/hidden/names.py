@@ -16,8 +16,11 @@ _FIELD = re.compile(r"[^\W\d_]+|\d+|[\W_]+")
 _MOST_FIELDS = 12
 """How many fields of a name are looked at, from its end; more make no stem that a person would number behind."""
 
-_COVERED = 0.9
-"""The least share of the photos that a pattern must fit."""
+_ALIKE = 0.9
+"""The least share of names that must have the same kind of field in a place for a pattern of them."""
+
+_COVERED = 0.5
+"""The least share of a dataset's photos that a pattern must fit, and that must have names of one build."""
 
 _LEAST_GROUPS = 3
 """The least number of groups in most classes. Two halves of a class cannot be divided into three parts."""
@@ -39,7 +42,8 @@ def propose_from_names(classes: Mapping[str, str]) -> list[Proposal]:
     """
     paths = sorted(classes)
     proposals: dict[tuple[tuple[str, ...], ...], Proposal] = {}
-    for pattern in sorted(set(_patterns(paths)), key=lambda pattern: (len(pattern), pattern)):
+    patterns = {pattern for names in (paths, *_of_one_build(paths)) for pattern in _patterns(names)}
+    for pattern in sorted(patterns, key=lambda pattern: (len(pattern), pattern)):
         searched = re.compile(pattern)
         if sum(searched.search(path) is not None for path in paths) < _COVERED * len(paths):
             continue
@@ -68,6 +72,16 @@ def divides_classes(groups: Sequence[Sequence[str]], classes: Mapping[str, str])
     return 2 * sum(map(len, groups)) > len(classes) and 2 * enough > len(set(classes.values()))
 
 
+def _of_one_build(paths: Sequence[str]) -> Iterator[list[str]]:
+    """Yield photos whose names have the same kinds of fields in the same order, if they are enough of all."""
+    builds: dict[tuple[str, ...], list[str]] = defaultdict(list)
+    for path in paths:
+        fields = _FIELD.findall(path.rpartition("/")[2].rpartition(".")[0])
+        build = tuple("1" if field.isdigit() else "a" if field.isalpha() else field for field in fields)
+        builds[build].append(path)
+    yield from (names for names in builds.values() if _COVERED * len(paths) <= len(names) < len(paths))
+
+
 def _patterns(paths: Sequence[str]) -> Iterator[str]:
     """Yield patterns for names that end as most names here do."""
     names = [path.rpartition("/")[2] for path in paths]
@@ -77,7 +91,7 @@ def _patterns(paths: Sequence[str]) -> Iterator[str]:
     suffix = r"\.\w+$"
     for position in range(_MOST_FIELDS):
         texts = [field[position] for field in fields if len(field) > position]
-        if len(texts) < _COVERED * len(paths):
+        if len(texts) < _ALIKE * len(paths):
             return
         field = _general(texts)
         if field is None:
@@ -90,9 +104,9 @@ def _patterns(paths: Sequence[str]) -> Iterator[str]:
 def _general(texts: Sequence[str]) -> str | None:
     """Return a pattern for what stands in one place of the names: a literal text, letters, digits or separators."""
     (text, count), = Counter(texts).most_common(1)
-    if count >= _COVERED * len(texts):
+    if count >= _ALIKE * len(texts):
         return re.escape(text)
     for kind in (r"\d+", r"[^\W\d_]+", r"[\W_]+"):
-        if sum(re.fullmatch(kind, text) is not None for text in texts) >= _COVERED * len(texts):
+        if sum(re.fullmatch(kind, text) is not None for text in texts) >= _ALIKE * len(texts):
             return kind
     return None
