@@ -105,7 +105,7 @@ def doubts_about(places: Sequence[ClassFolder]) -> tuple[str, ...]:
     common = {name for name, count in counted.items() if count > 1 and 2 * count > len(places)}
     if len(common) > 1:
         said.append(f"{len(inner)} classes ({_shown(inner)}) hold folders of the same names ({_shown(common)}); if "
-                    "these are the classes, the data are several datasets, of which --data names one")
+                    "these are the classes, name one of the datasets with --data")
     return tuple(said)
 
 
