@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import re
+import shlex
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -21,6 +22,7 @@ from matlens.data.hidden.names import Proposal, propose_from_names
 from matlens.data.hidden.times import propose_from_times, taken_at
 from matlens.data.prepare import prepare
 from matlens.data.split.splits import Photo, Split
+from matlens.data.split.together import named_groups
 from matlens.errors import DataError
 from matlens.settings.schema import Settings
 from matlens.system.caches import silent
@@ -176,6 +178,15 @@ def test_test_photos_with_a_photo_of_their_group_in_another_part_are_named() -> 
     assert all(fact in remark for fact in ("3 of 5", "a-2", "--groups '(.)-'"))
     whole = dataclasses.replace(split, photos=tuple(dataclasses.replace(photo, part="test") for photo in split.photos))
     assert hidden.remark(whole) is None
+
+
+def test_the_option_that_is_printed_gives_the_same_groups_when_pasted() -> None:
+    """Names may hold what a shell takes for its own."""
+    paths = _named("{m}/s{o}_{s}'side $x.jpg")
+    (hidden, *_) = hidden_groups(_classes(paths), lambda some: _looks(paths), _no_times)
+    option, pattern = shlex.split(hidden.option)
+    assert option == "--groups"
+    assert {frozenset(group) for group in named_groups(list(paths.values()), pattern)} == _objects(paths)
 
 
 def test_groups_that_nothing_shows_are_refused_with_the_way_out() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import sys
 import unicodedata
 from pathlib import Path
@@ -45,7 +46,9 @@ def split_of(source: Source, protocol: str) -> object:
     ("Training", "Testing"), ("seg_train/seg_train", "seg_test/seg_test"), ("Train_set", "Test_set"),
     ("training_data", "validation_set"), ("trainval", "test"), ("TRAIN", "TEST"), ("train2017", "val2017"),
     ("Dataset_Train", "Dataset_Test"), ("trainingSet", "testSet"), ("plants-train", "plants-valid"),
-    ("training_set/images", "test_set/images"), ("train_val", "test"), ("TrainData", "DevData")])
+    ("training_set/images", "test_set/images"), ("train_val", "test"), ("TrainData", "DevData"),
+    ("Trainingsdaten", "Testdaten"), ("Treino", "Validação"), ("dati di addestramento", "dati di test"),
+    ("Données d’entraînement", "validation"), ("训练集", "测试集"), ("学習データ", "テストデータ")])
 def test_parts_are_parts_whatever_they_are_called(tmp_path, train, test):
     """Else a model learns to tell training photos from test photos, and is praised for it."""
     source = open_source(tree(tmp_path, *(f"{part}/{name}/1.jpg" for part in (train, test) for name in "ab")))
@@ -94,12 +97,100 @@ def test_parts_inside_of_classes_are_parts(tmp_path):
     (("images/1.jpg", "masks/1.png"), ("masks/",)),
     (("cat.1.jpg", "dog.1.jpg"), ("2 photos", "cat.1.jpg", "no class folders")),
     (("x/train/a/1.jpg", "x/test/a/1.jpg", "y/train/b/1.jpg", "y/test/b/1.jpg"), ("datasets", "--data", "x")),
-    (("brick/1.jpg", "wood/1.jpg", "out/train/brick/1.jpg", "out/test/brick/1.jpg"), ("out", "--data"))])
+    (("brick/1.jpg", "wood/1.jpg", "out/train/brick/1.jpg", "out/test/brick/1.jpg"), ("out", "--data")),
+    (("obj_train_data/1.jpg", "obj_train_data/1.txt", "obj_train_data/2.jpg", "obj_train_data/2.txt", "train.txt"),
+     ("YOLO", "obj_train_data")),
+    (("brick/1.jpg", "wood/1.jpg", "glass/1.jpg", "test/brick/1.jpg", "test/wood/1.jpg"), ("test", "brick, wood")),
+    (("brick/1.jpg", "wood/1.jpg", "validation_set/brick/1.jpg"), ("validation_set", "brick")),
+    (("brick/1.jpg", "wood/1.jpg", "Photos/all/Brick/1.jpg", "Photos/all/Wood/1.jpg"), ("Photos", "brick, wood")),
+    (tuple(f"{part}/{name}/1.jpg" for part in ("train_a", "train_b", "test") for name in ("brick", "wood")),
+     ("train_a", "train_b", "brick, wood")),
+    (tuple(f"{fold}/{name}/1.jpg" for fold in ("fold1", "fold2", "fold3") for name in ("brick", "wood")),
+     ("fold1, fold2, fold3", "brick, wood", "--data")),
+    (tuple(f"{kind}/{name}/1.jpg" for kind in ("dataset-original", "dataset-resized") for name in ("brick", "wood")),
+     ("dataset-resized", "--data")),
+    (tuple(f"{kind}/{name}/1.jpg" for kind in ("original images", "augmented") for name in ("brick", "wood")),
+     ("augmented", "--data")),
+    (tuple(f"{kind}/{name}/1.png" for kind in ("images", "Annotations") for name in ("brick", "wood")),
+     ("Annotations", "/images")),
+    (tuple(f"{name}/{kind}/1.png" for name in ("COVID", "Normal") for kind in ("images", "masks")),
+     ("COVID/masks/", "masks")),
+    (("train/a/1.png", "train/a/masks/1_mask.png", "train/b/1.png", "test/a/1.png", "test/b/1.png"),
+     ("train/a/masks/",)),
+    (("benign/x (1).png", "benign/x (1)_mask.png", "benign/x (1)_mask_1.png", "normal/x (1).png"),
+     ("_mask", "benign"))])
 def test_what_is_no_dataset_of_classes_is_refused_as_what_it_is(tmp_path, paths, facts):
     """To hear that a class is too small would send people looking for photos."""
     with pytest.raises(DataError) as caught:
         open_source(tree(tmp_path, *paths))
     assert [fact for fact in facts if fact not in str(caught.value)] == []
+
+
+@pytest.mark.parametrize(("paths", "facts"), [
+    (("brick/1.jpg", "test/1.jpg", "wood/1.jpg"), ("test",)),
+    (("brick/1.jpg", "validation/old/1.jpg", "validation/new/1.jpg", "wood/1.jpg"), ("validation",)),
+    (("train/a/1.jpg", "train/b/1.jpg", "unlabeled_a/1.jpg", "unlabeled_b/1.jpg"), ("train",)),
+    (tuple(f"d{number}/{name}/1.jpg" for number in (1, 2) for name in ("brick", "glass", "wood")),
+     ("d1", "d2", "brick, glass, wood", "--data")),
+    (tuple(f"{name}/{state}/1.jpg" for name in ("brick", "wood") for state in ("dry", "wet")), ("dry, wet",))])
+def test_classes_that_may_be_none_are_said(tmp_path, paths, facts):
+    """Names and subfolders leave it open, so the results say it and nothing is refused."""
+    source = open_source(tree(tmp_path, *paths))
+    assert source.class_names == tuple(sorted({path.split("/")[0] for path in paths}))
+    assert len(source.photos) == len(paths)
+    assert any(all(fact in remark for fact in facts) for remark in remarks_of(source))
+
+
+@pytest.mark.parametrize("paths", [
+    ("brick/dry/1.jpg", "brick/wet/1.jpg", "wood/dry/1.jpg"), ("brick/1.jpg", "wood/1.jpg", "glass/clear/1.jpg"),
+    ("brick/images/1.jpg", "brick/annotations/1.json", "wood/images/1.jpg"),
+    ("box/1.jpg", "box/labels/front.jpg", "bag/1.jpg"), ("mask/1.jpg", "no_mask/1.jpg"),
+    ("train station/day/1.jpg", "train station/night/1.jpg", "test tube/day/1.jpg", "test tube/full/1.jpg"),
+    ("a/1.jpg", "a/1.txt", "b/1.jpg", "b/1.txt"), ("original/1.jpg", "augmented/1.jpg"),
+    ("brick/1.jpg", "wood/1.jpg", "mixed/brick/1.jpg", "mixed/glass/1.jpg", "mixed/paint/1.jpg")])
+def test_classes_with_subfolders_stay_classes(tmp_path, paths):
+    """They are taken as they are, without a word."""
+    source = open_source(tree(tmp_path, *paths))
+    assert source.class_names == tuple(sorted({path.split("/")[0] for path in paths}))
+    assert len(source.photos) == sum(path.endswith(".jpg") for path in paths)
+    assert remarks_of(source) == ()
+
+
+@pytest.mark.parametrize(("files", "facts"), [
+    (("IMG_0000.HEIC", "IMG_0001.HEIC"), (".heic", "2 pictures")), (("DSC0000.ARW",), (".arw",)),
+    (("DSC0000", "DSC0001"), ("wood/DSC0000",)), (("README", "NOTES_OLD", "IMG_1.HEIC"), (".heic",)),
+    ((".000.jpg.icloud", ".001.HEIC.icloud"), ("2 photos", "iCloud")), (("README", ".0.jpg.icloud"), ("iCloud",))])
+def test_a_class_of_a_phone_or_a_camera_does_not_vanish(tmp_path, files, facts):
+    """Results for two of three classes would look whole."""
+    source = open_source(tree(tmp_path, *(f"{name}/{n}.jpg" for name in ("brick", "glass") for n in range(4)),
+                              *(f"wood/{name}" for name in files), "papers/README", "papers/THIRD-PARTY"))
+    assert source.class_names == ("brick", "glass", "wood")
+    assert [unused.path for unused in source.unused if unused.kind == "no class"] == ["papers"]
+    with pytest.raises(DataError, match="'wood'") as caught:
+        split_of(source, "random")
+    assert [fact for fact in facts if fact not in str(caught.value)] == []
+
+
+def test_photos_that_icloud_keeps_and_links_to_another_class_are_remarks(tmp_path):
+    """A class that is gone, or smaller than it was, changes what a figure means."""
+    tree(tmp_path, "brick/1.jpg", "glass/1.jpg", "glass/.2.jpg.icloud")
+    (tmp_path / "wood").symlink_to(tmp_path / "brick")
+    source = open_source(tmp_path)
+    assert source.class_names == ("brick", "glass")
+    assert {(unused.path, unused.kind, unused.detail) for unused in source.unused} == {
+        ("glass/.2.jpg.icloud", "placeholder", ""), ("wood", "second name", "brick")}
+    assert any("wood" in remark and "brick" in remark for remark in remarks_of(source))
+    assert any("glass/.2.jpg.icloud" in remark for remark in remarks_of(source))
+
+
+def test_the_ways_out_can_be_pasted_where_folders_have_spaces(tmp_path):
+    """A shell would take my photos for two folders."""
+    tree(tmp_path / "my photos", *(f"{fold}/{name}/1.jpg" for fold in ("fold1", "it's fold2") for name in "ab"),
+         *(f"{part}/{name}/1.jpg" for part in ("fold1/train", "fold1/test") for name in "ab"))
+    with pytest.raises(DataError) as caught:
+        open_source(tmp_path / "my photos")
+    words = shlex.split(str(caught.value).partition("--data ")[2].replace(", or", " or"))
+    assert Path(words[0]).is_dir()
 
 
 def test_classes_beside_lists_and_documents_are_read(tmp_path):
@@ -182,7 +273,7 @@ def test_a_real_folder_is_read_once_in_each_class_and_by_its_real_name(tmp_path)
     source = open_source(tmp_path / "photos")
     assert [photo.path for photo in source.photos] == ["a/real/1.jpg", "a/x/2.jpg", "b/1.jpg", "b/x/2.jpg"]
     assert {(unused.path, unused.kind) for unused in source.unused} == {
-        ("a/link", "twice"), ("a/y", "twice"), ("c", "twice")}
+        ("a/link", "twice"), ("a/y", "twice"), ("c", "second name")}
     assert source.linked == {"a/x": 1, "b/x": 1}
     tree(tmp_path / "parts", *(f"{part}/{name}/1.jpg" for part in ("train", "val") for name in "ab"))
     (tmp_path / "parts" / "validation").symlink_to(tmp_path / "parts" / "val")

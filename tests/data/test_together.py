@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import shlex
 import shutil
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -39,7 +42,7 @@ def test_a_file_names_the_group_of_each_photo(tmp_path, name, text):
 
 @pytest.mark.parametrize(("groups", "error", "says"), [
     ("nofile.csv", SettingsError, "captures nothing"), ("(s", SettingsError, "no regular expression"),
-    ("(zzz)", DataError, "found in none of the paths, such as wood/s1_a.jpg")])
+    ("(zzz)", DataError, "such as wood/s1_a.jpg")])
 def test_neither_a_file_nor_a_pattern_is_said(groups, error, says):
     """A mistyped file name must not silently divide at random."""
     with pytest.raises(error, match=says):
@@ -72,6 +75,44 @@ def test_a_list_is_read_as_other_programs_write_it(tmp_path, name, content):
     """Windows and Excel are where lists of scenes are made."""
     (tmp_path / name).write_bytes(content)
     assert named_groups(PATHS, str(tmp_path / name), Path("/d/photos")) == [("brick/x.jpg", "wood/s2_a.jpg")]
+
+
+@pytest.mark.parametrize("folder", ["link", "deep/../link", "real"])
+@pytest.mark.parametrize("root", ["link", "real", "other"])
+def test_a_list_may_name_the_folder_by_any_link_to_it(tmp_path, monkeypatch, folder, root):
+    """The list was made where the disk has another name."""
+    (tmp_path / "real").mkdir()
+    (tmp_path / "deep").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    (tmp_path / "other").symlink_to(tmp_path / "link")
+    monkeypatch.chdir(tmp_path)
+    for around in (f"{tmp_path}/", ""):
+        (tmp_path / "g.csv").write_text("\n".join(f"{around}{folder}/{path},g" for path in PATHS[:2]) + "\nno\0,g")
+        assert named_groups(PATHS, str(tmp_path / "g.csv"), tmp_path / root) == [tuple(PATHS[:2])]
+
+
+def test_a_photo_for_which_a_pattern_captures_nothing_stands_alone():
+    """Else all photos without a scene are one group, and in one part."""
+    said: list[str] = []
+    paths = ["wood/scene1_1.jpg", "wood/scene1_2.jpg", "wood/3.jpg", "brick/4.jpg"]
+    assert named_groups(paths, r"/(?:(scene\d+)_)?\d+", None, said.append) == [tuple(paths[:2])]
+    assert any("2 of 4 photos" in words and "wood/3.jpg" in words for words in said)
+    with pytest.raises(DataError):
+        named_groups(paths, r"(x?)\d")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no named pipes")
+def test_a_list_that_is_no_regular_file_is_told_apart_from_a_wrong_name(tmp_path):
+    """A shell's <(...) is a pipe."""
+    os.mkfifo(tmp_path / "pipe")
+    said = {}
+    for name in ("pipe", "", "none.csv"):
+        with pytest.raises(SettingsError) as caught:
+            named_groups(PATHS, str(tmp_path / name))
+        said[name] = str(caught.value)
+    assert ("pipe" in said["pipe"].replace(str(tmp_path), "").replace("/pipe", "") and "folder" in said[""]
+            and "no such file" in said["none.csv"])
+    assert "no such file" not in said["pipe"] + said[""]
 
 
 def test_what_does_not_fit_a_list_is_said(tmp_path):
@@ -143,6 +184,31 @@ def test_a_photo_and_its_copies_end_in_one_part(drawn, tmp_path):
         assert part[path] == part[copy]
         assert any({path, copy} <= set(group) for group in split.together)
     assert len({part[original.relative_to(photos).as_posix()] for original in originals}) > 1
+
+
+@pytest.mark.parametrize("groups", [r"^(\w+)/", None])
+def test_what_keeps_a_class_in_too_few_groups_is_named(drawn, tmp_path, groups):
+    """More photos do not help where --groups makes one group of each class, or where all photos are one photo."""
+    photos = shutil.copytree(drawn, tmp_path / "my photos")
+    for photo in (sorted((photos / "brick").iterdir())[1:] if groups is None else ()):
+        shutil.copyfile(min((photos / "brick").iterdir()), photo)
+    with pytest.raises(DataError) as caught:
+        prepare(Settings.load(options={"data_dir": photos, "img_size": (32, 32), "cache_dir": tmp_path / "cache",
+                                       "groups": groups}), Reporter(quiet=True))
+    said = str(caught.value)
+    assert "'brick'" in said and "brick/" in said and "in 1 group" in said
+    assert ("--groups" in said) == (groups is not None)
+    words = shlex.split(said[said.index("matlens data audit"):])
+    assert words[:4] == ["matlens", "data", "audit", str(photos)] and "near_duplicate" in words
+
+
+def test_photos_that_cannot_be_read_are_named_where_a_class_is_too_small(drawn, tmp_path):
+    """To add photos is no way out where the files are pointers of a version control."""
+    photos = shutil.copytree(drawn, tmp_path / "photos")
+    for photo in (photos / "brick").iterdir():
+        photo.write_text("version https://git-lfs.github.com/spec/v1\n")
+    with pytest.raises(DataError, match=r"'brick' has 0 .* such as brick/"):
+        create_split(photos, tmp_path / "out")
 
 
 @pytest.mark.parametrize("layout", ["minc", "prepared"])

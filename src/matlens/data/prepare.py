@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shlex
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -75,7 +76,7 @@ def prepare(settings: Settings, reporter: Reporter) -> Prepared:
     for remark in said:
         reporter.warn(remark)
     for remark in faults:
-        reporter.warn(f"{remark} (matlens data audit {settings.data_dir} has the whole list)")
+        reporter.warn(f"{remark} (matlens data audit {shlex.quote(str(settings.data_dir))} has the whole list)")
     return Prepared(source, split, store)
 
 

@@ -123,7 +123,7 @@ def _show(result: Audit, reporter: Reporter) -> None:
 
 
 def _take_out(result: Audit, kinds: tuple[str, ...], quarantine: Path | None, reporter: Reporter) -> None:
-    from matlens.data.audit.quarantine import delete_out, move_out, plan_removal
+    from matlens.data.audit.quarantine import delete_out, move_out, plan_removal, restoring
     from matlens.system.console import printable
 
     plan = plan_removal(result, kinds, for_good=quarantine is None)
@@ -139,7 +139,7 @@ def _take_out(result: Audit, kinds: tuple[str, ...], quarantine: Path | None, re
         reporter.result(printable(f"left {path}: {why}"))
     reporter.result(f"{len(plan.out):,} files {did}, {len(plan.left):,} left")
     if plan.out and quarantine is not None:
-        reporter.result(f"To put them back: matlens data audit {result.root} --restore --quarantine {quarantine}")
+        reporter.result(f"To put them back: {restoring(result.root, quarantine)}")
 
 
 def _put_back(folder: Path, quarantine: Path, reporter: Reporter) -> None:

@@ -6,6 +6,7 @@ import errno
 import hashlib
 import json
 import os
+import shlex
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
@@ -127,8 +128,7 @@ def move_out(root: Path, plan: RemovalPlan, quarantine: Path) -> Iterator[MovedF
                 move_file(root / path, place)
             except OSError as error:
                 raise DataError(f"Cannot move {root / path} to {place}: {error.strerror or error}. To put the files "
-                                f"back that were moved before: matlens data audit {root} --restore --quarantine "
-                                f"{quarantine}") from error
+                                "back that were moved before: " + restoring(root, quarantine)) from error
             yield moved
 
 
@@ -151,6 +151,11 @@ def _appending(log: Path) -> TextIOWrapper:
     if text and not text.endswith("\n"):
         file.write("\n")
     return file
+
+
+def restoring(root: Path, quarantine: Path) -> str:
+    """Return the command that puts back what was moved."""
+    return shlex.join(["matlens", "data", "audit", str(root), "--restore", "--quarantine", str(quarantine)])
 
 
 def restore(folder: Path, quarantine: Path) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -42,7 +43,7 @@ class HiddenGroups:
     @property
     def option(self) -> str:
         """The option that keeps these groups together, as it is written on a command line."""
-        return f"--groups '{self.proposal.pattern}'" if self.proposal.pattern else f"--groups {AUTO}"
+        return f"--groups {shlex.quote(self.proposal.pattern or AUTO)}"
 
     def summary(self) -> str:
         """Say how many photos the groups hold, of which one is shown, and how well the looks bear them out."""

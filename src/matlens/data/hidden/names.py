@@ -57,7 +57,7 @@ def _captured(pattern: re.Pattern[str], paths: Sequence[str]) -> tuple[tuple[str
     """Return the groups of at least two photos for which a pattern captures the same, as `--groups` has them."""
     members: dict[tuple[str, ...], list[str]] = defaultdict(list)
     for path in paths:
-        if (match := pattern.search(path)) is not None:
+        if (match := pattern.search(path)) is not None and any(match.groups()):
             members[match.groups()].append(path)
     return tuple(sorted(tuple(group) for group in members.values() if len(group) > 1))
 

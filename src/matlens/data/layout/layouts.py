@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections import Counter
 from collections.abc import Iterator
 from typing import Literal
 
-from matlens.data.layout.listing import Listing, Unused, below, holds_photos, join, may_be_class
+from matlens.data.layout.doubts import (
+    MARKS,
+    PICTURES,
+    holds_classes,
+    refuse_boxes,
+    refuse_parts_and_datasets,
+    unwrapped,
+)
+from matlens.data.layout.listing import Listing, Unused, holds_photos, join, may_be_class
 from matlens.data.layout.naming import ClassFolder
 from matlens.data.layout.own import is_run
 from matlens.data.layout.parts import parts_among
@@ -20,10 +29,6 @@ LISTS = {"train": "train", "validate": "val", "test": "test"}
 """The part that each of MINC-2500's lists belongs to, by the list's name."""
 
 _LIST_NAME = re.compile(r"(train|validate|test)(\d+)\.txt")
-_PICTURES = {"images", "image", "imgs", "img", "photos", "jpegimages"}
-_MARKS = {"labels", "label", "annotations", "annotation", "masks", "mask", "bboxes", "segmentationclass",
-          "ground_truth", "groundtruth", "gt"}
-
 
 def layout_by_names(place: Folder) -> Layout | None:
     """Return `minc` or `prepared` if the names of a folder's subfolders show it, without looking for photos; else None.
@@ -55,7 +60,7 @@ def layout_of(place: Folder) -> Layout | None:
     _refuse_parts_without_classes(place)
     classes = candidates(place)
     holders = [folder for folder in classes if holds_photos(folder)]
-    if not holders or (len(classes) == 1 and _holds_classes(classes[0])):
+    if not holders or (len(classes) == 1 and holds_classes(classes[0])):
         return None
     divided = [folder for folder in holders if has_parts_inside(folder)] if len(holders) > 1 else []
     if len(divided) == len(holders):
@@ -67,19 +72,14 @@ def layout_of(place: Folder) -> Layout | None:
                         f"{whole.name} is not. Divide all classes so, or move the photos of each class into one "
                         "folder.")
     inner = [dataset for folder in holders if len(holders) > 1
-             if layout_by_names(dataset := _unwrapped(folder)) is not None]
+             if layout_by_names(dataset := unwrapped(folder)) is not None]
     if inner:
         raise DataError(f"{place.path} holds {'datasets of their own' if len(inner) > 1 else 'a dataset of its own'} "
                         f"beside other folders: {', '.join(folder.name for folder in inner[:5])}. Name one with --data "
-                        f"{inner[0].path}, or move it elsewhere.")
+                        f"{shlex.quote(inner[0].path)}, or move it elsewhere.")
+    refuse_parts_and_datasets(place, holders)
+    refuse_boxes(holders)
     return "folders"
-
-
-def _unwrapped(folder: Folder) -> Folder:
-    """Return the first folder, of those around which lies but one folder each, that has several subfolders."""
-    while len(folder.content.folders) == 1 and not folder.content.photos and not folder.content.folders[0].linked:
-        folder = folder.content.folders[0]
-    return folder
 
 
 def candidates(place: Folder) -> list[Folder]:
@@ -92,13 +92,6 @@ def has_parts_inside(folder: Folder) -> bool:
     parts = parts_among(folder.content.folders)
     return bool(parts) and sum(len(part.content.photos) for part in parts) > len(folder.content.photos) and all(
         inner in parts and inner.content.photos for inner in folder.content.folders if holds_photos(inner))
-
-
-def _holds_classes(folder: Folder) -> bool:
-    """Return whether a folder holds classes rather than being one: nearly all of its photos lie in subfolders."""
-    direct = len(folder.content.photos)
-    inner = sum(len(place.content.photos) for place, _ in below(folder, [])) - direct
-    return not direct or (inner > direct and sum(map(holds_photos, folder.content.folders)) > 1)
 
 
 def readable(folder: Folder) -> Folder:
@@ -120,8 +113,8 @@ def split_numbers(root: Folder) -> tuple[int, ...]:
 def _refuse_marked(place: Folder) -> None:
     """Raise DataError for photos with boxes or masks (YOLO, VOC): these say where things are, not of which class."""
     named = {folder.name.lower(): folder for folder in place.content.folders}
-    for pictures in (named[name] for name in sorted(_PICTURES & named.keys())):
-        for marks in (named[name] for name in sorted(_MARKS & named.keys())):
+    for pictures in (named[name] for name in sorted(PICTURES & named.keys())):
+        for marks in (named[name] for name in sorted(MARKS & named.keys())):
             if not _is_flat(pictures):
                 continue
             raise DataError(f"{place.path} is laid out for finding things in photos (as for YOLO or VOC): "
@@ -199,18 +192,18 @@ def _only_wrapper(place: Folder, class_names: set[str]) -> Folder | None:
 
 def _classes_in(place: Folder, path: str, part: str | None, listing: Listing) -> Iterator[ClassFolder]:
     upper = {folder.identity for folder in (place, *place.ancestors)}
-    taken: set[tuple[int, int]] = set()
+    taken: dict[tuple[int, int], str] = {}
     for folder in place.content.folders:
         here = join(path, folder.name)
         if is_run(folder):
             listing.unused.append(Unused(here, "run"))
         elif folder.identity is not None and folder.identity in upper:
             listing.unused.append(Unused(here, "circle"))
-        elif folder.identity in taken:
-            listing.unused.append(Unused(here, "twice"))
+        elif folder.identity is not None and folder.identity in taken:
+            listing.unused.append(Unused(here, "second name", taken[folder.identity]))
         elif not may_be_class(folder):
             listing.unused.append(Unused(here, "no class"))
         else:
             if folder.identity is not None:
-                taken.add(folder.identity)
+                taken[folder.identity] = here
             yield ClassFolder(folder, here, part, folder.name)

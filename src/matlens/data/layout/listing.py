@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Literal
 
 from matlens.data.layout.own import is_run
-from matlens.data.layout.walk import DOCUMENTS, OTHER_PICTURES, SPECIAL, Folder, has_photo_ending
+from matlens.data.layout.walk import DOCUMENTS, OTHER_PICTURES, SPECIAL, Folder, has_photo_ending, is_placeholder
 
 _DEEPEST = 64
 """How many folders deep a class folder is read."""
 
+_TITLE = re.compile(r"[A-Z]+(?:[_-][A-Z]+)*")
+"""The names of documents without an ending: README, LICENSE, THIRD-PARTY. A camera's photo without one has a number."""
+
 Kind = Literal["folder", "deep", "circle", "twice", "nowhere", "special", "format", "hidden", "loose", "outside", "run",
-               "no class"]
+               "no class", "second name", "placeholder"]
 """Why something is not used; `matlens.data.layout.remarks` has the words."""
 
 
@@ -87,7 +91,7 @@ def may_be_class(folder: Folder) -> bool:
     for place, _ in below(folder, []):
         if place.content.photos or place.content.problem:
             return True
-        if any(not _is_document(name) for name in place.content.others):
+        if any(not _is_document(name) for name in place.content.others) or placeholders_in(place):
             return True
         documents = documents or bool(place.content.others)
     return not documents
@@ -99,7 +103,12 @@ def stem_of(name: str) -> str:
 
 
 def _is_document(name: str) -> bool:
-    return name.lower().endswith(DOCUMENTS) or name.isupper()  # README, LICENSE
+    return name.lower().endswith(DOCUMENTS) or _TITLE.fullmatch(name) is not None
+
+
+def placeholders_in(place: Folder) -> list[str]:
+    """Return the names of the files that stand for photos which iCloud keeps elsewhere."""
+    return [name for name in place.content.hidden if isinstance(name, str) and is_placeholder(name)]
 
 
 @dataclass
@@ -163,6 +172,8 @@ class Listing:
                 for inner, inside in below(entry, [], join(path, entry.name), hidden=True):
                     names = [*inner.content.photos, *(name for name in inner.content.hidden if isinstance(name, str))]
                     self.unused += [Unused(f"{inside}/{name}", "hidden") for name in names if has_photo_ending(name)]
+            elif is_placeholder(entry):
+                self.unused.append(Unused(join(path, entry), "placeholder"))
             elif has_photo_ending(entry):
                 self.unused.append(Unused(join(path, entry), "hidden"))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections import defaultdict
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -13,17 +14,27 @@ from matlens.data.layout.walk import Folder
 PARTS = ("train", "val", "test")
 
 _WORDS = {
-    "train": ("train", "training", "trn", "trainval", "entrainement", "entrenamiento"),
-    "val": ("val", "valid", "validate", "validation", "validating", "validierung", "dev", "eval", "evaluation"),
-    "test": ("test", "tests", "testing", "tst", "holdout", "prueba")}
+    "train": ("train", "training", "trainings", "trn", "trainval", "entrainement", "apprentissage", "entrenamiento",
+              "treino", "treinamento", "addestramento", "allenamento", "trening", "egitim", "训练", "訓練", "学習"),
+    "val": ("val", "valid", "validate", "validation", "validations", "validating", "validierung", "validierungs", "dev",
+            "eval", "evaluation", "validacion", "validacao", "validazione", "validatie", "walidacja", "dogrulama",
+            "验证", "驗證", "検証"),
+    "test": ("test", "tests", "testing", "tst", "holdout", "prueba", "pruebas", "teste", "testes", "essai", "prova",
+             "testowy", "测试", "測試", "テスト")}
 _PART_OF = {word: part for part, words in _WORDS.items() for word in words}
 
-_FILLERS = ("set", "sets", "data", "dataset", "datasets", "images", "image", "imgs", "img", "photos", "photo",
-            "pictures", "pics", "split", "part", "folder", "files", "samples", "subset", "the", "of", "my", "only")
+FILLERS = ("set", "sets", "data", "dataset", "datasets", "images", "image", "imgs", "img", "photos", "photo",
+           "pictures", "pics", "split", "part", "folder", "files", "samples", "subset", "the", "of", "my", "only",
+           "daten", "datensatz", "satz", "bilder", "fotos", "datos", "conjunto", "imagenes", "dados", "imagens",
+           "donnees", "jeu", "ensemble", "dati", "immagini", "gegevens", "de", "di", "集", "集合", "数据", "數據",
+           "データ")
 """Words that say nothing about what the photos show."""
 
 _TOKEN = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[^\W\d_]+")
-_GLUED = re.compile(rf"({'|'.join(sorted(_PART_OF, key=len, reverse=True))})({'|'.join(_FILLERS)})")
+_SILENT = re.compile(r"[\u0300-\u036f]|\b[dl]['\u2019](?=\w)")
+"""Accents, and the articles of d'entrainement and l'addestramento."""
+
+_GLUED = re.compile(rf"({'|'.join(sorted(_PART_OF, key=len, reverse=True))})({'|'.join(FILLERS)})")
 
 
 class _Name(NamedTuple):
@@ -35,12 +46,24 @@ class _Name(NamedTuple):
 
 def _read(name: str) -> _Name | None:
     """Return the part that a name speaks of, or None if it speaks of none, or of several."""
-    words = [piece for word in _TOKEN.findall(name) for piece in _pieces(word.lower())]
+    words = words_of(name)
     parts = {_PART_OF[word] for word in words if word in _PART_OF}
     if len(parts) != 1 and parts != {"train", "val"}:
         return None
-    about = tuple(word for word in words if word not in _PART_OF and word not in _FILLERS)
+    about = tuple(word for word in words if word not in _PART_OF and word not in FILLERS)
     return _Name("train" if "train" in parts else parts.pop(), about)
+
+
+def words_of(name: str) -> list[str]:
+    """Return the words of a folder's name in lower case and without accents: those of `trainingSet` are two."""
+    plain = _SILENT.sub("", unicodedata.normalize("NFKD", name))
+    return [piece for word in _TOKEN.findall(unicodedata.normalize("NFC", plain)) for piece in _pieces(word.lower())]
+
+
+def part_named(name: str, loosely: bool = False) -> bool:
+    """Return whether a name is that of a part and says nothing else; `loosely`, also with letters as in `train_a`."""
+    read = _read(name)
+    return read is not None and (not read.about or (loosely and all(len(word) == 1 for word in read.about)))
 
 
 def _pieces(word: str) -> tuple[str, ...]:

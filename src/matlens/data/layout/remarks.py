@@ -24,6 +24,10 @@ _SERIOUS: dict[Kind, tuple[str, str]] = {
     "special": ("entr{y} {is_are} no regular file{s} and {is_are} not read", ""),
     "format": ("picture{s} {is_are} in a format that matlens does not read, and {is_are} not used",
                ". Convert them to JPEG, for example, in the dataset's folder: {conversion}"),
+    "placeholder": ("photo{s} {is_are} in iCloud and not on this disk", ". Download them: in the Finder, open the "
+                    "folder's menu and choose Download Now"),
+    "second name": ("class folder{s} lead{not_s} to a folder that is read as another class, and {is_are} no "
+                    "class{es} of {its_their} own", ". Replace each link by a folder of photos, or remove it"),
     "loose": ("photo{s} lie{not_s} in no class folder and {is_are} not used", ""),
     "outside": ("photo{s} lie{not_s} in folders that are no part of the dataset, and {is_are} not used", "")}
 """The words for what a reader of results must know, after the number, and the way out."""

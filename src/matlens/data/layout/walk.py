@@ -132,6 +132,12 @@ def has_photo_ending(name: str) -> bool:
     return name.lower().endswith(_ENDINGS)
 
 
+def is_placeholder(name: str) -> bool:
+    """Return whether a file stands for a photo that iCloud has moved off this disk: .1.jpg.icloud."""
+    stem, dot, ending = name.lower().rpartition(".")
+    return bool(dot) and ending == "icloud" and stem.endswith((*_ENDINGS, *OTHER_PICTURES))
+
+
 def is_photo(name: str) -> bool:
     """Return whether a file's name is that of a photo."""
     return has_photo_ending(name) and not is_hidden(name)

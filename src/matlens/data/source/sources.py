@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from matlens.data.layout.doubts import doubts_about, refuse_masks
 from matlens.data.layout.layouts import LISTS as LISTS
 from matlens.data.layout.layouts import Layout, candidates, class_folders, layout_of, readable, split_numbers
 from matlens.data.layout.listing import Listing, Unused, holds_photos
@@ -45,7 +46,7 @@ class Source:
     folders: the folders of each class, relative to the root.
     others: the files in class folders whose names are not those of photos, sorted.
     unused: everything else that is not read, and why. linked: how many photos are reached by each link to a folder.
-    naming: what to say about class folders whose names are nearly equal.
+    naming: what to say about class folders whose names are nearly equal, or which may be no classes.
     """
 
     root: Path
@@ -102,6 +103,7 @@ def source_in(top: Folder) -> Source:
 def _source(root: Folder, layout: Layout) -> Source:
     listing = Listing()
     places = list(class_folders(root, layout, listing))
+    refuse_masks(places)
     class_of, naming = class_names_of(places)
     seen: dict[tuple[str, str | None], set[tuple[int, int]]] = defaultdict(set)
     photos = {place.path: listing.photos_of(place.folder, place.path, seen[class_of[place.name], place.part])
@@ -114,7 +116,7 @@ def _source(root: Folder, layout: Layout) -> Source:
         tuple(Listed(path, class_of[place.name], place.part)
               for place in sorted(places, key=_place_order) for path in photos[place.path]),
         split_numbers(root) if layout == "minc" else (), {name: tuple(paths) for name, paths in folders.items()},
-        tuple(sorted(listing.others)), tuple(listing.unused), dict(listing.linked), naming)
+        tuple(sorted(listing.others)), tuple(listing.unused), dict(listing.linked), (*naming, *doubts_about(places)))
 
 
 def _place_order(place: ClassFolder) -> list[str]:

@@ -29,7 +29,7 @@ def part_sizes(n: int, shares: Sequence[float]) -> tuple[int, ...]:
 
 
 def divide(photos: Sequence[Listed], class_names: Sequence[str], hashes: Mapping[str, str], shares: Sequence[float],
-           seed: int, together: Mapping[str, str] | None = None) -> list[list[Listed]]:
+           seed: int, together: Mapping[str, str] | None = None, way_out: str = "") -> list[list[Listed]]:
     """Divide photos into as many parts as there are `shares` (which sum to 1).
 
     The outcome depends on contents, names and `seed` alone, not on the order of `photos`. A class without groups is
@@ -40,6 +40,7 @@ def divide(photos: Sequence[Listed], class_names: Sequence[str], hashes: Mapping
     Args:
         hashes: SHA-256 by path.
         together: by path, the name of the group of a photo that must be in the same part as its group.
+        way_out: sentences on why photos must stay together and how to change that, for the message of the error.
 
     Returns:
         The photos of each part, by class, then by content.
@@ -47,7 +48,7 @@ def divide(photos: Sequence[Listed], class_names: Sequence[str], hashes: Mapping
     Raises:
         DataError: a class has fewer photos, or fewer groups of photos, than there are parts.
     """
-    return _Division(tuple(class_names), hashes, tuple(shares), seed, together or {}).of(photos)
+    return _Division(tuple(class_names), hashes, tuple(shares), seed, together or {}, way_out).of(photos)
 
 
 @dataclass(eq=False)
@@ -63,6 +64,7 @@ class _Division:
     shares: tuple[float, ...]
     seed: int
     together: Mapping[str, str]
+    way_out: str
     missing: npt.NDArray[np.int64] = field(init=False)
     has: npt.NDArray[np.bool_] = field(init=False)
     units: npt.NDArray[np.int64] = field(init=False)
@@ -116,10 +118,15 @@ class _Division:
             self.units[list({self.number[photo.class_name] for photo in members})] += 1
         for name, n, units in zip(self.class_names, photos_of.tolist(), self.units.tolist(), strict=True):
             if units < len(self.shares):
-                photos_named = f"{n} readable photo{'s' * (n != 1)}"
-                raise DataError(f"Class '{name}' has {photos_named}" + (
-                    f" in {units} group{'s' * (units != 1)} that must stay together" if n > units else "") +
-                    f", but each of the {len(self.shares)} parts needs one. Add photos or remove the folder.")
+                bound = ""
+                if n > units:
+                    largest = [photo.path for photo in max(groups, key=lambda members: sum(
+                        photo.class_name == name for photo in members)) if photo.class_name == name]
+                    bound = (f" in {units} group{'s' * (units != 1)} that must stay together (such as "
+                             f"{', '.join(largest[:3])})")
+                raise DataError(f"Class '{name}' has {n} readable photo{'s' * (n != 1)}{bound}, but each of the "
+                                f"{len(self.shares)} parts needs one. Add photos or remove the folder."
+                                + (f" {self.way_out}" if bound and self.way_out else ""))
         self.missing = np.array([part_sizes(n, self.shares) for n in photos_of.tolist()], np.int64)
         self.has = np.zeros_like(self.missing, dtype=np.bool_)
 

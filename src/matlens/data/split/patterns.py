@@ -23,14 +23,15 @@ except (re.error, RecursionError, OverflowError, MemoryError) as error:
 else:
     found = ((path, compiled.search(path)) for path in paths)
     answer = {"groups": compiled.groups,
-              "captured": {path: "\\0".join(text or "" for text in match.groups()) for path, match in found if match}}
+              "captured": {path: "\\0".join(text or "" for text in match.groups()) for path, match in found
+                           if match and any(match.groups())}}
 json.dump(answer, sys.stdout)
 """
 
 
 @dataclass(frozen=True)
 class Search:
-    """What a pattern captures in each path that it is found in. groups: the number of its parentheses."""
+    """What a pattern captures in each path in which it captures any text. groups: the number of its parentheses."""
 
     groups: int
     captured: dict[str, str]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import shlex
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from typing import Literal, get_args
 import numpy as np
 
 from matlens.data.layout.remarks import conversion_of, in_utf8
-from matlens.data.source.sources import PARTS, Source
+from matlens.data.source.sources import PARTS, Listed, Source
 from matlens.data.split.division import divide
 from matlens.data.split.protocols import folds_of, listed_by_protocol
 from matlens.errors import DataError, SettingsError
@@ -177,7 +178,8 @@ def make_split(source: Source, protocol: str, hashes: Mapping[str, str], problem
         names = {path: str(number) for number, group in enumerate(together) for path in group}
         folds, fold = folds_of(protocol) if is_fold else (0, 0)
         shares = (1 / folds,) * folds if is_fold else check_ratios(ratios)
-        divided = divide(readable, source.class_names, hashes, shares, seed, names)
+        _refuse_unreadable(source, readable, left_out, len(shares))
+        divided = divide(readable, source.class_names, hashes, shares, seed, names, _why_together(groups, source))
         parts = [_part_of_fold(number, folds, fold) for number in range(1, folds + 1)] if is_fold else PARTS
         readable = [dataclasses.replace(photo, part=part) for part, photos in zip(parts, divided, strict=True)
                     for photo in photos]
@@ -202,6 +204,7 @@ def _refuse_empty(source: Source) -> None:
         pictures = [unused.path for unused in source.unused
                     if unused.kind == "format" and unused.path.startswith(above)]
         others = [path for path in source.others if path.startswith(above)]
+        away = sum(unused.kind == "placeholder" and unused.path.startswith(above) for unused in source.unused)
         closed = [unused for unused in source.unused if unused.kind == "folder"
                   and f"{unused.path}/".startswith(above)]
         if closed:
@@ -210,11 +213,34 @@ def _refuse_empty(source: Source) -> None:
             endings = ", ".join(sorted({PurePath(path).suffix.lower() for path in pictures}))
             why = (f"its {len(pictures)} pictures are in a format that matlens does not read ({endings}). Convert them "
                    f"to JPEG, for example with: {conversion_of(str(source.root / pictures[0]))}")
+        elif away:
+            why = (f"its {away} photos are in iCloud and not on this disk. Download them (in the Finder, open the "
+                   "folder's menu and choose Download Now)")
         elif others:
             why = f"its {len(others)} files, such as {others[0]}, are no photos by their names. Rename them"
         else:
             why = "its folder is empty. Add photos"
         raise DataError(f"Class '{name}' has 0 photos in {source.root}: {in_utf8(why)}, or remove the folder.")
+
+
+def _refuse_unreadable(source: Source, readable: Sequence[Listed], left_out: Sequence[LeftOut], parts: int) -> None:
+    """Raise DataError for a class of which too few photos can be read, and say why they cannot."""
+    counted, class_of = Counter(photo.class_name for photo in readable), {p.path: p.class_name for p in source.photos}
+    for name in source.class_names:
+        lost = [left for left in left_out if class_of[left.path] == name]
+        if lost and counted[name] < parts <= counted[name] + len(lost):
+            raise DataError(f"Class '{name}' has {counted[name]} readable photos, but each of the {parts} parts needs "
+                            f"one. {len(lost)} photos cannot be read, such as {lost[0].path}: {lost[0].reason}. Get "
+                            "these files anew, add photos, or remove the folder.")
+
+
+def _why_together(groups: str | None, source: Source) -> str:
+    """Say what keeps photos together, and the way out."""
+    audit = f"matlens data audit {shlex.quote(str(source.root))} --kind exact_duplicate --kind near_duplicate"
+    if groups is None:
+        return f"They are copies of one photo, exact or nearly so; this lists them: {audit}"
+    return (f"They belong together by --groups {shlex.quote(groups)}, or as copies of one photo; let --groups name "
+            f"smaller groups or leave it out, and list the copies with: {audit}")
 
 
 def _refuse_gaps(split: Split, source: Source) -> None:

@@ -29,7 +29,8 @@ def named_groups(paths: Sequence[str], groups: str, root: Path | None = None, sa
     Args:
         paths: relative to the dataset's root.
         groups: a file of lines `path,group` (.tsv: separated by tabs), or a regular expression with groups in
-            parentheses, which is searched in each path: photos for which it captures the same text belong together.
+            parentheses, which is searched in each path: photos for which it captures the same text belong together,
+            and a photo for which it captures none stands alone.
         root: the dataset's root; the paths in a file may begin with it.
         say: called with a remark on lines that name no photo, photos that nothing names, and joined groups.
 
@@ -90,21 +91,36 @@ def _listed(file: Path, paths: Sequence[str], root: Path | None, say: Say) -> di
 
 
 class _Names:
-    """The photos by the ways to write their paths: with the dataset's folder before it, backslashes, NFC or NFD."""
+    """The photos by the ways to write their paths: with the dataset's folder before it, backslashes, NFC or NFD.
+
+    The folder may be written as on another machine (its last names), or by any path that leads there, also by links.
+    """
 
     def __init__(self, paths: Sequence[str], root: Path | None) -> None:
         self._path_of = {unicodedata.normalize("NFC", path): path for path in paths}
-        folders = root.resolve().parts if root is not None else ()
-        self._before = {"/".join(part.strip("/\\") for part in folders[start:]) for start in range(len(folders))}
+        self._root = os.path.realpath(root) if root is not None else None
+        self._leads_there: dict[str, bool] = {}
+        written = [Path(self._root).parts, Path(os.path.abspath(root)).parts] if self._root and root else []  # noqa: PTH100
+        self._before = {"/".join(part.strip("/\\") for part in folders[start:])
+                        for folders in written for start in range(len(folders))}
 
     def find(self, written: str) -> str | None:
         """Return the photo of a written path, or None."""
         words = [word for word in unicodedata.normalize("NFC", written).replace("\\", "/").split("/")
                  if word not in ("", ".")]
+        top = "/" * written.startswith("/")
         for start in range(len(words)):
-            if (not start or "/".join(words[:start]) in self._before) and "/".join(words[start:]) in self._path_of:
-                return self._path_of["/".join(words[start:])]
+            path = self._path_of.get("/".join(words[start:]))
+            if path is not None and (not start or self._is_root("/".join(words[:start]), top)):
+                return path
         return self._path_of.get(unicodedata.normalize("NFC", written))
+
+    def _is_root(self, folder: str, top: str) -> bool:
+        if folder in self._before or "\0" in folder:
+            return folder in self._before
+        if top + folder not in self._leads_there:
+            self._leads_there[top + folder] = os.path.realpath(top + folder) == self._root
+        return self._leads_there[top + folder]
 
 
 def _read(file: Path) -> list[tuple[str, str]]:
@@ -135,18 +151,30 @@ def _rows(text: str, delimiter: str) -> list[list[str]]:
 
 
 def _searched(groups: str, paths: Sequence[str]) -> dict[str, str]:
-    """Return what a pattern captures in each path that it is found in."""
+    """Return what a pattern captures in each path in which it captures any text."""
     found = search(groups, paths)
     if isinstance(found, str):
-        raise SettingsError(f"--groups {groups}: no such file, and no regular expression ({found}). Name a file of "
-                            r"lines path,group, or give a pattern such as '(scene\d+)_'.")
+        raise SettingsError(f"--groups {groups}: {_no_list(groups)}, and no regular expression ({found}). Name a file "
+                            r"of lines path,group, or give a pattern such as '(scene\d+)_'.")
     if not found.groups:
-        raise SettingsError(f"--groups {groups}: no such file, and as a regular expression it captures nothing. Put "
+        raise SettingsError(f"--groups {groups}: {_no_list(groups)}, and as a regular expression it captures nothing. "
+                            "Name a file of lines path,group, or put "
                             r"parentheses around what photos of one group share, such as '(scene\d+)_'.")
     if not found.captured:
-        raise DataError(f"--groups {groups} is found in none of the paths, such as {paths[0]}. (There is no file "
-                        "of that name, so it was taken as a regular expression.)")
+        raise DataError(f"--groups {groups} captures nothing in any of the paths, such as {paths[0]}. It was taken as "
+                        f"a regular expression ({_no_list(groups)}). Name a file of lines "
+                        "path,group, or a pattern that fits these paths.")
     return found.captured
+
+
+def _no_list(groups: str) -> str:
+    """Say what a file is, of that name, instead of a list."""
+    try:
+        place = Path(groups)
+        return ("a folder and no list" if place.is_dir() else "no regular file (a pipe or a device)" if place.exists()
+                else "no such file")
+    except OSError:
+        return "no such file"
 
 
 def look_alikes(hashes: Mapping[str, str], read: Callable[[str], Pixels | None], on_progress: Progress,
