@@ -244,6 +244,23 @@ def test_a_turned_photo_is_read_smaller_in_its_own_directions(picture):
     assert decode(data, min_size=(10, 151)).shape == (800, 600, 3)
 
 
+def turned(orientation: int, picture: Image.Image) -> bytes:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    return encoded(picture, "JPEG", exif=exif)
+
+
+@pytest.mark.parametrize("progressive", [False, True])
+def test_exif_is_that_of_the_photo_itself(picture, progressive):
+    """Phones put a second photo behind the first, and a comment may quote the letters Exif."""
+    plain = encoded(picture, "JPEG", progressive=progressive)
+    assert decode(plain + turned(6, picture)).shape == (30, 40, 3)
+    comment = b"\xff\xfe\x00\x0aExif\x00\x00ab"
+    data = turned(6, picture)
+    assert decode(data[:2] + comment + data[2:]).shape == (40, 30, 3)
+    assert decode(data[:2] + b"\xff" + comment + data[2:]).shape == (40, 30, 3)
+
+
 def test_exif_is_found_behind_a_large_profile(picture):
     """Phones write EXIF first, converters may not: 128 kB of colour profile come before it here."""
     exif = Image.Exif()
