@@ -80,9 +80,10 @@ def floats() -> bytes:
 
 
 WHOLE["floats without a scale"] = floats()
-DAMAGED = {"empty": b"", "text": b"not a photo", "page": b"<!doctype html><html>404</html>", "zeros": bytes(4096), "ones": 9999 * b"\xff",
+DAMAGED = {"empty": b"", "text": b"not a photo", "page": b"<!doctype html><html>404</html>", "zeros": bytes(4096),
+           "ones": 9999 * b"\xff",
            "answer of a server": b'<?xml version="1.0" encoding="UTF-8"?>\n<Error><Code>AccessDenied</Code></Error>',
-           "page in XHTML": b'<?xml version="1.0"?><!DOCTYPE html PUBLIC "-//W3C//DTD XHTML 1.0 Strict//EN"><html/>',
+           "page in XHTML": b'<?xml version="1.0"?><!DOCTYPE html PUBLIC "-//W3C//DTD XHTML 1.0//EN"><html/>',
            "page that ends within a letter": "<p>Seite nicht gefunden: ü</p>".encode()[:-5], "JSON": b'{"error": 404}',
            "page in many letters": "<p>ü</p>".encode() * 999,
            **{f"half a {fmt}": encoded(fmt)[:-len(encoded(fmt)) // 2] for fmt in ("JPEG", "PNG", "TIFF", "GIF", "BMP")},

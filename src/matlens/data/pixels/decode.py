@@ -154,7 +154,7 @@ def _attempt(data: bytes, kind: str, exif: bytes, keep_truncated: bool) -> Pixel
             _refuse_bomb(data, max(height, tags.get(323, 0)), max(width, tags.get(322, 0)))
             with _turn(height * width):
                 _load(image, keep_truncated)
-                return _upright(to_rgb(image, tags), orientation_of(exif or image.info.get("exif", b"")))
+                return _upright(to_rgb(image, tags, data), orientation_of(exif or image.info.get("exif", b"")))
     except UnreadableImageError:
         raise
     except UnidentifiedImageError as error:

@@ -27,7 +27,7 @@ def _segments(data: bytes) -> Iterator[tuple[int, int, int]]:
 
 
 def exif_of_jpeg(data: bytes) -> bytes:
-    """Return the EXIF segment of a JPEG, from its magic on; empty without one. What lies behind the photo is not its."""
+    """Return the EXIF segment of a JPEG, from its magic on; empty without one. A file behind the photo has its own."""
     return next((data[start:end] for marker, start, end in _segments(data)
                  if marker == _EXIF and data.startswith(EXIF_MAGIC, start)), b"")
 
