@@ -93,8 +93,8 @@ def _refuse_nearly_black(image: Image.Image) -> None:
     """Refuse colours of 16 bits of which no more than a sixteenth is used: those of 12 bits, or of eight."""
     extrema = image.getextrema()
     if max(high for _, high in extrema[:1 if image.mode.startswith("L") else 3]) * _LEAST_SHARE < 256:
-        raise UnreadableImageError("colours of 16 bits, all of them below a sixteenth of white, of which matlens cannot "
-                                   "tell which is white: save it with 8 bits", "unsupported")
+        raise UnreadableImageError("colours of 16 bits, all of them below a sixteenth of white, of which matlens "
+                                   "cannot tell which is white: save it with 8 bits", "unsupported")
 
 
 def _is_opaque(image: Image.Image) -> bool:
