@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import struct
 import warnings
+import zlib
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -103,6 +105,48 @@ def test_transparent_pixels_show_white(image, fmt, options, expected):
     assert decode(encoded(image, fmt, **options)).tolist() == [expected]
 
 
+def png(depth: int, kind: int, row: bytes, transparent: bytes, width: int = 2) -> bytes:
+    """A PNG of one row, of any number of bits, with the colour that is transparent."""
+    def chunk(name: bytes, content: bytes) -> bytes:
+        return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
+
+    return (b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", width, 1, depth, kind, 0, 0, 0))
+            + chunk(b"tRNS", transparent) * bool(transparent) + chunk(b"IDAT", zlib.compress(b"\0" + row))
+            + chunk(b"IEND", b""))
+
+
+@pytest.mark.parametrize(("depth", "kind", "row", "transparent", "expected"), [
+    (1, 0, "40", "0000", [255, 255]), (1, 0, "40", "0001", [0, 255]), (2, 0, "60", "0001", [255, 170]),
+    (4, 0, "5f", "0005", [255, 255]), (4, 0, "5a", "000a", [85, 255]), (8, 0, "0509", "0005", [255, 9]),
+    (4, 0, "5a", "0055", [85, 170]), (16, 0, "40008000", "4000", [255, 128]), (16, 0, "40008000", "4001", [64, 128]),
+    (8, 2, "010101 020202", "0001 0001 0001", [255, 2]), (8, 2, "010101 010102", "0001 0001 0003", None),
+    (16, 2, "400040004000 800080008000", "4000 4000 4000", [255, 128]),
+    (16, 2, "400040004001 800080008000", "4000 4000 4000", [64, 128]),
+    (16, 2, "010001000100 800080008000", "0001 0001 0001", [1, 128]),
+])
+def test_the_transparent_colour_is_that_of_the_file(depth, kind, row, transparent, expected):
+    """It is stated in the file's own bits: a grey of 4 bits counts to 15, a colour of 16 bits to 65,535. By hand."""
+    pixels = decode(png(depth, kind, bytes.fromhex(row), bytes.fromhex(transparent)))
+    assert pixels.tolist() == [[[1, 1, 1], [1, 1, 2]] if expected is None else [[grey] * 3 for grey in expected]]
+
+
+@pytest.mark.parametrize(("top", "is_read"), [(65_535, True), (4112, True), (4095, False), (255, False)])
+@pytest.mark.parametrize(("kind", "bands"), [(2, 3), (6, 4), (4, 2)])
+def test_deep_colours_of_a_camera_of_12_bits_are_refused_and_not_black(top, is_read, kind, bands):
+    """All its photos would look alike: nearly black. The top byte of 4112 is 16, by hand."""
+    colour = [0] * bands * 2
+    colour[bands] = top
+    if bands != 3:
+        colour[bands - 1] = colour[-1] = 65_535  # opaque
+    data = png(16, kind, struct.pack(f">{2 * bands}H", *colour), b"")
+    if is_read:
+        assert decode(data).max() == top // 257
+    else:
+        with pytest.raises(UnreadableImageError) as caught:
+            decode(data)
+        assert caught.value.problem.kind == "unsupported"
+
+
 def test_a_bitmap_with_an_empty_fourth_byte_is_no_transparent_one(picture):
     """Programs write BMPs of 32 bits with 0 in the byte that nobody reads: the photo must not turn white."""
     data = bytearray(encoded(picture.convert("RGBA"), "BMP"))
@@ -118,9 +162,9 @@ GREYS = {"f": np.float32, "i": np.int32, "h": np.uint16}
     ("f 0 0.2 1", [0, 51, 255]), ("f 0 0.002 0.01", [0, 1, 3]), ("f 0 51 255", [0, 51, 255]),
     ("f 0 13107 65535", [0, 51, 255]), ("f nan inf -inf 51 200", [0, 255, 0, 51, 200]), ("f 0 0 0", [0, 0, 0]),
     ("i 0 51 255", [0, 51, 255]), ("i 0 13107 65535", [0, 51, 255]), ("i 0 429496729 2147483647", [0, 51, 255]),
-    ("h 0 13107 65535", [0, 51, 255]), ("h 0 257 514", [0, 1, 2]),
+    ("h 0 13107 65535", [0, 51, 255]), ("h 0 257 4112", [0, 1, 16]), ("h 0 0 0", [0, 0, 0]),
     ("f -1 0 1", None), ("f 0 1 1.5", None), ("f 0 9 4000", None), ("f 0 1 1e9", None),
-    ("i -5 0 200", None), ("i 0 9 1000", None), ("i 0 9 5000000", None),
+    ("h 0 9 4095", None), ("h 0 9 255", None), ("i -5 0 200", None), ("i 0 9 1000", None), ("i 0 9 5000000", None),
 ])
 def test_deep_greys_are_scaled_by_what_is_white_or_refused(values, expected):
     """By hand: 1, 255, 65535 or the largest number of the type is white, the first that is not exceeded. A photo
@@ -242,6 +286,23 @@ def test_a_turned_photo_is_read_smaller_in_its_own_directions(picture):
     data = encoded(picture.resize((800, 600)), "JPEG", exif=exif)
     assert decode(data, min_size=(100, 10)).shape == (200, 150, 3)
     assert decode(data, min_size=(10, 151)).shape == (800, 600, 3)
+
+
+def turned(orientation: int, picture: Image.Image) -> bytes:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    return encoded(picture, "JPEG", exif=exif)
+
+
+@pytest.mark.parametrize("progressive", [False, True])
+def test_exif_is_that_of_the_photo_itself(picture, progressive):
+    """Phones put a second photo behind the first, and a comment may quote the letters Exif."""
+    plain = encoded(picture, "JPEG", progressive=progressive)
+    assert decode(plain + turned(6, picture)).shape == (30, 40, 3)
+    comment = b"\xff\xfe\x00\x0aExif\x00\x00ab"
+    data = turned(6, picture)
+    assert decode(data[:2] + comment + data[2:]).shape == (40, 30, 3)
+    assert decode(data[:2] + b"\xff" + comment + data[2:]).shape == (40, 30, 3)
 
 
 def test_exif_is_found_behind_a_large_profile(picture):

@@ -107,6 +107,44 @@ def test_textures_of_one_class_are_different():
     assert groups_of([grains(seed) for seed in range(rounds(200, 2_000))]) == []
 
 
+def texture(seed: int, strength: float, size: int = 256, grain: float = 3) -> np.ndarray:
+    grey = cv2.GaussianBlur(np.random.default_rng(seed).normal(0, 1, (size, size)), (0, 0), grain)
+    grey = 128 + strength * grey / grey.std()
+    return np.repeat(np.clip(grey, 0, 255).astype(np.uint8)[:, :, None], 3, axis=2)
+
+
+def written(pixels: np.ndarray, text: str, place: tuple[int, int], size: float, grey: int = 255) -> np.ndarray:
+    cv2.putText(pixels, text, place, 0, size, (grey,) * 3, 1)
+    return pixels
+
+
+def with_banner(seed: int, strength: float) -> np.ndarray:
+    """A micrograph: white letters on a black banner below the surface."""
+    pixels = texture(seed, strength)
+    pixels[-36:] = 0
+    return written(pixels, "15.0kV x500 SE 50um", (6, 248), 0.6)
+
+
+OVERLAID: dict[str, Callable[[int], np.ndarray]] = {
+    **{f"a banner on grain of {strength}": lambda seed, strength=strength: with_banner(seed, strength)
+       for strength in (2, 4, 8)},
+    "a scale bar": lambda seed: written(texture(seed, 2), "500 um", (30, 205), 0.9),
+    "a time": lambda seed: written(texture(seed, 2, 128, 1), "CAM 1 2024-05-17", (14, 110), 0.33),
+    "a label": lambda seed: written(np.full((128, 128, 3), 240, np.uint8), f"SAMPLE 00{seed}", (5, 70), 0.6, 20),
+}
+
+
+@pytest.mark.parametrize("name", OVERLAID)
+def test_what_is_written_on_all_photos_makes_no_copies_of_them(name):
+    """A microscope writes one banner on each: all photos of three classes were one group, and the audit took them out.
+
+    Their copies are found all the same.
+    """
+    photos = [OVERLAID[name](seed) for seed in range(3, 9)]
+    assert groups_of(photos) == []
+    assert groups_of([*photos, encoded(photos[4], 60)]) == [(4, 6)]
+
+
 def fixed_camera(n: int) -> Iterator[np.ndarray]:
     """One scene, one light, and another grain in each photo."""
     rows, columns = np.mgrid[:96, :96] / 96

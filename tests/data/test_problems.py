@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import errno
 import hashlib
 import io
@@ -10,6 +11,7 @@ import pickle
 import struct
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -58,7 +60,15 @@ WHOLE = {
     bytes(99), "Photoshop": b"8BPS" + bytes(99), "DICOM": bytes(128) + b"DICM" + bytes(99),
     "JPEG without loss": frame(0xC3, 8), "JPEG of 12 bits": frame(0xC1, 12),
     "TIFF of five bands": tiff_of(1, 5), "TIFF of JPEG 2000": tiff_of(33_005), "TIFF of JBIG": tiff_of(34_661),
-    "floats without a scale": b"", "CgBI": b"",
+    "floats without a scale": b"", "CgBI": b"", "TGA": encoded("TGA"), "PCX": encoded("PCX"), "IM": encoded("IM"),
+    "PPM in one line": b"P6 64 48 255 " + encoded("PPM")[13:], "PPM in letters": b"P3\n1 1\n255\n1 2 3\n",
+    "SVG": b'<svg width="9"/>', "SVG behind a declaration": b'\xef\xbb\xbf<?xml version="1.0"?>\n<svg width="9"/>',
+    "SVG behind a long comment": b'<?xml version="1.0"?>\n<!-- ' + 300 * b"x" + b" --><svg/>",
+    "Git LFS": b"version https://git-lfs.github.com/spec/v1\noid sha256:" + 64 * b"a" + b"\nsize 12345\n",
+    "Base64": base64.b64encode(encoded("JPEG")), "data URL": b"data:image/png;base64," + base64.b64encode(b"x" * 99),
+    "a format that no list knows": b"SOMECAM\x02" + bytes(range(256)), "noise": np.random.default_rng(3).bytes(4000),
+    "grey levels alone": bytes(300) + bytes(range(256)) * 9, "a head of text": b"NX = 9\n" * 99 + bytes(range(256)),
+    "a long table": b"1 2 3 4\n" * 200_000,
 }
 WHOLE["CgBI"] = encoded("PNG")[:8] + b"\x00\x00\x00\x04CgBI\x50\x00\x20\x02" + bytes(4) + encoded("PNG")[8:]
 
@@ -71,6 +81,11 @@ def floats() -> bytes:
 
 WHOLE["floats without a scale"] = floats()
 DAMAGED = {"empty": b"", "text": b"not a photo", "page": b"<!doctype html><html>404</html>", "zeros": bytes(4096),
+           "ones": 9999 * b"\xff",
+           "answer of a server": b'<?xml version="1.0" encoding="UTF-8"?>\n<Error><Code>AccessDenied</Code></Error>',
+           "page in XHTML": b'<?xml version="1.0"?><!DOCTYPE html PUBLIC "-//W3C//DTD XHTML 1.0//EN"><html/>',
+           "page that ends within a letter": "<p>Seite nicht gefunden: ü</p>".encode()[:-5], "JSON": b'{"error": 404}',
+           "page in many letters": "<p>ü</p>".encode() * 999,
            **{f"half a {fmt}": encoded(fmt)[:-len(encoded(fmt)) // 2] for fmt in ("JPEG", "PNG", "TIFF", "GIF", "BMP")},
            "half a WEBP": encoded("WEBP", lossless=True)[:2000],
            "a changed PNG": encoded("PNG")[:200] + b"\x00\x01\x02" + encoded("PNG")[203:],
@@ -102,7 +117,8 @@ def test_sizes_beyond_the_bounds_are_no_damage(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("number", [errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.EACCES, errno.EPERM, errno.EMFILE,
-                                    errno.ENOMEM, errno.EHOSTDOWN, errno.ENOTCONN])
+                                    errno.ENOMEM, errno.EHOSTDOWN, errno.ENOTCONN,
+                                    errno.ENODEV, errno.ENXIO])
 def test_trouble_of_the_machine_says_nothing_of_the_photo(number, tmp_path, monkeypatch):
     """A network disk that is away for a moment, or memory: it is an error that names the file, and no verdict."""
     (tmp_path / "photo.jpg").write_bytes(encoded("JPEG"))
@@ -167,7 +183,7 @@ def test_a_file_that_does_not_know_how_long_it_is_is_bounded(tmp_path, monkeypat
     monkeypatch.setattr(files_module, "MAX_BYTES", 1_000_000)
     monkeypatch.setattr(os, "open", lambda path, flags, opening=os.open: opening("/dev/zero", flags))
     monkeypatch.setattr(os, "fstat", lambda number: (tmp_path / "photo.jpg").stat())
-    monkeypatch.setattr(files_module, "format_of", lambda head: "JPEG")
+    monkeypatch.setattr(files_module, "format_of", lambda head, rest: "JPEG")
     for read in (content_of, digest_of):
         with pytest.raises(UnreadableImageError) as caught:
             read(tmp_path / "photo.jpg")
@@ -234,20 +250,50 @@ def test_what_fails_once_for_want_of_memory_is_decoded_again(monkeypatch):
     np.testing.assert_array_equal(decode(data), np.asarray(PICTURE))
 
 
-def test_a_file_under_a_photos_name_is_found_out_by_its_first_bytes(tmp_path):
+def test_want_of_memory_for_one_photo_is_never_a_fact_about_it(monkeypatch):
+    """It fails twice, since other programs hold the memory: it may be read tomorrow, so nothing may be kept of it."""
+    def fail(*_: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(decode_module, "to_rgb", fail)
+    with pytest.raises(UnreadableImageError) as caught:
+        decode(encoded("PNG"))
+    assert caught.value.problem.kind == "trouble"
+
+
+@pytest.mark.parametrize("number", [errno.ENODEV, errno.ENXIO, errno.ELOOP, errno.EISDIR, errno.ENAMETOOLONG])
+def test_what_the_system_says_of_a_photo_that_was_hashed_is_no_fact_about_its_content(number, tmp_path, monkeypatch):
+    """A disk that is unplugged between hashing and decoding: the photo was left out of every later run."""
+    file = tmp_path / "photo.jpg"
+    file.write_bytes(encoded("JPEG"))
+
+    def refuse(*_: object) -> int:
+        raise OSError(number, os.strerror(number))
+
+    digest = digest_of(file)[0]
+    monkeypatch.setattr(os, "open", refuse)
+    problem = PhotoReader().attempt(file, digest)
+    assert isinstance(problem, Problem) and problem.kind == "trouble"
+
+
+@pytest.mark.parametrize("content", [b"<html>404</html>", b"", WHOLE["AVIF"]])
+def test_what_lies_there_instead_of_a_photo_that_was_hashed_is_no_fact_about_it(content, tmp_path):
+    """A download that replaces it: the verdict on the one would be kept under the SHA-256 of the other."""
+    (tmp_path / "photo.jpg").write_bytes(content)
+    other = PhotoReader().attempt(tmp_path / "photo.jpg", hashlib.sha256(encoded("JPEG")).hexdigest())
+    own = PhotoReader().attempt(tmp_path / "photo.jpg", hashlib.sha256(content).hexdigest())
+    assert (other.kind, own.is_of_the_photo) == ("trouble", True)
+
+
+def test_a_file_under_a_photos_name_is_found_out_by_its_first_bytes(tmp_path, monkeypatch):
     """A film of a gigabyte is not read whole to learn that it is none."""
     with (tmp_path / "film.jpg").open("wb") as file:
+        file.write(b"\x00\x00\x00\x20ftypmp42")
         file.truncate(10**9)
-    tracked = []
-    opening = files_module._blocks
 
-    def blocks(*arguments: object) -> object:
-        tracked.append(1)
-        return opening(*arguments)
+    def blocks(*_: object) -> Iterator[bytes]:
+        pytest.fail("it was read")
+        yield b""
 
-    files_module._blocks, before = blocks, files_module._blocks
-    try:
-        assert PhotoReader().attempt(Path(tmp_path / "film.jpg")).kind == "damaged"
-    finally:
-        files_module._blocks = before
-    assert not tracked
+    monkeypatch.setattr(files_module, "_blocks", blocks)
+    assert PhotoReader().attempt(Path(tmp_path / "film.jpg")).kind == "unsupported"

@@ -140,7 +140,8 @@ def test_truncated_photos_may_be_kept(photos):
 def test_whole_photos_that_are_merely_not_read_stay(photos, monkeypatch, capsys):
     """Web servers name AVIF .jpg, a panorama has more pixels than are read: whole photos, gone for good."""
     kept = {}
-    for name, fmt in (("avif.jpg", "AVIF"), ("jp2.jpg", "JPEG2000"), ("lab.tif", "TIFF"), ("panorama.png", "PNG")):
+    for name, fmt in (("avif.jpg", "AVIF"), ("jp2.jpg", "JPEG2000"), ("lab.tif", "TIFF"), ("panorama.png", "PNG"),
+                      ("tga.jpg", "TGA"), ("pcx.jpg", "PCX"), ("im.jpg", "IM"), ("ppm.jpg", "PPM")):
         file, size = io.BytesIO(), (64, 64) if fmt == "PNG" else (8, 8)
         Image.new("RGB", size).convert("LAB" if name == "lab.tif" else "RGB").save(file, fmt)
         kept[f"wood/{name}"] = file.getvalue()

@@ -22,8 +22,8 @@ import numpy.typing as npt
 from PIL import Image
 
 from matlens.data.pixels.decode import DAMAGE, FORMATS, Metered, decode, resize
-from matlens.data.pixels.files import HEAD, content_of, digest_of, opened
-from matlens.data.pixels.problems import Problem, UnreadableImageError, other_format, problem_of
+from matlens.data.pixels.files import content_of, digest_of, opened
+from matlens.data.pixels.problems import HEAD, Problem, UnreadableImageError, other_format, problem_of
 from matlens.data.source.minc import FILL_COLOUR
 from matlens.data.source.sources import Listed
 from matlens.data.split.signatures import signature_of

@@ -11,8 +11,8 @@ from pathlib import Path
 from PIL import ExifTags, Image
 
 from matlens.data.hidden.times import taken_at
-from matlens.data.pixels.decode import exif_of_jpeg
 from matlens.data.pixels.files import opened
+from matlens.data.pixels.jpeg import exif_of_jpeg
 from matlens.system.untrusted import UNREADABLE
 
 _HEAD = 1 << 17

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
@@ -19,29 +20,81 @@ _CONVERTED = frozenset({"1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", 
 """Pillow's modes that it converts to RGB right."""
 
 _WHITE = {"float": (1, 255, 65_535), "uint32": (255, 65_535, 2**32 - 1), "int32": (255, 65_535, 2**31 - 1),
-          "int16": (255, 32_767)}
+          "int16": (255, 32_767), "uint16": (65_535,)}
 """The values that may stand for white, by type: it is the first that no value exceeds."""
 
 _LEAST_SHARE = 16
 """A photo whose brightest value is a smaller share of white than one in so many may have been meant otherwise."""
 
+_DEEP_COLOURS = frozenset({"RGB", "RGBA", "RGBa", "RGBX", "LA", "La"})
+"""Modes whose values of 16 bits Pillow cuts down to their upper eight."""
+
+_ONE_COLOUR = frozenset({"1", "L", "RGB", "I", "I;16", "I;16B"})
+"""Modes of a PNG in which one colour may stand for transparency."""
+
 _FORMAT_TAG, _INVERTED_TAG, _BITS_TAG = 339, 262, 258  # SampleFormat, PhotometricInterpretation, BitsPerSample
 _SIGNED = 2
+_PNG_DEPTH = 24  # the byte of a PNG that states its bits
 
 
-def to_rgb(image: Image.Image, tags: Mapping[int, Any]) -> Pixels:
-    """Return the pixels of a picture that is loaded, (H, W, 3) uint8. tags: of a TIFF.
+def to_rgb(image: Image.Image, tags: Mapping[int, Any], data: bytes) -> Pixels:
+    """Return the pixels of a picture that is loaded, (H, W, 3) uint8.
+
+    Args:
+        tags: of a TIFF.
+        data: the file.
 
     Raises:
         UnreadableImageError: its colours are of a kind that matlens does not read, or its values cannot be scaled.
     """
+    depth = data[_PNG_DEPTH] if image.format == "PNG" else max(tags.get(_BITS_TAG, (8,)))
+    invisible = _of_the_invisible_colour(image, depth, data)
+    pixels = _opaque(image, tags, depth)
+    return pixels if invisible is None else np.where(invisible[:, :, None], np.array(BACKGROUND, np.uint8), pixels)
+
+
+def _opaque(image: Image.Image, tags: Mapping[int, Any], depth: int) -> Pixels:
     if image.mode.startswith("I") or image.mode == "F":
         return _scaled_grey(image, tags)
     if image.mode not in _CONVERTED:
         raise UnreadableImageError(problem_of(NotImplementedError(f"colours in {image.mode}")))
+    if depth == 16 and image.mode in _DEEP_COLOURS:
+        _refuse_nearly_black(image)
     if image.has_transparency_data and not _is_opaque(image):
         return _over_background(image.convert("RGBA"))
     return np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
+
+
+def _of_the_invisible_colour(image: Image.Image, depth: int, data: bytes) -> npt.NDArray[np.bool_] | None:
+    """Return where (H, W) a PNG has the one colour that stands for transparency; None if it names none.
+
+    The file names it in its own number of bits, and Pillow compares it with the eight that it made of them.
+    """
+    if image.format != "PNG" or image.mode not in _ONE_COLOUR or "transparency" not in image.info:
+        return None
+    colour = image.info.pop("transparency")
+    if image.mode == "RGB":
+        values = _sixteen_bits_of(data) if depth == 16 else np.asarray(image)
+        return np.asarray((values == colour).all(axis=2))
+    values = np.asarray(image)
+    return np.asarray((values // (255 // (2**depth - 1)) if depth in (2, 4) else values) == colour)
+
+
+def _sixteen_bits_of(data: bytes) -> npt.NDArray[np.generic]:
+    """Decode a PNG of 16 bits by OpenCV, (H, W, 3): Pillow drops the lower eight."""
+    values = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH
+                          | cv2.IMREAD_IGNORE_ORIENTATION)
+    if values is None:
+        raise UnreadableImageError(problem_of(NotImplementedError("a PNG of 16 bits in which one colour is invisible")))
+    return values[:, :, ::-1]
+
+
+def _refuse_nearly_black(image: Image.Image) -> None:
+    """Refuse colours of 16 bits of which no more than a sixteenth is used: those of 12 bits, or of eight."""
+    extrema = image.getextrema()
+    if max(high for _, high in extrema[:1 if image.mode.startswith("L") else 3]) * _LEAST_SHARE < 256:
+        raise UnreadableImageError("colours of 16 bits, all of them below a sixteenth of white, of which matlens "
+                                   "cannot tell which is white: save it with 8 bits", "unsupported")
 
 
 def _is_opaque(image: Image.Image) -> bool:
@@ -88,18 +141,16 @@ def _sample_of(image: Image.Image, tags: Mapping[int, Any]) -> str:
 
 
 def _white_of(values: npt.NDArray[np.generic], sample: str) -> float:
-    """Return the value that stands for white: of 16 bits the largest; else the first of `_WHITE` that is not exceeded.
+    """Return the value that stands for white, the first of `_WHITE` that is not exceeded.
 
     Raises:
         UnreadableImageError: the values are negative, or so far from each of these that it cannot be told.
     """
-    if sample == "uint16":
-        return 65_535.0
     finite = np.isfinite(values)
     low, high = float(np.min(values, initial=0, where=finite)), float(np.max(values, initial=0, where=finite))
     scales = _WHITE.get(sample, _WHITE["int32"])
     white = next((scale for scale in scales if high <= scale), None)
-    if low < 0 or white is None or (white > scales[0] and high * _LEAST_SHARE < white):
+    if low < 0 or white is None or (white > min(scales[0], 255) and 0 < high * _LEAST_SHARE < white):
         raise UnreadableImageError(
             f"{sample} values from {low:g} to {high:g}, of which matlens cannot tell which is white (it reads 0 to "
             f"{', 0 to '.join(f'{scale:,}' for scale in scales)}): save it with 8 bits", "unsupported")

@@ -20,11 +20,12 @@ import simplejpeg
 from PIL import Image, ImageFile, UnidentifiedImageError, _imaging
 
 from matlens.data.pixels.colours import to_rgb
+from matlens.data.pixels.jpeg import EXIF_MAGIC, exif_of_jpeg, frame_not_read, orientation_of
 from matlens.data.pixels.problems import (
+    HEAD,
     Problem,
     UnreadableImageError,
     format_of,
-    frame_not_read,
     problem_of,
     says_not_read,
 )
@@ -46,9 +47,7 @@ FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "TIFF", "BMP")
 """No photo needs any other of Pillow's formats, and some of them start programs (EPS runs Ghostscript)."""
 
 _JPEG_MAGIC = b"\xff\xd8\xff"
-_EXIF_MAGIC = b"Exif\x00\x00"
 _PLAIN_JPEG = ("YCbCr", "Gray", "RGB")
-_ORIENTATION, _SHORT = 0x0112, 3  # the numbers that EXIF gives the tag and its type
 _MIRRORS = {2: 1, 3: -1, 4: 0, 6: 1, 7: -1, 8: 0}  # by orientation, OpenCV's: 0 upside down, 1 left to right, -1 both
 DAMAGE = (OSError, ValueError, SyntaxError, EOFError, IndexError, TypeError, AttributeError, KeyError, OverflowError,
            NotImplementedError, MemoryError, ArithmeticError, RuntimeError, struct.error, zlib.error, Warning)
@@ -95,7 +94,7 @@ def decode(data: bytes, *, min_size: tuple[int, int] | None = None, keep_truncat
         UnreadableImageError: the data is damaged (empty, truncated, not a photo), it is of a format or a size that
             matlens does not read, or there is not enough memory now; `problem.kind` says which.
     """
-    kind = format_of(data[:256])
+    kind = format_of(data[:HEAD], (data[HEAD:] for _ in range(1)))  # a copy, where it is asked for
     try:
         if kind == "JPEG":
             pixels = _decode_plain_jpeg(data, min_size)
@@ -115,7 +114,7 @@ def _decode_plain_jpeg(data: bytes, min_size: tuple[int, int] | None) -> Pixels 
     if colorspace not in _PLAIN_JPEG:
         return None
     _refuse_bomb(data, height, width)
-    orientation = _orientation(exif_of_jpeg(data))
+    orientation = orientation_of(exif_of_jpeg(data))
     least = {}
     if min_size is not None:
         rows, columns = min_size if orientation < 5 else min_size[::-1]
@@ -134,7 +133,7 @@ def _decode_with_pillow(data: bytes, kind: str, keep_truncated: bool) -> Pixels:
     exif = b""
     if kind == "JPEG":
         exif = exif_of_jpeg(data)
-        data = data.replace(_EXIF_MAGIC, b"Gone\x00\x00")  # damaged EXIF data does not make a photo unreadable
+        data = data.replace(EXIF_MAGIC, b"Gone\x00\x00")  # damaged EXIF data does not make a photo unreadable
     try:
         return _attempt(data, kind, exif, keep_truncated)
     except UnreadableImageError as error:
@@ -143,12 +142,7 @@ def _decode_with_pillow(data: bytes, kind: str, keep_truncated: bool) -> Pixels:
     with _large_lock:
         if not _has_room(data):
             raise UnreadableImageError(problem_of(MemoryError()))
-        try:
-            return _attempt(data, kind, exif, keep_truncated)
-        except UnreadableImageError as error:
-            if error.problem.kind == "trouble":
-                raise UnreadableImageError("it asks for far more memory than its pixels take", "unsupported") from error
-            raise
+        return _attempt(data, kind, exif, keep_truncated)
 
 
 def _attempt(data: bytes, kind: str, exif: bytes, keep_truncated: bool) -> Pixels:
@@ -160,7 +154,7 @@ def _attempt(data: bytes, kind: str, exif: bytes, keep_truncated: bool) -> Pixel
             _refuse_bomb(data, max(height, tags.get(323, 0)), max(width, tags.get(322, 0)))
             with _turn(height * width):
                 _load(image, keep_truncated)
-                return _upright(to_rgb(image, tags), _orientation(exif or image.info.get("exif", b"")))
+                return _upright(to_rgb(image, tags, data), orientation_of(exif or image.info.get("exif", b"")))
     except UnreadableImageError:
         raise
     except UnidentifiedImageError as error:
@@ -174,8 +168,10 @@ def _attempt(data: bytes, kind: str, exif: bytes, keep_truncated: bool) -> Pixel
 def _problem(error: BaseException, data: bytes, kind: str) -> Problem:
     """Say what an error of Pillow's means for a file of a format that it reads."""
     not_read = frame_not_read(data) if kind == "JPEG" else None
-    if kind == "TIFF" and isinstance(error.__cause__ or error, KeyError):  # of Pillow's table of compressions
+    if kind == "TIFF" and isinstance(error, KeyError):  # of Pillow's table of compressions
         not_read = f"a TIFF of compression {error}"
+    if kind == "TIFF" and isinstance(error.__cause__, KeyError):  # of its table of colours, bits and kinds of numbers
+        not_read = "a TIFF whose colours are floating-point or of an uncommon number, or whose numbers have other bits"
     return problem_of(NotImplementedError(not_read) if not_read else error)
 
 
@@ -223,34 +219,10 @@ def _turn(pixels: int) -> contextlib.AbstractContextManager[object]:
 
 def _refuse_bomb(data: bytes, height: int, width: int) -> None:
     if height * width > MAX_PIXELS or max(height, width) > MAX_SIDE:
-        raise UnreadableImageError(f"{width} x {height} pixels are too many, at most {MAX_PIXELS:,} are read",
-                                   "unsupported")
+        raise UnreadableImageError(f"{width} x {height} pixels are too many, at most {MAX_PIXELS:,} and at most "
+                                   f"{MAX_SIDE:,} a side are read", "unsupported")
     if data.startswith(_JPEG_MAGIC) and height * width * (scans := data.count(b"\xff\xda")) > MAX_SCANNED:
         raise UnreadableImageError(f"{scans} scans of {width} x {height} pixels are too many", "unsupported")
-
-
-def exif_of_jpeg(data: bytes) -> bytes:
-    """Return a JPEG from its EXIF segment's magic on (a marker and a length precede that); empty without a segment."""
-    at = data.find(_EXIF_MAGIC)
-    return data[at:at + 65_536] if at >= 4 and data[at - 4:at - 2] == b"\xff\xe1" else b""
-
-
-def _orientation(exif: bytes) -> int:
-    """Return 1 to 8; 1 (upright) where EXIF data does not say it or is damaged: the pixels may still be whole."""
-    tiff = exif.removeprefix(_EXIF_MAGIC)
-    order = {b"II*\x00": "<", b"MM\x00*": ">"}.get(tiff[:4])
-    if order is None:
-        return 1
-    try:
-        (start,) = struct.unpack_from(f"{order}I", tiff, 4)
-        (entries,) = struct.unpack_from(f"{order}H", tiff, start)
-        for entry in range(start + 2, start + 2 + 12 * entries, 12):
-            tag, kind, _, value = struct.unpack_from(f"{order}HHIH", tiff, entry)
-            if tag == _ORIENTATION:
-                return value if kind == _SHORT and 1 <= value <= 8 else 1
-    except struct.error:
-        pass
-    return 1
 
 
 def _upright(pixels: Pixels, orientation: int) -> Pixels:

@@ -12,13 +12,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, TypeVar
 
-from matlens.data.pixels.problems import UnreadableImageError, format_of, problem_of
+from matlens.data.pixels.problems import HEAD, UnreadableImageError, format_of, problem_of
 
 MAX_BYTES = 1 << 30
 """The most bytes of a photo's file: 128 million pixels of 8 bytes each. Larger files are not read."""
-
-HEAD = 256
-"""The bytes that tell a format."""
 
 _BLOCK = 1 << 20
 _FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
@@ -30,7 +27,7 @@ Read = TypeVar("Read")
 
 
 def content_of(path: Path) -> bytes:
-    """Return a photo's file; of one whose first bytes are no photo's the rest is not read.
+    """Return a photo's file. Of one of another format only the first bytes are read.
 
     Raises:
         UnreadableImageError: there is no such file, it is not read (a pipe, a device, more than MAX_BYTES, another
@@ -39,7 +36,7 @@ def content_of(path: Path) -> bytes:
     def read() -> bytes:
         with opened(path) as file:
             head = file.read(HEAD)
-            format_of(head)
+            format_of(head, _blocks(file, _BLOCK))
             size = os.fstat(file.fileno()).st_size
             file.seek(0)
             blocks = list(_blocks(file, size))

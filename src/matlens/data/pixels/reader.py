@@ -9,7 +9,7 @@ from pathlib import Path
 import cv2
 
 from matlens.data.pixels.decode import decode, resize
-from matlens.data.pixels.files import content_of
+from matlens.data.pixels.files import content_of, digest_of
 from matlens.data.pixels.problems import Problem, UnreadableImageError, problem_of
 from matlens.errors import DataError
 from matlens.types import Pixels
@@ -34,6 +34,9 @@ class PhotoReader:
         """Read a photo. Returns its pixels, or why there are none. sha256: what its content must be."""
         try:
             content = content_of(path)
+        except UnreadableImageError as error:
+            return error.problem if sha256 is None else _problem_of_content(path, sha256, error)
+        try:
             if sha256 is not None and hashlib.sha256(content).hexdigest() != sha256:
                 return _CHANGED
             return self._pixels(content)
@@ -79,6 +82,18 @@ class PhotoReader:
             return pixels if self.img_size is None else resize(pixels, self.img_size)
         except (MemoryError, cv2.error) as error:
             raise UnreadableImageError(problem_of(MemoryError())) from error
+
+
+def _problem_of_content(path: Path, sha256: str, error: UnreadableImageError) -> Problem:
+    """Return why a file that had this SHA-256 before is not read; what another content lacks says nothing of that."""
+    if not error.problem.is_of_the_photo:
+        return error.problem
+    if error.__cause__ is not None:  # the system's, of the path
+        return Problem(error.problem, "trouble")
+    try:
+        return error.problem if digest_of(path)[0] == sha256 else _CHANGED
+    except UnreadableImageError as second:
+        return Problem(second.problem, "trouble")
 
 
 def unreadable(path: Path, problem: Problem, which: str = "") -> DataError:

@@ -34,7 +34,7 @@ from matlens.system.files import read_json, write_json
 from matlens.system.untrusted import UNREADABLE, size_of_regular
 from matlens.types import Pixels, Progress, unheard
 
-_FORMAT = 3
+_FORMAT = 4
 """Part of the key: a change of decoding or resizing must raise it."""
 
 _SOURCES = "where.json"
