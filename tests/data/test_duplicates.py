@@ -130,7 +130,7 @@ OVERLAID: dict[str, Callable[[int], np.ndarray]] = {
        for strength in (2, 4, 8)},
     "a scale bar": lambda seed: written(texture(seed, 2), "500 um", (30, 205), 0.9),
     "a time": lambda seed: written(texture(seed, 2, 128, 1), "CAM 1 2024-05-17", (14, 110), 0.33),
-    "a label": lambda seed: written(np.full((128, 128, 3), 240, np.uint8), f"SAMPLE 00{seed}", (5, 70), 0.6, 20),
+    "a label": lambda seed: written(np.full((128, 128, 3), 240, np.uint8), f"SAMPLE 00{seed - 2}", (5, 70), 0.6, 20),
 }
 
 

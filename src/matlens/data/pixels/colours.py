@@ -86,13 +86,13 @@ def _sixteen_bits_of(data: bytes) -> npt.NDArray[np.generic]:
                           | cv2.IMREAD_IGNORE_ORIENTATION)
     if values is None:
         raise UnreadableImageError(problem_of(NotImplementedError("a PNG of 16 bits in which one colour is invisible")))
-    return values[:, :, ::-1]
+    return np.asarray(values[:, :, ::-1])
 
 
 def _refuse_nearly_black(image: Image.Image) -> None:
     """Refuse colours of 16 bits of which no more than a sixteenth is used: those of 12 bits, or of eight."""
-    extrema = image.getextrema()
-    if max(high for _, high in extrema[:1 if image.mode.startswith("L") else 3]) * _LEAST_SHARE < 256:
+    colours = 1 if image.mode.startswith("L") else 3  # what follows them is no colour
+    if int(np.asarray(image)[:, :, :colours].max(initial=0)) * _LEAST_SHARE < 256:
         raise UnreadableImageError("colours of 16 bits, all of them below a sixteenth of white, of which matlens "
                                    "cannot tell which is white: save it with 8 bits", "unsupported")
 
