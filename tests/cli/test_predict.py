@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from attacks import at_once
 from matlens.errors import DataError
 from matlens.features.artifact import Artifact
 from matlens.features.calibrator import Calibrator

@@ -154,7 +154,7 @@ def test_only_files_of_matlens_are_swept_from_a_runs_folder(tmp_path):
     theirs = [run / name for name in ("notes/.a.1.partial.txt", ".thesis.1.partial.tex", "models/.w.3.partial.h5",
                                       "reports/.mine.2.replaced", f"notes/.{NAME}.1.partial.h5")]
     left = [run / name for name in (".run.1.partial.json", f"models/.{NAME}.1.partial.h5",
-                                    "reports/.model_comparison.1.partial.csv", f"states/{NAME}/.head-0004.1.partial.npz")]
+                                    f"states/{NAME}/.head.1.partial.npz", "reports/.model_comparison.1.partial.csv")]
     for path in (*theirs, *left):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("half")

@@ -63,7 +63,7 @@ def _int8_artifact(run: RunRecord, model: str) -> Artifact:
 
 @dataclass(frozen=True)
 class AskedPhotos:
-    """What paths stand for: photos, places that cannot be listed or read with the reason, and how many are no photos."""
+    """What paths stand for: photos, places that cannot be read with the reason, and how many files are no photos."""
 
     photos: tuple[Path, ...]
     unlisted: tuple[tuple[Path, str], ...] = ()
