@@ -61,7 +61,7 @@ def run_refused(matlens, photos: Path, out: Path, *options: object) -> str:
     (("--batch-size", -3), "batch_size"),
     (("--seed", -1), "seed"),
     (("--alpha", 0), "alpha"),
-    (("--models", ""), "unknown model ''"),
+    (("--models", ""), "no model"), (("--models", ",,"), "no model"),
     (("--weights", "some"), "weights"),
     (("--weights-dir", "nowhere", "--protocol", "minc:0"), "minc:0"),
 ])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -11,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from builders import begin_run
+from builders import FIRST_VERSION, begin_run
 from matlens.cli import main as cli
 from matlens.errors import CacheError
 from matlens.jobs.run import keep_to_limit
@@ -20,7 +21,7 @@ from matlens.system import caches
 from matlens.system.caches import entries, in_use, left_overs, opened_or_made, prune, whole_entry
 from matlens.system.console import Reporter
 from matlens.system.files import read_json, write_json
-from matlens.system.ownership.cache_content import MARKER_NAME, say_whose
+from matlens.system.ownership.cache_content import ENTRY_MARK, ENTRY_MARK_NAME, MARKER_NAME, say_whose
 
 RUN = """
 import sys
@@ -93,6 +94,8 @@ def entry(folder: Path, size: int = 100, age: float = 0) -> Path:
     """Something kept of `size` bytes that was last used `age` seconds before 2001, in a cache that is marked."""
     folder.mkdir(parents=True)
     say_whose(folder.parents[1])
+    (folder / ENTRY_MARK_NAME).write_text(ENTRY_MARK)
+    size -= len(ENTRY_MARK)
     (folder / "data.npy").write_bytes(bytes(size))
     os.utime(folder, (978_307_200 - age,) * 2)
     return folder
@@ -141,7 +144,11 @@ def test_nothing_that_is_no_entry_is_ever_removed(tmp_path):
 OF_OTHERS = {
     "locks/prod.txt": b"keep", "locks/pixels.prod.lock": b"", f"locks/pixels.{1:024x}.lock": b"data",
     f"locks/results.{1:024x}.lock": b"", f"pixels/{1:024x}/thesis.tex": b"text", f"pixels/{2:024x}/mine/a.npy": b"",
-    f"features/.{1:024x}.12.partial/thesis.tex": b"text", f"features/.{2:024x}.12.partial": b"text"}
+    f"features/.{1:024x}.12.partial/thesis.tex": b"text", f"features/.{2:024x}.12.partial": b"text",
+    f"features/{3:024x}/vec.npy": b"data", f"trunks/{4:024x}/doc.json": b'{"format": 1}',
+    f"trunks/{5:024x}/trunk.json": b'{"format": "mine", "parity": 1}', f"pixels/{6:024x}/store.json": b"{",
+    f"activations/.{7:024x}.7.partial/x.npy": b"data", f"drafts/{8:024x}/trunk.xml": b"<?xml version='1.0'?><net/>",
+    f"features/{10:024x}/{ENTRY_MARK_NAME}": b"a text of mine"}
 """Files of the user's, named as those of a cache are."""
 
 
@@ -155,11 +162,15 @@ def test_pruning_takes_nothing_of_anothers_whatever_it_is_called(tmp_path, kind)
     mine, lock = place(tmp_path, 9), tmp_path / "locks" / f"pixels.{9:024x}.lock"
     mine.mkdir()
     (mine / "pixels.npy").touch()
+    empty = [tmp_path / name for name in (f"features/{11:024x}", f"drafts/.{12:024x}.7.partial")]
+    for folder in empty:
+        folder.mkdir()
     lock.touch()
     if kind == "a cache":
         say_whose(tmp_path)
+        (mine / ENTRY_MARK_NAME).write_text(ENTRY_MARK)
     elif kind == "of an earlier version":
-        write_json(mine / "store.json", {"format": 1})
+        write_json(mine / "store.json", {"format": 1, "img_size": [48, 48]})
     elif kind == "another's marker":
         (tmp_path / MARKER_NAME).write_text("a text of mine")
         say_whose(tmp_path)
@@ -168,6 +179,37 @@ def test_pruning_takes_nothing_of_anothers_whatever_it_is_called(tmp_path, kind)
     assert [pruned.folder for pruned in prune(tmp_path, -1).removed] == [mine] * is_ours
     assert lock.exists() != is_ours
     assert {path: path.read_bytes() for path in before} == before
+    assert all(folder.exists() for folder in empty)
+
+
+@pytest.mark.parametrize(("kind", "name", "content"), [
+    ("pixels", "store.json", '{"format": 1, "img_size": [2, 2]}'), ("features", "features.json", '{"format": 2, '
+     '"sha256": ""}'), ("activations", "activations.json", '{"format": 1, "shape": []}'),
+    ("drafts", "trunk.xml", '<?xml version="1.0"?>\n<net name="Model0" version="11">'), ("trunks", None, "")])
+def test_what_earlier_versions_kept_is_known_by_what_it_says_and_can_be_removed(tmp_path, kind, name, content):
+    """Gigabytes that the user would have to find; the trunk is one that the first version made."""
+    if name is None:
+        shutil.copytree(FIRST_VERSION / "trunks", tmp_path / "trunks")
+    else:
+        place(tmp_path, 1, kind).mkdir(parents=True)
+        (place(tmp_path, 1, kind) / name).write_text(content)
+    assert [pruned.kind for pruned in prune(tmp_path, -1).removed] == [kind]
+    assert names(tmp_path / kind) == []
+
+
+def test_what_is_written_to_a_cache_is_marked_so_that_a_damaged_entry_can_be_removed(tmp_path):
+    writer(place(tmp_path, 1))()
+    (place(tmp_path, 1) / "data.npy").unlink()
+    assert [pruned.folder for pruned in prune(tmp_path, -1).removed] == [place(tmp_path, 1)]
+
+
+@pytest.mark.parametrize(("number", "has_room_made"), [
+    (errno.ENOTDIR, False), (errno.EACCES, False), (errno.EROFS, False), (errno.ENOSPC, True), (errno.EDQUOT, True)])
+def test_room_is_to_be_made_where_there_is_none_alone(tmp_path, number, has_room_made):
+    """--cache-dir /dev/null has no entries to remove."""
+    with pytest.raises(CacheError) as caught, whole_entry(place(tmp_path, 1), "things"):
+        raise OSError(number, os.strerror(number))
+    assert ("--prune" in str(caught.value)) == has_room_made and "--cache-dir" in str(caught.value)
 
 
 def test_links_in_a_cache_are_not_followed_when_it_is_pruned(tmp_path):
@@ -270,7 +312,7 @@ def test_a_cache_without_locks_is_used_and_not_pruned(tmp_path):
 
 
 @pytest.mark.parametrize(("error", "said"), [
-    (OSError(errno.ENOSPC, "-"), "No space left on device"), (OSError(errno.EROFS, "-"), "Read-only file system"),
+    (OSError(errno.ENOSPC, "-"), "No space left on device"), (OSError(errno.EDQUOT, "-"), "Disk quota exceeded"),
     (OSError("9 requested and 2 written"), "9 requested and 2 written"),
     (RuntimeError("basic_ios::clear: iostream error"), "most likely no space left")])
 def test_a_disk_that_takes_no_more_is_told_with_the_way_out_and_leaves_nothing(tmp_path, error, said):
@@ -291,7 +333,7 @@ def test_a_defect_is_not_taken_for_a_full_disk(tmp_path):
 def test_after_a_run_the_cache_keeps_to_its_limit_and_says_so(tmp_path, capsys):
     """Else it grows by gigabytes a week until the disk is full."""
     old, used = entry(place(tmp_path, 1), size=2000), place(tmp_path, 2)
-    opened_or_made(used, "things", read, writer(used, "x" * 3000))
+    opened_or_made(used, "things", read, writer(used, "x" * (3000 - len(ENTRY_MARK))))
     settings = Settings(cache_dir=tmp_path, cache_limit=4e-6)
     keep_to_limit(settings, Reporter())
     said = capsys.readouterr()
@@ -336,7 +378,7 @@ def test_what_is_kept_is_shown_with_size_age_and_use(data_store, tmp_path):
     (entry(place(cache, 4, "activations")) / "activations.json").write_text("{")
     opened_or_made(place(cache, 1), "things", lambda folder: folder, lambda: None)
     os.utime(place(cache, 2, "features"), (978_307_200 + 86_400 * 40,) * 2)
-    (cache / "pixels" / f".{5:024x}.1.partial").mkdir()
+    (cache / "pixels" / f".{5:024x}.{1:013}.partial").mkdir()
     code, said = data_store()
     rows = {line.split("│")[1].strip(): [cell.strip() for cell in line.split("│")[2:-1]]
             for line in said.splitlines() if "│" in line}

@@ -5,18 +5,31 @@ from __future__ import annotations
 import errno
 import json
 import os
+import shutil
+import socket
+import stat
 import subprocess
 import sys
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from attacks import at_once
 from matlens.errors import WriteError
-from matlens.system.files import appending, read_json, whole_file, whole_folder, write_json, write_text
+from matlens.system.files import (
+    appending,
+    make_folder,
+    read_json,
+    refuse_unwritable,
+    whole_file,
+    whole_folder,
+    write_json,
+    write_text,
+)
 from matlens.system.ownership.locks import CONTENT, LOCK_NAME
-from matlens.system.ownership.temporary import sweep
+from matlens.system.ownership.temporary import sweep, temporary_beside
 from matlens.system.untrusted_arrays import read_arrays
 
 
@@ -154,7 +167,7 @@ def test_a_folder_that_had_made_room_is_put_back(tmp_path, place):
         (aside / "a").write_text("old" if number == 0 else "older")
         if aside.parent.name.endswith("partial"):
             (aside.parent / LOCK_NAME).write_bytes(CONTENT)
-        sweep(tmp_path, ("in",))
+        sweep(tmp_path, ("in",), ("m",))
         assert names(tmp_path / "in") == ["m.artifact", "m.artifact/a"]
         assert (tmp_path / "in" / "m.artifact" / "a").read_text() == "old"
 
@@ -185,6 +198,70 @@ def test_adding_to_a_file_changes_no_other_one(tmp_path):
     assert mine.read_text() == "the user's\n"
     assert (tmp_path / "hard.log").read_text() == "the user's\na line\na line\n"
     assert (tmp_path / "new" / "new.log").read_text() == "a line\na line\n"
+
+
+def in_the_way(place: Path, what: str) -> None:
+    """Something that is no file, or no folder, where one is to be written."""
+    if what.startswith("link"):
+        target = place.parent / "target"
+        target.mkdir() if what == "link to a folder" else target.write_text("mine")
+        place.symlink_to("nowhere" if what == "link to nowhere" else target)
+    elif what == "pipe":
+        os.mkfifo(place)
+    elif what == "socket":
+        with socket.socket(socket.AF_UNIX) as bound:
+            bound.bind(os.path.relpath(place))
+    elif what == "folder":
+        place.mkdir()
+    else:
+        place.write_text("mine")
+
+
+@pytest.mark.parametrize("when", ["before", "meanwhile"])
+@pytest.mark.parametrize("what", ["link to a file", "link to a folder", "link to nowhere", "pipe", "socket", "folder",
+                                  "file"])
+def test_what_is_of_another_kind_is_refused_and_stays_what_it_is(tmp_path, monkeypatch, what, when):
+    """A file in the place of /dev/null, of a pipe or of a link cuts others off from what was there."""
+    monkeypatch.chdir(tmp_path)
+    place = tmp_path / "x"
+    if when == "before":
+        in_the_way(place, what)
+        for kind in (whole_folder,) if what == "file" else (whole_file, refuse_unwritable):
+            with at_once(), pytest.raises(WriteError, match="/x"), kind(place) if kind is not refuse_unwritable else (
+                    nullcontext(kind(place))):
+                pytest.fail("the work was begun")
+    else:
+        with at_once(), pytest.raises(WriteError, match="/x"), (
+                whole_folder if what == "file" else whole_file)(place) as partial:
+            partial.write_text("new") if what != "file" else (partial / "a").write_text("new")
+            in_the_way(place, what)
+    there = place.lstat().st_mode
+    assert {"link": stat.S_ISLNK, "pipe": stat.S_ISFIFO, "socket": stat.S_ISSOCK, "folder": stat.S_ISDIR,
+            "file": stat.S_ISREG}[what.split()[0]](there)
+    assert set(names(tmp_path)) <= {"x", "target"}
+    for mine in ("x" if what == "file" else "target",) * (what in ("file", "link to a file")):
+        assert (tmp_path / mine).read_text() == "mine"
+
+
+@pytest.mark.parametrize("digits", ["2024", "1234567890123"])
+@pytest.mark.parametrize("content", ["nothing", "an empty lock"])
+def test_an_empty_folder_of_the_users_stays_and_one_of_a_killed_start_goes(tmp_path, digits, content):
+    """Which of them it is, the number tells: a kill may come before the lock is there, or before it has content."""
+    left = tmp_path / f".thesis.{digits}.partial"
+    left.mkdir()
+    if content == "an empty lock":
+        (left / LOCK_NAME).touch()
+    for _ in range(2):
+        write_text(tmp_path / "thesis", "text")
+        sweep(tmp_path, ())
+    assert left.exists() == (digits == "2024")
+
+
+def test_a_new_temporary_folder_has_a_number_by_which_it_is_known(tmp_path, monkeypatch):
+    """Also where the random number is small."""
+    monkeypatch.setattr("os.urandom", lambda n: bytes(n))
+    with temporary_beside(tmp_path / "a") as partial:
+        assert partial.parent.name == ".a.0000000000000.partial"
 
 
 @pytest.mark.parametrize(("number", "way_out"), [
@@ -236,6 +313,18 @@ def test_a_file_where_a_folder_should_be(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(WriteError, match=r"file/inside/a\.json.*A file lies where a folder should be"):
         write_json(tmp_path / "file" / "inside" / "a.json", {})
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="the file system that makes no folders is Linux's")
+def test_a_place_that_takes_no_folder_is_not_taken_for_one_that_was_removed(tmp_path):
+    """Of these, the same command would make it again."""
+    with pytest.raises(WriteError) as never:
+        make_folder(Path("/proc/x"))
+    with pytest.raises(WriteError) as removed, whole_file(tmp_path / "in" / "a") as partial:
+        partial.write_text("new")
+        shutil.rmtree(tmp_path / "in")
+    assert never.value.errno == removed.value.errno == errno.ENOENT
+    assert ("same command" in str(never.value), "same command" in str(removed.value)) == (False, True)
 
 
 def test_the_temporary_neighbour_keeps_the_suffix(tmp_path):

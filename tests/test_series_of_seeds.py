@@ -141,6 +141,33 @@ def test_the_command_that_trains_once_refuses_several_trainings(drawn, tmp_path,
         app(["train", "inception_v1", "--data", str(drawn), "--out", str(tmp_path), *option], standalone_mode=False)
 
 
+@pytest.mark.parametrize("name", ["model_comparison.md", "model_comparison.csv", "model_comparison.png",
+                                  "series_results.json", "model_comparison.json"])
+def test_a_comparison_replaces_nothing_but_an_earlier_one(drawn, tmp_path, jobs, matlens, name):
+    """The user's own notes on a comparison may well have that name; a picture of it was even removed."""
+    series = run_series(asked(drawn), tmp_path / "out", QUIET)
+    for folder, place in ((tmp_path / "mine", series.path), (tmp_path / "mine", series.path / "seed-42")):
+        folder.mkdir(exist_ok=True)
+        (folder / name).write_text("notes")
+        code, _, err = matlens("compare", place, "--out", folder)
+        assert code == 2 and name in err and "--out" in err
+        assert [file.name for file in folder.iterdir()] == [name] and (folder / name).read_text() == "notes"
+    for place, witness in ((series.path, "series_results.json"), (series.path / "seed-42", "model_comparison.json")):
+        for _ in range(2):  # the second one replaces the first
+            code, _, err = matlens("compare", place, "--out", tmp_path / witness)
+            assert code == 0, err
+        (tmp_path / witness / "model_comparison.md").unlink()
+        assert matlens("compare", place, "--out", tmp_path / witness)[0] == 0
+        assert (tmp_path / witness / "model_comparison.md").exists()
+
+
+def test_a_series_of_another_program_is_not_named_as_a_run_of_its_own(tmp_path, matlens):
+    """A way out that names the very folder leads nowhere."""
+    (tmp_path / "series.json").write_text('{"episodes": 3}')
+    code, _, err = matlens("evaluate", tmp_path)
+    assert code == 2 and "--out" in err and "such as" not in err
+
+
 def test_the_methods_are_tested_and_what_is_shown_says_so(drawn, tmp_path, jobs):
     """Strengths 1.2 and 3: plainly different; the page, the tables and the console name the better one."""
     series = run_series(asked(drawn), tmp_path / "out", QUIET)

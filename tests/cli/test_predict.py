@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from attacks import at_once
 from matlens.errors import DataError
 from matlens.features.artifact import Artifact
 from matlens.features.calibrator import Calibrator
@@ -106,6 +107,20 @@ def test_probabilities_are_calibrated_unless_the_networks_own_are_asked_for(arti
     assert calibrated["probability"] == pytest.approx(205**0.5 / (205**0.5 + 50**0.5), abs=1e-6)
     assert sum(calibrated["probabilities"].values()) == pytest.approx(1)
     assert (calibrated["calibration"], own["calibration"]) == ("temperature", None)
+
+
+def test_pipes_are_named_or_counted_and_never_waited_for(artifact, photos):
+    """Of a folder that is predicted, no photo goes missing in silence; one that is no photo by its name is counted."""
+    for name in ("sub/pipe.png", "pipe"):
+        os.mkfifo(photos / name)
+    (photos / "gone.txt").symlink_to("nowhere")
+    before = len(AskedPhotos.of([photos / "sub"]).photos)
+    asked = AskedPhotos.of([photos])
+    with at_once():
+        lines = [json.loads(line) for line, _ in predict_files(artifact, asked, as_json=True)]
+    assert [line["path"] for line in lines if line["path"].endswith("pipe.png")] == [str(photos / "sub" / "pipe.png")]
+    assert "error" in next(line for line in lines if line["path"].endswith("pipe.png"))
+    assert (before, asked.others) == (1, 3)  # notes.txt, the pipe and the link without a photo's name
 
 
 def test_the_exit_code_says_that_some_photos_were_not_predicted(artifact, photos, monkeypatch, matlens):

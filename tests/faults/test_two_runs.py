@@ -17,6 +17,8 @@ from builders import begin_run, tree_hash
 from matlens.data.pixels.store import PixelStore
 from matlens.errors import RunError
 from matlens.runs.lock import alone_in
+from matlens.runs.run import Run
+from matlens.runs.series import SeriesFolder
 from matlens.system.caches import left_overs
 from matlens.system.ownership.locks import LOCK_NAME
 
@@ -83,6 +85,44 @@ def test_folders_that_were_made_for_the_lock_alone_go(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+OF_MATLENS = {"format": 1, "settings": {"models": [NAME], "seed": 1, "img_size": [8, 8]}, "data_root": "x",
+              "versions": {"python": "3"}}
+
+
+@pytest.mark.parametrize("changed", [
+    {"format": None}, {"format": "1"}, {"format": True}, {"settings": {"lr": 1}}, {"settings": [1]}, {"data_root": 1},
+    {"versions": None}, {"versions": {"python": 3}}, {"versions": ["3"]}])
+@pytest.mark.parametrize("manifest", ["run.json", "series.json"])
+def test_a_manifest_of_another_program_makes_no_folder_that_of_a_run(tmp_path, manifest, changed):
+    """Names such as run.json and settings are anybody's; what is named as half a file of matlens' would be removed."""
+    content = {key: value for key, value in (OF_MATLENS | changed).items() if value is not None}
+    for name, text in {manifest: json.dumps(content), ".lock": "", "models/.w.3.partial.h5": "data",
+                       f"models/.{NAME}.3.partial.h5": "data", "reports/.mine.7.partial/a": "data"}.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    (tmp_path / ".thesis.2024.partial").mkdir()
+    before = tree_hash(tmp_path)
+    for _ in range(2):
+        with alone_in(tmp_path):
+            assert tree_hash(tmp_path) == before
+        with pytest.raises(RunError):
+            Run.open(tmp_path)
+    assert tree_hash(tmp_path) == before
+    assert (tmp_path / ".thesis.2024.partial").exists()
+
+
+@pytest.mark.parametrize("kind", ["splits", "seeds"])
+def test_a_series_is_held_by_one_process_as_a_run_is(tmp_path, kind):
+    """Two at once would write one series.json and one report."""
+    series = (SeriesFolder.of_splits(tmp_path / "s", "kfold:2", ("kfold:2:1", "kfold:2:2")) if kind == "splits"
+              else SeriesFolder.of_seeds(tmp_path / "s", "random", 42, 2)).create()
+    with alone_in(series.path):
+        assert (series.path / LOCK_NAME).exists()
+        with pytest.raises(RunError), alone_in(series.path):
+            pytest.fail("two at once")
+    assert not (series.path / LOCK_NAME).exists()
+
+
 @pytest.mark.parametrize("more", [{}, {".lock": "data"}, {".lock": ""}, {".lock": "data", "run.json": "{}"},
                                   {"run.json": '{"settings": 1}', "series.json": "[]"}])
 def test_nothing_is_touched_in_a_folder_that_is_not_a_runs(tmp_path, more):
@@ -111,15 +151,17 @@ def test_a_lock_of_anothers_in_a_runs_folder_is_left_alone(tmp_path):
 def test_only_files_of_matlens_are_swept_from_a_runs_folder(tmp_path):
     """What an earlier version left half written goes from its places; the user's own files and folders stay."""
     run = begin_run(tmp_path / "run").path
-    theirs = [run / name for name in ("notes/.a.1.partial.txt", ".thesis.1.partial.tex")]
-    left = [run / name for name in (".run.1.partial.json", "models/.m.1.partial.h5", "reports/.r.1.partial.json")]
+    theirs = [run / name for name in ("notes/.a.1.partial.txt", ".thesis.1.partial.tex", "models/.w.3.partial.h5",
+                                      "reports/.mine.2.replaced", f"notes/.{NAME}.1.partial.h5")]
+    left = [run / name for name in (".run.1.partial.json", f"models/.{NAME}.1.partial.h5",
+                                    f"states/{NAME}/.head.1.partial.npz", "reports/.model_comparison.1.partial.csv")]
     for path in (*theirs, *left):
-        path.parent.mkdir(exist_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("half")
     (run / LOCK_NAME).touch()  # as earlier versions left it
     with alone_in(run):
         pass
-    assert [path.exists() for path in (*theirs, *left)] == [True] * 2 + [False] * 3
+    assert [path.exists() for path in (*theirs, *left)] == [True] * 5 + [False] * 4
     assert not (run / LOCK_NAME).exists()
 
 

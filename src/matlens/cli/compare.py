@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -26,6 +27,8 @@ def compare(runs: Annotated[list[Path], typer.Argument(help="Run folders.", show
     from matlens.jobs.series import compare_folders
     from matlens.system.console import Reporter
 
+    if out is not None:
+        _refuse_others(out)
     reporter, comparison = Reporter(), compare_folders(runs, literature=literature, margin=margin or None,
                                                         choose_on=choose_on)
     if literature and not comparison.published:
@@ -35,3 +38,27 @@ def compare(runs: Annotated[list[Path], typer.Argument(help="Run folders.", show
         comparison.write(out)
         draw_differences(comparison, out)
     reporter.result(comparison.to_markdown())
+
+
+def _refuse_others(folder: Path) -> None:
+    """Raise WriteError where files lie in a folder that have the names of a comparison's, and no comparison wrote."""
+    from matlens.comparison.displays import PICTURE_NAME
+    from matlens.comparison.series import SERIES_JSON
+    from matlens.comparison.table import CSV_NAME, JSON_NAME, MARKDOWN_NAME
+    from matlens.errors import WriteError
+    from matlens.system.files import read_json
+    from matlens.system.untrusted import UNREADABLE
+
+    def is_of_comparison(name: str) -> bool:
+        try:
+            content = read_json(folder / name)
+            return type(content["format"]) is int and content.keys() >= {"models"}
+        except UNREADABLE:
+            return False
+
+    names = (JSON_NAME, SERIES_JSON, CSV_NAME, MARKDOWN_NAME, PICTURE_NAME, f"{Path(PICTURE_NAME).stem}.svg")
+    there = [name for name in names if os.path.lexists(folder / name)]
+    whose = [name for name in (JSON_NAME, SERIES_JSON) if name in there]
+    if there and not (whose and all(map(is_of_comparison, whose))):
+        raise WriteError(f"{folder / there[0]} is there already, and nothing in {folder} shows that a comparison of "
+                         "matlens wrote it. Nothing was changed. Move it away, or name another folder with --out.")

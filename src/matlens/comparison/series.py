@@ -49,9 +49,9 @@ class SeriesComparison(ComparedMethods):
 
     def write(self, folder: Path) -> None:
         """Write model_comparison.csv, model_comparison.md and series_results.json, each whole or not at all."""
+        write_json(folder / SERIES_JSON, series_tables.to_json(self))  # first: it says whose the others are
         write_text(folder / CSV_NAME, series_tables.to_csv(self))
         write_text(folder / MARKDOWN_NAME, self.to_markdown())
-        write_json(folder / SERIES_JSON, series_tables.to_json(self))
 
 
 def _row(over: Over, method: JudgedMethod, inferred: MethodsInference) -> SeriesRow:

@@ -58,9 +58,9 @@ class Comparison(ComparedModels):
 
     def write(self, folder: Path | str) -> tuple[Path, Path, Path]:
         """Write model_comparison.csv, .md and .json, each whole or not at all."""
+        json = write_json(Path(folder) / JSON_NAME, self.to_json())  # first: it says whose the others are
         return (write_text(Path(folder) / CSV_NAME, self.to_csv()),
-                write_text(Path(folder) / MARKDOWN_NAME, self.to_markdown()),
-                write_json(Path(folder) / JSON_NAME, self.to_json()))
+                write_text(Path(folder) / MARKDOWN_NAME, self.to_markdown()), json)
 
 
 def compare(results_list: Iterable[Results | Mapping[str, Any]], published: tuple[Published, ...] = (),

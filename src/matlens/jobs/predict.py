@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from matlens.data.layout.listing import Unused, below
-from matlens.data.layout.walk import rooted
+from matlens.data.layout.walk import has_photo_ending, rooted
 from matlens.data.pixels.problems import Problem
 from matlens.data.pixels.reader import PhotoReader
 from matlens.errors import MatlensError, ModelError
@@ -63,7 +63,7 @@ def _int8_artifact(run: RunRecord, model: str) -> Artifact:
 
 @dataclass(frozen=True)
 class AskedPhotos:
-    """What paths stand for: photos, places that could not be listed with the reason, and files that are no photos."""
+    """What paths stand for: photos, places that cannot be read with the reason, and how many files are no photos."""
 
     photos: tuple[Path, ...]
     unlisted: tuple[tuple[Path, str], ...] = ()
@@ -85,7 +85,11 @@ class AskedPhotos:
             others += sum(len(folder.content.others) for folder in folders)
             photos += sorted(inside)
             unlisted += [(Path(entry.path), entry.detail) for entry in unused if entry.kind == "folder"]
-            if not inside:
+            special = [(Path(folder.path, name), what) for folder in folders for name, what in folder.content.special]
+            pipes = [(place, what) for place, what in special if has_photo_ending(place.name)]
+            others += len(special) - len(pipes)
+            unlisted += pipes
+            if not inside and not pipes:
                 unlisted.append((path, "there is no photo in the folder"))
         return cls(tuple(photos), tuple(unlisted), others)
 

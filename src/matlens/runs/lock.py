@@ -10,7 +10,7 @@ from pathlib import Path
 from filelock import Timeout
 
 from matlens.errors import RunError
-from matlens.runs.ownership import OWN_NAMES, holds_run, is_workplace, refuse_ways_out
+from matlens.runs.ownership import OWN_NAMES, holds_run, is_workplace, refuse_ways_out, stems_in
 from matlens.system.ownership.locks import LOCK_NAME, is_lock, let_go, lock_at
 from matlens.system.ownership.temporary import sweep
 
@@ -51,7 +51,7 @@ def alone_in(path: Path) -> Iterator[None]:
         yield
         return
     try:
-        sweep(path, OWN_NAMES if is_ours else ())
+        sweep(path, OWN_NAMES if is_ours else (), stems_in(path))
         yield
     finally:
         let_go(lock)

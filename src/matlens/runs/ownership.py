@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from matlens.errors import RunError
+from matlens.models.registry import file_stem
 from matlens.runs.paths import SERIES_NAME, RunPaths
 from matlens.settings.kaggle import KAGGLE_ROOT
 from matlens.system.files import read_json
@@ -25,18 +27,50 @@ RUN_LIMIT = 16 << 20
 """Bytes of run.json; those of runs take some kB."""
 
 
+_SETTINGS = frozenset({"models", "seed", "img_size"})
+"""Those that every version records."""
+
+_REPORTS = ("model_comparison", "series_results", "label_issues")
+"""How the names of reports begin that are not of one model."""
+
+
+def read_run(file: Path) -> dict[str, Any]:
+    """Return the content of a run.json, if it is one of matlens'. Raises what UNREADABLE names."""
+    content: dict[str, Any] = read_json(file, RUN_LIMIT)
+    settings, versions = content["settings"], content["versions"]
+    if not (type(content["format"]) is int and isinstance(settings, dict) and settings.keys() >= _SETTINGS
+            and isinstance(content["data_root"], str) and isinstance(versions, dict)
+            and all(isinstance(version, str) for version in versions.values())):
+        raise TypeError("format, settings, data_root or versions are not what they should be")
+    return content
+
+
+def read_series(file: Path) -> tuple[str, dict[str, str], dict[str, int]]:
+    """Return protocol, splits and seeds of a series.json, if it is one of matlens'. Raises what UNREADABLE names."""
+    content: dict[str, Any] = read_json(file)
+    protocol, splits, seeds = content["protocol"], content.get("splits", {}), content.get("seeds", {})
+    if not (isinstance(protocol, str) and all(isinstance(split, str) for split in splits.values())
+            and all(type(seed) is int for seed in seeds.values()) and bool(splits) != bool(seeds)):
+        raise TypeError("protocol, splits or seeds are not what they should be")
+    return protocol, splits, seeds
+
+
 def holds_run(path: Path) -> bool:
     """Return whether a folder holds a run or a series, by the content of its manifest."""
-    return (_says(RunPaths(path).run_file, ("settings", "data_root"))
-            or _says(path / SERIES_NAME, ("protocol", "splits")))
+    for read, manifest in ((read_run, RunPaths(path).run_file), (read_series, path / SERIES_NAME)):
+        with suppress(*UNREADABLE):
+            read(manifest)
+            return True
+    return False
 
 
-def _says(manifest: Path, keys: Collection[str]) -> bool:
+def stems_in(path: Path) -> frozenset[str]:
+    """Return how the names of the files and folders begin that matlens writes in the folders of a run."""
     try:
-        content = read_json(manifest, RUN_LIMIT)
+        models = read_run(RunPaths(path).run_file)["settings"]["models"]
     except UNREADABLE:
-        return False
-    return isinstance(content, dict) and content.keys() >= set(keys)
+        models = ()
+    return frozenset({*_REPORTS, *(file_stem(name) for name in models if isinstance(name, str) and name)})
 
 
 def is_unused_folder(path: Path) -> bool:

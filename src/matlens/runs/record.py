@@ -10,11 +10,11 @@ from typing import Any
 
 from matlens.errors import MatlensError, RunError
 from matlens.models.registry import spec_of
-from matlens.runs.ownership import RUN_LIMIT, refuse_ways_out
+from matlens.runs.ownership import read_run, refuse_ways_out
 from matlens.runs.paths import SERIES_NAME, RunPaths
 from matlens.settings.kaggle import default_cache_dir
 from matlens.settings.schema import DECLARED, Settings
-from matlens.system.files import read_json, write_json
+from matlens.system.files import write_json
 from matlens.system.untrusted import UNREADABLE
 
 OF_THIS_MACHINE = frozenset(name for name, setting in DECLARED.items() if setting.of_machine) - {"data_dir"}
@@ -124,15 +124,11 @@ def is_trained(paths: RunPaths, name: str) -> bool:
 def read_content(paths: RunPaths) -> dict[str, Any]:
     """Return the content of `run.json`. Raises RunError."""
     try:
-        content: dict[str, Any] = read_json(paths.run_file, RUN_LIMIT)
-        if not (isinstance(content["settings"], dict) and isinstance(content["data_root"], str)
-                and isinstance(content["versions"], dict)):
-            raise TypeError("settings, data_root or versions are not what they should be")
-        return content
+        return read_run(paths.run_file)
     except UNREADABLE as error:
-        if (paths.path / SERIES_NAME).exists():
+        if (paths.path / SERIES_NAME).exists() and (of_runs := sorted(paths.path.glob("*/run.json"))):
             raise RunError(f"{paths.path} is the folder of a series; name one of the runs in it, such as "
-                           f"{min(paths.path.glob('*/run.json'), default=paths.run_file).parent}.") from error
+                           f"{of_runs[0].parent}.") from error
         if paths.run_file.exists():
             raise RunError(f"{paths.run_file} is damaged, and with it what the run was asked for. Its models still "
                            f"predict (matlens predict {paths.models}/NAME.artifact PHOTO); begin a new run in another "

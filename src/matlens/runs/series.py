@@ -6,16 +6,15 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from matlens.errors import RunError
-from matlens.runs.ownership import KAGGLE_WORKING, is_unused_folder, refuse_ways_out
+from matlens.runs.ownership import KAGGLE_WORKING, is_unused_folder, read_series, refuse_ways_out
 from matlens.runs.paths import SERIES_NAME
 from matlens.runs.record import RunRecord
 from matlens.runs.run import Run, out_option
 from matlens.settings.protocols import draws
 from matlens.settings.schema import Settings
-from matlens.system.files import read_json, write_json
+from matlens.system.files import write_json
 from matlens.system.untrusted import reading, stays_inside
 
 
@@ -82,11 +81,7 @@ class SeriesFolder:
         """Open the series of a folder. Raises RunError."""
         with reading(path / SERIES_NAME, "the manifest of a series", RunError,
                      f"{path} is not the folder of a series. Name the folder that was given to matlens run --out."):
-            content: dict[str, Any] = read_json(path / SERIES_NAME)
-            protocol, splits, seeds = content["protocol"], content.get("splits", {}), content.get("seeds", {})
-            if not (isinstance(protocol, str) and all(isinstance(split, str) for split in splits.values())
-                    and all(type(seed) is int for seed in seeds.values()) and bool(splits) != bool(seeds)):
-                raise TypeError("protocol, splits or seeds are not what they should be")
+            protocol, splits, seeds = read_series(path / SERIES_NAME)
             if any(Path(name).name != name or not stays_inside(name) or _leads_out(path, name)
                    for name in (*splits, *seeds)):
                 raise ValueError("a run lies outside")

@@ -26,18 +26,20 @@ def models(value: Any) -> tuple[str, ...]:
     """Take names as a list, or separated by commas, each once; `all` stands for the default."""
     if not isinstance(value, str | list | tuple):
         raise ValueError("must be names, separated by commas or in a list")
-    names = [str(name).strip() for name in (value.split(",") if isinstance(value, str) else value)]
+    names = [name for each in (value.split(",") if isinstance(value, str) else value) if (name := str(each).strip())]
     if names == ["all"]:
         return default_models()
     strangers = [name for name in names if name not in MODELS]
-    if strangers or not names:
-        raise ValueError(unknown(strangers[0] if strangers else "", ", or all"))
+    if not names:
+        raise ValueError(f"no model is named; choose from {', '.join(MODELS)}, or all")
+    if strangers:
+        raise ValueError(unknown(strangers[0], ", or all"))
     return tuple(dict.fromkeys(names))
 
 
 def model_options(value: Any, info: ValidationInfo) -> OptionsByModel:
     """Keep what differs from the specs' defaults."""
-    return checked(value, info.data.get("models", ()))
+    return checked(value, info.data.get("models", tuple(MODELS)))  # of impossible ones, another error tells
 
 
 def square(value: Any) -> Any:

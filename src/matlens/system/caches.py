@@ -16,7 +16,9 @@ matlens' own.
 from __future__ import annotations
 
 import atexit
+import errno
 import os
+import shlex
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -29,9 +31,11 @@ from uuid import uuid4
 from filelock import FileLock
 
 from matlens.errors import CacheError, WriteError
-from matlens.system.files import read_json, whole_folder, why_unwritable
+from matlens.system.files import read_json, whole_folder, why_unwritable, write_text
 from matlens.system.ownership.cache_content import (
     ENTRY_KINDS,
+    ENTRY_MARK,
+    ENTRY_MARK_NAME,
     ENTRY_NAME,
     is_cache,
     is_entry,
@@ -144,8 +148,11 @@ def writing(folder: Path, what: str) -> Iterator[None]:
         if cause is None and not isinstance(error, OSError):
             raise
         reason = cause[1] if cause else str(error)
-        raise CacheError(f"Cannot write {what} to {folder.parents[1]}: {reason}. Make room there (matlens data "
-                             "store --prune --all), or name another folder with --cache-dir.") from error
+        cache, number = folder.parents[1], cause[0] if cause else None
+        room = f"Make room there (matlens data store --cache-dir {shlex.quote(str(cache))} --prune --all), or name"
+        is_full = cause is not None and number in (None, errno.ENOSPC, errno.EDQUOT)
+        raise CacheError(f"Cannot write {what} to {cache}: {reason}. {room if is_full else 'Name'} another folder with "
+                         "--cache-dir.") from error
 
 
 @contextmanager
@@ -154,6 +161,7 @@ def whole_entry(folder: Path, what: str) -> Iterator[Path]:
     with writing(folder, what), whole_folder(folder) as partial:
         say_whose(folder.parents[1])
         yield partial
+        write_text(partial / ENTRY_MARK_NAME, ENTRY_MARK)  # last: some entries record all files that they began with
 
 
 def entries(cache_dir: Path) -> list[CacheEntry]:

@@ -10,7 +10,7 @@ import re
 import shutil
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -38,6 +38,16 @@ _WAYS_OUT = {
     errno.ENXIO: "A named pipe or a device lies there. Remove it.",
 }
 """What to do, by the system's error number."""
+
+_KINDS = {stat.S_IFLNK: "a link", stat.S_IFDIR: "a folder", stat.S_IFREG: "a file", stat.S_IFIFO: "a named pipe",
+          stat.S_IFSOCK: "a socket", stat.S_IFCHR: "a device", stat.S_IFBLK: "a device"}
+
+_IN_THE_WAY = {
+    stat.S_IFDIR: (errno.EISDIR, "Name a file in it."),
+    stat.S_IFREG: (errno.EEXIST, "Name another place."),
+    stat.S_IFLNK: (errno.ELOOP, "Name the place that it leads to, or remove the link."),
+}
+"""The error number and the way out where something lies in a file's or a folder's place, by what it is."""
 
 _NO_SPACE_LEFT = re.compile(r"iostream error|PytorchStreamWriter failed writing|unexpected pos \d+ vs \d+")
 """The words in which OpenVINO and PyTorch report a full disk."""
@@ -80,7 +90,10 @@ def _named(path: Path) -> Iterator[None]:
                 place.is_relative_to(path.parent) or path.is_relative_to(place) for place in named)):
             raise
         number, words = reason
-        raise WriteError(f"Cannot write {path}: {words}. {_WAYS_OUT[number or errno.ENOSPC]}", number, words) from error
+        way_out = _WAYS_OUT[number or errno.ENOSPC]
+        if number == errno.ENOENT and any(place.parent.is_dir() for place in named):
+            way_out = "No file or folder can be made there. Name another place."  # as in /proc
+        raise WriteError(f"Cannot write {path}: {words}. {way_out}", number, words) from error
 
 
 def _sync(path: Path) -> None:
@@ -112,22 +125,31 @@ def whole_file(path: Path) -> Iterator[Path]:
     Until then an old file stays as it is. Missing parent folders are made.
 
     Raises:
-        WriteError: the system refuses to write. The message names the file and the way out.
+        WriteError: the system refuses to write, or a link, a pipe or a device lies there, which a file would take the
+            place of. The message names the file and the way out.
     """
+    _refuse_other(path, stat.S_IFREG)
     with _named(path), temporary_beside(path) as partial:
         yield partial
         _sync(partial)
+        _refuse_other(path, stat.S_IFREG)  # made meanwhile
         partial.replace(path)
         _sync(path.parent)
 
 
 @contextmanager
 def whole_folder(path: Path) -> Iterator[Path]:
-    """Give a temporary folder to fill. It replaces `path` if the block ends without an error."""
+    """Give a temporary folder to fill. It replaces the folder at `path` if the block ends without an error.
+
+    Raises:
+        WriteError: the system refuses to write, or something else than a folder lies there.
+    """
+    _refuse_other(path, stat.S_IFDIR)
     with _named(path), temporary_beside(path) as partial:
         partial.mkdir()
         yield partial
         _sync_below(partial)
+        _refuse_other(path, stat.S_IFDIR)  # made meanwhile
         if path.exists():
             path.replace(replaced_in(partial))  # moved aside, since a reader must not see half of it
         partial.replace(path)
@@ -136,10 +158,22 @@ def whole_folder(path: Path) -> Iterator[Path]:
 
 def refuse_unwritable(path: Path) -> None:
     """Raise WriteError where a file cannot be written, before work of minutes would end at its last step."""
-    if path.is_dir():
-        raise WriteError(f"Cannot write {path}: it is a folder. Name a file in it.", errno.EISDIR)
+    _refuse_other(path, stat.S_IFREG)
     with _named(path), temporary_beside(path):
         pass
+
+
+def _refuse_other(path: Path, kind: int) -> None:
+    """Raise WriteError where something of another kind lies, which must not be replaced: it is not matlens' own.
+
+    kind: of what may be replaced: stat.S_IFREG or stat.S_IFDIR. Links are of neither kind, wherever they lead.
+    """
+    with suppress(OSError):  # nothing is there, or the writing tells what is wrong
+        there = stat.S_IFMT(path.lstat().st_mode)
+        if there != kind:
+            number, way_out = _IN_THE_WAY.get(there, (errno.EEXIST, "Name another file."))
+            raise WriteError(f"Cannot write {path}: {_KINDS.get(there, 'something else')} lies there, and is not "
+                             f"replaced. {way_out}", number)
 
 
 @contextmanager

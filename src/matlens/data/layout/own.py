@@ -8,7 +8,7 @@ from matlens.data.layout.walk import Folder
 from matlens.system.files import read_json
 from matlens.system.untrusted import UNREADABLE
 
-_MANIFESTS = {"run.json": {"format", "settings", "models"}, "series.json": {"format", "protocol", "splits"}}
+_MANIFESTS = {"run.json": {"format", "settings", "models"}, "series.json": {"format", "protocol"}}
 """The file that makes a folder that of a run or of a series, and keys that it has."""
 
 _LOCK = ".lock"

@@ -1,6 +1,7 @@
-"""What of a cache folder is matlens' own: by a marker in the folder, and by all that an entry holds.
+"""What of a cache folder is matlens' own: by a marker in the folder, and by a mark in each entry and all that it holds.
 
-A folder that the user named by mistake may hold others' files under any name, so a name alone shows nothing.
+A folder that the user named by mistake may hold others' files under any name, so a name alone shows nothing. Earlier
+versions left no mark in an entry: their entries are known by what they say of themselves.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from pathlib import Path
 from matlens.errors import WriteError
 from matlens.system.files import read_json, write_text
 from matlens.system.ownership.locks import is_lock
-from matlens.system.untrusted import UNREADABLE, read_bounded
+from matlens.system.untrusted import UNREADABLE, open_regular, read_bounded
 
 ENTRY_KINDS = ("pixels", "features", "trunks", "drafts", "activations")
 """The folders of a cache that hold entries."""
@@ -27,6 +28,18 @@ _MARK = """matlens keeps a cache here: decoded photos, converted networks and th
 Make room with: matlens data store --prune
 """
 
+ENTRY_MARK_NAME = "matlens-entry.txt"
+"""In each entry; holds ENTRY_MARK."""
+
+ENTRY_MARK = "matlens made this folder, and removes it when it makes room in its cache.\n"
+
+_DESCRIPTIONS = {"pixels": ("store.json", "img_size"), "features": ("features.json", "sha256"),
+                 "trunks": ("trunk.json", "parity"), "activations": ("activations.json", "shape")}
+"""The file in which an entry says what it is, and a key that it has besides its format, by the entry's kind."""
+
+_DRAFT_NAME, _DRAFT_HEAD = "trunk.xml", re.compile(rb"<\?xml [^>]*\?>\s*<net name=")
+"""The network of a draft, which has no description, and how it begins."""
+
 _LOCK_FILE = re.compile(rf"({'|'.join(ENTRY_KINDS)})\.(?P<entry>.+)\.(lock|[0-9a-f]{{8}}\.used)")
 
 _ENDINGS = frozenset({".npy", ".json", ".xml", ".bin", ".h5"})
@@ -38,8 +51,7 @@ def is_cache(cache_dir: Path) -> bool:
     try:
         return read_bounded(cache_dir / MARKER_NAME, len(_MARK)) == _MARK.encode()
     except UNREADABLE:
-        return any(is_entry(folder, folder.name) and _says_what(folder)
-                   for kind in ENTRY_KINDS for folder in (cache_dir / kind).glob("*"))
+        return any(is_entry(folder, folder.name) for kind in ENTRY_KINDS for folder in (cache_dir / kind).glob("*"))
 
 
 def say_whose(cache_dir: Path) -> None:
@@ -51,12 +63,16 @@ def say_whose(cache_dir: Path) -> None:
 
 
 def is_entry(folder: Path, name: str) -> bool:
-    """Return whether a folder is an entry, or is being made to the one of this name: by all that it holds."""
+    """Return whether a folder is an entry, or was to become the one of this name: by its mark and all that it holds.
+
+    One of an earlier version is known by what it says of itself, in place of a mark.
+    """
     if not ENTRY_NAME.fullmatch(name) or folder.is_symlink() or not folder.is_dir():
         return False
     with suppress(OSError):
-        return all(not file.is_symlink() and file.is_file() and file.suffix in _ENDINGS
-                   for file in list(folder.iterdir()))
+        are_of_entry = all(not file.is_symlink() and file.is_file() and (
+            file.suffix in _ENDINGS or file.name == ENTRY_MARK_NAME) for file in list(folder.iterdir()))
+        return are_of_entry and (_is_marked(folder) or _says_what(folder))
     return False
 
 
@@ -66,9 +82,21 @@ def is_entry_lock(file: Path) -> bool:
     return bool(named and ENTRY_NAME.fullmatch(named["entry"]) and is_lock(file, empty=True))
 
 
-def _says_what(folder: Path) -> bool:
-    """Return whether an entry's description can be read."""
+def _is_marked(folder: Path) -> bool:
     try:
-        return isinstance(read_json(min(folder.glob("*.json")))["format"], int)
+        return read_bounded(folder / ENTRY_MARK_NAME, len(ENTRY_MARK)) == ENTRY_MARK.encode()
+    except UNREADABLE:
+        return False
+
+
+def _says_what(folder: Path) -> bool:
+    """Return whether a folder says of itself that it is an entry of the kind that the folder around it is for."""
+    try:
+        if folder.parent.name in _DESCRIPTIONS:
+            name, key = _DESCRIPTIONS[folder.parent.name]
+            about = read_json(folder / name)
+            return type(about["format"]) is int and key in about
+        with open_regular(folder / _DRAFT_NAME) as network:
+            return _DRAFT_HEAD.match(network.read(1000)) is not None
     except UNREADABLE:
         return False

@@ -5,8 +5,9 @@
         <name>              the file or folder that is being written, or that is being removed
         <name>.replaced     the folder that made room for it
 
-A folder without such a lock is not matlens' own, whatever its name is, and stays. Earlier versions wrote to
-`.<stem>.<pid>.partial<suffix>` itself; `sweep` removes these in folders that are matlens' own.
+A folder without such a lock is not matlens' own, whatever its name is, and stays; only an empty one with a number of
+13 digits is, since a process may be killed before it holds the lock. Earlier versions wrote to
+`.<stem>.<pid>.partial<suffix>` itself; `sweep` removes these in folders that are matlens' own, for files of its own.
 """
 
 from __future__ import annotations
@@ -31,6 +32,10 @@ _LONGEST = 200
 _LEFT_AFTER = 86_400
 """Seconds after which no process writes to a temporary folder any more, where no lock tells."""
 
+_DIGITS = 13
+"""Of the number of a temporary folder: those of 5 random bytes, with zeros before them."""
+
+_NEW_NAME = re.compile(rf"\..+\.\d{{{_DIGITS}}}\.partial")
 _PARTIAL_NAME = re.compile(r"\.(.+)\.\d+\.partial(\..+)?")
 _REPLACED_NAME = re.compile(r"\.(.+)\.\d+\.replaced(\..+)?")
 
@@ -52,7 +57,7 @@ def temporary_beside(path: Path) -> Iterator[Path]:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     reclaim_beside(path)
-    folder = path.with_name(f".{_stem(path)}.{int.from_bytes(os.urandom(5))}.partial")
+    folder = path.with_name(f".{_stem(path)}.{int.from_bytes(os.urandom(5)):0{_DIGITS}}.partial")
     folder.mkdir()
     lock = lock_at(folder / LOCK_NAME)
     try:
@@ -82,7 +87,11 @@ def _marked(folder: Path, lock: FileLock) -> None:
 
 
 def is_temporary(folder: Path) -> bool:
-    """Return whether this is a temporary folder of matlens': it holds its lock, or nothing of anybody's."""
+    """Return whether this is a temporary folder of matlens', by the lock in it.
+
+    A process may be killed before it has made the lock or has written whose it is: a folder with a number as matlens
+    gives it may hold nothing, or nothing but an empty lock.
+    """
     if whole_of(folder) is None or folder.is_symlink() or not folder.is_dir():
         return False
     lock = folder / LOCK_NAME
@@ -90,7 +99,8 @@ def is_temporary(folder: Path) -> bool:
         content = [item.name for item in folder.iterdir()]
     except OSError:
         return False
-    return not content or is_lock(lock, empty=content == [LOCK_NAME])
+    is_new = content in ([], [LOCK_NAME]) and _NEW_NAME.fullmatch(folder.name) is not None
+    return (is_new and not content) or is_lock(lock, empty=is_new)
 
 
 def reclaim_beside(path: Path) -> None:
@@ -131,14 +141,16 @@ def _settle(folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
 
 
-def sweep(folder: Path, names: Collection[str]) -> None:
-    """Remove what killed processes left unfinished in a folder that is matlens' own, as all below these names is.
+def sweep(folder: Path, names: Collection[str], stems: Collection[str] = ()) -> None:
+    """Remove what killed processes left unfinished in a folder that is matlens' own, as what has these names is.
 
     A folder that had made room for a new one is put back, unless the new one is in its place.
 
     Args:
         names: of the files and folders in `folder` that are matlens' own; it may hold others' too. No process may be
             writing there now.
+        stems: how the names begin of the files and folders that matlens writes in these folders, and the names of
+            folders in which all is its own. What an earlier version left is known by nothing else.
     """
     for above, folders, files in os.walk(folder):
         is_top = Path(above) == folder
@@ -146,19 +158,19 @@ def sweep(folder: Path, names: Collection[str]) -> None:
             left = Path(above, name)
             if is_temporary(left):
                 _reclaim(left)
-            elif not is_top or ((whole := whole_of(left) or _made_room_for(left)) and whole.name in names):
+            elif (whole := whole_of(left) or _made_room_for(left)) and (whole.name in names if is_top else (
+                    whole.name.startswith(tuple(stems)) or whole.parent.name in stems)):
                 _sweep_earlier(left)
         folders[:] = [name for name in folders if not is_top or name in names]
 
 
 def _sweep_earlier(left: Path) -> None:
-    """Remove what an earlier version left, if it is named so: the file or folder that it wrote to, or moved aside."""
+    """Remove what an earlier version left: the file or folder that it wrote to, or moved aside, which is put back."""
     whole = _made_room_for(left)
     if whole is not None and not whole.exists():
         with suppress(OSError):
             left.replace(whole)
-    if whole is not None or whole_of(left) is not None:
-        _remove(left)
+    _remove(left)
 
 
 def _made_room_for(left: Path) -> Path | None:
