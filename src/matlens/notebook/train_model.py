@@ -58,7 +58,7 @@ def train_model(model: Any, train_ds: Iterable[Any], val_ds: Iterable[Any], name
         LabelsError: train_ds and val_ds have other class names each, or labels that are no shares of the classes.
         SettingsError: nothing to train, a name that is no file name, or a number that is none.
     """
-    epochs, initial_epoch = whole_number(epochs, "epochs", 1), whole_number(initial_epoch, "initial_epoch", 0)
+    epochs, initial_epoch = whole_number(epochs, "epochs"), whole_number(initial_epoch, "initial_epoch", 0)
     if epochs <= initial_epoch:
         raise SettingsError(f"epochs={epochs} with initial_epoch={initial_epoch} leaves nothing to train: epochs is "
                             f"the number of the last epoch. Give more, such as: epochs={initial_epoch + 4}")
