@@ -16,6 +16,7 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
 from figure_checks import NAMES, assert_nothing_cut_off, texts
+from matlens.errors import LabelsError
 from matlens.evaluation.displays.curves import (
     SHADES,
     ConfusionMatrix,
@@ -64,6 +65,14 @@ def test_no_label_of_the_roc_curves_is_cut_off(names: list[str]) -> None:
 @pytest.mark.parametrize("epochs", [1, 4, 300])
 def test_no_label_of_the_training_curves_is_cut_off(epochs: int) -> None:
     assert_nothing_cut_off(plot_training_curves(history(epochs), "m" * 80))
+
+
+def test_names_by_number_stand_at_their_rows() -> None:
+    """A dictionary's keys alone would put each name, or number, at the row of another class."""
+    for names in ({1: "metal", 0: "glass"}, {"metal": 1, "glass": 0}):
+        assert ConfusionMatrix.from_matrix([[5, 2], [0, 9]], names).class_names == ("glass", "metal")
+    with pytest.raises(LabelsError, match="class_names"):
+        plot_confusion_matrix([[5, 2], [0, 9]], {"glass", "metal"})
 
 
 def test_rows_of_a_confusion_matrix_are_the_truth() -> None:

@@ -12,7 +12,7 @@ from sklearn import metrics
 from matlens import compare_models, create_split, evaluate_model, get_predictions_and_labels
 from matlens.data.batches import PhotoBatches, part_batches
 from matlens.data.prepare import prepare
-from matlens.errors import DataError, LabelsError, ModelError, SettingsError
+from matlens.errors import DataError, LabelsError, ModelError, ResultsError, SettingsError
 from matlens.evaluation.predictions import Predictions, same_photos
 from matlens.notebook import label_space
 from matlens.settings.schema import Settings
@@ -372,3 +372,65 @@ def test_val_and_test_part_of_one_split_are_not_the_same_photos(drawn, tmp_path)
     assert again["photos_hash"] == judged[0]["photos_hash"]
     kept = [Predictions.read(tmp_path / f"{name}_predictions.npz") for name in ("test", "again")]
     np.testing.assert_array_equal(kept[0].probabilities, kept[1].probabilities[same_photos(*kept)])
+
+
+PHOTOS, ONE_HOT = np.zeros((2, 4, 4, 3), np.float32), np.eye(2)
+
+
+@pytest.mark.parametrize("data", [
+    None, 3, 2.5, object(), lambda: [(PHOTOS, ONE_HOT)], "photos", [3], [(PHOTOS,)], {"images": PHOTOS},
+    [(PHOTOS, [["wood"], ["sky"]])], [(PHOTOS, ["wood", "sky"])], [(PHOTOS, [[1, 0], [1]])], [(PHOTOS, None)],
+    [([PHOTOS[0], PHOTOS[1][:2]], ONE_HOT)], [(PHOTOS[0], ONE_HOT)], [(["a.jpg", "b.jpg"], ONE_HOT)],
+    [(np.array([PHOTOS[0], None], object), ONE_HOT)], [(None, ONE_HOT)], [(PHOTOS, [[{}], [{}]])],
+    [(PHOTOS, np.array([["wood"], ["sky"]]))]], ids=str)
+def test_what_gives_no_photos_with_labels_is_refused_by_name(data, tmp_path):
+    with pytest.raises(DataError) as refused:
+        evaluate_model(Answering(ONE_HOT), data, "m", save_dir=tmp_path / "r")
+    assert "test_ds" in str(refused.value) or "class_names" in str(refused.value)
+    assert not (tmp_path / "r").exists()
+
+
+@pytest.mark.parametrize(("options", "error", "fact"), [
+    ({"model_name": 3}, SettingsError, "model_name=3"), ({"model_name": None}, SettingsError, "model_name"),
+    ({"model_name": "a\0b"}, SettingsError, "model_name"), ({"model_name": "\ud800"}, SettingsError, "model_name"),
+    ({"model_name": Path("m")}, SettingsError, "model_name"), ({"save_dir": 3}, SettingsError, "save_dir=3"),
+    ({"save_dir": "a\0b"}, SettingsError, "save_dir"), ({"history": {"loss": [1.0]}}, SettingsError, "history"),
+    ({"class_names": 3}, LabelsError, "class_names=3"), ({"class_names": {"a": 0, 1: "b"}}, LabelsError, "class_names"),
+    ({"class_names": {"a", "b"}}, LabelsError, "class_names"), ({"class_names": "ab"}, LabelsError, "class_names"),
+    ({"class_names": [None, "b"]}, LabelsError, "class_names"), ({"val_ds": 5}, DataError, "val_ds")])
+def test_arguments_that_are_none_are_refused_by_name(options, error, fact, tmp_path):
+    with pytest.raises(error) as refused:
+        evaluate_model(Answering(ONE_HOT), **{"test_ds": [(PHOTOS, ONE_HOT)], "model_name": "m",
+                                              "save_dir": tmp_path / "r", **options})
+    assert fact in str(refused.value) and not (tmp_path / "r").exists()
+
+
+@pytest.mark.parametrize("names", [{0: "wood", 1: "brick"}, {"brick": 1, "wood": 0}, iter(["wood", "brick"])],
+                         ids=["number to name", "name to number", "iterator"])
+def test_results_have_the_names_in_the_order_of_the_class_numbers(names, tmp_path):
+    """Two photos of class 0, one of class 1; the validation photos have the same names."""
+    photos, labels = np.zeros((3, 4, 4, 3), np.float32), np.eye(2)[[0, 0, 1]]
+    found = evaluate_model(Answering(np.eye(2)[[0, 1, 1]] * 0.8 + 0.1), [(photos, labels)], "m", names, tmp_path,
+                           val_ds=[(photos, labels)])
+    assert list(found["class_names"]) == ["wood", "brick"]
+    assert [found["per_class"][name]["support"] for name in ("wood", "brick")] == [2, 1]
+
+
+def test_the_way_out_for_soft_labels_of_a_dataset_can_be_pasted(tmp_path):
+    test_ds = [(PHOTOS, [[.9, .1], [.2, .8]])]
+    with pytest.raises(LabelsError) as refused:
+        evaluate_model(Answering(ONE_HOT), test_ds, "m", save_dir=tmp_path)
+    hardened = eval(str(refused.value).split("soft labels: ")[1], {"numpy": np, "test_ds": test_ds})
+    assert evaluate_model(Answering(ONE_HOT), hardened, "m", save_dir=tmp_path)["accuracy"] == 1
+
+
+@pytest.mark.parametrize("results", [None, 3, {"accuracy": 0.5}, [3], ["m"], [None]], ids=str)
+def test_what_is_no_list_of_results_is_not_compared(results, tmp_path):
+    with pytest.raises(ResultsError, match="results_list"):
+        compare_models(results, tmp_path)
+
+
+@pytest.mark.parametrize("answer", [[["a", "b"], ["c", "d"]], [[0.5, 0.5], [1]], {"wood": 1}], ids=str)
+def test_answers_that_are_no_numbers_are_refused(answer, tmp_path):
+    with pytest.raises(ModelError, match="predict"):
+        evaluate_model(Answering(answer), [(PHOTOS, ONE_HOT)], "m", save_dir=tmp_path)

@@ -17,10 +17,10 @@ from builders import predictions_of
 from matlens import compute_classification_metrics, compute_confusion_matrix, compute_roc_curves
 from matlens.errors import LabelsError
 from matlens.evaluation.label_quality import find_suspects
-from matlens.evaluation.labels_and_scores import checked_names
 from matlens.evaluation.metrics.coverage import coverage
 from matlens.evaluation.metrics.scores import judge
 from matlens.evaluation.metrics.weighted import PredictedPhotos
+from matlens.evaluation.names_and_columns import checked_names
 from scale import rounds
 
 TRUTH, ONES = np.array([0, 1, 1, 0, 1, 0]), np.array([.1, .9, .2, .4, .8, .7])
@@ -218,6 +218,73 @@ def test_any_form_gives_scikit_learns_figures_or_is_refused(problem, truth_form,
     elif columns is not None and len(set(truth)) == 2:
         assert set(truth) == {0, 1} and curves[list(curves)[1]]["auc"] == pytest.approx(
             metrics.roc_auc_score(truth, columns.ravel()))
+
+
+@pytest.mark.parametrize("names", [
+    {"c": 0, "b": 1, "a": 2}, {2: "a", 0: "c", 1: "b"}, {np.int64(1): "b", np.int64(0): "c", np.int64(2): "a"},
+    {"a": np.int32(2), "c": np.int32(0), "b": np.int32(1)}, {"c": 0, "b": 1, "a": 2}.keys(), (name for name in "cba"),
+    np.array(["c", "b", "a"]), pd.Index(["c", "b", "a"]), [b"c", b"b", b"a"]],
+    ids=["name to number", "number to name", "numpy keys", "numpy values", "keys", "generator", "array", "index",
+         "bytes"])
+def test_a_figure_stands_beside_the_name_of_its_class_in_any_form_of_names(names):
+    """Class 0 is c: three photos of it, two of b, one of a."""
+    found = compute_classification_metrics([0, 0, 0, 1, 1, 2], [0] * 6, names)
+    assert {name: scores["support"] for name, scores in found["per_class"].items()} == {"c": 3, "b": 2, "a": 1}
+    assert list(found["per_class"]) == ["c", "b", "a"]
+
+
+@pytest.mark.parametrize("names", [
+    {"a", "b", "c"}, frozenset("abc"), {"a": 0, "b": 0, "c": 2}, {"a": 1, "b": 2, "c": 3}, {0: "a", 2: "b", 3: "c"},
+    {"a": 0, 1: "b", "c": 2}, {"a": "0", "b": "1", "c": "2"}, {0: 2, 1: 1, 2: 0}, {"a": 0.0, "b": 1.0, "c": 2.0},
+    {"a": None, "b": 1, "c": 2}, 3, object(), ["a", None, "c"], [["a"], ["b"], ["c"]], {"a": 0, "b": 1, "c": 2}.items(),
+    b"abc", np.array("a"), {}, [b"\xff", "b", "c"]], ids=repr)
+def test_names_whose_order_nothing_tells_are_refused(names):
+    with pytest.raises(LabelsError) as refused:
+        compute_classification_metrics([0, 1, 2], [0, 1, 2], names)
+    assert "class_names" in str(refused.value) and "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("columns", [[2, 0, 1], ["2", "0", "1"], [2.0, 0.0, 1.0], np.array([2, 0, 1])],
+                         ids=["int", "text", "float", "numpy"])
+@pytest.mark.parametrize("names", [None, ["c", "b", "a"], ["0", "1", "2"]], ids=["none", "words", "numbers"])
+def test_numbered_columns_of_a_frame_are_class_numbers(columns, names):
+    """As pivot tables and files of scores have them. By their places all photos would be wrong."""
+    truth = [0, 1, 2, 2]
+    frame = pd.DataFrame(np.eye(3)[truth][:, [2, 0, 1]] * 0.8 + 0.1, columns=columns)
+    assert compute_classification_metrics(truth, frame, names)["accuracy"] == 1
+    curves = compute_roc_curves(truth, frame, names)["per_class"]
+    assert [curve["auc"] for curve in curves.values()] == [1.0] * 3
+    assert list(curves) == (names or ["0", "1", "2"])
+    one_hot = pd.DataFrame(np.eye(3)[truth][:, [2, 0, 1]], columns=columns)
+    assert compute_confusion_matrix(one_hot, truth, names).tolist() == np.diag([1, 1, 2]).tolist()
+
+
+def test_columns_of_true_and_false_are_those_of_two_classes():
+    frame = pd.DataFrame({True: ONES, False: 1 - ONES})
+    assert compute_classification_metrics(TRUTH, frame)["accuracy"] == pytest.approx(4 / 6)
+
+
+@pytest.mark.parametrize(("columns", "names"), [([0, 2], None), ([2, 1], None), ([0, 2], ["a", "b"]),
+                                                ([0, 1, 2], ["a", "b"]), ([0, "b"], ["a", "b"])])
+def test_numbered_columns_that_are_no_class_numbers_are_refused(columns, names):
+    """`pandas.get_dummies` leaves out a class without photos, so that the second column is of the third class."""
+    with pytest.raises(LabelsError) as refused:
+        compute_classification_metrics([0, 1], pd.DataFrame(np.eye(len(columns))[:2], columns=columns), names)
+    assert ", ".join(map(str, columns)) in str(refused.value)
+
+
+def test_numbers_that_are_the_names_of_classes_put_columns_in_their_order():
+    frame = pd.DataFrame({20: [.1, .8], 10: [.9, .2]})
+    assert compute_classification_metrics([0, 1], frame, [10, 20])["accuracy"] == 1
+
+
+def test_the_way_out_for_soft_labels_can_be_pasted():
+    """What the message gives is evaluated here, on a list as on an array."""
+    soft = [[.9, .1], [.2, .8]]
+    with pytest.raises(LabelsError) as refused:
+        compute_classification_metrics(soft, [0, 1])
+    numbers = eval(str(refused.value).split("soft labels: ")[1], {"numpy": np, "y_true": soft})
+    assert compute_classification_metrics(numbers, [0, 1])["accuracy"] == 1
 
 
 def test_names_are_checked_in_one_place():

@@ -8,7 +8,7 @@ from heat import from_gradients, heatmaps
 from PIL import Image
 
 from matlens import get_last_conv_layer_name, make_gradcam_heatmap, visualize_gradcam, visualize_gradcam_samples
-from matlens.errors import DataError, ModelError
+from matlens.errors import DataError, LabelsError, ModelError, SettingsError
 from matlens.notebook import label_space
 from matlens.notebook.adapters import classifier_of
 
@@ -252,3 +252,27 @@ def test_samples_of_few_classes_are_as_many_as_asked_for(small):
     photos = np.random.default_rng(0).random((10, 2, 2, 3), dtype=np.float32)
     figure = visualize_gradcam_samples(small, [(photos, np.eye(CLASSES, dtype=np.float32)[[0] * 10])], NAMES, 8)
     assert len([axes for axes in figure.axes if axes.images]) == 8
+
+
+IMAGES = np.zeros((2, 2, 2, 3), np.float32)
+
+
+@pytest.mark.parametrize("data", [None, 3, [3], [(IMAGES,)], [(IMAGES, [0, 1, 2])], [(IMAGES, [[1, 0, 0], [1]])],
+                                  [([IMAGES[0], IMAGES[1][:1]], [0, 1])], [(IMAGES[0], [0, 1])],
+                                  [(IMAGES, ["x", "y"])]], ids=str)
+def test_what_gives_no_photos_with_labels_is_not_explained(small, data):
+    with pytest.raises(DataError, match=r"dataset|class_names"):
+        visualize_gradcam_samples(small, data, NAMES)
+
+
+def test_arguments_that_are_none_are_refused(small):
+    for options in ({"num_samples": "2"}, {"num_samples": 1.5}):
+        with pytest.raises(SettingsError, match="num_samples"):
+            visualize_gradcam_samples(small, [(IMAGES, [0, 1])], NAMES, **options)
+    with pytest.raises(SettingsError, match="pred_index"):
+        make_gradcam_heatmap(IMAGES[0], small, pred_index="0")
+    for image in (None, [[1], [1, 2]], {}, np.array([["x"]])):
+        with pytest.raises(DataError):
+            make_gradcam_heatmap(image, small)
+    with pytest.raises(LabelsError, match="class_names"):
+        visualize_gradcam(small, IMAGES[0], {"brick", "sky", "wood"})

@@ -219,7 +219,7 @@ def test_links_inside_of_an_artifact_are_followed(artifact):
 
 
 @pytest.mark.parametrize("change", [
-    {"img_size": [10**9, 10**9]}, {"img_size": [SIDE]}, {"class_names": []},
+    {"img_size": [10**9, 10**9]}, {"img_size": [SIDE]}, {"class_names": []}, {"class_names": ["a", "b", "a"]},
     {"class_names": ["x" * 10**6]}, {"class_names": [{}]}, {"model_name": None},
     {"precision": "float8"}, {"mirrored": "perhaps"}, {"format": 99}, {"sha256": {}}])
 def test_an_artifact_with_an_impossible_description_is_refused(artifact, change):
@@ -569,3 +569,19 @@ def test_errors_do_nothing_to_the_terminal(matlens, tmp_path, name):
     assert code == 2
     assert "\x1b[2J" not in err and "\x9b" not in err
     assert ascii(name)[1:-1] in err
+
+
+@pytest.mark.parametrize("names", [("a", "b"), ("a", "b", "c", "d")])
+def test_an_artifact_that_names_other_classes_than_its_head_has_answers_nothing(artifact, names):
+    """Its answers would have the names of other classes, or none."""
+    import openvino
+    from openvino import opset13 as ops
+
+    photos = ops.parameter([-1, SIDE, SIDE, 4], np.float32)  # as many channels as the head takes
+    openvino.save_model(openvino.Model([ops.relu(photos)], [photos]), artifact / "trunk.xml", compress_to_fp16=False)
+    write_about(artifact, "m", ("a", "b", "c"), (SIDE, SIDE), parity=0.0)
+    image = np.zeros((1, SIDE, SIDE, 4), np.float32)
+    assert Artifact.open(artifact).predict(image).shape == (1, 3)
+    write_about(artifact, "m", names, (SIDE, SIDE), parity=0.0)
+    with pytest.raises(ModelError, match=rf"head\.npz.* 3 .* {len(names)}"):
+        Artifact.open(artifact).predict(image)

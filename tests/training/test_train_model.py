@@ -248,12 +248,50 @@ def test_models_that_cannot_be_trained_are_named(keras, make, tmp_path):
 
 @pytest.mark.parametrize(("options", "named"), [
     ({"epochs": 0}, "nothing to train"), ({"epochs": 4, "initial_epoch": 4}, "nothing to train"),
-    ({"name": ""}, "no file name"), ({"name": "models/vgg"}, "no file name"), ({"name": "../vgg"}, "no file name")])
+    ({"name": ""}, "no file name"), ({"name": "models/vgg"}, "no file name"), ({"name": "../vgg"}, "no file name"),
+    ({"name": 3}, "name=3"), ({"name": "a\0b"}, "name"), ({"epochs": "2"}, "epochs='2'"),
+    ({"epochs": 1.5}, r"epochs=1\.5"), ({"epochs": None}, "epochs"), ({"initial_epoch": "0"}, "initial_epoch"),
+    ({"initial_epoch": -1}, "initial_epoch=-1"), ({"early_stopping_patience": "5"}, "early_stopping_patience"),
+    ({"reduce_lr_patience": None}, "reduce_lr_patience"), ({"history": {"loss": [1]}}, "history"),
+    ({"save_dir": 3}, "save_dir=3")])
 def test_settings_that_cannot_be_are_named(make, tmp_path, options, named):
     """Before an hour of training, and nothing is written elsewhere."""
     with pytest.raises(SettingsError, match=named):
         train_model(make(), TRAIN, VAL, **{"name": "small", "save_dir": tmp_path / "models", "verbose": 0, **options})
     assert not (tmp_path / "models").exists()
+
+
+@pytest.mark.parametrize(("data", "fact"), [
+    (None, "train_ds"), (5, "train_ds"), ([(TRAIN[0][0], ["wood"] * 6)], "train_ds"),
+    ([(TRAIN[0][0], np.array([["a", "b", "c"]] * 6))], "train_ds"),
+    ([(TRAIN[0][0], [[1, 0, 0]] * 5 + [[1]])], "train_ds"),
+    ([([TRAIN[0][0][0], TRAIN[0][0][1][:8]], np.eye(CLASSES)[:2])], "train_ds"),
+    ([(TRAIN[0][0][:, 0, 0], TRAIN[0][1])], "train_ds"),
+    ([(np.array([TRAIN[0][0][0], None], object), np.eye(CLASSES)[:2])], "train_ds"),
+    ([(TRAIN[0][0], np.zeros((6, CLASSES)))], "0"), ([(TRAIN[0][0], np.ones((6, CLASSES)))], "3"),
+    ([(TRAIN[0][0], np.full((6, CLASSES), 0.5))], r"1\.5")])
+def test_what_gives_no_photos_with_labels_to_learn_is_refused(make, tmp_path, data, fact):
+    """On labels of no class the loss is 0 and all answers are right."""
+    for train, val, name in ((data, VAL, "train_ds"), (TRAIN, data, "val_ds")):
+        with pytest.raises(DataError, match=fact.replace("train_ds", name)):
+            train_model(make(), train, val, "small", epochs=1, save_dir=tmp_path / "models", verbose=0)
+    assert not (tmp_path / "models").exists()
+
+
+def test_smoothed_and_mixed_labels_are_learnt(make, tmp_path):
+    smoothed = [(images, (labels * 0.9 + 0.1 / CLASSES).astype(np.float16)) for images, labels in TRAIN]
+    mixed = [(images, 0.5 * labels + 0.5 * labels[::-1]) for images, labels in TRAIN]
+    for data in (smoothed, mixed):
+        train_model(make(), data, VAL, "small", epochs=np.int64(1), save_dir=tmp_path, verbose=0)
+
+
+def test_the_way_out_for_class_numbers_in_one_column_can_be_pasted(make, tmp_path):
+    """As `image_dataset_from_directory(label_mode="binary")` gives them, for a softmax of two."""
+    train_ds = [(images, labels.argmax(1)[:, None].astype(np.float32)) for images, labels in batches((6,), 0, 2)]
+    with pytest.raises(ModelError) as refused:
+        train_model(make(outputs=2), train_ds, VAL, "small", epochs=1, save_dir=tmp_path, verbose=0)
+    one_hot = eval(str(refused.value).split("one-hot: ")[1], {"numpy": np, "train_ds": train_ds})
+    train_model(make(outputs=2), one_hot, one_hot, "small", epochs=1, save_dir=tmp_path, verbose=0)
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import os
 import queue
 import threading
 import weakref
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +29,9 @@ _AHEAD = 2
 """How many batches are prepared in advance."""
 
 _TOP = np.float32(255)
+
+_ONE_SIZE = "Give photos of one size in a batch, all in one array: numpy.stack(photos)"
+_ONE_HOT = "Give one-hot rows, of class numbers: numpy.eye(NUM_CLASSES)[numbers]"
 
 
 @dataclass(frozen=True)
@@ -136,23 +139,65 @@ class _Recycled:
         return np.asarray(lent)[:size].reshape(shape)
 
 
-def source_of(dataset: Any) -> Any:
-    """Return the PhotoBatches behind a tf.data.Dataset of `build_datasets`, and anything else unchanged."""
-    return getattr(dataset, "batches", dataset)
+def source_of(dataset: Any, what: str) -> Any:
+    """Return the PhotoBatches behind a tf.data.Dataset of `build_datasets`, and any other dataset unchanged.
+
+    Raises DataError, which names `what`, for what cannot be gone through.
+    """
+    source = getattr(dataset, "batches", dataset)
+    if not isinstance(source, Iterable) and not hasattr(source, "__getitem__"):
+        raise DataError(f"{what} is a {type(source).__name__}, which gives no batches. Give a dataset of "
+                        "build_datasets, a tf.data.Dataset, or a list of (images, labels) batches.")
+    return source
+
+
+def as_photos_and_labels(given: Any, what: str) -> tuple[Any, Any]:
+    """Return the images of a batch of the user's as an array or tensor (B, H, W, 3), and its labels as they are.
+
+    Raises DataError, which names `what`, where the batch is no such pair.
+    """
+    if not (isinstance(given, tuple | list) and len(given) == 2):
+        raise DataError(f"{what} must give (images, labels) batches, and gives a {type(given).__name__}. Give such as: "
+                        f"{what} = [(images, labels)]")
+    images = _as_array(given[0], f"images of {what}", _ONE_SIZE)
+    if len(images.shape) != 4:
+        raise DataError(f"The images of {what} must be (B, H, W, 3), not of shape {tuple(images.shape)}. {_ONE_SIZE}")
+    return images, given[1]
 
 
 def as_batch(given: Any, what: str) -> tuple[Any, Any]:
     """Return the (images, labels) of a batch of the user's, arrays or tensors.
 
     Raises:
-        DataError: the batch is no such pair, or its labels are not (B, C). The message names `what`.
+        DataError: the batch is no such pair, its images are not (B, H, W, 3), its labels are not (B, C), or there are
+            more of the one than of the other. The message names `what`.
     """
-    if not (isinstance(given, tuple | list) and len(given) == 2):
-        raise DataError(f"{what} must give (images, labels) batches.")
-    images, labels = (values if hasattr(values, "shape") else np.asarray(values, np.float32) for values in given)
+    images, labels = as_photos_and_labels(given, what)
+    labels = _as_array(labels, f"labels of {what}", _ONE_HOT)
     if len(labels.shape) != 2:
-        raise DataError(f"The labels of {what} must be one-hot, (B, C), not of shape {tuple(labels.shape)}.")
+        raise DataError(f"The labels of {what} must be one-hot, (B, C), not of shape {tuple(labels.shape)}. {_ONE_HOT}")
+    refuse_other_length(images, labels, what)
     return images, labels
+
+
+def refuse_other_length(images: Any, labels: Any, what: str) -> None:
+    """Raise DataError where a batch has not as many images as labels."""
+    if len(images) != len(labels):
+        raise DataError(f"{what} gives {len(images)} images with {len(labels)} labels in a batch. Give a label for "
+                        "each image.")
+
+
+def _as_array(values: Any, what: str, way_out: str) -> Any:
+    """Return an array or a tensor as it is, and lists as an array. Raises DataError."""
+    if not hasattr(values, "shape"):
+        try:
+            return np.asarray(values, np.float32)
+        except (TypeError, ValueError) as error:
+            reason = " ".join(str(error).split())[:120]
+            raise DataError(f"The {what} are no array of numbers ({reason}). {way_out}") from error
+    if None in tuple(values.shape):
+        raise DataError(f"The {what} are ragged, {values.shape}. {way_out}")
+    return values
 
 
 def one_hot(labels: Labels, num_classes: int) -> Array:

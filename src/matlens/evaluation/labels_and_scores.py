@@ -7,8 +7,7 @@ lists, tensors, series and frames are all read by `numpy.asarray`; a frame's col
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
@@ -16,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from matlens.errors import LabelsError
+from matlens.evaluation.names_and_columns import checked_names, in_order, names_of_columns
 from matlens.types import Floats, Labels
 
 Given = Any
@@ -50,7 +50,7 @@ def truth_and_answers(y_true: Given, y_pred: Given, class_names: Iterable[Any] |
         LabelsError: what is no label or score, or does not fit together. The message says what, where, and the way out.
     """
     names = _names(class_names, y_true, y_pred)
-    truth, answers = _read(y_true, "y_true", names, truth=True), _read(y_pred, "y_pred", names)
+    truth, answers = _read(y_true, "y_true", names, hardened=_hardened("y_true")), _read(y_pred, "y_pred", names)
     named = _fitting(truth, answers, names)
     return truth.numbers, answers.numbers, named
 
@@ -62,16 +62,17 @@ def truth_and_scores(y_true: Given, y_prob: Given, class_names: Iterable[Any] | 
     One column of probabilities p, (N, 1) or (N,), becomes [1 - p, p]. Raises LabelsError, as `truth_and_answers` does.
     """
     names = _names(class_names, y_true, y_prob)
-    truth, answers = _read(y_true, "y_true", names, truth=True), _read_scores(y_prob, "y_prob", names)
+    truth, answers = _read(y_true, "y_true", names, hardened=_hardened("y_true")), _read_scores(y_prob, "y_prob", names)
     named = _fitting(truth, answers, names)
     assert answers.scores is not None
     return truth.numbers, answers.scores, named
 
 
-def class_numbers(labels: Given, what: str, class_names: Iterable[Any]) -> Labels:
-    """Return the class numbers (N,) of labels, `what` being their name in messages. Raises LabelsError."""
-    names = checked_names(class_names)
-    truth = _read(labels, what, names, truth=True)
+def class_numbers(labels: Given, dataset: str, class_names: Iterable[Any]) -> Labels:
+    """Return the class numbers (N,) of a dataset's labels, `dataset` being its name in messages. Raises LabelsError."""
+    names, what = checked_names(class_names), f"labels of {dataset}"
+    truth = _read(labels, what, names, hardened="[(images, numpy.asarray(labels).argmax(axis=1)[:, None]) for images, "
+                                                f"labels in {dataset}]")
     _fitting(truth, _Read(truth.numbers), names, what)
     return truth.numbers
 
@@ -83,29 +84,11 @@ def truth_and_columns(labels: Given, probabilities: Given) -> tuple[Labels, Floa
     return truth, scores
 
 
-def checked_names(class_names: Iterable[Any]) -> tuple[str, ...]:
-    """Return names of classes in the order of their numbers; of a mapping from names to numbers, too.
-
-    Raises LabelsError for none, for one name alone in place of a list, and for a name that stands there twice.
-    """
-    if isinstance(class_names, str):
-        raise LabelsError(f"class_names={class_names!r} is one name, not a list of names. Give class_names=[...].")
-    if isinstance(class_names, Mapping):
-        class_names = sorted(class_names, key=class_names.__getitem__)
-    names = tuple(map(str, class_names))
-    if not names:
-        raise LabelsError("class_names is empty. Name each class, or leave class_names out.")
-    if twice := [name for name, number in Counter(names).items() if number > 1]:
-        raise LabelsError(f"Two classes have the same name in class_names: {', '.join(twice)}. Give each class a name "
-                          "of its own.")
-    return names
-
-
 def _names(class_names: Iterable[Any] | None, *given: Given) -> tuple[str, ...] | None:
     """Return the names that were given, else those of a frame's columns, if there are any."""
     if class_names is not None:
         return checked_names(class_names)
-    return next((names for names in map(_column_names, given) if names), None)
+    return next((names for names in map(names_of_columns, given) if names), None)
 
 
 def _fitting(truth: _Read, answers: _Read, names: tuple[str, ...] | None, what: str = "y_true") -> tuple[str, ...]:
@@ -130,21 +113,26 @@ def _fitting(truth: _Read, answers: _Read, names: tuple[str, ...] | None, what: 
     return names or tuple(map(str, range(count)))
 
 
-def _read(given: Given, what: str, names: tuple[str, ...] | None, *, truth: bool = False) -> _Read:
-    """Read labels; or answers, which may be scores."""
+def _hardened(what: str) -> str:
+    """Write the expression that makes class numbers of soft labels."""
+    return f"numpy.asarray({what}).argmax(axis=1)"
+
+
+def _read(given: Given, what: str, names: tuple[str, ...] | None, *, hardened: str = "") -> _Read:
+    """Read answers, which may be scores; or labels, where `hardened` makes class numbers of soft ones."""
     array = _array(given, what, names)
     if array.dtype.kind == "U":
         return _Read(_numbers_of_names(array, what, names))
     if array.ndim == 2 and array.shape[1] > 1:
-        hard = truth or bool(np.isin(array, (0, 1)).all())
-        return (_read_one_hot if hard else _from_columns)(array, what)
+        hard = hardened or np.isin(array, (0, 1)).all()
+        return _read_one_hot(array, what, hardened or _hardened(what)) if hard else _from_columns(array, what)
     column, flat = array.ndim == 2, array.reshape(-1)
     fractions = np.flatnonzero(flat != np.floor(flat))
-    if len(fractions) and column and not truth:
+    if len(fractions) and column and not hardened:
         return _from_one_column(flat, what, names)
     if len(fractions):
         _refuse(what, fractions[0], flat[fractions[0]], "which is no class number",
-                "Give class numbers, names or one-hot rows." if truth else _FLAT_SCORES)
+                "Give class numbers, names or one-hot rows." if hardened else _FLAT_SCORES)
     return _Read(_whole(flat, what))
 
 
@@ -159,7 +147,7 @@ def _read_scores(given: Given, what: str, names: tuple[str, ...] | None) -> _Rea
 
 def _array(given: Given, what: str, names: tuple[str, ...] | None) -> npt.NDArray[Any]:
     """Return (N,) or (N, C) numbers, all finite, or words; at least one. Raises LabelsError."""
-    array = _as_numbers_or_words(_in_order(given, what, names), what)
+    array = _as_numbers_or_words(in_order(given, what, names), what)
     if array.ndim not in (1, 2) or (len(array) and not array.size):
         raise LabelsError(f"{what} has the shape {array.shape}. Labels are (N,), (N, 1) or (N, C), a row for each "
                           "photo.")
@@ -215,25 +203,6 @@ def _of_objects(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
     raise TypeError("words and numbers are mixed" if kinds else "it is empty")
 
 
-def _column_names(given: Given) -> tuple[str, ...] | None:
-    """Return the names of a frame's columns, one for each class; None of anything else."""
-    columns = getattr(given, "columns", None)
-    if columns is None or len(columns) < 2 or not all(isinstance(name, str) for name in columns):
-        return None
-    return checked_names(columns)
-
-
-def _in_order(given: Given, what: str, names: tuple[str, ...] | None) -> Given:
-    """Return a frame with its columns in the order of the names, and anything else as it is. Raises LabelsError."""
-    columns = _column_names(given)
-    if columns is None or names is None or columns == names:
-        return given
-    if set(columns) != set(names):
-        raise LabelsError(f"The columns of {what} are {', '.join(columns)}, and the classes {', '.join(names)}. Name "
-                          f"them alike; or give {what}.to_numpy(), with its columns in the order of the classes.")
-    return given[list(names)]
-
-
 def _numbers_of_names(words: npt.NDArray[Any], what: str, names: tuple[str, ...] | None) -> Labels:
     if names is None:
         raise LabelsError(f"{what} holds words ({str(words.flat[0])[:40]!r} first), and class_names does not say which "
@@ -257,13 +226,13 @@ def _whole(flat: npt.NDArray[Any], what: str) -> Labels:
     return flat.astype(np.int64)
 
 
-def _read_one_hot(array: npt.NDArray[Any], what: str) -> _Read:
+def _read_one_hot(array: npt.NDArray[Any], what: str, hardened: str) -> _Read:
     rows = np.isin(array, (0, 1)).all(axis=1) & (array.sum(axis=1, dtype=np.float64) == 1)
     if not rows.all():
         place = np.flatnonzero(~rows)[0]
         _refuse(what, place, array[place].tolist()[:20], "which is not one-hot: one 1, all else 0",
-                f"Give class numbers; of soft labels, {what}.argmax(axis=1). A photo of several classes, or of none, "
-                "cannot be judged so.")
+                f"A photo of several classes, or of none, cannot be judged. Give class numbers; of soft labels: "
+                f"{hardened}")
     return _Read(np.asarray(array.argmax(axis=1), np.int64), array.astype(np.float64), array.shape[1])
 
 

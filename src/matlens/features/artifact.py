@@ -10,6 +10,7 @@
 from __future__ import annotations
 
 import shutil
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,7 +18,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import numpy as np
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, field_validator
 
 from matlens.errors import ModelError
 from matlens.features.calibrator import Calibrator, read_calibrator, write_calibrator
@@ -25,7 +26,7 @@ from matlens.features.engine import TrunkEngine
 from matlens.features.trunks import CachedTrunk
 from matlens.models.head import Head
 from matlens.system.files import checksum, read_json, whole_folder, write_json
-from matlens.system.untrusted import inside, reading, size_of_regular
+from matlens.system.untrusted import inside, quoted, reading, size_of_regular
 from matlens.types import Array
 
 ArtifactPrecision = Literal["float32", "int8"]
@@ -71,8 +72,12 @@ class Artifact:
 
     @cached_property
     def head(self) -> Head:
-        """The head, which is loaded when it is first used."""
-        return Head.load(self.folder / "head.npz")
+        """The head, which is loaded when it is first used. Raises ModelError where its classes are not those named."""
+        head = Head.load(self.folder / "head.npz")
+        if head.classes != len(self.class_names):
+            raise ModelError(f"{self.folder / 'head.npz'} tells {head.classes} classes apart, and artifact.json names "
+                             f"{len(self.class_names)}. {_way_out(self.folder)}")
+        return head
 
     @cached_property
     def calibrator(self) -> Calibrator | None:
@@ -115,6 +120,13 @@ class _About(BaseModel):
     mirrored: bool
     precision: ArtifactPrecision = "float32"
     sha256: dict[str, str]
+
+    @field_validator("class_names")
+    @classmethod
+    def _each_once(cls, names: list[str]) -> list[str]:
+        if len(set(names)) < len(names):
+            raise ValueError(f"{quoted(Counter(names).most_common(1)[0][0])} names two classes")
+        return names
 
     def artifact(self, folder: Path) -> Artifact:
         """Make the artifact of a folder."""

@@ -47,6 +47,11 @@ class Head:
     layers: tuple[Dense, ...]
     _sums: dict[int, Array] = field(default_factory=dict, init=False, repr=False, compare=False)
 
+    @property
+    def classes(self) -> int:
+        """How many classes it tells apart."""
+        return int(self.layers[-1].bias.shape[0])
+
     def forward(self, features: Array) -> list[Array]:
         """Return the input of each dense layer and, last, the class scores before softmax (B, C).
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from matlens.errors import LabelsError, ModelError
-from matlens.evaluation.labels_and_scores import checked_names
+from matlens.evaluation.names_and_columns import checked_names
 
 
 def classes_of(outputs: int) -> int:
@@ -19,7 +19,13 @@ def classes_of(outputs: int) -> int:
 def names_of(holder: Any) -> tuple[str, ...]:
     """Return the class names that a model or a dataset has (`class_names`); empty where it has none."""
     names = getattr(holder, "class_names", None)
-    return checked_names(names) if isinstance(names, list | tuple | np.ndarray) and len(names) else ()
+    return checked_names(names) if isinstance(names, list | tuple | np.ndarray | Mapping) and len(names) else ()
+
+
+def given_names(class_names: Iterable[Any] | None) -> tuple[str, ...]:
+    """Return an argument `class_names`, checked; empty where none is given. Raises LabelsError."""
+    return () if class_names is None or (isinstance(class_names, list | tuple) and not class_names) else checked_names(
+        class_names)
 
 
 def give_names(model: Any, names: Sequence[str]) -> None:
@@ -29,8 +35,7 @@ def give_names(model: Any, names: Sequence[str]) -> None:
 
 def sources_of_names(given: Iterable[Any] | None, model: Any, dataset: Any = None) -> dict[str, tuple[str, ...]]:
     """Return the names that an argument `class_names`, a model and a dataset give, by who gives them."""
-    listed = None if given is None or isinstance(given, str | dict) else list(given)
-    return {"class_names": () if given is None or listed == [] else checked_names(listed or given),
+    return {"class_names": given_names(given),
             "the model, which was trained on them": names_of(model), "the dataset": names_of(dataset)}
 
 

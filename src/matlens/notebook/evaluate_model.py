@@ -13,20 +13,21 @@ import numpy.typing as npt
 
 from matlens.data.batches import PhotoBatches, as_batch, source_of
 from matlens.data.split.splits import Photo, Split
-from matlens.errors import DataError, ModelError, SettingsError
+from matlens.errors import DataError, ModelError
 from matlens.evaluation.labels_and_scores import class_numbers
 from matlens.evaluation.metrics.scores import judge
 from matlens.evaluation.predictions import Predictions
 from matlens.evaluation.results import Results, a_photo
 from matlens.models.frameworks import is_keras
 from matlens.notebook.adapters import ADD_SIGMOID, classifier_of, framework_behind, refuse_logit, refuse_other_size
-from matlens.notebook.class_names import agreed_names, classes_of, names_for, sources_of_names
+from matlens.notebook.class_names import agreed_names, classes_of, given_names, names_for, sources_of_names
 from matlens.notebook.photos import PhotoCheck, refuse_endless
 from matlens.runs.provenance import installed_versions, package_versions
-from matlens.settings.knobs import notebook_setting
+from matlens.settings.arguments import folder_of, refuse_no_file_name
 from matlens.system.console import listed
 from matlens.system.resources import peak_rss_bytes
-from matlens.training.history import History
+from matlens.system.untrusted import in_short
+from matlens.training.history import History, refuse_no_history
 from matlens.types import Array, Labels
 
 NO_VALIDATION = "evaluate_model was given no validation photos (val_ds), so there is no temperature."
@@ -56,7 +57,7 @@ def get_predictions_and_labels(model: Any, dataset: Iterable[Any], class_names: 
         DataError: no photos, or photos of another range or size than the model takes.
         LabelsError: labels that are none of the classes, or names that are not the model's.
     """
-    asked = _Asked(model, dataset, "the dataset", class_names)
+    asked = _Asked(model, dataset, "dataset", class_names)
     return PredictionsAndLabels(asked.probabilities, asked.labels)
 
 
@@ -69,7 +70,8 @@ class _Asked:
 
     def __init__(self, model: Any, dataset: Iterable[Any], what: str, class_names: Sequence[str] | None) -> None:
         self._model, self._what = model, what
-        self.source = source_of(dataset)
+        class_names = given_names(class_names)  # once, since an iterator can be gone through once
+        self.source = source_of(dataset, what)
         refuse_endless(self.source, what)
         agreed_names(sources_of_names(class_names, model, dataset))  # before photos are predicted for minutes
         known = isinstance(self.source, PhotoBatches) and not self.source.augmented
@@ -80,7 +82,7 @@ class _Asked:
             ones = self.probabilities.astype(np.float64)
             self.probabilities = np.concatenate([1 - ones, ones], axis=1).astype(np.float32)
         self.names = names_for(self.probabilities.shape[1], class_names, model, dataset)
-        self.labels = class_numbers(np.concatenate(labels), f"labels of {what}", self.names)
+        self.labels = class_numbers(np.concatenate(labels), what, self.names)
 
     @property
     def predictions(self) -> Predictions:
@@ -105,9 +107,9 @@ class _Asked:
         calls: list[tuple[int, float]] = []
         for batch in self.source:
             images, given = as_batch(batch, self._what)
-            check.batch(images, given)
+            check.batch(images)
             started = time.perf_counter()
-            answer = np.asarray(predict(images), dtype=np.float32)
+            answer = _as_numbers(predict(images))
             calls.append((len(images), time.perf_counter() - started))
             answers.append(_checked_answer(answer, np.shape(given)))
             labels.append(np.asarray(given))
@@ -124,6 +126,15 @@ class _Asked:
         photos, seconds = (sum(values) for values in zip(*calls[1:], strict=True)) if calls[1:] else (0, 0)
         self.photos_per_second = round(photos / seconds, 1) if seconds else None
         return answers, labels, tuple(digests)
+
+
+def _as_numbers(answer: Any) -> Array:
+    """Return a model's answer as an array. Raises ModelError for words, and for rows of several lengths."""
+    try:
+        return np.asarray(answer, dtype=np.float32)
+    except (TypeError, ValueError) as error:
+        raise ModelError(f"The model answers with a {type(answer).__name__} that is no array of numbers "
+                         f"({in_short(str(error))}). Its predict must give probabilities (photos, classes).") from error
 
 
 def _checked_answer(answer: Array, labels: tuple[int, ...]) -> Array:
@@ -165,10 +176,12 @@ def evaluate_model(model: Any, test_ds: Iterable[Any], model_name: str, class_na
 
     Raises:
         ModelError, DataError, LabelsError: as in `get_predictions_and_labels`.
-        SettingsError: a model_name that is no file name.
+        SettingsError: a model_name that is no file name, or a history that is not `train_model`'s.
     """
-    if not model_name or Path(model_name).name != model_name:
-        raise SettingsError(f"model_name={model_name!r} is no file name.")
+    refuse_no_file_name(model_name, "model_name")
+    folder = folder_of(save_dir, "save_dir", "reports_dir")
+    refuse_no_history(history)
+    class_names = given_names(class_names)
     started = time.perf_counter()
     asked = _Asked(model, test_ds, "test_ds", class_names)
     names, predictions = asked.names, asked.predictions
@@ -188,7 +201,6 @@ def evaluate_model(model: Any, test_ds: Iterable[Any], model_name: str, class_na
         peak_rss_bytes=peak_rss_bytes(),
         versions=package_versions() | _framework_versions(model), **judge(
             predictions, names, validation=validation, no_validation="" if validation else NO_VALIDATION).fields)
-    folder = Path(save_dir) if save_dir is not None else notebook_setting("reports_dir")
     predictions.write(folder / f"{model_name}_predictions.npz")
     results.write(folder / f"{model_name}_results.json")
     return results.to_json()

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from matlens.data.batches import source_of
+from matlens.data.batches import as_photos_and_labels, refuse_other_length, source_of
 from matlens.data.pixels.reader import PhotoReader
 from matlens.errors import DataError, ModelError
 from matlens.evaluation.labels_and_scores import class_numbers
@@ -23,6 +23,7 @@ from matlens.models.protocol import Classifier
 from matlens.notebook.adapters import classifier_of, refuse_other_size
 from matlens.notebook.class_names import names_for
 from matlens.notebook.photos import taken_range
+from matlens.settings.arguments import whole_number
 from matlens.settings.knobs import notebook_setting
 from matlens.types import Array, Labels, Pixels
 
@@ -153,7 +154,7 @@ def visualize_gradcam_samples(model: Any, dataset: Iterable[Any], class_names: S
     """
     explained = _notebook_model(model, last_conv_layer_name)
     names = names_for(explained.classifier.num_classes, class_names, model, dataset)
-    photos, truths = _samples(source_of(dataset), num_samples, names, explained.top)
+    photos, truths = _samples(source_of(dataset, "dataset"), num_samples, names, explained.top)
     shown = _explained(explained, photos, truths, names, method, None, alpha)
     return _drawn(shown, model_name, save_path, method)
 
@@ -172,7 +173,7 @@ def _asked(explained: NotebookModel, photos: Array, method: str, class_number: i
     """Refuse what cannot be explained, and put the question to the method."""
     classifier = explained.classifier
     refuse_other_size(classifier, photos)
-    if class_number is not None and not 0 <= class_number < classifier.num_classes:
+    if class_number is not None and not 0 <= whole_number(class_number, "pred_index") < classifier.num_classes:
         raise ModelError(f"pred_index={class_number}: the model has the classes 0 to {classifier.num_classes - 1}.")
     explainer = EXPLAINERS[method]
     return explainer, question_for(explainer, class_number, layer=explained.layer)
@@ -194,11 +195,14 @@ def _drawn(explained: Sequence[ExplainedPhoto], model_name: str, save_path: str 
 
 def _samples(batches: Iterable[Any], wanted: int, names: Sequence[str], top: int) -> tuple[Array, list[int]]:
     """Take `wanted` photos (N, H, W, 3) with their class numbers, one of each class in turn, in one pass."""
-    if wanted < 1:
+    if whole_number(wanted, "num_samples") < 1:
         raise DataError(f"num_samples={wanted}: at least one photo is needed.")
     by_class: dict[int, list[Pixels]] = {}
-    for images, labels in batches:
-        for index, number in enumerate(class_numbers(labels, "labels of the dataset", names).tolist()):
+    for batch in batches:
+        images, labels = as_photos_and_labels(batch, "dataset")
+        numbers = class_numbers(labels, "dataset", names)
+        refuse_other_length(images, numbers, "dataset")
+        for index, number in enumerate(numbers.tolist()):
             of_class = by_class.setdefault(number, [])
             if len(of_class) < wanted:
                 of_class.append(as_pixels(_as_photo(images[index], top)))
@@ -212,7 +216,13 @@ def _samples(batches: Iterable[Any], wanted: int, names: Sequence[str], top: int
 
 def _as_photo(given: Any, top: int = 1) -> Array:
     """Return one photo as (H, W, 3) float32 in [0, 1]; top: the largest value that it may have. Raises DataError."""
-    array = np.asarray(given)
+    try:
+        array = np.asarray(given)
+    except ValueError:  # rows of several lengths
+        array = np.asarray(None)
+    if array.dtype.kind not in "biufV":
+        raise DataError(f"A {type(given).__name__} that holds no array of numbers is no photo. Give an array "
+                        "(H, W, 3), such as: numpy.asarray(PIL.Image.open(FILE).convert('RGB'))")
     if array.ndim == 4 and len(array) == 1:
         array = array[0]
     if array.ndim != 3 or array.shape[-1] != 3:

@@ -7,14 +7,18 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from matlens.errors import DataError, LabelsError
+from matlens.errors import DataError, LabelsError, ModelError
 from matlens.models.frameworks import is_keras
+from matlens.system.untrusted import in_short
 
 _FAR_ABOVE = 2.0
 """What no photo in [0, 1] reaches, interpolated or not, and every one in [0, 255] that is not black does."""
 
 _BELOW = 0.1
 """Values below zero by more than this share of the largest one are of photos that were standardised."""
+
+_OFF_ONE = 1e-2
+"""How far the shares of all classes may be from 1 in sum: those in float16 are rounded."""
 
 _LOOKED_AT = 8
 """Batches after which photos that are all within [0, 1] are not taken for dark ones in [0, 255]."""
@@ -55,13 +59,41 @@ def refuse_endless(dataset: Any, what: str) -> None:
 
 
 def refuse_no_targets(labels: Any, what: str) -> None:
-    """Raise LabelsError for labels (B, C) of a batch that a model cannot learn: they are in [0, 1], mostly one-hot."""
-    rows = np.asarray(labels, dtype=np.float32)
+    """Raise LabelsError for labels (B, C) of a batch that a model cannot learn.
+
+    They are shares of the classes, mostly one-hot: in [0, 1], and of several columns with a sum of 1 in each row.
+    """
+    try:
+        rows = np.asarray(labels, dtype=np.float32)
+    except (TypeError, ValueError) as error:
+        raise LabelsError(f"The labels of {what} are no numbers ({in_short(str(error))}). Give one-hot labels."
+                          ) from error
     wrong = np.argwhere(~((rows >= 0) & (rows <= 1)))
     if len(wrong):
         row, column = wrong[0]
         raise LabelsError(f"A label of {what} is {rows[row, column]:g} (row {row}, column {column} of a batch), which "
                           "is not between 0 and 1. Give one-hot labels, and leave photos without a label out.")
+    sums = rows.sum(axis=1)
+    if rows.shape[1] > 1 and len(outside := np.flatnonzero(np.abs(sums - 1) > _OFF_ONE)):
+        raise LabelsError(f"The label in row {outside[0]} of a batch of {what} sums to {sums[outside[0]]:g}, not to 1. "
+                          "Give one-hot labels: one 1, all else 0. A photo of several classes, or of none, cannot be "
+                          "learnt; leave it out.")
+
+
+def refuse_other_width(labels: Any, outputs: int, what: str) -> None:
+    """Raise ModelError for labels (B, C) of a batch that have not a column for each output of a model.
+
+    One column holds class numbers, unless the model's one output tells two classes apart.
+    """
+    columns = labels.shape[1]
+    if columns == outputs:
+        return
+    if columns == 1:
+        raise ModelError(f"The model has {outputs} outputs, and the labels of {what} are class numbers in one column. "
+                         f"Make them one-hot: [(images, numpy.eye({outputs})[numpy.asarray(labels, int)[:, 0]]) for "
+                         f"images, labels in {what}]")
+    raise ModelError(f"The model has {outputs} outputs, but {what} has {columns} classes. Build it with "
+                     f"num_classes={columns} (NUM_CLASSES).")
 
 
 class PhotoCheck:
@@ -75,8 +107,8 @@ class PhotoCheck:
         self._photos = self._batches = 0
         self._largest, self._between, self._ended = -np.inf, False, False
 
-    def batch(self, images: Any, labels: Any = None) -> None:
-        """Raise DataError for photos that are none, of another range, or not as many as their labels."""
+    def batch(self, images: Any) -> None:
+        """Raise DataError for photos that are none, or of another range."""
         if self._ended:
             return
         photos = np.asarray(images)
@@ -85,9 +117,6 @@ class PhotoCheck:
         if photos.dtype.kind not in "biuf" or not photos.size:
             raise DataError(f"{self._what} gives images of the shape {photos.shape} and type {photos.dtype}. Give "
                             "photos (B, H, W, 3) of numbers, at least one a batch.")
-        if labels is not None and len(photos) != len(labels):
-            raise DataError(f"{self._what} gives {len(photos)} images with {len(labels)} labels in batch "
-                            f"{self._batches}. Give a label for each image.")
         low, high = float(photos.min()), float(photos.max())
         if not np.isfinite((low, high)).all():
             number = np.flatnonzero(~np.isfinite(photos.reshape(len(photos), -1)).all(axis=1))[0] + self._photos

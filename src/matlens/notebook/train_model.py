@@ -14,10 +14,10 @@ from matlens.models.frameworks import FRAMEWORKS, is_keras
 from matlens.models.protocol import Classifier
 from matlens.notebook.adapters import classifier_of, framework_behind, refuse_other_size
 from matlens.notebook.class_names import agreed_names, classes_of, give_names, names_of
-from matlens.notebook.photos import PhotoCheck, refuse_endless, refuse_no_targets
-from matlens.settings.knobs import notebook_setting
+from matlens.notebook.photos import PhotoCheck, refuse_endless, refuse_no_targets, refuse_other_width
+from matlens.settings.arguments import folder_of, refuse_no_file_name, refuse_no_number, whole_number
 from matlens.system.console import Reporter
-from matlens.training.history import History
+from matlens.training.history import History, refuse_no_history
 from matlens.training.loop import STATISTICS_BATCHES, fit
 from matlens.training.progress import ShownProgress
 from matlens.types import Batch
@@ -55,21 +55,24 @@ def train_model(model: Any, train_ds: Iterable[Any], val_ds: Iterable[Any], name
         ModelError: a model that is not compiled, whose outputs are not the data's classes, or that diverges.
         DataError: no batches, a generator that is used up, photos of another range than the model takes, or values that
             are no numbers.
-        LabelsError: train_ds and val_ds have other class names each, or labels that are not between 0 and 1.
-        SettingsError: nothing to train, or a name that is no file name.
+        LabelsError: train_ds and val_ds have other class names each, or labels that are no shares of the classes.
+        SettingsError: nothing to train, a name that is no file name, or a number that is none.
     """
+    epochs, initial_epoch = whole_number(epochs, "epochs"), whole_number(initial_epoch, "initial_epoch", 0)
     if epochs <= initial_epoch:
-        raise SettingsError(f"epochs={epochs} with initial_epoch={initial_epoch} leaves nothing to train; epochs is "
-                            "the number of the last epoch.")
-    if not name or Path(name).name != name:
-        raise SettingsError(f"name={name!r} is no file name.")
+        raise SettingsError(f"epochs={epochs} with initial_epoch={initial_epoch} leaves nothing to train: epochs is "
+                            f"the number of the last epoch. Give more, such as: epochs={initial_epoch + 4}")
+    refuse_no_number(early_stopping_patience, "early_stopping_patience")
+    refuse_no_number(reduce_lr_patience, "reduce_lr_patience")
+    refuse_no_file_name(name, "name")
+    refuse_no_history(history)
+    folder = folder_of(save_dir, "save_dir", "models_dir")
     classifier = classifier_of(model)
     if is_keras(model) and not model.compiled:
         raise ModelError(f"The model {model.name} is not compiled. Compile it with a loss and metrics=['accuracy'].")
     train, val = (_Repeated(data, what, model, epochs - initial_epoch)
                   for data, what in ((train_ds, "train_ds"), (val_ds, "val_ds")))
     names = _trained_names(train_ds, val_ds, classifier) or names_of(model)
-    folder = Path(save_dir) if save_dir is not None else notebook_setting("models_dir")
     framework = framework_behind(model) or FRAMEWORKS["keras"]  # the guide's; a classifier of another kind says nothing
     file = folder / f"{name}{framework.suffix}"
     about = {"model_name": name, "class_names": list(names)}
@@ -103,7 +106,7 @@ class _Repeated:
     """Any iterable of batches as the loop's training data, or validation data; each batch is checked."""
 
     def __init__(self, data: Iterable[Any], what: str, model: Any, passes: int) -> None:
-        self._data: Iterable[Any] = source_of(data)
+        self._data: Iterable[Any] = source_of(data, what)
         self._what, self._classifier = what, classifier_of(model)
         self._num_classes, self._check = self._classifier.num_classes, PhotoCheck(model, what)
         refuse_endless(self._data, what)
@@ -136,11 +139,9 @@ class _Repeated:
         empty = True
         for batch in batches:
             images, labels = as_batch(batch, self._what)
-            if labels.shape[1] != self._num_classes:
-                raise ModelError(f"The model has {self._num_classes} outputs, but {self._what} has {labels.shape[1]} "
-                                 f"classes. Build it with num_classes={labels.shape[1]} (NUM_CLASSES).")
+            refuse_other_width(labels, self._num_classes, self._what)
+            self._check.batch(images)
             refuse_other_size(self._classifier, images)
-            self._check.batch(images, labels)
             refuse_no_targets(labels, self._what)
             if self._once and len(self._first) < STATISTICS_BATCHES:
                 self._first.append((images, labels))

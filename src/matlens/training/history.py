@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from matlens.errors import SettingsError
 from matlens.types import Scores
 
 
@@ -77,3 +78,10 @@ class History:
 
 def _val_loss(epoch: Epoch) -> float:
     return epoch.val.loss
+
+
+def refuse_no_history(given: Any) -> None:
+    """Raise SettingsError for an argument `history` that is neither None nor what `train_model` returned."""
+    if given is not None and not (isinstance(given, History) and given.epochs):
+        raise SettingsError(f"history is a {type(given).__name__} without the epochs of a training by matlens. Give "
+                            "what train_model returned, or leave history out.")

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from matlens.evaluation.names_and_columns import checked_names
 from matlens.system.figures import (
     CHARACTER,
     COLORS,
@@ -124,9 +125,11 @@ class ConfusionMatrix:
     @classmethod
     def from_matrix(cls, cm: npt.ArrayLike, class_names: Sequence[str] | None = None, model_name: str = "",
                     normalize: bool = False) -> ConfusionMatrix:
-        """Take counts, or fractions normalised before. Raises ValueError unless (C, C) for C names."""
+        """Take counts, or fractions normalised before. Raises ValueError unless (C, C) for C names, and LabelsError."""
         given = np.asarray(cm)
-        names = tuple(map(str, range(len(given)) if class_names is None else class_names))
+        names = tuple(map(str, range(len(given))))
+        if class_names is not None and names:
+            names = checked_names(class_names)
         if not names or given.shape != (len(names), len(names)):
             raise ValueError(f"a confusion matrix of {len(names)} classes cannot have shape {given.shape}")
         cells = np.nan_to_num(given.astype(np.float64))
