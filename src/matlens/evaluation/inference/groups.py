@@ -90,7 +90,7 @@ class Groups:
 
     @property
     def too_few(self) -> bool:
-        """Whether all photos, of which these may be some, are of fewer than FEWEST groups: then nothing has an interval.
+        """Whether all photos, of which these may be some, are of fewer than FEWEST groups: nothing has an interval then.
 
         Never where each photo stands alone.
         """
@@ -152,8 +152,13 @@ def photos_in_words(photos: int, groups: int | None, design_effect: float | None
     """
     if groups is None:
         return f"{photos:,} {what}"
-    effect = "" if design_effect is None else f" (design effect {design_effect:.1f})"
+    effect = "" if design_effect is None else design_effect_in_words(design_effect)
     return f"{photos:,} {what} of {groups:,} independent group{'s' * (groups != 1)}{effect}"
+
+
+def design_effect_in_words(effect: float) -> str:
+    """Write ' (design effect 22.0)'."""
+    return f" (design effect {effect:.1f})"
 
 
 def mean_scatter(groups: Groups, values: npt.NDArray[Any]) -> tuple[float, float]:

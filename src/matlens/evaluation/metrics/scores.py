@@ -146,8 +146,8 @@ def _weighted_intervals(photos: PredictedPhotos, values: Mapping[str, Floats], t
     intervals = {name: interval for name, (interval,) in by_name.items() if METRICS[name].has_interval}
     for name, interval in intervals.items():
         if interval is None and (fallback := METRICS[name].fallback) and not together.too_few:
-            photos = together.worth(CONFIDENCE)
-            intervals[name] = fallback(photos * float(values[name][0]), photos)
+            worth = together.worth(CONFIDENCE)
+            intervals[name] = fallback(worth * float(values[name][0]), worth)
     return of_classes, intervals
 
 
@@ -266,6 +266,6 @@ def remarks_on_groups(predictions: Predictions, class_names: tuple[str, ...]) ->
     elif alone := together.in_one_group(truth):
         remarks.append(f"All test photos of {class_list(class_names, alone)} are of one group, so what is due to the "
                        "class and what to the group cannot be told apart: scores of these classes, and means over "
-                       "classes, have no interval. The interval of accuracy is that over groups drawn as these were, with "
-                       "their classes.")
+                       "classes, have no interval. The interval of accuracy is that over groups drawn as these were, "
+                       "with their classes.")
     return tuple(remarks)
