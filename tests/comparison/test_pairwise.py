@@ -147,7 +147,7 @@ def test_below_a_stated_number_of_groups_no_model_is_better():
 
 
 def test_one_group_that_holds_most_photos_is_not_many_groups():
-    """A scene of 100 photos and 19 single ones, all of which speak for one model: worth 1.4 groups, so none is better."""
+    """A scene of 100 photos and 19 single ones, all of which speak for one model: worth 1.4 groups, none is better."""
     first, groups = np.ones(119, bool), np.r_[np.zeros(100), np.arange(1, 20)]
     (test,) = pairwise({"a": answering(first, together=groups), "b": answering(np.arange(119) < 100,
                                                                                 together=groups)}).tests

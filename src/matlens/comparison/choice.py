@@ -96,7 +96,8 @@ def _on_test(first: Row, others: Sequence[Row], pairs: Pairwise | None) -> str:
     if ahead := [name for name, test in tests.items() if test and test.is_real and test.better == name]:
         return f"The test part does not confirm the choice: {named(ahead)} is better there than {of_first}."
     if untested := [name for name, test in tests.items() if not test]:
-        return f"Whether the test part confirms the choice is not known: {of_first} is not tested against {named(untested)}."
+        return (f"Whether the test part confirms the choice is not known: {of_first} is not tested against "
+                f"{named(untested)}.")
     if unclear := [name for name, test in tests.items() if test and not test.is_real]:
         return (f"The test part neither confirms nor refutes the choice: {of_first} is not told apart there from "
                 f"{named(unclear)}.")

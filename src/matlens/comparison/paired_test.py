@@ -136,8 +136,8 @@ class PairedTest:
     def _way_out(self) -> str:
         """Say what would tell the two apart."""
         if self.too_few_groups:
-            return (f" The photos are of {self._groups_in_words()}, and at least {FEWEST_FOR_BETTER} are needed to call "
-                    "models better or equivalent.")
+            return (f" The photos are of {self._groups_in_words()}, and at least {FEWEST_FOR_BETTER} are needed to "
+                    "call models better or equivalent.")
         undecided = ("" if self.margin is None else
                      f" Whether they are within {points(self.margin)} points is undecided.")
         if self.needed is None:

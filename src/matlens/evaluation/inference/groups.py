@@ -90,7 +90,7 @@ class Groups:
 
     @property
     def too_few(self) -> bool:
-        """Whether all photos, of which these may be some, are of fewer than FEWEST groups: nothing has an interval then.
+        """Whether all photos, of which these may be some, are of fewer than FEWEST groups: nothing has an interval.
 
         Never where each photo stands alone.
         """
