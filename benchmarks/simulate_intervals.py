@@ -102,7 +102,7 @@ def predictions(right: np.ndarray, groups: np.ndarray) -> dict[str, Predictions]
     paths = tuple(map(str, range(len(right))))
     labels = np.zeros(len(right), np.int64)
     return {f"m{k}": Predictions(np.eye(2, dtype=np.float32)[np.where(right[:, k], 0, 1)], labels, paths,
-                                 together=groups) for k in range(right.shape[1])}
+                                 digests=paths, together=groups) for k in range(right.shape[1])}
 
 
 @cache

@@ -146,6 +146,39 @@ def test_below_a_stated_number_of_groups_no_model_is_better():
         assert (str(FEWEST_FOR_BETTER) in test.sentence()) is not real
 
 
+def test_one_group_that_holds_most_photos_is_not_many_groups():
+    """A scene of 100 photos and 19 single ones, all of which speak for one model: worth 1.4 groups, none is better."""
+    first, groups = np.ones(119, bool), np.r_[np.zeros(100), np.arange(1, 20)]
+    (test,) = pairwise({"a": answering(first, together=groups), "b": answering(np.arange(119) < 100,
+                                                                                together=groups)}).tests
+    assert test.n_groups == 20 and test.effective_groups == pytest.approx(119**2 / (100**2 + 19))
+    assert (test.interval, test.is_real, test.needed) == (None, False, None) and "1.4" in test.sentence()
+
+
+@pytest.mark.parametrize("count", [4, 5, 9, 10, 19])
+def test_groups_that_agree_by_chance_make_no_models_equivalent(count):
+    """Each model is wrong on another photo of each group, so that all groups say 0: that is not within one point."""
+    groups, photo = np.repeat(np.arange(count), 10), np.arange(10 * count) % 10
+    (test,) = pairwise({"a": answering(photo != 0, together=groups), "b": answering(photo != 1, together=groups)},
+                       margin=0.01).tests
+    assert test.outcome == "undecided" and (test.interval is None) is (count < 5)
+    (wide,) = pairwise({"a": answering(photo != 0, together=groups), "b": answering(photo != 1, together=groups)},
+                       margin=0.6).tests
+    assert wide.is_equivalent is (count >= FEWEST_FOR_BETTER)
+
+
+@pytest.mark.parametrize("count", [3, 9, 10, 30])
+def test_a_plan_asks_for_more_photos_than_there_are_or_for_none(count):
+    """Below ten groups no number is planned; above, photos that did not tell two apart are not enough."""
+    rng, groups = np.random.default_rng(count), np.repeat(np.arange(count), 6)
+    for _ in range(30):
+        right = rng.random((6 * count, 2)) < [0.9, 0.75]
+        (test,) = pairwise({name: answering(right[:, k], together=groups) for k, name in enumerate("ab")}).tests
+        assert test.needed is None or count >= FEWEST_FOR_BETTER
+        if test.needed is not None and test.needed.photos is not None:
+            assert test.needed.photos > 6 * count and test.needed.groups > count
+
+
 def test_one_group_tells_nothing_of_a_difference():
     (test,) = pairwise({"a": answering([1, 1, 1], together=[4] * 3), "b": answering([1, 0, 0], together=[4] * 3)}).tests
     assert (test.p_value, test.interval, test.is_real, test.n_groups) == (1, None, False, 1)

@@ -14,11 +14,14 @@ from builders import CLASS_SCORE, begin_run, certain_predictions, drawn_predicti
 from figure_checks import assert_nothing_cut_off
 from matlens.comparison.displays import Differences, draw_differences
 from matlens.comparison.literature import MINC_2500, Published, published_beside
+from matlens.comparison.methods import JudgedMethod
 from matlens.comparison.pairwise import pairwise
 from matlens.comparison.row import FIRST_COLUMNS, standard_error
+from matlens.comparison.series import SeriesComparison
 from matlens.comparison.table import compare
 from matlens.data.source.minc import CLASS_NAMES
 from matlens.errors import ResultsError
+from matlens.evaluation.inference.groups import photos_in_words
 from matlens.evaluation.metrics.metric import METRICS, Metric, percent
 from matlens.evaluation.results import Results
 from matlens.notebook.compare_models import compare_models
@@ -348,3 +351,30 @@ def test_the_picture_goes_where_there_is_nothing_to_compare_any_more(tmp_path: P
     assert b"<svg" in (tmp_path / "model_comparison.svg").read_bytes()
     draw_differences(compare_models([judged(tmp_path, "a", 35)], tmp_path), tmp_path)
     assert not list(tmp_path.glob("model_comparison.[ps][nv]g"))
+
+
+@pytest.mark.parametrize(("right", "word"), [((60, 90), "does not confirm"), ((90, 60), "part confirms"),
+                                             ((70, 72), "neither")])
+def test_the_test_part_says_whether_it_confirms_a_choice_on_validation(right: tuple[int, int], word: str) -> None:
+    """The chosen model is right on so many of 100 test photos, and the other on so many."""
+    answers = {name: certain_predictions([0] * hits + [1] * (100 - hits), [0] * 100, 2)
+               for name, hits in zip(("chosen", "other"), right, strict=True)}
+    models = [results(name, hits / 100, 100) for name, hits in zip(answers, right, strict=True)]
+    validation = {name: certain_predictions([0] * hits + [1] * (20 - hits), [0] * 20, 2)
+                  for name, hits in (("chosen", 18), ("other", 15))}
+    comparison = compare(models, predictions=answers, choose_on="val", validation=validation)
+    assert comparison.choice and comparison.choice.model == "chosen"
+    sentence = comparison.choice.sentence()
+    assert word in sentence and all(percent(hits / 100) in sentence for hits in right)
+    assert comparison.to_json()["choice"]["on_test"] in sentence
+    untested = compare(models, choose_on="val", validation=validation).choice
+    assert untested and "not tested" in untested.sentence()
+
+
+def test_a_remark_that_differs_in_the_design_effect_stands_once_in_a_series() -> None:
+    """Two seeds on the same 60 photos of 12 groups, whose accuracies have other design effects."""
+    of_seeds = {f"seed {seed}": results("m", 0.8, 60, n_groups=12, design_effect=effect, remarks=(
+        f"The test part has {photos_in_words(60, 12, effect)}.",)) for seed, effect in ((1, 2.1), (2, 3.4))}
+    series = SeriesComparison.of("seeds", "minc:1", [JudgedMethod("m", of_seeds, {}, (), 0.2)], pending="Later.")
+    (remark,) = series.rows[0].remarks
+    assert remark.endswith("12 independent groups") and "design effect" not in series.to_markdown()

@@ -13,6 +13,7 @@ from matlens.errors import ResultsError
 from matlens.evaluation.metrics.metric import percent
 from matlens.evaluation.part_predictions import SavedPredictions
 from matlens.evaluation.predictions import Predictions
+from matlens.system.console import listed
 
 ChosenOn = Literal["test", "val"]
 
@@ -26,6 +27,7 @@ class Choice:
     corrected_accuracy: its accuracy less that.
     validation: the accuracy on the validation part, by model, where that decides.
     why_not: why validation could not decide, though it was asked to.
+    on_test: a sentence on whether the test part confirms a choice that was made on validation.
     """
 
     on: ChosenOn
@@ -35,6 +37,7 @@ class Choice:
     corrected_accuracy: float | None
     validation: Mapping[str, float] = field(default_factory=dict)
     why_not: str = ""
+    on_test: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """Return the fields that say something."""
@@ -47,7 +50,7 @@ class Choice:
         if self.on == "val":
             return (f"{self.model} was chosen among {self.models} models on the validation part, where it is right on "
                     f"{percent(self.validation[self.model])}: the test part had no say, so its accuracy there is not "
-                    "too high for having been chosen.")
+                    f"too high for having been chosen. {self.on_test}").rstrip()
         if self.optimism is None or self.corrected_accuracy is None:
             return ""
         by = f"about {points(self.optimism)}" if self.optimism >= 0.0005 else "less than 0.1"
@@ -74,6 +77,31 @@ def chosen_on_test(rows: Sequence[Row], pairs: Pairwise | None) -> Choice | None
         return None
     expected = pairs.optimism.expected
     return Choice("test", rows[0].model, len(rows), expected, rows[0].accuracy - expected)
+
+
+def chosen_on_validation(rows: Sequence[Row], pairs: Pairwise | None, validation: Mapping[str, float]) -> Choice:
+    """Take the first row as chosen on the validation part, and say whether the test part confirms that."""
+    first, *others = rows
+    return Choice("val", first.model, len(rows), 0.0, first.accuracy, validation, on_test=_on_test(first, others, pairs))
+
+
+def _on_test(first: Row, others: Sequence[Row], pairs: Pairwise | None) -> str:
+    """Say by the paired tests what the test part makes of the choice of the first model."""
+    tests = {row.model: pairs and pairs.between(first.model, row.model) for row in others}
+
+    def named(chosen: Sequence[str]) -> str:
+        return listed([f"{row.model} ({percent(row.accuracy)})" for row in others if row.model in chosen])
+
+    of_first = f"{first.model} ({percent(first.accuracy)} right)"
+    if ahead := [name for name, test in tests.items() if test and test.is_real and test.better == name]:
+        return f"The test part does not confirm the choice: {named(ahead)} is better there than {of_first}."
+    if untested := [name for name, test in tests.items() if not test]:
+        return (f"Whether the test part confirms the choice is not known: {of_first} is not tested against "
+                f"{named(untested)}.")
+    if unclear := [name for name, test in tests.items() if test and not test.is_real]:
+        return (f"The test part neither confirms nor refutes the choice: {of_first} is not told apart there from "
+                f"{named(unclear)}.")
+    return f"The test part confirms the choice: {of_first} is better there than {named(list(tests))}."
 
 
 def validation_accuracies(rows: Sequence[Row], given: Mapping[str, Predictions | SavedPredictions],

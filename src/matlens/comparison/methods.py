@@ -139,7 +139,7 @@ def _of_seeds(methods: Sequence[JudgedMethod], same_photos: bool) -> MethodsInfe
     for method in methods:
         try:
             answers = method.answers()
-            scores[method.name] = scores_of_seeds(answers)
+            scores[method.name] = scores_of_seeds(answers, next(iter(method.results.values())).class_names)
             of_seed = answers[0]
             photos[method.name] = (of_seed.digests or of_seed.paths, of_seed.labels.tolist(), of_seed.groups.tolist())
         except ResultsError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -22,9 +23,10 @@ class PairedTest:
     p_value: of the pair alone, exact: McNemar's test, or of groups the sign-flip test. p_adjusted: for all pairs
         together; the interval leaves out 0 exactly where it is below 5 %.
     needed: test photos that would tell the two apart with a power of 80 %; None where they are told apart, or equally
-        often right.
+        often right, or groups are too few for a plan.
     seed_spread: by how much (standard deviation) another seed may move the accuracy of either model.
-    n_groups, design_effect: of the difference; None where each photo stands alone.
+    n_groups, design_effect: of the difference; None where each photo stands alone. effective_groups: how many groups of
+        equal size would tell as much.
     margin: a difference that does not matter (a share); None where none was named.
     """
 
@@ -44,16 +46,17 @@ class PairedTest:
     n_groups: int | None = None
     design_effect: float | None = None
     margin: float | None = None
+    effective_groups: float | None = None
 
     @property
     def too_few_groups(self) -> bool:
-        """Whether there are too few groups to call any model better."""
-        return self.n_groups is not None and self.n_groups < FEWEST_FOR_BETTER
+        """Whether groups, counted by their sizes, are too few to call models better or equivalent."""
+        return self.effective_groups is not None and self.effective_groups < FEWEST_FOR_BETTER
 
     @property
     def is_real(self) -> bool:
         """Whether the two are told apart at 5 %, all pairs taken together."""
-        return self.p_adjusted < ALPHA and not self.too_few_groups
+        return self.p_adjusted < ALPHA and self.interval is not None and not self.too_few_groups
 
     @property
     def better(self) -> str:
@@ -68,7 +71,7 @@ class PairedTest:
     @property
     def is_equivalent(self) -> bool:
         """Whether the whole interval lies within the margin: two one-sided tests, for all pairs together."""
-        return (self.margin is not None and self.interval is not None
+        return (self.margin is not None and self.interval is not None and not self.too_few_groups
                 and max(abs(self.interval.low), abs(self.interval.high)) < self.margin)
 
     @property
@@ -99,7 +102,7 @@ class PairedTest:
         """Return the fields, `is_real`, `outcome` and `photos_needed`; those of groups and a margin if any."""
         content = asdict(self) | {"is_real": self.is_real, "outcome": self.outcome,
                                   "photos_needed": self.photos_needed}
-        unsaid = [key for key in ("n_groups", "design_effect", "margin") if content[key] is None]
+        unsaid = [key for key in ("n_groups", "design_effect", "margin", "effective_groups") if content[key] is None]
         return {key: value for key, value in content.items() if key not in unsaid}
 
     def sentence(self) -> str:
@@ -123,11 +126,18 @@ class PairedTest:
             return f"{better} is better than {worse} by {by}, {p}.{within}"
         return f"{better} is not told apart from {worse}: {by}, {p}.{within or self._way_out()}"
 
+    def _groups_in_words(self) -> str:
+        """Write '20 independent groups, which tell as much as 1.4 of equal size'."""
+        words = f"{self.n_groups} independent group{'s' * (self.n_groups != 1)}"
+        if self.effective_groups is None or self.effective_groups == self.n_groups:
+            return words
+        return f"{words}, which tell as much as {math.floor(10 * self.effective_groups) / 10:.1f} of equal size"
+
     def _way_out(self) -> str:
         """Say what would tell the two apart."""
         if self.too_few_groups:
-            return (f" The photos are of {self.n_groups} independent group{'s' * (self.n_groups != 1)}, and at least "
-                    f"{FEWEST_FOR_BETTER} are needed to call a model better.")
+            return (f" The photos are of {self._groups_in_words()}, and at least {FEWEST_FOR_BETTER} are needed to "
+                    "call models better or equivalent.")
         undecided = ("" if self.margin is None else
                      f" Whether they are within {points(self.margin)} points is undecided.")
         if self.needed is None:

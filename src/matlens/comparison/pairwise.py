@@ -70,7 +70,7 @@ class _SamePhotos:
 
     def family(self) -> Family:
         """Return the sums over groups, for all pairs to be judged together."""
-        return Family(self.groups.sums(self.right), self.pairs)
+        return Family(self.groups.sums(self.right), self.pairs, self.right)
 
     def test(self, first: int, second: int, reach: float, p_together: float, margin: float | None) -> PairedTest:
         """Test one pair. reach, p_together: of all pairs together."""
@@ -82,13 +82,14 @@ class _SamePhotos:
         p_adjusted = max(p_value, p_together)
         effect = float((sums**2).sum()) / (b + c) if b + c else 1.0
         spread = seed_spread(1 - min(one.mean(), other.mean()), n / max(effect, 1.0))
+        count, effective = (None, None) if groups.are_single else (groups.count, groups.effective)
         test = PairedTest(self.names[first], self.names[second], n, both, b, c, n - both - b - c, (b - c) / n,
-                          difference_interval(groups, one, other, reach), p_value, p_adjusted, None, spread,
-                          None if groups.are_single else groups.count, None if groups.are_single else effect, margin)
+                          difference_interval(groups, one, other, reach), p_value, p_adjusted, None, spread, count,
+                          None if groups.are_single else effect, margin, effective)
         if test.is_real:
             return test
-        needed = plan(b, c, n, reach, difference_interval(groups, one, other, 1.0), effect,
-                      None if groups.are_single else groups.count)
+        needed = None if test.too_few_groups or test.interval is None else plan(
+            b, c, n, reach, difference_interval(groups, one, other, 1.0), max(effect, 1.0), count)
         return replace(test, interval=_with_nothing(test.interval), needed=needed)
 
 

@@ -13,8 +13,10 @@ from matlens.comparison.methods import JudgedMethod, MethodsInference, Over, inf
 from matlens.comparison.table import CSV_NAME, MARKDOWN_NAME
 from matlens.errors import ResultsError
 from matlens.evaluation.inference.folds import corrected_interval
+from matlens.evaluation.inference.groups import design_effect_in_words
 from matlens.evaluation.metrics.metric import METRICS
 from matlens.evaluation.metrics.stored import scores_in
+from matlens.evaluation.results import Results
 from matlens.system.files import write_json, write_text
 
 SERIES_JSON = "series_results.json"
@@ -68,4 +70,10 @@ def _row(over: Over, method: JudgedMethod, inferred: MethodsInference) -> Series
         spreads[metric.name] = Spread(values, interval)
     return SeriesRow(method.name, tuple(method.results), method.missing, spreads,
                      tuple(result.n_test for result in judged), method.split_hashes, judged[0].train_on,
-                     tuple(dict.fromkeys(remark for result in judged for remark in result.remarks)))
+                     tuple(dict.fromkeys(remark for result in judged for remark in _of_any_run(result))))
+
+
+def _of_any_run(result: Results) -> list[str]:
+    """Return the remarks of a run, to be joined, without the design effect, which differs from seed to seed."""
+    effect = None if result.design_effect is None else design_effect_in_words(result.design_effect)
+    return [(remark.replace(effect, "") if effect else remark).rstrip(".") for remark in result.remarks]

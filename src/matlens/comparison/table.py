@@ -14,7 +14,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from matlens.comparison.choice import Choice, ChosenOn, chosen_on_test, validation_accuracies
+from matlens.comparison.choice import (
+    Choice,
+    ChosenOn,
+    chosen_on_test,
+    chosen_on_validation,
+    validation_accuracies,
+)
 from matlens.comparison.compared import ComparedModels
 from matlens.comparison.literature import Published
 from matlens.comparison.markdown import markdown
@@ -95,7 +101,7 @@ def compare(results_list: Iterable[Results | Mapping[str, Any]], published: tupl
     if isinstance(decided, str):
         choice = replace(choice or Choice("test", ordered[0].model, len(ordered), None, None), why_not=decided)
     elif decided:
-        choice = Choice("val", ordered[0].model, len(ordered), 0.0, ordered[0].accuracy, decided)
+        choice = chosen_on_validation(ordered, pairs, decided)
     return Comparison(ordered, published, pairs, choice, tuple(unjudged))
 
 

@@ -19,7 +19,6 @@ import numpy as np
 import numpy.typing as npt
 
 from matlens.evaluation.inference.groups import (
-    FEWEST,
     FEWEST_OF_A_CLASS,
     Groups,
     design_effect,
@@ -74,14 +73,16 @@ def share_interval(right: npt.NDArray[Any], groups: Groups, confidence: float = 
     """Compute the interval of the share of photos that count: Wilson's, where photos stand alone.
 
     Of groups it is Wilson's with the number of photos divided by the design effect (at least 1), and the quantile of
-    the
-    t distribution for so many groups (Korn and Graubard 1998; Dean and Pagano 2015, doi:10.1093/jssam/smv024). Where
-    all photos count, or none, each group counts as one photo. None of one group.
+    the t distribution for so many groups (Korn and Graubard 1998; Dean and Pagano 2015, doi:10.1093/jssam/smv024).
+    Where all photos count, or none, each group counts as one photo. None of one group, or where the test part has fewer
+    than FEWEST.
 
     Args:
         right: (N,) whether each photo counts.
     """
     hits, n = float(right.sum()), len(right)
+    if groups.too_few:
+        return None
     if groups.are_single:
         return wilson(hits, n, confidence)
     if groups.count < 2:
@@ -224,7 +225,7 @@ def group_bootstrap(statistic: Callable[[Floats], Mapping[str, Floats]], groups:
         else:
             counted = everything if quantity.of_classes else []
             degrees, bounds = groups.degrees(labels if quantity.of_classes else None), quantity.bounds
-        if groups.count < FEWEST or any(of_class.count < 2 for of_class in counted):
+        if groups.too_few or any(of_class.count < 2 for of_class in counted):
             return None
         reach = t_quantile(confidence, degrees)
         if groups.are_many and all(of_class.count >= FEWEST_OF_A_CLASS for of_class in counted):

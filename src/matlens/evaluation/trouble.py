@@ -28,7 +28,8 @@ CONFIDENCE = 0.99
 """Of the intervals that a warning goes by: an interval of 95 % would warn of one sound model in twenty."""
 
 _BY_CHANCE = 0.02
-"""A class without an answer is named if its photos would all be missed less often than so, at the model's accuracy."""
+"""A class without an answer is named if, at the model's accuracy, its photos would all be missed less often than so,
+divided by the number of classes: so rarely does any sound class get a warning."""
 
 TroubleKind = Literal["last_epoch_best", "loss_did_not_fall", "learned_nothing", "one_answer", "never_predicted",
                       "validation_far_from_test", "head_kept", "near_training_photos"]
@@ -92,9 +93,10 @@ def _of_answers(test: Predictions, class_names: Sequence[str]) -> Iterator[Troub
         share = percent(float((test.predicted[others] == most).mean()))
         yield Trouble("one_answer", f"{share} of the test photos of other classes are answered {class_names[most]}. "
                       "Train longer (--epochs), or balance the classes.")
+    rare = _BY_CHANCE / np.count_nonzero(support)
     missed = 1 - float((test.predicted == test.labels).mean())
-    never = [name for name, answered, photos in zip(class_names, answers, support, strict=True)
-             if photos and not answered and missed ** photos < _BY_CHANCE]
+    never = [name for number, (name, answered, photos) in enumerate(zip(class_names, answers, support, strict=True))
+             if photos and not answered and missed ** len(np.unique(test.groups[test.labels == number])) < rare]
     if never:
         yield Trouble("never_predicted", "Never answered on the test part, although it has photos of them "
                       f"({len(never)} of {len(class_names)} classes): {', '.join(never)}. Add photos of them, or train "

@@ -125,7 +125,7 @@ def _changes(right: Floats, groups: Groups) -> list[tuple[Interval | None, float
     """Compare each column of (N, 1 + M) with the first: the difference's interval, and its p, of all M together."""
     sums, first = groups.sums(right), right[:, 0]
     changed = tuple((column, 0) for column in range(1, right.shape[1]))
-    found = simultaneous([Family(sums, changed)])
+    found = simultaneous([Family(sums, changed, right)])
     exact = [sign_flip(sums[:, column] - sums[:, 0]) for column, _ in changed]
     return [(difference_interval(groups, right[:, column], first, found.reach), round(max(p_exact, float(p)), 6))
             for (column, _), p_exact, p in zip(changed, exact, found.p_values[0], strict=True)]

@@ -46,6 +46,12 @@ def test_copies_make_the_choice_no_safer():
         assert tenfold.expected == pytest.approx(once, rel=0.08)
 
 
+def test_few_groups_do_not_tell_what_choosing_costs():
+    right = right_answers(60, 3)
+    assert winners_optimism(Groups.of(np.arange(60) % 4), right) is None
+    assert winners_optimism(Groups.of(np.arange(60) % 5), right) is not None
+
+
 def test_the_spread_of_seeds_is_that_of_calibrated_runs():
     """Two classes, runs that answer 1 with chance p on photos that are 1 with chance p: variance err / 2 per photo."""
     rng = np.random.default_rng(0)

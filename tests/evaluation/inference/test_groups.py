@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from builders import begin_run, drawn_predictions, predictions_of, split_of
+from builders import begin_run, certain_predictions, drawn_predictions, predictions_of, split_of
 from matlens.evaluation.inference.groups import FEWEST, MANY, Groups, design_effect, mean_scatter
 from matlens.evaluation.intervals import (
     Quantity,
@@ -118,7 +118,30 @@ def test_the_scatter_of_a_mean_over_unequal_groups_is_linearised():
     assert design_effect(groups, np.array([1, 1, 1, 1, 1, 1])) is None
 
 
+@pytest.mark.parametrize("groups", [np.r_[np.zeros(100), np.arange(1, 20)], np.arange(120) % 5, np.arange(120) % 20],
+                         ids=["one group of 100", "5 groups", "20 groups"])
+def test_a_model_that_is_always_right_is_as_sure_as_its_groups_by_size(groups):
+    """The accuracy and its Wilson interval count the same groups, with the same t distribution."""
+    labels = np.arange(len(groups)) % 3
+    intervals = judge(together(certain_predictions(labels, labels, 3), groups), NAMES).fields["intervals"]
+    accuracy, shares = intervals["accuracy"], intervals["accuracy_wilson"]
+    assert (accuracy["low"], accuracy["high"]) == pytest.approx((shares["low"], shares["high"]))
+    effective = Groups.of(groups).effective
+    assert accuracy["low"] == pytest.approx(1 / (1 + stats.t.ppf(0.975, effective - 1) ** 2 / effective))
+
+
 # Bad input
+
+
+@pytest.mark.parametrize("count", [2, 4])
+def test_of_few_groups_nothing_has_an_interval(count):
+    """The remark says that no score has one: nor has a share, of a class or of all photos."""
+    labels = np.repeat([0, 1, 2], 40)
+    found = judge(together(drawn_predictions(120, 3, labels=labels), np.arange(120) % count), NAMES)
+    intervals = found.fields["intervals"]
+    assert all(value is None for name, value in intervals.items() if name != "per_class")
+    assert all(value is None for of_class in intervals["per_class"].values() for value in of_class.values())
+    assert all(pair.get("interval") is None for pair in found.fields["confused_pairs"])
 
 
 def test_one_group_gives_no_interval_and_says_so():

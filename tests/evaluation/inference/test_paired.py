@@ -119,3 +119,39 @@ def test_of_one_pair_the_reach_is_that_of_the_normal_distribution():
     found = simultaneous([Family(np.array([[1.0], [2.0], [0.5], [-1.0]]), ((0, None),))])
     assert found.reach == pytest.approx(1.959964, abs=1e-6)
     assert found.p_values[0] == pytest.approx(2 * stats.norm.sf(2.5 / math.sqrt(6.25)))
+
+
+@pytest.mark.parametrize("count", [5, 10, 19, 20])
+def test_groups_that_all_say_the_same_leave_an_interval_with_a_width(count):
+    """Each group one photo for either model; and each group one photo for the first. How others scatter is unknown."""
+    groups = Groups.of(np.repeat(np.arange(count), 10))
+    first, second = (np.arange(10 * count) % 10 != wrong for wrong in (0, 1))
+    level = difference_interval(groups, first.astype(float), second.astype(float))
+    assert (level.low, level.high) == pytest.approx(tango(count / 10, count / 10, count))  # each group is one photo
+    ahead = difference_interval(groups, np.ones(10 * count), first.astype(float))
+    assert (ahead.low, ahead.high) == pytest.approx(tango(count, 0, 10 * count))
+    assert ahead.low > 0  # as the statistic of groups, sqrt(count), exceeds 1.96
+
+
+@pytest.mark.parametrize("count", [12, 40])
+def test_groups_in_which_nearly_all_cancels_out_make_no_difference_surer(count):
+    """One group of all has one photo more for the first: no interval is narrower than that of independent photos."""
+    first = np.tile([1.0, 0.0] * 5, count)
+    second = 1 - first
+    second[1], n = 0.0, 10 * count
+    found = difference_interval(Groups.of(np.repeat(np.arange(count), 10)), first, second)
+    low, high = tango(n / 2, n / 2 - 1, n)
+    assert found.low <= low + 1e-9 and found.high >= high - 1e-9
+    family = Family(np.array([[1.0]] + [[0.0]] * (count - 1)), ((0, None),), (first - second)[:, None])
+    assert family.statistics() == pytest.approx(1 / math.sqrt(n - 1))
+
+
+def test_no_difference_reaches_beyond_100_points_or_is_given_of_few_groups():
+    """Six groups, five of one photo, one of four: the t interval alone ends beyond 100 points."""
+    groups = Groups.of([0, 1, 2, 3, 4, 5, 5, 6, 6])
+    first, second = np.array([1.0, 1, 1, 1, 1, 0, 0, 1, 1]), np.zeros(9)
+    second[5:7] = 1
+    alone = group_interval(groups.sums(first - second), groups.sizes, 2.4)
+    found = difference_interval(groups, first, second, 2.4)
+    assert alone.high > 1 and found.high == 1 and found.low >= -1
+    assert difference_interval(Groups.of(np.arange(40) % 4), np.ones(40), np.arange(40) % 3 > 0) is None

@@ -21,18 +21,23 @@ class Optimism:
     expected: float
 
 
-def winners_optimism(groups: Groups, right: Floats, draws: int = _DRAWS, seed: int = SEED) -> Optimism:
+def winners_optimism(groups: Groups, right: Floats, draws: int = _DRAWS, seed: int = SEED) -> Optimism | None:
     """Estimate it by drawing groups of photos for all models at once.
 
     In each draw the model that is best there is chosen, and compared with what it is known to be. The models'
-    accuracies
-    differ by chance as well as by merit: their distances are shrunk by the share of chance in them (estimated from the
-    same draws; James and Stein 1961), else models that are alike would count as different and cost too little.
+    accuracies differ by chance as well as by merit: their distances are shrunk by the share of chance in them
+    (estimated from the same draws; James and Stein 1961), else models that are alike would count as different and cost
+    too little.
 
     Args:
         right: (N, K) 1 where a model is right, else 0.
+
+    Returns:
+        None of fewer than FEWEST groups: they do not tell how far accuracies scatter.
     """
     models = right.shape[1]
+    if groups.too_few:
+        return None
     if models < 2 or groups.count < 2:
         return Optimism(models, 0.0)
     drawn = _drawn_accuracies(groups, right, draws, np.random.default_rng(seed))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from statistics import NormalDist
 from typing import Any
 
 import numpy as np
@@ -24,9 +25,13 @@ FEWEST_OF_A_CLASS = 5
 
 @dataclass(frozen=True, eq=False)
 class Groups:
-    """The independent groups of N photos. of_photo: (N,) the group of each photo, 0 to `count` - 1."""
+    """The independent groups of N photos.
+
+    of_photo: (N,) the group of each photo, 0 to `count` - 1. whole: the groups of all photos, where these are some.
+    """
 
     of_photo: Labels
+    whole: Groups | None = None
 
     @classmethod
     def of(cls, numbers: npt.ArrayLike) -> Groups:
@@ -83,6 +88,15 @@ class Groups:
         """Whether resampling them tells how far a score scatters; else the t distribution does."""
         return self.effective >= MANY
 
+    @property
+    def too_few(self) -> bool:
+        """Whether all photos, of which these may be some, are of fewer than FEWEST groups: nothing has an interval.
+
+        Never where each photo stands alone.
+        """
+        whole = self.whole or self
+        return not whole.are_single and whole.count < FEWEST
+
     def sums(self, values: npt.NDArray[Any]) -> Floats:
         """Add up values (N, ...) over the photos of each group: (G, ...)."""
         if self.are_single:  # numbered 0, 1, 2 ... in some order
@@ -95,7 +109,7 @@ class Groups:
 
     def rows(self, chosen: npt.NDArray[Any]) -> Groups:
         """Return the groups of some of the photos: a mask, or positions."""
-        return Groups.of(self.of_photo[chosen])
+        return Groups(Groups.of(self.of_photo[chosen]).of_photo, self.whole or self)
 
     def of_classes(self, labels: Labels) -> list[Groups]:
         """Return the groups of the photos of each class that has photos, in the order of the classes."""
@@ -109,6 +123,13 @@ class Groups:
         if self.are_single:
             return []
         return [int(number) for number in np.unique(labels) if self.rows(labels == number).count == 1]
+
+    def worth(self, confidence: float) -> float:
+        """Count the independent photos of which the normal distribution says as much as the t distribution of these."""
+        if self.are_single:
+            return float(self.n_photos)
+        normal = NormalDist().inv_cdf((1 + confidence) / 2)
+        return self.effective * (normal / t_quantile(confidence, self.effective - 1)) ** 2
 
     def degrees(self, labels: Labels | None = None) -> float:
         """Count the degrees of freedom of the scatter between groups.
@@ -131,8 +152,13 @@ def photos_in_words(photos: int, groups: int | None, design_effect: float | None
     """
     if groups is None:
         return f"{photos:,} {what}"
-    effect = "" if design_effect is None else f" (design effect {design_effect:.1f})"
+    effect = "" if design_effect is None else design_effect_in_words(design_effect)
     return f"{photos:,} {what} of {groups:,} independent group{'s' * (groups != 1)}{effect}"
+
+
+def design_effect_in_words(effect: float) -> str:
+    """Write ' (design effect 22.0)'."""
+    return f" (design effect {effect:.1f})"
 
 
 def mean_scatter(groups: Groups, values: npt.NDArray[Any]) -> tuple[float, float]:

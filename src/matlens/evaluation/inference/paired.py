@@ -94,18 +94,28 @@ def difference_interval(groups: Groups, first: Floats, second: Floats, reach: fl
     """Compute the interval of a difference of accuracies on the same photos.
 
     Of many groups it is Tango's, with counts divided by the design effect of the difference (sum d_g^2 of the groups to
-    that of single photos, which is 1 where photos stand alone). Of few it is a t interval over the groups.
+    that of single photos, at least 1, which it is where photos stand alone). Of few it is a t interval over the groups,
+    at least as wide as that of single photos; where all groups have the same mean, how far others would scatter is
+    unknown, and it is Tango's.
 
     Args:
         first, second: (N,) 1 where the model is right, else 0.
         reach: how many standard errors it reaches; more than 1.96 where it is one of several.
+
+    Returns:
+        None of fewer than FEWEST groups, or where so few refuse no difference.
     """
     difference = first - second
+    if groups.too_few or (not groups.are_single and groups.effective <= reach**2):
+        return None
     sums, apart = groups.sums(difference), float(np.abs(difference).sum())
-    if not groups.are_single and not groups.are_many and (apart or groups.effective <= reach**2):
-        return group_interval(sums, groups.sizes, reach)
     scatter = float((sums**2).sum())  # 0 where no photo tells the two apart, or groups cancel out: then each is a photo
-    effect = scatter / apart if scatter else groups.n_photos / groups.effective
+    effect = max(scatter / apart, 1.0) if scatter else groups.n_photos / groups.effective
+    of_groups = None if groups.are_single or groups.are_many else group_interval(sums, groups.sizes, reach)
+    if of_groups:
+        effect = 1.0
     only_first, only_second = float((difference > 0).sum()), float((difference < 0).sum())
     low, high = tango(only_first / effect, only_second / effect, len(difference) / effect, reach)
+    if of_groups:
+        return Interval(max(min(low, of_groups.low), -1.0), min(max(high, of_groups.high), 1.0), "t")
     return Interval(low, high, "tango")

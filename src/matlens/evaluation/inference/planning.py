@@ -55,16 +55,18 @@ def plan(only_first: int, only_second: int, n: int, reach: float, likely: Interv
         reach: of the simultaneous intervals, which is what a difference has to exceed.
         likely: the interval of the difference at one standard error.
         effect: the design effect of the difference: so many times the photos are needed.
-        groups: the number of groups, where photos are in groups.
+        groups: the number of groups, where photos are in groups. The plan then asks for more than there are, since
+            these did not tell the two apart.
 
     Returns:
         None where the two are right equally often.
     """
     apart, alpha = (only_first + only_second) / n, 2 * (1 - NormalDist().cdf(reach))
+    least = 0 if groups is None else n + 1
 
     def of(difference: float) -> int | None:
         needed = _needed(max(apart, abs(difference)), difference, alpha)
-        photos = None if needed is None else math.ceil(effect * needed)
+        photos = None if needed is None else max(math.ceil(effect * needed), least)
         return photos if photos is not None and photos <= MOST_TIMES * n else None
 
     if only_first == only_second:

@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from matlens.errors import ResultsError
+from matlens.evaluation.inference.groups import FEWEST, Groups, class_list
 from matlens.evaluation.intervals import CONFIDENCE, SEED, resampled, wilson
 from matlens.evaluation.metrics.scores import weighted_metrics
 from matlens.evaluation.metrics.weighted import PredictedPhotos, WeightedPhotos
@@ -151,22 +152,28 @@ class SeedScores:
         return max(self.mean - math.hypot(of_seeds, below), low), min(self.mean + math.hypot(of_seeds, above), high)
 
 
-def scores_of_seeds(judged: Sequence[Predictions], draws: int = SEED_DRAWS) -> dict[str, SeedScores]:
+def scores_of_seeds(judged: Sequence[Predictions], class_names: Sequence[str] = (),
+                    draws: int = SEED_DRAWS) -> dict[str, SeedScores]:
     """Return every weighted metric of a method, by name, from the answers that each of its seeds gave.
 
     Draws are of whole groups, and the same in all methods that answered the same photos.
 
     Raises:
-        ResultsError: the seeds did not answer the same photos, there are less than two seeds or groups, or a class
-            has all its photos in one group.
+        ResultsError: the seeds did not answer the same photos, there are less than two seeds or photos or too few
+            groups, or a class has all its photos in one group.
     """
     first, n_groups, group = judged[0], *_groups(judged)
     if len(judged) < 2 or n_groups < 2:
         raise ResultsError(f"{len(judged)} seed(s) on {n_groups} group(s) of photos tell nothing of a method: it takes "
                            "two of each at least.")
+    if Groups.of(first.groups).too_few:
+        raise ResultsError(f"The test photos are of {n_groups} independent groups, and fewer than {FEWEST} do not tell "
+                           "how far a method's score could be off. Test on photos of more groups.")
     if confounded := _classes_in_one_group(first):
-        raise ResultsError(f"In {confounded} class(es) all test photos are of one group, so class and group cannot be "
-                           "told apart: what other groups of these classes would give cannot be estimated.")
+        names = class_names or [f"class {number}" for number in range(first.probabilities.shape[1])]
+        raise ResultsError(f"All test photos of {class_list(names, confounded)} are of one group, so what is due to "
+                           "the class and what to the group cannot be told apart: what other groups would give cannot "
+                           "be estimated.")
     photos = [PredictedPhotos(answers.probabilities, answers.labels) for answers in judged]
     whole = [weighted_metrics(WeightedPhotos(of_seed, np.ones((len(group), 1)))) for of_seed in photos]
     drawn: list[list[dict[str, Floats]]] = []
@@ -225,7 +232,7 @@ def _groups(judged: Sequence[Predictions]) -> tuple[int, Labels]:
     return len(names), group
 
 
-def _classes_in_one_group(answers: Predictions) -> int:
-    """Count the classes that have several photos, all of them in one group."""
-    group_of_class = [answers.groups[answers.labels == label] for label in np.unique(answers.labels)]
-    return sum(len(groups) > 1 and len(np.unique(groups)) == 1 for groups in group_of_class)
+def _classes_in_one_group(answers: Predictions) -> list[int]:
+    """List the classes that have several photos, all of them in one group."""
+    of_class = {int(label): answers.groups[answers.labels == label] for label in np.unique(answers.labels)}
+    return [label for label, groups in of_class.items() if len(groups) > 1 and len(np.unique(groups)) == 1]

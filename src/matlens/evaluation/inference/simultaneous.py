@@ -31,14 +31,20 @@ class Family:
 
     sums: (G, K) sums over the groups of photos of K things that are compared (1 where a model is right).
     pairs: which of them are compared: (first, second), and (first, None) is the first by itself.
+    photos: (N, K) the same things photo by photo. With them a difference scatters at least as it would if each photo
+        stood alone: that few groups happen to agree, or photos to cancel out inside of them, makes nothing surer.
     """
 
     sums: Floats
     pairs: tuple[tuple[int, int | None], ...]
+    photos: Floats | None = None
 
     def norms(self) -> Floats:
         """Return sqrt(sum d_g^2) of each pair."""
-        inner = self.sums.T @ self.sums
+        return self._norms(self.sums)
+
+    def _norms(self, values: Floats) -> Floats:
+        inner = values.T @ values
         squares = [inner[first, first] + (0 if second is None else inner[second, second] - 2 * inner[first, second])
                    for first, second in self.pairs]
         return np.sqrt(np.maximum(np.array(squares, dtype=np.float64), 0))
@@ -46,6 +52,8 @@ class Family:
     def statistics(self) -> Floats:
         """Return T of each pair; 0 where no photo tells the two apart."""
         norms, of_all = self.norms(), self.sums.sum(axis=0)
+        if self.photos is not None:
+            norms = np.maximum(norms, self._norms(self.photos))
         totals = np.array([_difference(of_all, pair) for pair in self.pairs], dtype=np.float64)
         return np.divide(totals, norms, out=np.zeros_like(norms), where=norms > _ALIKE)
 
@@ -105,14 +113,16 @@ def group_interval(sums: Floats, sizes: Floats, reach: float = NormalDist().inv_
         reach: how large |T| may be.
 
     Returns:
-        None where groups are too few to refuse any mean (G <= reach^2).
+        None where groups are too few to refuse any mean (G <= reach^2), or all have the same mean: how far others
+        would scatter is unknown then.
     """
     # (S - m N)^2 = reach^2 (A - 2 m B + m^2 C)
     total, photos = float(sums.sum()), float(sizes.sum())
     square, cross, squares = float((sums**2).sum()), float((sums * sizes).sum()), float((sizes**2).sum())
     lead = photos**2 - reach**2 * squares
     middle = total * photos - reach**2 * cross
-    if lead <= _ALIKE * photos**2:
+    off = sums - total / photos * sizes
+    if lead <= _ALIKE * photos**2 or float((off**2).sum()) <= _ALIKE**2 * square:
         return None
     root = math.sqrt(max(middle**2 - lead * (total**2 - reach**2 * square), 0.0))
     return Interval((middle - root) / lead, (middle + root) / lead, "t")

@@ -14,6 +14,7 @@ import numpy.typing as npt
 from matlens.errors import MatlensError, ResultsError
 from matlens.evaluation.inference.groups import FEWEST, Groups, class_list, design_effect
 from matlens.evaluation.intervals import (
+    CONFIDENCE,
     SEED,
     Interval,
     Quantity,
@@ -144,9 +145,9 @@ def _weighted_intervals(photos: PredictedPhotos, values: Mapping[str, Floats], t
     of_classes = by_name.pop(_F1)
     intervals = {name: interval for name, (interval,) in by_name.items() if METRICS[name].has_interval}
     for name, interval in intervals.items():
-        if interval is None and (fallback := METRICS[name].fallback) and (together.are_single or
-                                                                          together.count >= FEWEST):
-            intervals[name] = fallback(together.count * float(values[name][0]), together.count)
+        if interval is None and (fallback := METRICS[name].fallback) and not together.too_few:
+            worth = together.worth(CONFIDENCE)
+            intervals[name] = fallback(worth * float(values[name][0]), worth)
     return of_classes, intervals
 
 
@@ -259,12 +260,12 @@ def remarks_on_groups(predictions: Predictions, class_names: tuple[str, ...]) ->
         return ()
     photos = together.in_words(design_effect(together, truth == predictions.predicted))
     remarks = [f"The test part has {photos}; intervals and tests go by groups."]
-    if together.count < FEWEST:
+    if together.too_few:
         remarks.append(f"Fewer than {FEWEST} independent groups do not tell how far a score could be off, so no score "
                        "has an interval. Test on photos of more groups.")
     elif alone := together.in_one_group(truth):
         remarks.append(f"All test photos of {class_list(class_names, alone)} are of one group, so what is due to the "
-                       "class and what to the group cannot be told apart: scores of classes, and means over classes, "
-                       "have no interval. The interval of accuracy is that over groups drawn as these were, with "
-                       "their classes.")
+                       "class and what to the group cannot be told apart: scores of these classes, and means over "
+                       "classes, have no interval. The interval of accuracy is that over groups drawn as these were, "
+                       "with their classes.")
     return tuple(remarks)
