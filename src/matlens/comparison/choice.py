@@ -82,8 +82,8 @@ def chosen_on_test(rows: Sequence[Row], pairs: Pairwise | None) -> Choice | None
 def chosen_on_validation(rows: Sequence[Row], pairs: Pairwise | None, validation: Mapping[str, float]) -> Choice:
     """Take the first row as chosen on the validation part, and say whether the test part confirms that."""
     first, *others = rows
-    on_test = _on_test(first, others, pairs)
-    return Choice("val", first.model, len(rows), 0.0, first.accuracy, validation, on_test=on_test)
+    return Choice("val", first.model, len(rows), 0.0, first.accuracy, validation,
+                  on_test=_on_test(first, others, pairs))
 
 
 def _on_test(first: Row, others: Sequence[Row], pairs: Pairwise | None) -> str:
