@@ -23,7 +23,9 @@ from statistics import NormalDist
 import numpy as np
 import numpy.typing as npt
 
-from matlens.comparison.pairwise import ALPHA, holm, mcnemar
+from matlens.comparison.methods import holm
+from matlens.evaluation.inference.paired import mcnemar
+from matlens.evaluation.inference.planning import ALPHA
 from matlens.evaluation.inference.seeds import SeedScores, accuracy_of_seeds, difference_of_methods
 
 ACCURACY, DEVIATION, LEAD = 0.85, 0.012, 0.03
