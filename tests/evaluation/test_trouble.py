@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from builders import certain_predictions
-from matlens.evaluation.grouped import standard_error
+from matlens.evaluation.inference.groups import Groups, mean_scatter
 from matlens.evaluation.trouble import difference, troubles
 from matlens.runs.training_record import TrainingRecord
 
@@ -131,6 +131,7 @@ def test_the_interval_of_a_difference_is_newcombes(first, second, ends):
 def test_the_standard_error_of_groups_by_hand():
     """Without groups it is s / sqrt(n). Photos doubled in pairs tell as much as one of each pair."""
     values = np.array([0, 1, 1, 1, 0, 1.0])
-    assert standard_error(values, np.arange(6)) == pytest.approx(values.std(ddof=1) / np.sqrt(6))
-    assert standard_error(values.repeat(2), np.arange(6).repeat(2)) == pytest.approx(values.std(ddof=1) / np.sqrt(6))
-    assert standard_error(values, np.zeros(6, int)) == np.inf
+    alone = values.std(ddof=1) / np.sqrt(6)
+    assert mean_scatter(Groups.single(6), values)[1] == pytest.approx(alone)
+    assert mean_scatter(Groups.of(np.arange(6).repeat(2)), values.repeat(2))[1] == pytest.approx(alone)
+    assert mean_scatter(Groups.of(np.zeros(6, int)), values)[1] == np.inf

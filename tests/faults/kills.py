@@ -112,13 +112,7 @@ class Harness:
         """One kill at a random moment; the epoch that was gone on with, in words. Raises AssertionError."""
         out = self.folder / "killed"
         with self.start(model, out) as process:
-            kill_at, spare_parent = rng.uniform(0, self.seconds[model]), rng.random() < 1 / 3
-            try:
-                process.wait(kill_at)
-            except subprocess.TimeoutExpired:
-                children = children_of(process.pid)
-                os.kill(children[0] if children and spare_parent else process.pid, signal.SIGKILL)
-            process.communicate()
+            kill_at = kill_within(self.seconds[model], process, rng)
         said = self.finish(model, out)
         found = Left.of(out, model).differences(self.whole[model])
         assert not found, f"killed after {kill_at:.2f} s: {found}"
@@ -131,17 +125,23 @@ class Harness:
                 f"from epoch {resumed}")
 
 
+def kill_within(seconds: float, process: subprocess.Popen[str], rng: np.random.Generator) -> float:
+    """Kill a process, or its first child, at a random moment unless it has ended. Returns the moment in seconds."""
+    kill_at, spare_parent = rng.uniform(0, seconds), rng.random() < 1 / 3
+    try:
+        process.wait(kill_at)
+    except subprocess.TimeoutExpired:
+        children = children_of(process.pid)
+        os.kill(children[0] if children and spare_parent else process.pid, signal.SIGKILL)
+    process.communicate()
+    return kill_at
+
+
 def kill_and_compare(stage: Stage, job: KillJob, whole: Facts, seconds: float, rng: np.random.Generator) -> str:
     """Kill a job at a random moment, and give it again. Returns when, in words. Raises AssertionError."""
     with new_place(stage, job) as place:
         with job.start(place, stage.cache) as process:
-            kill_at, spare_parent = rng.uniform(0, seconds), rng.random() < 1 / 3
-            try:
-                process.wait(kill_at)
-            except subprocess.TimeoutExpired:
-                children = children_of(process.pid)
-                os.kill(children[0] if children and spare_parent else process.pid, signal.SIGKILL)
-            process.communicate()
+            kill_at = kill_within(seconds, process, rng)
         job.finish(place, stage.cache)
         left = facts_of(place / job.out)
         found = sorted(name for name in left.keys() | whole.keys() if left.get(name) != whole.get(name))

@@ -99,7 +99,7 @@ def mean_interval(values: npt.NDArray[Any], groups: Groups | None = None, confid
     """
     chosen = groups or Groups.single(len(values))
     mean, error = mean_scatter(chosen, values)
-    if not error > 0:
+    if not 0 < error < math.inf:
         return None
     half = t_quantile(confidence, chosen.effective - 1) * error
     return Interval(mean - half, mean + half, "t", confidence)

@@ -12,7 +12,7 @@ from typing import Literal
 
 import numpy as np
 
-from matlens.evaluation.grouped import standard_error
+from matlens.evaluation.inference.groups import Groups, mean_scatter
 from matlens.evaluation.intervals import wilson
 from matlens.evaluation.metrics.metric import percent
 from matlens.evaluation.predictions import Predictions
@@ -153,7 +153,7 @@ def _effective(right: Floats, part: Predictions, confidence: float) -> float:
     n, groups = len(right), len(np.unique(part.groups))
     if groups in (1, n):
         return float(groups)
-    alone, grouped = standard_error(right, np.arange(n)), standard_error(right, part.groups)
+    alone, grouped = (mean_scatter(together, right)[1] for together in (Groups.single(n), Groups.of(part.groups)))
     if alone == 0:  # all alike: how alike photos of one group are cannot be told
         return float(groups)
     tail = (1 + confidence) / 2

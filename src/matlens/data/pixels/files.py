@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import BinaryIO, TypeVar
 
 from matlens.data.pixels.problems import HEAD, UnreadableImageError, format_of, problem_of
+from matlens.system.untrusted import open_regular
 
 MAX_BYTES = 1 << 30
 """The most bytes of a photo's file: 128 million pixels of 8 bytes each. Larger files are not read."""
 
 _BLOCK = 1 << 20
-_FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
 _PASSES = {errno.ESTALE, errno.EIO, errno.ETIMEDOUT, errno.EAGAIN, errno.EINTR, errno.EBUSY, errno.ENOMEM}
 _PAUSES = (0.1, 0.5)
 """Seconds before another attempt: a network disk that lost a file's handle finds it when it is opened anew."""
@@ -63,7 +63,7 @@ def opened(path: Path) -> Iterator[BinaryIO]:
     """Open a regular file of at most MAX_BYTES. Raises UnreadableImageError, also for what reading it raises."""
     try:
         _refuse(path.stat())  # before it is opened: opening a device may do something
-        with os.fdopen(os.open(path, _FLAGS), "rb") as file:
+        with open_regular(path) as file:
             _refuse(os.fstat(file.fileno()))
             yield file
     except UnreadableImageError:

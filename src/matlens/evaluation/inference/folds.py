@@ -14,6 +14,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from matlens.errors import ResultsError
+from matlens.evaluation.inference.groups import Groups, t_quantile
 from matlens.evaluation.intervals import CONFIDENCE
 from matlens.evaluation.predictions import Predictions
 
@@ -32,12 +33,10 @@ def corrected_error(values: Sequence[float], test_per_train: float) -> float | N
 def corrected_interval(values: Sequence[float], test_per_train: float, bounds: tuple[float, float] = (0.0, 1.0),
                        confidence: float = CONFIDENCE) -> tuple[float, float] | None:
     """Return the ends of the interval of the mean with Student's t of k - 1. None where values tell nothing."""
-    from scipy.special import stdtrit
-
     error, mean = corrected_error(values, test_per_train), float(np.mean(values))
     if not error:
         return None
-    half = float(stdtrit(len(values) - 1, (1 + confidence) / 2)) * error
+    half = t_quantile(confidence, len(values) - 1) * error
     return max(mean - half, bounds[0]), min(mean + half, bounds[1])
 
 
@@ -64,10 +63,10 @@ def pooled(folds: Sequence[Predictions]) -> Predictions:
                            f"{len(paths)} answers), so the splits cannot be judged as one.")
     numbers, used = [], 0
     for fold in folds:
-        names, of_fold = np.unique(fold.groups, return_inverse=True)
-        numbers.append(of_fold + used)
-        used += len(names)
+        groups = Groups.of(fold.groups)
+        numbers.append(groups.of_photo + used)
+        used += groups.count
     digests = tuple(digest for fold in folds for digest in fold.digests)
     return Predictions(np.concatenate([fold.probabilities for fold in folds]),
                        np.concatenate([fold.labels for fold in folds]), paths, None,
-                       digests if len(digests) == len(paths) else (), np.concatenate(numbers).astype(np.int64))
+                       digests if len(digests) == len(paths) else (), np.concatenate(numbers))

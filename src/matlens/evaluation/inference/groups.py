@@ -164,11 +164,12 @@ def design_effect_in_words(effect: float) -> str:
 def mean_scatter(groups: Groups, values: npt.NDArray[Any]) -> tuple[float, float]:
     """Return the mean of a value that each photo has (N,), and its standard error from the scatter between groups.
 
-    The mean is a ratio of two sums over groups; its error is the linearised one, G / (G - 1) sum (v_g - m n_g)^2 / N^2.
+    The mean is a ratio of two sums over groups; its error is the linearised one, G / (G - 1) sum (v_g - m n_g)^2 / N^2
+    (Liang and Zeger 1986); infinite of one group. Where each photo stands alone it is the usual one, s / sqrt(N).
     """
     mean = float(np.mean(values))
     if groups.count < 2:
-        return mean, float("nan")
+        return mean, float("inf")
     off = groups.sums(values - mean)
     return mean, float(np.sqrt(groups.count / (groups.count - 1) * (off**2).sum()) / groups.n_photos)
 

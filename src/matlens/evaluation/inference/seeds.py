@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from matlens.errors import ResultsError
-from matlens.evaluation.inference.groups import FEWEST, Groups, class_list
+from matlens.evaluation.inference.groups import FEWEST, Groups, class_list, t_quantile
 from matlens.evaluation.intervals import CONFIDENCE, SEED, resampled, wilson
 from matlens.evaluation.metrics.scores import weighted_metrics
 from matlens.evaluation.metrics.weighted import PredictedPhotos, WeightedPhotos
@@ -54,11 +54,8 @@ class TwoWay:
 
     def margins(self, confidence: float = CONFIDENCE) -> tuple[float, float]:
         """Return half the width that the seeds give an interval, and that the photos give it."""
-        from scipy.special import stdtrit
-
-        tail = (1 + confidence) / 2
-        return (float(stdtrit(self.seed_df, tail)) * math.sqrt(self.seeds),
-                float(stdtrit(self.photo_df, tail)) * math.sqrt(self.photos))
+        return (t_quantile(confidence, self.seed_df) * math.sqrt(self.seeds),
+                t_quantile(confidence, self.photo_df) * math.sqrt(self.photos))
 
     def interval(self, difference: float, confidence: float = CONFIDENCE) -> tuple[float, float] | None:
         """Return the ends of the interval of a difference; None where nothing varies."""
@@ -162,11 +159,12 @@ def scores_of_seeds(judged: Sequence[Predictions], class_names: Sequence[str] = 
         ResultsError: the seeds did not answer the same photos, there are less than two seeds or photos or too few
             groups, or a class has all its photos in one group.
     """
-    first, n_groups, group = judged[0], *_groups(judged)
+    first, together = judged[0], _together(judged)
+    n_groups, group = together.count, together.of_photo
     if len(judged) < 2 or n_groups < 2:
         raise ResultsError(f"{len(judged)} seed(s) on {n_groups} group(s) of photos tell nothing of a method: it takes "
                            "two of each at least.")
-    if Groups.of(first.groups).too_few:
+    if together.too_few:
         raise ResultsError(f"The test photos are of {n_groups} independent groups, and fewer than {FEWEST} do not tell "
                            "how far a method's score could be off. Test on photos of more groups.")
     if confounded := _classes_in_one_group(first):
@@ -221,15 +219,14 @@ def difference_of_methods(first: SeedScores, second: SeedScores, *, shared_seeds
         max(photos - first._of_both - second._of_both, 0.0), first.groups - 1)
 
 
-def _groups(judged: Sequence[Predictions]) -> tuple[int, Labels]:
-    """Return how many groups the photos are in, and the group of each as a number 0 ... G - 1. Raises ResultsError."""
+def _together(judged: Sequence[Predictions]) -> Groups:
+    """Return the groups of the photos. Raises ResultsError where the seeds did not answer the same photos."""
     first = judged[0]
     for other in judged[1:]:
         if other.paths != first.paths or not np.array_equal(other.labels, first.labels):
             raise ResultsError("The seeds were not judged on the same photos, so their spread says nothing of a "
                                "method. Judge them again with: matlens evaluate RUN")
-    names, group = np.unique(first.groups, return_inverse=True)
-    return len(names), group
+    return Groups.of(first.groups)
 
 
 def _classes_in_one_group(answers: Predictions) -> list[int]:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from matlens.evaluation.grouped import group_numbers, standard_error
+from matlens.evaluation.inference.groups import Groups, mean_scatter
 from matlens.evaluation.metrics.weighted import photo_losses
 from matlens.evaluation.predictions import Predictions
 from matlens.features.calibrator import SMALLEST, CalibrationMethod, Calibrator, softmax_of
@@ -109,13 +109,12 @@ _FITS: dict[CalibrationMethod, Fit] = {"temperature": fit_temperature, "vector":
 
 def choose_calibrator(validation: Predictions) -> CalibratorChoice:
     """Choose a calibrator by validation photos alone, and fit it on all of them."""
-    groups = group_numbers(validation.groups)
-    n_groups = int(groups.max(initial=-1)) + 1
-    if len(groups) < FEWEST_PHOTOS or n_groups < FEWEST_GROUPS:
+    groups = Groups.of(validation.groups)
+    if groups.n_photos < FEWEST_PHOTOS or groups.count < FEWEST_GROUPS:
         return CalibratorChoice(None, remark=(
-            f"The validation part is too small: {len(groups)} photos in {n_groups} independent groups; a calibration "
-            f"takes at least {FEWEST_PHOTOS} in {FEWEST_GROUPS}."))
-    fold = _folds(groups, validation.labels)
+            f"The validation part is too small: {groups.n_photos} photos in {groups.count} independent groups; a "
+            f"calibration takes at least {FEWEST_PHOTOS} in {FEWEST_GROUPS}."))
+    fold = _folds(groups.of_photo, validation.labels)
     candidates: list[Candidate] = []
     chosen: CalibrationMethod | None = None
     own = photo_losses(validation.probabilities, validation.labels)[0]
@@ -125,8 +124,8 @@ def choose_calibrator(validation: Predictions) -> CalibratorChoice:
         losses = _out_of_fold(fit, validation, fold) if is_told else None
         if losses is None:
             continue
-        candidates.append(Candidate(method, float((own - losses).mean()), standard_error(own - losses, groups)))
-        if all((than - losses).mean() > standard_error(than - losses, groups) for than in (own, lowest)):
+        candidates.append(Candidate(method, float((own - losses).mean()), mean_scatter(groups, own - losses)[1]))
+        if all((than - losses).mean() > mean_scatter(groups, than - losses)[1] for than in (own, lowest)):
             chosen, lowest = method, losses
     remark = ""
     if "temperature" not in [candidate.method for candidate in candidates]:
