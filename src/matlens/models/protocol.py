@@ -252,7 +252,7 @@ def open_room(name: FrameworkName) -> Room:
     missing = framework.missing_packages()
     if missing:
         raise ModelError(f"{' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} not installed; "
-                         f"install with: pip install 'matlens[{name}]'")
+                         f"install with: pip install 'matlens[{framework.extra}]'")
     room: Room = importlib.import_module(framework.room).room
     return room
 

@@ -18,7 +18,7 @@ from matlens.models.keras.cut import find_backbone, find_cut, head_of, last_map_
 from matlens.models.keras.finetuning import after_cut, before_cut, cut_before, freeze_until, normalisations
 from matlens.models.keras.gradients import features_and_gradients
 from matlens.models.keras.optimizers import FINETUNING_LEARNING_RATE, compile_classifier, fast_adam
-from matlens.models.keras.states import StepSeeds, optimizer_state, restore_optimizer
+from matlens.models.keras.states import optimizer_state, restore_optimizer
 from matlens.models.keras.steps import Accumulation, mixed
 from matlens.models.keras.transfer import unfreeze
 from matlens.models.micro_batches import MicroBatches, Parts
@@ -59,8 +59,8 @@ class KerasClassifier:
 
     @property
     def device(self) -> str:
-        """Where it runs: Keras takes the first GPU if there is one."""
-        return "gpu" if keras.distribution.list_devices("gpu") else "cpu"
+        """Where it runs."""
+        return backend().device
 
     @property
     def input_size(self) -> tuple[int, int] | None:
@@ -88,11 +88,11 @@ class KerasClassifier:
 
     def train_epoch(self, batches: Iterable[Batch], on_step: OnStep) -> Scores:
         """Train once on each batch by `train_on_batch`; the scores are means over photos."""
-        means, seeds = _Means(), StepSeeds(self.model)
+        means = _Means()
         before = int(keras.ops.convert_to_numpy(self.model.optimizer.iterations))
-        with mixed(self.model, self.precision):
+        with mixed(self.model, self.precision), backend().own_dropout(self.model) as seed_step:
             for step, (images, labels) in enumerate(batches, 1):
-                train_on = partial(self._train_on, images, labels, partial(seeds.set, before + step))
+                train_on = partial(self._train_on, images, labels, partial(seed_step, before + step))
                 means.add(self.micro_batches.run(len(images), train_on), len(images))
                 on_step(step, means.scores)
         return means.scores()
@@ -134,18 +134,21 @@ class KerasClassifier:
             for number, (images, _) in enumerate(batches):
                 for layer in layers:
                     layer.momentum = number / (number + 1)
-                self.model(images, training=True)
+                backend().without_gradients(self.model, images, training=True)
         finally:
             for layer, momentum in zip(layers, momenta, strict=True):
                 layer.momentum = momentum
 
     def predict(self, images: Array) -> Array:
         """Return probabilities (B, C) float32."""
-        return np.asarray(self.model.predict(images, batch_size=32, verbose=0), dtype=np.float32)
+        with backend().exact_float32():
+            return np.asarray(self.model.predict(images, batch_size=32, verbose=0), dtype=np.float32)
 
     def features(self, images: Array, until: str | None = None) -> Array:
         """Return feature maps (B, h, w, K) float32. Raises ModelError for a model that cannot be cut."""
-        return np.asarray(self._trunk(until)(np.asarray(images), training=False), dtype=np.float32)
+        with backend().exact_float32():
+            maps = backend().without_gradients(self._trunk(until), np.asarray(images), training=False)
+            return np.asarray(keras.ops.convert_to_numpy(maps), dtype=np.float32)
 
     def _trunk(self, until: str | None) -> keras.Model:
         return trunk_of(self.model, find_cut(self.model)) if until is None else before_cut(self.model, until)

@@ -11,6 +11,7 @@ from keras import layers
 
 from matlens.errors import ModelError
 from matlens.models.head import Activation, Dense, Head
+from matlens.models.keras.backends import backend
 from matlens.system.openvino import import_openvino
 
 
@@ -113,7 +114,7 @@ def front_of(model: keras.Model, backbone: keras.Model | None, tensor: keras.Ker
 def write_openvino(model: keras.Model, file: Path) -> None:
     """Write a model of one output as OpenVINO's .xml and .bin."""
     openvino = import_openvino()  # before Keras imports it
-    model.export(str(file), format="openvino", verbose=False)
+    backend().write_openvino(model, str(file))
     written = openvino.Core().read_model(str(file))
     _, *others = written.get_results()
     if others:  # TensorFlow gives each swish a second output, for its gradient; all of them would be computed

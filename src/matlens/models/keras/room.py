@@ -8,7 +8,7 @@ from typing import Any
 import h5py
 import keras
 
-from matlens.errors import DeviceError, ModelError
+from matlens.errors import ModelError
 from matlens.models.keras.backends import backend
 from matlens.models.keras.classifier import KerasClassifier
 from matlens.models.keras.transfer import build_model
@@ -33,9 +33,7 @@ class KerasRoom:
     def build(self, order: BuildOrder) -> KerasClassifier:
         """Build a Keras model by its spec. Raises ModelError, WeightsError or DeviceError."""
         spec = spec_in("keras", order.model)
-        if order.device is not None:
-            raise DeviceError(f"{order.model} cannot be put on '{order.device}': Keras takes the first GPU that it "
-                              "sees. Choose which it sees with CUDA_VISIBLE_DEVICES (-1: none, so it takes the CPU).")
+        backend().use_device(order.device)
         precision = choose_precision(order.precision, backend().gpu_capability())
         return KerasClassifier(*build_model(spec, order), precision)
 
@@ -55,7 +53,7 @@ class KerasRoom:
 
     def has_gpu(self) -> bool:
         """Return whether Keras' back end sees a GPU."""
-        return bool(keras.distribution.list_devices("gpu"))
+        return backend().has_gpu()
 
     def versions(self) -> dict[str, str]:
         """Return the versions of Keras and of its back end."""

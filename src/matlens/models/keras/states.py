@@ -1,5 +1,6 @@
 """What a Keras training continues from: the optimiser's variables; and seeds from which dropout needs no state."""
 
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -7,6 +8,9 @@ import numpy as np
 import numpy.typing as npt
 
 from matlens.errors import ModelError
+
+SeedStep = Callable[[int, int], None]
+"""Called with the number of the step, and of the part of its batch, that is computed next."""
 
 _OF_A_STEP, _OF_A_PART = 4096, 16
 """How many of a generator's numbers belong to one step, and to one part of its batch: none is drawn twice."""
@@ -39,8 +43,11 @@ def _variables(model: keras.Model) -> dict[str, keras.Variable]:
 class StepSeeds:
     """Makes what a model's layers (dropout) draw follow from their seeds, the step and the part of its batch."""
 
-    def __init__(self, model: keras.Model) -> None:
-        states = [generator.state for layer in model._flatten_layers() for generator in layer._seed_generators]
+    def __init__(self, model: keras.Model, draws_elsewhere: Callable[[keras.layers.Layer], bool] = lambda layer: False,
+                 ) -> None:
+        """Leave out the layers that draw from a generator of the back end's own."""
+        states = [generator.state for layer in model._flatten_layers() if not draws_elsewhere(layer)
+                  for generator in layer._seed_generators]
         # A state is (seed, numbers drawn); the seed stays.
         self._states = [(state, int(keras.ops.convert_to_numpy(state)[0])) for state in states]
 

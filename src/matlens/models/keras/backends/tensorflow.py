@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
@@ -12,7 +13,14 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from matlens.models.keras.backends.base import GPU_IS_FULL, Backend, EpochBatches, PartGradients, independent
+from matlens.models.keras.backends.base import (
+    GPU_IS_FULL,
+    Backend,
+    EpochBatches,
+    PartGradients,
+    independent,
+    no_device,
+)
 from matlens.system.devices import usable_cores
 from matlens.types import Array, Labels
 
@@ -38,9 +46,39 @@ class TensorFlowBackend(Backend):
         """Ask TensorFlow for deterministic operations."""
         tf.config.experimental.enable_op_determinism()
 
+    def has_gpu(self) -> bool:
+        """Return whether TensorFlow computes on a GPU."""
+        return bool(tf.config.list_logical_devices("GPU"))
+
+    def use_device(self, name: str | None) -> None:
+        """Compute on a device from now on: only before TensorFlow first computes. Raises DeviceError."""
+        if name is None:
+            return
+        kind, _, number = name.partition(":")
+        gpus = tf.config.list_physical_devices("GPU")
+        if kind != "cpu" and int(number or 0) >= len(gpus):
+            raise no_device(name, f"it sees {len(gpus) or 'no'} GPUs")
+        chosen = [] if kind == "cpu" else [gpus[int(number or 0)]]
+        if tf.config.get_visible_devices("GPU") == chosen:
+            return
+        try:
+            tf.config.set_visible_devices(chosen, "GPU")
+        except RuntimeError as error:
+            raise no_device(name, "TensorFlow has begun to compute elsewhere in this process") from error
+
+    @contextmanager
+    def exact_float32(self) -> Iterator[None]:
+        """Inside, products and convolutions of float32 are not computed in TF32."""
+        before = tf.config.experimental.tensor_float_32_execution_enabled()
+        tf.config.experimental.enable_tensor_float_32_execution(False)
+        try:
+            yield
+        finally:
+            tf.config.experimental.enable_tensor_float_32_execution(before)
+
     def gpu_capability(self) -> tuple[int, int] | None:
         """Return the first GPU's compute capability; None where TensorFlow sees none."""
-        gpus = tf.config.list_physical_devices("GPU")
+        gpus = tf.config.get_visible_devices("GPU")
         details = tf.config.experimental.get_device_details(gpus[0]) if gpus else {}
         capability = details.get("compute_capability")
         return None if capability is None else (int(capability[0]), int(capability[1]))
