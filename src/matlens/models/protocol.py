@@ -230,6 +230,9 @@ class Room(Protocol):
     def preflight(self, device: str | None) -> Preflight:
         """Compute a small convolution forward and backward, and a matrix product, on the device that is asked for.
 
+        `models.preflight.preflight` does all of it but the framework's own calls. Nothing is computed on a CPU, and no
+        generator is advanced.
+
         Args:
             device: as in `BuildOrder`. None takes the first GPU, and the CPU where there is none or where it fails;
                 the warning then says why.
