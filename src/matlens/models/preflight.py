@@ -86,21 +86,22 @@ def preflight(asked: str | None, gpus: Sequence[str], compute: Callable[[str], o
     if asked == "cpu":
         return Preflight("cpu")
     if asked is None:
-        warnings = []
+        warnings: list[str] = []
         for device in gpus:
-            reason = _why_it_fails(device, compute, framework, card_of)
-            if reason is None:
+            why = _why_it_fails(device, compute, framework, card_of)
+            if why is None:
                 return Preflight(device, f"{' '.join(warnings)} {device} is used instead." if warnings else "")
-            warnings.append(reason)
-        if not warnings and (unseen := _unseen(framework)):
-            warnings.append(unseen)
+            warnings.append(why)
+        unseen = "" if warnings else _unseen(framework)
+        warnings += [unseen] if unseen else []
         return Preflight("cpu", f"{' '.join(warnings)} The CPU is used instead." if warnings else "")
-    device = next((gpu for gpu in gpus if asked in (gpu, gpu.partition(":")[0])), None)
-    if device is None:
+    wanted = next((gpu for gpu in gpus if asked in (gpu, gpu.partition(":")[0])), None)
+    if wanted is None:
         raise DeviceError(f"--device {asked}: {_absent(asked, gpus, framework)}")
-    if (reason := _why_it_fails(device, compute, framework, card_of)) is not None:
-        raise DeviceError(f"--device {asked}: {reason}")
-    return Preflight(device)
+    why = _why_it_fails(wanted, compute, framework, card_of)
+    if why is not None:
+        raise DeviceError(f"--device {asked}: {why}")
+    return Preflight(wanted)
 
 
 def trouble_in(text: str) -> DeviceTrouble | None:

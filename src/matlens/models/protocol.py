@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -258,6 +258,20 @@ def open_room(name: FrameworkName) -> Room:
                          f"install with: pip install 'matlens[{name}]'")
     room: Room = importlib.import_module(framework.room).room
     return room
+
+
+def on_working_device(room: Room, order: BuildOrder) -> tuple[BuildOrder, Preflight]:
+    """Try the device of an order, and return the order for a device that computes.
+
+    An order that leaves the device to the framework stays as it is where all is well.
+
+    Raises:
+        DeviceError: see `Room.preflight`.
+    """
+    found = room.preflight(order.device)
+    if order.device is None and not found.warning:
+        return order, found
+    return replace(order, device=found.device), found
 
 
 def room_of(model: str) -> Room:
