@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from matlens.data.batches import PhotoBatches, part_batches, prepared_ahead, read_photos
+from matlens.data.ahead import prepared_ahead
+from matlens.data.batches import PhotoBatches, part_batches, read_photos
 from matlens.data.pixels.store import PixelStore
 from matlens.data.prepare import Prepared, prepare
 from matlens.errors import DataError
