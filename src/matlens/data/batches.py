@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from matlens.data.ahead import Recycled, prepared_ahead
-from matlens.data.pixels.augment import augment, drawn_variation
+from matlens.data.pixels.augment import augment, drawn_variation, generator_of
 from matlens.data.pixels.reader import PhotoReader
 from matlens.data.pixels.store import PixelStore
 from matlens.data.split.splits import Photo, Split
@@ -97,45 +97,43 @@ class PhotoBatches:
     def _batches(self, epoch: int) -> Iterator[Batch]:
         order = self.order(epoch)
         memory, threads = Recycled(np.uint8 if self.in_bytes else np.float32), os.cpu_count() or 1
+        shares = [slice(share, None, threads) for share in range(threads)]
         with ThreadPoolExecutor(threads) as pool:
             for start, end in batch_bounds(len(self.rows), self.batch_size):
                 chosen = order[start:end]
-                images = memory.take((len(chosen), *self.store.pixels.shape[1:]))
-                batch = self._varied(images, chosen, epoch) if self.in_bytes else images
-                fill = self._copy if self.in_bytes else partial(self._fill, epoch)
-                list(pool.map(fill, [images[share::threads] for share in range(threads)],
-                              [chosen[share::threads] for share in range(threads)]))
-                yield batch, one_hot(self.labels[chosen], self.num_classes)
+                images = self._unfilled(memory, len(chosen))
+                list(pool.map(partial(self._fill, epoch), [images[share] for share in shares],
+                              [chosen[share] for share in shares]))
+                yield images, one_hot(self.labels[chosen], self.num_classes)
 
-    def _fill(self, epoch: int, images: Array, positions: Labels) -> None:
+    def _unfilled(self, memory: Recycled, photos: int) -> Array | BytePhotos:
+        """Return room for so many photos."""
+        pixels = memory.take((photos, *self.store.pixels.shape[1:]))
+        if not self.in_bytes:
+            return pixels
+        if not self.augmented:
+            return BytePhotos(pixels)
+        return BytePhotos(pixels, np.empty((photos, 2, 3)), np.empty(photos, dtype=np.float32))
+
+    def _fill(self, epoch: int, images: Array | BytePhotos, positions: Labels) -> None:
         """Write the photos at these positions into `images`."""
-        for image, position, row in zip(images, positions, self.rows[positions].tolist(), strict=True):
+        photos = zip(positions.tolist(), self.rows[positions].tolist(), strict=True)
+        if isinstance(images, BytePhotos):
+            for index, (position, row) in enumerate(photos):
+                images.pixels[index] = self.store.photo(row)
+                if images.warps is not None and images.contrasts is not None:
+                    images.warps[index], images.contrasts[index] = drawn_variation(
+                        self.img_size, generator_of(self.seed, epoch, position))
+            return
+        for image, (position, row) in zip(images, photos, strict=True):
             photo = self.store.photo(row)
             if self.augmented:
-                image[:] = augment(photo, self._generator(epoch, position))
+                image[:] = augment(photo, generator_of(self.seed, epoch, position))
             else:
                 image[:] = photo  # copied first: dividing bytes into floats takes half as long again
                 image /= _TOP
             if self.raw:
                 image *= _TOP
-
-    def _copy(self, pixels: Pixels, positions: Labels) -> None:
-        """Write the bytes of the photos at these positions into `pixels`."""
-        for image, row in zip(pixels, self.rows[positions].tolist(), strict=True):
-            image[:] = self.store.photo(row)
-
-    def _varied(self, pixels: Pixels, positions: Labels, epoch: int) -> BytePhotos:
-        """Return photos with the variations that `augment` would compute."""
-        if not self.augmented:
-            return BytePhotos(pixels)
-        warps, contrasts = np.empty((len(positions), 2, 3)), np.empty(len(positions), dtype=np.float32)
-        for index, position in enumerate(positions):
-            warps[index], contrasts[index] = drawn_variation(self.img_size, self._generator(epoch, position))
-        return BytePhotos(pixels, warps, contrasts)
-
-    def _generator(self, epoch: int, position: int) -> np.random.Generator:
-        """Return the generator of a photo's variation."""
-        return np.random.default_rng([self.seed, epoch, position, 1])
 
 
 def source_of(dataset: Any, what: str) -> Any:
