@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import math
+import os
 import queue
 import threading
 import weakref
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 Item = TypeVar("Item")
+Source = TypeVar("Source")
 
 _AHEAD = 2
 """How many batches are prepared in advance."""
@@ -45,7 +49,7 @@ class Recycled:
         return np.asarray(lent)[:size].reshape(shape)
 
 
-def prepared_ahead(batches: Iterator[Item]) -> Iterator[Item]:
+def prepared_ahead(batches: Iterable[Item]) -> Generator[Item, None, None]:
     """Draw from `batches` in a thread, a few ahead. An error there is raised here, and stopping early is safe."""
     ready: queue.Queue[tuple[Item] | BaseException | None] = queue.Queue(_AHEAD)
     stop = threading.Event()
@@ -74,3 +78,19 @@ def prepared_ahead(batches: Iterator[Item]) -> Iterator[Item]:
             yield item[0]
     finally:
         stop.set()
+
+
+def made_in_threads(make: Callable[[Source], Item], sources: Iterable[Source]) -> Iterator[Item]:
+    """Give what `make` makes of each source, in their order; threads are as many sources ahead as there are cores.
+
+    An error of `make` is raised where its result is asked for.
+    """
+    threads = os.cpu_count() or 1
+    with ThreadPoolExecutor(threads) as pool:
+        under_way: deque[Future[Item]] = deque()
+        for source in sources:
+            under_way.append(pool.submit(make, source))
+            if len(under_way) > threads:
+                yield under_way.popleft().result()
+        while under_way:
+            yield under_way.popleft().result()

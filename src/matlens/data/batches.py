@@ -23,6 +23,9 @@ from matlens.types import Array, Batch, BytePhotos, Labels, Pixels
 
 _TOP = np.float32(255)
 
+_COPYING = 4
+"""Threads that copy bytes: more of them wait for Python's lock, and keep it from the thread that feeds the device."""
+
 _ONE_SIZE = "Give photos of one size in a batch, all in one array: numpy.stack(photos)"
 _ONE_HOT = "Give one-hot rows, of class numbers: numpy.eye(NUM_CLASSES)[numbers]"
 
@@ -97,6 +100,7 @@ class PhotoBatches:
     def _batches(self, epoch: int) -> Iterator[Batch]:
         order = self.order(epoch)
         memory, threads = Recycled(np.uint8 if self.in_bytes else np.float32), os.cpu_count() or 1
+        threads = min(threads, _COPYING) if self.in_bytes else threads
         shares = [slice(share, None, threads) for share in range(threads)]
         with ThreadPoolExecutor(threads) as pool:
             for start, end in batch_bounds(len(self.rows), self.batch_size):
