@@ -22,8 +22,37 @@ Pixels = npt.NDArray[np.uint8]
 Labels = npt.NDArray[np.int64]
 """Class numbers (N,)."""
 
-Batch = tuple[Array, Array]
-"""(images (B, H, W, 3) in [0, 1], labels (B, C) one-hot)."""
+
+@dataclass(frozen=True, eq=False)
+class BytePhotos:
+    """Photos as bytes, with the variation that the device computes of them.
+
+    The photos in [0, 1] are the bytes / 255, after the warp and then the contrast.
+
+    pixels: (B, H, W, 3) uint8, contiguous.
+    warps: (B, 2, 3) float64. Each maps a position (x, y, 1) in the result to the position (x, y) in the photo that it
+        shows, with bilinear interpolation; beyond the edge lies the mirrored photo, its edge repeated (OpenCV's
+        WARP_INVERSE_MAP and BORDER_REFLECT). None: no variation.
+    contrasts: (B,) float32, the factor about the mean of each channel of the warped photo; the result is clipped to
+        [0, 1]. None: no variation.
+    """
+
+    pixels: Pixels
+    warps: Floats | None = None
+    contrasts: Array | None = None
+
+    def __len__(self) -> int:
+        return len(self.pixels)
+
+    def __getitem__(self, part: slice) -> BytePhotos:
+        """Return a part of the photos, with their variations."""
+        return BytePhotos(self.pixels[part], None if self.warps is None else self.warps[part],
+                          None if self.contrasts is None else self.contrasts[part])
+
+
+Batch = tuple[Array | BytePhotos, Array]
+"""(images (B, H, W, 3) in [0, 1] or as bytes, labels (B, C) one-hot). What follows a cut is given activations, or
+features, in place of images."""
 
 Count = Annotated[int, Field(ge=0, le=10**18)]
 """A number of things in a file that may be a stranger's: a larger one is refused where the file is read."""

@@ -23,7 +23,7 @@ from matlens.models.torch.preprocessing import preprocessed, to_activations, to_
 from matlens.models.torch.training import TorchTrainable
 from matlens.system.files import write_json
 from matlens.system.openvino import import_openvino
-from matlens.types import Array, Labels
+from matlens.types import Array, Labels, Pixels
 
 _AT_ONCE = 32
 """Photos in one forward pass of `predict`."""
@@ -78,6 +78,11 @@ class TorchClassifier(TorchTrainable):
                          if name.endswith(("running_mean", "running_var")))
         return trainable + statistics, trainable
 
+    @property
+    def takes_bytes(self) -> bool:
+        """Whether batches of photos should come as bytes."""
+        return False
+
     def predict(self, images: Array) -> Array:
         """Return probabilities (B, C) float32; 32 photos at once."""
         module = self.network.module.eval()
@@ -94,6 +99,11 @@ class TorchClassifier(TorchTrainable):
         with torch.inference_mode():
             photos = torch.as_tensor(np.asarray(images, dtype=np.float32), device=self._device)
             return trunk(photos).cpu().numpy()
+
+    def features_of(self, pixels: Pixels, until: str | None, pooled: bool) -> Array:
+        """Return features of bytes. Raises ModelError for a layer that is no cut."""
+        maps = self.features(pixels.astype(np.float32) / np.float32(255), until)
+        return np.asarray(maps.mean(axis=(1, 2)) if pooled else maps, dtype=np.float32)
 
     def features_and_gradients(self, images: Array, classes: Labels, layer: str) -> tuple[Array, Array]:
         """Return any layer's output and the class logit's gradient there, by autograd. Raises ModelError."""

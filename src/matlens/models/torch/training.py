@@ -15,6 +15,7 @@ from torch import nn
 from torch.nn import functional
 
 from matlens.errors import DataError
+from matlens.models.averaging import HostAverage, WeightAverage
 from matlens.models.micro_batches import MicroBatches, Parts
 from matlens.models.precision import Precision
 from matlens.models.torch.preprocessing import on_device
@@ -156,6 +157,10 @@ class TorchTrainable:
         others = [values for values in self._trained() if values.ndim <= 1]
         self.optimizer = torch.optim.AdamW([{"params": decaying, "weight_decay": weight_decay},
                                             {"params": others, "weight_decay": 0.0}], lr=self.learning_rate, fused=True)
+
+    def average(self) -> WeightAverage:
+        """Begin a moving average of the weights."""
+        return HostAverage(self)
 
     def snapshot(self) -> list[npt.NDArray[Any]]:
         """Return a copy of all weights."""
