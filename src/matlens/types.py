@@ -22,6 +22,29 @@ Pixels = npt.NDArray[np.uint8]
 Labels = npt.NDArray[np.int64]
 """Class numbers (N,)."""
 
+
+@dataclass(frozen=True)
+class BytePhotos:
+    """Photos as bytes, with the variation that the device computes of them.
+
+    pixels: (B, H, W, 3) uint8.
+    warps: (B, 2, 3) float64; each maps a position (x, y) in the result to one in the photo, in pixels, as OpenCV's
+        WARP_INVERSE_MAP has it; what lies outside is the mirrored photo (BORDER_REFLECT). None: photos as they are.
+    contrasts: (B,) float32, factors about each channel's mean of the warped photo; the result is clipped to [0, 1].
+    """
+
+    pixels: Pixels
+    warps: Floats | None = None
+    contrasts: Array | None = None
+
+    def __len__(self) -> int:
+        return len(self.pixels)
+
+    def __getitem__(self, part: slice) -> BytePhotos:
+        return BytePhotos(self.pixels[part], None if self.warps is None else self.warps[part],
+                          None if self.contrasts is None else self.contrasts[part])
+
+
 Batch = tuple[Array, Array]
 """(images (B, H, W, 3) in [0, 1], labels (B, C) one-hot)."""
 
