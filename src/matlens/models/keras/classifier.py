@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterable
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,18 +13,19 @@ import numpy as np
 import numpy.typing as npt
 
 from matlens.errors import ModelError
-from matlens.models.averaging import HostAverage, WeightAverage
+from matlens.models.averaging import WeightAverage
 from matlens.models.head import Head
 from matlens.models.keras.backends import backend
+from matlens.models.keras.backends.base import Stepper, scores_in
 from matlens.models.keras.cut import find_backbone, find_cut, head_of, last_map_name, trunk_of, write_openvino
 from matlens.models.keras.finetuning import after_cut, before_cut, cut_before, freeze_until, normalisations
 from matlens.models.keras.gradients import features_and_gradients
 from matlens.models.keras.optimizers import FINETUNING_LEARNING_RATE, compile_classifier, fast_adam
 from matlens.models.keras.states import optimizer_state, restore_optimizer
-from matlens.models.keras.steps import Accumulation, mixed
+from matlens.models.keras.steps import Accumulation, measure_precision, mixed
 from matlens.models.keras.transfer import unfreeze
 from matlens.models.micro_batches import MicroBatches, Parts
-from matlens.models.precision import Precision
+from matlens.models.precision import PRECISIONS, ChosenPrecision, Precision
 from matlens.models.protocol import LAYERS_TO_UNFREEZE
 from matlens.system.files import whole_file
 from matlens.types import Array, Batch, Labels, OnStep, Pixels, Scores
@@ -33,15 +35,21 @@ class KerasClassifier:
     """See `models.protocol.Classifier`."""
 
     def __init__(self, model: keras.Model, base_model: keras.Model | None = None,
-                 precision: Precision = "float32", micro_batches: MicroBatches | None = None) -> None:
+                 precision: Precision | ChosenPrecision = "float32", micro_batches: MicroBatches | None = None, *,
+                 of_photos: bool = True) -> None:
+        """of_photos: False for what follows a cut, which takes activations."""
         if not hasattr(model, "output_shape") or len(model.input_shape) != 4:
             raise ModelError(f"The model {model.name} does not say that it takes photos: build it from "
                              "keras.Input((height, width, 3)).")
         self.model = model
         self.base_model = base_model if base_model is not None else find_backbone(model)
-        self.precision = precision
+        self.chosen = precision if isinstance(precision, ChosenPrecision) else ChosenPrecision(precision)
+        self._of_photos = of_photos
         self._accumulation: Accumulation | None = None
-        self.micro_batches = micro_batches or MicroBatches(backend().is_out_of_memory)
+        self._steps: Stepper | None = None
+        self._compiled: Any = None
+        self._trunks: dict[str | None, keras.Model] = {}
+        self.micro_batches = micro_batches or MicroBatches(backend().is_out_of_memory, backend().free)
         self._scale_loss()
 
     @property
@@ -51,7 +59,7 @@ class KerasClassifier:
 
     @learning_rate.setter
     def learning_rate(self, value: float) -> None:
-        self.model.optimizer.learning_rate = value
+        backend().set_rate(self.model.optimizer, value)
 
     @property
     def num_classes(self) -> int:
@@ -82,7 +90,12 @@ class KerasClassifier:
     @property
     def takes_bytes(self) -> bool:
         """Whether batches of photos should come as bytes."""
-        return False
+        return self._of_photos and backend().takes_bytes
+
+    @property
+    def precision(self) -> Precision:
+        """The arithmetic of training steps."""
+        return self.chosen.precision
 
     @property
     def trains_statistics(self) -> bool:
@@ -93,41 +106,51 @@ class KerasClassifier:
     # iterator away while that thread waits for Python's lock stalls for half a minute (seen with TensorFlow 2.21).
 
     def train_epoch(self, batches: Iterable[Batch], on_step: OnStep) -> Scores:
-        """Train once on each batch by `train_on_batch`; the scores are means over photos."""
+        """Train once on each batch; the scores are means over photos."""
         means = _Means()
         before = int(keras.ops.convert_to_numpy(self.model.optimizer.iterations))
-        with mixed(self.model, self.precision), backend().own_dropout(self.model) as seed_step:
-            for step, (images, labels) in enumerate(batches, 1):
+        with ExitStack() as precision, backend().own_dropout(self.model) as seed_step:
+            for step, (images, labels) in enumerate(backend().fed(batches), 1):
+                if step == 1:
+                    measure_precision(self, images, labels, partial(seed_step, before + 1))
+                    precision.enter_context(mixed(self.model, self.precision))
+                    self._stepper.begin_epoch(training=True)
                 train_on = partial(self._train_on, images, labels, partial(seed_step, before + step))
-                means.add(self.micro_batches.run(len(images), train_on), len(images))
+                means.add(*self.micro_batches.run(len(images), train_on), len(images))
                 on_step(step, means.scores)
         return means.scores()
 
-    def _train_on(self, images: Any, labels: Any, seed_part: Callable[[int], None], parts: Parts) -> dict[str, Any]:
-        self.model.reset_metrics()
+    def _train_on(self, images: Any, labels: Any, seed_part: Callable[[int], None], parts: Parts) -> tuple[Any, Any]:
         if len(parts) > 1:
+            self._stepper.drop()
             if self._accumulation is None or self._accumulation.optimizer is not self.model.optimizer:
                 self._accumulation = Accumulation(self.model)  # the model was compiled since
-            return self._accumulation.train_on(images, labels, parts, seed_part)
+            self.model.reset_metrics()
+            return scores_in(self._accumulation.train_on(images, labels, parts, seed_part))
         seed_part(0)
-        logs: dict[str, Any] = self.model.train_on_batch(images, labels, return_dict=True)
-        return logs
+        return self._stepper.train_on(images, labels)
+
+    @property
+    def _stepper(self) -> Stepper:
+        """What computes steps; another one where the model was compiled since."""
+        compiled = (self.model.optimizer, self.model.loss)
+        if self._steps is None or self._compiled != compiled:
+            self._steps, self._compiled = backend().stepper(self.model), compiled
+        return self._steps
 
     def validate(self, batches: Iterable[Batch]) -> Scores:
-        """Return loss and accuracy by `test_on_batch`, means over photos."""
+        """Return loss and accuracy, means over photos."""
         means = _Means()
-        for images, labels in batches:
-            for logs, photos in self.micro_batches.run(len(images), partial(self._test_on, images, labels)):
-                means.add(logs, photos)
+        with backend().exact_float32():
+            self._stepper.begin_epoch(training=False)
+            for images, labels in backend().fed(batches):
+                for loss, accuracy, photos in self.micro_batches.run(len(images), partial(self._test_on, images,
+                                                                                         labels)):
+                    means.add(loss, accuracy, photos)
         return means.scores()
 
-    def _test_on(self, images: Any, labels: Any, parts: Parts) -> list[tuple[dict[str, Any], int]]:
-        logs_and_photos = []
-        for start, end in parts:
-            self.model.reset_metrics()
-            logs_and_photos.append((
-                self.model.test_on_batch(images[start:end], labels[start:end], return_dict=True), end - start))
-        return logs_and_photos
+    def _test_on(self, images: Any, labels: Any, parts: Parts) -> list[tuple[Any, Any, int]]:
+        return [(*self._stepper.test_on(images[start:end], labels[start:end]), end - start) for start, end in parts]
 
     def recompute_statistics(self, batches: Iterable[Batch]) -> None:
         """Average each normalisation's batch mean and variance over the batches.
@@ -137,10 +160,11 @@ class KerasClassifier:
         layers = normalisations(self.model)
         momenta = [layer.momentum for layer in layers]
         try:
-            for number, (images, _) in enumerate(batches):
-                for layer in layers:
-                    layer.momentum = number / (number + 1)
-                backend().without_gradients(self.model, images, training=True)
+            with backend().exact_float32():
+                for number, (images, _) in enumerate(backend().fed(batches)):
+                    for layer in layers:
+                        layer.momentum = number / (number + 1)
+                    backend().without_gradients(self.model, backend().as_input(images), training=True)
         finally:
             for layer, momentum in zip(layers, momenta, strict=True):
                 layer.momentum = momentum
@@ -160,9 +184,10 @@ class KerasClassifier:
         return trunk_of(self.model, find_cut(self.model)) if until is None else before_cut(self.model, until)
 
     def features_of(self, pixels: Pixels, until: str | None, pooled: bool) -> Array:
-        """Return features of bytes. Raises ModelError for a layer that is no cut."""
-        maps = self.features(pixels.astype(np.float32) / np.float32(255), until)
-        return np.asarray(maps.mean(axis=(1, 2)) if pooled else maps, dtype=np.float32)
+        """Return features of bytes, averaged on the device. Raises ModelError for a layer that is no cut."""
+        if until not in self._trunks:
+            self._trunks = {until: self._trunk(until)}  # the last alone: what it computes with may hold memory
+        return backend().features_of(self._trunks[until], pixels, pooled)
 
     def features_and_gradients(self, images: Array, classes: Labels, layer: str) -> tuple[Array, Array]:
         """Return any layer's output and the class logit's gradient there, by the back end. Raises ModelError."""
@@ -190,11 +215,11 @@ class KerasClassifier:
         """Return the rest of the network on activations, with an Adam of the same learning rate."""
         rest = after_cut(self.model, cut)
         compile_classifier(rest, fast_adam(self.learning_rate))
-        return KerasClassifier(rest, precision=self.precision, micro_batches=self.micro_batches)
+        return KerasClassifier(rest, precision=self.chosen, micro_batches=self.micro_batches, of_photos=False)
 
     def average(self) -> WeightAverage:
         """Begin a moving average of the weights."""
-        return HostAverage(self)
+        return backend().average(self, self.model)
 
     def use_adamw(self, weight_decay: float) -> None:
         """Train with AdamW from now on; biases and normalisation do not decay."""
@@ -214,12 +239,15 @@ class KerasClassifier:
 
     def training_state(self) -> dict[str, npt.NDArray[Any]]:
         """Return the optimiser's variables, and how many photos fit into memory at once."""
-        return {"micro_batch": np.array(self.micro_batches.size or 0), **optimizer_state(self.model)}
+        measured = {"precision": np.array(PRECISIONS.index(self.precision))} if self.chosen.measured else {}
+        return {"micro_batch": np.array(self.micro_batches.size or 0), **measured, **optimizer_state(self.model)}
 
     def resume(self, snapshot: list[npt.NDArray[Any]], state: dict[str, npt.NDArray[Any]]) -> None:
         """Restore the state that `snapshot` and `training_state` returned. Raises ModelError."""
         restore_optimizer(self.model, state)
         self.micro_batches.limit(int(state["micro_batch"]) or None)
+        if "precision" in state:
+            self.chosen.decide(PRECISIONS[int(state["precision"])])
         self.restore(snapshot)
 
     def save(self, path: Path, about: dict[str, Any]) -> None:
@@ -241,16 +269,18 @@ class KerasClassifier:
 
 
 class _Means:
+    """Sums of what may lie on a device, and is read only when asked for."""
+
     def __init__(self) -> None:
-        self._sums = np.zeros(2)
+        self._loss: Any = 0.0
+        self._accuracy: Any = 0.0
         self._photos = 0
 
-    def add(self, logs: dict[str, Any], photos: int) -> None:
-        if "accuracy" not in logs:
-            raise ModelError("The model is compiled without accuracy. Compile it with metrics=['accuracy'].")
-        self._sums += np.array([float(logs["loss"]), float(logs["accuracy"])]) * photos
+    def add(self, loss: Any, accuracy: Any, photos: int) -> None:
+        self._loss = self._loss + loss * photos
+        self._accuracy = self._accuracy + accuracy * photos
         self._photos += photos
 
     def scores(self) -> Scores:
-        loss, accuracy = self._sums / max(self._photos, 1)
-        return Scores(float(loss), float(accuracy))
+        photos = max(self._photos, 1)
+        return Scores(float(self._loss) / photos, float(self._accuracy) / photos)

@@ -12,7 +12,8 @@ from matlens.errors import ModelError
 from matlens.models.keras.backends import backend
 from matlens.models.keras.classifier import KerasClassifier
 from matlens.models.keras.transfer import build_model
-from matlens.models.precision import choose_precision
+from matlens.models.precision import ChosenPrecision, choose_precision
+from matlens.models.preflight import Preflight
 from matlens.models.protocol import BuildOrder
 from matlens.models.registry import spec_in
 from matlens.system.untrusted import parse_json, reading, size_of_regular
@@ -34,7 +35,8 @@ class KerasRoom:
         """Build a Keras model by its spec. Raises ModelError, WeightsError or DeviceError."""
         spec = spec_in("keras", order.model)
         backend().use_device(order.device)
-        precision = choose_precision(order.precision, backend().gpu_capability())
+        precision = ChosenPrecision(choose_precision(order.precision, backend().gpu_capability()),
+                                    backend().measured_precisions(order.precision))
         return KerasClassifier(*build_model(spec, order), precision)
 
     def load(self, path: Path, order: BuildOrder) -> KerasClassifier:
@@ -54,6 +56,10 @@ class KerasRoom:
     def has_gpu(self) -> bool:
         """Return whether Keras' back end sees a GPU."""
         return backend().has_gpu()
+
+    def preflight(self, device: str | None) -> Preflight:
+        """Try a device before it is trained on. Raises DeviceError where the one that is named does not work."""
+        return backend().preflight(device)
 
     def versions(self) -> dict[str, str]:
         """Return the versions of Keras and of its back end."""

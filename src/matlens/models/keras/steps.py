@@ -1,14 +1,19 @@
 """How a training step is computed: in mixed precision, and in parts of the batch where memory is short."""
 
+import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Protocol
 
 import keras
 
 from matlens.models.keras.backends import backend
-from matlens.models.micro_batches import Parts
-from matlens.models.precision import Precision
+from matlens.models.keras.backends.base import Stepper
+from matlens.models.keras.states import optimizer_state, restore_optimizer
+from matlens.models.micro_batches import MicroBatches, Parts
+from matlens.models.precision import ChosenPrecision, Precision, fastest
+
+_LOG = logging.getLogger(__name__)
 
 
 class Accumulation:
@@ -32,13 +37,53 @@ class Accumulation:
         for number, (start, end) in enumerate(parts):
             seed_part(number)
             share = (end - start) / len(images)
-            x, y = (keras.ops.convert_to_tensor(values[start:end]) for values in (images, labels))
+            x, y = (keras.ops.convert_to_tensor(values) for values in (
+                backend().as_input(images[start:end]), labels[start:end]))
             part_loss, predicted, gradients = self._gradients(x, y, keras.ops.convert_to_tensor(share, "float32"))
             sums = [total + gradient for total, gradient in zip(sums, gradients, strict=True)] if sums else gradients
             loss += float(part_loss) * share
             logs = model.compute_metrics(x, y, predicted)
         model.optimizer.apply(sums, variables)
         return {**logs, "loss": loss}
+
+
+class Measurable(Protocol):
+    """A network whose arithmetic a measurement may choose: `KerasClassifier`."""
+
+    model: keras.Model
+    chosen: ChosenPrecision
+    micro_batches: MicroBatches
+
+
+def measure_precision(network: Measurable, images: Any, labels: Any, seed_part: Callable[[int], None]) -> None:
+    """Choose among the network's candidates by a few steps on a batch in each, whose effect is taken back."""
+    candidates, chosen, model = network.chosen.candidates, network.chosen, network.model
+    if not candidates:
+        return
+    chosen.candidates = ()
+    photos = network.micro_batches.parts(len(images))[0][1]
+    weights, state = model.get_weights(), optimizer_state(model)
+    seconds: dict[Precision, float] = {}
+    for precision in candidates:
+        with mixed(model, precision):
+            stepper = backend().stepper(model)
+            stepper.begin_epoch(training=True)
+
+            def step(stepper: Stepper = stepper) -> None:
+                seed_part(0)
+                stepper.train_on(images[:photos], labels[:photos])
+
+            try:
+                seconds[precision] = backend().seconds_of(step)
+            except RuntimeError as error:
+                if not backend().is_out_of_memory(error) and precision == "float32":
+                    raise
+                _LOG.warning("Training is not measured in %s, which failed: %s", precision, error)
+            stepper.drop()
+        model.set_weights(weights)
+        restore_optimizer(model, state)
+    backend().free()
+    chosen.decide(fastest(seconds) if seconds else chosen.precision)
 
 
 @contextmanager

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import gc
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, Protocol
 
 import keras
+import numpy as np
 
 from matlens.errors import DeviceError, ModelError
+from matlens.models.averaging import HostAverage, WeightAverage, Weighted
 from matlens.models.keras.states import SeedStep, StepSeeds
-from matlens.types import Array, Labels
+from matlens.models.precision import Precision, Wish
+from matlens.models.preflight import Preflight
+from matlens.types import Array, Batch, BytePhotos, Labels, Pixels
 
 GPU_IS_FULL = ("CUDA_ERROR_OUT_OF_MEMORY", "out of memory")
 """Words in the messages of errors for want of a GPU's memory."""
@@ -39,6 +44,54 @@ class EpochBatches(Protocol):
 
     def epoch(self, number: int) -> Iterator[Any]:
         """Return the batches of one epoch, counted from 0."""
+
+
+class Stepper(Protocol):
+    """Computes a compiled model's steps on whole batches. Losses and accuracies may be numbers that lie on a device."""
+
+    def begin_epoch(self, training: bool) -> None:
+        """Look at what changed in the model since the last epoch, of training or of validation."""
+
+    def drop(self) -> None:
+        """Give back memory that is held for further steps."""
+
+    def train_on(self, images: Any, labels: Any) -> tuple[Any, Any]:
+        """Do one step of the optimiser; return mean loss and accuracy."""
+
+    def test_on(self, images: Any, labels: Any) -> tuple[Any, Any]:
+        """Return mean loss and accuracy without training."""
+
+
+class KerasStepper:
+    """A `Stepper` of Keras' own steps."""
+
+    def __init__(self, model: keras.Model) -> None:
+        self._model = model
+
+    def begin_epoch(self, training: bool) -> None:
+        """Do nothing."""
+
+    def drop(self) -> None:
+        """Do nothing."""
+
+    def train_on(self, images: Any, labels: Any) -> tuple[float, float]:
+        """See `Stepper`."""
+        return self._of(self._model.train_on_batch, images, labels)
+
+    def test_on(self, images: Any, labels: Any) -> tuple[float, float]:
+        """See `Stepper`."""
+        return self._of(self._model.test_on_batch, images, labels)
+
+    def _of(self, compute: Callable[..., dict[str, Any]], images: Any, labels: Any) -> tuple[float, float]:
+        self._model.reset_metrics()
+        return scores_in(compute(floats_of(images), labels, return_dict=True))
+
+
+def scores_in(logs: dict[str, Any]) -> tuple[float, float]:
+    """Return (loss, accuracy) of Keras' own logs. Raises ModelError where there is no accuracy."""
+    if "accuracy" not in logs:
+        raise ModelError("The model is compiled without accuracy. Compile it with metrics=['accuracy'].")
+    return float(logs["loss"]), float(logs["accuracy"])
 
 
 class Backend:
@@ -74,6 +127,55 @@ class Backend:
     def is_out_of_memory(self, error: Exception) -> bool:
         """Return whether the back end, or NumPy, found no memory."""
         return isinstance(error, MemoryError) or any(words in str(error) for words in GPU_IS_FULL)
+
+    def preflight(self, name: str | None) -> Preflight:
+        """Compute a little on a device. Raises DeviceError where the one that is named does not compute."""
+        self.use_device(name)
+        return Preflight("cpu")
+
+    @property
+    def takes_bytes(self) -> bool:
+        """Whether it varies photos on the device, so that they should come as bytes."""
+        return False
+
+    def fed(self, batches: Iterable[Batch]) -> Iterable[tuple[Any, Any]]:
+        """Yield batches as they should be given to steps."""
+        return batches
+
+    def as_input(self, images: Any) -> Any:
+        """Return photos as a model takes them: an array or a tensor (B, H, W, 3) in [0, 1]."""
+        return floats_of(images)
+
+    def free(self) -> None:
+        """Give back memory that nothing holds."""
+        gc.collect()
+
+    def stepper(self, model: keras.Model) -> Stepper:
+        """Return what computes a model's steps."""
+        return KerasStepper(model)
+
+    def set_rate(self, optimizer: keras.optimizers.Optimizer, rate: float) -> None:
+        """Set the learning rate."""
+        optimizer.learning_rate = rate
+
+    def average(self, network: Weighted, model: keras.Model) -> WeightAverage:
+        """Begin an average of a network's weights, which are its model's."""
+        return HostAverage(network)
+
+    def measured_precisions(self, wish: Wish) -> tuple[Precision, ...]:
+        """Return the arithmetics among which a measurement of steps shall decide; empty where nothing is measured."""
+        return ()
+
+    def seconds_of(self, step: Callable[[], object]) -> float:
+        """Measure a few steps, in seconds, after some that warm up."""
+        raise NotImplementedError
+
+    def features_of(self, trunk: keras.Model, pixels: Pixels, pooled: bool) -> Array:
+        """Return a trunk's features of bytes: maps (B, h, w, K) float32, or means over places (B, K)."""
+        with self.exact_float32():
+            maps = self.without_gradients(trunk, keras.ops.cast(keras.ops.convert_to_tensor(pixels), "float32") / 255,
+                                          training=False)
+            return np.asarray(keras.ops.convert_to_numpy(keras.ops.mean(maps, (1, 2)) if pooled else maps), np.float32)
 
     @contextmanager
     def exact_float32(self) -> Iterator[None]:
@@ -119,6 +221,22 @@ class Backend:
         """
         raise ModelError(f"On Keras' back end {keras.backend.backend()} matlens cannot differentiate at the layer "
                          f"'{layer}'. Start it with KERAS_BACKEND=tensorflow, torch or jax.")
+
+
+def floats_of(images: Any) -> Any:
+    """Return photos as floats in [0, 1]: bytes are divided and varied by Keras, whatever it runs on; others stay."""
+    if not isinstance(images, BytePhotos):
+        return images
+    photos = keras.ops.cast(keras.ops.convert_to_tensor(images.pixels), "float32") / 255
+    if images.warps is not None:
+        rows = np.asarray(images.warps, np.float32).reshape(len(images), 6)
+        photos = keras.ops.image.affine_transform(
+            photos, np.pad(rows, ((0, 0), (0, 2))), "bilinear", fill_mode="reflect", data_format="channels_last")
+    if images.contrasts is not None:
+        means = keras.ops.mean(photos, (1, 2), keepdims=True)
+        factors = keras.ops.reshape(keras.ops.convert_to_tensor(images.contrasts, "float32"), (-1, 1, 1, 1))
+        photos = keras.ops.clip((photos - means) * factors + means, 0, 1)
+    return photos
 
 
 def independent(layer: str) -> ModelError:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import importlib
 import logging
-from collections.abc import Callable, Iterator
+import os
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -13,11 +14,21 @@ import numpy as np
 import torch
 
 from matlens.errors import ModelError
-from matlens.models.keras.backends.base import Backend, PartGradients, independent, no_device
+from matlens.models.averaging import WeightAverage, Weighted
+from matlens.models.keras.backends.base import Backend, KerasStepper, PartGradients, Stepper, independent, no_device
+from matlens.models.keras.backends.torch_features import Extractor
+from matlens.models.keras.backends.torch_steps import DeviceStepper, floats, photo_tensors
 from matlens.models.keras.conversion import convert_elsewhere
 from matlens.models.keras.states import SeedStep, StepSeeds
+from matlens.models.precision import Precision, Wish, precisions_to_measure
+from matlens.models.preflight import Preflight
+from matlens.models.torch.devices import free_memory, is_out_of_memory, preflight
+from matlens.models.torch.gpu.arithmetic import arithmetic, seconds_of
+from matlens.models.torch.gpu.averages import DeviceAverage
+from matlens.models.torch.gpu.feeder import Feeder
+from matlens.models.torch.gpu.steps import WARM_UP, recorder_for
 from matlens.system.devices import usable_cores
-from matlens.types import Array, Labels
+from matlens.types import Array, Batch, Labels, Pixels
 
 _LOG = logging.getLogger(__name__)
 
@@ -31,6 +42,9 @@ class TorchBackend(Backend):
     def __init__(self) -> None:
         self._core = importlib.import_module("keras.src.backend.torch.core")
         self._first_choice = str(getattr(self._core, _DEVICE))
+        self._feeder: Feeder | None = None
+        self._fed = ""
+        self._extractor: Extractor | None = None
 
     def prepare(self) -> None:
         """Start as many threads as there are cores to use, and never more than PyTorch chose."""
@@ -59,8 +73,81 @@ class TorchBackend(Backend):
             raise no_device(chosen, str(error).splitlines()[0]) from error
         setattr(self._core, _DEVICE, chosen)
         if torch.device(chosen).type == "cuda":
-            torch.cuda.set_device(chosen if ":" in chosen else 0)
-            torch.backends.cudnn.benchmark = not torch.are_deterministic_algorithms_enabled()
+            torch.cuda.set_device(torch.device(chosen).index or 0)
+
+    def preflight(self, name: str | None) -> Preflight:
+        """See `Backend`."""
+        return preflight(name)
+
+    @property
+    def takes_bytes(self) -> bool:
+        """Whether photos should come as bytes: on one of CUDA's GPUs."""
+        return self._is_on_cuda or os.environ.get("MATLENS_BYTES_TO_DEVICE") == "1"
+
+    @property
+    def _is_on_cuda(self) -> bool:
+        return torch.device(self.device).type == "cuda"
+
+    def fed(self, batches: Iterable[Batch]) -> Iterable[tuple[Any, Any]]:
+        """Yield batches on the device, which copies them while it computes the batch before."""
+        if not self.takes_bytes:
+            return batches
+        if self._feeder is None or self._fed != self.device:
+            self._feeder, self._fed = Feeder(torch.device(self.device)), self.device
+        return self._feeder.fed(batches)
+
+    def as_input(self, images: Any) -> Any:
+        """See `Backend`."""
+        return floats(photo_tensors(images, torch.device(self.device)))
+
+    def free(self) -> None:
+        """See `Backend`."""
+        free_memory()
+
+    def stepper(self, model: keras.Model) -> Stepper:
+        """Return steps that do not wait for the device, or Keras' own where the model asks for more than they can."""
+        device = torch.device(self.device)
+        refusal = DeviceStepper.refusal(model) if device.type in ("cpu", "cuda") else f"the device is {device.type}"
+        if refusal:
+            if self.has_gpu():
+                _LOG.warning("Training steps of %s are started one operation at a time, which is slower: %s.",
+                             model.name, refusal)
+            return KerasStepper(model)
+        return DeviceStepper(model, device, recorder_for(device))
+
+    def set_rate(self, optimizer: keras.optimizers.Optimizer, rate: float) -> None:
+        """Set the learning rate; a copy from the host would wait for the device."""
+        variable = getattr(optimizer, "inner_optimizer", optimizer)._learning_rate
+        if not isinstance(variable, keras.Variable):
+            super().set_rate(optimizer, rate)
+            return
+        with torch.no_grad():
+            variable.value.fill_(rate)
+
+    def average(self, network: Weighted, model: keras.Model) -> WeightAverage:
+        """Begin an average of a network's weights, on a GPU where they are."""
+        if not self.has_gpu():
+            return super().average(network, model)
+        return DeviceAverage([variable.value for variable in model.weights])
+
+    def measured_precisions(self, wish: Wish) -> tuple[Precision, ...]:
+        """See `Backend`. float16 is not among them where there is bfloat16: its steps are Keras' own, and slow."""
+        if not self._is_on_cuda:
+            return ()
+        candidates = precisions_to_measure(wish, self.gpu_capability(),
+                                           deterministic=torch.are_deterministic_algorithms_enabled())
+        return tuple(name for name in candidates if name != "float16") if "bfloat16" in candidates else ()
+
+    def seconds_of(self, step: Callable[[], object]) -> float:
+        """See `Backend`."""
+        return seconds_of(step, torch.device(self.device), before=WARM_UP + 1, steps=3)
+
+    def features_of(self, trunk: keras.Model, pixels: Pixels, pooled: bool) -> Array:
+        """See `Backend`; in TF32 or float16 where a GPU has them and features stay close enough to float32's."""
+        if self._extractor is None or not self._extractor.is_of(trunk, self.device):
+            device = torch.device(self.device)
+            self._extractor = Extractor(trunk, device, recorder_for(device))
+        return self._extractor(pixels, pooled)
 
     def gpu_capability(self) -> tuple[int, int] | None:
         """Return the GPU's compute capability; None where Keras computes on none of CUDA's."""
@@ -68,21 +155,13 @@ class TorchBackend(Backend):
 
     def is_out_of_memory(self, error: Exception) -> bool:
         """Return whether a GPU, PyTorch's allocator on the CPU (which raises a bare RuntimeError) or NumPy is full."""
-        return isinstance(error, torch.OutOfMemoryError | MemoryError) or (
-            isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error))
+        return is_out_of_memory(error)
 
     @contextmanager
     def exact_float32(self) -> Iterator[None]:
-        """Inside, products and convolutions of float32 are not computed in TF32."""
-        places = (torch.backends.cuda.matmul, torch.backends.cudnn.conv, torch.backends.cudnn.rnn)  # type: ignore[attr-defined]
-        before = [place.fp32_precision for place in places]
-        try:
-            for place in places:
-                place.fp32_precision = "ieee"
+        """See `Backend`."""
+        with arithmetic(torch.device(self.device), tf32=False):
             yield
-        finally:
-            for place, precision in zip(places, before, strict=True):
-                place.fp32_precision = precision
 
     @contextmanager
     def own_dropout(self, model: keras.Model) -> Iterator[SeedStep]:
