@@ -23,14 +23,18 @@ Labels = npt.NDArray[np.int64]
 """Class numbers (N,)."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class BytePhotos:
     """Photos as bytes, with the variation that the device computes of them.
 
-    pixels: (B, H, W, 3) uint8.
-    warps: (B, 2, 3) float64; each maps a position (x, y) in the result to one in the photo, in pixels, as OpenCV's
-        WARP_INVERSE_MAP has it; what lies outside is the mirrored photo (BORDER_REFLECT). None: photos as they are.
-    contrasts: (B,) float32, factors about each channel's mean of the warped photo; the result is clipped to [0, 1].
+    The photos in [0, 1] are the bytes / 255, after the warp and then the contrast.
+
+    pixels: (B, H, W, 3) uint8, contiguous.
+    warps: (B, 2, 3) float64. Each maps a position (x, y, 1) in the result to the position (x, y) in the photo that it
+        shows, with bilinear interpolation; beyond the edge lies the mirrored photo, its edge repeated (OpenCV's
+        WARP_INVERSE_MAP and BORDER_REFLECT). None: no variation.
+    contrasts: (B,) float32, the factor about the mean of each channel of the warped photo; the result is clipped to
+        [0, 1]. None: no variation.
     """
 
     pixels: Pixels
@@ -41,12 +45,14 @@ class BytePhotos:
         return len(self.pixels)
 
     def __getitem__(self, part: slice) -> BytePhotos:
+        """Return a part of the photos, with their variations."""
         return BytePhotos(self.pixels[part], None if self.warps is None else self.warps[part],
                           None if self.contrasts is None else self.contrasts[part])
 
 
-Batch = tuple[Array, Array]
-"""(images (B, H, W, 3) in [0, 1], labels (B, C) one-hot)."""
+Batch = tuple[Array | BytePhotos, Array]
+"""(images (B, H, W, 3) in [0, 1] or as bytes, labels (B, C) one-hot). What follows a cut is given activations, or
+features, in place of images."""
 
 Count = Annotated[int, Field(ge=0, le=10**18)]
 """A number of things in a file that may be a stranger's: a larger one is refused where the file is read."""

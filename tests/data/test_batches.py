@@ -8,9 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from by_device import by_a_device
 from PIL import Image
 
-from matlens.data.batches import PhotoBatches, part_batches, prepared_ahead, read_photos
+from matlens.data.ahead import prepared_ahead
+from matlens.data.batches import PhotoBatches, part_batches, read_photos
+from matlens.data.pixels.augment import drawn_variation, generator_of
 from matlens.data.pixels.store import PixelStore
 from matlens.data.prepare import Prepared, prepare
 from matlens.errors import DataError
@@ -140,6 +143,62 @@ def test_augmentation_varies_each_epoch_and_can_be_repeated(store):
     assert 0 <= epochs[0].min() <= epochs[0].max() <= 1
     unvaried = next(iter(batches.head(1)))[0]
     np.testing.assert_array_equal(np.sort(unvaried, None), np.sort(store.pixels[:4] / np.float32(255), None))
+
+
+@pytest.mark.parametrize("augmented", [True, False])
+def test_bytes_are_the_photos_of_the_floats_with_their_variations(store, augmented):
+    """A device that computes floats of bytes must train on the same photos, in the same order, varied alike."""
+    floats = batches_of(store, 14, 4, seed=3, shuffle=True, augmented=augmented)
+    order = floats.order(2)
+    for number, ((images, labels), (wanted, labels_wanted)) in enumerate(
+            zip(floats.as_bytes().epoch(2), floats.epoch(2), strict=True)):
+        positions = order[number * 4:number * 4 + 4]
+        assert len(images) == len(wanted) == len(positions)
+        np.testing.assert_array_equal(labels, labels_wanted)
+        np.testing.assert_array_equal(images.pixels, store.pixels[positions], strict=True)
+        assert images.pixels.flags.c_contiguous
+        if not augmented:
+            assert images.warps is images.contrasts is None
+            continue
+        assert (images.warps.shape, images.warps.dtype) == ((len(positions), 2, 3), np.float64)
+        assert (images.contrasts.shape, images.contrasts.dtype) == ((len(positions),), np.float32)
+        for photo, warp, factor, varied, position in zip(images.pixels, images.warps, images.contrasts, wanted,
+                                                         positions, strict=True):
+            own_warp, own_factor = drawn_variation((32, 32), generator_of(3, 2, position))
+            np.testing.assert_array_equal(warp, own_warp)
+            assert factor == own_factor
+            assert np.mean(np.abs(by_a_device(photo, warp, factor) - varied) <= 2 / 255) >= 0.99
+
+
+def test_a_part_of_photos_as_bytes_has_its_own_variations(store):
+    """A batch that does not fit into memory is computed in parts."""
+    images, _ = next(iter(batches_of(store, 6, 6, seed=3, augmented=True).as_bytes()))
+    part = images[2:5]
+    assert len(part) == 3
+    for whole, of_part in ((images.pixels, part.pixels), (images.warps, part.warps),
+                           (images.contrasts, part.contrasts)):
+        np.testing.assert_array_equal(of_part, whole[2:5])
+
+
+def test_statistics_and_validation_get_bytes_too_and_unvaried(store):
+    """`head` gives what batch normalisation's statistics are computed of."""
+    batches = batches_of(store, 14, 4, seed=3, shuffle=True, augmented=True)
+    for (images, _), (wanted, _) in zip(batches.as_bytes().head(2), batches.head(2), strict=True):
+        assert images.warps is None
+        np.testing.assert_array_equal(images.pixels / np.float32(255), wanted)
+
+
+def test_photos_as_bytes_have_one_range():
+    """A device gives [0, 1]; who asked for [0, 255] must not get something else silently."""
+    with pytest.raises(ValueError, match="255"):
+        PhotoBatches(None, np.arange(2), np.arange(2), 2, 2, raw=True).as_bytes()
+
+
+def test_bytes_too_lie_in_memory_that_is_used_again_only_when_nobody_holds_them(store):
+    """A copy to a device may still be under way."""
+    kept = [images[:1] for images, _ in batches_of(store, 14, 2).as_bytes()]
+    for number, photos in enumerate(kept):
+        np.testing.assert_array_equal(photos.pixels[0], store.pixels[2 * number])
 
 
 def test_a_damaged_store_stops_the_epoch_with_its_reason(prepared):

@@ -18,9 +18,14 @@ LABELS = np.eye(4, dtype=np.float32)[[0, 2, 3]]
 def fitted(losses: list[float], steps: int = 2, trains_statistics: bool = False, recipe: Strong = STRONG,
            accuracies: list[float] | None = None, head: History | None = None):
     """(network, history, weights at each save), trained for as many epochs as there are losses."""
-    network, saved = Counter(losses, trains_statistics, accuracies), []
+    return trained(Counter(losses, trains_statistics, accuracies), steps, recipe, head)
+
+
+def trained(network: Counter, steps: int, recipe: Strong = STRONG, head: History | None = None):
+    """(network, history, weights at each save), as `fitted`."""
+    saved: list[float] = []
     data = SimpleNamespace(epoch=lambda number: [(np.zeros((3, 1)), LABELS)] * steps, head=lambda n: [])
-    history = fit_strong(network, data, [], SILENT, epochs=len(losses), steps=steps, recipe=recipe,
+    history = fit_strong(network, data, [], SILENT, epochs=len(network.losses), steps=steps, recipe=recipe,
                          history=head, save_best=lambda: saved.append(float(network.weight[0])))
     return network, history, saved
 
@@ -51,6 +56,17 @@ def test_each_step_has_its_rate_and_the_highest_is_the_networks_own():
     assert max(network.rates) == pytest.approx(3.0)
     assert history.history["learning_rate"] == pytest.approx(network.rates[3::4])
     assert network.decay == STRONG.weight_decay
+
+
+def test_a_network_that_draws_batches_ahead_of_its_steps_trains_the_same():
+    """A GPU is sent the next batch while it computes; rates and averages belong to steps, not to what is drawn."""
+    class Ahead(Counter):
+        def train_epoch(self, batches, on_step):
+            return super().train_epoch(list(batches), on_step)
+
+    ahead, network = (trained(kind([3, 2, 1]), 4)[0] for kind in (Ahead, Counter))
+    assert ahead.rates == network.rates
+    assert ahead.validated == network.validated
 
 
 def test_labels_are_smoothed_exactly():

@@ -2,33 +2,29 @@
 
 from __future__ import annotations
 
-import contextlib
-import itertools
-import math
 import os
-import queue
-import threading
-import weakref
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from matlens.data.pixels.augment import augment
+from matlens.data.ahead import Recycled, prepared_ahead
+from matlens.data.pixels.augment import augment, drawn_variation, generator_of
 from matlens.data.pixels.reader import PhotoReader
 from matlens.data.pixels.store import PixelStore
 from matlens.data.split.splits import Photo, Split
 from matlens.errors import DataError
 from matlens.system.batching import batch_bounds
-from matlens.types import Array, Batch, Labels, Pixels
-
-_AHEAD = 2
-"""How many batches are prepared in advance."""
+from matlens.types import Array, Batch, BytePhotos, Labels, Pixels
 
 _TOP = np.float32(255)
+
+_COPYING = 4
+"""Threads that copy bytes: more of them wait for Python's lock, and keep it from the thread that feeds the device."""
 
 _ONE_SIZE = "Give photos of one size in a batch, all in one array: numpy.stack(photos)"
 _ONE_HOT = "Give one-hot rows, of class numbers: numpy.eye(NUM_CLASSES)[numbers]"
@@ -42,6 +38,7 @@ class PhotoBatches:
     shuffle: use another order in each epoch, by (seed, epoch).
     augmented: vary each photo in each epoch, by (seed, epoch, position), so that there is no state to save or restore.
     raw: give images in [0, 255] instead of [0, 1].
+    in_bytes: give `BytePhotos`, see `as_bytes`.
     split, part: the split and the part that the photos come from, if they come from a split.
     """
 
@@ -56,6 +53,7 @@ class PhotoBatches:
     raw: bool = False
     split: Split | None = None
     part: str = ""
+    in_bytes: bool = False
 
     @property
     def img_size(self) -> tuple[int, int]:
@@ -78,10 +76,20 @@ class PhotoBatches:
         """Give the batches of one epoch, which a thread prepares ahead."""
         return prepared_ahead(self._batches(number))
 
+    def as_bytes(self) -> PhotoBatches:
+        """Return the same batches with images as `BytePhotos`: a device computes of them what is given else.
+
+        Raises ValueError for images in [0, 255].
+        """
+        if self.raw:
+            raise ValueError("photos as bytes are in [0, 1] once they are computed; these are asked for in [0, 255]")
+        return replace(self, in_bytes=True)
+
     def head(self, batches: int) -> PhotoBatches:
         """Return at most so many batches of the same photos, in a fixed shuffled order and not augmented."""
         chosen = np.random.default_rng(self.seed).permutation(len(self.rows))[: batches * self.batch_size]
-        return PhotoBatches(self.store, self.rows[chosen], self.labels[chosen], self.num_classes, self.batch_size)
+        return PhotoBatches(self.store, self.rows[chosen], self.labels[chosen], self.num_classes, self.batch_size,
+                            in_bytes=self.in_bytes)
 
     def order(self, epoch: int = 0) -> Labels:
         """Return the positions (N,) of the photos in the order in which an epoch gives them."""
@@ -91,52 +99,45 @@ class PhotoBatches:
 
     def _batches(self, epoch: int) -> Iterator[Batch]:
         order = self.order(epoch)
-        memory, threads = _Recycled(), os.cpu_count() or 1
+        memory, threads = Recycled(np.uint8 if self.in_bytes else np.float32), os.cpu_count() or 1
+        threads = min(threads, _COPYING) if self.in_bytes else threads
+        shares = [slice(share, None, threads) for share in range(threads)]
         with ThreadPoolExecutor(threads) as pool:
             for start, end in batch_bounds(len(self.rows), self.batch_size):
                 chosen = order[start:end]
-                images = memory.take((len(chosen), *self.store.pixels.shape[1:]))
-                shares = [slice(share, None, threads) for share in range(threads)]
-                list(pool.map(self._fill, [images[share] for share in shares], [chosen[share] for share in shares],
-                              itertools.repeat(epoch)))
+                images = self._unfilled(memory, len(chosen))
+                list(pool.map(partial(self._fill, epoch), [images[share] for share in shares],
+                              [chosen[share] for share in shares]))
                 yield images, one_hot(self.labels[chosen], self.num_classes)
 
-    def _fill(self, images: Array, positions: Labels, epoch: int) -> None:
+    def _unfilled(self, memory: Recycled, photos: int) -> Array | BytePhotos:
+        """Return room for so many photos."""
+        pixels = memory.take((photos, *self.store.pixels.shape[1:]))
+        if not self.in_bytes:
+            return pixels
+        if not self.augmented:
+            return BytePhotos(pixels)
+        return BytePhotos(pixels, np.empty((photos, 2, 3)), np.empty(photos, dtype=np.float32))
+
+    def _fill(self, epoch: int, images: Array | BytePhotos, positions: Labels) -> None:
         """Write the photos at these positions into `images`."""
-        for image, position, row in zip(images, positions, self.rows[positions].tolist(), strict=True):
+        photos = zip(positions.tolist(), self.rows[positions].tolist(), strict=True)
+        if isinstance(images, BytePhotos):
+            for index, (position, row) in enumerate(photos):
+                images.pixels[index] = self.store.photo(row)
+                if images.warps is not None and images.contrasts is not None:
+                    images.warps[index], images.contrasts[index] = drawn_variation(
+                        self.img_size, generator_of(self.seed, epoch, position))
+            return
+        for image, (position, row) in zip(images, photos, strict=True):
             photo = self.store.photo(row)
             if self.augmented:
-                image[:] = augment(photo, np.random.default_rng([self.seed, epoch, position, 1]))
+                image[:] = augment(photo, generator_of(self.seed, epoch, position))
             else:
                 image[:] = photo  # copied first: dividing bytes into floats takes half as long again
                 image /= _TOP
             if self.raw:
                 image *= _TOP
-
-
-class _Lent:
-    """An owner of memory that NumPy keeps alive as long as any array, or view of an array, lies on that memory."""
-
-    def __init__(self, memory: Array) -> None:
-        self.__array_interface__ = memory.__array_interface__
-
-
-class _Recycled:
-    """Arrays whose memory is used again when nobody holds them: to ask the system for new pages takes longer than to
-    fill them with photos."""
-
-    def __init__(self) -> None:
-        self._free: list[Array] = []
-
-    def take(self, shape: tuple[int, ...]) -> Array:
-        """Return an array of this shape and any content."""
-        size = math.prod(shape)
-        memory = self._free.pop() if self._free else np.empty(size, dtype=np.float32)
-        if memory.size < size:
-            memory = np.empty(size, dtype=np.float32)
-        lent = _Lent(memory)
-        weakref.finalize(lent, self._free.append, memory).atexit = False
-        return np.asarray(lent)[:size].reshape(shape)
 
 
 def source_of(dataset: Any, what: str) -> Any:
@@ -214,37 +215,6 @@ def part_batches(split: Split, part: str, store: PixelStore, batch_size: int, *,
     rows = np.array([store.rows[photo.sha256] for photo in photos], dtype=np.int64)
     return PhotoBatches(store, rows, split.labels(photos), len(split.class_names), batch_size, seed, shuffle, augmented,
                         raw, split, part)
-
-
-def prepared_ahead(batches: Iterator[Batch]) -> Iterator[Batch]:
-    """Draw from `batches` in a thread, a few ahead. An error there is raised here, and stopping early is safe."""
-    ready: queue.Queue[Batch | BaseException | None] = queue.Queue(_AHEAD)
-    stop = threading.Event()
-
-    def put(item: Batch | BaseException | None) -> None:
-        while not stop.is_set():
-            with contextlib.suppress(queue.Full):
-                ready.put(item, timeout=0.1)
-                return
-
-    def work() -> None:
-        try:
-            for batch in batches:
-                put(batch)
-                if stop.is_set():
-                    return
-            put(None)
-        except BaseException as error:  # noqa: BLE001 -- handed over to the reader, which raises it
-            put(error)
-
-    threading.Thread(target=work, daemon=True, name="matlens-batches").start()
-    try:
-        while (item := ready.get()) is not None:
-            if isinstance(item, BaseException):
-                raise item
-            yield item
-    finally:
-        stop.set()
 
 
 def read_pixels(root: Path, photos: Sequence[Photo], reader: PhotoReader, batch_size: int = 32) -> Iterator[Pixels]:

@@ -20,6 +20,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from matlens.data.ahead import made_in_threads
 from matlens.data.pixels.augment import view_of
 from matlens.data.pixels.store import PixelStore
 from matlens.data.split.splits import Photo, Split
@@ -33,6 +34,9 @@ from matlens.system.untrusted_arrays import map_array
 from matlens.types import Array, Pixels, Progress, unheard
 
 _FORMAT = 1
+
+_IN_A_THREAD = 16
+"""Photos that a thread reads, and varies, at once."""
 
 
 @dataclass(frozen=True)
@@ -167,9 +171,15 @@ class FeatureCache:
         return self.engine_for(False)
 
     def _photos(self, digests: Sequence[str], view: int) -> Iterator[Pixels]:
-        for digest in digests:
-            photo = self.store.read([self.store.rows[digest]])[0]
-            yield photo if view == 0 else view_of(photo, digest, view)
+        """Yield photos (H, W, 3) uint8, which threads read, and vary, ahead."""
+        parts = (digests[start:start + _IN_A_THREAD] for start in range(0, len(digests), _IN_A_THREAD))
+        for photos in made_in_threads(partial(self._read, view), parts):
+            yield from photos
+
+    def _read(self, view: int, digests: Sequence[str]) -> Iterable[Pixels]:
+        photos = self.store.read([self.store.rows[digest] for digest in digests])
+        return photos if view == 0 else [view_of(photo, digest, view)
+                                         for photo, digest in zip(photos, digests, strict=True)]
 
 
 def features_folder(cache_dir: Path, key: str) -> Path:

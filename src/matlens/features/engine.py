@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
-from functools import lru_cache, partial
+import os
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from functools import lru_cache
 from itertools import islice
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 
+from matlens.data.ahead import Recycled, prepared_ahead
 from matlens.errors import ModelError
+from matlens.models.micro_batches import Parts
 from matlens.models.protocol import Divisible
 from matlens.system.openvino import import_openvino
 from matlens.types import Array, Pixels, Progress, unheard
@@ -24,7 +29,7 @@ _VAST = 1 << 28
 
 _AGAIN = "Make the artifact again with: matlens export RUN"
 
-_BATCH = 64
+_BATCH, _BATCH_ON_A_GPU = 64, 256
 """Photos that a framework computes at once."""
 
 
@@ -123,29 +128,51 @@ class PhotoEngine:
 
 
 class FrameworkEngine:
-    """An `Engine` of a model's own framework, on its GPU: float32 in batches."""
+    """An `Engine` of a model's own framework, on its device. It takes bytes, and averages over places there."""
 
     def __init__(self, classifier: Divisible, img_size: tuple[int, int], *, pooled: bool, until: str | None = None,
                  ) -> None:
-        self._features = partial(classifier.features, until=until)
-        self._pooled = pooled
-        blank = self._of(np.zeros((1, *img_size, 3), dtype=np.uint8))
-        self.shape: tuple[int, ...] = blank.shape[1:]
+        self._classifier, self._until, self._pooled = classifier, until, pooled
+        self._at_once = _BATCH if str(classifier.device) == "cpu" else _BATCH_ON_A_GPU
+        maps = classifier.features(np.zeros((1, *img_size, 3), dtype=np.float32), until)
+        self.shape: tuple[int, ...] = maps.shape[3:] if pooled else maps.shape[1:]
 
     def run(self, photos: Iterable[Pixels], n: int, keep: Callable[[int, Array], None],
             on_progress: Progress = unheard) -> None:
-        """See `Engine`."""
-        done = 0
-        remaining = iter(photos)
-        while batch := list(islice(remaining, _BATCH)):
-            for values in self._of(np.stack(batch)):
-                keep(done, values)
-                done += 1
-            on_progress(done, n)
+        """See `Engine`. Meanwhile threads stack the next batch, and keep the features of the one before."""
+        def keep_part(first: int, features: Array) -> None:
+            for index, values in enumerate(features, first):
+                keep(index, values)
+
+        done, threads = 0, os.cpu_count() or 1
+        with ThreadPoolExecutor(threads) as pool, closing(prepared_ahead(_stacked(photos, self._at_once))) as batches:
+            keeping: Iterator[None] = iter(())
+            for batch in batches:
+                features = self._of(batch)
+                list(keeping)  # what `keep` raised is raised here
+                on_progress(done, n)
+                starts = range(0, len(features), math.ceil(len(features) / threads))
+                keeping = pool.map(keep_part, [done + start for start in starts],
+                                   [features[start:start + starts.step] for start in starts])
+                done += len(features)
+            list(keeping)
+        on_progress(done, n)
 
     def _of(self, photos: Pixels) -> Array:
-        maps = self._features(photos.astype(np.float32) / np.float32(255))
-        return np.asarray(maps.mean(axis=(1, 2)) if self._pooled else maps, dtype=np.float32)
+        """Compute the features of a batch, in parts where it does not fit into memory."""
+        def compute(parts: Parts) -> list[Array]:
+            return [self._classifier.features_of(photos[start:end], self._until, self._pooled)
+                    for start, end in parts]
+
+        parts = self._classifier.micro_batches.run(len(photos), compute)
+        return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+
+def _stacked(photos: Iterable[Pixels], at_once: int) -> Iterator[Pixels]:
+    """Yield batches (B, H, W, 3), whose memory is used again when nobody holds them."""
+    memory, remaining = Recycled(np.uint8), iter(photos)
+    while batch := list(islice(remaining, at_once)):
+        yield np.stack(batch, out=memory.take((len(batch), *batch[0].shape)))
 
 
 def features_of(engine: Engine, photos: Iterable[Pixels], n: int, on_progress: Progress = unheard) -> Array:

@@ -1,47 +1,53 @@
-"""A running average of a network's weights."""
+"""Averages of a network's weights over the steps of a training (Polyak and Juditsky 1992)."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-Weights = list[npt.NDArray[Any]]
-
 
 class WeightAverage(Protocol):
-    """The average of a network's weights over the steps that it was told of; it begins with the present weights."""
+    """A moving average of a network's weights, which begins as the weights are when it is made."""
 
     def update(self, keep: float) -> None:
-        """Make it `keep` of itself and the rest of the present weights; what is no float is copied."""
+        """Set it to keep * average + (1 - keep) * weights; of whole numbers, such as counters, to the present ones.
 
-    def weights(self) -> Weights:
-        """Return a copy."""
+        keep: a share, rounded to float32.
+        """
 
-    def set(self, weights: Weights) -> None:
-        """Replace it."""
+    def weights(self) -> list[npt.NDArray[Any]]:
+        """Copy the average, in the order and the dtypes of the network's `snapshot`."""
+
+    def set(self, weights: Sequence[npt.NDArray[Any]]) -> None:
+        """Set the average to a copy of these weights. Not to be called inside of `swapped`."""
 
     def swapped(self) -> AbstractContextManager[None]:
-        """Give the network the average inside."""
+        """Give the network the average inside, and its own weights, as they were before, afterwards.
+
+        What is changed inside in the network's weights, such as statistics of batch normalisation, is lost then.
+        """
 
 
-class _Weighted(Protocol):
-    def snapshot(self) -> Any:
-        """Return the present weights."""
+class Weighted(Protocol):
+    """A network whose weights can be read and written as arrays."""
 
-    def restore(self, snapshot: Any) -> None:
+    def snapshot(self) -> list[npt.NDArray[Any]]:
+        """Return a copy of the present weights."""
+
+    def restore(self, snapshot: list[npt.NDArray[Any]]) -> None:
         """Set the weights."""
 
 
 class HostAverage:
-    """See `WeightAverage`; in NumPy, of any network."""
+    """A `WeightAverage` in NumPy, of any network: each step copies the weights to the host."""
 
-    def __init__(self, network: _Weighted) -> None:
+    def __init__(self, network: Weighted) -> None:
         self._network = network
-        self._average: Weights = network.snapshot()
+        self._average = network.snapshot()
 
     def update(self, keep: float) -> None:
         """See `WeightAverage`."""
@@ -52,11 +58,11 @@ class HostAverage:
             else:
                 average[...] = values
 
-    def weights(self) -> Weights:
+    def weights(self) -> list[npt.NDArray[Any]]:
         """See `WeightAverage`."""
         return [values.copy() for values in self._average]
 
-    def set(self, weights: Weights) -> None:
+    def set(self, weights: Sequence[npt.NDArray[Any]]) -> None:
         """See `WeightAverage`."""
         self._average = [values.copy() for values in weights]
 

@@ -18,10 +18,12 @@ from matlens.errors import ModelError
 from matlens.models.frameworks import FRAMEWORKS, FrameworkName
 from matlens.models.head import Head
 from matlens.models.precision import Precision, Wish
+from matlens.models.preflight import Preflight
 from matlens.models.registry import spec_of
-from matlens.types import Array, Batch, Labels, OnStep, Scores
+from matlens.types import Array, Batch, Labels, OnStep, Pixels, Scores
 
 if TYPE_CHECKING:
+    from matlens.models.averaging import WeightAverage
     from matlens.models.micro_batches import MicroBatches
 
 LAYERS_TO_UNFREEZE = 40
@@ -50,7 +52,7 @@ class BuildOrder:
     weights_file: ImageNet weights, or None for random ones.
     options: the backbone's own options, where they differ from the spec's defaults.
     precision: the arithmetic to train in; "auto" leaves it to the framework.
-    device: such as "cpu" or "cuda:1"; None leaves it to the framework, which takes a GPU if there is one.
+    device: "cpu", "cuda", "cuda:1" or "mps"; None leaves it to the framework, which takes a GPU if there is one.
     """
 
     model: str
@@ -111,13 +113,27 @@ class Tunable(Resumable, Protocol):
     def use_adamw(self, weight_decay: float) -> None:
         """Replace the optimiser by AdamW (Loshchilov and Hutter 2019); the learning rate stays."""
 
+    def average(self) -> WeightAverage:
+        """Begin a moving average of the weights, which begins as they are now. On a GPU it stays there."""
+
 
 class Classifier(Trainable, Protocol):
-    """A compiled network: photos (B, H, W, 3) in [0, 1] to class probabilities (B, C)."""
+    """A compiled network: photos (B, H, W, 3) in [0, 1] to class probabilities (B, C).
+
+    `train_epoch`, `validate` and `recompute_statistics` take photos as float arrays or as `BytePhotos`, whichever
+    `takes_bytes` says. Everything but `train_epoch` is computed in true float32, on a GPU too (without TF32).
+    """
 
     @property
     def num_classes(self) -> int:
         """C, the number of outputs."""
+
+    @property
+    def takes_bytes(self) -> bool:
+        """Whether batches of photos should come as `BytePhotos`: a GPU makes floats of bytes, and varies them, itself.
+
+        Batches of either kind are accepted in any case.
+        """
 
     @property
     def device(self) -> Any:
@@ -175,6 +191,14 @@ class Divisible(Classifier, Tunable, Protocol):
     def features(self, images: Array, until: str | None = None) -> Array:
         """As in `Classifier`; `until` a layer: that layer's output. Raises ModelError for a layer that is no cut."""
 
+    def features_of(self, pixels: Pixels, until: str | None, pooled: bool) -> Array:
+        """Map photos (B, H, W, 3) uint8 to the trunk's features, or to a layer's output where `until` names one.
+
+        Returns maps (B, h, w, K) float32; `pooled`: their means over places (B, K) float32, computed on the device.
+        On a GPU it may compute in TF32 or float16 where that stays within 1e-3 of the largest feature.
+        Raises ModelError for a layer that is no cut.
+        """
+
     def export_trunk(self, folder: Path, until: str | None = None) -> Head:
         """As in `Classifier`; `until` a layer: the front of the trunk, up to that layer's output."""
 
@@ -202,6 +226,17 @@ class Room(Protocol):
 
     def has_gpu(self) -> bool:
         """Return whether the framework sees a GPU."""
+
+    def preflight(self, device: str | None) -> Preflight:
+        """Compute a small convolution forward and backward, and a matrix product, on the device that is asked for.
+
+        Args:
+            device: as in `BuildOrder`. None takes the first GPU, and the CPU where there is none or where it fails;
+                the warning then says why.
+
+        Raises:
+            DeviceError: a device that was named fails or does not exist; the message says why and what to do.
+        """
 
     def versions(self) -> dict[str, str]:
         """Return the framework's packages and their versions."""

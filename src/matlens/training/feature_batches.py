@@ -9,7 +9,8 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from matlens.data.batches import one_hot, prepared_ahead
+from matlens.data.ahead import prepared_ahead
+from matlens.data.batches import one_hot
 from matlens.system.batching import batch_bounds
 from matlens.types import Array, Batch, Labels
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
@@ -94,7 +94,7 @@ class _Tuned:
         self._network, self._recipe = network, recipe
         self._highest, self._all_steps, self._done = network.learning_rate, steps * epochs, 0
         self._keep = 1 - 1 / recipe.averaged_steps(steps, epochs)
-        self._average: list[npt.NDArray[Any]] = network.snapshot()
+        self._steps, self._average = steps, network.average()
         network.use_adamw(recipe.weight_decay)
 
     @property
@@ -113,13 +113,23 @@ class _Tuned:
 
     def train_epoch(self, batches: Iterable[Batch], on_step: OnStep) -> Scores:
         """Train for one epoch."""
-        return self._network.train_epoch(self._steps(batches), on_step)
+        def after_step(step: int, read: Callable[[], Scores]) -> None:
+            on_step(step, read)
+            self._done += 1
+            self._average.update(min(self._keep, self._done / (self._done + 9)))
+            if step < self._steps:  # the last step's rate is the epoch's
+                self._set_rate()
+
+        # Not while batches are drawn: a network may draw them ahead of its steps.
+        self._set_rate()
+        return self._network.train_epoch(self._smoothed(batches), after_step)
 
     def recompute_statistics(self, batches: Iterable[Batch]) -> None:
         """Compute the statistics of the averaged weights."""
         with self.averaged():
             self._network.recompute_statistics(batches)
-            self._average = self._network.snapshot()
+            weights = self._network.snapshot()
+        self._average.set(weights)
 
     def validate(self, batches: Iterable[Batch]) -> Scores:
         """Compute loss and accuracy with the averaged weights."""
@@ -128,7 +138,7 @@ class _Tuned:
 
     def snapshot(self) -> list[npt.NDArray[Any]]:
         """Copy the averaged weights."""
-        return [values.copy() for values in self._average]
+        return self._average.weights()
 
     def restore(self, snapshot: list[npt.NDArray[Any]]) -> None:
         """Put weights into the network."""
@@ -141,32 +151,19 @@ class _Tuned:
 
     def resume(self, snapshot: list[npt.NDArray[Any]], state: dict[str, npt.NDArray[Any]]) -> None:
         """Restore the state that `snapshot` and `training_state` returned."""
-        self._done, self._average = int(state["done"]), [values.copy() for values in snapshot]
+        self._done = int(state["done"])
+        self._average.set(snapshot)
         weights = [state[f"weights/{number}"] for number in range(len(snapshot))]
         self._network.resume(weights, state)
 
-    @contextmanager
-    def averaged(self) -> Iterator[None]:
+    def averaged(self) -> AbstractContextManager[None]:
         """Give the network the averaged weights inside."""
-        before = self._network.snapshot()
-        self._network.restore(self._average)
-        try:
-            yield
-        finally:
-            self._network.restore(before)
+        return self._average.swapped()
 
-    def _steps(self, batches: Iterable[Batch]) -> Iterator[Batch]:
+    def _set_rate(self) -> None:
+        self._network.learning_rate = self._recipe.rate(self._done / self._all_steps, self._highest)
+
+    def _smoothed(self, batches: Iterable[Batch]) -> Iterator[Batch]:
         smoothing = np.float32(self._recipe.label_smoothing)
         for images, labels in batches:
-            self._network.learning_rate = self._recipe.rate(self._done / self._all_steps, self._highest)
             yield images, labels * (1 - smoothing) + smoothing / np.float32(labels.shape[1])
-            self._done += 1  # the step is done when the next batch is asked for
-            self._take_into_average()
-
-    def _take_into_average(self) -> None:
-        keep = np.float32(min(self._keep, self._done / (self._done + 9)))
-        for average, values in zip(self._average, self._network.snapshot(), strict=True):
-            if np.issubdtype(average.dtype, np.floating):
-                average += (1 - keep) * (values - average)
-            else:
-                average[...] = values

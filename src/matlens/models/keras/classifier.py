@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from matlens.errors import ModelError
+from matlens.models.averaging import HostAverage, WeightAverage
 from matlens.models.head import Head
 from matlens.models.keras.backends import backend
 from matlens.models.keras.cut import find_backbone, find_cut, head_of, last_map_name, trunk_of, write_openvino
@@ -25,7 +26,7 @@ from matlens.models.micro_batches import MicroBatches, Parts
 from matlens.models.precision import Precision
 from matlens.models.protocol import LAYERS_TO_UNFREEZE
 from matlens.system.files import whole_file
-from matlens.types import Array, Batch, Labels, OnStep, Scores
+from matlens.types import Array, Batch, Labels, OnStep, Pixels, Scores
 
 
 class KerasClassifier:
@@ -77,6 +78,11 @@ class KerasClassifier:
     def parameters(self) -> tuple[int, int]:
         """(all, trainable) numbers."""
         return self.model.count_params(), sum(int(np.prod(w.shape)) for w in self.model.trainable_weights)
+
+    @property
+    def takes_bytes(self) -> bool:
+        """Whether batches of photos should come as bytes."""
+        return False
 
     @property
     def trains_statistics(self) -> bool:
@@ -150,6 +156,11 @@ class KerasClassifier:
     def _trunk(self, until: str | None) -> keras.Model:
         return trunk_of(self.model, find_cut(self.model)) if until is None else before_cut(self.model, until)
 
+    def features_of(self, pixels: Pixels, until: str | None, pooled: bool) -> Array:
+        """Return features of bytes. Raises ModelError for a layer that is no cut."""
+        maps = self.features(pixels.astype(np.float32) / np.float32(255), until)
+        return np.asarray(maps.mean(axis=(1, 2)) if pooled else maps, dtype=np.float32)
+
     def features_and_gradients(self, images: Array, classes: Labels, layer: str) -> tuple[Array, Array]:
         """Return any layer's output and the class logit's gradient there, by the back end. Raises ModelError."""
         return features_and_gradients(self.model, images, classes, layer)
@@ -177,6 +188,10 @@ class KerasClassifier:
         rest = after_cut(self.model, cut)
         compile_classifier(rest, fast_adam(self.learning_rate))
         return KerasClassifier(rest, precision=self.precision, micro_batches=self.micro_batches)
+
+    def average(self) -> WeightAverage:
+        """Begin a moving average of the weights."""
+        return HostAverage(self)
 
     def use_adamw(self, weight_decay: float) -> None:
         """Train with AdamW from now on; biases and normalisation do not decay."""

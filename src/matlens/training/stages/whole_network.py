@@ -27,8 +27,12 @@ class WholeNetwork(NetworkStage):
 
 
 def photo_batches(work: NetworkTraining) -> tuple[PhotoBatches, PhotoBatches]:
-    """Return the training photos, shuffled and varied in each epoch, and the validation photos."""
+    """Return the training photos, shuffled and varied in each epoch, and the validation photos.
+
+    They are bytes where the classifier's device makes floats of them and varies them.
+    """
     settings, split = work.run.settings, work.run.split
-    return (part_batches(split, "train", work.store, settings.batch_size, seed=settings.seed, shuffle=True,
-                         augmented=settings.augment),
-            part_batches(split, "val", work.store, settings.batch_size))
+    train = part_batches(split, "train", work.store, settings.batch_size, seed=settings.seed, shuffle=True,
+                         augmented=settings.augment)
+    val = part_batches(split, "val", work.store, settings.batch_size)
+    return (train.as_bytes(), val.as_bytes()) if work.classifier.takes_bytes else (train, val)
