@@ -3,41 +3,21 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import subprocess
-import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
+from faulty import SIDE, Shell, read, run_words
 
-PLUGIN = Path(__file__).parents[1] / "plugins" / "faulty_torch.py"
 SKEWED, REFUSING = "acme/skewed", "acme/refusing"
-Done = subprocess.CompletedProcess[str]
 
 pytestmark = [pytest.mark.slow, pytest.mark.torch]
 
 
 @pytest.fixture(scope="module")
-def shell(torch, tmp_path_factory) -> Callable[..., Done]:
-    """Give a command of matlens, with the faults of the plug-in's models or without."""
-    cache = tmp_path_factory.mktemp("cache")
-
-    def give(*words: object, faults: bool = True) -> Done:
-        environment = {**os.environ, "MATLENS_CACHE": str(cache), "MATLENS_PLUGINS": str(PLUGIN),
-                       "MATLENS_TEST_FAULTS": "1" if faults else ""}
-        return subprocess.run([sys.executable, "-m", "matlens", *map(str, words)], text=True, capture_output=True,
-                              env=environment, check=False, timeout=600)
-
-    return give
-
-
-def run_words(drawn: Path, out: Path, models: str) -> list[object]:
-    return ["run", "--data", drawn, "--models", models, "--weights", "none", "--epochs", 1, "--img-size", 48,
-            "--batch-size", 16, "--out", out]
+def shell(torch, tmp_path_factory) -> Shell:
+    return Shell(tmp_path_factory.mktemp("cache"))
 
 
 @pytest.fixture(scope="module")
@@ -59,11 +39,6 @@ def finished(shell, drawn, tmp_path_factory) -> Path:
 def marked(finished, tmp_path) -> Path:
     """A copy of it, to be changed."""
     return Path(shutil.copytree(finished, tmp_path / "run"))
-
-
-def read(path: Path) -> dict[str, Any]:
-    content: dict[str, Any] = json.loads(path.read_text("utf-8"))
-    return content
 
 
 def predicted(run: Path, stem: str) -> np.ndarray:
@@ -110,7 +85,8 @@ def test_what_is_reported_is_what_the_trained_network_answers(finished, name):
     from matlens.data.split.splits import Split
 
     test_photos = Split.read(finished / "split.json").part("test")
-    photos = np.concatenate(list(read_photos(Path(read(finished / "run.json")["data_root"]), test_photos, (48, 48))))
+    root = Path(read(finished / "run.json")["data_root"])
+    photos = np.concatenate(list(read_photos(root, test_photos, (SIDE, SIDE))))
     np.testing.assert_allclose(predicted(finished, name.replace("/", "-")), own_answers(finished, name, photos),
                                atol=1e-5)
 
@@ -157,7 +133,7 @@ def test_commands_work_with_the_framework_meanwhile(marked, shell, drawn):
     assert "its own framework predicts" in done.stderr
     from matlens.data.pixels.reader import PhotoReader
 
-    pixels = PhotoReader((48, 48)).read(photo)[None].astype(np.float32) / 255
+    pixels = PhotoReader((SIDE, SIDE)).read(photo)[None].astype(np.float32) / 255
     np.testing.assert_allclose(list(json.loads(done.stdout)["probabilities"].values()),
                                own_answers(marked, SKEWED, pixels)[0], atol=1e-5)
 

@@ -8,7 +8,7 @@ import pytest
 
 from matlens.errors import DeviceError
 from matlens.models import preflight as module
-from matlens.models.preflight import Card, Preflight, preflight, trouble_of
+from matlens.models.preflight import Gpu, Preflight, preflight, trouble_of
 from matlens.system import resources
 
 NO_KERNELS = "CUDA error: no kernel image is available for execution on the device"
@@ -51,8 +51,8 @@ class Machine:
         if device in self.failures:
             raise RuntimeError(self.failures[device])
 
-    def asked(self, device: str | None, gpus: Sequence[str] = ("cuda:0",), card: Card | None = None) -> Preflight:
-        return preflight(device, gpus, self.compute, "PyTorch", lambda name: card or Card())
+    def asked(self, device: str | None, gpus: Sequence[str] = ("cuda:0",), card: Gpu | None = None) -> Preflight:
+        return preflight(device, gpus, self.compute, "PyTorch", lambda name: card or Gpu())
 
 
 @pytest.mark.parametrize("message", MESSAGES)
@@ -93,12 +93,12 @@ def test_a_cpu_is_not_tried(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_auto_falls_back_and_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
     """A P100 on Kaggle: today's wheels have no kernels for it, and those of CUDA 12.6 have."""
     seen(monkeypatch, 1)
-    card = Card("Tesla P100", (6, 0), ("sm_75", "sm_90"))
+    card = Gpu("Tesla P100", (6, 0), ("sm_75", "sm_90"))
     found = Machine(cuda_0=NO_KERNELS).asked(None, card=card)
     assert found.device == "cpu"
     for fact in ("cuda:0", "Tesla P100", "6.0", "sm_75", "PyTorch", "whl/cu126", "The CPU is used"):
         assert fact in found.warning
-    newer = Machine(cuda_0=NO_KERNELS).asked(None, card=Card("RTX", (12, 0)))
+    newer = Machine(cuda_0=NO_KERNELS).asked(None, card=Gpu("RTX", (12, 0)))
     assert "pip install" in newer.warning
     assert "cu126" not in newer.warning
 
@@ -154,7 +154,7 @@ def test_a_card_that_tells_nothing_of_itself_is_still_named(monkeypatch: pytest.
     """After some errors even the name of a card cannot be asked for."""
     seen(monkeypatch, 1)
 
-    def silent(device: str) -> Card:
+    def silent(device: str) -> Gpu:
         raise RuntimeError("CUDA error: unspecified launch failure")
 
     found = preflight(None, ["cuda:0"], Machine(cuda_0="unspecified launch failure").compute, "JAX", silent)

@@ -3,6 +3,8 @@
 acme/sound has none. acme/skewed computes something else once it is exported. acme/refusing cannot be exported.
 acme/full finds no memory for one photo, acme/lost loses its card in the first step, acme/aborting ends its process
 there, as drivers do.
+
+Where MATLENS_TEST_PREFLIGHT is set, PyTorch seems to see a GPU, which answers so when it is tried.
 """
 
 from __future__ import annotations
@@ -11,6 +13,8 @@ import os
 import sys
 from typing import Any
 
+from matlens.models import protocol
+from matlens.models.preflight import Gpu, Preflight, preflight
 from matlens.models.preprocess import Standardise
 from matlens.models.registry import register
 from matlens.models.spec import ModelSpec, NetworkOrder, WeightsFile
@@ -70,6 +74,27 @@ def _network_with(kind: str) -> Any:
                              pretrained=order.weights_file is not None)
 
     return network
+
+
+class _RoomWithGpu:
+    """The room of a framework, with a GPU that fails when it is tried."""
+
+    def __init__(self, room: Any) -> None:
+        self._room = room
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._room, name)
+
+    def preflight(self, device: str | None) -> Preflight:
+        def compute(name: str) -> None:
+            raise RuntimeError(ANSWER)
+
+        return preflight(device, ["cuda:0"], compute, "PyTorch", lambda name: Gpu("Tesla P100", (6, 0)))
+
+
+if ANSWER := os.environ.get("MATLENS_TEST_PREFLIGHT"):
+    open_room = protocol.open_room
+    protocol.open_room = lambda name: _RoomWithGpu(open_room(name))
 
 
 for _kind in ("sound", "skewed", "refusing", "full", "lost", "aborting"):

@@ -50,7 +50,7 @@ class Preflight:
 
 
 @dataclass(frozen=True)
-class Card:
+class Gpu:
     """What a framework says of a GPU.
 
     name: such as "Tesla P100-PCIE-16GB". capability: CUDA's compute capability.
@@ -69,7 +69,7 @@ class Card:
 
 
 def preflight(asked: str | None, gpus: Sequence[str], compute: Callable[[str], object], framework: str,
-              card_of: Callable[[str], Card] = lambda device: Card()) -> Preflight:
+              card_of: Callable[[str], Gpu] = lambda device: Gpu()) -> Preflight:
     """Choose the device to train on, and see that it computes; nothing is computed on a CPU.
 
     Args:
@@ -118,9 +118,9 @@ def trouble_of(error: BaseException | None) -> DeviceTrouble | None:
     return None
 
 
-def explained(kind: DeviceTrouble | None, device: str, framework: str, card: Card | None = None, said: str = "") -> str:
+def explained(kind: DeviceTrouble | None, device: str, framework: str, card: Gpu | None = None, said: str = "") -> str:
     """Say what is wrong with a device, why, and the ways out. said: what the framework's error said."""
-    card = card or Card()
+    card = card or Gpu()
     said = f" ({' '.join(said.split())[:200]})" if said else ""
     others = "--device cpu trains without it."
     if kind == "no kernels":
@@ -145,7 +145,7 @@ def explained(kind: DeviceTrouble | None, device: str, framework: str, card: Car
     return f"{framework} cannot compute on {device}{card}{said}. {others}"
 
 
-def _why_it_fails(device: str, compute: Callable[[str], object], framework: str, card_of: Callable[[str], Card],
+def _why_it_fails(device: str, compute: Callable[[str], object], framework: str, card_of: Callable[[str], Gpu],
                   ) -> str | None:
     try:
         compute(device)
@@ -155,14 +155,14 @@ def _why_it_fails(device: str, compute: Callable[[str], object], framework: str,
     return None
 
 
-def _described(device: str, card_of: Callable[[str], Card]) -> Card:
+def _described(device: str, card_of: Callable[[str], Gpu]) -> Gpu:
     try:
         return card_of(device)
     except Exception:  # noqa: BLE001 -- of a card that fails, even its name may not be told; the message lacks it then
-        return Card()
+        return Gpu()
 
 
-def _other_build(framework: str, card: Card) -> str:
+def _other_build(framework: str, card: Gpu) -> str:
     if framework != "PyTorch" or card.capability is None:
         return f"Install a build of {framework} that has them. "
     index = " --index-url https://download.pytorch.org/whl/cu126" * (card.capability <= _LAST_OF_CUDA_12_6)

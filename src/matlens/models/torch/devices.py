@@ -5,6 +5,8 @@ from __future__ import annotations
 import gc
 import os
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 
@@ -16,6 +18,12 @@ from matlens.models.preflight import Preflight
 
 _OLDER_BUILD = "pip install --force-reinstall torch torchvision --index-url https://download.pytorch.org/whl/cu126"
 """Installs PyTorch for CUDA 12.6, whose driver is older, and whose kernels are for cards from Maxwell (5.0) on."""
+
+_FULL = ("DefaultCPUAllocator", "CUDA error: out of memory", "CUBLAS_STATUS_ALLOC_FAILED", "MPS backend out of memory")
+"""Words of errors for want of memory that PyTorch raises without a class of their own."""
+
+_FAILED = torch.AcceleratorError
+"""What PyTorch raises for an error of a device's driver."""
 
 _OF_THE_KERNEL = Path("/proc/driver/nvidia/version")
 
@@ -165,7 +173,19 @@ def _card(device: torch.device) -> str:
 def is_out_of_memory(error: BaseException) -> bool:
     """Return whether a GPU, PyTorch's allocator on the CPU (which raises a bare RuntimeError) or NumPy is full."""
     return isinstance(error, torch.OutOfMemoryError | MemoryError) or (
-        isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error))
+        isinstance(error, RuntimeError) and any(words in str(error) for words in _FULL))
+
+
+@contextmanager
+def errors_explained(device: torch.device) -> Iterator[None]:
+    """Raise DeviceError where a device fails inside for another reason than memory: it hung, or is gone."""
+    try:
+        yield
+    except _FAILED as error:
+        if is_out_of_memory(error):
+            raise
+        raise DeviceError(f"The device '{device}' failed while it computed: {explained(error, device)} Or go on with "
+                          "--device cpu.") from error
 
 
 def free_memory() -> None:

@@ -164,6 +164,7 @@ class Stepper:
             before.put_back()
         self._compute_in(fastest(seconds) if seconds else fallback)
         self._chosen.decide(self._chosen.precision)
+        self.look_again()
         free_memory()
 
     def _compute_in(self, precision: Precision) -> None:

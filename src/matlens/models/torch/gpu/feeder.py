@@ -164,8 +164,10 @@ class Feeder:
             photos = _tensors(images)
             *there, target = slot.take([*photos, _floats(labels)], self._device, self._lane)
             assert target is not None and there[0] is not None
-            yield (DevicePhotos(there[0], *there[1:]) if len(there) == 3 else there[0]), target
-            slot.used = self._lane.used()
+            try:
+                yield (DevicePhotos(there[0], *there[1:]) if len(there) == 3 else there[0]), target
+            finally:
+                slot.used = self._lane.used()
 
     def free(self) -> None:
         """Give the memory back."""
