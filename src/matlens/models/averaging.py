@@ -64,7 +64,7 @@ class HostAverage:
 
     def set(self, weights: Sequence[npt.NDArray[Any]]) -> None:
         """See `WeightAverage`."""
-        self._average = [values.copy() for values in weights]
+        self._average = [np.array(values) for values in weights]
 
     @contextmanager
     def swapped(self) -> Iterator[None]:
