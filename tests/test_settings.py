@@ -414,3 +414,24 @@ def test_a_settings_file_of_a_windows_editor_is_read_or_told_of(tmp_path, encodi
         return
     with pytest.raises(SettingsError, match="UTF-16"):
         Settings.load(file)
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda", "cuda:0", "cuda:12", "mps"])
+def test_a_processor_is_named(device: str) -> None:
+    """As PyTorch names it; auto leaves it to matlens."""
+    assert Settings.load(options={"device": device}).device == device
+    assert Settings.load(options={"device": "auto"}).device is None is Settings().device
+
+
+@pytest.mark.parametrize("device", ["", "gpu", "cuda:", "cuda:x", "cuda:-1", "CUDA", "cuda:1\n", "0", 0, ["cpu"]])
+def test_a_word_that_names_no_processor_is_refused(device: object) -> None:
+    """Before anything begins; the message lists what there is."""
+    with pytest.raises(SettingsError, match=r"device.*auto, cpu, cuda, cuda:N.*mps"):
+        Settings.load(options={"device": device})
+
+
+def test_the_processor_is_this_users_own(tmp_path: Path) -> None:
+    """A run that was begun on a GPU goes on, and predicts, on a machine without one."""
+    begin_run(tmp_path / "run", Settings(device="cuda:3"))
+    assert RunRecord.read(tmp_path / "run").settings.device is None
+    begin_run(tmp_path / "run", Settings(device="cpu"))

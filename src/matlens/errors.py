@@ -6,6 +6,7 @@
     │   ├── DataError         photos, folders of photos, splits
     │   │   └── LabelsError   class names or labels that do not belong together
     │   ├── ModelError        an unknown model, one that does not fit the data, a damaged model file or artifact
+    │   │   └── ConversionError   a network whose converted form differs from it, or that cannot be converted
     │   ├── WeightsError      pretrained weights that are missing or unreadable
     │   ├── DeviceError       a processor that cannot do what is asked of it
     │   ├── CacheError        the cache cannot be written, or what it held is gone
@@ -48,6 +49,10 @@ class LabelsError(DataError):
 
 class ModelError(UsageError):
     """An unknown model, a model that does not fit the data, or a damaged model file or artifact."""
+
+
+class ConversionError(ModelError):
+    """A network whose converted form differs from its framework's own, or that cannot be converted."""
 
 
 class WeightsError(UsageError):

@@ -77,7 +77,7 @@ def test_a_trunk_that_differs_is_refused(build, classifier, trunk, tmp_path, mon
     shutil.copytree(trunk.folder, order.draft(tmp_path))
     features = classifier.features
     monkeypatch.setattr(classifier, "features", lambda images, until: features(images, until) * 1.001)
-    with pytest.raises(ModelError, match=r"differs.*no-feature-cache"):
+    with pytest.raises(ModelError, match=r"differs.*allowed: 0.0001"):
         confirm_trunk(classifier, order, tmp_path, {})
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
 

@@ -11,7 +11,7 @@ from matlens.cli.options import Quiet, SettingsOptions
 from matlens.system.stopping import orderly_stop
 
 OPTIONS = SettingsOptions(only=("models", "max_epochs", "seed", "weights", "weights_dir", "model_options", "cache_dir",
-                                "cache_limit"),
+                                "cache_limit", "device"),
                           shown={"max_epochs": "6, more for models that declare more", "weights": "auto"})
 
 

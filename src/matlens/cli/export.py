@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from matlens.cli.options import Models, Quiet, RunArgument, chosen_models
+from matlens.cli.options import Device, Models, Quiet, RunArgument, chosen_device, chosen_models
 
 if TYPE_CHECKING:
     from matlens.runs.run import Run
@@ -17,7 +17,8 @@ def export(run: RunArgument, models: Models = None,
            int8: Annotated[bool, typer.Option("--int8", help="Make INT8 versions of the artifacts instead: faster, for "
                                               "matlens predict --int8. Needs nncf.")] = False,
            max_drop: Annotated[float, typer.Option(min=0, max=100, help="With --int8: percentage points of validation "
-                                                   "accuracy that may be lost.")] = 1.0, quiet: Quiet = False) -> None:
+                                                   "accuracy that may be lost.")] = 1.0,
+           device: Device = None, quiet: Quiet = False) -> None:
     """Make the portable artifact again from the model file, and compare it with the framework's own output."""
     from matlens.features.artifact import Artifact
     from matlens.jobs.judged import restore_calibration
@@ -32,7 +33,7 @@ def export(run: RunArgument, models: Models = None,
             _export_int8(folder, name, max_drop, reporter)
         return
     for name in chosen_models(models) or folder.model_names:
-        run_job("export", ExportTask(folder.path.resolve(), name), folder.paths.log_file(name))
+        run_job("export", ExportTask(folder.path.resolve(), name, chosen_device(device)), folder.paths.log_file(name))
         artifact = Artifact.open(folder.paths.artifact(name))
         reporter.result(f"{artifact.folder}: probabilities within {artifact.parity:.1g} of the framework's")
         restore_calibration(folder, name, reporter)

@@ -130,6 +130,7 @@ def _declared(name: str) -> Late:
 Models = Annotated[str | None, _declared("models")]
 Groups = Annotated[str | None, _declared("groups")]
 MaterialGroupsFile = Annotated[Path | None, _declared("material_groups")]
+Device = Annotated[str | None, _declared("device")]
 CacheDir = Annotated[Path | None, _declared("cache_dir")]
 Out = Annotated[Path | None, typer.Option(
     "--out", "-o", help="The run's folder. If it holds an unfinished run of the same settings, that run goes on.",
@@ -159,6 +160,13 @@ def _hold_alone(context: typer.Context, run: Path) -> Path:
 
 RunArgument = Annotated[Path, typer.Argument(help="A run's folder.", callback=_hold_alone, show_default=False)]
 """Of commands that write there. They hold it alone."""
+
+
+def chosen_device(device: str | None) -> str | None:
+    """Return the processor that --device names; None where that is left to matlens. Raises SettingsError."""
+    from matlens.settings.schema import Settings
+
+    return Settings.load(options={"device": device}).device
 
 
 def chosen_models(models: str | None) -> tuple[str, ...] | None:

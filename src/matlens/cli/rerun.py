@@ -11,7 +11,7 @@ import typer
 from matlens.cli.options import Groups, Quiet, SettingsOptions
 
 _NAMED = 3
-PLACES = SettingsOptions(only=("weights_dir", "cache_dir", "cache_limit"))
+PLACES = SettingsOptions(only=("weights_dir", "cache_dir", "cache_limit", "device"))
 
 
 def rerun(run: Annotated[Path, typer.Argument(help="The folder of a run or of a series.", show_default=False)],

@@ -12,7 +12,7 @@ from matlens.evaluation.displays.confidence import CoverageCurve, ReliabilityDia
 from matlens.evaluation.displays.curves import ConfusionMatrix, RocCurves, TrainingCurves
 from matlens.evaluation.material_groups import FILE_NAME, MaterialGroups
 from matlens.evaluation.metrics.scores import judge
-from matlens.evaluation.part_predictions import PartPredictions, photos_to_predict
+from matlens.evaluation.part_predictions import PartPredictions, are_outdated, photos_to_predict
 from matlens.evaluation.predictions import Predictions
 from matlens.evaluation.results import Results
 from matlens.evaluation.trouble import troubles
@@ -22,6 +22,7 @@ from matlens.runs.run import Run
 from matlens.runs.training_record import TrainingRecord
 from matlens.system.figures import save_figure
 from matlens.types import Progress, unheard
+from matlens.workers.trained import remark_on_artifact
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -62,9 +63,12 @@ def evaluate(run: Run, name: str, on_progress: Progress = unheard, *, every_pict
         raise RunError(f"{name} in {run.path} was trained on another split than split.json. Train it again in a new "
                        "folder.")
     missing = photos_to_predict(run, name)
-    parts = PartPredictions(run, name, training, on_progress)
+    parts = PartPredictions(run, name, training, on_progress, outdated=(outdated := are_outdated(run, name)))
     predictions = parts.test()
-    validation, no_validation = parts.validation(missing - photos_to_predict(run, name))
+    validation, no_validation = parts.validation(
+        len(split.part("test")) if outdated else missing - photos_to_predict(run, name))
+    parts.note_predictor()
+    mark = remark_on_artifact(run, name)
     training = TrainingRecord.read(run, name)  # with the time of predictions, if they were made now
     features = parts.features(split.photos)
     neighbours = None if features is None else near_neighbours(split, features)
@@ -78,7 +82,8 @@ def evaluate(run: Run, name: str, on_progress: Progress = unheard, *, every_pict
         arithmetic=training.arithmetic, batch_size=settings.batch_size,
         micro_batch=training.micro_batch or settings.batch_size,
         seconds=training.seconds, peak_rss_bytes=training.peak_rss_bytes,
-        versions={**run.versions, **training.versions}, remarks=(*training.remarks, *split.remarks, *judgement.remarks),
+        versions={**run.versions, **training.versions},
+        remarks=(*training.remarks, *split.remarks, *([mark] if mark else []), *judgement.remarks),
         warnings=troubles(training, predictions, validation, split.class_names, neighbours),
         **judgement.fields)
     evaluation = Evaluation(results, predictions, judgement.roc_curves)

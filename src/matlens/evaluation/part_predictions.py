@@ -15,15 +15,25 @@ from matlens.evaluation.results import Results, a_photo
 from matlens.features.artifact import Artifact
 from matlens.features.cache import cached_features, feature_parts, rows_of
 from matlens.runs.run import Run
-from matlens.runs.training_record import TrainingRecord, note_seconds
+from matlens.runs.training_record import TrainingRecord, note_predictor, note_seconds
 from matlens.types import Array, Progress, unheard
+from matlens.workers.trained import remark_on_artifact, trained_artifact
 
 
 def photos_to_predict(run: Run, name: str) -> int:
     """Count the photos of the parts whose predictions are not saved yet."""
-    split = run.split
+    split, outdated = run.split, are_outdated(run, name)
     return sum(len(split.part(part)) for part in ("test", "val") if (part == "test" or split.train_on == "train")
-               and not run.paths.predictions_file(name, part).exists())
+               and (outdated or not run.paths.predictions_file(name, part).exists()))
+
+
+def are_outdated(run: Run, name: str) -> bool:
+    """Return whether the saved predictions are those of the framework, although the artifact was confirmed since.
+
+    Raises RunError where the record of the training is damaged.
+    """
+    return (run.paths.training_file(name).exists() and TrainingRecord.read(run, name).predicted_by == "framework"
+            and not remark_on_artifact(run, name))
 
 
 @dataclass(frozen=True)
@@ -67,12 +77,14 @@ class PartPredictions:
     """The predictions of one model of a run.
 
     training: what `<name>_training.json` holds. on_progress: called with (photos done, photos to predict in all).
+    outdated: whether predictions that are saved are made again.
     """
 
     run: Run
     name: str
     training: TrainingRecord
     on_progress: Progress = unheard
+    outdated: bool = False
 
     def test(self) -> Predictions:
         """Return those of the test part. Raises DataError, ModelError or ResultsError."""
@@ -96,7 +108,7 @@ class PartPredictions:
         What files of earlier versions do not say of the photos is taken from the split.
         """
         file = self.run.paths.predictions_file(self.name, part)
-        if not file.exists():
+        if self.outdated or not file.exists():
             return None
         predictions = Predictions.read(file)
         if predictions.paths != tuple(photo.path for photo in self.run.split.part(part)):
@@ -105,7 +117,7 @@ class PartPredictions:
 
     def _made(self, part: str, before: int) -> Predictions:
         """Predict a part's photos, and save what came out."""
-        split, total = self.run.split, photos_to_predict(self.run, self.name) + before
+        split, total = self.run.split, photos_to_predict(self.run, self.name) + before * (not self.outdated)
         predictions = predict_part(self._artifact, split, self.run.data_root, part=part,
                                    keep_truncated=self.run.settings.keep_truncated,
                                    features=self.features(split.part(part)),
@@ -116,7 +128,12 @@ class PartPredictions:
 
     @cached_property
     def _artifact(self) -> Artifact:
-        return Artifact.open(self.run.paths.artifact(self.name))
+        return trained_artifact(self.run, self.name)
+
+    def note_predictor(self) -> None:
+        """Record what made the predictions, once both parts have theirs, if any were made now."""
+        if "_artifact" in vars(self):
+            note_predictor(self.run, self.name, "framework" if self._artifact.unconfirmed else "artifact")
 
     def features(self, photos: Sequence[Photo]) -> Array | None:
         """Return the features (N, K) of these photos that the training computed, if the cache still has them."""

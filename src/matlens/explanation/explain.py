@@ -17,9 +17,9 @@ from matlens.explanation.explained import ExplainedPhoto, explain_photos
 from matlens.explanation.explainer import Explainer, Question
 from matlens.explanation.grid import plot_explained_grid
 from matlens.explanation.registry import DEFAULT_METHOD, EXPLAINERS, question_for
-from matlens.features.artifact import Artifact
 from matlens.models.registry import spec_of
 from matlens.runs.run import Run
+from matlens.workers.trained import trained_artifact
 
 
 def explain_files(model: ArtifactModel, files: Sequence[Path], truths: Sequence[str | None], method: Explainer,
@@ -53,7 +53,7 @@ def explain_positions(run: Run, model: ArtifactModel, predictions: Predictions, 
 def explain_run(run: Run, name: str) -> Path:
     """Draw the grid that every run has of each model: some of its test photos, explained by Grad-CAM."""
     predictions, method = Predictions.read(run.paths.predictions_file(name)), EXPLAINERS[DEFAULT_METHOD]
-    model = ArtifactModel(Artifact.open(run.paths.artifact(name)))
+    model = ArtifactModel(trained_artifact(run, name))
     explained = explain_positions(run, model, predictions, chosen_for_grid(predictions), method, question_for(method))
     path = run.paths.picture(name, DEFAULT_METHOD)
     plot_explained_grid(explained, method.title, spec_of(name).title, path)

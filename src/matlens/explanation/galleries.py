@@ -23,6 +23,7 @@ from matlens.explanation.registry import DEFAULT_METHOD, EXPLAINERS, question_fo
 from matlens.features.artifact import Artifact
 from matlens.runs.run import Run
 from matlens.types import Array
+from matlens.workers.trained import trained_artifact
 
 SHOWN, SHOWN_PER_CLASS, PAIRS, SHOWN_PER_PAIR = 12, 3, 10, 4
 """At most so many photos in a gallery of the whole test part, photos of a class, pairs, and photos of a pair."""
@@ -103,7 +104,7 @@ def make_gallery(run: Run, name: str, method: str = DEFAULT_METHOD) -> Gallery:
         DataError, ModelError or ResultsError: a photo, the model or its predictions cannot be read.
     """
     predictions = Predictions.read(run.paths.predictions_file(name))
-    artifact = Artifact.open(run.paths.artifact(name))
+    artifact = trained_artifact(run, name)
     names = artifact.class_names
     mistakes, hits = confident_mistakes(predictions, SHOWN), unsure_hits(predictions, SHOWN)
     per_class = {class_name: {"mistakes": confident_mistakes(predictions, SHOWN_PER_CLASS, number),

@@ -17,10 +17,10 @@ from matlens.explanation.explainer import Explainer
 from matlens.explanation.grid import plot_explained_grid
 from matlens.explanation.registry import DEFAULT_METHOD, EXPLAINERS, question_for
 from matlens.explanation.side_by_side import SIDE_BY_SIDE, plot_side_by_side
-from matlens.features.artifact import Artifact
 from matlens.models.registry import spec_of
 from matlens.runs.run import Run
 from matlens.system.figures import elided
+from matlens.workers.trained import trained_artifact
 
 
 @dataclass(frozen=True)
@@ -117,7 +117,7 @@ def answer(run: Run, names: Sequence[str], request: Request, tell: Callable[[str
 
 
 def _explained(run: Run, name: str, request: Request) -> list[ExplainedPhoto]:
-    artifact = Artifact.open(run.paths.artifact(name))
+    artifact = trained_artifact(run, name)
     model = ArtifactModel(artifact, Layer(run, name, request.layer) if request.layer else None)
     target = class_number(artifact.class_names, request.target, "--target")
     question = question_for(request.explainer, target, request.score, request.layer)

@@ -5,25 +5,32 @@
         trunk.xml, .bin   OpenVINO: (B, H, W, 3) float32 in [0, 1] to feature maps, preprocessing inside
         head.npz          pooling and dense weights
         calibration.json  where an evaluation chose one: what makes its probabilities as sure as it is right
+
+A trained network whose export differs from its framework, or cannot be converted, is kept too, and its artifact is
+marked: `unconfirmed` in artifact.json says why. Such an artifact is not opened unless that is asked for; where it could
+not be converted it has no trunk.
 """
 
 from __future__ import annotations
 
+import math
+import shlex
 import shutil
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Protocol
 
 import numpy as np
-from pydantic import BaseModel, Field, field_validator
+from pydantic import BaseModel, Field, field_validator, model_validator
 
-from matlens.errors import ModelError
+from matlens.errors import ConversionError, ModelError
 from matlens.features.calibrator import Calibrator, read_calibrator, write_calibrator
 from matlens.features.engine import TrunkEngine
 from matlens.features.trunks import CachedTrunk
+from matlens.features.unconverted import is_of_conversion, not_converted
 from matlens.models.head import Head
 from matlens.system.files import checksum, read_json, whole_folder, write_json
 from matlens.system.untrusted import inside, quoted, reading, size_of_regular
@@ -45,6 +52,13 @@ _FORMAT = 2
 _FILES = ("trunk.xml", "trunk.bin", "head.npz")
 
 
+class Trunk(Protocol):
+    """Computes feature maps: the artifact's own trunk, or whoever stands in for it."""
+
+    def features(self, images: Array) -> Array:
+        """Map photos (B, H, W, 3) float32 in [0, 1] to feature maps (B, h, w, K) float32."""
+
+
 @dataclass(frozen=True)
 class Artifact:
     """A network to predict and explain with.
@@ -52,21 +66,24 @@ class Artifact:
     img_size: (height, width) of the photos that it takes.
     parity: the largest difference from the framework that the export measured: of a probability; where the head was
         trained on features, of a feature, as a share of the largest. In INT8: of a probability from that in float32.
+        None where nothing could be compared.
     mirrored: whether probabilities are means over the photo and its mirror image.
     head_digest: the SHA-256 of head.npz, to which a calibration is bound.
+    unconfirmed: why it is not to be predicted with; empty where it agrees with its framework.
     """
 
     folder: Path
     model_name: str
     class_names: tuple[str, ...]
     img_size: tuple[int, int]
-    parity: float
+    parity: float | None
     mirrored: bool = False
     precision: ArtifactPrecision = "float32"
     head_digest: str = ""
+    unconfirmed: str = ""
 
     @cached_property
-    def trunk(self) -> TrunkEngine:
+    def trunk(self) -> Trunk:
         """The trunk, which is compiled when it is first used."""
         return TrunkEngine(self.folder / "trunk.xml")
 
@@ -96,10 +113,20 @@ class Artifact:
         return np.asarray((plain + mirror) / 2, dtype=np.float32)
 
     @classmethod
-    def open(cls, folder: Path) -> Artifact:
-        """Open an artifact and check the checksums of its files. Raises ModelError."""
+    def open(cls, folder: Path, *, marked_too: bool = False) -> Artifact:
+        """Open an artifact and check the checksums of its files.
+
+        marked_too: also one that is marked.
+
+        Raises:
+            ConversionError: it is marked: it differs from its framework, or could not be converted.
+            ModelError: a file is missing, damaged, or too large.
+        """
         about, way_out = _description(folder), _way_out(folder)
-        for name in _FILES:
+        if about.unconfirmed and not marked_too:
+            raise ConversionError(f"{folder} is marked: {about.unconfirmed}. Look into it with: "
+                                  f"{command_to_export(folder, about.model_name)}")
+        for name in about.sha256.keys() & set(_FILES):
             with reading(folder / name, "a file of a matlens artifact", ModelError, way_out):
                 if size_of_regular(file := inside(folder, name)) > _LIMITS[name]:
                     raise ValueError("it is too large for a network")  # to read a sparse file of 60 GB takes minutes
@@ -116,10 +143,20 @@ class _About(BaseModel):
     class_names: Annotated[list[Annotated[str, Field(min_length=1, max_length=255)]], Field(min_length=1,
                                                                                           max_length=10_000)]
     img_size: tuple[_Side, _Side]
-    parity: Annotated[float, Field(ge=0, allow_inf_nan=False)]
+    parity: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None
     mirrored: bool
     precision: ArtifactPrecision = "float32"
     sha256: dict[str, str]
+    unconfirmed: Annotated[str, Field(max_length=2000)] = ""
+
+    @model_validator(mode="after")
+    def _fits(self) -> _About:
+        needed = ("head.npz",) if self.unconfirmed else _FILES
+        if missing := [name for name in needed if name not in self.sha256]:
+            raise ValueError(f"it names no {missing[0]}")
+        if self.parity is None and not self.unconfirmed:
+            raise ValueError("it does not say how far it is from its framework")
+        return self
 
     @field_validator("class_names")
     @classmethod
@@ -131,7 +168,18 @@ class _About(BaseModel):
     def artifact(self, folder: Path) -> Artifact:
         """Make the artifact of a folder."""
         return Artifact(folder, self.model_name, tuple(self.class_names), self.img_size, self.parity, self.mirrored,
-                        self.precision, self.sha256["head.npz"])
+                        self.precision, self.sha256["head.npz"], self.unconfirmed)
+
+
+def mark_of(folder: Path) -> str:
+    """Return why an artifact is marked; "" where it is not. Reads its description alone. Raises ModelError."""
+    return _description(folder).unconfirmed
+
+
+def command_to_export(folder: Path, model: str) -> str:
+    """Return the command that exports the artifact of a folder again and compares it in the CPU's arithmetic."""
+    run = shlex.quote(str(folder.parent.parent)) if folder.parent.name == "models" else "RUN"
+    return f"matlens export {run} --models {shlex.quote(model)} --device cpu"
 
 
 def calibrate_artifact(folder: Path, calibrator: Calibrator | None, copies: Sequence[Path] = ()) -> None:
@@ -161,10 +209,7 @@ def _description(folder: Path) -> _About:
         content = read_json(inside(folder, path.name), _ABOUT_LIMIT)
         if content["format"] != _FORMAT:
             raise ModelError(f"{path} has the format {content['format']}; this matlens reads {_FORMAT}. {way_out}")
-        about = _About.model_validate(content)
-        if missing := [name for name in _FILES if name not in about.sha256]:
-            raise KeyError(missing[0])
-        return about
+        return _About.model_validate(content)
 
 
 def assemble_artifact(folder: Path, trunk: CachedTrunk, head: Head, model_name: str, class_names: tuple[str, ...],
@@ -179,33 +224,53 @@ def assemble_artifact(folder: Path, trunk: CachedTrunk, head: Head, model_name: 
 
 
 def write_artifact(folder: Path, export_trunk: Callable[[Path], Head], predict: Callable[[Array], Array],
-                   images: Array, model_name: str, class_names: tuple[str, ...], mirrored: bool = False) -> Artifact:
+                   images: Array, model_name: str, class_names: tuple[str, ...], mirrored: bool = False,
+                   head_alone: Callable[[], Head] | None = None) -> Artifact:
     """Export a network, whole or not at all, and compare it with the framework on a few photos.
 
     Args:
         export_trunk, predict: methods of the classifier.
         images: (B, H, W, 3) float32 in [0, 1].
         mirrored: see `Artifact`.
+        head_alone: returns the head. With it an artifact that differs, or whose trunk cannot be converted, is kept and
+            marked.
 
     Raises:
-        ModelError: a probability differs by more than PARITY_TOLERANCE; nothing is written then.
+        ConversionError: a probability differs by more than PARITY_TOLERANCE, or the trunk cannot be converted, and
+            nothing is to be kept of it. Nothing is written then.
     """
     with whole_folder(folder) as partial:
-        head = export_trunk(partial)
+        head, parity, unconfirmed = None, None, ""
+        try:
+            head = export_trunk(partial)
+            features = TrunkEngine(partial / "trunk.xml").features(images)
+            parity = float(np.abs(head.probabilities(features) - predict(images)).max())
+        except Exception as error:
+            if head_alone is None or not is_of_conversion(error):
+                raise
+            unconfirmed = not_converted(model_name, error)
+        if parity is not None and not parity <= PARITY_TOLERANCE:
+            unconfirmed = (f"the exported {model_name} differs from its framework by {parity:.2g} in a probability "
+                           f"(allowed: {PARITY_TOLERANCE:g})")
+        if unconfirmed and head_alone is None:
+            raise ConversionError(f"{unconfirmed[0].upper()}{unconfirmed[1:]}; it was not kept.")
+        if head_alone is not None and (head is None or parity is None):
+            for half in partial.iterdir():
+                half.unlink()
+            head = head_alone()
+        assert head is not None
         head.save(partial / "head.npz")
-        features = TrunkEngine(partial / "trunk.xml").features(images)
-        parity = float(np.abs(head.probabilities(features) - predict(images)).max())
-        if not parity <= PARITY_TOLERANCE:
-            raise ModelError(f"The exported {model_name} differs from its framework by {parity:.2g} in a probability "
-                             f"(allowed: {PARITY_TOLERANCE:g}); it was not kept.")
-        write_about(partial, model_name, class_names, images.shape[1:3], parity=parity, mirrored=mirrored)
-    return Artifact.open(folder)
+        more: dict[str, Any] = {"unconfirmed": unconfirmed} if unconfirmed else {}
+        write_about(partial, model_name, class_names, images.shape[1:3], mirrored=mirrored,
+                    parity=parity if parity is not None and math.isfinite(parity) else None, **more)
+    return Artifact.open(folder, marked_too=True)
 
 
 def write_about(folder: Path, model_name: str, class_names: tuple[str, ...], img_size: tuple[int, ...], *,
-                parity: float, mirrored: bool = False, precision: ArtifactPrecision = "float32", **more: Any) -> None:
+                parity: float | None, mirrored: bool = False, precision: ArtifactPrecision = "float32", **more: Any,
+                ) -> None:
     """Write artifact.json beside an artifact's other files, with `more` in it."""
     write_json(folder / "artifact.json", {
         "format": _FORMAT, "model_name": model_name, "class_names": list(class_names), "img_size": list(img_size),
         "parity": parity, "mirrored": mirrored, "precision": precision, **more,
-        "sha256": {name: checksum(folder / name) for name in _FILES}})
+        "sha256": {name: checksum(folder / name) for name in _FILES if name == "head.npz" or (folder / name).exists()}})

@@ -25,9 +25,11 @@ from pathlib import Path
 import numpy as np
 
 from matlens.data.drawn.synthetic import MATERIALS, draw_material
-from matlens.errors import CacheError, ModelError
+from matlens.errors import CacheError, ConversionError, MatlensError
 from matlens.features.engine import TrunkEngine
 from matlens.features.layout import lay_channels_first
+from matlens.features.unconverted import is_of_conversion, not_converted
+from matlens.models.preflight import trouble_of
 from matlens.models.protocol import BuildOrder, Divisible
 from matlens.models.registry import file_stem
 from matlens.system.caches import whole_entry
@@ -112,11 +114,21 @@ class CachedTrunk:
 def draft_trunk(classifier: Divisible, order: TrunkOrder, cache_dir: Path) -> str:
     """Write what the engine needs of a trunk, whole or not at all.
 
-    Returns a warning where the trunk computes more slowly than it could, else "". Raises ModelError for a layer that is
-    no cut.
+    Returns a warning where the trunk computes more slowly than it could, else "".
+
+    Raises:
+        ModelError: the layer is no cut.
+        ConversionError: the trunk cannot be converted.
     """
     with whole_entry(order.draft(cache_dir), f"the trunk of {order.build.model}") as partial:
-        classifier.export_trunk(partial, resolved_layer(classifier, order))
+        until = resolved_layer(classifier, order)
+        try:
+            classifier.export_trunk(partial, until)
+        except Exception as error:
+            if isinstance(error, MatlensError) or trouble_of(error) or not is_of_conversion(error):
+                raise
+            reason = not_converted(order.build.model, error)
+            raise ConversionError(f"{reason[0].upper()}{reason[1:]}.") from error
         return lay_channels_first(partial / "trunk.xml")
 
 
@@ -124,7 +136,7 @@ def confirm_trunk(classifier: Divisible, order: TrunkOrder, cache_dir: Path, ver
     """Compare a draft's features with the framework's, and write the trunk into the cache, whole or not at all.
 
     Raises:
-        ModelError: a feature differs by more than FEATURE_TOLERANCE; the draft is removed then.
+        ConversionError: a feature differs by more than FEATURE_TOLERANCE; the draft is removed then.
     """
     folder, draft, until = order.folder(cache_dir), order.draft(cache_dir), resolved_layer(classifier, order)
     photos = _sample_photos(order.build.img_size)
@@ -133,8 +145,8 @@ def confirm_trunk(classifier: Divisible, order: TrunkOrder, cache_dir: Path, ver
     parity = float(np.abs(computed - expected).max() / max(np.abs(expected).max(), 1e-6))
     if not parity <= FEATURE_TOLERANCE:
         shutil.rmtree(draft)
-        raise ModelError(f"The converted trunk of {order.build.model} differs from its framework by {parity:.2g} of "
-                         f"the largest feature (allowed: {FEATURE_TOLERANCE:g}). Use --no-feature-cache.")
+        raise ConversionError(f"The converted trunk of {order.build.model} differs from its framework by {parity:.2g} "
+                              f"of the largest feature (allowed: {FEATURE_TOLERANCE:g}).")
     with whole_entry(folder, f"the trunk of {order.build.model}") as partial:
         for name in _NETWORK:
             shutil.copyfile(draft / name, partial / name)

@@ -21,10 +21,13 @@ from matlens.runs.training_record import TrainingRecord
 from matlens.system.console import printable
 from matlens.system.files import checksum
 from matlens.system.untrusted import reason_of
+from matlens.workers.trained import trained_artifact
 
 
 def predicting_artifact(run: Path, model: str | None = None, *, int8: bool = False) -> Artifact:
     """Open the artifact of a run's model, by default of the one with the best validation accuracy.
+
+    Where it is marked, the model's framework computes its features; an artifact's own folder says of no framework.
 
     Args:
         run: the folder of a run, or of an artifact.
@@ -47,7 +50,7 @@ def predicting_artifact(run: Path, model: str | None = None, *, int8: bool = Fal
         return training.history["val_accuracy"][training.best_epoch - 1]
 
     best = max(record.trained_models((model,) if model else None), key=validation_accuracy)
-    return _int8_artifact(record, best) if int8 else Artifact.open(record.paths.artifact(best))
+    return _int8_artifact(record, best) if int8 else trained_artifact(record, best)
 
 
 def _int8_artifact(run: RunRecord, model: str) -> Artifact:

@@ -6,12 +6,20 @@ model file and artifact are float32 in any case.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Literal
 
 from matlens.errors import DeviceError
 
 Precision = Literal["float32", "bfloat16", "float16"]
 Wish = Literal["auto", "float32", "bfloat16", "float16"]
+
+PRECISIONS: tuple[Precision, ...] = ("float32", "bfloat16", "float16")
+"""All of them; a state of a training records one by its place here."""
+
+WORTH_IT = 0.95
+"""A shorter type is taken where it needs less than this share of float32's time."""
 
 _BFLOAT16_SINCE = (8, 0)
 _FLOAT16_SINCE = (7, 0)
@@ -40,3 +48,44 @@ def choose_precision(wish: Wish, capability: tuple[int, int] | None) -> Precisio
         return ("bfloat16" if capability >= _BFLOAT16_SINCE else
                 "float16" if capability >= _FLOAT16_SINCE else "float32")
     return wish
+
+
+@dataclass
+class ChosenPrecision:
+    """The arithmetic of a network's training steps; what follows a cut shares it.
+
+    candidates: those among which a measurement decides before the first step; empty where it is decided.
+    measured: whether a measurement decided, so that a resumed training must take it from the state.
+    """
+
+    precision: Precision
+    candidates: tuple[Precision, ...] = ()
+    measured: bool = False
+
+    def decide(self, precision: Precision) -> None:
+        """Take what was measured, here or before an interruption."""
+        self.precision, self.candidates, self.measured = precision, (), True
+
+
+def precisions_to_measure(wish: Wish, capability: tuple[int, int] | None, *, deterministic: bool,
+                          ) -> tuple[Precision, ...]:
+    """Return the types among which a measurement shall decide: those that a GPU has in hardware.
+
+    Empty where nothing is to be measured: on a CPU, where the user named one, where two trainings must be the same.
+
+    Args:
+        capability: the CUDA GPU's compute capability; None on a CPU.
+    """
+    if wish != "auto" or capability is None or deterministic:
+        return ()
+    shorter: dict[Precision, tuple[int, int]] = {"bfloat16": _BFLOAT16_SINCE, "float16": _FLOAT16_SINCE}
+    having = tuple(precision for precision, since in shorter.items() if capability >= since)
+    return ("float32", *having) if having else ()
+
+
+def fastest(seconds: Mapping[Precision, float]) -> Precision:
+    """Return the precision that needs the least time; float32 unless another one needs less than WORTH_IT of its."""
+    best = min(seconds, key=lambda precision: seconds[precision])
+    if "float32" in seconds and seconds[best] > WORTH_IT * seconds["float32"]:
+        return "float32"
+    return best

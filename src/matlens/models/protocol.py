@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -230,6 +230,9 @@ class Room(Protocol):
     def preflight(self, device: str | None) -> Preflight:
         """Compute a small convolution forward and backward, and a matrix product, on the device that is asked for.
 
+        `models.preflight.preflight` does all of it but the framework's own calls. Nothing is computed on a CPU, and no
+        generator is advanced.
+
         Args:
             device: as in `BuildOrder`. None takes the first GPU, and the CPU where there is none or where it fails;
                 the warning then says why.
@@ -255,6 +258,20 @@ def open_room(name: FrameworkName) -> Room:
                          f"install with: pip install 'matlens[{name}]'")
     room: Room = importlib.import_module(framework.room).room
     return room
+
+
+def on_working_device(room: Room, order: BuildOrder) -> tuple[BuildOrder, Preflight]:
+    """Try the device of an order, and return the order for a device that computes.
+
+    An order that leaves the device to the framework stays as it is where all is well.
+
+    Raises:
+        DeviceError: see `Room.preflight`.
+    """
+    found = room.preflight(order.device)
+    if order.device is None and not found.warning:
+        return order, found
+    return replace(order, device=found.device), found
 
 
 def room_of(model: str) -> Room:

@@ -31,7 +31,7 @@ def seed_everything(seed: int, *, deterministic: bool = False, room: Room | None
 
 def _open_rooms() -> list[Room]:
     modules = [sys.modules[framework.room] for framework in FRAMEWORKS.values() if framework.room in sys.modules]
-    return [module.room for module in modules]
+    return [module.room for module in modules if "room" in vars(module)]  # one may be open in part, for another
 
 
 @contextmanager

@@ -20,10 +20,10 @@ from matlens.evaluation.inference.paired import difference_interval, sign_flip
 from matlens.evaluation.inference.simultaneous import Family, simultaneous
 from matlens.evaluation.intervals import Interval, share_interval
 from matlens.explanation.on_request import Measurement, digest_of
-from matlens.features.artifact import Artifact
 from matlens.robustness.registry import PERTURBATIONS, Perturbation
 from matlens.runs.run import Run
 from matlens.types import Array, Count, Floats, Labels, Pixels, Progress, unheard
+from matlens.workers.trained import trained_artifact
 
 PHOTOS_MEASURED = 500
 """At most so many test photos, unless more are asked for: each is predicted once for each strength, 66 times."""
@@ -142,7 +142,7 @@ def judge_robustness(run: Run, name: str, n: int = PHOTOS_MEASURED, on_progress:
         DataError, ModelError or ResultsError: a photo or the model cannot be read, or they do not fit together.
     """
     split, settings = run.split, run.settings
-    artifact = Artifact.open(run.paths.artifact(name))
+    artifact = trained_artifact(run, name)
     test_photos = split.part("test")
     labels = split.labels(test_photos)
     chosen = drawn_evenly(labels, n, settings.seed)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Annotated, Any
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Annotated, Any, Literal
 
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, model_validator
 
@@ -14,6 +15,8 @@ from matlens.system.files import read_json, write_json
 from matlens.system.untrusted import reading
 from matlens.types import Count
 
+Predictor = Literal["artifact", "framework"]
+
 _CURVES = frozenset({"loss", "accuracy", "val_loss", "val_accuracy"})
 
 
@@ -21,6 +24,8 @@ class TrainingRecord(BaseModel):
     """The keys of the record that are read, and their bounds (`training.record.training_record` explains them).
 
     arithmetic: in which the network was trained; files of the first version call it `precision`.
+    device: on which the network was trained; empty where a file does not say.
+    predicted_by: what made the predictions that are saved: the artifact, or the framework of one that is marked.
     head_epochs: the first so many epochs trained the head alone, as the recipe `strong` begins.
     """
 
@@ -37,6 +42,8 @@ class TrainingRecord(BaseModel):
     split_hash: str
     arithmetic: Annotated[Precision, Field(validation_alias=AliasChoices("arithmetic", "precision"))] = "float32"
     micro_batch: Count | None = None
+    device: str = ""
+    predicted_by: Predictor = "artifact"
     remarks: list[str]
     seconds: dict[str, float]
     peak_rss_bytes: Count
@@ -60,9 +67,24 @@ class TrainingRecord(BaseModel):
 
 def note_seconds(run: RunRecord, name: str, seconds: Mapping[str, float]) -> None:
     """Add the seconds of later steps to the record of a model's training. Raises RunError or WriteError."""
+    with _amended(run, name) as content:
+        content["seconds"] = {**content["seconds"], **seconds}
+
+
+def note_predictor(run: RunRecord, name: str, predictor: Predictor) -> None:
+    """Record what made the predictions of a model; the artifact need not be said. Raises RunError or WriteError."""
+    if TrainingRecord.read(run, name).predicted_by != predictor:
+        with _amended(run, name) as content:
+            content["predicted_by"] = predictor
+
+
+@contextmanager
+def _amended(run: RunRecord, name: str) -> Iterator[dict[str, Any]]:
+    """Give the content of the record of a model's training to be changed, and write it. Raises RunError or WriteError.
+    """
     path = run.paths.training_file(name)
     with reading(path, "the record of a training", RunError,
                  f"Delete it; the same command of matlens run then trains {name} again."):
         content: dict[str, Any] = read_json(path)
-        content["seconds"] = {**content["seconds"], **seconds}
+        yield content
     write_json(path, content)

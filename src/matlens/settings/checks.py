@@ -142,6 +142,15 @@ def cut(value: str | None, info: ValidationInfo) -> str | None:
     return value
 
 
+def device(value: Any) -> Any:
+    """Let `auto` leave it to matlens, and refuse what names no processor. Whether it is there is seen later."""
+    if value in (None, "auto"):
+        return None
+    if not isinstance(value, str) or not re.fullmatch(r"cpu|mps|cuda(:[0-9]{1,3})?", value):
+        raise ValueError("choose auto, cpu, cuda, cuda:N (the GPU of number N, from 0), or mps")
+    return value
+
+
 def epochs_of(value: dict[str, int]) -> dict[str, int]:
     """Refuse epochs of unknown models."""
     for name in value:

@@ -43,9 +43,14 @@ def written(by_model: OptionsByModel) -> tuple[str, ...]:
     return tuple(f"{model}.{name}={value}" for model, options in by_model.items() for name, value in options.items())
 
 
+def listed(given: Any) -> list[Any]:
+    """Return what is given once, or in a list, as a list."""
+    return list(given) if isinstance(given, list | tuple) else [given]
+
+
 def _entries(given: Any, models: Sequence[str]) -> Iterator[tuple[str, str, Any]]:
     """Yield (model, option, value) of everything that is given."""
-    for item in given if isinstance(given, list | tuple) else [given]:
+    for item in listed(given):
         if isinstance(item, str):
             yield from _in_text(item, models)
             continue

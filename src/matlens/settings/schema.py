@@ -18,7 +18,7 @@ from matlens.settings import checks
 from matlens.settings.declaration import FIRST_VERSION, SECOND_VERSION, Setting, by_recipe, declaration_of
 from matlens.settings.files import explained, read_settings
 from matlens.settings.kaggle import default_cache_dir, default_data_dir, default_folder
-from matlens.settings.model_options import OptionsByModel, written
+from matlens.settings.model_options import OptionsByModel, listed, written
 from matlens.settings.protocols import is_series
 from matlens.settings.renames import as_version_recorded, brought_up_to_date
 from matlens.system.console import tell_once
@@ -179,6 +179,11 @@ class Settings(BaseModel):
         help="Give the same bytes of results each time, apart from times, on one machine with as many usable cores: "
              "more or fewer threads add numbers up in another order. This is slower.")] = False
 
+    device: Annotated[str | None, BeforeValidator(checks.device), Setting(
+        option="--device", panel=MACHINE, metavar="auto|cpu|cuda|cuda:N|mps", resumed="may differ", of_machine=True,
+        since=SECOND_VERSION, shown="auto",
+        help="The processor to train on: cpu, cuda (the first NVIDIA or AMD GPU), cuda:1 (the second) or mps (an Apple "
+             "GPU). auto takes the first GPU that computes; where none does, the CPU, with a warning.")] = None
     precision: Annotated[Wish, Setting(
         option="--precision", panel=MACHINE, resumed="must agree",
         help="The arithmetic of training: float32; or bfloat16 or float16, mixed with float32 where numbers are "
@@ -254,7 +259,7 @@ class Settings(BaseModel):
         values, remarks = brought_up_to_date(read_settings(file) if file is not None else {})
         given, more = brought_up_to_date({key: value for key, value in (options or {}).items() if value is not None})
         if "model_options" in values and "model_options" in given:  # what an option does not name stays as in the file
-            given["model_options"] = [*_listed(values["model_options"]), *_listed(given["model_options"])]
+            given["model_options"] = [*listed(values["model_options"]), *listed(given["model_options"])]
         for remark in [*remarks, *more]:
             tell_once(remark)
         return cls._checked(values | given, f" in {file} or the options" if file else "")
@@ -284,10 +289,6 @@ class Settings(BaseModel):
             raise explained(error, place, cls.model_fields) from error
         except UnicodeEncodeError as error:  # pydantic cannot hold the reason, which quotes what is no UTF-8
             raise SettingsError(f"Impossible settings{place}: {quoted(error.object, 300)}") from error
-
-
-def _listed(value: Any) -> list[Any]:
-    return list(value) if isinstance(value, list | tuple) else [value]
 
 
 DECLARED: Mapping[str, Setting] = {name: declaration_of(field) for name, field in Settings.model_fields.items()}

@@ -95,10 +95,15 @@ def of_limit() -> str:
 
 def has_nvidia_gpu() -> bool:
     """Return whether there is an NVIDIA GPU that this process may use. Imports no framework."""
-    if os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1") or shutil.which("nvidia-smi") is None:
-        return False
+    return os.environ.get("CUDA_VISIBLE_DEVICES") not in ("", "-1") and bool(listed_nvidia_gpus())
+
+
+def listed_nvidia_gpus() -> list[str]:
+    """Return the lines of `nvidia-smi -L`, one for each GPU of the machine; [] where there are none, or no driver."""
+    if shutil.which("nvidia-smi") is None:
+        return []
     try:
         listing = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, timeout=20, check=False)
     except (OSError, subprocess.TimeoutExpired):
-        return False
-    return listing.returncode == 0 and "GPU" in listing.stdout
+        return []
+    return [line for line in listing.stdout.splitlines() if line.startswith("GPU ")] if listing.returncode == 0 else []

@@ -155,7 +155,9 @@ class FrozenFeatures:
     @cached_property
     def _wants_framework(self) -> bool:
         choice = self.run.settings.features_on
-        return choice == "framework" or (choice == "auto" and has_nvidia_gpu())
+        if choice != "auto" or self.run.settings.device is not None:  # a GPU that is named is tried
+            return choice == "framework" or (choice == "auto" and self.run.settings.device != "cpu")
+        return has_nvidia_gpu()
 
     def _computes_in_framework(self, conversion: Conversion, parts: Sequence[FeaturePart]) -> bool:
         """Compute features in the model's framework, if that is asked for or it has a GPU. Returns whether it did."""
@@ -166,7 +168,10 @@ class FrozenFeatures:
                             settings.cache_dir.resolve(), gpu_only=settings.features_on == "auto")
         with self._progress("features" if pooled else "activations", parts) as advance:
             def hear(event: Event) -> None:
-                advance(event["done"], "")
+                if event["event"] == "warning":
+                    self.reporter.warn(f"{self.model}: {event['text']}")
+                else:
+                    advance(event["done"], "")
 
             run_job("features", task, self.run.paths.log_file(self.model), hear)
         cache, kind = self._cache(conversion, True), settings.activations

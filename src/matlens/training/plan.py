@@ -52,7 +52,7 @@ def _strong(settings: Settings, spec: ModelSpec, is_pretrained: bool) -> tuple[S
 
 def trunk_orders(settings: Settings, weights: Mapping[str, Path | None], num_classes: int) -> list[TrunkOrder]:
     """List the trunks that the plans of models need. weights: files of pretrained weights by model."""
-    return [TrunkOrder(BuildOrder(model, num_classes, settings.img_size, file.resolve(), settings.options_of(model)),
-                       until)
+    return [TrunkOrder(BuildOrder(model, num_classes, settings.img_size, file.resolve(), settings.options_of(model),
+                                  device=settings.device), until)
             for model, file in weights.items() if file is not None
             for stage in plan(settings, spec_of(model), file) for until in stage.trunks]

@@ -42,7 +42,7 @@ def training_record(name: str, history: History, split: Split, artifact: Artifac
                     parameters: tuple[int, int], weights_file: Path | None, remarks: Sequence[str],
                     versions: Mapping[str, str], arithmetic: Precision = "float32", views: int | None = None,
                     features_key: str | None = None, cut: str | None = None,
-                    micro_batch: int | None = None) -> dict[str, Any]:
+                    micro_batch: int | None = None, device: str = "cpu") -> dict[str, Any]:
     """Make the content of `<name>_training.json`.
 
     Args:
@@ -51,6 +51,7 @@ def training_record(name: str, history: History, split: Split, artifact: Artifac
         features_key: of the features on which a head was trained; None where anything else was trained.
         cut: the layer after which the network was trained; None where all of it was, or its head alone.
         micro_batch: the number of photos of a batch that were computed at once, if memory did not hold the whole.
+        device: on which the network was trained.
     """
     total, trainable = parameters
     if arithmetic != "float32":
@@ -65,6 +66,6 @@ def training_record(name: str, history: History, split: Split, artifact: Artifac
         "parameters": total, "trainable_parameters": trainable, "pretrained": weights_file is not None,
         "weights_file": weights_file.name if weights_file else None, "views": views,
         "features_key": features_key, "cut": cut, "split_hash": split.hash,
-        "parity": artifact.parity, "arithmetic": arithmetic, "micro_batch": micro_batch,
+        "parity": artifact.parity, "arithmetic": arithmetic, "micro_batch": micro_batch, "device": device,
         "remarks": list(remarks), "seconds": dict(seconds),
         "peak_rss_bytes": peak_rss_bytes(), "versions": dict(versions)}

@@ -21,6 +21,7 @@ class TrainTask:
     remarks: of the training, for its record.
     seconds: by step, of what the parent has done for this model.
     micro_batch: the largest number of photos to compute at once; None: whole batches.
+    device: to train on; None leaves it to the framework.
     """
 
     run_dir: Path
@@ -32,3 +33,4 @@ class TrainTask:
     remarks: tuple[str, ...] = ()
     seconds: Mapping[str, float] = field(default_factory=dict)
     micro_batch: int | None = None
+    device: str | None = None

@@ -5,17 +5,19 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from matlens.data.prepare import Prepared
-from matlens.errors import KilledError, WorkerError
+from matlens.errors import ConversionError, DeviceError, KilledError, WorkerError
 from matlens.features.conversion import TrunkConversions
+from matlens.models.preflight import explained, trouble_in
 from matlens.models.registry import spec_of
 from matlens.models.weights import FoundWeights
 from matlens.runs.run import Run
 from matlens.settings.schema import Settings
 from matlens.system.batching import batch_bounds
 from matlens.system.console import Reporter
-from matlens.system.transport import run_job
+from matlens.system.transport import OnEvent, run_job
 from matlens.training.checkpoints import forget_states
 from matlens.training.frozen import FrozenFeatures
 from matlens.training.history import Epoch
@@ -24,6 +26,9 @@ from matlens.training.progress import ChildProgress
 from matlens.training.stages.base import HeadStage, NetworkStage, Stage
 from matlens.training.strong import STRONG
 from matlens.training.tasks import TrainTask
+
+_LAST_WORDS = 1 << 16
+"""Bytes of a log that are searched for what ended a process."""
 
 
 @dataclass(frozen=True)
@@ -49,19 +54,40 @@ def train(inputs: TrainingInputs, model: str, reporter: Reporter) -> None:
         forget_states(run.paths, model)
         return
     frozen = FrozenFeatures(run, model, weights.path, inputs.prepared, inputs.conversions, reporter)
-    stages = _prepared(_long_enough(plan(run.settings, spec_of(model), weights.path), frozen), frozen)
-    remarks = _remarks(run.settings, weights, any(stage.is_on_features for stage in stages))
+    stages = _long_enough(plan(run.settings, spec_of(model), weights.path), frozen)
+    try:
+        task = _begun(inputs, frozen, _prepared(stages, frozen))
+    except ConversionError as error:
+        reporter.warn(f"{model}: {error} So it is trained the slower way, on photos in each epoch. (--no-feature-cache "
+                      "does that from the start.)")
+        task = _begun(inputs, frozen, [stage.on_photos() for stage in stages],
+                      f"trained on photos in each epoch, without cached features: {error}")
+    if task is not None:
+        _train_in_child(inputs, task, reporter)
+
+
+def _begun(inputs: TrainingInputs, frozen: FrozenFeatures, stages: Sequence[Stage], *more: str) -> TrainTask | None:
+    """Train a head that comes first, here. Returns what is left to a child process; None where nothing is.
+
+    more: remarks, beside those that settings and stages give.
+
+    Raises:
+        ConversionError: the trunk whose features the head is trained on differs from its framework, or cannot be
+            converted.
+    """
+    run, model, weights = inputs.run, frozen.model, inputs.weights[frozen.model]
+    remarks = (*_remarks(run.settings, weights, any(stage.is_on_features for stage in stages)), *more)
     epochs: tuple[Epoch, ...] = ()
     if isinstance(head_stage := stages[0], HeadStage):
         stages = stages[1:]
         trained = head_stage.train(frozen, is_last=not stages)
         if not stages:
             head_stage.finish(frozen, trained, remarks)
-            return
+            return None
         epochs = tuple(trained.history)
-    task = TrainTask(run.path.resolve(), model, inputs.prepared.store.folder.resolve(), tuple(stages),
-                     weights.path.resolve() if weights.path else None, epochs, remarks, frozen.clock.seconds)
-    _train_in_child(inputs, task, reporter)
+    return TrainTask(run.path.resolve(), model, inputs.prepared.store.folder.resolve(), tuple(stages),
+                     weights.path.resolve() if weights.path else None, epochs, remarks, frozen.clock.seconds,
+                     device=run.settings.device)
 
 
 def _long_enough(stages: Sequence[Stage], frozen: FrozenFeatures) -> Sequence[Stage]:
@@ -97,16 +123,37 @@ def _train_in_child(inputs: TrainingInputs, task: TrainTask, reporter: Reporter)
         progress = ChildProgress(run, task.model, reporter, advance, steps, len(task.history))
         while True:
             try:
-                run_job("train", task, run.paths.log_file(task.model), progress.hear)
+                _run_naming_device(task, run.paths.log_file(task.model), progress.hear)
                 return
             except KilledError as error:
+                why = str(error).rstrip(".")
                 at_once = (progress.micro_batch or settings.batch_size) // 2
                 if not settings.auto_batch or at_once == 0:
-                    raise KilledError(f"{error}. Or go on with the same command and --batch-size auto; or begin with a "
+                    raise KilledError(f"{why}. Or go on with the same command and --batch-size auto; or begin with a "
                                       "smaller --batch-size or --img-size in another folder (--out)") from error
-                reporter.warn(f"{task.model}: {error}. With --batch-size auto it goes on, {at_once} photos at once.")
+                reporter.warn(f"{task.model}: {why}. With --batch-size auto it goes on, {at_once} photos at once.")
                 progress.micro_batch = at_once
                 task = dataclasses.replace(task, micro_batch=at_once)
+
+
+def _run_naming_device(task: TrainTask, log_file: Path, hear: OnEvent) -> None:
+    """Run the job `train`. Where its process ends without a word, but its log tells of a device, name that.
+
+    A driver may end a process that it has failed. Raises DeviceError for that; else what `run_job` raises.
+    """
+    before = log_file.stat().st_size if log_file.exists() else 0
+    try:
+        run_job("train", task, log_file, hear)
+    except KilledError:
+        raise
+    except WorkerError as error:
+        with log_file.open("rb") as log:
+            log.seek(max(before, log_file.stat().st_size - _LAST_WORDS))
+            trouble = trouble_in(log.read().decode("utf-8", errors="replace"))
+        if trouble is None:
+            raise
+        device = task.device or "the GPU"
+        raise DeviceError(f"{explained(trouble, device, 'The framework')} ({error})") from error
 
 
 def _remarks(settings: Settings, weights: FoundWeights, on_features: bool) -> tuple[str, ...]:

@@ -16,6 +16,7 @@ import traceback
 from typing import Any
 
 from matlens.errors import MatlensError
+from matlens.models.preflight import explained, trouble_of
 from matlens.system.files import why_unwritable
 from matlens.system.openvino import without_telemetry
 from matlens.system.resources import MORE_MEMORY, is_want_of_memory, of_limit
@@ -58,7 +59,11 @@ def main() -> int:
         # Told first: on a full disk the log cannot be written.
         is_ours = isinstance(error, MatlensError)
         unwritten = None if is_ours else why_unwritable(error)
-        if not is_ours and is_want_of_memory(error):
+        trouble = None if is_ours else trouble_of(error)
+        if trouble:
+            tell("failed", kind="KilledError" if trouble == "no memory" else "DeviceError",
+                 message=explained(trouble, "the GPU", "the framework", said=f"{type(error).__name__}: {error}"))
+        elif not is_ours and is_want_of_memory(error):
             tell("failed", kind="KilledError", message="the memory that its process may use"
                  f"{of_limit()} does not suffice ({type(error).__name__}: {in_short(str(error))}). {MORE_MEMORY}")
         else:

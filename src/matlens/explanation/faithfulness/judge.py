@@ -14,9 +14,9 @@ from matlens.explanation.faithfulness.curves import measure
 from matlens.explanation.faithfulness.results import Faithfulness
 from matlens.explanation.on_request import digest_of
 from matlens.explanation.registry import DEFAULT_METHOD, EXPLAINERS, question_for
-from matlens.features.artifact import Artifact
 from matlens.runs.run import Run
 from matlens.types import Progress, unheard
+from matlens.workers.trained import trained_artifact
 
 
 def judge_heat_maps(run: Run, name: str, n: int, method: str = DEFAULT_METHOD, on_progress: Progress = unheard,
@@ -32,7 +32,7 @@ def judge_heat_maps(run: Run, name: str, n: int, method: str = DEFAULT_METHOD, o
     """
     explainer = EXPLAINERS[method]
     split, settings = run.split, run.settings
-    artifact = Artifact.open(run.paths.artifact(name))
+    artifact = trained_artifact(run, name)
     test_photos = split.part("test")
     labels = split.labels(test_photos)
     chosen = drawn_evenly(labels, n, settings.seed)

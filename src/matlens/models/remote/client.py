@@ -64,13 +64,15 @@ def receive(stream: IO[bytes]) -> tuple[dict[str, Any], list[npt.NDArray[Any]]]:
 class RemoteClassifier:
     """See `models.protocol.Classifier`; each method asks the child."""
 
-    def __init__(self, order: BuildOrder, seed: int) -> None:
-        """Start the child and build the model there. Raises what building raises, or WorkerError."""
+    def __init__(self, order: BuildOrder, seed: int, model_file: Path | None = None) -> None:
+        """Start the child and build the model there, or load it from its file. Raises what that raises, or WorkerError.
+        """
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 -- lives as long as the child
         self._child = subprocess.Popen([sys.executable, "-m", "matlens.models.remote.server"], stdin=subprocess.PIPE,
                                        stdout=subprocess.PIPE, stderr=self._log, start_new_session=True)
         self._end = weakref.finalize(self, _stop, self._child, self._log)
-        self._about = self._call("build", order=encode(order), seed=seed)[0]
+        self._about = self._call("build", order=encode(order), seed=seed,
+                                 model_file=str(model_file.absolute()) if model_file else None)[0]
 
     @property
     def device(self) -> str:
@@ -86,6 +88,11 @@ class RemoteClassifier:
     def num_classes(self) -> int:
         """C, the number of outputs."""
         return int(self._about["num_classes"])
+
+    @property
+    def takes_bytes(self) -> bool:
+        """False: photos go to the child as floats."""
+        return False
 
     @property
     def precision(self) -> Precision:

@@ -13,7 +13,7 @@ from typing import IO, Any
 
 import numpy.typing as npt
 
-from matlens.models.protocol import BuildOrder, Pace, room_of
+from matlens.models.protocol import BuildOrder, Pace, on_working_device, room_of
 from matlens.models.remote.client import receive, send
 from matlens.models.seeding import seed_everything
 from matlens.system.transport import decode
@@ -31,11 +31,12 @@ class _Served:
         self._snapshot: tuple[int, Any] = (0, None)
         self._pace = Pace()
 
-    def build(self, order: dict[str, Any], seed: int) -> Answer:
+    def build(self, order: dict[str, Any], seed: int, model_file: str | None) -> Answer:
         wanted = decode(order, BuildOrder)
         room = room_of(wanted.model)
+        wanted, _ = on_working_device(room, wanted)
         seed_everything(seed, room=room)
-        self._classifier = room.build(wanted)
+        self._classifier = room.load(Path(model_file), wanted) if model_file else room.build(wanted)
         return {"device": str(self._classifier.device), "num_classes": self._classifier.num_classes,
                 "input_size": self._classifier.input_size}, []
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from functools import partial
 from pathlib import Path
@@ -13,11 +14,13 @@ from torch import nn
 
 from matlens.errors import ModelError
 from matlens.models.head import Head
-from matlens.models.precision import Precision
+from matlens.models.precision import ChosenPrecision
 from matlens.models.preprocess import Preprocess
 from matlens.models.protocol import BuildOrder
 from matlens.models.spec import ModelSpec
+from matlens.models.torch.device_photos import DevicePhotos
 from matlens.models.torch.files import load_state, save_state
+from matlens.models.torch.gpu.arithmetic import Inside, arithmetic, fastest_faithful, inside, shorter_kinds
 from matlens.models.torch.network import DividedModule, Front, Rest
 from matlens.models.torch.preprocessing import preprocessed, to_activations, to_input
 from matlens.models.torch.training import TorchTrainable
@@ -40,12 +43,13 @@ class TorchClassifier(TorchTrainable):
     """
 
     def __init__(self, spec: ModelSpec, network: DividedModule, order: BuildOrder, device: torch.device,
-                 precision: Precision = "float32") -> None:
+                 precision: ChosenPrecision | None = None) -> None:
         """Raises ModelError where the network does not divide as it says."""
         self.network, self._spec, self._order, self._device = network, spec, order, device
         network.refuse_misfit(spec.title, self._traced_size[0])
         network.module.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         network.module.eval()
+        self._inside: dict[str, Inside] = {}
         super().__init__(network.module, partial(to_input, spec.preprocess), device, pretrained=network.pretrained,
                          auxiliary_weight=network.auxiliary_weight, precision=precision,
                          learning_rate=spec.learning_rate)
@@ -54,6 +58,11 @@ class TorchClassifier(TorchTrainable):
     def device(self) -> torch.device:
         """Where it runs."""
         return self._device
+
+    @property
+    def takes_bytes(self) -> bool:
+        """Whether it asks for BytePhotos: on a GPU, or where MATLENS_BYTES_TO_DEVICE=1 asks for it."""
+        return self._device.type != "cpu" or os.environ.get("MATLENS_BYTES_TO_DEVICE") == "1"
 
     @property
     def input_size(self) -> tuple[int, int] | None:
@@ -78,15 +87,10 @@ class TorchClassifier(TorchTrainable):
                          if name.endswith(("running_mean", "running_var")))
         return trainable + statistics, trainable
 
-    @property
-    def takes_bytes(self) -> bool:
-        """Whether batches of photos should come as bytes."""
-        return False
-
     def predict(self, images: Array) -> Array:
         """Return probabilities (B, C) float32; 32 photos at once."""
         module = self.network.module.eval()
-        with torch.inference_mode():
+        with torch.inference_mode(), arithmetic(self._device, tf32=False):
             parts = [torch.softmax(module(self._to_input(images[start:start + _AT_ONCE], self._device)), dim=1)
                      for start in range(0, len(images), _AT_ONCE)]
         if not parts:
@@ -96,14 +100,41 @@ class TorchClassifier(TorchTrainable):
     def features(self, images: Array, until: str | None = None) -> Array:
         """Return feature maps (B, h, w, K) float32. Raises ModelError for a layer that is no cut."""
         trunk = self._trunk(until)
-        with torch.inference_mode():
+        with torch.inference_mode(), arithmetic(self._device, tf32=False):
             photos = torch.as_tensor(np.asarray(images, dtype=np.float32), device=self._device)
             return trunk(photos).cpu().numpy()
 
-    def features_of(self, pixels: Pixels, until: str | None, pooled: bool) -> Array:
-        """Return features of bytes. Raises ModelError for a layer that is no cut."""
-        maps = self.features(pixels.astype(np.float32) / np.float32(255), until)
-        return np.asarray(maps.mean(axis=(1, 2)) if pooled else maps, dtype=np.float32)
+    def features_of(self, pixels: Pixels, until: str | None = None, pooled: bool = False) -> Array:
+        """Map photos (B, H, W, 3) uint8 to a layer's output (B, h, w, K) float32, or averaged over places (B, K).
+
+        They go to the device as bytes, and are averaged there. A GPU computes in float16 or TF32 where the features of
+        the first photos are float32's but for a share of `arithmetic.FEATURES_WITHIN` of the largest.
+
+        Raises:
+            ModelError: for a layer that is no cut.
+        """
+        trunk = self._trunk(until)
+        photos = DevicePhotos(self._sent(pixels))
+
+        def compute(kind: Inside) -> torch.Tensor:
+            with inside(self._device, kind):
+                maps = trunk.maps(photos.floats()).float()
+                return maps.mean((2, 3)) if pooled else maps.permute(0, 2, 3, 1)
+
+        with torch.inference_mode():
+            layer = until or self.network.trunk[-1]
+            kind = self._inside.get(layer)
+            if kind is None:
+                kind = "float32"
+                if len(pixels) and int(pixels.min()) != int(pixels.max()):  # one colour shows no difference
+                    kind = self._inside[layer] = fastest_faithful(compute, shorter_kinds(self._device))
+            return compute(kind).cpu().numpy()
+
+    def _sent(self, pixels: Pixels) -> torch.Tensor:
+        there = torch.as_tensor(pixels)
+        if self._device.type == "cuda":
+            there = there.pin_memory()
+        return there.to(self._device, non_blocking=True)
 
     def features_and_gradients(self, images: Array, classes: Labels, layer: str) -> tuple[Array, Array]:
         """Return any layer's output and the class logit's gradient there, by autograd. Raises ModelError."""
@@ -113,17 +144,23 @@ class TorchClassifier(TorchTrainable):
             raise ModelError(f"{title} has no layer '{layer}'; it has {', '.join(self.network.trunk)} and their parts.")
         seen: list[torch.Tensor] = []
         hook = module.register_forward_hook(lambda _, __, output: seen.append(output))
-        try:
-            logits = model(self._to_input(images, self._device).requires_grad_())
-        finally:
-            hook.remove()
-        if not seen or seen[0].ndim != 4:
-            raise ModelError(f"The layer '{layer}' of {title} gives no feature map to explain.")
-        chosen = torch.as_tensor(np.asarray(classes), device=logits.device)
-        score = logits.gather(1, chosen[:, None]).sum()
-        maps, slopes = seen[0], torch.autograd.grad(score, seen[0])[0]
+        with arithmetic(self._device, tf32=False):
+            try:
+                logits = model(self._to_input(images, self._device).requires_grad_())
+            finally:
+                hook.remove()
+            maps, slopes = self._at(seen, logits, classes, layer)
         features, gradients = (values.detach().permute(0, 2, 3, 1).cpu().numpy() for values in (maps, slopes))
         return features, gradients
+
+    def _at(self, seen: list[torch.Tensor], logits: torch.Tensor, classes: Labels, layer: str,
+            ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the maps that a layer gave, and the gradient there. Raises ModelError where it gave none."""
+        if not seen or seen[0].ndim != 4:
+            raise ModelError(f"The layer '{layer}' of {self._spec.title} gives no feature map to explain.")
+        chosen = torch.as_tensor(np.asarray(classes), device=logits.device)
+        score = logits.gather(1, chosen[:, None]).sum()
+        return seen[0], torch.autograd.grad(score, seen[0])[0]
 
     def head(self) -> Head:
         """Return a copy of the head."""
@@ -147,7 +184,7 @@ class TorchClassifier(TorchTrainable):
         self._until(cut)
         return TorchTrainable(Rest(self.network, cut), to_activations, self._device,
                               pretrained=self.network.pretrained, auxiliary_weight=self.network.auxiliary_weight,
-                              precision=self.precision, learning_rate=self.learning_rate, seed=self._seed,
+                              precision=self._chosen, learning_rate=self.learning_rate, seed=self._stepper.seed,
                               micro_batches=self.micro_batches)
 
     def save(self, path: Path, about: dict[str, Any]) -> None:
@@ -168,7 +205,7 @@ class TorchClassifier(TorchTrainable):
         openvino = import_openvino()
         size = self.input_size
         example = torch.rand(2, *self._traced_size, 3, device=self._device)
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), arithmetic(self._device, tf32=False):
             warnings.simplefilter("ignore")  # tracing is deprecated, and is what OpenVINO reads best
             converted = openvino.convert_model(self._trunk(until), example_input=example,
                                                input=[-1, *(size or (-1, -1)), 3])
@@ -183,7 +220,7 @@ class TorchClassifier(TorchTrainable):
     def _until(self, layer: str) -> tuple[str, ...]:
         return self.network.until(layer, self._spec.title)
 
-    def _trunk(self, until: str | None) -> nn.Module:
+    def _trunk(self, until: str | None) -> _Trunk:
         return _Trunk(self._spec.preprocess, Front(self.network, self._until(until or self.network.trunk[-1]))).eval()
 
 
@@ -195,5 +232,9 @@ class _Trunk(nn.Module):
         self._preprocess, self.front = preprocess, front
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        photos = preprocessed(self._preprocess, images.permute(0, 3, 1, 2))
-        return self.front(photos).permute(0, 2, 3, 1)
+        return self.maps(images.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
+
+    def maps(self, photos: torch.Tensor) -> torch.Tensor:
+        """Map photos (B, 3, H, W) in [0, 1] to (B, K, h, w)."""
+        maps: torch.Tensor = self.front(preprocessed(self._preprocess, photos))
+        return maps

@@ -7,11 +7,13 @@ from pathlib import Path
 import torch
 import torchvision
 
-from matlens.errors import DeviceError, ModelError
-from matlens.models.precision import choose_precision
+from matlens.errors import ModelError
+from matlens.models.precision import ChosenPrecision, choose_precision, precisions_to_measure
+from matlens.models.preflight import Preflight
 from matlens.models.protocol import BuildOrder
 from matlens.models.registry import spec_in
 from matlens.models.torch.classifier import TorchClassifier
+from matlens.models.torch.devices import chosen_device, gpu_works, preflight
 from matlens.models.torch.network import DividedModule
 
 
@@ -27,12 +29,12 @@ class TorchRoom:
 
     def build(self, order: BuildOrder) -> TorchClassifier:
         """Build a network by its spec. Raises ModelError, WeightsError or DeviceError."""
-        spec, device = spec_in("torch", order.model), _device(order.device)
-        capability = None
-        if device.type == "cuda":
-            capability = torch.cuda.get_device_capability(device)
-            torch.backends.cudnn.benchmark = not torch.are_deterministic_algorithms_enabled()
-        precision = choose_precision(order.precision, capability)
+        spec, device = spec_in("torch", order.model), chosen_device(order.device)
+        capability = torch.cuda.get_device_capability(device) if device.type == "cuda" else None
+        precision = ChosenPrecision(
+            choose_precision(order.precision, capability),
+            precisions_to_measure(order.precision, capability,
+                                  deterministic=torch.are_deterministic_algorithms_enabled()))
         assert spec.network is not None
         network = spec.network(order)
         if not isinstance(network, DividedModule):
@@ -47,20 +49,13 @@ class TorchRoom:
         return classifier
 
     def has_gpu(self) -> bool:
-        """Return whether PyTorch sees a GPU."""
-        return torch.cuda.is_available()
+        """Return whether PyTorch has a GPU that can compute."""
+        return gpu_works()
+
+    def preflight(self, device: str | None) -> Preflight:
+        """Try a device before it is trained on. Raises DeviceError where the one that is named does not work."""
+        return preflight(device)
 
     def versions(self) -> dict[str, str]:
         """Return the versions of PyTorch and torchvision."""
         return {"torch": torch.__version__, "torchvision": torchvision.__version__}
-
-
-def _device(name: str | None) -> torch.device:
-    """Return the device of this name; by default a GPU if there is one. Raises DeviceError where there is no such."""
-    try:
-        device = torch.device(name or ("cuda" if torch.cuda.is_available() else "cpu"))
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise DeviceError(f"PyTorch has no device '{name}' here ({str(error).splitlines()[0]}). Use \"cpu\", or leave "
-                          "the device to matlens.") from error
-    return device

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import gc
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
 
@@ -14,21 +12,22 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from matlens.errors import DataError
 from matlens.models.averaging import HostAverage, WeightAverage
-from matlens.models.micro_batches import MicroBatches, Parts
-from matlens.models.precision import Precision
+from matlens.models.micro_batches import MicroBatches, Parts, Result
+from matlens.models.precision import ChosenPrecision, Precision
+from matlens.models.torch.devices import errors_explained, free_memory, is_out_of_memory
+from matlens.models.torch.gpu.arithmetic import arithmetic
+from matlens.models.torch.gpu.averages import DeviceAverage
+from matlens.models.torch.gpu.feeder import Feeder
 from matlens.models.torch.preprocessing import on_device
+from matlens.models.torch.stepping import Scored, Stepper, hits_in
 from matlens.types import Batch, OnStep, Scores
-
-_Scored = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
-
-_SCALE = ("scale", "_growth_tracker")
-"""The parts of a GradScaler's state that change."""
 
 
 class TorchTrainable:
     """See `models.protocol.Tunable`.
+
+    On a GPU, steps of whole batches are recorded as a graph (`steps`), and batches are copied beside the computing.
 
     module: it returns logits; in training mode, where it has auxiliary classifiers, (logits, *auxiliary logits), where
         auxiliary logits may be None.
@@ -39,26 +38,39 @@ class TorchTrainable:
     """
 
     def __init__(self, module: nn.Module, to_input: Callable[[Any, torch.device], torch.Tensor], device: torch.device,
-                 *, pretrained: bool, learning_rate: float, auxiliary_weight: float, precision: Precision = "float32",
-                 seed: int | None = None, micro_batches: MicroBatches | None = None) -> None:
-        self._module, self._to_input, self._pretrained = module, to_input, pretrained
-        self._device, self._auxiliary_weight = device, auxiliary_weight
-        self._seed, self._steps = torch.initial_seed() if seed is None else seed, 0
-        self.micro_batches = micro_batches or MicroBatches(_is_out_of_memory, _free)
-        self.precision = precision
-        self.optimizer: torch.optim.Optimizer = torch.optim.Adam(self._trained(), lr=learning_rate, fused=True)
-        # float16's smallest number is 6e-8, and many gradients are smaller.
-        self._scaler = torch.GradScaler(device.type, enabled=precision == "float16")
+                 *, pretrained: bool, learning_rate: float, auxiliary_weight: float,
+                 precision: ChosenPrecision | None = None, seed: int | None = None,
+                 micro_batches: MicroBatches | None = None) -> None:
+        self._module, self._to_input, self._pretrained, self._device = module, to_input, pretrained, device
+        self.micro_batches = micro_batches or MicroBatches(is_out_of_memory, free_memory)
+        self._chosen = precision or ChosenPrecision("float32")
+        self._stepper = Stepper(module, to_input, device, auxiliary_weight=auxiliary_weight, chosen=self._chosen,
+                                seed=torch.initial_seed() if seed is None else seed, learning_rate=learning_rate)
+        self._feeder = None if self._stepper.recorded is None else Feeder(device)
+
+    @property
+    def optimizer(self) -> torch.optim.Optimizer:
+        """The present optimiser."""
+        return self._stepper.optimizer
+
+    @property
+    def precision(self) -> Precision:
+        """The arithmetic of training steps."""
+        return self._chosen.precision
+
+    @property
+    def takes_bytes(self) -> bool:
+        """Whether it asks for BytePhotos: what follows a cut takes activations."""
+        return False
 
     @property
     def learning_rate(self) -> float:
         """The optimiser's present learning rate."""
-        return float(self.optimizer.param_groups[0]["lr"])
+        return self._stepper.rate
 
     @learning_rate.setter
     def learning_rate(self, value: float) -> None:
-        for group in self.optimizer.param_groups:
-            group["lr"] = value
+        self._stepper.rate = value
 
     @property
     def trains_statistics(self) -> bool:
@@ -71,66 +83,54 @@ class TorchTrainable:
         if self._pretrained:
             for module in _normalisations(self._module):
                 module.eval()
+        self._stepper.look_again()
         sums = _Sums()
-        for step, (images, labels) in enumerate(batches, 1):
-            self._steps += 1
-            for scores in self.micro_batches.run(len(images), partial(self._train_on, images, labels)):
-                sums.add(*scores)
-            on_step(step, sums.scores)
+        with errors_explained(self._device), arithmetic(self._device, tf32=True):
+            for step, (images, labels) in enumerate(self._fed(batches), 1):
+                self._stepper.steps += 1
+                if self._chosen.candidates:
+                    self._stepper.measure(images, labels, self.micro_batches.parts(len(images))[0][1])
+                for scores in self._in_parts(len(images), partial(self._stepper.step, images, labels)):
+                    sums.add(*scores)
+                on_step(step, sums.scores)
         return sums.scores()
 
-    def _train_on(self, images: Any, labels: Any, parts: Parts) -> list[_Scored]:
-        """Do one step of the optimiser; return each part's loss, logits and labels."""
-        self.optimizer.zero_grad(set_to_none=True)
-        scored = []
-        for number, (start, end) in enumerate(parts):
-            target = on_device(labels[start:end], self._device)
-            photos = self._to_input(images[start:end], self._device)
-            try:
-                with self._own_dropout(number), self._autocast():
-                    outputs = self._module(photos)
-                    outputs = outputs if isinstance(outputs, tuple) else (outputs,)
-                    logits, *auxiliary = (output.float() for output in outputs if output is not None)
-            except ValueError as error:
-                if end - start > 1:
-                    raise
-                raise DataError("Batch normalisation cannot be trained on a batch of one photo of this size; use "
-                                "another batch size.") from error
-            loss = functional.cross_entropy(logits, target)
-            for scores in auxiliary:
-                loss = loss + self._auxiliary_weight * functional.cross_entropy(scores, target)
-            self._scaler.scale(loss * ((end - start) / len(images))).backward()
-            scored.append((loss.detach(), logits.detach(), target))
-        self._scaler.step(self.optimizer)
-        self._scaler.update()
-        return scored
+    def _fed(self, batches: Iterable[Batch]) -> Iterable[tuple[Any, Any]]:
+        return batches if self._feeder is None else self._feeder.fed(batches)
 
-    @contextmanager
-    def _own_dropout(self, part: int) -> Iterator[None]:
-        """Draw numbers inside by seed, step and part of the batch; restore the generator afterwards."""
-        with torch.random.fork_rng([self._device] if self._device.type == "cuda" else []):
-            drawn = int(np.random.SeedSequence([self._seed, self._steps, part]).generate_state(1, np.uint64)[0]) >> 1
-            torch.default_generator.manual_seed(drawn)  # torch.manual_seed looks for devices that are not used, too
-            if self._device.type == "cuda":
-                torch.cuda.manual_seed(drawn)
-            yield
+    def _in_parts(self, photos: int, compute: Callable[[Parts], Result]) -> Result:
+        """Compute a batch in the parts that fit into memory; a recording gives its memory back before they shrink."""
+        recorded = self._stepper.recorded
+
+        def try_again(parts: Parts) -> Result:
+            try:
+                return compute(parts)
+            except Exception as error:
+                if recorded is None or not recorded.is_recorded or not is_out_of_memory(error):
+                    raise
+            recorded.give_up("the memory of a recorded step is needed for others")
+            free_memory()
+            return compute(parts)
+
+        return self.micro_batches.run(photos, try_again)
 
     def validate(self, batches: Iterable[Batch]) -> Scores:
         """Return cross-entropy and accuracy of the main classifier."""
         self._module.eval()
         sums = _Sums()
-        for images, labels in batches:
-            for scores in self.micro_batches.run(len(images), partial(self._test_on, images, labels)):
-                sums.add(*scores)
+        with errors_explained(self._device), arithmetic(self._device, tf32=False):
+            for images, labels in self._fed(batches):
+                for scores in self._in_parts(len(images), partial(self._test_on, images, labels)):
+                    sums.add(*scores)
         return sums.scores()
 
-    def _test_on(self, images: Any, labels: Any, parts: Parts) -> list[_Scored]:
+    def _test_on(self, images: Any, labels: Any, parts: Parts) -> list[Scored]:
         scored = []
         with torch.inference_mode():
             for start, end in parts:
                 target = on_device(labels[start:end], self._device)
                 logits = self._module(self._to_input(images[start:end], self._device))
-                scored.append((functional.cross_entropy(logits, target), logits, target))
+                scored.append((functional.cross_entropy(logits, target), hits_in(logits, target), end - start))
         return scored
 
     def recompute_statistics(self, batches: Iterable[Batch]) -> None:
@@ -143,8 +143,8 @@ class TorchTrainable:
             module.momentum = None
             module.train()
         try:
-            with torch.no_grad():
-                for images, _ in batches:
+            with torch.no_grad(), arithmetic(self._device, tf32=False):
+                for images, _ in self._fed(batches):
                     self._module(self._to_input(images, self._device))
         finally:
             for module, momentum in zip(modules, momenta, strict=True):
@@ -153,14 +153,13 @@ class TorchTrainable:
 
     def use_adamw(self, weight_decay: float) -> None:
         """Train with AdamW from now on; biases and normalisation do not decay."""
-        decaying = [values for values in self._trained() if values.ndim > 1]
-        others = [values for values in self._trained() if values.ndim <= 1]
-        self.optimizer = torch.optim.AdamW([{"params": decaying, "weight_decay": weight_decay},
-                                            {"params": others, "weight_decay": 0.0}], lr=self.learning_rate, fused=True)
+        self._stepper.use_adamw(weight_decay)
 
     def average(self) -> WeightAverage:
-        """Begin a moving average of the weights."""
-        return HostAverage(self)
+        """Return a running average of the weights, which stays on a GPU."""
+        if self._device.type == "cpu":
+            return HostAverage(self)
+        return DeviceAverage(self._module.state_dict().values())
 
     def snapshot(self) -> list[npt.NDArray[Any]]:
         """Return a copy of all weights."""
@@ -174,52 +173,13 @@ class TorchTrainable:
 
     def training_state(self) -> dict[str, npt.NDArray[Any]]:
         """Return steps, how many photos fit into memory, loss scale, and by parameter the optimiser's variables."""
-        scaler = self._scaler.state_dict()
-        state = {"steps": np.array(self._steps), "micro_batch": np.array(self.micro_batches.size or 0), **{
-            f"scaler/{name}": np.array(scaler[name]) for name in _SCALE if scaler}}
-        for number, values in enumerate(self._optimised()):
-            for name, moment in self.optimizer.state.get(values, {}).items():
-                state[f"optimizer/{number}/{name}"] = moment.cpu().numpy().copy()
-        return state
+        return {"micro_batch": np.array(self.micro_batches.size or 0), **self._stepper.state()}
 
     def resume(self, snapshot: list[npt.NDArray[Any]], state: dict[str, npt.NDArray[Any]]) -> None:
         """Restore the state that `snapshot` and `training_state` returned."""
         self.restore(snapshot)
-        self._steps = int(state["steps"])
         self.micro_batches.limit(int(state["micro_batch"]) or None)
-        if self._scaler.is_enabled():
-            self._scaler.load_state_dict(self._scaler.state_dict() | {
-                name: state[f"scaler/{name}"].item() for name in _SCALE})
-        self.optimizer.state.clear()
-        optimised = self._optimised()
-        for key, saved in state.items():
-            kind, _, place = key.partition("/")
-            if kind == "optimizer":
-                number, _, name = place.partition("/")
-                values = optimised[int(number)]
-                # The fused optimisers go over memory as it lies, so moments must lie as their parameter does.
-                moment = torch.zeros((), device=values.device) if saved.ndim == 0 else torch.empty_like(values)
-                self.optimizer.state[values][name] = moment.detach().copy_(torch.as_tensor(saved))
-
-    def _optimised(self) -> list[nn.Parameter]:
-        return [values for group in self.optimizer.param_groups for values in group["params"]]
-
-    def _trained(self) -> list[nn.Parameter]:
-        return [values for values in self._module.parameters() if values.requires_grad]
-
-    def _autocast(self) -> torch.autocast:
-        return torch.autocast(self._device.type, getattr(torch, self.precision), enabled=self.precision != "float32")
-
-
-def _is_out_of_memory(error: Exception) -> bool:
-    """Return whether a GPU, PyTorch's allocator on the CPU (which raises a bare RuntimeError) or NumPy is full."""
-    return isinstance(error, torch.OutOfMemoryError | MemoryError) or (
-        isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error))
-
-
-def _free() -> None:
-    gc.collect()
-    torch.cuda.empty_cache()  # does nothing where CUDA was not used
+        self._stepper.resume(state)
 
 
 class _Sums:
@@ -230,10 +190,10 @@ class _Sums:
         self._hits: torch.Tensor | float = 0.0
         self._photos = 0
 
-    def add(self, loss: torch.Tensor, logits: torch.Tensor, target: torch.Tensor) -> None:
-        self._photos += len(target)
-        self._loss = self._loss + loss * len(target)
-        self._hits = self._hits + (logits.argmax(1) == target.argmax(1)).sum()
+    def add(self, loss: torch.Tensor, hits: torch.Tensor, photos: int) -> None:
+        self._photos += photos
+        self._loss = self._loss + loss * photos
+        self._hits = self._hits + hits
 
     def scores(self) -> Scores:
         photos = max(self._photos, 1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from matlens.features.conversion import TrunkTask
 from matlens.features.trunks import confirm_trunk, draft_trunk
+from matlens.models.protocol import on_working_device
 from matlens.workers.frameworks import open_framework
 from matlens.workers.registry import Tell, job
 
@@ -16,7 +17,7 @@ def confirm(task: TrunkTask, tell: Tell) -> None:
     """
     order, cache_dir = task.order, task.cache_dir
     room = open_framework(order.build.model)
-    classifier = room.build(order.build)
+    classifier = room.build(on_working_device(room, order.build)[0])
     if not order.draft(cache_dir).exists() and (warning := draft_trunk(classifier, order, cache_dir)):
         tell("warning", text=warning)
     confirm_trunk(classifier, order, cache_dir, room.versions())

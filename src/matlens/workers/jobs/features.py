@@ -5,7 +5,7 @@ from __future__ import annotations
 from matlens.features.cache import FeatureCache, feature_parts
 from matlens.features.engine import FrameworkEngine
 from matlens.features.trunks import resolved_layer
-from matlens.models.protocol import Pace
+from matlens.models.protocol import Pace, on_working_device
 from matlens.runs.run import Run
 from matlens.training.frozen import FeaturesTask
 from matlens.workers.frameworks import open_framework, open_store
@@ -14,16 +14,22 @@ from matlens.workers.registry import Tell, job
 
 @job("features")
 def features(task: FeaturesTask, tell: Tell) -> None:
-    """Compute what a run needs of a trunk, and cache it; nothing where `gpu_only` finds no GPU.
+    """Compute what a run needs of a trunk, and cache it; nothing where `gpu_only` finds no GPU that computes.
 
-    Tells of `photos`: the number `done` so far.
+    Tells of `photos`: the number `done` so far; and of a `warning`: why a GPU is not used.
+
+    Raises:
+        DeviceError: the device that the order names does not compute.
     """
     order = task.order
     room = open_framework(order.build.model)
-    if task.gpu_only and not room.has_gpu():
+    build, found = on_working_device(room, order.build)
+    if found.warning:
+        tell("warning", text=found.warning)
+    if task.gpu_only and found.device == "cpu":
         return
     run = Run.open(task.run_dir)
-    store, classifier = open_store(task.store), room.build(order.build)
+    store, classifier = open_store(task.store), room.build(build)
     until = resolved_layer(classifier, order)
     cache = FeatureCache(task.cache_dir, order.key, order.build.model, store,
                          lambda pooled: FrameworkEngine(classifier, order.build.img_size, pooled=pooled, until=until),

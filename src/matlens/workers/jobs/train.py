@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 
+from matlens.models.preflight import Preflight
+from matlens.models.protocol import on_working_device
 from matlens.models.seeding import seed_everything
 from matlens.runs.run import Run
 from matlens.system.files import write_json
@@ -17,6 +19,7 @@ from matlens.types import Scores
 from matlens.workers.exporting import export_artifact
 from matlens.workers.frameworks import build_order, open_framework, open_store
 from matlens.workers.registry import Tell, job
+from matlens.workers.trained import remark_on_artifact
 
 
 @dataclass(frozen=True)
@@ -45,15 +48,20 @@ class _Events:
 def train(task: TrainTask, tell: Tell) -> None:
     """Train one model, and leave model file, artifact and, last, the record of the training.
 
+    The device is tried first. An artifact that differs from the framework, or cannot be made, is marked: the training
+    is not lost to it.
+
     Tells of `step`, `epoch`, `resumed` (at an epoch), `warning`, and `halved`: photos that are computed at once.
     """
     clock, events = Clock(), _Events(tell)
     run, model = Run.open(task.run_dir), task.model
     settings, split = run.settings, run.split
     room = open_framework(model)
+    order, found = on_working_device(room, build_order(run, model, task.weights_file, settings.precision, task.device))
+    if found.warning:
+        events.on_warning(found.warning)
     seed_everything(settings.seed, deterministic=settings.deterministic, room=room)
     clock.lap("start")
-    order = build_order(run, model, task.weights_file, settings.precision)
     classifier = room.load(run.paths.model_file(model), order) if task.history else room.build(order)
     classifier.micro_batches.limit(task.micro_batch)
     classifier.micro_batches.on_halved = events.on_halved
@@ -66,11 +74,18 @@ def train(task: TrainTask, tell: Tell) -> None:
     for stage in stages:
         history = stage.train(work, history)
     clock.lap("train", sum(epoch.seconds for epoch in history.epochs[len(task.history):]))
-    artifact = export_artifact(run, model, classifier)
+    artifact = export_artifact(run, model, classifier, keep_marked=True)
+    if artifact.unconfirmed:
+        events.on_warning(remark_on_artifact(run, model))
     clock.lap("export")
     write_json(run.paths.training_file(model), training_record(
         model, history, split, artifact, {**task.seconds, **clock.seconds}, parameters=classifier.parameters,
-        weights_file=task.weights_file, remarks=task.remarks, versions=room.versions(),
+        weights_file=task.weights_file, remarks=(*task.remarks, *_on_device(found)), versions=room.versions(),
         arithmetic=classifier.precision, views=last.views or None, cut=last.trained_after,
-        micro_batch=classifier.micro_batches.size))
+        micro_batch=classifier.micro_batches.size, device=str(classifier.device)))
     forget_states(run.paths, model)
+
+
+def _on_device(found: Preflight) -> list[str]:
+    """Say, for the record, why the training did not run on the machine's first GPU."""
+    return [f"trained on {found.device}: {found.warning}"] if found.warning else []

@@ -1,0 +1,58 @@
+"""A running average of weights that stays on their device."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy.typing as npt
+import torch
+
+
+class DeviceAverage:
+    """See `models.averaging.WeightAverage`. No step copies anything to the host or waits for the device.
+
+    tensors: the network's weights and statistics, which are changed in place wherever they change.
+    """
+
+    def __init__(self, tensors: Iterable[torch.Tensor]) -> None:
+        self._tensors = [values.detach() for values in tensors]
+        self._average = [values.clone() for values in self._tensors]
+
+    @torch.no_grad()
+    def update(self, keep: float) -> None:
+        """Make it `keep` of itself and the rest of the present weights; what is no float is copied."""
+        pairs = list(zip(self._average, self._tensors, strict=True))
+        floats = [pair for pair in pairs if pair[0].is_floating_point()]
+        others = [pair for pair in pairs if not pair[0].is_floating_point()]
+        if floats:
+            averages, values = map(list, zip(*floats, strict=True))
+            torch._foreach_lerp_(averages, values, 1 - keep)
+        if others:
+            averages, values = map(list, zip(*others, strict=True))
+            torch._foreach_copy_(averages, values)
+
+    def weights(self) -> list[npt.NDArray[Any]]:
+        """Return a copy of the average on the host."""
+        return [values.cpu().numpy().copy() for values in self._average]
+
+    @torch.no_grad()
+    def set(self, weights: list[npt.NDArray[Any]]) -> None:
+        """Replace the average."""
+        for average, values in zip(self._average, weights, strict=True):
+            average.copy_(torch.as_tensor(values))
+
+    @contextmanager
+    def swapped(self) -> Iterator[None]:
+        """Give the network the average inside."""
+        before = [values.clone() for values in self._tensors]
+        self._put(self._average)
+        try:
+            yield
+        finally:
+            self._put(before)
+
+    @torch.no_grad()
+    def _put(self, weights: list[torch.Tensor]) -> None:
+        torch._foreach_copy_(self._tensors, weights)

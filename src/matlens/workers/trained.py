@@ -1,0 +1,57 @@
+"""The trained models of a run, to predict and explain with: by their artifacts, or by their own frameworks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+from matlens.errors import ModelError
+from matlens.features.artifact import Artifact, Trunk, command_to_export, mark_of
+from matlens.models.protocol import BuildOrder
+from matlens.models.remote.client import RemoteClassifier
+from matlens.runs.record import RunRecord
+
+
+@dataclass(frozen=True)
+class FrameworkArtifact(Artifact):
+    """A marked artifact, of which only head and description are used: the model's framework computes the features.
+
+    run, name: of the model. The framework gets a process of its own when features are first asked for, and computes
+    them in float32. That process ends with this value.
+    """
+
+    run: RunRecord | None = None
+    name: str = ""
+
+    @cached_property
+    def trunk(self) -> Trunk:
+        """The model file, loaded in its framework. Raises ModelError where that, or the file, is not there."""
+        assert self.run is not None
+        settings = self.run.settings
+        order = BuildOrder(self.name, len(self.class_names), self.img_size, None, settings.options_of(self.name),
+                           device=settings.device)
+        return RemoteClassifier(order, settings.seed, self.run.paths.model_file(self.name))
+
+
+def trained_artifact(run: RunRecord, name: str) -> Artifact:
+    """Open the artifact of a run's model; where it is marked, the model's framework computes the features instead.
+
+    Raises:
+        ModelError: the artifact is missing or damaged.
+    """
+    artifact = Artifact.open(run.paths.artifact(name), marked_too=True)
+    return FrameworkArtifact(**vars(artifact), run=run, name=name) if artifact.unconfirmed else artifact
+
+
+def remark_on_artifact(run: RunRecord, name: str) -> str:
+    """Say what a reader of the results must know of a marked artifact, and how to look into it; "" of any other.
+
+    One that is gone, or damaged, says nothing: whoever predicts with it is told.
+    """
+    folder = run.paths.artifact(name)
+    try:
+        reason = mark_of(folder)
+    except ModelError:
+        return ""
+    return reason and (f"{reason}, so that its own framework predicts and explains, in float32. Look into it with: "
+                       f"{command_to_export(folder, name)}")

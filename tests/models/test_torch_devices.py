@@ -1,0 +1,210 @@
+"""Devices that fail, averages of weights on them, and the arithmetic that they compute in."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from small_networks import CLASSES
+
+from matlens.errors import DeviceError
+from matlens.models.precision import fastest, precisions_to_measure
+from matlens.models.protocol import BuildOrder, room_of
+
+pytestmark = [pytest.mark.torch, pytest.mark.usefixtures("one_thread")]
+
+P100, T4, A100 = (6, 0), (7, 5), (8, 0)
+
+
+@pytest.fixture
+def devices(torch, monkeypatch):
+    """The module, as on a machine with one card that answers and is never computed on."""
+    from matlens.models.torch import devices
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device=None: "Tesla P100-PCIE-16GB")
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device=None: P100)
+    monkeypatch.setattr(torch.cuda, "get_arch_list", lambda: ["sm_75", "sm_80"])
+    monkeypatch.setattr(torch.version, "cuda", "13.0")
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    devices._automatic.cache_clear()
+    yield devices
+    devices._automatic.cache_clear()
+
+
+FAULTS = {
+    "no kernels": ("CUDA error: no kernel image is available for execution on the device\nCUDA kernel errors might",
+                   ("P100", "6.0", "sm_75 sm_80", "whl/cu126")),
+    "old driver": ("The NVIDIA driver on your system is too old (found version 12020). Please update",
+                   ("12.2", "13.0", "Update the driver", "whl/cu126")),
+    "full": ("CUDA out of memory. Tried to allocate 2.00 MiB", ("no memory left", "nvidia-smi")),
+    "taken": ("CUDA error: CUDA-capable device(s) is/are busy or unavailable", ("Another program", "nvidia-smi")),
+    "other": ("CUDA error: uncorrectable ECC error encountered\nmore", ("uncorrectable ECC error", "nvidia-smi"))}
+
+
+@pytest.mark.parametrize(("error", "facts"), FAULTS.values(), ids=FAULTS)
+def test_a_card_that_fails_is_explained_and_auto_takes_the_cpu(torch, devices, monkeypatch, error, facts):
+    """As a P100 does with today's wheels: PyTorch says that CUDA is available, and the first operation fails."""
+    def fail(device):
+        assert device == torch.device("cuda", 0)
+        raise RuntimeError(error)
+
+    monkeypatch.setattr(devices, "_try", fail)
+    room = room_of("inception_v1")
+    for wish in (None, "auto"):
+        tried = room.preflight(wish)
+        assert tried.device == "cpu"
+        assert all(fact in tried.warning for fact in facts)
+    assert not room.has_gpu()
+    assert str(room.build(BuildOrder("inception_v1", CLASSES)).device) == "cpu"
+    for compute in (room.preflight, lambda name: room.build(BuildOrder("inception_v1", CLASSES, device=name))):
+        with pytest.raises(DeviceError, match="--device cpu") as raised:
+            compute("cuda")
+        assert all(fact in str(raised.value) for fact in facts)
+
+
+def test_a_card_that_works_is_taken(torch, devices, monkeypatch):
+    """With its number, which a record of the training names."""
+    monkeypatch.setattr(devices, "_try", lambda device: None)
+    assert (devices.preflight(None).device, devices.preflight(None).warning) == ("cuda:0", "")
+    assert devices.preflight("cuda").device == "cuda:0"
+    assert devices.gpu_works()
+
+
+@pytest.mark.parametrize(("name", "visible", "facts"), [
+    ("cuda:3", None, ("number 3", "cuda:0", "P100")), ("cuda:1", "0", ("number 1", "CUDA_VISIBLE_DEVICES=0"))])
+def test_a_card_that_is_not_there_is_told_from_those_that_are(devices, monkeypatch, name, visible, facts):
+    """A number is easily one too high, and CUDA_VISIBLE_DEVICES renumbers cards."""
+    if visible is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    with pytest.raises(DeviceError) as raised:
+        devices.preflight(name)
+    assert all(fact in str(raised.value) for fact in (*facts, "--device cpu"))
+
+
+@pytest.mark.parametrize("visible", ["", "7"])
+def test_hidden_cards_are_said_to_be_hidden(torch, devices, monkeypatch, visible, tmp_path):
+    """An empty CUDA_VISIBLE_DEVICES asks for the CPU; with a number that there is not, it is a slip."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    monkeypatch.setattr(devices, "_OF_THE_KERNEL", tmp_path)
+    with pytest.raises(DeviceError, match="unset CUDA_VISIBLE_DEVICES"):
+        devices.preflight("cuda")
+    tried = devices.preflight(None)
+    assert tried.device == "cpu"
+    assert ("unset CUDA_VISIBLE_DEVICES" in tried.warning) == (visible == "7")
+
+
+@pytest.mark.parametrize("name", ["gpu", "cuda:x", "tpu:0"])
+def test_an_unknown_device_is_refused_with_the_known_ones(name):
+    """A typing error must not train elsewhere."""
+    with pytest.raises(DeviceError, match=r"--device"):
+        room_of("inception_v1").preflight(name)
+
+
+def test_a_device_that_computes_something_else_does_not_pass(torch, devices, monkeypatch):
+    """Broken memory answers, with wrong numbers."""
+    from torch.nn import functional
+
+    right, calls = functional.conv2d, []
+
+    def wrong_once(*given, **options):
+        calls.append(given)
+        return right(*given, **options) * (1.5 if len(calls) == 1 else 1)
+
+    devices._try(torch.device("cpu"))
+    monkeypatch.setattr(devices.functional, "conv2d", wrong_once)
+    with pytest.raises(RuntimeError, match="differs from the CPU's"):
+        devices._try(torch.device("cpu"))
+
+
+def test_a_device_that_disappears_is_named(torch):
+    """The other models go on; the message must say what failed, and how to do without it."""
+    from matlens.models.torch.devices import errors_explained
+
+    with pytest.raises(DeviceError, match=r"cuda:1.*unspecified launch failure.*--device cpu"), \
+            errors_explained(torch.device("cuda", 1)):
+        raise torch.AcceleratorError("CUDA error: unspecified launch failure")
+    with pytest.raises(torch.OutOfMemoryError), errors_explained(torch.device("cuda", 1)):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+
+def test_an_average_on_the_device_is_the_hosts(torch):
+    """The recipe `strong` judges and keeps these weights."""
+    from matlens.models.averaging import HostAverage
+    from matlens.models.torch.gpu.averages import DeviceAverage
+    from matlens.models.torch.preprocessing import to_activations
+    from matlens.models.torch.training import TorchTrainable
+
+    module = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.BatchNorm2d(4))
+    network = TorchTrainable(module, to_activations, torch.device("cpu"), pretrained=False, learning_rate=1e-3,
+                             auxiliary_weight=0.3)
+    assert isinstance(network.average(), HostAverage)
+    averages = HostAverage(network), DeviceAverage(module.state_dict().values())
+    for step in range(5):
+        with torch.no_grad():
+            module[0].weight.add_(torch.rand_like(module[0].weight))
+            module[1].num_batches_tracked.add_(7)
+        for average in averages:
+            average.update(0.1 * (step + 3))
+    for ours, theirs in zip(*(average.weights() for average in averages), strict=True):
+        assert ours.dtype == theirs.dtype
+        np.testing.assert_allclose(theirs, ours, rtol=1e-5)
+    now = network.snapshot()
+    averages[1].set([values + 1 for values in averages[0].weights()])
+    with averages[1].swapped():
+        for ours, theirs in zip(network.snapshot(), averages[0].weights(), strict=True):
+            np.testing.assert_array_equal(ours, theirs + 1)
+    for ours, theirs in zip(network.snapshot(), now, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+@pytest.mark.parametrize(("wish", "capability", "deterministic", "measured"), [
+    ("auto", A100, False, ("float32", "bfloat16", "float16")), ("auto", T4, False, ("float32", "float16")),
+    ("auto", P100, False, ()), ("auto", None, False, ()), ("auto", A100, True, ()), ("bfloat16", A100, False, ())])
+def test_a_gpu_is_measured_in_what_it_has(wish, capability, deterministic, measured):
+    """Nothing is measured where there is nothing to choose, or where two trainings must be the same."""
+    assert precisions_to_measure(wish, capability, deterministic=deterministic) == measured
+
+
+@pytest.mark.parametrize(("seconds", "chosen"), [
+    ({"float32": 1.0, "bfloat16": 0.94, "float16": 0.96}, "bfloat16"), ({"float32": 1.0, "bfloat16": 0.96}, "float32"),
+    ({"bfloat16": 2.0, "float16": 1.0}, "float16"), ({"float32": 1.0}, "float32")])
+def test_a_shorter_type_must_be_worth_it(seconds, chosen):
+    """Five percent are not worth its rounding."""
+    assert fastest(seconds) == chosen
+
+
+@pytest.mark.parametrize(("errors", "chosen"), [
+    ({"float16": 5e-4, "tf32": 1e-5}, "float16"), ({"float16": 2e-3, "tf32": 5e-4}, "tf32"),
+    ({"float16": np.inf, "tf32": np.nan}, "float32"), ({}, "float32")])
+def test_features_are_shortened_only_where_they_stay_true(torch, errors, chosen):
+    """A network whose features overflow in float16 exists."""
+    from matlens.models.torch.gpu.arithmetic import fastest_faithful
+
+    exact = torch.tensor([[1.0, -8.0], [0.5, 2.0]])
+    assert fastest_faithful(lambda kind: exact + 8.0 * errors.get(kind, 0.0), tuple(errors)) == chosen
+
+
+def test_exact_float32_is_without_tf32_and_leaves_no_trace(torch):
+    """The switches can be read without a card, in both of PyTorch's ways, inside and after."""
+    from matlens.models.torch.gpu.arithmetic import arithmetic
+
+    def switches():
+        cudnn, matmul = torch.backends.cudnn, torch.backends.cuda.matmul
+        return (cudnn.conv.fp32_precision, cudnn.rnn.fp32_precision, matmul.fp32_precision, cudnn.allow_tf32,
+                matmul.allow_tf32)
+
+    before, card = switches(), torch.device("cuda", 0)
+    with arithmetic(card, tf32=True):
+        training = switches()
+        with pytest.raises(ValueError), arithmetic(card, tf32=False):
+            assert "tf32" not in switches()
+            assert switches()[3:] == (False, False)
+            raise ValueError
+        assert switches() == training
+    assert training[3:] == (True, True)
+    assert switches() == before
+    with arithmetic(torch.device("cpu"), tf32=True):
+        assert switches() == before
