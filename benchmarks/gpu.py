@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import dataclasses
 import importlib.metadata
 import importlib.util
 import json
@@ -35,7 +36,7 @@ from pathlib import Path
 
 from gpu_rows.card import card_facts
 from gpu_rows.table import MARK, Line, markdown, write
-from gpu_rows.work import Work, draw
+from gpu_rows.work import SAID, Work, draw
 
 BACKENDS = ("tensorflow", "torch", "jax")
 PACKAGES = ("torch", "torchvision", "keras", "tensorflow", "jax", "openvino", "numpy", "opencv-python-headless")
@@ -119,7 +120,7 @@ def measure(name: str, work: Work, out: Path, limit: float, on_line: Callable[[L
                 last = " ".join(text.split()) or last
                 log.write(f"[{name}] {text}")
                 log.flush()
-                if text.startswith("    "):  # what a row says of itself and of runs; the rest is a framework's
+                if text.startswith(SAID):
                     print(text.rstrip()[:220], flush=True)
             code = child.wait()
         finally:
@@ -148,7 +149,8 @@ def run_rows(names: list[str], work: Work, arguments: argparse.Namespace, facts:
         started = time.perf_counter()
         print(f"== {name}", flush=True)
         # A row's own limit is for a card that hangs; a slow one may take what the others leave.
-        failure = measure(name, work, arguments.out, min(left, ROWS[name].limit * arguments.patience), add)
+        limit = min(left, ROWS[name].limit * arguments.patience)
+        failure = measure(name, dataclasses.replace(work, seconds=limit), arguments.out, limit, add)
         if failure:
             add(Line(name, note=f"failed: {failure}"))
         print(f"   {name}: {time.perf_counter() - started:.1f} s", flush=True)

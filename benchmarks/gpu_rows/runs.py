@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from dataclasses import dataclass
 from gpu_rows import plain_loops
 from gpu_rows.card import Utilisation
 from gpu_rows.table import Line
-from gpu_rows.work import Work, framework_device, keras_waits, median, seconds_of, spread
+from gpu_rows.work import Work, framework_device, keras_waits, median, say, seconds_of, spread
 from matlens.models.registry import default_models
 from matlens.runs.paths import RunPaths
 from matlens.system.files import read_json
@@ -55,7 +56,8 @@ class Ran:
         said = [text for _, text in self.lines if model in text]
         log = self.paths.log_file(model)
         logged = log.read_text("utf-8", "replace").split("\n") if log.exists() else []
-        return next((line.strip() for line in [*said[::-1], *logged[::-1]] if line.strip()), f"exit code {self.code}")
+        return next((line.strip() for line in [*said[::-1], *logged[::-1]] if line.strip()),
+                    f"it ended with code {self.code} (-9: out of the row's time)")
 
 
 def run(work: Work, name: str, *options: str) -> Ran:
@@ -65,10 +67,13 @@ def run(work: Work, name: str, *options: str) -> Ran:
                "--cache-dir", str(work.folder / "cache"), "--weights-dir", str(work.weights), *options]
     with Utilisation() as busy, subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
                                                  errors="replace", env=os.environ | {"COLUMNS": "400"}) as child:
+        timer = threading.Timer(max(work.left, 1), child.kill)  # so that what is done is told
+        timer.start()
         assert child.stdout is not None
         for text in child.stdout:
             lines.append((time.perf_counter(), text.rstrip()))
-            print(f"    {text.rstrip()}", flush=True)
+            say(text.rstrip())
+        timer.cancel()
     return Ran(RunPaths(folder), child.returncode, lines, busy)
 
 
@@ -134,7 +139,7 @@ def _fit_rate(work: Work, batch: int) -> float:
     fit, wait = plain_loops.keras_vgg19(batch, work.side, steps), keras_waits()
     fit()
     rate = batch * steps / min(seconds_of(fit, wait) for _ in range(1 if work.quick else 2))
-    print(f"    Keras' fit: {rate:,.0f} photos/s", flush=True)
+    say(f"Keras' fit: {rate:,.0f} photos/s")
     return rate
 
 
@@ -145,7 +150,7 @@ def _torch_peers(work: Work, batch: int) -> list[tuple[str, float]]:
     for name, half in (("plain PyTorch, TF32", False), ("plain PyTorch, bfloat16 channels-last", True)):
         seconds = _step_seconds(plain_loops.torch_googlenet(batch, work.side, device, half=half), steps, device)
         found.append((name, batch / seconds))
-        print(f"    {name}: {found[-1][1]:,.0f} photos/s", flush=True)
+        say(f"{name}: {found[-1][1]:,.0f} photos/s")
     _free()
     return found
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import importlib
 import json
+import math
 import os
 import statistics
 import time
@@ -28,6 +29,8 @@ from matlens.system.console import Reporter
 from matlens.system.files import whole_folder
 
 CLASSES = MATERIALS[:8]
+SAID = "    > "
+_STARTED, _TO_TELL = time.perf_counter(), 6
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,7 @@ class Work:
 
     many, few: folders of photos for what is timed, and for whole runs. weights: a folder for weights files.
     folder: for everything else. side: of the photos, in pixels. quick: fewer epochs, steps and photos.
+    seconds: after which this process, which measures one row, is ended.
     """
 
     many: Path
@@ -44,6 +48,12 @@ class Work:
     folder: Path
     side: int
     quick: bool
+    seconds: float = math.inf
+
+    @property
+    def left(self) -> float:
+        """Return the seconds until this process is ended, less what it takes to say what it has."""
+        return self.seconds - _TO_TELL - (time.perf_counter() - _STARTED)
 
     def to_json(self) -> str:
         """Encode it for a child."""
@@ -132,6 +142,11 @@ def make_torch_weights(work: Work) -> None:
         module(torch.rand(8, 3, 224, 224) * 2 - 1)
     spec = spec_of("inception_v1")
     torch.save(module.state_dict(), work.weights / spec.weights_files(spec.options, work.side)[0].name)
+
+
+def say(text: str) -> None:
+    """Print a line that `benchmarks/gpu.py` shows; it only logs what else a row prints."""
+    print(SAID + text, flush=True)
 
 
 def framework_device() -> str:
