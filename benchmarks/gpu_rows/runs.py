@@ -92,9 +92,10 @@ def kept(work: Work, recipe: str) -> None:
         whole += complete
         if complete:
             record = read_json(paths.training_file(model))
-            marked = [remark for remark in record["remarks"] if "differs" in remark]
-            notes.append(f"{model}: parity {record['parity']:.1g}, {record['arithmetic']}"
-                         + (f", MARKED: {marked[0]}" if marked else ""))
+            parity = record.get("parity")
+            notes.append(f"{model}: {record['arithmetic']} on {record.get('device', 'a device that is not recorded')}, "
+                         + (f"parity {parity:.1g}" if parity is not None else "no parity")
+                         + ", artifact MARKED" * (record.get("predicted_by", "artifact") != "artifact"))
         else:
             notes.append(f"{model}: LOST: {ran.why(model)[-300:]}")
     Line(f"{recipe}: models kept of {len(models)}, `matlens run`", whole, "models", at_least=len(models),
