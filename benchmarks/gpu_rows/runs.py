@@ -92,10 +92,10 @@ def kept(work: Work, recipe: str) -> None:
         whole += complete
         if complete:
             record = read_json(paths.training_file(model))
-            parity = record.get("parity")
+            parity, mark = record.get("parity"), read_json(paths.artifact(model) / "artifact.json").get("unconfirmed")
             notes.append(f"{model}: {record['arithmetic']} on {record.get('device', 'a device that is not recorded')}, "
                          + (f"parity {parity:.1g}" if parity is not None else "no parity")
-                         + ", artifact MARKED" * (record.get("predicted_by", "artifact") != "artifact"))
+                         + (f", its artifact is MARKED: {mark}" if mark else ""))
         else:
             notes.append(f"{model}: LOST: {ran.why(model)[-300:]}")
     Line(f"{recipe}: models kept of {len(models)}, `matlens run`", whole, "models", at_least=len(models),
