@@ -13,9 +13,22 @@ import pytest
 
 from matlens.cli import main as command_line
 from matlens.data.drawn.synthetic import draw_dataset
+from matlens.system.resources import has_nvidia_gpu
 from published import publish
 
 Cli = Callable[..., "subprocess.CompletedProcess[str]"]
+
+GPU_TESTS_ON = os.environ.get("MATLENS_GPU_TESTS_ON", "cuda")
+"""The device of the tests marked `gpu`; "cpu" runs them without a card, which checks the tests themselves."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip the tests that need a GPU where there is none."""
+    on_a_gpu = [item for item in items if item.get_closest_marker("gpu")]
+    if on_a_gpu and GPU_TESTS_ON == "cuda" and not has_nvidia_gpu():
+        for item in on_a_gpu:
+            item.add_marker(pytest.mark.skip(reason="no NVIDIA GPU: nvidia-smi lists none, or CUDA_VISIBLE_DEVICES "
+                                                    "hides it"))
 
 
 @pytest.fixture(scope="session")
