@@ -119,10 +119,9 @@ def _epochs(work: Work, model: str, batch: int, peers: Sequence[tuple[str, float
              note=note).tell()
 
 
-def googlenet(work: Work) -> None:
-    """GoogLeNet's epochs at two batch sizes against the bare steps of two plain loops."""
-    for batch in (64,) if work.quick else (64, 32):
-        _epochs(work, "inception_v1", batch, _torch_peers(work, batch), 5000, 2)
+def googlenet(work: Work, batch: str) -> None:
+    """GoogLeNet's epochs against the bare steps of two plain loops."""
+    _epochs(work, "inception_v1", int(batch), _torch_peers(work, int(batch)), 5000, 2)
 
 
 def vgg19(work: Work) -> None:
@@ -130,8 +129,6 @@ def vgg19(work: Work) -> None:
     rate = _fit_rate(work, 64)
     _free()
     _epochs(work, "vgg19_scratch", 64, [("Keras' fit", rate)], 2000, None)
-    if not work.quick:
-        _epochs(work, "vgg19_scratch", 32, [], 2000, None)
 
 
 def _fit_rate(work: Work, batch: int) -> float:
