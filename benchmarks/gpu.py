@@ -106,11 +106,10 @@ def measure(name: str, work: Work, out: Path, limit: float, on_line: Callable[[L
             command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace",
             start_new_session=True) as child:
         def end() -> None:
-            timed_out.set()
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(child.pid, signal.SIGKILL)
 
-        timer = threading.Timer(limit, end)
+        timer = threading.Timer(limit, lambda: (timed_out.set(), end()))
         timer.start()
         assert child.stdout is not None
         try:
