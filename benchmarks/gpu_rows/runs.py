@@ -52,10 +52,13 @@ class Ran:
         return "; ".join(words) or "GPU utilisation not known"
 
     def why(self, model: str) -> str:
-        """Return what the run said last of a model, or the last line of its log."""
-        said = [text for _, text in self.lines if model in text]
+        """Return why the run did not finish a model, as run.json has it, else what it said last of it."""
+        recorded = read_json(self.paths.run_file).get("failures", {}) if self.paths.run_file.exists() else {}
+        if model in recorded:
+            return str(recorded[model])
+        said = [text for _, text in self.lines if f"{model} failed" in text]
         log = self.paths.log_file(model)
-        logged = log.read_text("utf-8", "replace").split("\n") if log.exists() else []
+        logged = log.read_text("utf-8", "replace").splitlines() if log.exists() else []
         return next((line.strip() for line in [*said[::-1], *logged[::-1]] if line.strip()),
                     f"it ended with code {self.code} (-9: out of the row's time)")
 
