@@ -99,7 +99,7 @@ def test_bytes_are_varied_on_the_device_as_floats_are_on_the_host(room: Room, mo
     classifier.recompute_statistics(list(plain.epoch(0)))
     on_host, on_device, as_they_are = (classifier.validate(list(form.epoch(0))[:1]).loss
                                        for form in (varied, varied.as_bytes(), plain))
-    assert on_device == pytest.approx(on_host, rel=0.02)
+    assert on_device == pytest.approx(on_host, rel=0.05)
     assert abs(on_device - on_host) < abs(as_they_are - on_host) / 2
     for form in (plain, plain.as_bytes()):
         trained.append(built(room, model).train_epoch(list(form.epoch(0))[:1], unseen).loss)
