@@ -60,12 +60,13 @@ ROWS = {
     "preflight-torch": Row("networks.preflight", ("inception_v1",), 40),
     "preflight-keras": Row("networks.preflight", ("vgg19_scratch",), 40),
     "kept-guide": Row("runs.kept", ("guide",), 150),
-    "googlenet": Row("runs.googlenet", (), 120),
+    "googlenet-64": Row("runs.googlenet", ("64",), 90),
     "frozen-keras": Row("networks.frozen", ("mobilenetv2_transfer",), 60),
     "frozen-torch": Row("networks.frozen", ("inception_v1",), 60),
     "strong-torch": Row("networks.strong", ("inception_v1",), 60),
     "vgg19": Row("runs.vgg19", (), 120),
     "kept-strong": Row("runs.kept", ("strong",), 150),
+    "googlenet-32": Row("runs.googlenet", ("32",), 90),
     "strong-keras": Row("networks.strong", ("vgg19_scratch",), 60),
     "parity-torch": Row("networks.parity", ("inception_v1",), 40),
     "parity-keras": Row("networks.parity", ("vgg19_scratch",), 60),
@@ -105,11 +106,10 @@ def measure(name: str, work: Work, out: Path, limit: float, on_line: Callable[[L
             command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace",
             start_new_session=True) as child:
         def end() -> None:
-            timed_out.set()
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(child.pid, signal.SIGKILL)
 
-        timer = threading.Timer(limit, end)
+        timer = threading.Timer(limit, lambda: (timed_out.set(), end()))
         timer.start()
         assert child.stdout is not None
         try:

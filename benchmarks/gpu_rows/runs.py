@@ -52,10 +52,13 @@ class Ran:
         return "; ".join(words) or "GPU utilisation not known"
 
     def why(self, model: str) -> str:
-        """Return what the run said last of a model, or the last line of its log."""
-        said = [text for _, text in self.lines if model in text]
+        """Return why the run did not finish a model, as run.json has it, else what it said last of it."""
+        recorded = read_json(self.paths.run_file).get("failures", {}) if self.paths.run_file.exists() else {}
+        if model in recorded:
+            return str(recorded[model])
+        said = [text for _, text in self.lines if f"{model} failed" in text]
         log = self.paths.log_file(model)
-        logged = log.read_text("utf-8", "replace").split("\n") if log.exists() else []
+        logged = log.read_text("utf-8", "replace").splitlines() if log.exists() else []
         return next((line.strip() for line in [*said[::-1], *logged[::-1]] if line.strip()),
                     f"it ended with code {self.code} (-9: out of the row's time)")
 
@@ -119,10 +122,9 @@ def _epochs(work: Work, model: str, batch: int, peers: Sequence[tuple[str, float
              note=note).tell()
 
 
-def googlenet(work: Work) -> None:
-    """GoogLeNet's epochs at two batch sizes against the bare steps of two plain loops."""
-    for batch in (64,) if work.quick else (64, 32):
-        _epochs(work, "inception_v1", batch, _torch_peers(work, batch), 5000, 2)
+def googlenet(work: Work, batch: str) -> None:
+    """GoogLeNet's epochs against the bare steps of two plain loops."""
+    _epochs(work, "inception_v1", int(batch), _torch_peers(work, int(batch)), 5000, 2)
 
 
 def vgg19(work: Work) -> None:
@@ -130,8 +132,6 @@ def vgg19(work: Work) -> None:
     rate = _fit_rate(work, 64)
     _free()
     _epochs(work, "vgg19_scratch", 64, [("Keras' fit", rate)], 2000, None)
-    if not work.quick:
-        _epochs(work, "vgg19_scratch", 32, [], 2000, None)
 
 
 def _fit_rate(work: Work, batch: int) -> float:
