@@ -58,7 +58,8 @@ class TorchBackend(Backend):
     @property
     def device(self) -> str:
         """Where Keras makes its tensors."""
-        return str(torch.device(getattr(self._core, _DEVICE)))
+        device = str(torch.device(getattr(self._core, _DEVICE)))
+        return "cuda:0" if device == "cuda" else device
 
     def has_gpu(self) -> bool:
         """Return whether Keras computes on a GPU."""
