@@ -168,7 +168,7 @@ def test_an_artifact_that_is_mended_takes_over(marked, shell, name):
     assert done.returncode == 0, done.stderr
     assert "unconfirmed" not in read(marked / "models" / f"{stem}.artifact" / "artifact.json")
     framework = predicted(marked, stem)
-    (marked / "models" / f"{stem}.pth").rename(marked / "away.pth")  # nothing but the artifact is left to predict with
+    (marked / "models" / f"{stem}.pth").write_bytes(b"")  # nothing but the artifact is left to predict with
     done = shell("evaluate", marked, "--models", name, faults=False)
     assert done.returncode == 0, done.stderr
     assert read(marked / "reports" / f"{stem}_training.json")["predicted_by"] == "artifact"
