@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any, Protocol
 
@@ -22,7 +22,7 @@ class WeightAverage(Protocol):
     def weights(self) -> list[npt.NDArray[Any]]:
         """Copy the average, in the order and the dtypes of the network's `snapshot`."""
 
-    def set(self, weights: Sequence[npt.NDArray[Any]]) -> None:
+    def set(self, weights: list[npt.NDArray[Any]]) -> None:
         """Set the average to a copy of these weights. Not to be called inside of `swapped`."""
 
     def swapped(self) -> AbstractContextManager[None]:
@@ -62,9 +62,9 @@ class HostAverage:
         """See `WeightAverage`."""
         return [values.copy() for values in self._average]
 
-    def set(self, weights: Sequence[npt.NDArray[Any]]) -> None:
+    def set(self, weights: list[npt.NDArray[Any]]) -> None:
         """See `WeightAverage`."""
-        self._average = [values.copy() for values in weights]
+        self._average = [np.array(values) for values in weights]
 
     @contextmanager
     def swapped(self) -> Iterator[None]:

@@ -80,11 +80,6 @@ class RemoteClassifier:
         return str(self._about["device"])
 
     @property
-    def takes_bytes(self) -> bool:
-        """False: photos go to the child as floats."""
-        return False
-
-    @property
     def num_classes(self) -> int:
         """C, the number of outputs."""
         return int(self._about["num_classes"])
