@@ -15,7 +15,7 @@ from torch.nn import functional
 from matlens.models.averaging import HostAverage, WeightAverage
 from matlens.models.micro_batches import MicroBatches, Parts, Result
 from matlens.models.precision import ChosenPrecision, Precision
-from matlens.models.torch.devices import errors_explained, free_memory, is_out_of_memory
+from matlens.models.torch.devices import free_memory, is_out_of_memory
 from matlens.models.torch.gpu.arithmetic import arithmetic
 from matlens.models.torch.gpu.averages import DeviceAverage
 from matlens.models.torch.gpu.feeder import Feeder
@@ -85,7 +85,7 @@ class TorchTrainable:
                 module.eval()
         self._stepper.look_again()
         sums = _Sums()
-        with errors_explained(self._device), arithmetic(self._device, tf32=True):
+        with arithmetic(self._device, tf32=True):
             for step, (images, labels) in enumerate(self._fed(batches), 1):
                 self._stepper.steps += 1
                 if self._chosen.candidates:
@@ -118,7 +118,7 @@ class TorchTrainable:
         """Return cross-entropy and accuracy of the main classifier."""
         self._module.eval()
         sums = _Sums()
-        with errors_explained(self._device), arithmetic(self._device, tf32=False):
+        with arithmetic(self._device, tf32=False):
             for images, labels in self._fed(batches):
                 for scores in self._in_parts(len(images), partial(self._test_on, images, labels)):
                     sums.add(*scores)

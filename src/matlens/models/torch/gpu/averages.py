@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -38,7 +38,7 @@ class DeviceAverage:
         return [values.cpu().numpy().copy() for values in self._average]
 
     @torch.no_grad()
-    def set(self, weights: list[npt.NDArray[Any]]) -> None:
+    def set(self, weights: Sequence[npt.NDArray[Any]]) -> None:
         """Replace the average."""
         for average, values in zip(self._average, weights, strict=True):
             average.copy_(torch.as_tensor(values))
