@@ -194,7 +194,8 @@ class KerasClassifier:
 
     def features_and_gradients(self, images: Array, classes: Labels, layer: str) -> tuple[Array, Array]:
         """Return any layer's output and the class logit's gradient there, by the back end. Raises ModelError."""
-        return features_and_gradients(self.model, images, classes, layer)
+        with backend().exact_float32():
+            return features_and_gradients(self.model, images, classes, layer)
 
     def head(self) -> Head:
         """Return a copy of the head. Raises ModelError for a model that cannot be cut."""

@@ -85,6 +85,11 @@ class RemoteClassifier:
         return int(self._about["num_classes"])
 
     @property
+    def takes_bytes(self) -> bool:
+        """False: photos go to the child as floats."""
+        return False
+
+    @property
     def precision(self) -> Precision:
         """The arithmetic that it is trained in."""
         precision: Precision = self._call("get", name="precision")[0]["value"]

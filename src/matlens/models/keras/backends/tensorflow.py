@@ -21,7 +21,7 @@ from matlens.models.keras.backends.base import (
     independent,
     no_device,
 )
-from matlens.models.preflight import Card, Preflight, preflight
+from matlens.models.preflight import Gpu, Preflight, preflight
 from matlens.system.devices import usable_cores
 from matlens.types import Array, Labels
 
@@ -161,11 +161,11 @@ def _try(name: str) -> None:
             gradient.numpy()
 
 
-def _card(name: str) -> Card:
+def _card(name: str) -> Gpu:
     gpu = tf.config.list_physical_devices("GPU")[int(name.partition(":")[2])]
     details = tf.config.experimental.get_device_details(gpu)
     capability = details.get("compute_capability")
-    return Card(details.get("device_name", ""), capability and (int(capability[0]), int(capability[1])))
+    return Gpu(details.get("device_name", ""), capability and (int(capability[0]), int(capability[1])))
 
 
 def _is_not_of_retracing(record: logging.LogRecord) -> bool:
