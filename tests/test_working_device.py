@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from builders import begin_run
 from in_process import InProcess
-from matlens.errors import DeviceError
+from matlens.errors import DeviceError, KilledError
 from matlens.features.trunks import TrunkOrder
 from matlens.models.preflight import Preflight
 from matlens.models.protocol import BuildOrder, on_working_device
 from matlens.settings.schema import Settings
-from matlens.system.transport import run_job
+from matlens.system.console import Reporter
+from matlens.system.transport import ChildProcess, run_job
 from matlens.training.frozen import FeaturesTask, FrozenFeatures
 from matlens.workers.jobs import confirm, draft, features
 
@@ -117,29 +119,42 @@ def test_the_framework_computes_features_where_a_gpu_is_or_is_named(monkeypatch,
     assert frozen._wants_framework is wanted
 
 
+class Frozen:
+    """The features of a run on a machine with a GPU, whose child process does as it is told."""
+
+    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch, child: Any, **settings: Any) -> None:
+        monkeypatch.setattr(ChildProcess, "run", lambda process, job, task, log, on_event, environment: child(on_event))
+        monkeypatch.setattr("matlens.training.frozen.has_nvidia_gpu", lambda: True)
+        monkeypatch.setattr(FrozenFeatures, "_cache", lambda *given: SimpleNamespace(holds=lambda *given: False))
+        run = begin_run(folder / "run", Settings(models=("inception_v1",), cache_dir=folder / "cache", **settings))
+        prepared: Any = SimpleNamespace(store=SimpleNamespace(folder=folder), split=run.split)
+        unused: Any = None
+        self.conversion: Any = SimpleNamespace(order=TrunkOrder(ORDER))
+        self.features = FrozenFeatures(run, "inception_v1", None, prepared, unused, Reporter())
+
+    def computed(self) -> bool:
+        part: Any = SimpleNamespace(digests=("a",), view=0)
+        return self.features._computes_in_framework(self.conversion, [part])
+
+
 def test_a_features_job_that_warns_is_heard(monkeypatch, tmp_path, capsys):
     """The bar of progress must not stumble over it."""
-    from types import SimpleNamespace
-
-    from matlens.system.console import Reporter
-    from matlens.system.transport import ChildProcess
-
-    def child(process: Any, job: str, task: Any, log: Path, on_event: Any, environment: Any) -> None:
+    def child(on_event: Any) -> None:
         on_event({"event": "warning", "text": "no kernels"})
         on_event({"event": "photos", "done": 1})
 
-    monkeypatch.setattr(ChildProcess, "run", child)
-    monkeypatch.setattr("matlens.training.frozen.has_nvidia_gpu", lambda: True)
-    run = begin_run(tmp_path / "run", Settings(models=("inception_v1",), cache_dir=tmp_path / "cache"))
-    store: Any = SimpleNamespace(folder=tmp_path)
-    prepared: Any = SimpleNamespace(store=store, split=run.split)
-    conversion: Any = SimpleNamespace(order=TrunkOrder(BuildOrder("inception_v1", 2, weights_file=Path(__file__))))
-    conversion.confirmed = lambda: None
-    frozen = FrozenFeatures(run, "inception_v1", None, prepared, None, Reporter())  # type: ignore[arg-type]
-    monkeypatch.setattr(FrozenFeatures, "_cache", lambda self, conversion, by_framework: SimpleNamespace(
-        holds=lambda *given: False))
-    part: Any = SimpleNamespace(digests=("a",), view=0)
-    assert frozen._computes_in_framework(conversion, [part]) is False
+    assert not Frozen(tmp_path, monkeypatch, child).computed()
     assert "inception_v1: no kernels" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("error", [DeviceError("the GPU stopped working."), KilledError("it has too little memory.")])
+def test_a_card_that_fails_at_features_leaves_them_to_openvino(monkeypatch, tmp_path, capsys, error):
+    """They come out the same there; a card that was named is not replaced."""
+    def child(on_event: Any) -> None:
+        raise error
+
+    assert not Frozen(tmp_path, monkeypatch, child).computed()
+    assert f"{error} OpenVINO" in " ".join(capsys.readouterr().err.split())
+    for options in ({"device": "cuda"}, {"features_on": "framework"}):
+        with pytest.raises(type(error)):
+            Frozen(tmp_path / str(options), monkeypatch, child, **options).computed()

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from matlens.data.prepare import Prepared
-from matlens.errors import CacheError, ModelError
+from matlens.errors import CacheError, DeviceError, KilledError, ModelError
 from matlens.features.cache import FeatureCache, FeaturePart, feature_parts
 from matlens.features.conversion import Conversion, TrunkConversions
 from matlens.features.engine import Engine, PhotoEngine
@@ -173,7 +173,13 @@ class FrozenFeatures:
                 else:
                     advance(event["done"], "")
 
-            run_job("features", task, self.run.paths.log_file(self.model), hear)
+            try:
+                run_job("features", task, self.run.paths.log_file(self.model), hear)
+            except (DeviceError, KilledError) as error:
+                if not task.gpu_only or settings.device is not None:
+                    raise
+                self.reporter.warn(f"{self.model}: {error} OpenVINO computes its features instead.")
+                return False
         cache, kind = self._cache(conversion, True), settings.activations
         return all(cache.holds(part.digests, part.view, "pooled" if pooled else kind) for part in parts)
 
