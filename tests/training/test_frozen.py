@@ -57,3 +57,15 @@ def test_a_trunk_that_differs_is_told_instead(tmp_path, engine_of):
     """Not that its draft is gone."""
     with pytest.raises(ModelError, match="differs"):
         engine_of(Conversion(tmp_path, ModelError("it differs")), True)
+
+
+@pytest.mark.parametrize(("features_on", "device", "has_gpu", "wanted"), [
+    ("auto", None, True, True), ("auto", None, False, False), ("auto", "cpu", True, False),
+    ("auto", "cuda:1", True, True), ("auto", "mps", False, True), ("openvino", "cuda", True, False),
+    ("framework", "cpu", False, True)])
+def test_who_computes_features_follows_the_device_that_is_asked_for(monkeypatch, features_on, device, has_gpu, wanted):
+    """`--device cpu` on a machine with a card must not touch the card, and a named card is used."""
+    monkeypatch.setattr(frozen, "has_nvidia_gpu", lambda: has_gpu)
+    run: Any = SimpleNamespace(settings=SimpleNamespace(features_on=features_on, device=device))
+    nothing: Any = None
+    assert FrozenFeatures(run, "m", None, nothing, nothing, Reporter(quiet=True))._wants_framework is wanted

@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 import json
+import zlib
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 
+from builders import split_of
+from matlens.data.pixels.store import PixelStore
 from matlens.errors import CacheError, WorkerError
 from matlens.system.transport import decode, encode
 from matlens.training.frozen import ActivationViews
 from matlens.training.history import Epoch
 from matlens.training.stages.base import STAGES, HeadStage, NetworkStage, Stage
 from matlens.training.stages.tail_on_activations import TailOnActivations
+from matlens.training.stages.tail_on_photos import TailOnPhotos
+from matlens.training.stages.whole_network import WholeNetwork
 from matlens.training.tasks import TrainTask
-from matlens.types import Scores
+from matlens.types import Batch, BytePhotos, Scores
 
 INPUTS = ActivationViews("block_12_add", (Path("/cache/1"), Path("/cache/2")), Path("/cache/3"))
 EPOCH = Epoch(1, Scores(0.1 + 0.2, 1 / 3), Scores(1e-17, 0.5), 1e-5, 2.5, 1000 / 7)
@@ -86,3 +93,30 @@ def test_a_stage_that_is_unknown_or_malformed_is_refused(change):
     content["stages"][0] |= change
     with pytest.raises(WorkerError, match="nap" if "stage" in change else "epochs"):
         decode(content, TrainTask)
+
+
+@pytest.mark.parametrize("stage", [WholeNetwork(3), TailOnPhotos(3)], ids=["whole network", "tail on photos"])
+@pytest.mark.parametrize("augment", [True, False])
+def test_photos_go_as_bytes_to_a_device_that_asks_for_them(tmp_path, stage, augment):
+    """Four times less goes to a GPU, which varies the photos itself; a CPU gets floats as ever."""
+    split = split_of(per_class=3)
+    pixels = np.random.default_rng(0).integers(0, 256, (len(split.photos), 8, 8, 3), dtype=np.uint8)
+    store = PixelStore(tmp_path, pixels, {photo.sha256: row for row, photo in enumerate(split.photos)},
+                       np.array([zlib.crc32(photo.data) for photo in pixels], np.uint32), {})
+    settings = SimpleNamespace(batch_size=4, seed=5, augment=augment)
+
+    def batches(takes_bytes: bool) -> list[list[Batch]]:
+        work: Any = SimpleNamespace(run=SimpleNamespace(settings=settings, split=split), store=store,
+                                    classifier=SimpleNamespace(takes_bytes=takes_bytes))
+        train, val = stage.batches(work)
+        return [list(train.epoch(1)), list(train.head(1)), list(val)]
+
+    for (kind, as_bytes), as_floats in zip(enumerate(batches(True)), batches(False), strict=True):
+        for (photos, labels), (images, labels_wanted) in zip(as_bytes, as_floats, strict=True):
+            np.testing.assert_array_equal(labels, labels_wanted)
+            assert isinstance(photos, BytePhotos)
+            assert isinstance(images, np.ndarray)
+            varied = augment and kind == 0
+            assert (photos.warps is not None) == (photos.contrasts is not None) == varied
+            if not varied:
+                np.testing.assert_array_equal(photos.pixels / np.float32(255), images)

@@ -79,7 +79,7 @@ class Trainable(Protocol):
         """Whether batch normalisation is trained, so that its statistics must be recomputed before validation."""
 
     def train_epoch(self, batches: Iterable[Batch], on_step: OnStep) -> Scores:
-        """Train once on each batch."""
+        """Train once on each batch; batches may be drawn ahead. `on_step` hears of each step before the next begins."""
 
     def recompute_statistics(self, batches: Iterable[Batch]) -> None:
         """Set batch normalisation's mean and variance to their averages over these photos."""
