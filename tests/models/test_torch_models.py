@@ -116,6 +116,17 @@ def test_auxiliary_classifiers_count_three_tenths(torch, wrapper, photos):
     assert scores.loss == pytest.approx(float(main + 0.3 * aux1 + 0.3 * aux2), rel=1e-4)
 
 
+@pytest.mark.parametrize("side", [3, 4, 7, 14, 15])
+def test_auxiliary_classifiers_can_average_without_chance(torch, side):
+    """PyTorch has no deterministic gradient of that on a GPU, so --deterministic would end there."""
+    from torch.nn import functional
+
+    from matlens.models.torch.googlenet import averaged
+
+    maps = torch.rand(2, 5, side, side + 2, generator=torch.Generator().manual_seed(0))
+    np.testing.assert_allclose(averaged(maps, 4), functional.adaptive_avg_pool2d(maps, 4), atol=1e-6)
+
+
 def test_files_that_do_not_fit_are_named_and_nothing_is_executed(torch, wrapper, tmp_path):
     """Model files travel between strangers."""
     canary = tmp_path / "canary"

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import gc
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 
 import torch
 from torch.nn import functional
 
+from matlens.errors import DeviceError
 from matlens.models import preflight as flights
 from matlens.models.preflight import Gpu, Preflight
 
@@ -82,6 +85,19 @@ def is_out_of_memory(error: BaseException) -> bool:
     """Return whether a GPU, PyTorch's allocator on the CPU (which raises a bare RuntimeError) or NumPy is full."""
     return isinstance(error, torch.OutOfMemoryError | MemoryError) or (
         isinstance(error, RuntimeError) and any(words in str(error) for words in _FULL))
+
+
+@contextmanager
+def chance_refused(device: torch.device) -> Iterator[None]:
+    """Raise DeviceError where an operation inside cannot be deterministic, which was asked for."""
+    try:
+        yield
+    except RuntimeError as error:
+        if "does not have a deterministic implementation" not in str(error):
+            raise
+        raise DeviceError(f"This network cannot be trained with --deterministic on {device}: PyTorch has no "
+                          f"deterministic form of {str(error).split()[0]} there. Leave --deterministic out, or use "
+                          "--device cpu.") from error
 
 
 def free_memory() -> None:

@@ -15,7 +15,7 @@ from torch.nn import functional
 from matlens.models.averaging import HostAverage, WeightAverage
 from matlens.models.micro_batches import MicroBatches, Parts, Result
 from matlens.models.precision import ChosenPrecision, Precision
-from matlens.models.torch.devices import free_memory, is_out_of_memory
+from matlens.models.torch.devices import chance_refused, free_memory, is_out_of_memory
 from matlens.models.torch.gpu.arithmetic import arithmetic
 from matlens.models.torch.gpu.averages import DeviceAverage
 from matlens.models.torch.gpu.feeder import Feeder
@@ -85,7 +85,7 @@ class TorchTrainable:
                 module.eval()
         self._stepper.look_again()
         sums = _Sums()
-        with arithmetic(self._device, tf32=True):
+        with chance_refused(self._device), arithmetic(self._device, tf32=True):
             for step, (images, labels) in enumerate(self._fed(batches), 1):
                 self._stepper.steps += 1
                 if self._chosen.candidates:

@@ -19,19 +19,18 @@ class DeviceAverage:
     def __init__(self, tensors: Iterable[torch.Tensor]) -> None:
         self._tensors = [values.detach() for values in tensors]
         self._average = [values.clone() for values in self._tensors]
+        self._floating = [number for number, values in enumerate(self._tensors) if values.is_floating_point()]
+        self._others = [number for number, values in enumerate(self._tensors) if not values.is_floating_point()]
 
     @torch.no_grad()
     def update(self, keep: float) -> None:
         """Make it `keep` of itself and the rest of the present weights; what is no float is copied."""
-        pairs = list(zip(self._average, self._tensors, strict=True))
-        floats = [pair for pair in pairs if pair[0].is_floating_point()]
-        others = [pair for pair in pairs if not pair[0].is_floating_point()]
-        if floats:
-            averages, values = map(list, zip(*floats, strict=True))
-            torch._foreach_lerp_(averages, values, 1 - keep)
-        if others:
-            averages, values = map(list, zip(*others, strict=True))
-            torch._foreach_copy_(averages, values)
+        if self._floating:
+            torch._foreach_lerp_([self._average[number] for number in self._floating],
+                                 [self._tensors[number] for number in self._floating], 1 - keep)
+        if self._others:
+            torch._foreach_copy_([self._average[number] for number in self._others],
+                                 [self._tensors[number] for number in self._others])
 
     def weights(self) -> list[npt.NDArray[Any]]:
         """Return a copy of the average on the host."""

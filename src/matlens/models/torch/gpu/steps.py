@@ -72,14 +72,20 @@ class CudaRecorder:
         return graph.replay, outputs
 
 
+_WAYS = 4
+"""Ways of each convolution that cuDNN tries, those first that it expects to be fastest. PyTorch's ten take half a
+minute for GoogLeNet, which is longer than a small training."""
+
+
 @contextmanager
 def _fastest_convolutions() -> Iterator[None]:
-    before = torch.backends.cudnn.benchmark
-    torch.backends.cudnn.benchmark = not torch.are_deterministic_algorithms_enabled()
+    cudnn = torch.backends.cudnn
+    before = cudnn.benchmark, cudnn.benchmark_limit
+    cudnn.benchmark, cudnn.benchmark_limit = not torch.are_deterministic_algorithms_enabled(), _WAYS
     try:
         yield
     finally:
-        torch.backends.cudnn.benchmark = before
+        cudnn.benchmark, cudnn.benchmark_limit = before
 
 
 class RecordedStep:
