@@ -1,7 +1,7 @@
 """What Keras computes for matlens on one of its back ends: `python back_end_contract.py ANSWERS.npz`.
 
-The back end is KERAS_BACKEND's. On others than TensorFlow, TensorFlow cannot be imported here, as where it is not
-installed.
+The back end is KERAS_BACKEND's. With others than TensorFlow it is started where TensorFlow cannot be imported
+(tests/without_tensorflow).
 """
 
 from __future__ import annotations
@@ -9,26 +9,11 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
-from importlib.machinery import PathFinder
 from pathlib import Path
 
 import numpy as np
 
-
-class Without:
-    """Finds modules as Python does, but none of TensorFlow."""
-
-    @staticmethod
-    def find_spec(name, path=None, target=None):
-        return None if name.partition(".")[0] == "tensorflow" else PathFinder.find_spec(name, path, target)
-
-    find_distributions = staticmethod(PathFinder.find_distributions)
-    invalidate_caches = staticmethod(PathFinder.invalidate_caches)
-
-
 BACK_END = os.environ["KERAS_BACKEND"]
-if BACK_END != "tensorflow":
-    sys.meta_path[sys.meta_path.index(PathFinder)] = Without
 
 SIDE, CLASSES, CUT = 16, 3, "joined"
 RNG = np.random.default_rng(5)
