@@ -177,21 +177,25 @@ class KerasClassifier:
     def features(self, images: Array, until: str | None = None) -> Array:
         """Return feature maps (B, h, w, K) float32. Raises ModelError for a model that cannot be cut."""
         with backend().exact_float32():
-            maps = backend().without_gradients(self._trunk(until), np.asarray(images), training=False)
+            maps = backend().without_gradients(self._same_trunk(until), np.asarray(images), training=False)
             return np.asarray(keras.ops.convert_to_numpy(maps), dtype=np.float32)
 
     def _trunk(self, until: str | None) -> keras.Model:
         return trunk_of(self.model, find_cut(self.model)) if until is None else before_cut(self.model, until)
 
+    def _same_trunk(self, until: str | None) -> keras.Model:
+        if until not in self._trunks:
+            self._trunks = {until: self._trunk(until)}  # the last alone: what was compiled of it holds memory
+        return self._trunks[until]
+
     def features_of(self, pixels: Pixels, until: str | None, pooled: bool) -> Array:
         """Return features of bytes, averaged on the device. Raises ModelError for a layer that is no cut."""
-        if until not in self._trunks:
-            self._trunks = {until: self._trunk(until)}  # the last alone: what it computes with may hold memory
-        return backend().features_of(self._trunks[until], pixels, pooled)
+        return backend().features_of(self._same_trunk(until), pixels, pooled)
 
     def features_and_gradients(self, images: Array, classes: Labels, layer: str) -> tuple[Array, Array]:
         """Return any layer's output and the class logit's gradient there, by the back end. Raises ModelError."""
-        return features_and_gradients(self.model, images, classes, layer)
+        with backend().exact_float32():
+            return features_and_gradients(self.model, images, classes, layer)
 
     def head(self) -> Head:
         """Return a copy of the head. Raises ModelError for a model that cannot be cut."""

@@ -65,8 +65,9 @@ class Stepper(Protocol):
 class KerasStepper:
     """A `Stepper` of Keras' own steps."""
 
-    def __init__(self, model: keras.Model) -> None:
-        self._model = model
+    def __init__(self, model: keras.Model, as_input: Callable[[Any], Any]) -> None:
+        """as_input: see `Backend.as_input`."""
+        self._model, self._as_input = model, as_input
 
     def begin_epoch(self, training: bool) -> None:
         """Do nothing."""
@@ -84,7 +85,7 @@ class KerasStepper:
 
     def _of(self, compute: Callable[..., dict[str, Any]], images: Any, labels: Any) -> tuple[float, float]:
         self._model.reset_metrics()
-        return scores_in(compute(floats_of(images), labels, return_dict=True))
+        return scores_in(compute(self._as_input(images), labels, return_dict=True))
 
 
 def scores_in(logs: dict[str, Any]) -> tuple[float, float]:
@@ -152,7 +153,7 @@ class Backend:
 
     def stepper(self, model: keras.Model) -> Stepper:
         """Return what computes a model's steps."""
-        return KerasStepper(model)
+        return KerasStepper(model, self.as_input)
 
     def set_rate(self, optimizer: keras.optimizers.Optimizer, rate: float) -> None:
         """Set the learning rate."""

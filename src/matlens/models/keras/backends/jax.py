@@ -13,10 +13,15 @@ import numpy as np
 
 from matlens.models.keras.backends.base import Backend, PartGradients, independent, no_device
 from matlens.models.keras.conversion import convert_elsewhere
+from matlens.models.preflight import Preflight, preflight
 from matlens.types import Array, Labels
 
+_OURS = {"gpu": "cuda", "METAL": "mps"}
 _PLATFORMS = {"cuda": "gpu", "mps": "METAL"}
 """What JAX calls a kind of device."""
+
+_FORWARD = "_matlens_forward"
+"""Where a model holds what was compiled of it."""
 
 
 class JaxBackend(Backend):
@@ -51,9 +56,8 @@ class JaxBackend(Backend):
         if name is None:
             jax.config.update("jax_default_device", None)
             return
-        kind, _, number = name.partition(":")
         try:
-            chosen = jax.devices(_PLATFORMS.get(kind, kind))[int(number or 0)]
+            chosen = _device_of(name)
         except (RuntimeError, IndexError, ValueError) as error:
             raise no_device(name, str(error).splitlines()[0]) from error
         jax.config.update("jax_default_device", chosen)
@@ -65,6 +69,12 @@ class JaxBackend(Backend):
         major, _, minor = str(self._device.compute_capability).partition(".")
         return int(major), int(minor or 0)
 
+    def preflight(self, name: str | None) -> Preflight:
+        """See `Backend`."""
+        gpus = [f"{_OURS.get(device.platform, device.platform)}:{number}" for number, device in
+                enumerate(jax.devices()) if device.platform != "cpu"]
+        return preflight(name, gpus, _try, "JAX")
+
     def is_out_of_memory(self, error: Exception) -> bool:
         """Return whether XLA, or NumPy, found no memory."""
         return super().is_out_of_memory(error) or "RESOURCE_EXHAUSTED" in str(error)
@@ -74,6 +84,16 @@ class JaxBackend(Backend):
         """Inside, products and convolutions of float32 are computed in float32, on a GPU too."""
         with jax.default_matmul_precision("highest"):
             yield
+
+    def without_gradients(self, model: keras.Model, images: Any, training: bool) -> Any:
+        """See `Backend`; in inference mode compiled once for each size of a batch."""
+        if training:
+            return model(images, training=True)
+        if _FORWARD not in vars(model):
+            vars(model)[_FORWARD] = jax.jit(lambda trainable, others, photos: model.stateless_call(
+                trainable, others, photos, training=False)[0])
+        return vars(model)[_FORWARD]([variable.value for variable in model.trainable_variables],
+                                     [variable.value for variable in model.non_trainable_variables], images)
 
     def write_openvino(self, model: keras.Model, file: str) -> None:
         """Write a model by Keras' OpenVINO back end: Keras' own way from JAX needs TensorFlow."""
@@ -123,6 +143,22 @@ class JaxBackend(Backend):
         shape = jax.eval_shape(lambda: network(photos, training=False))[0].shape
         gradients, features = jax.grad(score, has_aux=True)(jax.numpy.zeros(shape))
         return np.asarray(features), np.asarray(gradients)
+
+
+def _device_of(name: str) -> Any:
+    kind, _, number = name.partition(":")
+    return jax.devices(_PLATFORMS.get(kind, kind))[int(number or 0)]
+
+
+def _try(name: str) -> None:
+    """Compute a little on a device, with the gradients, and wait for it. Raises what goes wrong."""
+    def score(photos: Any, kernel: Any) -> Any:
+        maps = jax.lax.conv(photos, kernel, (1, 1), "SAME").reshape(2, -1)
+        return (maps @ maps.T).sum()
+
+    with jax.default_device(_device_of(name)):
+        photos, kernel = jax.numpy.ones((2, 3, 8, 8)), jax.numpy.ones((4, 3, 3, 3))
+        jax.block_until_ready(jax.jit(jax.grad(score, argnums=(0, 1)))(photos, kernel))
 
 
 BACKEND = JaxBackend()

@@ -21,12 +21,17 @@ from matlens.models.keras.backends.base import (
     independent,
     no_device,
 )
+from matlens.models.preflight import Gpu, Preflight, preflight
 from matlens.system.devices import usable_cores
 from matlens.types import Array, Labels
 
 
 class TensorFlowBackend(Backend):
     """See `Backend`."""
+
+    def __init__(self) -> None:
+        self._is_on_cpu = False
+        self._scopes = contextlib.ExitStack()
 
     def prepare(self) -> None:
         """Let memory grow on each GPU, and start as many threads as there are cores to use."""
@@ -48,10 +53,10 @@ class TensorFlowBackend(Backend):
 
     def has_gpu(self) -> bool:
         """Return whether TensorFlow computes on a GPU."""
-        return bool(tf.config.list_logical_devices("GPU"))
+        return not self._is_on_cpu and bool(tf.config.list_logical_devices("GPU"))
 
     def use_device(self, name: str | None) -> None:
-        """Compute on a device from now on: only before TensorFlow first computes. Raises DeviceError."""
+        """Compute on a device from now on. Raises DeviceError."""
         if name is None:
             return
         kind, _, number = name.partition(":")
@@ -61,10 +66,16 @@ class TensorFlowBackend(Backend):
         chosen = [] if kind == "cpu" else [gpus[int(number or 0)]]
         if tf.config.get_visible_devices("GPU") == chosen:
             return
+        self._is_on_cpu = not chosen
         try:
             tf.config.set_visible_devices(chosen, "GPU")
-        except RuntimeError as error:
-            raise no_device(name, "TensorFlow has begun to compute elsewhere in this process") from error
+        except RuntimeError:  # it has computed already, if only to try a device: from now on elsewhere, in this thread
+            self._scopes.enter_context(tf.device(f"/GPU:{number or 0}" if chosen else "/CPU:0"))
+
+    def preflight(self, name: str | None) -> Preflight:
+        """See `Backend`. What it computes on fixes the GPUs that TensorFlow sees in this process."""
+        gpus = [f"cuda:{number}" for number in range(len(tf.config.list_physical_devices("GPU")))]
+        return preflight(name, gpus, _try, "TensorFlow", _card)
 
     @contextmanager
     def exact_float32(self) -> Iterator[None]:
@@ -136,6 +147,25 @@ class TensorFlowBackend(Backend):
         if gradients is None:
             raise independent(layer)
         return features.numpy(), gradients.numpy()
+
+
+def _try(name: str) -> None:
+    """Compute a little on a device, with the gradients, and wait for it. Raises what goes wrong."""
+    with tf.device(f"/GPU:{name.partition(':')[2]}"):
+        photos, kernel = tf.ones((2, 8, 8, 3)), tf.ones((3, 3, 3, 4))
+        with tf.GradientTape() as tape:
+            tape.watch([photos, kernel])
+            maps = tf.reshape(tf.nn.conv2d(photos, kernel, 1, "SAME"), (2, -1))
+            score = tf.reduce_sum(tf.matmul(maps, maps, transpose_b=True))
+        for gradient in tape.gradient(score, [photos, kernel]):
+            gradient.numpy()
+
+
+def _card(name: str) -> Gpu:
+    gpu = tf.config.list_physical_devices("GPU")[int(name.partition(":")[2])]
+    details = tf.config.experimental.get_device_details(gpu)
+    capability = details.get("compute_capability")
+    return Gpu(details.get("device_name", ""), capability and (int(capability[0]), int(capability[1])))
 
 
 def _is_not_of_retracing(record: logging.LogRecord) -> bool:

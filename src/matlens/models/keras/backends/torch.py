@@ -22,7 +22,7 @@ from matlens.models.keras.conversion import convert_elsewhere
 from matlens.models.keras.states import SeedStep, StepSeeds
 from matlens.models.precision import Precision, Wish, precisions_to_measure
 from matlens.models.preflight import Preflight
-from matlens.models.torch.devices import free_memory, is_out_of_memory, preflight
+from matlens.models.torch.devices import free_memory, gpu_works, is_out_of_memory, preflight
 from matlens.models.torch.gpu.arithmetic import arithmetic, seconds_of
 from matlens.models.torch.gpu.averages import DeviceAverage
 from matlens.models.torch.gpu.feeder import Feeder
@@ -58,11 +58,12 @@ class TorchBackend(Backend):
     @property
     def device(self) -> str:
         """Where Keras makes its tensors."""
-        return str(torch.device(getattr(self._core, _DEVICE)))
+        device = str(torch.device(getattr(self._core, _DEVICE)))
+        return "cuda:0" if device == "cuda" else device
 
     def has_gpu(self) -> bool:
-        """Return whether Keras computes on a GPU."""
-        return torch.device(self.device).type != "cpu"
+        """Return whether Keras computes on a GPU, and that computes."""
+        return gpu_works() if self._is_on_cuda else torch.device(self.device).type != "cpu"
 
     def use_device(self, name: str | None) -> None:
         """Compute on a device from now on; None: on Keras' own choice. Raises DeviceError."""
@@ -112,7 +113,7 @@ class TorchBackend(Backend):
             if self.has_gpu():
                 _LOG.warning("Training steps of %s are started one operation at a time, which is slower: %s.",
                              model.name, refusal)
-            return KerasStepper(model)
+            return KerasStepper(model, self.as_input)
         return DeviceStepper(model, device, recorder_for(device))
 
     def set_rate(self, optimizer: keras.optimizers.Optimizer, rate: float) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import logging
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
@@ -21,7 +20,8 @@ from matlens.models.torch.gpu.feeder import photos_on
 from matlens.models.torch.gpu.steps import Outputs, RecordedStep, Recorder, Tensors
 from matlens.types import BytePhotos
 
-_LOG = logging.getLogger(__name__)
+_SMALL = 64
+"""Numbers in the largest constant that is kept on the device."""
 
 
 class DeviceStepper:
@@ -144,10 +144,10 @@ class Constants(TorchFunctionMode):
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
-        if func not in (torch.as_tensor, torch.tensor) or len(args) != 1 or isinstance(args[0], torch.Tensor):
+        if func not in (torch.as_tensor, torch.tensor) or len(args) != 1 or not _is_of_numbers(args[0]):
             return func(*args, **kwargs)
         values = np.asarray(args[0])
-        if values.size > 64 or values.dtype == object or torch.device(kwargs.get("device", "cpu")).type == "meta":
+        if values.size > _SMALL or torch.device(kwargs.get("device") or "cpu").type != self._device.type:
             return func(*args, **kwargs)
         key = (func, type(args[0]), values.dtype.str, values.shape, values.tobytes(), *sorted(
             (name, str(value)) for name, value in kwargs.items()))
@@ -156,10 +156,15 @@ class Constants(TorchFunctionMode):
         return self._there[key]
 
 
+def _is_of_numbers(values: Any) -> bool:
+    return isinstance(values, np.ndarray | np.number | float | int) or (
+        isinstance(values, list | tuple) and all(isinstance(value, float | int | np.number) for value in values))
+
+
 @contextmanager
 def normalised_at_once() -> Iterator[None]:
     """Inside, Keras' batch normalisation is one pass over the maps instead of three. Only rounding differs."""
-    functions = importlib.import_module("keras.src.backend.torch.nn")
+    functions: Any = importlib.import_module("keras.src.backend.torch.nn")
     before = functions.batch_normalization
     functions.batch_normalization = _normalised
     try:
