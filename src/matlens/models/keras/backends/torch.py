@@ -18,7 +18,7 @@ from matlens.models.averaging import WeightAverage, Weighted
 from matlens.models.keras.backends.base import Backend, KerasStepper, PartGradients, Stepper, independent, no_device
 from matlens.models.keras.backends.torch_features import Extractor
 from matlens.models.keras.backends.torch_steps import DeviceStepper, floats, photo_tensors
-from matlens.models.keras.conversion import convert_elsewhere
+from matlens.models.keras.backends.conversion import convert_elsewhere
 from matlens.models.keras.states import SeedStep, StepSeeds
 from matlens.models.precision import Precision, Wish, precisions_to_measure
 from matlens.models.preflight import Preflight
