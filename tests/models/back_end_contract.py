@@ -57,7 +57,9 @@ def unseen(step, read):
 def build(name):
     """Return a classifier with weights that are the same on every back end."""
     from matlens.models.protocol import BuildOrder, room_of
+    from matlens.models.seeding import seed_everything
 
+    seed_everything(3, room=room_of(name))  # layers draw their seeds when they are made
     classifier = room_of(name).build(BuildOrder(name, CLASSES, (SIDE, SIDE), precision="auto"))
     rng = np.random.default_rng(7)
     names = [variable.path.rpartition("/")[2] for variable in classifier.model.weights]

@@ -29,7 +29,7 @@ def network(rate=0.0, seed=None):
     keras.utils.set_random_seed(1)
     image = keras.Input((SIDE, SIDE, 3))
     x = keras.layers.Rescaling(2.0, offset=-1.0)(image)
-    x = keras.layers.Conv2D(6, 3, padding="same", name="conv")(x)
+    x = keras.layers.Conv2D(6, 3, padding="same", use_bias=False, name="conv")(x)
     x = keras.layers.BatchNormalization()(x)
     x = keras.layers.ReLU(max_value=6)(x)
     x = keras.layers.GlobalAveragePooling2D()(x)
@@ -59,7 +59,7 @@ def by_keras(model):
 own = trained(by_keras)
 recorder = FakeRecorder()
 same(own, trained(lambda model: DeviceStepper(model, cpu, recorder)))
-assert recorder.recorded == 2 and recorder.replayed > 20, vars(recorder)  # training and validation, once each
+assert recorder.recorded == 2 and recorder.replayed > 12, vars(recorder)  # training and validation, once each
 refusing = FakeRecorder(RuntimeError("operation not permitted when stream is capturing"))
 same(own, trained(lambda model: DeviceStepper(model, cpu, refusing)))
 assert refusing.recorded == 2 and refusing.replayed == 0

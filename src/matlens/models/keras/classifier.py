@@ -16,7 +16,7 @@ from matlens.errors import ModelError
 from matlens.models.averaging import WeightAverage
 from matlens.models.head import Head
 from matlens.models.keras.backends import backend
-from matlens.models.keras.backends.base import Stepper, scores_in
+from matlens.models.keras.backends.base import StepMaker, scores_in
 from matlens.models.keras.cut import find_backbone, find_cut, head_of, last_map_name, trunk_of, write_openvino
 from matlens.models.keras.finetuning import after_cut, before_cut, cut_before, freeze_until, normalisations
 from matlens.models.keras.gradients import features_and_gradients
@@ -46,7 +46,7 @@ class KerasClassifier:
         self.chosen = precision if isinstance(precision, ChosenPrecision) else ChosenPrecision(precision)
         self._of_photos = of_photos
         self._accumulation: Accumulation | None = None
-        self._steps: Stepper | None = None
+        self._steps: StepMaker | None = None
         self._compiled: Any = None
         self._trunks: dict[str | None, keras.Model] = {}
         self.micro_batches = micro_batches or MicroBatches(backend().is_out_of_memory, backend().free)
@@ -131,7 +131,7 @@ class KerasClassifier:
         return self._stepper.train_on(images, labels)
 
     @property
-    def _stepper(self) -> Stepper:
+    def _stepper(self) -> StepMaker:
         """What computes steps; another one where the model was compiled since."""
         compiled = (self.model.optimizer, self.model.loss)
         if self._steps is None or self._compiled != compiled:

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import keras
 
 from matlens.models.keras.backends import backend
-from matlens.models.keras.backends.base import Stepper
+from matlens.models.keras.backends.base import StepMaker
 from matlens.models.keras.states import optimizer_state, restore_optimizer
 from matlens.models.micro_batches import MicroBatches, Parts
 from matlens.models.precision import ChosenPrecision, Precision, fastest
@@ -69,7 +69,7 @@ def measure_precision(network: Measurable, images: Any, labels: Any, seed_part: 
             stepper = backend().stepper(model)
             stepper.begin_epoch(training=True)
 
-            def step(stepper: Stepper = stepper) -> None:
+            def step(stepper: StepMaker = stepper) -> None:
                 seed_part(0)
                 stepper.train_on(images[:photos], labels[:photos])
 

@@ -46,7 +46,7 @@ class EpochBatches(Protocol):
         """Return the batches of one epoch, counted from 0."""
 
 
-class Stepper(Protocol):
+class StepMaker(Protocol):
     """Computes a compiled model's steps on whole batches. Losses and accuracies may be numbers that lie on a device."""
 
     def begin_epoch(self, training: bool) -> None:
@@ -63,7 +63,7 @@ class Stepper(Protocol):
 
 
 class KerasStepper:
-    """A `Stepper` of Keras' own steps."""
+    """A `StepMaker` of Keras' own steps."""
 
     def __init__(self, model: keras.Model, as_input: Callable[[Any], Any]) -> None:
         """as_input: see `Backend.as_input`."""
@@ -76,11 +76,11 @@ class KerasStepper:
         """Do nothing."""
 
     def train_on(self, images: Any, labels: Any) -> tuple[float, float]:
-        """See `Stepper`."""
+        """See `StepMaker`."""
         return self._of(self._model.train_on_batch, images, labels)
 
     def test_on(self, images: Any, labels: Any) -> tuple[float, float]:
-        """See `Stepper`."""
+        """See `StepMaker`."""
         return self._of(self._model.test_on_batch, images, labels)
 
     def _of(self, compute: Callable[..., dict[str, Any]], images: Any, labels: Any) -> tuple[float, float]:
@@ -151,7 +151,7 @@ class Backend:
         """Give back memory that nothing holds."""
         gc.collect()
 
-    def stepper(self, model: keras.Model) -> Stepper:
+    def stepper(self, model: keras.Model) -> StepMaker:
         """Return what computes a model's steps."""
         return KerasStepper(model, self.as_input)
 

@@ -12,7 +12,7 @@ import keras
 import numpy as np
 
 from matlens.models.keras.backends.base import Backend, PartGradients, independent, no_device
-from matlens.models.keras.conversion import convert_elsewhere
+from matlens.models.keras.backends.conversion import convert_elsewhere
 from matlens.models.preflight import Preflight, preflight
 from matlens.types import Array, Labels
 

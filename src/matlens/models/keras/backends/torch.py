@@ -15,10 +15,10 @@ import torch
 
 from matlens.errors import ModelError
 from matlens.models.averaging import WeightAverage, Weighted
-from matlens.models.keras.backends.base import Backend, KerasStepper, PartGradients, Stepper, independent, no_device
+from matlens.models.keras.backends.base import Backend, KerasStepper, PartGradients, StepMaker, independent, no_device
+from matlens.models.keras.backends.conversion import convert_elsewhere
 from matlens.models.keras.backends.torch_features import Extractor
 from matlens.models.keras.backends.torch_steps import DeviceStepper, floats, photo_tensors
-from matlens.models.keras.conversion import convert_elsewhere
 from matlens.models.keras.states import SeedStep, StepSeeds
 from matlens.models.precision import Precision, Wish, precisions_to_measure
 from matlens.models.preflight import Preflight
@@ -105,7 +105,7 @@ class TorchBackend(Backend):
         """See `Backend`."""
         free_memory()
 
-    def stepper(self, model: keras.Model) -> Stepper:
+    def stepper(self, model: keras.Model) -> StepMaker:
         """Return steps that do not wait for the device, or Keras' own where the model asks for more than they can."""
         device = torch.device(self.device)
         refusal = DeviceStepper.refusal(model) if device.type in ("cpu", "cuda") else f"the device is {device.type}"

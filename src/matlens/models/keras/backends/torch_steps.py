@@ -25,7 +25,7 @@ _SMALL = 64
 
 
 class DeviceStepper:
-    """See `backends.base.Stepper`. Losses and accuracies stay on the device: to read one waits for it.
+    """See `backends.base.StepMaker`. Losses and accuracies stay on the device: to read one waits for it.
 
     recorder: records whole steps, and replays them; None: each is computed as it comes.
     """

@@ -2,7 +2,7 @@
 
 It is how a back end without a way to OpenVINO (JAX), or with a slower one (PyTorch), converts:
 
-    python -m matlens.models.keras.conversion model.keras model.xml
+    python -m matlens.models.keras.backends.conversion model.keras model.xml
 """
 
 import os
@@ -26,8 +26,8 @@ def convert_elsewhere(model: keras.Model, file: str) -> None:
     with tempfile.TemporaryDirectory(prefix="matlens-") as folder:
         written = Path(folder) / "model.keras"
         model.save(written)
-        done = subprocess.run([sys.executable, "-m", "matlens.models.keras.conversion", str(written), file], text=True,
-                              capture_output=True, check=False, timeout=_LONGEST, stdin=subprocess.DEVNULL,
+        done = subprocess.run([sys.executable, "-m", "matlens.models.keras.backends.conversion", str(written), file],
+                              text=True, capture_output=True, check=False, timeout=_LONGEST, stdin=subprocess.DEVNULL,
                               env={**os.environ, "KERAS_BACKEND": "openvino", "PYTHONPATH": os.pathsep.join(sys.path)})
     if done.returncode:
         raise ModelError(f"Keras' OpenVINO back end cannot convert {model.name}: "
