@@ -87,6 +87,9 @@ class Doubling:
         assert until == "a layer"
         return images * 2 - 1
 
+    def sent(self, pixels: np.ndarray) -> np.ndarray:
+        return pixels
+
     def features_of(self, pixels: np.ndarray, until: str | None, pooled: bool) -> np.ndarray:
         assert pixels.dtype == np.uint8
         assert pixels.flags.c_contiguous

@@ -145,7 +145,7 @@ class FrameworkEngine:
                 keep(index, values)
 
         done, threads = 0, os.cpu_count() or 1
-        with ThreadPoolExecutor(threads) as pool, closing(prepared_ahead(_stacked(photos, self._at_once))) as batches:
+        with ThreadPoolExecutor(threads) as pool, closing(prepared_ahead(self._sent(photos))) as batches:
             keeping: Iterator[None] = iter(())
             for batch in batches:
                 features = self._of(batch)
@@ -158,7 +158,11 @@ class FrameworkEngine:
             list(keeping)
         on_progress(done, n)
 
-    def _of(self, photos: Pixels) -> Array:
+    def _sent(self, photos: Iterable[Pixels]) -> Iterator[Any]:
+        """Yield batches that are on their way to the device."""
+        return map(self._classifier.sent, _stacked(photos, self._at_once))
+
+    def _of(self, photos: Any) -> Array:
         """Compute the features of a batch, in parts where it does not fit into memory."""
         def compute(parts: Parts) -> list[Array]:
             return [self._classifier.features_of(photos[start:end], self._until, self._pooled)

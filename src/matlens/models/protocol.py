@@ -191,8 +191,17 @@ class Divisible(Classifier, Tunable, Protocol):
     def features(self, images: Array, until: str | None = None) -> Array:
         """As in `Classifier`; `until` a layer: that layer's output. Raises ModelError for a layer that is no cut."""
 
-    def features_of(self, pixels: Pixels, until: str | None, pooled: bool) -> Array:
+    def sent(self, pixels: Pixels) -> Any:
+        """Begin to copy photos (B, H, W, 3) uint8 to the device; return what `features_of` takes in their place.
+
+        It may be called in a thread while features of other photos are computed. What it returns has a length, can be
+        sliced, and is for one use. Where nothing is copied, it is the photos.
+        """
+
+    def features_of(self, pixels: Any, until: str | None, pooled: bool) -> Array:
         """Map photos (B, H, W, 3) uint8 to the trunk's features, or to a layer's output where `until` names one.
+
+        pixels: photos, or what `sent` made of them.
 
         Returns maps (B, h, w, K) float32; `pooled`: their means over places (B, K) float32, computed on the device.
         On a GPU it may compute in TF32 or float16 where that stays within 1e-3 of the largest feature.

@@ -188,7 +188,11 @@ class KerasClassifier:
             self._trunks = {until: self._trunk(until)}  # the last alone: what was compiled of it holds memory
         return self._trunks[until]
 
-    def features_of(self, pixels: Pixels, until: str | None, pooled: bool) -> Array:
+    def sent(self, pixels: Pixels) -> Any:
+        """Begin to copy photos to the device, from any thread."""
+        return backend().sent(pixels)
+
+    def features_of(self, pixels: Any, until: str | None, pooled: bool) -> Array:
         """Return features of bytes, averaged on the device. Raises ModelError for a layer that is no cut."""
         return backend().features_of(self._same_trunk(until), pixels, pooled)
 

@@ -18,9 +18,10 @@ from matlens.models.precision import ChosenPrecision
 from matlens.models.preprocess import Preprocess
 from matlens.models.protocol import BuildOrder
 from matlens.models.spec import ModelSpec
-from matlens.models.torch.device_photos import DevicePhotos
 from matlens.models.torch.files import load_state, save_state
-from matlens.models.torch.gpu.arithmetic import Inside, arithmetic, fastest_faithful, inside, shorter_kinds
+from matlens.models.torch.gpu.arithmetic import arithmetic
+from matlens.models.torch.gpu.features import Extractor, Sent, Uploads
+from matlens.models.torch.gpu.steps import recorder_for
 from matlens.models.torch.network import DividedModule, Front, Rest
 from matlens.models.torch.preprocessing import preprocessed, to_activations, to_input
 from matlens.models.torch.training import TorchTrainable
@@ -49,7 +50,7 @@ class TorchClassifier(TorchTrainable):
         network.refuse_misfit(spec.title, self._traced_size[0])
         network.module.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         network.module.eval()
-        self._inside: dict[str, Inside] = {}
+        self._uploads, self._extractors = Uploads(device), dict[str, Extractor]()
         super().__init__(network.module, partial(to_input, spec.preprocess), device, pretrained=network.pretrained,
                          auxiliary_weight=network.auxiliary_weight, precision=precision,
                          learning_rate=spec.learning_rate)
@@ -104,37 +105,21 @@ class TorchClassifier(TorchTrainable):
             photos = torch.as_tensor(np.asarray(images, dtype=np.float32), device=self._device)
             return trunk(photos).cpu().numpy()
 
-    def features_of(self, pixels: Pixels, until: str | None = None, pooled: bool = False) -> Array:
-        """Map photos (B, H, W, 3) uint8 to a layer's output (B, h, w, K) float32, or averaged over places (B, K).
+    def sent(self, pixels: Pixels) -> Pixels | Sent:
+        """Begin to copy photos to the device, from any thread."""
+        return self._uploads.sent(pixels)
 
-        They go to the device as bytes, and are averaged there. A GPU computes in float16 or TF32 where the features of
-        the first photos are float32's but for a share of `arithmetic.FEATURES_WITHIN` of the largest.
+    def features_of(self, pixels: Pixels | Sent, until: str | None = None, pooled: bool = False) -> Array:
+        """Return features of bytes, averaged on a GPU. Raises ModelError for a layer that is no cut."""
+        layer = until or self.network.trunk[-1]
+        if layer not in self._extractors:
+            self._extractors[layer] = self._extractor(layer)
+        return self._extractors[layer](pixels, pooled)
 
-        Raises:
-            ModelError: for a layer that is no cut.
-        """
+    def _extractor(self, until: str | None) -> Extractor:
         trunk = self._trunk(until)
-        photos = DevicePhotos(self._sent(pixels))
-
-        def compute(kind: Inside) -> torch.Tensor:
-            with inside(self._device, kind):
-                maps = trunk.maps(photos.floats()).float()
-                return maps.mean((2, 3)) if pooled else maps.permute(0, 2, 3, 1)
-
-        with torch.inference_mode():
-            layer = until or self.network.trunk[-1]
-            kind = self._inside.get(layer)
-            if kind is None:
-                kind = "float32"
-                if len(pixels) and int(pixels.min()) != int(pixels.max()):  # one colour shows no difference
-                    kind = self._inside[layer] = fastest_faithful(compute, shorter_kinds(self._device))
-            return compute(kind).cpu().numpy()
-
-    def _sent(self, pixels: Pixels) -> torch.Tensor:
-        there = torch.as_tensor(pixels)
-        if self._device.type == "cuda":
-            there = there.pin_memory()
-        return there.to(self._device, non_blocking=True)
+        return Extractor(lambda photos: trunk.eval().maps(photos.floats()).permute(0, 2, 3, 1), self._device,
+                         recorder_for(self._device))
 
     def features_and_gradients(self, images: Array, classes: Labels, layer: str) -> tuple[Array, Array]:
         """Return any layer's output and the class logit's gradient there, by autograd. Raises ModelError."""

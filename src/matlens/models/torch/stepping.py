@@ -121,7 +121,8 @@ class Stepper:
         assert photos[0] is not None
         images = DevicePhotos(photos[0], *photos[1:]) if len(photos) == 3 else photos[0]
         self.optimizer.zero_grad(set_to_none=True)
-        loss, hits, _ = self._add_gradients(images, target, 1.0, nullcontext())
+        with _counted_at_once(self._module):
+            loss, hits, _ = self._add_gradients(images, target, 1.0, nullcontext())
         self._scaler.step(self.optimizer)
         self._scaler.update()
         return loss, hits
@@ -250,6 +251,23 @@ class Stepper:
         precision = self._chosen.precision
         return torch.autocast(self._device.type, getattr(torch, precision), enabled=precision != "float32",
                               cache_enabled=self.recorded is None)
+
+
+@contextmanager
+def _counted_at_once(module: nn.Module) -> Iterator[None]:
+    """Let batch normalisations count the batches of inside in one operation afterwards, not in one for each."""
+    counting = [(layer, layer.num_batches_tracked) for layer in module.modules()
+                if isinstance(layer, nn.modules.batchnorm._BatchNorm) and layer.training
+                and layer.num_batches_tracked is not None and layer.momentum is not None]
+    for layer, _ in counting:
+        layer.num_batches_tracked = None
+    try:
+        yield
+    finally:
+        for layer, counter in counting:
+            layer.num_batches_tracked = counter
+    if counting:
+        torch._foreach_add_([counter for _, counter in counting], 1)
 
 
 class _Saved:

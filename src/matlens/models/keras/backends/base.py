@@ -171,12 +171,22 @@ class Backend:
         """Measure a few steps, in seconds, after some that warm up."""
         raise NotImplementedError
 
-    def features_of(self, trunk: keras.Model, pixels: Pixels, pooled: bool) -> Array:
-        """Return a trunk's features of bytes: maps (B, h, w, K) float32, or means over places (B, K)."""
+    def sent(self, pixels: Pixels) -> Any:
+        """Begin to copy photos (B, H, W, 3) uint8 to the device, from any thread; return what stands for them."""
+        return pixels
+
+    def features_of(self, trunk: keras.Model, pixels: Any, pooled: bool) -> Array:
+        """Return a trunk's features of bytes, or of what `sent` made of them.
+
+        Returns maps (B, h, w, K) float32, or means over places (B, K).
+        """
+        on_device = pooled and self.has_gpu()
         with self.exact_float32():
             maps = self.without_gradients(trunk, keras.ops.cast(keras.ops.convert_to_tensor(pixels), "float32") / 255,
                                           training=False)
-            return np.asarray(keras.ops.convert_to_numpy(keras.ops.mean(maps, (1, 2)) if pooled else maps), np.float32)
+            features = keras.ops.convert_to_numpy(keras.ops.mean(maps, (1, 2)) if on_device else maps)
+        # A CPU's means are NumPy's, whose last digits are others than those of the back ends.
+        return np.asarray(features.mean(axis=(1, 2)) if pooled and not on_device else features, np.float32)
 
     @contextmanager
     def exact_float32(self) -> Iterator[None]:

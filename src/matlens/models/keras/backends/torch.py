@@ -17,7 +17,7 @@ from matlens.errors import ModelError
 from matlens.models.averaging import WeightAverage, Weighted
 from matlens.models.keras.backends.base import Backend, KerasStepper, PartGradients, StepMaker, independent, no_device
 from matlens.models.keras.backends.conversion import convert_elsewhere
-from matlens.models.keras.backends.torch_features import Extractor
+from matlens.models.keras.backends.torch_features import KerasExtractor
 from matlens.models.keras.backends.torch_steps import DeviceStepper, floats, photo_tensors
 from matlens.models.keras.states import SeedStep, StepSeeds
 from matlens.models.precision import Precision, Wish, precisions_to_measure
@@ -25,6 +25,7 @@ from matlens.models.preflight import Preflight
 from matlens.models.torch.devices import free_memory, gpu_works, is_out_of_memory, preflight
 from matlens.models.torch.gpu.arithmetic import arithmetic, seconds_of
 from matlens.models.torch.gpu.averages import DeviceAverage
+from matlens.models.torch.gpu.features import Uploads
 from matlens.models.torch.gpu.feeder import Feeder
 from matlens.models.torch.gpu.steps import WARM_UP, recorder_for
 from matlens.system.devices import usable_cores
@@ -44,7 +45,8 @@ class TorchBackend(Backend):
         self._first_choice = str(getattr(self._core, _DEVICE))
         self._feeder: Feeder | None = None
         self._fed = ""
-        self._extractor: Extractor | None = None
+        self._extractor: KerasExtractor | None = None
+        self._uploads: Uploads | None = None
 
     def prepare(self) -> None:
         """Start as many threads as there are cores to use, and never more than PyTorch chose."""
@@ -143,11 +145,17 @@ class TorchBackend(Backend):
         """See `Backend`."""
         return seconds_of(step, torch.device(self.device), before=WARM_UP + 1, steps=3)
 
-    def features_of(self, trunk: keras.Model, pixels: Pixels, pooled: bool) -> Array:
+    def sent(self, pixels: Pixels) -> Any:
+        """See `Backend`."""
+        if self._uploads is None:
+            self._uploads = Uploads(torch.device(self.device))
+        return self._uploads.sent(pixels)
+
+    def features_of(self, trunk: keras.Model, pixels: Any, pooled: bool) -> Array:
         """See `Backend`; in TF32 or float16 where a GPU has them and features stay close enough to float32's."""
         if self._extractor is None or not self._extractor.is_of(trunk, self.device):
             device = torch.device(self.device)
-            self._extractor = Extractor(trunk, device, recorder_for(device))
+            self._extractor = KerasExtractor(trunk, device, recorder_for(device))
         return self._extractor(pixels, pooled)
 
     def gpu_capability(self) -> tuple[int, int] | None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from contextvars import ContextVar
 from functools import partial
 from typing import Protocol
 
@@ -76,12 +77,25 @@ _WAYS = 4
 """Ways of each convolution that cuDNN tries, those first that it expects to be fastest. PyTorch's ten take half a
 minute for GoogLeNet, which is longer than a small training."""
 
+_SEARCHES: ContextVar[bool] = ContextVar("searches", default=True)
+
+
+@contextmanager
+def unsearched() -> Iterator[None]:
+    """Inside, cuDNN takes the way of each convolution that it expects to be fastest, and tries none."""
+    token = _SEARCHES.set(False)
+    try:
+        yield
+    finally:
+        _SEARCHES.reset(token)
+
 
 @contextmanager
 def _fastest_convolutions() -> Iterator[None]:
     cudnn = torch.backends.cudnn
     before = cudnn.benchmark, cudnn.benchmark_limit
-    cudnn.benchmark, cudnn.benchmark_limit = not torch.are_deterministic_algorithms_enabled(), _WAYS
+    cudnn.benchmark = _SEARCHES.get() and not torch.are_deterministic_algorithms_enabled()
+    cudnn.benchmark_limit = _WAYS
     try:
         yield
     finally:
