@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import json
 import math
 import os
 import shutil
@@ -30,7 +29,7 @@ from matlens.data.pixels.reader import PhotoReader, unreadable
 from matlens.errors import CacheError, DataError, WriteError
 from matlens.system.caches import Say, opened_or_made, silent, whole_entry
 from matlens.system.console import Reporter
-from matlens.system.files import read_json, write_json
+from matlens.system.files import read_json, seal_of, write_json
 from matlens.system.untrusted import UNREADABLE, size_of_regular
 from matlens.types import Pixels, Progress, unheard
 
@@ -167,7 +166,8 @@ class PixelStore:
         """Open a finished store. Returns None if it is missing, of another version, or not whole."""
         with suppress(*UNREADABLE):
             about = read_json(folder / "store.json")
-            if about.pop("sha256") != _seal(about) or about["format"] != _FORMAT:
+            # The seal matters: a row under another photo's name would be a wrong label.
+            if about.pop("sha256") != seal_of(about) or about["format"] != _FORMAT:
                 return None
             n, (height, width), problems = len(about["photos"]), about["img_size"], about["problems"]
             # A plain array over the mapped one, since np.memmap returns rows several times more slowly.
@@ -242,11 +242,6 @@ def _mapped(file: Path, descr: str, shape: tuple[int, ...]) -> npt.NDArray[Any]:
     return np.memmap(file, dtype, "r", len(head), shape)
 
 
-def _seal(about: dict[str, Any]) -> str:
-    """Return the SHA-256 of a description: a row under another photo's name would be a wrong label."""
-    return hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()
-
-
 def _fill(folder: Path, root: Path, path_of: Mapping[str, str], digests: Sequence[str], reader: PhotoReader,
           on_progress: Progress) -> None:
     """Write the files of a store. `reader` has a size."""
@@ -273,4 +268,4 @@ def _fill(folder: Path, root: Path, path_of: Mapping[str, str], digests: Sequenc
     (folder / "checksums.npy").write_bytes(_header("<u4", (len(checksums),)) + np.array(checksums, "<u4").tobytes())
     about = {"format": _FORMAT, "img_size": list(reader.img_size), "photos": list(digests), "problems": problems,
              "keep_truncated": reader.keep_truncated}
-    write_json(folder / "store.json", {**about, "sha256": _seal(about)})
+    write_json(folder / "store.json", {**about, "sha256": seal_of(about)})

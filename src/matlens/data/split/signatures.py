@@ -34,7 +34,7 @@ _LEAST_ALIKE = 0.5
 _ALIKE_IN_DETAIL = 0.8  # copies that are not cut reach 0.9, photos of one scene that differ in detail 0.6
 _BLOCK = 32_768  # rows that are compared at a time
 _BITS = 24  # projections of an order: more than the logarithm of any number of photos
-_BYTES = np.int64([1, 1 << 8, 1 << 16])  # what the bytes of these bits count
+_BYTES = np.array([1, 1 << 8, 1 << 16])  # what the bytes of these bits count
 
 
 def signature_of(pixels: Pixels) -> bytes:
