@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import shlex
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -22,7 +21,7 @@ from matlens.data.split.splits import Split, make_split
 from matlens.data.split.together import joined, named_groups
 from matlens.settings.protocols import draws
 from matlens.settings.schema import Settings
-from matlens.system.console import Reporter
+from matlens.system.console import Reporter, command
 from matlens.types import Pixels
 
 _NAMED = 5
@@ -80,7 +79,7 @@ def prepare(settings: Settings, reporter: Reporter) -> Prepared:
     for remark in said:
         reporter.warn(remark)
     for remark in faults:
-        reporter.warn(f"{remark} (matlens data audit {shlex.quote(str(settings.data_dir))} has the whole list)")
+        reporter.warn(f"{remark} ({command('data', 'audit', settings.data_dir)} has the whole list)")
     return Prepared(source, split, store)
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import codecs
+import os
+import shlex
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -26,6 +28,25 @@ def printable(text: str) -> str:
 def printable_lines(text: str) -> str:
     """Return text of several lines in which nothing but the line breaks is acted on."""
     return "\n".join(map(printable, text.split("\n")))
+
+
+def shell_word(value: object) -> str:
+    """Write a value, often a path, so that a shell takes it as one word, and no path as an option.
+
+    A name with line breaks, terminal codes or bytes that are no UTF-8 has escapes (bash's and zsh's $'...').
+    """
+    text = os.fspath(value) if isinstance(value, os.PathLike) else str(value)
+    if isinstance(value, os.PathLike) and text.startswith("-"):
+        text = f"./{text}"
+    if text.isprintable():
+        return shlex.quote(text)
+    return "$'" + "".join(char if char.isprintable() and char not in "'\\" else "".join(
+        f"\\x{byte:02x}" for byte in os.fsencode(char)) for char in text) + "'"
+
+
+def command(*words: object) -> str:
+    """Write a command of matlens that works when it is pasted: `command("evaluate", path, "--svg")`."""
+    return " ".join(["matlens", *map(shell_word, words)])
 
 
 def listed(names: Sequence[str]) -> str:

@@ -28,7 +28,7 @@ from matlens.data.pixels.problems import Problem, UnreadableImageError
 from matlens.data.pixels.reader import PhotoReader, unreadable
 from matlens.errors import CacheError, DataError, WriteError
 from matlens.system.caches import Say, opened_or_made, silent, whole_entry
-from matlens.system.console import Reporter
+from matlens.system.console import Reporter, command
 from matlens.system.files import read_json, seal_of, write_json
 from matlens.system.untrusted import UNREADABLE, size_of_regular
 from matlens.types import Pixels, Progress, unheard
@@ -128,7 +128,7 @@ class PixelStore:
         if isinstance(photo, Problem):
             raise DataError(f"The pixel store {self.folder} is damaged at row {row}, and {path or 'its photo'} cannot "
                             f"be read to make that row again: {photo}. Put the photo back, or remove the store "
-                            "(matlens data store --prune --all), and repeat the command: it makes the store again.")
+                            f"({_pruning(self.folder.parents[1])}), and repeat the command: it makes the store again.")
         written = self._write_row(row, photo)
         if not written:
             self._repaired[row] = photo
@@ -221,7 +221,11 @@ def _refuse_without_space(cache_dir: Path, needed: int) -> None:
     free = shutil.disk_usage(cache_dir).free
     if needed * 1.05 + 50e6 > free:
         raise CacheError(f"The decoded photos need {needed / 1e9:.1f} GB in {cache_dir}, which has {free / 1e9:.1f} GB "
-                         "free. Make room (matlens data store --prune --all), or name another folder with --cache-dir.")
+                         f"free. Make room ({_pruning(cache_dir)}), or name another folder with --cache-dir.")
+
+
+def _pruning(cache_dir: Path) -> str:
+    return command("data", "store", "--prune", "--all", "--cache-dir", cache_dir)
 
 
 def _header(descr: str, shape: tuple[int, ...]) -> bytes:
