@@ -25,7 +25,7 @@ from matlens.features.calibrator import Calibrator, read_calibrator, write_calib
 from matlens.features.engine import TrunkEngine
 from matlens.features.trunks import CachedTrunk
 from matlens.models.head import Head
-from matlens.system.files import checksum, read_json, whole_folder, write_json
+from matlens.system.files import checksum, read_json, seal_of, whole_folder, write_json
 from matlens.system.untrusted import inside, quoted, reading, size_of_regular
 from matlens.types import Array
 
@@ -42,6 +42,7 @@ _LIMITS = {"trunk.xml": 64 << 20, "trunk.bin": 8 << 30, "head.npz": 4 << 30}
 _Side = Annotated[int, Field(ge=1, le=4096)]
 
 _FORMAT = 2
+_SEAL = "seal"
 _FILES = ("trunk.xml", "trunk.bin", "head.npz")
 
 
@@ -161,6 +162,8 @@ def _description(folder: Path) -> _About:
         content = read_json(inside(folder, path.name), _ABOUT_LIMIT)
         if content["format"] != _FORMAT:
             raise ModelError(f"{path} has the format {content['format']}; this matlens reads {_FORMAT}. {way_out}")
+        if content.pop(_SEAL, seal_of(content)) != seal_of(content):  # earlier versions wrote none
+            raise ValueError("its checksum is not that of its content: it was altered")
         about = _About.model_validate(content)
         if missing := [name for name in _FILES if name not in about.sha256]:
             raise KeyError(missing[0])
@@ -205,7 +208,8 @@ def write_artifact(folder: Path, export_trunk: Callable[[Path], Head], predict: 
 def write_about(folder: Path, model_name: str, class_names: tuple[str, ...], img_size: tuple[int, ...], *,
                 parity: float, mirrored: bool = False, precision: ArtifactPrecision = "float32", **more: Any) -> None:
     """Write artifact.json beside an artifact's other files, with `more` in it."""
-    write_json(folder / "artifact.json", {
+    content = {
         "format": _FORMAT, "model_name": model_name, "class_names": list(class_names), "img_size": list(img_size),
         "parity": parity, "mirrored": mirrored, "precision": precision, **more,
-        "sha256": {name: checksum(folder / name) for name in _FILES}})
+        "sha256": {name: checksum(folder / name) for name in _FILES}}
+    write_json(folder / "artifact.json", {**content, _SEAL: seal_of(content)})

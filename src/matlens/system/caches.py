@@ -43,7 +43,7 @@ from matlens.system.ownership.cache_content import (
     say_whose,
 )
 from matlens.system.ownership.locks import PATIENCE, is_held, let_go, lock_at, turn
-from matlens.system.ownership.temporary import is_temporary, temporary_beside, whole_of
+from matlens.system.ownership.temporary import is_temporary, is_unfilled, temporary_beside, whole_of
 from matlens.system.untrusted import UNREADABLE
 
 _LOCKS = "locks"
@@ -244,7 +244,7 @@ def _partials(kind_folder: Path) -> Iterator[tuple[Path, Path]]:
     for partial in kind_folder.glob(".*"):
         entry = whole_of(partial)
         if entry is not None and ENTRY_NAME.fullmatch(entry.name) and (
-                is_temporary(partial) or is_entry(partial, entry.name)):
+                is_temporary(partial) or is_unfilled(partial) or is_entry(partial, entry.name)):
             yield partial, entry
 
 
