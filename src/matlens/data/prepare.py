@@ -96,8 +96,9 @@ def copies_among(hashes: Mapping[str, str], read: Callable[[str], Pixels | None]
     with reporter.progress("looking for copies", len(hashes)) as advance:
         copies = look_alikes(hashes, read, lambda done, _: advance(done, ""), keeping)
     if copies:
-        reporter.say(f"{sum(map(len, copies))} photos are copies of each other, exact or nearly so ({len(copies)} "
-                     f"groups, such as {', '.join(copies[0][:3])}){'; each group stays in one part' if drawn else ''}")
+        groups = f"{len(copies)} group{'s' * (len(copies) != 1)}, such as {', '.join(copies[0][:3])}"
+        reporter.say(f"{sum(map(len, copies))} photos are copies of each other, exact or nearly so ({groups})"
+                     f"{'; each group stays in one part' if drawn else ''}")
     return copies
 
 
