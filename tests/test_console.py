@@ -6,6 +6,7 @@ import pytest
 
 from matlens.cli.data.audit import _example
 from matlens.system.console import Reporter, complain, wrapped
+from matlens.system.figures import new_figure, save_figure
 
 COMMAND = "matlens data audit '/home/me/my photos' --kind exact_duplicate --kind near_duplicate --quarantine out"
 
@@ -62,3 +63,12 @@ def test_photos_of_a_finding_are_cut_in_front_on_a_narrow_screen():
     assert _example(paths, None) == _example(paths, 200) == " = ".join(paths)
     assert _example(paths, 80) == ".../cardboard_000015.jpg\n= b/x.jpg"
     assert _example(["a/" + "x" * 40 + ".jpg"], 80) == "..." + "x" * 21 + ".jpg"
+
+
+def test_letters_that_no_font_has_are_told_once_and_in_a_sentence(tmp_path, capsys, recwarn):
+    """Other warnings are passed on."""
+    for number in range(2):
+        figure = new_figure(4, 3, "Title \U0001d8a4 \u0c85", "")
+        save_figure(figure, tmp_path / f"{number}.png")
+    assert capsys.readouterr().err.count("\U0001d8a4") == 1
+    assert not [warning for warning in recwarn if "Glyph" in str(warning.message)]
