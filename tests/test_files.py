@@ -246,7 +246,7 @@ def test_what_is_of_another_kind_is_refused_and_stays_what_it_is(tmp_path, monke
 @pytest.mark.parametrize("digits", ["2024", "1234567890123"])
 @pytest.mark.parametrize("content", ["nothing", "an empty lock"])
 def test_an_empty_folder_of_the_users_stays_and_one_of_a_killed_start_goes(tmp_path, digits, content):
-    """Which of them it is, the number tells: a kill may come before the lock is there, or before it has content."""
+    """A kill may come before the lock has content. A folder in which nothing is may be anybody's."""
     left = tmp_path / f".thesis.{digits}.partial"
     left.mkdir()
     if content == "an empty lock":
@@ -254,7 +254,16 @@ def test_an_empty_folder_of_the_users_stays_and_one_of_a_killed_start_goes(tmp_p
     for _ in range(2):
         write_text(tmp_path / "thesis", "text")
         sweep(tmp_path, ())
-    assert left.exists() == (digits == "2024")
+    assert left.exists() == (digits == "2024" or content == "nothing")
+
+
+def test_in_a_folder_of_matlens_own_an_empty_one_of_a_killed_start_goes(tmp_path):
+    """The caller of `sweep` knows the folder, and the names that matlens writes there."""
+    ours, others = (tmp_path / f".{name}.1234567890123.partial" for name in ("run.json", "thesis"))
+    for folder in (ours, others):
+        folder.mkdir()
+    sweep(tmp_path, ["run.json"])
+    assert (ours.exists(), others.exists()) == (False, True)
 
 
 def test_a_new_temporary_folder_has_a_number_by_which_it_is_known(tmp_path, monkeypatch):

@@ -16,7 +16,7 @@ from matlens.data.drawn.synthetic import draw_material
 from matlens.data.pixels.decode import decode, resize
 from matlens.data.pixels.reader import PhotoReader
 from matlens.data.source.sources import open_source
-from matlens.data.split.duplicates import Copies, find_copies, near_duplicates
+from matlens.data.split.duplicates import Copies, find_copies
 from matlens.data.split.signatures import MOST_CANDIDATES, candidates, oriented, signature_of
 from scale import rounds
 
@@ -64,7 +64,7 @@ def found(photos: list[np.ndarray]) -> list[Copies]:
 
 
 def groups_of(photos: list[np.ndarray]) -> list[tuple[int, ...]]:
-    return near_duplicates([signature_of(pixels) for pixels in photos], lambda index: photos[index])
+    return [copies.indices for copies in found(photos)]
 
 
 @pytest.mark.parametrize("name", CHANGES)
@@ -190,8 +190,8 @@ def test_groups_do_not_depend_on_the_order_and_a_photo_that_is_gone_is_in_none()
         groups = groups_of([photos[index] for index in order])
         assert {frozenset(int(order[index]) for index in group) for group in groups} == expected
     same = [signature_of(photos[0])] * 2
-    assert near_duplicates(same, lambda index: None) == []
-    assert near_duplicates([], lambda index: None) == near_duplicates(same[:1], lambda index: photos[0]) == []
+    assert find_copies(same, lambda index: None) == []
+    assert find_copies([], lambda index: None) == find_copies(same[:1], lambda index: photos[0]) == []
 
 
 @pytest.mark.real

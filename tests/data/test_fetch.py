@@ -560,7 +560,7 @@ def test_hostile_archives_are_refused(server, tmp_path, what):
         server.content = pack(hostile)
     with pytest.raises(DataError, match=rf"is refused: .*{reason}"):
         have(tmp_path / "minc", server)
-    assert left_beside(tmp_path / "minc") == ["minc-2500.tar.gz"]
+    assert left_beside(tmp_path / "minc") == ["minc-2500.tar.gz", "minc-2500.tar.gz.part.json"]
     assert not (tmp_path / "minc").exists()
 
 
@@ -637,6 +637,48 @@ def test_a_killed_unpacking_leaves_no_dataset(server, tmp_path):
     assert is_whole(to)
     assert not left[0].exists()
     assert server.asked == [None]
+
+
+def killed(*_: object, **__: object) -> None:
+    raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("step", ["_check", "_unpack", "_forget_archive"])
+def test_a_killed_fetch_leaves_no_archive_to_the_next(server, tmp_path, monkeypatch, step):
+    """Whatever step it ended at; what it downloaded itself, nobody misses. It is not downloaded twice."""
+    monkeypatch.setattr(fetch, step, killed)
+    with pytest.raises(KeyboardInterrupt):
+        have(tmp_path / "minc", server)
+    monkeypatch.undo()
+    assert "minc-2500.tar.gz" in left_beside(tmp_path / "minc")
+    monkeypatch.setattr(minc, "deviations", lambda _: [])  # the dataset that is there counts as published
+    have(tmp_path / "minc", server)
+    assert is_whole(tmp_path / "minc")
+    assert (left_beside(tmp_path / "minc"), server.asked) == ([], [None])
+
+
+def test_an_archive_that_took_the_place_of_a_downloaded_one_stays(server, tmp_path, monkeypatch):
+    """The user may have fetched it in a browser meanwhile: it is another file, with the same content."""
+    monkeypatch.setattr(fetch, "_unpack", killed)
+    with pytest.raises(KeyboardInterrupt):
+        have(tmp_path / "minc", server)
+    monkeypatch.undo()
+    (tmp_path / "mine").write_bytes(server.content)
+    (tmp_path / "mine").rename(tmp_path / "minc-2500.tar.gz")
+    have(tmp_path / "minc", server)
+    assert left_beside(tmp_path / "minc") == ["minc-2500.tar.gz"]
+
+
+def test_a_fetch_that_was_killed_before_the_archive_had_its_name_goes_on(server, tmp_path, monkeypatch):
+    """All bytes are there, and are noted as whole."""
+    replace = Path.replace
+    monkeypatch.setattr(Path, "replace", lambda path, target: (killed if path.suffix == ".part" else replace)(
+        path, target))
+    with pytest.raises(KeyboardInterrupt):
+        have(tmp_path / "minc", server)
+    monkeypatch.undo()
+    have(tmp_path / "minc", server)
+    assert (left_beside(tmp_path / "minc"), server.asked) == ([], [None])
 
 
 def test_of_two_fetches_the_second_waits(server, tmp_path, monkeypatch):

@@ -100,10 +100,40 @@ def test_an_interrupted_split_is_no_split(photos, tmp_path, monkeypatch):
     monkeypatch.undo()
     assert not (tmp_path / "out" / "split.json").exists()
     assert not [name for name in contents(tmp_path / "out") if "partial" in name]
+    create_split(photos, tmp_path / "out", seed=5)
+    assert len(contents(tmp_path / "out")) == 14
+
+
+def test_an_unfinished_split_that_holds_a_file_of_the_users_is_left(photos, tmp_path, monkeypatch):
+    """What matlens has put there itself may go, also from the parts; a photo that was added may not."""
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Split, "write", killed)
+    with pytest.raises(KeyboardInterrupt):
+        create_split(photos, tmp_path / "out")
+    monkeypatch.undo()
+    added = next((tmp_path / "out" / "train").iterdir()) / "mine.jpg"
+    added.write_bytes(b"mine")
     with pytest.raises(DataError, match=r"unfinished.*force"):
         create_split(photos, tmp_path / "out")
-    create_split(photos, tmp_path / "out", force=True)
+    assert added.read_bytes() == b"mine"
+    added.unlink()
+    added.symlink_to(tmp_path)
+    with pytest.raises(DataError, match=r"unfinished.*force"):
+        create_split(photos, tmp_path / "out")
+    added.unlink()
+    create_split(photos, tmp_path / "out")
     assert len(contents(tmp_path / "out")) == 14
+
+
+def test_a_note_of_another_than_matlens_gives_no_folder_away(photos, tmp_path):
+    (tmp_path / "out" / "train").mkdir(parents=True)
+    (tmp_path / "out" / "train" / "a.jpg").write_bytes(b"mine")
+    (tmp_path / "out" / ".matlens-split.json").write_text('{"what": "a list", "files": ["train/a.jpg"]}')
+    with pytest.raises(DataError, match=r"unfinished.*force"):
+        create_split(photos, tmp_path / "out")
+    assert (tmp_path / "out" / "train" / "a.jpg").read_bytes() == b"mine"
 
 
 def test_other_files_in_the_output_folder_stay(photos, tmp_path):

@@ -21,6 +21,7 @@ from matlens.data.prepare import prepare
 from matlens.errors import CacheError, DataError
 from matlens.settings.schema import Settings
 from matlens.system.console import Reporter
+from matlens.system.files import seal_of
 
 
 def photo(path: Path, grey: int) -> None:
@@ -147,7 +148,7 @@ def test_a_description_that_was_altered_is_not_believed(root, tmp_path, damage):
         about["problems"] = {}
     else:
         about["format"] = 99
-        about["sha256"] = module._seal({key: value for key, value in about.items() if key != "sha256"})
+        about["sha256"] = seal_of({key: value for key, value in about.items() if key != "sha256"})
     (store.folder / "store.json").write_text(json.dumps(about))
     assert PixelStore.open(store.folder) is None
     again = prepare_store(root, hashes, (4, 4), tmp_path / "cache")

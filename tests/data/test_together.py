@@ -14,8 +14,9 @@ from PIL import Image
 
 from matlens.data.prepare import prepare
 from matlens.data.split import patterns
+from matlens.data.split.copies import look_alikes
 from matlens.data.split.splits import Split
-from matlens.data.split.together import joined, look_alikes, named_groups
+from matlens.data.split.together import joined, named_groups
 from matlens.errors import DataError, SettingsError
 from matlens.notebook.prepared import create_split
 from matlens.settings.schema import Settings

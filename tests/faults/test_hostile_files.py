@@ -225,9 +225,22 @@ def test_links_inside_of_an_artifact_are_followed(artifact):
 def test_an_artifact_with_an_impossible_description_is_refused(artifact, change):
     """Sizes are bounded before photos of that size are made."""
     about = json.loads((artifact / "artifact.json").read_text())
+    del about["seal"]  # a stranger leaves it out, or makes one that fits
     (artifact / "artifact.json").write_text(json.dumps({**about, **change}))
     with pytest.raises(ModelError, match=r"m\.artifact"):
         Artifact.open(artifact)
+
+
+@pytest.mark.parametrize("change", [{"class_names": ["b", "a", "c"]}, {"mirrored": True}, {"img_size": [SIDE, 9]}])
+def test_an_altered_description_is_told_by_its_checksum(artifact, change):
+    """Two class names in each other's place would be a wrong answer for every photo. Earlier versions wrote no sum."""
+    about = json.loads((artifact / "artifact.json").read_text())
+    (artifact / "artifact.json").write_text(json.dumps({**about, **change}))
+    with pytest.raises(ModelError, match=r"artifact\.json.*checksum"):
+        Artifact.open(artifact)
+    del about["seal"]
+    (artifact / "artifact.json").write_text(json.dumps(about))
+    assert Artifact.open(artifact).class_names == ("a", "b", "c")
 
 
 def test_other_names_in_an_artifacts_checksums_are_not_opened(artifact):
@@ -235,6 +248,7 @@ def test_other_names_in_an_artifacts_checksums_are_not_opened(artifact):
     os.mkfifo(artifact / "pipe")  # reading it would never end
     about = json.loads((artifact / "artifact.json").read_text())
     about["sha256"] |= {"../../outside/secret.bin": "0", "pipe": "0"}
+    del about["seal"]
     (artifact / "artifact.json").write_text(json.dumps(about))
     assert Artifact.open(artifact).model_name == "m"
 

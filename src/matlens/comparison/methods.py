@@ -17,6 +17,7 @@ from matlens.evaluation.inference.seeds import SeedScores, difference_of_methods
 from matlens.evaluation.part_predictions import SavedPredictions
 from matlens.evaluation.predictions import Predictions
 from matlens.evaluation.results import Results
+from matlens.system.console import command
 
 Over = Literal["splits", "seeds"]
 """What the runs of a series differ in."""
@@ -49,7 +50,7 @@ class JudgedMethod:
         read = []
         for run, result in self.results.items():
             file = self.predictions[run].file
-            way_out = f"Judge it again with: matlens evaluate {file.parent.parent}"
+            way_out = f"Judge it again with: {command('evaluate', file.parent.parent)}"
             if not file.exists():
                 raise ResultsError(f"{file} is missing. {way_out}")
             answers = self.predictions[run].read()

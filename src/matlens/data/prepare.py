@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 import dataclasses
-import shlex
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from matlens.data.hidden.cameras import kept_shots
 from matlens.data.hidden.find import AUTO, auto_groups
 from matlens.data.hidden.photos import hidden_among
 from matlens.data.layout.remarks import remarks_of, tell_unused
 from matlens.data.pixels.store import PixelStore, hash_photos, prepare_store
 from matlens.data.source.minc import deviations, is_minc_2500
 from matlens.data.source.sources import Source, open_source
+from matlens.data.split.copies import Keeping, look_alikes
 from matlens.data.split.protocols import default_protocol, listed_by_protocol
 from matlens.data.split.splits import Split, make_split
-from matlens.data.split.together import joined, look_alikes, named_groups
+from matlens.data.split.together import joined, named_groups
 from matlens.settings.protocols import draws
 from matlens.settings.schema import Settings
-from matlens.system.console import Reporter
+from matlens.system.console import Reporter, command
 from matlens.types import Pixels
 
 _NAMED = 5
@@ -60,11 +61,13 @@ def prepare(settings: Settings, reporter: Reporter) -> Prepared:
     problems |= {path: store.problems[digest] for path, digest in hashes.items() if digest in store.problems}
     report_problems(problems, source.root, reporter)
     readable = {photo.path: photo.class_name for photo in source.photos if photo.path in hashes.keys() - problems}
-    hidden = hidden_among(source.root, readable, lambda path: store.photo(store.rows[hashes[path]]), reporter)
+    hidden = hidden_among(source.root, readable, lambda path: store.photo(store.rows[hashes[path]]), reporter,
+                          lambda: kept_shots(source.root, hashes, settings.cache_dir, reporter.say))
     if groups == AUTO:
         named, groups = auto_groups(hidden, source.root, reporter.say)
     copies = copies_among({path: digest for path, digest in hashes.items() if path not in problems},
-                          lambda digest: store.photo(store.rows[digest]), reporter, drawn=draws(protocol))
+                          lambda digest: store.photo(store.rows[digest]), reporter, drawn=draws(protocol),
+                          keeping=Keeping(settings.cache_dir, store.decoding, reporter.say))
     split = make_split(source, protocol, hashes, problems, seed=settings.seed_of_split,
                        together=joined([*named, *copies]), groups=groups, train_on=settings.train_on)
     faults = _faults(source, split, named, copies)
@@ -76,24 +79,26 @@ def prepare(settings: Settings, reporter: Reporter) -> Prepared:
     for remark in said:
         reporter.warn(remark)
     for remark in faults:
-        reporter.warn(f"{remark} (matlens data audit {shlex.quote(str(settings.data_dir))} has the whole list)")
+        reporter.warn(f"{remark} ({command('data', 'audit', settings.data_dir)} has the whole list)")
     return Prepared(source, split, store)
 
 
 def copies_among(hashes: Mapping[str, str], read: Callable[[str], Pixels | None], reporter: Reporter, *,
-                 drawn: bool = True) -> list[tuple[str, ...]]:
+                 drawn: bool = True, keeping: Keeping | None = None) -> list[tuple[str, ...]]:
     """Return groups of photos that are copies of one, exact or nearly so.
 
     Args:
         hashes: the SHA-256 of each readable photo by its path.
         read: returns the pixels, (H, W, 3) uint8, of the photo with a SHA-256, or None.
         drawn: whether the photos are divided by matlens, which then keeps each group in one part.
+        keeping: where the outcome is kept; None: nowhere.
     """
     with reporter.progress("looking for copies", len(hashes)) as advance:
-        copies = look_alikes(hashes, read, lambda done, _: advance(done, ""))
+        copies = look_alikes(hashes, read, lambda done, _: advance(done, ""), keeping)
     if copies:
-        reporter.say(f"{sum(map(len, copies))} photos are copies of each other, exact or nearly so ({len(copies)} "
-                     f"groups, such as {', '.join(copies[0][:3])}){'; each group stays in one part' if drawn else ''}")
+        groups = f"{len(copies)} group{'s' * (len(copies) != 1)}, such as {', '.join(copies[0][:3])}"
+        reporter.say(f"{sum(map(len, copies))} photos are copies of each other, exact or nearly so ({groups})"
+                     f"{'; each group stays in one part' if drawn else ''}")
     return copies
 
 

@@ -23,6 +23,7 @@ from matlens.evaluation.labels_and_scores import truth_and_columns
 from matlens.evaluation.predictions import Predictions
 from matlens.runs.names import distinct_names
 from matlens.runs.run import Run
+from matlens.system.console import command
 from matlens.system.files import read_json, write_json
 from matlens.system.untrusted import reading
 from matlens.types import Count, Floats, Labels
@@ -63,7 +64,7 @@ class LabelIssues:
     def read(cls, path: Path) -> LabelIssues:
         """Read what `write` wrote. Raises ResultsError."""
         with reading(path, "a list of label issues of matlens", ResultsError,
-                     f"Make it with: matlens labels {path.parent.parent}"):
+                     f"Make it with: {command('labels', path.parent.parent)}"):
             return TypeAdapter(cls).validate_python(read_json(path))
 
 
@@ -171,7 +172,7 @@ def label_issues(runs: Sequence[Run], chosen: Sequence[str] | None = None) -> La
         absent = [name for name in asked if not run.paths.predictions_file(name).exists()]
         if absent or not asked:
             raise ResultsError(f"{run.path} holds no predictions{' of ' if absent else ''}{', '.join(absent)}. "
-                               f"Make them with: matlens evaluate {run.path}")
+                               f"Make them with: {command('evaluate', run.path)}")
         for name in asked:
             answers = Predictions.read(run.paths.predictions_file(name)).with_photos_of(run.split, "test")
             if not np.isfinite(answers.probabilities).all():

@@ -11,6 +11,7 @@ from typing import Any
 from matlens.errors import ResultsError
 from matlens.evaluation.metrics.stored import MetricValue, scores_in
 from matlens.evaluation.results_schema import ResultsSchema
+from matlens.system.console import command
 from matlens.system.files import read_json, write_json
 from matlens.system.untrusted import reading
 
@@ -111,8 +112,8 @@ class Results:
     @classmethod
     def read(cls, path: Path) -> Results:
         """Read what `write` wrote, in this version or an earlier one; unknown keys are ignored. Raises ResultsError."""
-        run = path.parent.parent if path.parent.name == "reports" else "RUN"
-        with reading(path, "a results file of matlens", ResultsError, f"Make it again with: matlens evaluate {run}"):
+        again = command("evaluate", path.parent.parent if path.parent.name == "reports" else "RUN")
+        with reading(path, "a results file of matlens", ResultsError, f"Make it again with: {again}"):
             content = read_json(path)
             if isinstance(content, dict):
                 content = {RENAMED.get(key, key): value for key, value in content.items()}

@@ -19,6 +19,7 @@ from matlens.explanation.grid import plot_explained_grid
 from matlens.explanation.registry import DEFAULT_METHOD, EXPLAINERS, question_for
 from matlens.models.registry import spec_of
 from matlens.runs.run import Run
+from matlens.system.console import command
 from matlens.workers.trained import trained_artifact
 
 
@@ -43,7 +44,7 @@ def explain_positions(run: Run, model: ArtifactModel, predictions: Predictions, 
     paths = [predictions.paths[index] for index in positions]
     if strangers := [path for path in paths if path not in in_split]:
         raise DataError(f"{strangers[0]} is among the predictions of {run.path} and not in its split. Make them again "
-                        f"with: matlens evaluate {run.path}")
+                        f"with: {command('evaluate', run.path)}")
     reader = PhotoReader(artifact.img_size, run.settings.keep_truncated)
     photos = np.concatenate(list(read_pixels(run.data_root, [in_split[path] for path in paths], reader)))
     return explain_photos(model, photos, artifact.class_names,

@@ -82,7 +82,7 @@ class Gallery(Measurement):
     """
 
     kind: ClassVar[str] = "gallery"
-    command: ClassVar[str] = "matlens explain {run} --galleries"
+    command: ClassVar[tuple[str, ...]] = ("explain", "RUN", "--galleries")
 
     model_name: str
     method: str

@@ -10,6 +10,7 @@ from pydantic import ConfigDict, TypeAdapter
 
 from matlens.errors import ResultsError
 from matlens.runs.paths import RunPaths
+from matlens.system.console import command
 from matlens.system.files import checksum, read_json, write_json
 from matlens.system.untrusted import reading
 
@@ -18,16 +19,21 @@ class Measurement:
     """The base of dataclasses that are the content of `<name>_<kind>.json`.
 
     kind: what was measured, as in the file's name.
-    command: what measures it, with `{run}` for the run's folder.
+    command: the words of what measures it, with RUN for the run's folder.
     artifact: SHA-256 of the artifact.json of the model that was measured.
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid", allow_inf_nan=False)
 
     kind: ClassVar[str]
-    command: ClassVar[str]
+    command: ClassVar[tuple[str, ...]]
     model_name: str
     artifact: str
+
+    @classmethod
+    def command_for(cls, run: Path | str) -> str:
+        """Write the command that measures it in a run's folder."""
+        return command(*(run if word == "RUN" else word for word in cls.command))
 
     def write(self, path: Path) -> Path:
         """Write as JSON, whole or not at all."""
@@ -36,7 +42,7 @@ class Measurement:
     @classmethod
     def read(cls, path: Path) -> Self:
         """Read what `write` wrote. Raises ResultsError."""
-        way_out = f"Make it with: {cls.command.format(run=path.parent.parent)}"
+        way_out = f"Make it with: {cls.command_for(path.parent.parent)}"
         with reading(path, f"a {cls.kind} file of matlens, or it is damaged", ResultsError, way_out):
             content = read_json(path)
             del content["format"]
@@ -59,7 +65,7 @@ class Measurement:
         measured, artifact = cls.read(path), paths.artifact(name)
         if artifact.exists() and digest_of(artifact) != measured.artifact:
             raise ResultsError(f"{path.name} is of an earlier training of {name}, so it is left out. Make it again "
-                               f"with: {cls.command.format(run=paths.path)}")
+                               f"with: {cls.command_for(paths.path)}")
         return measured
 
 

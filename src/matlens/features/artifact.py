@@ -14,7 +14,6 @@ not be converted it has no trunk.
 from __future__ import annotations
 
 import math
-import shlex
 import shutil
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -32,7 +31,8 @@ from matlens.features.engine import TrunkEngine
 from matlens.features.trunks import CachedTrunk
 from matlens.features.unconverted import is_of_conversion, not_converted
 from matlens.models.head import Head
-from matlens.system.files import checksum, read_json, whole_folder, write_json
+from matlens.system.console import command
+from matlens.system.files import checksum, read_json, seal_of, whole_folder, write_json
 from matlens.system.untrusted import inside, quoted, reading, size_of_regular
 from matlens.types import Array
 
@@ -49,6 +49,7 @@ _LIMITS = {"trunk.xml": 64 << 20, "trunk.bin": 8 << 30, "head.npz": 4 << 30}
 _Side = Annotated[int, Field(ge=1, le=4096)]
 
 _FORMAT = 2
+_SEAL = "seal"
 _FILES = ("trunk.xml", "trunk.bin", "head.npz")
 
 
@@ -178,8 +179,8 @@ def mark_of(folder: Path) -> str:
 
 def command_to_export(folder: Path, model: str) -> str:
     """Return the command that exports the artifact of a folder again and compares it in the CPU's arithmetic."""
-    run = shlex.quote(str(folder.parent.parent)) if folder.parent.name == "models" else "RUN"
-    return f"matlens export {run} --models {shlex.quote(model)} --device cpu"
+    run = folder.parent.parent if folder.parent.name == "models" else "RUN"
+    return command("export", run, "--models", model, "--device", "cpu")
 
 
 def calibrate_artifact(folder: Path, calibrator: Calibrator | None, copies: Sequence[Path] = ()) -> None:
@@ -209,6 +210,8 @@ def _description(folder: Path) -> _About:
         content = read_json(inside(folder, path.name), _ABOUT_LIMIT)
         if content["format"] != _FORMAT:
             raise ModelError(f"{path} has the format {content['format']}; this matlens reads {_FORMAT}. {way_out}")
+        if content.pop(_SEAL, seal_of(content)) != seal_of(content):  # earlier versions wrote none
+            raise ValueError("its checksum is not that of its content: it was altered")
         return _About.model_validate(content)
 
 
@@ -270,7 +273,8 @@ def write_about(folder: Path, model_name: str, class_names: tuple[str, ...], img
                 parity: float | None, mirrored: bool = False, precision: ArtifactPrecision = "float32", **more: Any,
                 ) -> None:
     """Write artifact.json beside an artifact's other files, with `more` in it."""
-    write_json(folder / "artifact.json", {
+    content = {
         "format": _FORMAT, "model_name": model_name, "class_names": list(class_names), "img_size": list(img_size),
         "parity": parity, "mirrored": mirrored, "precision": precision, **more,
-        "sha256": {name: checksum(folder / name) for name in _FILES if name == "head.npz" or (folder / name).exists()}})
+        "sha256": {name: checksum(folder / name) for name in _FILES if name == "head.npz" or (folder / name).exists()}}
+    write_json(folder / "artifact.json", {**content, _SEAL: seal_of(content)})

@@ -18,7 +18,7 @@ from matlens.errors import MatlensError, ModelError
 from matlens.features.artifact import Artifact
 from matlens.runs.record import RunRecord
 from matlens.runs.training_record import TrainingRecord
-from matlens.system.console import printable
+from matlens.system.console import command, printable
 from matlens.system.files import checksum
 from matlens.system.untrusted import reason_of
 from matlens.workers.trained import trained_artifact
@@ -54,7 +54,7 @@ def predicting_artifact(run: Path, model: str | None = None, *, int8: bool = Fal
 
 
 def _int8_artifact(run: RunRecord, model: str) -> Artifact:
-    folder, way_out = run.paths.int8_artifact(model), f"matlens export {run.path} --int8 --models {model}"
+    folder, way_out = run.paths.int8_artifact(model), command("export", run.path, "--int8", "--models", model)
     if not folder.exists():
         raise ModelError(f"{folder} is not there. Make it with: {way_out}")
     artifact, float32 = Artifact.open(folder), Artifact.open(run.paths.artifact(model))

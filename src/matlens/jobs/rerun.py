@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,7 +20,7 @@ from matlens.runs.provenance import provenance
 from matlens.runs.record import OF_THIS_MACHINE, RunRecord
 from matlens.runs.series import SeriesFolder, is_series_folder
 from matlens.settings.schema import Settings
-from matlens.system.console import Reporter
+from matlens.system.console import Reporter, command, shell_word
 
 NOT_REPEATED = frozenset({"seconds", "peak_rss_bytes", "resumed_at_epoch", "versions", "photos_hash"})
 """The keys of results that belong to a time and a machine, not to the model; and `photos_hash`, which earlier versions
@@ -91,7 +90,7 @@ def rerun(path: Path, out: Path, reporter: Reporter, places: Places = HERE) -> R
         series = SeriesFolder.open(path)
         records = series.records()
         if not records:
-            raise RunError(f"{path} holds no run yet. Begin it with: matlens run --out {path}")
+            raise RunError(f"{path} holds no run yet. Begin it with: {command('run', '--out', path)}")
         first = next(iter(records.values()))
         settings = series.settings_from(_settings(first, places))
         _say_changes(first, reporter)
@@ -115,7 +114,7 @@ def _settings(there: RunRecord, places: Places) -> Settings:
         recorded["groups"] = places.groups
     elif (groups := there.settings.groups) is not None and names_file(groups):
         raise RunError(f"The run in {there.path} was given the file {groups} of groups of photos. matlens opens no "
-                       f"file because a recorded run says so: if it is yours, add --groups {shlex.quote(groups)}.")
+                       f"file because a recorded run says so: if it is yours, add --groups {shell_word(groups)}.")
     root = places.data if places.data is not None else _recorded_root(there)
     given = {name: value for name, value in places.settings.items() if value is not None}
     return Settings.load(options={**recorded, **given, "data_dir": root})

@@ -38,7 +38,7 @@ from matlens.runs.record import RunRecord, is_trained, note_failures
 from matlens.runs.run import Run, refuse_if_foreign, with_its_batch
 from matlens.settings.schema import Settings
 from matlens.system.caches import prune
-from matlens.system.console import Reporter
+from matlens.system.console import Reporter, command
 from matlens.training.plan import trunk_orders
 from matlens.training.train import TrainingInputs, train
 
@@ -182,8 +182,8 @@ def keep_to_limit(settings: Settings, reporter: Reporter) -> None:
                      f"{freed}) to keep to --cache-limit {settings.cache_limit:g}")
     if pruned.left > limit:
         reporter.warn(f"What runs are using in {settings.cache_dir} takes {decimal(pruned.left)}, more than "
-                      f"--cache-limit {settings.cache_limit:g} GB allows. It stays until they end; then a run, or "
-                      "matlens data store --prune, removes it.")
+                      f"--cache-limit {settings.cache_limit:g} GB allows. It stays until they end; then a run removes "
+                      f"it, or: {command('data', 'store', '--prune', '--cache-dir', settings.cache_dir)}")
 
 
 def judged_models(runs: Sequence[RunRecord]) -> list[Results]:
@@ -196,7 +196,7 @@ def judged_models(runs: Sequence[RunRecord]) -> list[Results]:
     results_by_run = {run.path: judged_in(run) for run in runs if run.path in names}
     for path, results in results_by_run.items():
         if not results:
-            raise ResultsError(f"{path} holds no results yet. Make them with: matlens evaluate {path}")
+            raise ResultsError(f"{path} holds no results yet. Make them with: {command('evaluate', path)}")
     return [dataclasses.replace(judged, model_name=_name_among(names, path, judged.model_name))
             for path, results in results_by_run.items() for judged in results]
 

@@ -5,7 +5,6 @@ Means, deviations and intervals of the methods follow. All runs share decoded ph
 
 from __future__ import annotations
 
-import shlex
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -29,7 +28,7 @@ from matlens.runs.record import RunRecord
 from matlens.runs.run import refuse_if_foreign, with_its_batch
 from matlens.runs.series import SeriesFolder, is_series_folder
 from matlens.settings.schema import Settings
-from matlens.system.console import Reporter
+from matlens.system.console import Reporter, command
 
 
 def run_series(settings: Settings, out: Path, reporter: Reporter) -> SeriesFolder:
@@ -120,7 +119,7 @@ def compare_folders(paths: Sequence[Path], *, literature: bool = False, margin: 
                        choose_on=choose_on or settings.choose_on or "test", validation=predictions_in(records, "val"))
     if margin is not None or choose_on is not None:
         raise SettingsError("--margin and --choose-on are for the models of runs on one split. Name the runs inside of "
-                            f"the series: matlens compare {paths[0]}/RUN")
+                            f"the series: {command('compare', paths[0] / 'RUN')}")
     if not all(map(is_series_folder, paths)):
         raise ResultsError("A series and a single run cannot be put side by side: a mean over runs is not the "
                            "accuracy of one. Name series only, or the runs inside of the series.")
@@ -148,7 +147,7 @@ def summarise_series(series: SeriesFolder, *, whole: bool = True) -> SeriesCompa
     if not (methods := methods_of(series)):
         return None
     pending = ("Not all seeds are trained yet: intervals and tests follow with the last one. Of those that are, "
-               f"they are shown by: matlens compare {shlex.quote(str(series.path))}")
+               f"they are shown by: {command('compare', series.path)}")
     comparison = SeriesComparison.of("seeds" if series.seeds else "splits", series.protocol, methods,
                                      pending=pending if series.seeds and not whole else "")
     comparison.write(series.reports)

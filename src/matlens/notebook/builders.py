@@ -5,6 +5,7 @@ Inspecting a builder imports nothing; calling it imports Keras.
 
 from __future__ import annotations
 
+import math
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,9 @@ from matlens.models.registry import spec_of
 from matlens.models.seeding import seeded
 from matlens.models.spec import Options
 from matlens.notebook.weights import weights_for_notebook
+from matlens.settings.arguments import number_from, whole_number
 from matlens.settings.knobs import knob, with_knobs
+from matlens.system.untrusted import quoted
 
 SEED = knob("seed")
 
@@ -39,12 +42,15 @@ def build_vgg19_scratch(
     Returns:
         A compiled keras.Model from photos (B, H, W, 3) float32 in [0, 1] to probabilities (B, num_classes).
     """
+    size, num_classes = _shape(input_shape), whole_number(num_classes, "num_classes", 1)
+    for name, given, most in (("dropout_rate", dropout_rate, 1), ("l2_reg", l2_reg, math.inf)):
+        number_from(given, name, 0, most)
     with seeded(open_room("keras"), seed):
         from matlens.models.keras.transfer import build_network
         from matlens.models.keras.vgg19 import vgg19
 
         layers = partial(vgg19, num_classes=num_classes, dropout_rate=dropout_rate, l2_reg=l2_reg)
-        return build_network(spec_of("vgg19_scratch"), input_shape, layers)
+        return build_network(spec_of("vgg19_scratch"), size, layers)
 
 
 @with_knobs
@@ -84,6 +90,7 @@ def build_mobilenetv2_transfer(
 
     `alpha` is the width multiplier; the rest is as in `build_resnet50_transfer`.
     """
+    number_from(alpha, "alpha", 0.01, 100)
     return _transfer("mobilenetv2_transfer", input_shape, num_classes, include_top, weights, weights_dir, seed,
                      {"alpha": alpha})
 
@@ -95,10 +102,11 @@ def unfreeze_resnet_for_finetuning(model: Any, base_model: Any, num_layers_to_un
     The layers before stay frozen, and so does all batch normalisation of a pretrained backbone. Works for any
     backbone. Returns `model`, compiled again.
     """
+    layers = whole_number(num_layers_to_unfreeze, "num_layers_to_unfreeze", 0)
     open_room("keras")
     from matlens.models.keras.transfer import unfreeze
 
-    unfreeze(model, base_model, num_layers_to_unfreeze)
+    unfreeze(model, base_model, layers)
     return model
 
 
@@ -132,9 +140,23 @@ def load_model(path: Path | str) -> Any:
     return open_foreign(Path(path))
 
 
+def _shape(given: Any) -> tuple[int, int, int]:
+    """Return an input shape as whole numbers. Raises SettingsError."""
+    try:
+        height, width, channels = (whole_number(side, "input_shape", 1) for side in given)
+        fits = channels == 3
+    except (SettingsError, TypeError, ValueError):
+        fits = False
+    if not fits:
+        raise SettingsError(f"input_shape={quoted(given)} is no (height, width, 3) in whole numbers. Give it as: "
+                            "input_shape=(224, 224, 3)")
+    return height, width, 3
+
+
 def _transfer(name: str, input_shape: tuple[int, int, int], num_classes: int, include_top: bool, weights: Weights,
               weights_dir: Path | str | None, seed: int, options: Options) -> tuple[Any, Any]:
     """Build a transfer model by its spec: (model, base_model)."""
+    input_shape, num_classes = _shape(input_shape), whole_number(num_classes, "num_classes", 1)
     file = _resolved(name, weights, weights_dir, include_top, input_shape, options)
     with seeded(open_room("keras"), seed):
         from matlens.models.keras.transfer import build_transfer

@@ -15,6 +15,7 @@ from matlens.models.remote.client import RemoteClassifier
 from matlens.models.seeding import seeded
 from matlens.notebook.photos import PhotoCheck
 from matlens.notebook.weights import weights_for_notebook
+from matlens.settings.arguments import whole_number
 from matlens.settings.knobs import knob, with_knobs
 from matlens.system.files import read_json
 from matlens.system.untrusted import reading
@@ -79,6 +80,7 @@ class InceptionV1Wrapper:
         Raises:
             WeightsError: pretrained, and the weights can be neither found nor downloaded, or do not fit.
         """
+        num_classes = whole_number(num_classes, "num_classes", 1)
         order = BuildOrder(MODEL, num_classes, weights_file=_weights(pretrained, weights_file, weights_dir),
                            device=device)
         self.num_classes = num_classes

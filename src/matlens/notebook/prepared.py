@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import os
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,17 +18,23 @@ from matlens.data.layout.walk import rooted
 from matlens.data.pixels.reader import PhotoReader
 from matlens.data.pixels.store import hash_photos
 from matlens.data.prepare import copies_among, report_problems
-from matlens.data.source.sources import PARTS, open_source
-from matlens.data.split.splits import Split, check_ratios, make_split
+from matlens.data.source.sources import PARTS, Source, open_source
+from matlens.data.split.splits import Photo, Split, check_ratios, make_split
 from matlens.data.split.together import joined, named_groups
 from matlens.errors import DataError
 from matlens.notebook.label_space import remember_prepared
 from matlens.settings.knobs import knob, with_knobs
 from matlens.system.console import Reporter
-from matlens.system.files import whole_folder
+from matlens.system.files import read_json, whole_folder, write_json
+from matlens.system.untrusted import UNREADABLE
 
 MANIFEST = "split.json"
 """Written last: a prepared directory without it is not finished."""
+
+UNFINISHED = ".matlens-split.json"
+"""In a directory that is being prepared: names all files that matlens puts there."""
+
+_MARK = "matlens is, or was, making a split here, of these files"
 
 _LONGEST_NAME = 255
 """Bytes of a file name on nearly all file systems."""
@@ -85,22 +92,43 @@ def create_split(data_dir: str | Path, output_dir: str | Path, train_ratio: floa
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise DataError(f"Cannot write to {out}: {error.strerror}. Name another folder.") from error
+    write_json(out / UNFINISHED, {"what": _MARK, "files": [
+        f"{photo.part}/{photo.class_name}/{name}" for photo in split.photos for name in _names(source, photo)]})
     (out / MANIFEST).unlink(missing_ok=True)
     with reporter.progress("copying photos", len(split.photos)) as advance:
         done = 0
         for part in PARTS:
             with whole_folder(out / part) as partial:
                 for photo in split.part(part):
-                    flat = _flat_name(photo.path, source.folders[photo.class_name])
-                    target = partial / photo.class_name / _fitting(flat, photo.path)
+                    name, other = _names(source, photo)
+                    target = partial / photo.class_name / name
                     target.parent.mkdir(parents=True, exist_ok=True)
                     if target.exists():  # a_b.jpg beside a/b.jpg, or the same name in train/ and test/
-                        target = target.with_name(_fitting(flat, photo.path, always=True))
+                        target = target.with_name(other)
                     shutil.copyfile(source.root / photo.path, target)
                     done += 1
                     advance(done, "")
     split.write(out / MANIFEST)
+    (out / UNFINISHED).unlink(missing_ok=True)
     return split
+
+
+def _names(source: Source, photo: Photo) -> tuple[str, str]:
+    """Return what a photo is called in its class's folder: so, or where that name is taken, by the second."""
+    flat = _flat_name(photo.path, source.folders[photo.class_name])
+    return _fitting(flat, photo.path), _fitting(flat, photo.path, always=True)
+
+
+def _is_half_made(out: Path) -> bool:
+    """Return whether all that lies in the parts in `out` is of a split that matlens began to make there."""
+    try:
+        about = read_json(out / UNFINISHED)
+        ours = set(about["files"]) if about["what"] == _MARK else set()
+        lying = [Path(above, name) for part in PARTS for above, folders, files in os.walk(out / part)
+                 for name in [*files, *(folder for folder in folders if Path(above, folder).is_symlink())]]
+    except UNREADABLE:
+        return False
+    return all(file.relative_to(out).as_posix() in ours for file in lying)
 
 
 def _flat_name(path: str, folders: Sequence[str]) -> str:
@@ -133,6 +161,8 @@ def _is_there(out: Path, split: Split) -> bool:
     if not any((out / part).exists() for part in PARTS):
         return False
     if not (out / MANIFEST).exists():
+        if _is_half_made(out):
+            return False
         raise DataError(f"{out} holds train/, val/ or test/ of an unfinished or foreign split. Use force=True "
                         "(--force) to replace them, or another folder.")
     there = Split.read(out / MANIFEST)

@@ -47,7 +47,7 @@ class Robustness(Measurement):
     """
 
     kind: ClassVar[str] = "robustness"
-    command: ClassVar[str] = "matlens evaluate {run} --robustness"
+    command: ClassVar[tuple[str, ...]] = ("evaluate", "RUN", "--robustness")
 
     model_name: str
     n_photos: Count

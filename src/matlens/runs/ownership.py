@@ -13,7 +13,7 @@ from matlens.settings.kaggle import KAGGLE_ROOT
 from matlens.system.files import read_json
 from matlens.system.ownership.inside import ways_out
 from matlens.system.ownership.locks import LOCK_NAME, is_lock
-from matlens.system.ownership.temporary import is_temporary
+from matlens.system.ownership.temporary import is_temporary, is_unfilled
 from matlens.system.untrusted import UNREADABLE
 
 KAGGLE_WORKING = KAGGLE_ROOT / "working"
@@ -75,7 +75,8 @@ def stems_in(path: Path) -> frozenset[str]:
 
 def is_unused_folder(path: Path) -> bool:
     """Return whether this is a folder with nothing in it, apart from what a killed start of matlens left."""
-    return path.is_dir() and all(is_temporary(item) or (item.name == LOCK_NAME and is_lock(item))
+    ours = is_lock(path / LOCK_NAME)
+    return path.is_dir() and all(is_temporary(item) or (ours and (item.name == LOCK_NAME or is_unfilled(item)))
                                  for item in path.iterdir())
 
 

@@ -14,6 +14,7 @@ from matlens.runs.ownership import read_run, refuse_ways_out
 from matlens.runs.paths import SERIES_NAME, RunPaths
 from matlens.settings.kaggle import default_cache_dir
 from matlens.settings.schema import DECLARED, Settings
+from matlens.system.console import command
 from matlens.system.files import write_json
 from matlens.system.untrusted import UNREADABLE
 
@@ -86,7 +87,8 @@ class RunRecord:
                 raise RunError(f"{self.path} holds no trained {spec_of(name).name}; "
                                f"it holds: {', '.join(trained) or 'none'}.")
         if not trained:
-            raise RunError(f"{self.path} holds no trained model yet. Train one with: matlens run --out {self.path}")
+            raise RunError(f"{self.path} holds no trained model yet. Train one with: "
+                           f"{command('run', '--out', self.path)}")
         return chosen or trained
 
 
@@ -130,9 +132,9 @@ def read_content(paths: RunPaths) -> dict[str, Any]:
             raise RunError(f"{paths.path} is the folder of a series; name one of the runs in it, such as "
                            f"{of_runs[0].parent}.") from error
         if paths.run_file.exists():
+            predicting = command("predict", paths.models / "NAME.artifact", "PHOTO")
             raise RunError(f"{paths.run_file} is damaged, and with it what the run was asked for. Its models still "
-                           f"predict (matlens predict {paths.models}/NAME.artifact PHOTO); begin a new run in another "
-                           "folder.") from error
+                           f"predict ({predicting}); begin a new run in another folder.") from error
         raise RunError(f"{paths.path} is not the folder of a run: {paths.run_file.name} is missing. Name the folder "
                        "that was given to matlens run --out.") from error
 

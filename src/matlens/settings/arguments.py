@@ -15,6 +15,8 @@ from matlens.system.untrusted import quoted
 def whole_number(given: Any, name: str, least: int | None = None) -> int:
     """Return an argument that is a whole number, of NumPy too. Raises SettingsError."""
     try:
+        if isinstance(given, bool):
+            raise TypeError
         number = operator.index(given)
     except TypeError:
         raise SettingsError(f"{name}={quoted(given)} is no whole number. Give one, such as: {name}=4") from None
@@ -27,6 +29,14 @@ def refuse_no_number(given: Any, name: str) -> None:
     """Raise SettingsError for an argument that is no number; an infinite one is one."""
     if not isinstance(given, Real) or given != given:
         raise SettingsError(f"{name}={quoted(given)} is no number. Give one, such as: {name}=5")
+
+
+def number_from(given: Any, name: str, least: float, most: float) -> float:
+    """Return an argument that is a number within bounds. Raises SettingsError."""
+    refuse_no_number(given, name)
+    if isinstance(given, bool) or not least <= given <= most:
+        raise SettingsError(f"{name}={quoted(given)} is not from {least:g} to {most:g}. Give a number that is.")
+    return float(given)
 
 
 def refuse_no_file_name(given: Any, name: str) -> None:

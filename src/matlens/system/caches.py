@@ -18,7 +18,6 @@ from __future__ import annotations
 import atexit
 import errno
 import os
-import shlex
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -31,6 +30,7 @@ from uuid import uuid4
 from filelock import FileLock
 
 from matlens.errors import CacheError, WriteError
+from matlens.system.console import command
 from matlens.system.files import read_json, whole_folder, why_unwritable, write_text
 from matlens.system.ownership.cache_content import (
     ENTRY_KINDS,
@@ -43,7 +43,7 @@ from matlens.system.ownership.cache_content import (
     say_whose,
 )
 from matlens.system.ownership.locks import PATIENCE, is_held, let_go, lock_at, turn
-from matlens.system.ownership.temporary import is_temporary, temporary_beside, whole_of
+from matlens.system.ownership.temporary import is_temporary, is_unfilled, temporary_beside, whole_of
 from matlens.system.untrusted import UNREADABLE
 
 _LOCKS = "locks"
@@ -149,7 +149,7 @@ def writing(folder: Path, what: str) -> Iterator[None]:
             raise
         reason = cause[1] if cause else str(error)
         cache, number = folder.parents[1], cause[0] if cause else None
-        room = f"Make room there (matlens data store --cache-dir {shlex.quote(str(cache))} --prune --all), or name"
+        room = f"Make room there ({command('data', 'store', '--cache-dir', cache, '--prune', '--all')}), or name"
         is_full = cause is not None and number in (None, errno.ENOSPC, errno.EDQUOT)
         raise CacheError(f"Cannot write {what} to {cache}: {reason}. {room if is_full else 'Name'} another folder with "
                          "--cache-dir.") from error
@@ -244,7 +244,7 @@ def _partials(kind_folder: Path) -> Iterator[tuple[Path, Path]]:
     for partial in kind_folder.glob(".*"):
         entry = whole_of(partial)
         if entry is not None and ENTRY_NAME.fullmatch(entry.name) and (
-                is_temporary(partial) or is_entry(partial, entry.name)):
+                is_temporary(partial) or is_unfilled(partial) or is_entry(partial, entry.name)):
             yield partial, entry
 
 

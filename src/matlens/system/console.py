@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import codecs
+import os
+import re
+import shlex
 import sys
+import textwrap
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -26,6 +30,25 @@ def printable(text: str) -> str:
 def printable_lines(text: str) -> str:
     """Return text of several lines in which nothing but the line breaks is acted on."""
     return "\n".join(map(printable, text.split("\n")))
+
+
+def shell_word(value: object) -> str:
+    """Write a value, often a path, so that a shell takes it as one word, and no path as an option.
+
+    A name with line breaks, terminal codes or bytes that are no UTF-8 has escapes (bash's and zsh's $'...').
+    """
+    text = os.fspath(value) if isinstance(value, os.PathLike) else str(value)
+    if isinstance(value, os.PathLike) and text.startswith("-"):
+        text = f"./{text}"
+    if text.isprintable():
+        return shlex.quote(text)
+    return "$'" + "".join(char if char.isprintable() and char not in "'\\" else "".join(
+        f"\\x{byte:02x}" for byte in os.fsencode(char)) for char in text) + "'"
+
+
+def command(*words: object) -> str:
+    """Write a command of matlens that works when it is pasted: `command("evaluate", path, "--svg")`."""
+    return " ".join(["matlens", *map(shell_word, words)])
 
 
 def listed(names: Sequence[str]) -> str:
@@ -52,10 +75,39 @@ def shown_on(console: Console, text: str) -> str:
     return text.encode(console.encoding, ESCAPES).decode(console.encoding)
 
 
+_PASTED = re.compile(r"(?:matlens (?:data )?[a-z]+|pip install|magick mogrify|(?<= )--[\w-]+)"
+                     r"(?: (?:-[\w-]+(?: [^\s'\"-]+)?|(?:\$?'[^']*'|\"'\")+|(?=\S*[/A-Z0-9_.=~-])[^\s'\"]+))*")
+"""What is copied from a message: a command or an option with its arguments, which no line break may divide."""
+
+_GLUE = "\uf8ff"  # of Unicode's private characters: stands for a space at which no line may end
+
+
+def on_screen(console: Console) -> int | None:
+    """Return the columns of a console that a person looks at; None for a pipe or a file, whose lines stay whole."""
+    return console.width if console.is_terminal or os.environ.get("COLUMNS") else None
+
+
+def wrapped(text: str, columns: int | None) -> str:
+    """Return text whose lines end between words, and never inside of a command, where they are longer than a screen.
+
+    Tables stay as they are. columns: of the screen; None for a pipe or a file.
+    """
+    return "\n".join(line if columns is None or len(line) <= columns or line.lstrip().startswith("|") or _GLUE in line
+                     else _broken(line, columns) for line in text.split("\n"))
+
+
+def _broken(line: str, columns: int) -> str:
+    indent = line[:len(line) - len(line.lstrip())]
+    glued = _PASTED.sub(lambda match: match[0].replace(" ", _GLUE), line)
+    return textwrap.fill(glued, max(columns, 20), subsequent_indent=indent, break_long_words=False,
+                         break_on_hyphens=False, drop_whitespace=True).replace(_GLUE, " ")
+
+
 def complain(text: str, style: str, heading: str) -> None:
     """Print a message on standard error, after a heading in the style."""
     console = Console(stderr=True, highlight=False, soft_wrap=True)
-    console.print(f"[{style}]{heading}:[/{style}] {escape(shown_on(console, text))}")
+    lines = wrapped(f"{heading}: {shown_on(console, text)}", on_screen(console))
+    console.print(f"[{style}]{heading}:[/{style}]{escape(lines.removeprefix(f'{heading}:'))}")
 
 
 def echo(text: str, *, err: bool = False) -> None:
@@ -71,7 +123,7 @@ def tell_once(text: str) -> None:
     if text not in _told:
         _told.add(text)
         console = Console(stderr=True, highlight=False, soft_wrap=True)
-        console.print(escape(shown_on(console, printable_lines(text))))
+        console.print(escape(wrapped(shown_on(console, printable_lines(text)), on_screen(console))))
 
 
 class Reporter:
@@ -97,7 +149,8 @@ class Reporter:
 
     def result(self, text: str, style: str = "") -> None:
         """Print what the user asked for."""
-        self._console.print(escape(shown_on(self._console, printable_lines(text))), style=style or None)
+        shown = shown_on(self._console, printable_lines(text))
+        self._console.print(escape(wrapped(shown, on_screen(self._console))), style=style or None)
         sys.stdout.flush()
 
     @contextmanager

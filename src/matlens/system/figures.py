@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import io
+import re
 import unicodedata
+import warnings
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from matlens.system.console import tell_once
 from matlens.system.files import whole_file
 
 if TYPE_CHECKING:
@@ -22,6 +26,10 @@ TITLE_WIDTH = 6.8  # inches
 CHARACTER = 0.6  # the width of a letter by its font size
 # matplotlib's own DejaVu Sans has no CJK characters, so these fonts are used if they are installed.
 FALLBACK_FONTS = ("Noto Sans CJK SC", "Noto Sans CJK JP", "WenQuanYi Micro Hei", "Microsoft YaHei")
+
+_NO_GLYPH = re.compile(r"Glyph (\d+) .* missing from")
+_NAMED = 8
+"""How many missing letters are named."""
 
 
 def elided(name: str, length: int = 24) -> str:
@@ -87,6 +95,28 @@ def save_figure(figure: Figure, save_path: Path | str | None) -> Figure:
     installed = {font.name for font in fontManager.ttflist}
     for text in figure.findobj(lambda artist: isinstance(artist, Text)):
         text.set(fontfamily=["DejaVu Sans", *(name for name in FALLBACK_FONTS if name in installed)])
+    with _missing_letters_told():
+        return _saved(figure, save_path)
+
+
+@contextmanager
+def _missing_letters_told() -> Iterator[None]:
+    """Say once, in one sentence, which letters no font here has, in place of matplotlib's warnings for each picture."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        yield
+    letters = set()
+    for warning in caught:
+        if (missing := _NO_GLYPH.match(str(warning.message))) is not None:
+            letters.add(chr(int(missing[1])))
+        else:
+            warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
+    if letters:
+        tell_once(f"No font here has the letters {' '.join(sorted(letters)[:_NAMED])}; pictures show boxes in their "
+                  f"place. Install one that has them, such as {FALLBACK_FONTS[0]}.")
+
+
+def _saved(figure: Figure, save_path: Path | str | None) -> Figure:
     figure.draw_without_rendering()
     layout = figure.get_layout_engine()
     if layout is not None:

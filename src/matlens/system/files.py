@@ -210,6 +210,11 @@ def checksum(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def seal_of(content: Any) -> str:
+    """Return the SHA-256 of what JSON holds of some content, however that is written."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
 def write_text(path: Path, text: str) -> Path:
     """Write UTF-8 text, whole or not at all."""
     with whole_file(path) as partial:

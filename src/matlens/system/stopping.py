@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import io
 import os
-import shlex
 import signal
 import sys
 import threading
@@ -17,7 +16,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
 
-from matlens.system.console import ESCAPES
+from matlens.system.console import ESCAPES, command
 
 _SIGPIPE = 13
 """The signal by which a Unix tool ends when its reader has ended; Windows has no name for it."""
@@ -113,4 +112,4 @@ def _command(out: Path) -> str:
     """Return the command that was given, with the run's folder, whose name may come from the time."""
     given = sys.argv[1:]
     named = any(argument.startswith(("--out", "-o")) for argument in given)
-    return shlex.join(["matlens", *given, *(() if named else ("--out", str(out)))])
+    return command(*given, *(() if named else ("--out", out)))

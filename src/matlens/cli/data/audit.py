@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,6 +16,16 @@ if TYPE_CHECKING:
     from matlens.system.console import Reporter
 
 _EXAMPLES = 3
+
+_OTHER_COLUMNS = 50
+"""What the table of findings takes of a screen beside its examples, lines between columns counted."""
+
+_WIDE = 100
+"""The columns of a screen from which on the table looks after itself."""
+
+_FIRST_COLUMNS = 33
+"""What it takes beside the examples and the advice."""
+
 _NAMED = 20
 
 
@@ -103,16 +114,19 @@ def _show(result: Audit, reporter: Reporter) -> None:
     from rich.text import Text
 
     from matlens.data.audit.checks import ADVICE
-    from matlens.system.console import printable
+    from matlens.system.console import on_screen, printable
 
-    table = Table("kind", "found", "such as", "what to do")
+    columns, table = on_screen(console := Console(highlight=False)), Table("kind", "found")
+    screen = columns if columns is not None and columns < _WIDE else None
+    table.add_column("such as", min_width=None if screen is None else _room(screen))
+    table.add_column("what to do", max_width=None if screen is None else _OTHER_COLUMNS - _FIRST_COLUMNS)
     for kind, advice in ADVICE.items():
         if some := result.of(kind):
-            examples = [printable(" = ".join(finding.paths[:_EXAMPLES])) for finding in some[:_EXAMPLES]]
+            examples = [_example(finding.paths[:_EXAMPLES], screen) for finding in some[:_EXAMPLES]]
             more = [f"and {len(some) - _EXAMPLES:,} more"] if len(some) > _EXAMPLES else []
             table.add_row(kind, f"{len(some):,}", Text("\n".join(examples + more), overflow="fold"), advice)
     if result.findings:
-        Console(highlight=False).print(table)
+        console.print(table)
     not_read = [finding for kind in ("unreadable", "unsupported", "unreachable") for finding in result.of(kind)]
     for finding in not_read[:_NAMED]:
         reporter.result(printable(f"{finding.paths[0]}: {finding.detail}"))
@@ -120,6 +134,28 @@ def _show(result: Audit, reporter: Reporter) -> None:
         reporter.result(printable(f"{result.hidden.summary()} A run keeps them together with {result.hidden.option}"))
     n, photos = len(result.findings), result.photos
     reporter.result(f"{n:,} finding{'s' * (n != 1)} in {photos:,} photos")
+
+
+def _example(paths: Sequence[str], screen: int | None) -> str:
+    """Write the photos of a finding: on one line or, on a narrow screen, each on its own without the first folders."""
+    from matlens.system.console import printable
+
+    names = [printable(path) for path in paths]
+    if screen is None or len(" = ".join(names)) <= _room(screen):
+        return " = ".join(names)
+    return "\n= ".join(_end_of(name, _room(screen) - 2) for name in names)
+
+
+def _room(screen: int) -> int:
+    """Return the columns for examples on a screen."""
+    return max(screen - _OTHER_COLUMNS, 24)
+
+
+def _end_of(name: str, most: int) -> str:
+    """Return a path that is as long at most: its last folders and its name, or where that is too long its end."""
+    parts = name.split("/")
+    ends = (f".../{'/'.join(parts[first:])}" for first in range(1, len(parts)))
+    return name if len(name) <= most else next((end for end in ends if len(end) <= most), f"...{name[3 - most:]}")
 
 
 def _take_out(result: Audit, kinds: tuple[str, ...], quarantine: Path | None, reporter: Reporter) -> None:

@@ -6,7 +6,6 @@ import errno
 import hashlib
 import json
 import os
-import shlex
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
@@ -19,6 +18,7 @@ from matlens.data.audit.checks import Finding
 from matlens.data.pixels.files import opened
 from matlens.data.pixels.problems import Kind, UnreadableImageError
 from matlens.errors import DataError
+from matlens.system.console import command
 from matlens.system.files import checksum
 from matlens.system.ownership.temporary import temporary_beside
 from matlens.system.untrusted import JSON_LIMIT, parse_json, read_text, reading
@@ -155,7 +155,7 @@ def _appending(log: Path) -> TextIOWrapper:
 
 def restoring(root: Path, quarantine: Path) -> str:
     """Return the command that puts back what was moved."""
-    return shlex.join(["matlens", "data", "audit", str(root), "--restore", "--quarantine", str(quarantine)])
+    return command("data", "audit", root, "--restore", "--quarantine", quarantine)
 
 
 def restore(folder: Path, quarantine: Path) -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -13,6 +12,7 @@ from matlens.data.hidden.times import propose_from_times
 from matlens.data.split.splits import Split
 from matlens.errors import DataError
 from matlens.system.caches import Say
+from matlens.system.console import shell_word
 from matlens.types import Array
 
 AUTO = "auto"
@@ -43,7 +43,7 @@ class HiddenGroups:
     @property
     def option(self) -> str:
         """The option that keeps these groups together, as it is written on a command line."""
-        return f"--groups {shlex.quote(self.proposal.pattern or AUTO)}"
+        return f"--groups {shell_word(self.proposal.pattern or AUTO)}"
 
     def summary(self) -> str:
         """Say how many photos the groups hold, of which one is shown, and how well the looks bear them out."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import PurePath
@@ -12,6 +11,7 @@ from matlens.data.layout.naming import ClassFolder
 from matlens.data.layout.parts import FILLERS, part_named, words_of
 from matlens.data.layout.walk import Folder
 from matlens.errors import DataError
+from matlens.system.console import shell_word
 
 PICTURES = {"images", "image", "imgs", "img", "photos", "jpegimages"}
 MARKS = {"labels", "label", "annotations", "annotation", "masks", "mask", "bboxes", "segmentationclass",
@@ -66,7 +66,7 @@ def refuse_parts_and_datasets(place: Folder, holders: Sequence[Folder]) -> None:
             raise DataError(f"The folders {', '.join(folder.name for folder in alike[:5])} in {place.path} hold "
                             f"folders of the same names ({_shown(shared)}): they are parts or editions of a dataset, "
                             "and no classes. Rename parts to train, val and test, or name one dataset, for example: "
-                            f"--data {shlex.quote(one.path)}")
+                            f"--data {shell_word(one.path)}")
 
 
 def refuse_boxes(holders: Sequence[Folder]) -> None:

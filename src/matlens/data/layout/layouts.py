@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shlex
 from collections import Counter
 from collections.abc import Iterator
 from typing import Literal
@@ -22,6 +21,7 @@ from matlens.data.layout.own import is_run
 from matlens.data.layout.parts import parts_among
 from matlens.data.layout.walk import Folder
 from matlens.errors import DataError
+from matlens.system.console import shell_word
 
 Layout = Literal["folders", "minc", "prepared"]
 
@@ -76,7 +76,7 @@ def layout_of(place: Folder) -> Layout | None:
     if inner:
         raise DataError(f"{place.path} holds {'datasets of their own' if len(inner) > 1 else 'a dataset of its own'} "
                         f"beside other folders: {', '.join(folder.name for folder in inner[:5])}. Name one with --data "
-                        f"{shlex.quote(inner[0].path)}, or move it elsewhere.")
+                        f"{shell_word(inner[0].path)}, or move it elsewhere.")
     refuse_parts_and_datasets(place, holders)
     refuse_boxes(holders)
     return "folders"

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-import shlex
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 from matlens.data.layout.listing import Kind, Unused
-from matlens.system.console import Reporter
+from matlens.system.console import Reporter, shell_word
 
 if TYPE_CHECKING:
     from matlens.data.source.sources import Source
@@ -44,7 +43,7 @@ _HARMLESS: dict[Kind, str] = {
 def conversion_of(picture: str) -> str:
     """Return a command that converts a picture, and those beside it, to a format that matlens reads."""
     path = PurePath(picture)
-    return f"magick mogrify -format jpg {shlex.quote(str(path.parent))}/*{path.suffix}"
+    return f"magick mogrify -format jpg {shell_word(path.parent)}/*{shell_word(path.suffix)}"
 
 
 def remarks_of(source: Source) -> tuple[str, ...]:

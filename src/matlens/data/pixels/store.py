@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import json
 import math
 import os
 import shutil
@@ -29,8 +28,8 @@ from matlens.data.pixels.problems import Problem, UnreadableImageError
 from matlens.data.pixels.reader import PhotoReader, unreadable
 from matlens.errors import CacheError, DataError, WriteError
 from matlens.system.caches import Say, opened_or_made, silent, whole_entry
-from matlens.system.console import Reporter
-from matlens.system.files import read_json, write_json
+from matlens.system.console import Reporter, command
+from matlens.system.files import read_json, seal_of, write_json
 from matlens.system.untrusted import UNREADABLE, size_of_regular
 from matlens.types import Pixels, Progress, unheard
 
@@ -129,7 +128,7 @@ class PixelStore:
         if isinstance(photo, Problem):
             raise DataError(f"The pixel store {self.folder} is damaged at row {row}, and {path or 'its photo'} cannot "
                             f"be read to make that row again: {photo}. Put the photo back, or remove the store "
-                            "(matlens data store --prune --all), and repeat the command: it makes the store again.")
+                            f"({_pruning(self.folder.parents[1])}), and repeat the command: it makes the store again.")
         written = self._write_row(row, photo)
         if not written:
             self._repaired[row] = photo
@@ -167,7 +166,8 @@ class PixelStore:
         """Open a finished store. Returns None if it is missing, of another version, or not whole."""
         with suppress(*UNREADABLE):
             about = read_json(folder / "store.json")
-            if about.pop("sha256") != _seal(about) or about["format"] != _FORMAT:
+            # The seal matters: a row under another photo's name would be a wrong label.
+            if about.pop("sha256") != seal_of(about) or about["format"] != _FORMAT:
                 return None
             n, (height, width), problems = len(about["photos"]), about["img_size"], about["problems"]
             # A plain array over the mapped one, since np.memmap returns rows several times more slowly.
@@ -221,7 +221,11 @@ def _refuse_without_space(cache_dir: Path, needed: int) -> None:
     free = shutil.disk_usage(cache_dir).free
     if needed * 1.05 + 50e6 > free:
         raise CacheError(f"The decoded photos need {needed / 1e9:.1f} GB in {cache_dir}, which has {free / 1e9:.1f} GB "
-                         "free. Make room (matlens data store --prune --all), or name another folder with --cache-dir.")
+                         f"free. Make room ({_pruning(cache_dir)}), or name another folder with --cache-dir.")
+
+
+def _pruning(cache_dir: Path) -> str:
+    return command("data", "store", "--prune", "--all", "--cache-dir", cache_dir)
 
 
 def _header(descr: str, shape: tuple[int, ...]) -> bytes:
@@ -240,11 +244,6 @@ def _mapped(file: Path, descr: str, shape: tuple[int, ...]) -> npt.NDArray[Any]:
         if content.read(len(head)) != head:
             raise ValueError(f"{file.name} has another head")
     return np.memmap(file, dtype, "r", len(head), shape)
-
-
-def _seal(about: dict[str, Any]) -> str:
-    """Return the SHA-256 of a description: a row under another photo's name would be a wrong label."""
-    return hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()
 
 
 def _fill(folder: Path, root: Path, path_of: Mapping[str, str], digests: Sequence[str], reader: PhotoReader,
@@ -273,4 +272,4 @@ def _fill(folder: Path, root: Path, path_of: Mapping[str, str], digests: Sequenc
     (folder / "checksums.npy").write_bytes(_header("<u4", (len(checksums),)) + np.array(checksums, "<u4").tobytes())
     about = {"format": _FORMAT, "img_size": list(reader.img_size), "photos": list(digests), "problems": problems,
              "keep_truncated": reader.keep_truncated}
-    write_json(folder / "store.json", {**about, "sha256": _seal(about)})
+    write_json(folder / "store.json", {**about, "sha256": seal_of(about)})

@@ -4,7 +4,8 @@ pooch, which fetches weights, starts again after each interruption, which is too
 server. It lacks a Range header and its bookkeeping, for which the standard library is enough.
 
     <name>.part        the bytes that have arrived
-    <name>.part.json   the version of the file that they are of: its address, validator (ETag or Last-Modified) and size
+    <name>.part.json   the version of the file that they are of: its address, validator (ETag or Last-Modified) and
+                       size; when all have arrived also `finished`, by which the file is known as downloaded
 """
 
 from __future__ import annotations
@@ -92,12 +93,25 @@ def download(url: str, target: Path, *, before: BytesProgress, advance: BytesPro
             pause = min(patience.pause * 2 ** (failures - 1), 60)
             say(f"{url}: {dropped}; trying again in {pause:.0f} s, from {_size(part) / 1e6:.0f} MB on")
             time.sleep(pause)
+    with suppress(*UNREADABLE):  # without the note the file is taken for the user's own, and stays
+        write_json(_note_of(part), {**read_json(_note_of(part)), "finished": _identity(part)})
     part.replace(target)
-    forget_part(target)
 
 
-def forget_part(target: Path) -> None:
-    """Remove the files of an unfinished download."""
+def was_downloaded(target: Path) -> bool:
+    """Return whether `download` brought a file that lies there, and nobody has changed or replaced it since."""
+    with suppress(*UNREADABLE):
+        return bool(read_json(_note_of(part_of(target)))["finished"] == _identity(target))
+    return False
+
+
+def _identity(file: Path) -> list[int]:
+    about = file.stat()
+    return [about.st_size, about.st_mtime_ns, about.st_ino]
+
+
+def forget_download(target: Path) -> None:
+    """Remove the part of an unfinished download, and what is noted of it or of a finished one."""
     for file in (part_of(target), _note_of(part_of(target))):
         file.unlink(missing_ok=True)
 
@@ -197,7 +211,9 @@ def _validator(answer: http.client.HTTPResponse) -> str:
 def _version_of(part: Path, url: str) -> _Version | None:
     """Return the version that a part belongs to, if the download can be continued from it."""
     with suppress(*UNREADABLE):
-        version = _Version(**read_json(_note_of(part)))
+        noted = read_json(_note_of(part))
+        noted.pop("finished", None)  # a process was killed before it gave the file its name
+        version = _Version(**noted)
         if version.url == url and version.validator and version.validator.isprintable() and (  # it goes into a header
                 len(version.validator) <= _LONGEST_VALIDATOR and isinstance(version.size, int | None)):
             return version

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 from matlens.data.source import minc
-from matlens.data.source.download import MOST, download, forget_part, part_of
+from matlens.data.source.download import MOST, download, forget_download, part_of, was_downloaded
 from matlens.data.source.patience import Patience
 from matlens.data.source.sources import Source, open_source
 from matlens.data.source.unpack import Limits, unpack
@@ -56,7 +56,7 @@ def fetch_minc(to: Path, reporter: Reporter, *, url: str = minc.ARCHIVE_URL, sha
     Args:
         url: the archive's address: http, https or file.
         sha1: the archive's SHA-1, 40 hexadecimal digits.
-        keep_archive: do not remove the archive after unpacking. An archive that this call did not download stays.
+        keep_archive: do not remove the archive after unpacking. An archive that matlens did not download stays.
 
     Raises:
         SettingsError: `url` is no address, or `sha1` is no SHA-1.
@@ -77,18 +77,16 @@ def fetch_minc(to: Path, reporter: Reporter, *, url: str = minc.ARCHIVE_URL, sha
             if alone:
                 reclaim_beside(to)
             if (there := _there(to)) is not None:
+                _forget_archive(to.parent / ARCHIVE_NAME, keep_archive)
                 reporter.say(f"{to} is there already, and whole")
                 return there
             archive = _archive_of(url, to)
-            downloaded = not archive.exists()
-            if downloaded:
+            if not archive.exists():
                 _download(url, archive, reporter, patience)
-            _check(archive, sha1, is_ours=downloaded, is_beside=archive.parent == to.parent, reporter=reporter)
+            _check(archive, sha1, is_beside=archive.parent == to.parent, reporter=reporter)
             source = _unpack(archive, to, reporter, limits)
-            forget_part(to.parent / ARCHIVE_NAME)
-            if downloaded and not keep_archive:
-                archive.unlink()
-            else:
+            _forget_archive(to.parent / ARCHIVE_NAME, keep_archive)
+            if archive.exists():
                 reporter.say(f"{archive} is not needed any more")
             return source
     except RuntimeError as error:
@@ -127,6 +125,13 @@ def _there(to: Path) -> Source | None:
         raise DataError(f"{to} is there, but is not MINC-2500 as published: {' '.join(wrong)} Remove it, or name "
                         "another folder with --to.")
     return source
+
+
+def _forget_archive(archive: Path, keep: bool) -> None:
+    """Remove an archive that matlens downloaded, maybe in a call that was killed; and what is noted of a download."""
+    if not keep and was_downloaded(archive):
+        archive.unlink()
+    forget_download(archive)
 
 
 def _archive_of(url: str, to: Path) -> Path:
@@ -182,11 +187,10 @@ def _need_room(folder: Path, needed: float) -> None:
                         "archive and its files. Make room, or name another place with --to.")
 
 
-def _check(archive: Path, sha1: str, *, is_ours: bool, is_beside: bool, reporter: Reporter) -> None:
+def _check(archive: Path, sha1: str, *, is_beside: bool, reporter: Reporter) -> None:
     """Compare the archive's SHA-1. If it is wrong, the archive does not stay in the way of the next try.
 
     Args:
-        is_ours: this call downloaded the archive, so nobody misses it.
         is_beside: the archive lies where the next try would use it, and not in a place of the user's.
     """
     reporter.say(f"checking the SHA-1 of {archive}")
@@ -197,8 +201,9 @@ def _check(archive: Path, sha1: str, *, is_ours: bool, is_beside: bool, reporter
         digest = hashlib.file_digest(file, lambda: hashlib.sha1(usedforsecurity=False)).hexdigest()
     if digest == sha1:
         return
-    if is_ours:
+    if is_beside and was_downloaded(archive):  # nobody misses it
         archive.unlink()
+        forget_download(archive)
         done = "It was removed; the same command downloads it again."
     elif not is_beside:
         done = "It stays as it is."

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shlex
 import unicodedata
 from collections import defaultdict
 from collections.abc import Mapping
@@ -20,6 +19,7 @@ from matlens.data.layout.walk import IMAGE_SUFFIXES, Folder, rooted
 from matlens.data.layout.walk import is_hidden as is_hidden
 from matlens.data.layout.walk import is_photo as is_photo
 from matlens.errors import DataError
+from matlens.system.console import shell_word
 from matlens.system.untrusted import JSON_LIMIT, read_text, reading
 
 _WRAPPERS = 4
@@ -161,7 +161,7 @@ def refuse_among_photos(out: Path, source: Source) -> None:
     linked = {(root / link).resolve() for link in source.linked}
     if any(target.is_relative_to(place) for place in tops | linked):
         raise DataError(f"{out} lies among the photos of {root}, and what a run writes would pass for photos. Name a "
-                        f"folder outside, for example: --out {shlex.quote(str(root.parent / 'runs' / target.name))}")
+                        f"folder outside, for example: --out {shell_word(root.parent / 'runs' / target.name)}")
 
 
 def read_official_split(source: Source, number: int) -> tuple[Listed, ...]:

@@ -56,7 +56,7 @@ _CUT = 0.015  # share of the side from which a move is told: half a per cent mor
 _HALF = _SIDE // 2
 _BLOCK, _REACH, _STEP = 16, 6, 8  # px at half size: a block's side, how far it is looked for, and blocks' distance
 _WINDOW = _BLOCK + 2 * _REACH
-_FFT = 32  # at least _WINDOW
+_PLACES = 2 * _REACH + 1  # a block's, along a side of its window; a transform of _WINDOW wraps none of them around
 _STARTS = np.arange(0, _HALF - _BLOCK + 1, _STEP)
 _ROWS, _COLUMNS = (grid.ravel() for grid in np.meshgrid(_STARTS, _STARTS, indexing="ij"))
 _FLAT = 0.5  # grey levels: the standard deviation below which a block says nothing
@@ -160,24 +160,26 @@ def _powers(pair: Sequence[Array], window: float) -> tuple[Array, Array, Array]:
 
 def _map_of_blocks(first: Array, second: Array) -> tuple[Array | None, float]:
     """Find the affine map of `first` to `second`, (2, 3) at full size, and the share of blocks that agree on it."""
+    from scipy.fft import irfft2, rfft2  # three times as fast as NumPy's
+
     blocks = np.lib.stride_tricks.sliding_window_view(first, (_BLOCK, _BLOCK))[_ROWS, _COLUMNS]
     blocks = blocks - blocks.mean(axis=(1, 2), keepdims=True)
     length = np.sqrt((blocks ** 2).sum(axis=(1, 2)))
     padded = cv2.copyMakeBorder(second, _REACH, _REACH, _REACH, _REACH, cv2.BORDER_REPLICATE)
     windows = np.lib.stride_tricks.sliding_window_view(padded, (_WINDOW, _WINDOW))[_ROWS, _COLUMNS]
-    spectrum = np.fft.rfft2(windows, s=(_FFT, _FFT)) * np.fft.rfft2(blocks, s=(_FFT, _FFT)).conj()
-    places = 2 * _REACH + 1
-    product = np.fft.irfft2(spectrum, s=(_FFT, _FFT))[:, :places, :places]
-    alike = product / np.maximum(_lengths(padded)[:, :places, :places] * length[:, None, None], 1e-3)
+    sides = (_WINDOW, _WINDOW)
+    spectrum = rfft2(windows) * rfft2(blocks, sides).conj()
+    product = irfft2(spectrum, sides)[:, :_PLACES, :_PLACES]
+    alike = product / np.maximum(_lengths(padded) * length[:, None, None], 1e-3)
     peak = alike.reshape(len(alike), -1).argmax(axis=1)
-    down, right = np.divmod(peak, places)
+    down, right = np.divmod(peak, _PLACES)
     number = np.arange(len(alike))
     fits = (length > _FLAT * _BLOCK) & (alike[number, down, right] >= _FITS)
     if fits.sum() < _FEWEST:
         return None, 0
-    rows = down + _between(alike[number[:, None], np.clip(down[:, None] + [-1, 0, 1], 0, places - 1), right[:, None]])
+    rows = down + _between(alike[number[:, None], np.clip(down[:, None] + [-1, 0, 1], 0, _PLACES - 1), right[:, None]])
     columns = right + _between(alike[number[:, None], down[:, None],
-                                     np.clip(right[:, None] + [-1, 0, 1], 0, places - 1)])
+                                     np.clip(right[:, None] + [-1, 0, 1], 0, _PLACES - 1)])
     centres = np.stack([_COLUMNS, _ROWS], axis=1) + (_BLOCK - 1) / 2
     met = centres + np.stack([columns, rows], axis=1) - _REACH
     warp, agree = cv2.estimateAffine2D(centres[fits].astype(np.float32), met[fits].astype(np.float32),
@@ -194,7 +196,7 @@ def _lengths(padded: Array) -> Array:
     mean = cv2.blur(padded, sides, anchor=(0, 0))
     square = cv2.blur(padded * padded, sides, anchor=(0, 0))
     norm = np.sqrt(np.maximum(square - mean * mean, 1e-6)) * _BLOCK
-    lengths: Array = np.lib.stride_tricks.sliding_window_view(norm, (_WINDOW, _WINDOW))[_ROWS, _COLUMNS]
+    lengths: Array = np.lib.stride_tricks.sliding_window_view(norm, (_PLACES, _PLACES))[_ROWS, _COLUMNS]
     return lengths
 
 

@@ -11,18 +11,55 @@ import os
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+import numpy as np
 
 from matlens.data.split.alignment import PhotoView, how_same, view_of
 from matlens.data.split.clusters import Clusters
-from matlens.data.split.signatures import candidates, oriented
-from matlens.types import Pixels, Progress, unheard
+from matlens.data.split.signatures import ORIENTATIONS, Candidates, candidates, oriented
+from matlens.types import Labels, Pixels, Progress, unheard
 
 _PAIRS = 128
 """Pairs that are compared at a time: the views of their photos are in memory."""
 
 _Seen = tuple[int, int]
 """A photo and the orientation that it is seen in."""
+
+_HOW = (None, "as it is", "cut")
+"""What `how_same` says."""
+
+_OPEN = -1
+"""In place of a verdict's place in `_HOW`: the pair was not compared."""
+
+
+@dataclass
+class Verdicts:
+    """What comparisons of photos said.
+
+    compared: (P, 4) int64: two photos, the smaller number first; how the second one was turned; the place in `_HOW`.
+    """
+
+    compared: Labels = field(default_factory=lambda: np.zeros((0, 4), np.int64))
+
+    def of(self, chosen: Candidates, photos: int) -> Labels:
+        """Return the verdicts (P,) on candidates among so many photos, `_OPEN` where there is none."""
+        asked, known = (_numbered(pairs, orientation, photos) for pairs, orientation in (
+            (chosen.pairs, chosen.orientation), (self.compared[:, :2], self.compared[:, 2])))
+        order = np.argsort(known)
+        place = np.minimum(np.searchsorted(known, asked, sorter=order), max(len(known) - 1, 0))
+        if not len(known):
+            return np.full(len(asked), _OPEN, np.int64)
+        return np.where(known[order[place]] == asked, self.compared[order[place], 3], _OPEN)
+
+    def put(self, chosen: Candidates, verdicts: Labels) -> None:
+        """Hold these verdicts on candidates, and no others."""
+        rows = np.concatenate([chosen.pairs, chosen.orientation[:, None], verdicts[:, None]], axis=1)
+        self.compared = rows[verdicts != _OPEN]
+
+
+def _numbered(pairs: Labels, orientation: Labels, photos: int) -> Labels:
+    return (pairs[:, 0] * photos + pairs[:, 1]) * ORIENTATIONS + orientation
 
 
 @dataclass(frozen=True)
@@ -34,14 +71,8 @@ class Copies:
     changes: tuple[str, ...] = ()
 
 
-def near_duplicates(signatures: Sequence[bytes], read: Callable[[int], Pixels | None],
-                    on_progress: Progress = unheard) -> list[tuple[int, ...]]:
-    """Find groups of copies as `find_copies` does. Returns their indices."""
-    return [copies.indices for copies in find_copies(signatures, read, on_progress)]
-
-
 def find_copies(signatures: Sequence[bytes], read: Callable[[int], Pixels | None],
-                on_progress: Progress = unheard) -> list[Copies]:
+                on_progress: Progress = unheard, known: Verdicts | None = None) -> list[Copies]:
     """Find groups of photos that look the same.
 
     Every link between two photos of a group is confirmed on pixels, so similar signatures alone never enlarge a group.
@@ -52,6 +83,7 @@ def find_copies(signatures: Sequence[bytes], read: Callable[[int], Pixels | None
         signatures: `signature_of` each photo.
         read: returns the pixels of photo i, (H, W, 3) uint8 of any size, or None. Threads call it, for candidates only.
         on_progress: called with (photos compared, all photos).
+        known: verdicts on pairs of these photos, which are not compared again. In the end it holds this search's.
 
     Returns:
         The groups, sorted.
@@ -60,6 +92,8 @@ def find_copies(signatures: Sequence[bytes], read: Callable[[int], Pixels | None
     changes: dict[tuple[int, int], set[str]] = {}
     chosen = candidates(signatures)
     pairs, orientations = chosen.pairs.tolist(), chosen.orientation.tolist()
+    known = Verdicts() if known is None else known
+    said = known.of(chosen, len(signatures))
 
     def view(wanted: _Seen) -> PhotoView | None:
         pixels = read(wanted[0])
@@ -67,18 +101,21 @@ def find_copies(signatures: Sequence[bytes], read: Callable[[int], Pixels | None
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         for start in range(0, len(pairs), _PAIRS):
-            these = slice(start, start + _PAIRS)
-            open_pairs = [((i, 0), (j, orientation))
-                          for (i, j), orientation in zip(pairs[these], orientations[these], strict=True)
-                          if not clusters.are_joined(i, j)]
-            needed = sorted({wanted for pair in open_pairs for wanted in pair})
+            of_these = [number for number in range(start, min(start + _PAIRS, len(pairs)))
+                        if not clusters.are_joined(*pairs[number])]
+            open_pairs = {number: ((pairs[number][0], 0), (pairs[number][1], orientations[number]))
+                          for number in of_these if said[number] == _OPEN}
+            needed = sorted({wanted for pair in open_pairs.values() for wanted in pair})
             views = dict(zip(needed, pool.map(view, needed), strict=True))
-            verdicts = pool.map(lambda pair, views=views: _verdict(views[pair[0]], views[pair[1]]), open_pairs)
-            for ((i, _), (j, orientation)), how in zip(open_pairs, verdicts, strict=True):
-                if how is not None:
-                    clusters.join(i, j)
-                    changes[i, j] = _changes(orientation, how)
+            verdicts = pool.map(lambda pair, views=views: _verdict(views[pair[0]], views[pair[1]]), open_pairs.values())
+            for number, how in zip(open_pairs, verdicts, strict=True):
+                said[number] = _HOW.index(how)
+            for number in of_these:
+                if (how := _HOW[said[number]]) is not None:
+                    clusters.join(*pairs[number])
+                    changes[tuple(pairs[number])] = _changes(orientations[number], how)
             on_progress(len(signatures) * start // len(pairs), len(signatures))
+    known.put(chosen, said)
     on_progress(len(signatures), len(signatures))
     return _grouped(clusters, changes)
 

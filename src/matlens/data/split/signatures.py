@@ -34,6 +34,7 @@ _LEAST_ALIKE = 0.5
 _ALIKE_IN_DETAIL = 0.8  # copies that are not cut reach 0.9, photos of one scene that differ in detail 0.6
 _BLOCK = 32_768  # rows that are compared at a time
 _BITS = 24  # projections of an order: more than the logarithm of any number of photos
+_BYTES = np.array([1, 1 << 8, 1 << 16])  # what the bytes of these bits count
 
 
 def signature_of(pixels: Pixels) -> bytes:
@@ -175,7 +176,7 @@ def _order(vectors: Array, band: _Band, rng: np.random.Generator) -> Labels:
         turned = np.zeros_like(directions)
         turned[place] = directions * sign[:, None]  # turning the directions back is turning the vectors
         values = vectors @ turned
-        keys.append((values[:, 1:] > 0) @ (1 << np.arange(_BITS)))
+        keys.append(np.packbits(values[:, 1:] > 0, axis=1, bitorder="little") @ _BYTES)
         along.append(values[:, 0])
     return np.lexsort((np.concatenate(along), np.concatenate(keys)))
 
@@ -186,9 +187,10 @@ def _neighbours(vectors: Array, band: _Band, order: Labels, least: Array) -> Ite
     A pair is the number `first * N + second` with the smaller photo first.
     """
     n, (places, signs) = len(vectors), _moves(band)
+    exchanged = vectors[:, places[4]]  # with rows and columns in each other's place, as in orientations 4 to 7
     for start in range(0, len(order), _BLOCK):
         orientation, photo = np.divmod(order[start:start + _BLOCK + band.reach], n)
-        rows = vectors[photo[:, None], places[orientation]] * signs[orientation]
+        rows = np.where(orientation[:, None] & 4, exchanged[photo], vectors[photo]) * signs[orientation]
         for step in range(1, min(band.reach, len(rows) - 1) + 1):
             first, second = photo[:-step][:_BLOCK], photo[step:][:_BLOCK]
             alike = np.einsum("ij,ij->i", rows[:-step][:_BLOCK], rows[step:][:_BLOCK])

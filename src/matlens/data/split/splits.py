@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import shlex
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from matlens.data.split.division import divide
 from matlens.data.split.protocols import folds_of, listed_by_protocol
 from matlens.errors import DataError, SettingsError
 from matlens.settings.protocols import draws
+from matlens.system.console import command, shell_word
 from matlens.system.files import read_json, write_json
 from matlens.system.untrusted import reading, stays_inside
 from matlens.types import Labels
@@ -236,10 +236,10 @@ def _refuse_unreadable(source: Source, readable: Sequence[Listed], left_out: Seq
 
 def _why_together(groups: str | None, source: Source) -> str:
     """Say what keeps photos together, and the way out."""
-    audit = f"matlens data audit {shlex.quote(str(source.root))} --kind exact_duplicate --kind near_duplicate"
+    audit = command("data", "audit", source.root, "--kind", "exact_duplicate", "--kind", "near_duplicate")
     if groups is None:
         return f"They are copies of one photo, exact or nearly so; this lists them: {audit}"
-    return (f"They belong together by --groups {shlex.quote(groups)}, or as copies of one photo; let --groups name "
+    return (f"They belong together by --groups {shell_word(groups)}, or as copies of one photo; let --groups name "
             f"smaller groups or leave it out, and list the copies with: {audit}")
 
 

@@ -1,4 +1,4 @@
-"""Find photos that must be in the same part: those that the user says belong together, and copies of one photo."""
+"""Find photos that must be in the same part because the user says so."""
 
 from __future__ import annotations
 
@@ -8,18 +8,14 @@ import io
 import os
 import unicodedata
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from matlens.data.split.clusters import Clusters
-from matlens.data.split.duplicates import near_duplicates
 from matlens.data.split.patterns import search
-from matlens.data.split.signatures import signature_of
 from matlens.errors import DataError, SettingsError
 from matlens.system.caches import Say, silent
 from matlens.system.untrusted import JSON_LIMIT, UNREADABLE, read_bounded, reading
-from matlens.types import Pixels, Progress
 
 
 def named_groups(paths: Sequence[str], groups: str, root: Path | None = None, say: Say = silent,
@@ -177,37 +173,6 @@ def _no_list(groups: str) -> str:
         return "no such file"
 
 
-def look_alikes(hashes: Mapping[str, str], read: Callable[[str], Pixels | None], on_progress: Progress,
-                ) -> list[tuple[str, ...]]:
-    """Find copies of one photo: the same bytes, or nearly the same picture.
-
-    Args:
-        hashes: SHA-256 by path.
-        read: returns the pixels, (H, W, 3) uint8, of the photo with a SHA-256, or None.
-
-    Returns:
-        Groups of paths, at least two each.
-    """
-    digests = sorted(set(hashes.values()))
-    looks: dict[str, bytes] = {}
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        seen = pool.map(lambda digest: _signature(read(digest)), digests)
-        for done, (digest, look) in enumerate(zip(digests, seen, strict=True), 1):
-            if look is not None:
-                looks[digest] = look
-            on_progress(done // 2, len(digests))
-    readable = list(looks)
-    unread, n = len(digests) - len(readable), len(digests)
-    near = near_duplicates(list(looks.values()), lambda index: read(readable[index]),
-                           lambda done, _: on_progress((n + unread + done) // 2, n))
-    name_of = {readable[index]: f"near {number}" for number, group in enumerate(near) for index in group}
-    return _at_least_two({path: name_of.get(digest, digest) for path, digest in hashes.items()})
-
-
-def _signature(pixels: Pixels | None) -> bytes | None:
-    return None if pixels is None else signature_of(pixels)
-
-
 def joined(groups: Iterable[Sequence[str]]) -> list[tuple[str, ...]]:
     """Join groups that share a photo into one. Returns them sorted."""
     clusters: Clusters[str] = Clusters()
@@ -215,10 +180,3 @@ def joined(groups: Iterable[Sequence[str]]) -> list[tuple[str, ...]]:
         for path in group:
             clusters.join(group[0], path)
     return clusters.groups()
-
-
-def _at_least_two(named: Mapping[str, str]) -> list[tuple[str, ...]]:
-    members: dict[str, list[str]] = defaultdict(list)
-    for path, name in named.items():
-        members[name].append(path)
-    return sorted(tuple(sorted(group)) for group in members.values() if len(group) > 1)

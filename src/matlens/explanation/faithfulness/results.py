@@ -42,7 +42,7 @@ class Faithfulness(Measurement):
     """
 
     kind: ClassVar[str] = "faithfulness"
-    command: ClassVar[str] = "matlens explain {run} --faithfulness 30"
+    command: ClassVar[tuple[str, ...]] = ("explain", "RUN", "--faithfulness", "30")
 
     model_name: str
     method: str

@@ -92,7 +92,7 @@ def view_gallery(paths: RunPaths, results: Results, pool: PhotoPool) -> GalleryV
     if gallery is None:
         return None
     with reading(paths.on_request_file(results.model_name, Gallery.kind), "a whole gallery: it is damaged",
-                 ResultsError, f"Make it again with: {Gallery.command.format(run=paths.path)}"):
+                 ResultsError, f"Make it again with: {Gallery.command_for(paths.path)}"):
         return _view(gallery, results, pool)
 
 

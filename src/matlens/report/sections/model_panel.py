@@ -113,8 +113,8 @@ def _to_make(results: Results, is_drawn: Callable[[str], bool], has_gallery: boo
         (all(map(is_drawn, possible)) and bool(results.intervals),
          "More pictures: class scores, most frequent mistakes, reliability, coverage", "matlens evaluate RUN"),
         (has_gallery, "Galleries of mistakes and of hits that were not sure, with heat maps",
-         Gallery.command.format(run="RUN")),
+         Gallery.command_for("RUN")),
         (results.faithfulness is not None, "Whether the heat maps are faithful",
-         Faithfulness.command.format(run="RUN")),
-        (results.robustness is not None, "Accuracy on worse photos", Robustness.command.format(run="RUN")))
+         Faithfulness.command_for("RUN")),
+        (results.robustness is not None, "Accuracy on worse photos", Robustness.command_for("RUN")))
     return tuple(ToMake(what, command) for there, what, command in wanted if not there)

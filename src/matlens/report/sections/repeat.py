@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +12,7 @@ from matlens.report.contents import Contents, mapping
 from matlens.report.words import text_of
 from matlens.settings.renames import brought_up_to_date
 from matlens.settings.schema import DECIDE_DEFAULTS, DECLARED, Settings
+from matlens.system.console import command
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ def run_command(recorded: Mapping[str, Any]) -> tuple[str | None, tuple[str, ...
         defaults = Settings.load(options={key: given[key] for key in DECIDE_DEFAULTS}).model_dump(mode="json")
     except SettingsError:
         return None, ()
-    words, unsaid = ["matlens", "run", "--data", "PHOTOS"], []
+    words, unsaid = ["run", "--data", "PHOTOS"], []
     for key, setting in DECLARED.items():
         default = Settings.model_fields[key].default if key in DECIDE_DEFAULTS else defaults[key]
         if setting.of_machine or given[key] == default:
@@ -72,7 +72,7 @@ def run_command(recorded: Mapping[str, Any]) -> tuple[str | None, tuple[str, ...
         words += arguments or ()
         if arguments is None:
             unsaid.append(key)
-    return shlex.join(words), tuple(unsaid)
+    return command(*words), tuple(unsaid)
 
 
 def _flat(content: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, str]]:

@@ -5,8 +5,8 @@
         <name>              the file or folder that is being written, or that is being removed
         <name>.replaced     the folder that made room for it
 
-A folder without such a lock is not matlens' own, whatever its name is, and stays; only an empty one with a number of
-13 digits is, since a process may be killed before it holds the lock. Earlier versions wrote to
+A folder without such a lock is not matlens' own, whatever its name is, and stays. An empty one, which a process leaves
+that is killed at its first step, is removed in folders that are matlens' own only. Earlier versions wrote to
 `.<stem>.<pid>.partial<suffix>` itself; `sweep` removes these in folders that are matlens' own, for files of its own.
 """
 
@@ -89,8 +89,8 @@ def _marked(folder: Path, lock: FileLock) -> None:
 def is_temporary(folder: Path) -> bool:
     """Return whether this is a temporary folder of matlens', by the lock in it.
 
-    A process may be killed before it has made the lock or has written whose it is: a folder with a number as matlens
-    gives it may hold nothing, or nothing but an empty lock.
+    A process may be killed before it has written whose the lock is: a folder with a number as matlens gives it may hold
+    nothing but an empty lock.
     """
     if whole_of(folder) is None or folder.is_symlink() or not folder.is_dir():
         return False
@@ -99,8 +99,19 @@ def is_temporary(folder: Path) -> bool:
         content = [item.name for item in folder.iterdir()]
     except OSError:
         return False
-    is_new = content in ([], [LOCK_NAME]) and _NEW_NAME.fullmatch(folder.name) is not None
-    return (is_new and not content) or is_lock(lock, empty=is_new)
+    return is_lock(lock, empty=content == [LOCK_NAME] and _NEW_NAME.fullmatch(folder.name) is not None)
+
+
+def is_unfilled(folder: Path) -> bool:
+    """Return whether this may be a temporary folder of a process that was killed before it made the lock.
+
+    Nothing in it says whose it is: the caller must know that the folder around it is matlens' own.
+    """
+    if _NEW_NAME.fullmatch(folder.name) is None or folder.is_symlink() or not folder.is_dir():
+        return False
+    with suppress(OSError):
+        return not any(folder.iterdir())
+    return False
 
 
 def reclaim_beside(path: Path) -> None:
