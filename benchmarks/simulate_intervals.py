@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 
 from matlens.comparison.pairwise import pairwise
+from matlens.evaluation.inference.bootstrap import Quantity, group_bootstrap
 from matlens.evaluation.inference.choosing import winners_optimism
 from matlens.evaluation.inference.groups import Groups
-from matlens.evaluation.intervals import Quantity, group_bootstrap
 from matlens.evaluation.metrics.metric import METRICS
 from matlens.evaluation.metrics.weighted import PredictedPhotos, WeightedPhotos
 from matlens.evaluation.predictions import Predictions

@@ -9,15 +9,9 @@ import pytest
 from scipy import stats
 
 from builders import begin_run, certain_predictions, drawn_predictions, predictions_of, split_of
+from matlens.evaluation.inference.bootstrap import Quantity, bootstrap, group_bootstrap
 from matlens.evaluation.inference.groups import FEWEST, MANY, Groups, design_effect, mean_scatter
-from matlens.evaluation.intervals import (
-    Quantity,
-    bootstrap,
-    group_bootstrap,
-    mean_interval,
-    share_interval,
-    wilson,
-)
+from matlens.evaluation.intervals import mean_interval, share_interval, wilson
 from matlens.evaluation.material_groups import MaterialGroups
 from matlens.evaluation.metrics.scores import judge
 from matlens.evaluation.part_predictions import SavedPredictions

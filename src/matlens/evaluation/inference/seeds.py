@@ -18,8 +18,9 @@ import numpy as np
 import numpy.typing as npt
 
 from matlens.errors import ResultsError
+from matlens.evaluation.inference.bootstrap import resampled
 from matlens.evaluation.inference.groups import FEWEST, Groups, class_list, t_quantile
-from matlens.evaluation.intervals import CONFIDENCE, SEED, resampled, wilson
+from matlens.evaluation.intervals import CONFIDENCE, SEED, wilson
 from matlens.evaluation.metrics.scores import weighted_metrics
 from matlens.evaluation.metrics.weighted import PredictedPhotos, WeightedPhotos
 from matlens.evaluation.predictions import Predictions

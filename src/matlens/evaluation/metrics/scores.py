@@ -12,17 +12,9 @@ import numpy as np
 import numpy.typing as npt
 
 from matlens.errors import MatlensError, ResultsError
+from matlens.evaluation.inference.bootstrap import Quantity, drawn_positions, from_draws, group_bootstrap
 from matlens.evaluation.inference.groups import FEWEST, Groups, class_list, design_effect
-from matlens.evaluation.intervals import (
-    CONFIDENCE,
-    SEED,
-    Interval,
-    Quantity,
-    drawn_positions,
-    from_draws,
-    group_bootstrap,
-    share_interval,
-)
+from matlens.evaluation.intervals import CONFIDENCE, SEED, Interval, share_interval
 from matlens.evaluation.labels_and_scores import truth_and_scores
 from matlens.evaluation.material_groups import MaterialGroups
 from matlens.evaluation.metrics.calibration import calibration
