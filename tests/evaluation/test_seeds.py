@@ -150,7 +150,9 @@ def test_metrics_without_a_closed_form_are_drawn():
     ([trained(1)], "1 seed"), ([trained(1, 6), trained(2, 9)], "same photos"),
     ([trained(seed, together=np.zeros(80, np.int64)) for seed in (1, 2)], "1 group"),
     ([trained(seed, together=np.arange(80, dtype=np.int64) % 4) for seed in (1, 2)], "4 independent groups"),
-    ([trained(seed, together=np.where(np.arange(80) % 3 == 1, 0, np.arange(80))) for seed in (1, 2)], "class 1 ")])
+    ([trained(seed, together=np.where(np.arange(80) % 3 == 1, 0, np.arange(80))) for seed in (1, 2)], "class 1 "),
+    ([trained(seed, labels=np.where(np.arange(80) == 79, 2, np.arange(80) % 2), together=np.arange(80) // 2)
+      for seed in (1, 2)], "class 2 ")])
 def test_what_cannot_be_estimated_is_refused_with_the_reason(judged, fact):
     """One seed, other photos, one group, or groups that are classes: an interval would promise what nobody knows."""
     with pytest.raises(ResultsError, match=fact):

@@ -10,7 +10,6 @@ from dataclasses import asdict, dataclass
 from statistics import NormalDist
 from typing import Any, Literal
 
-import numpy as np
 import numpy.typing as npt
 
 from matlens.evaluation.inference.groups import Groups, design_effect, mean_scatter, t_quantile

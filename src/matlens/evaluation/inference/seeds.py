@@ -168,7 +168,7 @@ def scores_of_seeds(judged: Sequence[Predictions], class_names: Sequence[str] = 
     if together.too_few:
         raise ResultsError(f"The test photos are of {n_groups} independent groups, and fewer than {FEWEST} do not tell "
                            "how far a method's score could be off. Test on photos of more groups.")
-    if confounded := _classes_in_one_group(first):
+    if confounded := together.in_one_group(first.labels):
         names = class_names or [f"class {number}" for number in range(first.probabilities.shape[1])]
         raise ResultsError(f"All test photos of {class_list(names, confounded)} are of one group, so what is due to "
                            "the class and what to the group cannot be told apart: what other groups would give cannot "
@@ -228,9 +228,3 @@ def _together(judged: Sequence[Predictions]) -> Groups:
             raise ResultsError("The seeds were not judged on the same photos, so their spread says nothing of a "
                                "method. Judge them again with: matlens evaluate RUN")
     return Groups.of(first.groups)
-
-
-def _classes_in_one_group(answers: Predictions) -> list[int]:
-    """List the classes that have several photos, all of them in one group."""
-    of_class = {int(label): answers.groups[answers.labels == label] for label in np.unique(answers.labels)}
-    return [label for label, groups in of_class.items() if len(groups) > 1 and len(np.unique(groups)) == 1]
