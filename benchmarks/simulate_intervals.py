@@ -24,7 +24,6 @@ from simulated_scores import SimulatedParts
 
 from matlens.comparison.paired_test import PairedTest
 from matlens.comparison.pairwise import SamePhotos
-from matlens.evaluation.inference.bootstrap import Quantity
 from matlens.evaluation.inference.choosing import winners_optimism
 from matlens.evaluation.inference.groups import Groups
 from matlens.evaluation.inference.simultaneous import simultaneous
@@ -33,7 +32,7 @@ from matlens.evaluation.metrics.weighted import PredictedPhotos, WeightedPhotos
 
 SIZES, GROUP_SIZES, MODELS = (60, 431, 5750), (1, 2, 5, 10, 88), (2, 4, 6)
 SCORES = ("accuracy", "macro_f1", "macro_auc")
-QUANTITIES = {name: Quantity(METRICS[name].bounds, METRICS[name].of_classes) for name in SCORES}
+QUANTITIES = {name: METRICS[name].quantity for name in SCORES}
 CLASSES, DISTANCE, SHARED = 3, 1.6, 0.5
 """Classes; by how many standard deviations the true class's evidence is ahead; the share of variance of a group."""
 SEEN_BY_ALL = 0.6
@@ -60,11 +59,12 @@ def evidence(rng: np.random.Generator, groups: np.ndarray, columns: int) -> np.n
     return np.sqrt(SHARED) * of_group[groups] + np.sqrt(1 - SHARED) * own
 
 
-def drawn_part(rng: np.random.Generator, n: int, size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def drawn_part(rng: np.random.Generator, n: int, size: int, distance: float = DISTANCE,
+               ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Draw a test part: probabilities (N, C), labels, groups; a group is of one class, classes take turns."""
     groups = group_numbers(n, size)
     labels = groups % CLASSES if size > 1 else np.arange(n) % CLASSES
-    raised = np.exp(evidence(rng, groups, CLASSES) + DISTANCE * np.eye(CLASSES)[labels])
+    raised = np.exp(evidence(rng, groups, CLASSES) + distance * np.eye(CLASSES)[labels])
     return raised / raised.sum(axis=1, keepdims=True), labels, groups
 
 
@@ -75,22 +75,24 @@ def _scores(photos: PredictedPhotos, weights: np.ndarray) -> dict[str, np.ndarra
 
 
 @cache
-def truth() -> dict[str, float]:
+def truth(distance: float = DISTANCE) -> dict[str, float]:
     """Compute the true scores: of so many independent photos that they are off by less than 0.0005."""
     rng, n = np.random.default_rng(0), 1_000_002
-    probabilities, labels, _ = drawn_part(rng, n, 1)
+    probabilities, labels, _ = drawn_part(rng, n, 1, distance)
     return {name: float(value[0]) for name, value in _scores(PredictedPhotos(probabilities, labels), np.ones((n,
     1))).items()}
 
 
-def intervals_hold(n: int, size: int, seed: int, parts: int, draws: int = DRAWS) -> dict[str, Any]:
+def intervals_hold(n: int, size: int, seed: int, parts: int, draws: int = DRAWS, distance: float = DISTANCE,
+                   ) -> dict[str, Any]:
     """Count in how many test parts each score's interval holds the true score, and how wide it is."""
-    rng, true = np.random.default_rng([seed, n, size]), truth()
+    rng, true = np.random.default_rng([seed, n, size]), truth(distance)
     held, width, none = dict.fromkeys(SCORES, 0), dict.fromkeys(SCORES, 0.0), dict.fromkeys(SCORES, 0)
-    _, labels, numbers = drawn_part(rng, n, size)
+    _, labels, numbers = drawn_part(rng, n, size, distance)
     simulated = SimulatedParts(Groups.of(numbers), labels, draws)
     for first in range(0, parts, _AT_ONCE):
-        probabilities = np.stack([drawn_part(rng, n, size)[0] for _ in range(first, min(first + _AT_ONCE, parts))])
+        some = range(first, min(first + _AT_ONCE, parts))
+        probabilities = np.stack([drawn_part(rng, n, size, distance)[0] for _ in some])
         for sample in simulated.samples(probabilities):
             found = sample.intervals(labels, QUANTITIES)
             for name in SCORES:
@@ -173,11 +175,11 @@ def winners_are_corrected(n: int, size: int, models: int, seed: int, parts: int,
     return {"before": before, "after": after}
 
 
-def table_of_scores(cells: list[tuple[int, int]], parts: int, seed: int, draws: int) -> None:
+def table_of_scores(cells: list[tuple[int, int]], parts: int, seed: int, draws: int, distance: float) -> None:
     """Print how often the intervals of scores hold the truth, and their mean width in points."""
     print("| photos | in groups of | groups | accuracy | macro F1 | macro AUC |\n" + "| ---: " * 6 + "|")
     for n, size in cells:
-        found = intervals_hold(n, size, seed, parts, draws)
+        found = intervals_hold(n, size, seed, parts, draws, distance)
         known = {name: parts - found["none"][name] for name in SCORES}
         print(f"| {n:,} | {size} | {-(-n // size):,} | " + " | ".join(
             _share(found["held"][name], known[name], parts)
@@ -221,13 +223,14 @@ def main() -> None:
     parser.add_argument("--groups", type=int, nargs="+", default=GROUP_SIZES, help="photos of a group")
     parser.add_argument("--only", choices=["scores", "differences", "winners"], help="one of the tables")
     parser.add_argument("--lead", type=float, default=0.3, help="how far a model is ahead, in deviations")
+    parser.add_argument("--distance", type=float, default=DISTANCE, help="how far the true class is ahead")
     parser.add_argument("--draws", type=int, default=DRAWS, help="for each interval of a score")
     parser.add_argument("--seed", type=int, default=1)
     given = parser.parse_args()
     cells = [(n, size) for n in given.sizes for size in given.groups if size < n]
     started = time.process_time()
     if given.only in (None, "scores"):
-        table_of_scores(cells, given.parts, given.seed, given.draws)
+        table_of_scores(cells, given.parts, given.seed, given.draws, given.distance)
     if given.only in (None, "differences"):
         table_of_differences(cells, given.parts, given.seed, given.lead)
     if given.only in (None, "winners"):

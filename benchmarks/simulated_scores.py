@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.sparse import csr_array
 
-from matlens.evaluation.inference.bootstrap import DRAWS, ResampledScores, resampled
+from matlens.evaluation.inference.bootstrap import DRAWS, ENOUGH_TO_DRAW, ResampledScores, resampled
 from matlens.evaluation.inference.groups import Groups
 from matlens.evaluation.intervals import SEED
 from matlens.types import Floats, Labels
@@ -42,8 +42,9 @@ class SimulatedParts:
         of_photos = np.stack([(answers[:, None] == classes[:, None]) & (self.labels == classes[:, None]),
                               answers[:, None] == classes[:, None]], axis=1)  # (parts, hits and answers, C, N)
         counts = self._of_groups(of_photos)
+        are_drawn = self.groups.are_single or self.groups.effective >= ENOUGH_TO_DRAW
         drawn = [(counts.reshape(-1, self.groups.count) @ weights).reshape(*counts.shape[:3], -1)
-                 for weights in self._weights] if self.groups.are_many else []
+                 for weights in (self._weights if are_drawn else ())]
         for part, part_counts in enumerate(counts):
             orders = [_Runs.of(probabilities[part, :, number], self.labels == number, self.groups)
                       for number in classes]

@@ -99,12 +99,15 @@ def test_the_interval_reaches_zero_where_the_p_value_is_5_percent():
 
 
 def test_copies_of_a_photo_count_once():
-    """Each photo ten times, in a group: as sure as without the copies, not the square root of ten surer."""
+    """Each photo ten times, in a group: as sure as without the copies, not the square root of ten surer.
+
+    But for the quarter of a poor group that may be missing among 60.
+    """
     right = np.random.default_rng(2).random((3, 60)) < 0.8
     alone, copied = single(right), accuracy_of_seeds(np.repeat(right, 10, axis=1), np.repeat(np.arange(60), 10))
     assert copied.mean == pytest.approx(alone.mean)
     assert (copied.two_way.seeds, copied.two_way.photos) == pytest.approx((alone.two_way.seeds, alone.two_way.photos))
-    assert copied.interval() == pytest.approx(alone.interval())
+    assert copied.interval() == pytest.approx(alone.interval(), abs=1e-3)
 
 
 def test_without_seeds_to_vary_the_interval_is_wilsons():
@@ -179,10 +182,11 @@ def simulation() -> ModuleType:
 @pytest.mark.slow
 @pytest.mark.parametrize(("photos", "seeds", "methods", "group"), [
     (431, 3, 2, 1), (431, 5, 2, 1), (431, 10, 2, 1), (5750, 3, 2, 1), (5750, 5, 2, 1), (5750, 10, 2, 1), (431, 3, 4, 1),
-    (60, 3, 2, 1), (430, 3, 2, 5), (5750, 2, 2, 1)])
+    (60, 3, 2, 1), (430, 3, 2, 5), (5750, 2, 2, 1),
+    (60, 3, 2, 10), (431, 10, 2, 88), (880, 10, 2, 88)])
 def test_equal_methods_are_rarely_told_apart_and_intervals_hold_the_truth(photos, seeds, methods, group):
     """Accuracies scatter by 1.2 points over seeds: at most 5 % false, at least 93 % covered, simulation error aside."""
     module, n = simulation(), rounds(150, 2000)
-    outcome = module.simulate(module.Situation(photos, seeds, methods, group=group), n)
-    assert outcome.false <= 0.05 + 2.5 * math.sqrt(0.05 * 0.95 / n)
-    assert outcome.covered >= 0.93 - 2.5 * math.sqrt(0.05 * 0.95 / n)
+    outcome = module.simulate(module.Situation(photos, group), (seeds,), (methods,), n)[seeds]
+    assert outcome.false[methods] / n <= 0.05 + 2.5 * math.sqrt(0.05 * 0.95 / n)
+    assert outcome.covered / outcome.estimable >= 0.93 - 2.5 * math.sqrt(0.05 * 0.95 / n)

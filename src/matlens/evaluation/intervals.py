@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 import numpy.typing as npt
 
-from matlens.evaluation.inference.groups import Groups, design_effect, mean_scatter, t_quantile
+from matlens.evaluation.inference.groups import Groups, mean_scatter, photos_worth, t_quantile
 
 CONFIDENCE, SEED = 0.95, 0
 IntervalMethod = Literal["bca", "percentile", "wilson", "t", "tango"]
@@ -53,23 +53,23 @@ def wilson(hits: float, n: float, confidence: float = CONFIDENCE, reach: float |
 def share_interval(right: npt.NDArray[Any], groups: Groups, confidence: float = CONFIDENCE) -> Interval | None:
     """Compute the interval of the share of photos that count: Wilson's, where photos stand alone.
 
-    Of groups it is Wilson's with the number of photos divided by the design effect (at least 1), and the quantile of
-    the t distribution for so many groups (Korn and Graubard 1998; Dean and Pagano 2015, doi:10.1093/jssam/smv024).
-    Where all photos count, or none, each group counts as one photo. None of one group, or where the test part has fewer
-    than FEWEST.
+    Of groups it is Wilson's with the number of photos that tell as much (`photos_worth`, at most all), and the
+    quantile of the t distribution for so many groups (Korn and Graubard 1998; Dean and Pagano 2015,
+    doi:10.1093/jssam/smv024). Where all photos count, or none, each group counts as one photo. None of one group, or
+    where the test part has fewer than FEWEST.
 
     Args:
         right: (N,) whether each photo counts.
     """
-    hits, n = float(right.sum()), len(right)
     if groups.too_few:
         return None
     if groups.are_single:
-        return wilson(hits, n, confidence)
+        return wilson(float(right.sum()), len(right), confidence)
     if groups.count < 2:
         return None
-    effect = max(design_effect(groups, right) or n / groups.effective, 1.0)
-    return wilson(hits / effect, n / effect, confidence, t_quantile(confidence, groups.effective - 1))
+    share, error = mean_scatter(groups, right)
+    photos = min(photos_worth(groups.effective, share, error**2), groups.n_photos)
+    return wilson(share * photos, photos, confidence, t_quantile(confidence, groups.effective - 1))
 
 
 def mean_interval(values: npt.NDArray[Any], groups: Groups | None = None, confidence: float = CONFIDENCE,

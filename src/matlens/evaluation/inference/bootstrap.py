@@ -2,8 +2,8 @@
 
 A test part is one sample of photos; another one would give other scores. Photos are drawn with replacement, as many as
 there are, and all scores are computed of each draw: one resampling for all of them. Where photos belong together it is
-whole groups that are drawn (Field and Welsh 2007, doi:10.1111/j.1467-9868.2007.00593.x); where groups are few, a t
-interval takes the place of draws.
+whole groups that are drawn (Field and Welsh 2007, doi:10.1111/j.1467-9868.2007.00593.x); where groups are not enough, a
+t interval takes the place of draws.
 """
 
 from __future__ import annotations
@@ -17,11 +17,14 @@ from statistics import NormalDist
 import numpy as np
 import numpy.typing as npt
 
-from matlens.evaluation.inference.groups import FEWEST_OF_A_CLASS, Groups, t_quantile
-from matlens.evaluation.intervals import CONFIDENCE, SEED, Interval, IntervalMethod
+from matlens.evaluation.inference.groups import FEWEST_OF_A_CLASS, Groups, photos_worth, t_quantile
+from matlens.evaluation.intervals import CONFIDENCE, SEED, Interval, IntervalMethod, wilson
 from matlens.types import Floats, Labels
 
 DRAWS = 2000
+ENOUGH_TO_DRAW = 100
+"""Independent groups. Draws of fewer scatter too little where scores are high: of 23 large groups, 97 % of whose photos
+are right, bootstrap intervals hold the truth in 85 % of cases."""
 
 _MOST_FOR_BCA = 2000
 """Photos. Beyond, the correction is smaller than the noise of 2,000 draws, and it would cost more than these."""
@@ -101,11 +104,21 @@ class Quantity:
     """What the interval of a score from groups must know of it.
 
     bounds: its lowest and highest possible value. of_classes: whether it is a mean over classes, so that it needs
-    groups of each class.
+    groups of each class. poor: its value for a group that is answered poorly; None for the middle of its bounds.
     """
 
     bounds: tuple[float, float] = (0.0, 1.0)
     of_classes: bool = False
+    poor: float | None = None
+
+    def share(self, value: float) -> float:
+        """Return where a value lies between two bounds, 0 to 1."""
+        return (value - self.bounds[0]) / (self.bounds[1] - self.bounds[0])
+
+    @property
+    def poor_share(self) -> float:
+        """Where a poor value lies between two bounds."""
+        return 0.5 if self.poor is None else self.share(self.poor)
 
 
 def bootstrap(statistic: Callable[[Floats], Mapping[str, Floats]], n: int, *, draws: int = DRAWS, seed: int = SEED,
@@ -129,8 +142,8 @@ def group_bootstrap(statistic: Callable[[Floats], Mapping[str, Floats]], groups:
                     confidence: float = CONFIDENCE) -> dict[str, list[Interval | None]]:
     """Compute the intervals of `bootstrap` by drawing whole groups of photos, where photos belong together.
 
-    Of many groups they are the bootstrap's, with percentiles chosen for the degrees of freedom of so many groups. Of
-    fewer than MANY, or where a class that counts has fewer than FEWEST_OF_A_CLASS, they are t intervals from the
+    Of ENOUGH_TO_DRAW groups they are the bootstrap's, with percentiles chosen for the degrees of freedom of so many
+    groups. Of fewer, or where a class that counts has fewer than FEWEST_OF_A_CLASS, they are t intervals from the
     jackknife over groups. Of fewer than FEWEST groups there is none, and neither where all photos of a class that
     counts are of one group: what is due to the class and what to the group cannot be told apart.
 
@@ -178,16 +191,16 @@ class ResampledScores:
             quantity = quantities.get(name)
             if quantity is None:
                 counted = [present[row]] if row in present else []
-                degrees, bounds = min([groups.effective, *(of_class.effective for of_class in counted)]) - 1, (0.0, 1.0)
+                degrees = min([groups.effective, *(of_class.effective for of_class in counted)]) - 1
             else:
                 counted = everything if quantity.of_classes else []
-                degrees, bounds = groups.degrees(labels if quantity.of_classes else None), quantity.bounds
+                degrees = groups.degrees(labels if quantity.of_classes else None)
             if groups.too_few or any(of_class.count < 2 for of_class in counted):
                 return None
             reach = t_quantile(confidence, degrees)
-            if groups.are_many and all(of_class.count >= FEWEST_OF_A_CLASS for of_class in counted):
+            if groups.effective >= ENOUGH_TO_DRAW and all(of_class.count >= FEWEST_OF_A_CLASS for of_class in counted):
                 return self.interval(name, row, confidence, reach * math.sqrt(groups.count / (groups.count - 1)))
-            return self.t_interval(name, row, confidence, reach, bounds)
+            return self.t_interval(name, row, confidence, reach, quantity or Quantity())
 
         return {name: [of(name, row) for row in range(len(rows))] for name, rows in self.values.items()}
 
@@ -196,25 +209,24 @@ class ResampledScores:
         left = self.left[name][row] if 1 < self.groups.count <= _MOST_FOR_BCA else None
         return from_draws(self.drawn[name][row], float(self.values[name][row, 0]), left, confidence, reach)
 
-    def t_interval(self, name: str, row: int, confidence: float, reach: float, bounds: tuple[float, float],
-                   ) -> Interval | None:
-        """Return the t interval of a score from the jackknife over groups, on a scale that keeps it inside its bounds.
+    def t_interval(self, name: str, row: int, confidence: float, reach: float, quantity: Quantity) -> Interval | None:
+        """Return the t interval of a score from the jackknife over groups, which stays inside of its bounds.
 
-        That is the logit of a score with two bounds, and the logarithm of one with a lower bound alone.
+        Of a score with two bounds it is Wilson's, at the number of photos that has this variance, with the reach of the
+        t distribution; of one with a lower bound alone it is on the scale of the logarithm.
         """
         value, left = float(self.values[name][row, 0]), self.left[name][row]
-        left, count, (low, high) = left[~np.isnan(left)], self.groups.count, bounds
+        left, count, (low, high) = left[~np.isnan(left)], self.groups.count, quantity.bounds
         error = math.sqrt((count - 1) / count * float(((left - left.mean()) ** 2).sum())) if len(left) > 1 else 0.0
         if not error > _SAME or not low < value < high:
             return None
         if math.isinf(high):
             factor = math.exp(reach * error / (value - low))
             return Interval(low + (value - low) / factor, low + (value - low) * factor, "t", confidence)
-        share = (value - low) / (high - low)
-        middle, half = math.log(share / (1 - share)), reach * error / ((high - low) * share * (1 - share))
-        below, above = (low + (high - low) / (1 + math.exp(-min(max(end, -500.0), 500.0)))
-                        for end in (middle - half, middle + half))
-        return Interval(below, above, "t", confidence)
+        span, share = high - low, quantity.share(value)
+        photos = photos_worth(self.groups.effective, share, (error / span) ** 2, quantity.poor_share)
+        ends = wilson(share * photos, photos, confidence, reach)
+        return ends and Interval(low + span * ends.low, low + span * ends.high, "t", confidence)
 
 
 def resampled_scores(statistic: Callable[[Floats], Mapping[str, Floats]], groups: Groups, draws: int = DRAWS,
