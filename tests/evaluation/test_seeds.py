@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from builders import certain_predictions, drawn_predictions
+from builders import certain_predictions, drawn_predictions, results_of
+from matlens.comparison.methods import JudgedMethod, infer
 from matlens.errors import ResultsError
 from matlens.evaluation.inference.seeds import (
     SeedScores,
@@ -24,6 +25,7 @@ from matlens.evaluation.inference.seeds import (
 )
 from matlens.evaluation.intervals import wilson
 from matlens.evaluation.metrics.weighted import photo_losses
+from matlens.evaluation.part_predictions import SavedPredictions
 from scale import rounds
 
 BENCHMARK = Path(__file__).parents[2] / "benchmarks" / "simulate_seeds.py"
@@ -190,3 +192,33 @@ def test_equal_methods_are_rarely_told_apart_and_intervals_hold_the_truth(photos
     outcome = module.simulate(module.Situation(photos, group), (seeds,), (methods,), n)[seeds]
     assert outcome.false[methods] / n <= 0.05 + 2.5 * math.sqrt(0.05 * 0.95 / n)
     assert outcome.covered / outcome.estimable >= 0.93 - 2.5 * math.sqrt(0.05 * 0.95 / n)
+
+
+def judged_method(folder: Path, name: str, wrong: int, together) -> JudgedMethod:
+    """A method of three seeds, right on all but so many of 240 photos, and on two photos more or fewer by the seed."""
+    results, saved, labels = {}, {}, np.arange(240) % 2
+    for seed in (1, 2, 3):
+        answers = np.where((np.arange(240) * 7) % 240 < wrong + 2 * seed, 1 - labels, labels)
+        predictions = certain_predictions(answers, labels, 2)
+        file = dataclasses.replace(predictions, together=np.asarray(together, np.int64)).write(folder / f"{name}_{seed}.npz")
+        results[f"seed {seed}"] = results_of(name, float((answers == labels).mean()), 240, ("a", "b"))
+        saved[f"seed {seed}"] = SavedPredictions(file)
+    return JudgedMethod(name, results, saved, (), 0.2)
+
+
+@pytest.mark.parametrize(("together", "tests"), [
+    (np.arange(240), 1), (np.arange(240) // 20, 1), (np.arange(240) // 30, 0),
+    (np.where(np.arange(240) < 160, 0, np.arange(240)), 0)], ids=["single", "12", "8", "one of 160 and 80 single"])
+def test_methods_are_not_compared_on_photos_of_few_groups(tmp_path, together, tests):
+    """Below 10 groups, counted by their sizes, none is called better, as no trained model is; a note says why."""
+    found = infer("seeds", [judged_method(tmp_path, "first", 10, together),
+                            judged_method(tmp_path, "second", 90, together)], same_photos=True)
+    assert len(found.tests) == tests and set(found.scores) == {"first", "second"}
+    assert len(found.notes) == 1 - tests and all("first and second" in note and "10" in note for note in found.notes)
+
+
+def test_a_large_group_takes_degrees_of_freedom():
+    """160 of 240 photos in one group: (240^2) / (160^2 + 80) groups of equal size, not 81."""
+    group = np.maximum(np.arange(240) - 159, 0)
+    scores = accuracy_of_seeds(np.random.default_rng(0).random((3, 240)) < 0.8, group)
+    assert scores.two_way.photo_df == pytest.approx(240**2 / (160**2 + 80) - 1) and scores.together
