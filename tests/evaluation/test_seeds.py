@@ -199,8 +199,8 @@ def judged_method(folder: Path, name: str, wrong: int, together) -> JudgedMethod
     results, saved, labels = {}, {}, np.arange(240) % 2
     for seed in (1, 2, 3):
         answers = np.where((np.arange(240) * 7) % 240 < wrong + 2 * seed, 1 - labels, labels)
-        predictions = certain_predictions(answers, labels, 2)
-        file = dataclasses.replace(predictions, together=np.asarray(together, np.int64)).write(folder / f"{name}_{seed}.npz")
+        predictions = dataclasses.replace(certain_predictions(answers, labels, 2), together=together)
+        file = predictions.write(folder / f"{name}_{seed}.npz")
         results[f"seed {seed}"] = results_of(name, float((answers == labels).mean()), 240, ("a", "b"))
         saved[f"seed {seed}"] = SavedPredictions(file)
     return JudgedMethod(name, results, saved, (), 0.2)
