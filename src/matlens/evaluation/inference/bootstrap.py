@@ -23,8 +23,8 @@ from matlens.types import Floats, Labels
 
 DRAWS = 2000
 ENOUGH_TO_DRAW = 100
-"""Independent groups. Draws of fewer scatter too little where scores are high: of 23 large groups, 97 % of whose photos
-are right, bootstrap intervals hold the truth in 85 % of cases."""
+"""Independent groups. Draws of fewer scatter too little where scores are high, so that their intervals hold the truth
+too rarely; the t interval counts a poor group in addition (`photos_worth`)."""
 
 _MOST_FOR_BCA = 2000
 """Photos. Beyond, the correction is smaller than the noise of 2,000 draws, and it would cost more than these."""
