@@ -1,6 +1,6 @@
 """Simulate test parts whose true scores are known: how often intervals hold them, and how often a tie is called real.
 
-    python benchmarks/simulate_intervals.py                # all cells, 2,000 test parts each: a quarter of an hour of one core
+    python benchmarks/simulate_intervals.py                # 2,000 test parts of each kind: a quarter of an hour
     python benchmarks/simulate_intervals.py --parts 200 --sizes 60 --groups 1 2
 
 A photo's evidence for its class is normal: a part that it shares with its group (an alike scene), a part of its own,

@@ -1,6 +1,6 @@
 """How often methods that are equally good are told apart, and how often the interval of a method holds the truth.
 
-    python benchmarks/simulate_seeds.py                    # all cells, 2,000 test parts each: some ten minutes
+    python benchmarks/simulate_seeds.py                    # 2,000 test parts of each kind: some ten minutes
     python benchmarks/simulate_seeds.py --replications 200 --photos 431 --groups 1 5 --seeds 3 10
 
 Each replication draws a test part, whose photos are hard or easy for all methods alike, and trainings of each method,
