@@ -98,6 +98,29 @@ def test_the_markdown_rounds_to_what_can_be_known() -> None:
                                   "400", "minc:1", "0123456789ab"]
 
 
+def in_groups(name: str, share: float, methods: dict[str, str]) -> Results:
+    """Results of photos in 8 groups, with intervals by these methods; `roc_auc_macro` is the macro AUC's key."""
+    return results(name, share, n_groups=8, design_effect=2.0, intervals={
+        score: {"low": 0.5, "high": 0.95, "method": method, "confidence": 0.95} for score, method in methods.items()})
+
+
+@pytest.mark.parametrize(("methods", "facts", "absent"), [
+    (({"accuracy": "bca", "macro_f1": "percentile"}, {"accuracy": "bca"}), ["bootstrap", "independent groups"],
+     ["Student", "those of"]),
+    (({"accuracy": "t", "macro_f1": "t"}, {"accuracy": "t"}), ["Student's t"], ["bootstrap", "those of"]),
+    (({"accuracy": "bca", "macro_f1": "t", "roc_auc_macro": "t"},
+      {"accuracy": "bca", "macro_f1": "t", "macro_recall": "bca"}),
+     ["bootstrap", "those of macro F1 and macro AUC (first) by Student's t"], []),
+    (({"accuracy": "wilson"}, {"accuracy": "bca", "macro_f1": "bca"}), ["bootstrap", "accuracy (first) by Wilson"],
+     ["Student"])], ids=["bootstrap", "t", "both", "all right"])
+def test_the_table_says_where_its_intervals_come_from(methods, facts, absent) -> None:
+    """Of few groups, or of a class with few, an interval is no bootstrap's, and must not be called one."""
+    compared = compare([in_groups("first", 0.9, methods[0]), in_groups("second", 0.8, methods[1])])
+    (sentence,) = [line for line in compared.to_markdown().splitlines() if line.startswith("In brackets")]
+    assert all(fact in sentence for fact in facts), sentence
+    assert not any(word in sentence for word in absent), sentence
+
+
 def test_the_best_of_each_score_is_bold_and_equals_are_equal() -> None:
     first = results("first", 0.9001, macro_f1=0.7, roc_auc={"macro": None})
     second = results("second", 0.9002, macro_f1=0.8)  # 90.0 % as well, as far as one can see

@@ -9,14 +9,8 @@ import pytest
 from scipy import stats
 
 from builders import certain_predictions, drawn_predictions, predictions_of
-from matlens.evaluation.intervals import (
-    acceleration,
-    bootstrap,
-    from_draws,
-    resampled,
-    wilson,
-    without_each,
-)
+from matlens.evaluation.inference.bootstrap import acceleration, bootstrap, from_draws, resampled, without_each
+from matlens.evaluation.intervals import wilson
 from matlens.evaluation.metrics.scores import judge, weighted_metrics
 from matlens.evaluation.metrics.weighted import PredictedPhotos, WeightedPhotos
 from matlens.evaluation.predictions import Predictions
@@ -73,7 +67,7 @@ def test_the_same_seed_gives_the_same_interval_and_memory_bounds_do_not_change_i
     predictions = drawn_predictions(60, 3)
     first = intervals(predictions, draws=300)
     assert intervals(predictions, draws=300) == first != intervals(predictions, draws=300, seed=1)
-    monkeypatch.setattr("matlens.evaluation.intervals._CELLS", 60 * 7)
+    monkeypatch.setattr("matlens.evaluation.inference.bootstrap._CELLS", 60 * 7)
     again = intervals(predictions, draws=300)
     for name in ("accuracy", "macro_f1", "log_loss", "macro_auc"):
         assert (again[name].low, again[name].high) == pytest.approx((first[name].low, first[name].high), abs=1e-12)

@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from builders import certain_predictions, drawn_predictions
+from builders import certain_predictions, drawn_predictions, results_of
+from matlens.comparison.methods import JudgedMethod, infer
 from matlens.errors import ResultsError
 from matlens.evaluation.inference.seeds import (
     SeedScores,
@@ -24,6 +25,7 @@ from matlens.evaluation.inference.seeds import (
 )
 from matlens.evaluation.intervals import wilson
 from matlens.evaluation.metrics.weighted import photo_losses
+from matlens.evaluation.part_predictions import SavedPredictions
 from scale import rounds
 
 BENCHMARK = Path(__file__).parents[2] / "benchmarks" / "simulate_seeds.py"
@@ -99,12 +101,15 @@ def test_the_interval_reaches_zero_where_the_p_value_is_5_percent():
 
 
 def test_copies_of_a_photo_count_once():
-    """Each photo ten times, in a group: as sure as without the copies, not the square root of ten surer."""
+    """Each photo ten times, in a group: as sure as without the copies, not the square root of ten surer.
+
+    But for the quarter of a poor group that may be missing among 60.
+    """
     right = np.random.default_rng(2).random((3, 60)) < 0.8
     alone, copied = single(right), accuracy_of_seeds(np.repeat(right, 10, axis=1), np.repeat(np.arange(60), 10))
     assert copied.mean == pytest.approx(alone.mean)
     assert (copied.two_way.seeds, copied.two_way.photos) == pytest.approx((alone.two_way.seeds, alone.two_way.photos))
-    assert copied.interval() == pytest.approx(alone.interval())
+    assert copied.interval() == pytest.approx(alone.interval(), abs=1e-3)
 
 
 def test_without_seeds_to_vary_the_interval_is_wilsons():
@@ -150,7 +155,9 @@ def test_metrics_without_a_closed_form_are_drawn():
     ([trained(1)], "1 seed"), ([trained(1, 6), trained(2, 9)], "same photos"),
     ([trained(seed, together=np.zeros(80, np.int64)) for seed in (1, 2)], "1 group"),
     ([trained(seed, together=np.arange(80, dtype=np.int64) % 4) for seed in (1, 2)], "4 independent groups"),
-    ([trained(seed, together=np.where(np.arange(80) % 3 == 1, 0, np.arange(80))) for seed in (1, 2)], "class 1 ")])
+    ([trained(seed, together=np.where(np.arange(80) % 3 == 1, 0, np.arange(80))) for seed in (1, 2)], "class 1 "),
+    ([trained(seed, labels=np.where(np.arange(80) == 79, 2, np.arange(80) % 2), together=np.arange(80) // 2)
+      for seed in (1, 2)], "class 2 ")])
 def test_what_cannot_be_estimated_is_refused_with_the_reason(judged, fact):
     """One seed, other photos, one group, or groups that are classes: an interval would promise what nobody knows."""
     with pytest.raises(ResultsError, match=fact):
@@ -177,10 +184,41 @@ def simulation() -> ModuleType:
 @pytest.mark.slow
 @pytest.mark.parametrize(("photos", "seeds", "methods", "group"), [
     (431, 3, 2, 1), (431, 5, 2, 1), (431, 10, 2, 1), (5750, 3, 2, 1), (5750, 5, 2, 1), (5750, 10, 2, 1), (431, 3, 4, 1),
-    (60, 3, 2, 1), (430, 3, 2, 5), (5750, 2, 2, 1)])
+    (60, 3, 2, 1), (430, 3, 2, 5), (5750, 2, 2, 1),
+    (60, 3, 2, 10), (431, 10, 2, 88), (880, 10, 2, 88)])
 def test_equal_methods_are_rarely_told_apart_and_intervals_hold_the_truth(photos, seeds, methods, group):
     """Accuracies scatter by 1.2 points over seeds: at most 5 % false, at least 93 % covered, simulation error aside."""
     module, n = simulation(), rounds(150, 2000)
-    outcome = module.simulate(module.Situation(photos, seeds, methods, group=group), n)
-    assert outcome.false <= 0.05 + 2.5 * math.sqrt(0.05 * 0.95 / n)
-    assert outcome.covered >= 0.93 - 2.5 * math.sqrt(0.05 * 0.95 / n)
+    outcome = module.simulate(module.Situation(photos, group), (seeds,), (methods,), n)[seeds]
+    assert outcome.false[methods] / n <= 0.05 + 2.5 * math.sqrt(0.05 * 0.95 / n)
+    assert outcome.covered / outcome.estimable >= 0.93 - 2.5 * math.sqrt(0.05 * 0.95 / n)
+
+
+def judged_method(folder: Path, name: str, wrong: int, together) -> JudgedMethod:
+    """A method of three seeds, right on all but so many of 240 photos, and on two photos more or fewer by the seed."""
+    results, saved, labels = {}, {}, np.arange(240) % 2
+    for seed in (1, 2, 3):
+        answers = np.where((np.arange(240) * 7) % 240 < wrong + 2 * seed, 1 - labels, labels)
+        predictions = dataclasses.replace(certain_predictions(answers, labels, 2), together=together)
+        file = predictions.write(folder / f"{name}_{seed}.npz")
+        results[f"seed {seed}"] = results_of(name, float((answers == labels).mean()), 240, ("a", "b"))
+        saved[f"seed {seed}"] = SavedPredictions(file)
+    return JudgedMethod(name, results, saved, (), 0.2)
+
+
+@pytest.mark.parametrize(("together", "tests"), [
+    (np.arange(240), 1), (np.arange(240) // 20, 1), (np.arange(240) // 30, 0),
+    (np.where(np.arange(240) < 160, 0, np.arange(240)), 0)], ids=["single", "12", "8", "one of 160 and 80 single"])
+def test_methods_are_not_compared_on_photos_of_few_groups(tmp_path, together, tests):
+    """Below 10 groups, counted by their sizes, none is called better, as no trained model is; a note says why."""
+    found = infer("seeds", [judged_method(tmp_path, "first", 10, together),
+                            judged_method(tmp_path, "second", 90, together)], same_photos=True)
+    assert len(found.tests) == tests and set(found.scores) == {"first", "second"}
+    assert len(found.notes) == 1 - tests and all("first and second" in note and "10" in note for note in found.notes)
+
+
+def test_a_large_group_takes_degrees_of_freedom():
+    """160 of 240 photos in one group: (240^2) / (160^2 + 80) groups of equal size, not 81."""
+    group = np.maximum(np.arange(240) - 159, 0)
+    scores = accuracy_of_seeds(np.random.default_rng(0).random((3, 240)) < 0.8, group)
+    assert scores.two_way.photo_df == pytest.approx(240**2 / (160**2 + 80) - 1) and scores.together

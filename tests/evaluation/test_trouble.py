@@ -9,6 +9,7 @@ import pytest
 
 from builders import certain_predictions
 from matlens.evaluation.inference.groups import Groups, mean_scatter
+from matlens.evaluation.intervals import share_interval, wilson
 from matlens.evaluation.trouble import difference, troubles
 from matlens.runs.training_record import TrainingRecord
 
@@ -126,6 +127,20 @@ def test_the_interval_of_a_difference_is_newcombes(first, second, ends):
     parts = (certain_predictions((np.arange(n) >= right).astype(int), np.zeros(n, int), 2)
              for right, n in (first, second))
     assert difference(*parts, confidence=0.95) == pytest.approx(ends, abs=1e-4)
+
+
+def test_parts_of_few_groups_are_not_said_to_differ():
+    """Of four groups of thirty no share has an interval; of five the one of a share in groups goes into Newcombe's."""
+    validation, test = answered(SOUND, 3), answered(SOUND, 60)
+    few, more = np.arange(120) // 30, np.arange(120) % 5
+    assert difference(validation, test)[0] > 0
+    assert difference(replace(validation, together=few), test) is None
+    assert "validation_far_from_test" not in kinds(validation=validation, test=replace(test, together=few))
+    of_test = share_interval(test.predicted == test.labels, Groups.of(more), 0.99)
+    of_validation = wilson(117, 120, 0.99)
+    assert difference(validation, replace(test, together=more)) == pytest.approx((
+        0.475 - np.hypot(0.975 - of_validation.low, of_test.high - 0.5),
+        0.475 + np.hypot(of_validation.high - 0.975, 0.5 - of_test.low)))
 
 
 def test_the_standard_error_of_groups_by_hand():

@@ -9,7 +9,7 @@ from matlens.comparison.choice import Choice
 from matlens.comparison.literature import Published
 from matlens.comparison.pairwise import Pairwise
 from matlens.comparison.row import FIRST_COLUMNS, GROUPS, Row, added_columns
-from matlens.evaluation.metrics.metric import Metric
+from matlens.evaluation.metrics.metric import Metric, metrics_of
 from matlens.system.console import listed
 
 
@@ -77,6 +77,36 @@ class ComparedModels:
     def columns_of_groups(self) -> tuple[str, ...]:
         """The columns that tell of groups, where some model was judged on photos that belong together."""
         return GROUPS if any(row.n_groups is not None for row in self.rows) else ()
+
+    @property
+    def intervals_in_words(self) -> str:
+        """Say where the main table's intervals come from: the usual method, and the scores that have another one.
+
+        'bootstrap over the independent groups of test photos; those of macro F1 (first, second) by Student's t, ...'.
+        """
+        models: dict[str, dict[str, list[str]]] = {}
+        for metric in metrics_of("main"):
+            for row in self.rows:
+                if row.interval(metric.name):
+                    words = self._method_in_words(row.interval_methods.get(metric.name, "bca"))
+                    models.setdefault(words, {}).setdefault(metric.title, []).append(row.model)
+        if not models:
+            return self._method_in_words("bca")
+        usual = max(models, key=lambda words: sum(map(len, models[words].values())))
+        others = [f"those of {listed([self._of_models(*of_metric) for of_metric in models[words].items()])} by {words}"
+                  for words in models if words != usual]
+        return "; ".join([usual, *others])
+
+    def _method_in_words(self, method: str) -> str:
+        groups = bool(self.columns_of_groups)
+        if method == "t":
+            return "Student's t, leaving out each independent group in turn"
+        if method == "wilson":
+            return "Wilson's formula" + " for groups of photos" * groups
+        return f"bootstrap over the {'independent groups of ' * groups}test photos"
+
+    def _of_models(self, title: str, models: list[str]) -> str:
+        return title if len(models) == len(self.rows) else f"{title} ({', '.join(models)})"
 
     def cells(self, row: Row) -> dict[str, Any]:
         """Return a row's columns; where photos differ, with the beginning of the hash of those of the row."""

@@ -46,9 +46,8 @@ def markdown(compared: ComparedModels) -> str:
     errors = ", ".join(f"{escape(row.model)} ± {100 * row.error:.1f}" for row in compared.rows
                        if row.error is not None and not row.interval("accuracy"))
     notes = [] if compared.same_photos else [f"**{NOT_THE_SAME_PHOTOS}** {escape(compared.whose_photos)}"]
-    if any(row.interval("accuracy") for row in compared.rows):
-        drawn = "independent groups of test photos" if compared.columns_of_groups else "test photos"
-        notes.append(f"In brackets: 95 % confidence intervals, by bootstrap over the {drawn}.")
+    if any(row.interval(metric.name) for row in compared.rows for metric in metrics):
+        notes.append(f"In brackets: 95 % confidence intervals, by {escape(compared.intervals_in_words)}.")
     if errors:
         notes.append(f"Standard error of the accuracy in percentage points, sqrt(p(1-p)/n): {errors}.")
     notes += [*_further_table(compared), *_pairs_table(compared.pairs)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -12,6 +13,7 @@ from matlens.comparison.paired_test import p_words, points
 from matlens.comparison.pairwise import Pairwise, pairwise
 from matlens.errors import ResultsError
 from matlens.evaluation.inference.folds import corrected_interval, corrected_p, pooled
+from matlens.evaluation.inference.groups import FEWEST_FOR_BETTER
 from matlens.evaluation.inference.planning import ALPHA
 from matlens.evaluation.inference.seeds import SeedScores, difference_of_methods, scores_of_seeds
 from matlens.evaluation.part_predictions import SavedPredictions
@@ -147,13 +149,25 @@ def _of_seeds(methods: Sequence[JudgedMethod], same_photos: bool) -> MethodsInfe
             notes.append(f"{method.name} has no interval of the method: {error}")
     tests = []
     for first, second in combinations((method for method in methods if method.name in scores), 2):
-        if same_photos and photos[first.name] == photos[second.name]:
+        if not same_photos or photos[first.name] != photos[second.name]:
+            continue
+        if few := _too_few_groups(scores[first.name]["accuracy"]):
+            notes.append(f"{first.name} and {second.name} are not compared as methods: {few}")
+        else:
             difference, two_way = difference_of_methods(
                 scores[first.name]["accuracy"], scores[second.name]["accuracy"],
                 shared_seeds=list(first.results) == list(second.results))
             tests.append(_Pair(first, second, difference, two_way.p_value(difference),
                                partial(two_way.interval, difference)))
     return MethodsInference(scores, _corrected("seeds", tests), None, tuple(notes))
+
+
+def _too_few_groups(accuracy: SeedScores) -> str:
+    """Say that photos are of too few groups to call a method better; empty where they are not."""
+    if not accuracy.together or accuracy.groups >= FEWEST_FOR_BETTER:
+        return ""
+    return (f"the test photos are worth {math.floor(10 * accuracy.groups) / 10:g} independent groups of equal size, "
+            f"and at least {FEWEST_FOR_BETTER} are needed to call one better.")
 
 
 def _of_splits(methods: Sequence[JudgedMethod], same_photos: bool) -> MethodsInference:

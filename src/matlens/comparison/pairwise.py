@@ -56,7 +56,7 @@ class Pairwise:
 
 
 @dataclass(frozen=True, eq=False)
-class _SamePhotos:
+class SamePhotos:
     """Models that answered the same photos. right: (N, K) 1 where a model is right; names: of the K models."""
 
     names: tuple[str, ...]
@@ -132,7 +132,7 @@ def _notes(tests: Sequence[PairedTest]) -> tuple[str, ...]:
 
 
 def _families(judged: Mapping[str, Predictions], hashes: Mapping[str, str],
-              ) -> tuple[list[_SamePhotos], dict[str, tuple[int, int]]]:
+              ) -> tuple[list[SamePhotos], dict[str, tuple[int, int]]]:
     """Put models together that answered the same photos; return them, and of each model its family and column."""
     members: list[list[str]] = []
     place = {}
@@ -146,10 +146,10 @@ def _families(judged: Mapping[str, Predictions], hashes: Mapping[str, str],
     return [_same_photos(names, judged) for names in members], place
 
 
-def _same_photos(names: Sequence[str], judged: Mapping[str, Predictions]) -> _SamePhotos:
+def _same_photos(names: Sequence[str], judged: Mapping[str, Predictions]) -> SamePhotos:
     leading = judged[names[0]]
     if len(names) == 1:  # there is nothing to compare it with
-        return _SamePhotos(tuple(names), Groups.single(0), np.zeros((0, 1)))
+        return SamePhotos(tuple(names), Groups.single(0), np.zeros((0, 1)))
     groups, right = Groups.of(leading.groups), np.zeros((len(leading.paths), len(names)))
     for column, name in enumerate(names):
         predictions = judged[name]
@@ -157,4 +157,4 @@ def _same_photos(names: Sequence[str], judged: Mapping[str, Predictions]) -> _Sa
         right[:, column] = (predictions.predicted == predictions.labels)[rows]
         if predictions.together is not None:
             groups = Groups.joined(groups.of_photo, predictions.groups[rows])
-    return _SamePhotos(tuple(names), groups, right)
+    return SamePhotos(tuple(names), groups, right)

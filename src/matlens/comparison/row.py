@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from numbers import Real
 from typing import Any
 
@@ -46,12 +46,20 @@ def _training_seconds(seconds: Mapping[str, float]) -> float | None:
     return round(sum(stages), 3) if stages else None
 
 
+def _interval_methods(intervals: Mapping[str, Any]) -> dict[str, str]:
+    """Take from the results' `intervals` how that of each metric was computed, where it is told."""
+    by_metric = {metric.name: intervals.get(metric.interval_key or metric.name) for metric in METRICS.entries()}
+    return {name: str(interval["method"]) for name, interval in by_metric.items()
+            if isinstance(interval, Mapping) and "method" in interval}
+
+
 @dataclass(frozen=True)
 class Row:
     """One model of a comparison. None stands for unknown.
 
     scores: by the metric's name; of metrics that the model was not judged by there are none.
     photos_hash: of the photos that it was judged on (`Results.photos_hash`); empty where it is not known.
+    interval_methods: where the interval of a metric comes from (`evaluation.intervals.IntervalMethod`), by its name.
     """
 
     model: str
@@ -67,6 +75,7 @@ class Row:
     photos_hash: str = ""
     n_groups: int | None = None
     design_effect: float | None = None
+    interval_methods: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def from_results(cls, results: Results | Mapping[str, Any]) -> Row:
@@ -85,7 +94,8 @@ class Row:
                    split_hash=str(content.get("split_hash") or "")[:12],
                    remarks="; ".join(remark.rstrip(".") for remark in content.get("remarks") or ()),
                    photos_hash=str(content.get("photos_hash") or ""),
-                   n_groups=content.get("n_groups"), design_effect=content.get("design_effect"))
+                   n_groups=content.get("n_groups"), design_effect=content.get("design_effect"),
+                   interval_methods=_interval_methods(content.get("intervals") or {}))
 
     @property
     def accuracy(self) -> float:

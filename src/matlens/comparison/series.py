@@ -65,7 +65,7 @@ def _row(over: Over, method: JudgedMethod, inferred: MethodsInference) -> Series
         if len(values) < len(judged):
             continue
         of_seeds = inferred.scores.get(method.name, {}).get(metric.name)
-        interval = of_seeds.interval(metric.bounds) if of_seeds else (
+        interval = of_seeds.interval(metric.quantity) if of_seeds else (
             corrected_interval(values, method.test_per_train, metric.bounds) if over == "splits" else None)
         spreads[metric.name] = Spread(values, interval)
     return SeriesRow(method.name, tuple(method.results), method.missing, spreads,

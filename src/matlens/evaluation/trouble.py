@@ -12,13 +12,12 @@ from typing import Literal
 
 import numpy as np
 
-from matlens.evaluation.inference.groups import Groups, mean_scatter
-from matlens.evaluation.intervals import wilson
+from matlens.evaluation.inference.groups import Groups
+from matlens.evaluation.intervals import share_interval, wilson
 from matlens.evaluation.metrics.metric import percent
 from matlens.evaluation.predictions import Predictions
 from matlens.features.neighbours import NearNeighbours
 from matlens.runs.training_record import TrainingRecord
-from matlens.types import Floats
 
 STILL_GAINED = 0.05
 """The share by which the last epoch must lower the validation loss to be worth a hint: the guide's recipe usually ends
@@ -115,8 +114,9 @@ def _of_validation(validation: Predictions, class_names: Sequence[str]) -> Itera
 
 def _of_both(validation: Predictions, test: Predictions) -> Iterator[Trouble]:
     """Look at whether validation and test differ by more than chance explains."""
-    low, high = difference(validation, test)
-    if low > 0 or high < 0:
+    ends = difference(validation, test)
+    if ends is not None and not ends[0] <= 0 <= ends[1]:
+        low, high = ends
         of_validation, of_test = (float((part.predicted == part.labels).mean()) for part in (validation, test))
         yield Trouble("validation_far_from_test", f"Validation accuracy {percent(of_validation)} and test accuracy "
                       f"{percent(of_test)} differ by more than chance explains ({100 * low:.1f} to {100 * high:.1f} "
@@ -125,36 +125,21 @@ def _of_both(validation: Predictions, test: Predictions) -> Iterator[Trouble]:
                       "audit, and --groups.")
 
 
-def difference(first: Predictions, second: Predictions, confidence: float = CONFIDENCE) -> tuple[float, float]:
+def difference(first: Predictions, second: Predictions, confidence: float = CONFIDENCE) -> tuple[float, float] | None:
     """Compute the interval of the difference of two parts' accuracies (Newcombe 1998, method 10, from Wilson's).
 
-    Photos that belong together count as fewer: as many as would give the standard error that their groups give.
+    Each part's interval is `share_interval`, in which photos that belong together count as fewer. None where a part has
+    too few groups for one.
     """
     accuracies, lows, highs = [], [], []
     for part in (first, second):
-        right = np.asarray(part.predicted == part.labels, dtype=np.float64)
-        interval = wilson(float(right.mean()) * (n := _effective(right, part, confidence)), n, confidence)
-        assert interval is not None  # a part is never empty
+        right = part.predicted == part.labels
+        interval = share_interval(right, Groups.of(part.groups), confidence)
+        if interval is None:
+            return None
         accuracies.append(float(right.mean()))
         lows.append(interval.low)
         highs.append(interval.high)
     gap = accuracies[0] - accuracies[1]
     return (gap - math.hypot(accuracies[0] - lows[0], highs[1] - accuracies[1]),
             gap + math.hypot(highs[0] - accuracies[0], accuracies[1] - lows[1]))
-
-
-def _effective(right: Floats, part: Predictions, confidence: float) -> float:
-    """Return how many independent photos tell as much as those of a part (Kish 1965), at most as many as it has.
-
-    Few groups tell their own spread badly, so that they count for less, by Student's t.
-    """
-    from scipy.stats import norm, t
-
-    n, groups = len(right), len(np.unique(part.groups))
-    if groups in (1, n):
-        return float(groups)
-    alone, grouped = (mean_scatter(together, right)[1] for together in (Groups.single(n), Groups.of(part.groups)))
-    if alone == 0:  # all alike: how alike photos of one group are cannot be told
-        return float(groups)
-    tail = (1 + confidence) / 2
-    return float(min(n, max(1.0, n * (alone / max(grouped, alone) * norm.ppf(tail) / t.ppf(tail, groups - 1)) ** 2)))

@@ -9,15 +9,9 @@ import pytest
 from scipy import stats
 
 from builders import begin_run, certain_predictions, drawn_predictions, predictions_of, split_of
-from matlens.evaluation.inference.groups import FEWEST, MANY, Groups, design_effect, mean_scatter
-from matlens.evaluation.intervals import (
-    Quantity,
-    bootstrap,
-    group_bootstrap,
-    mean_interval,
-    share_interval,
-    wilson,
-)
+from matlens.evaluation.inference.bootstrap import Quantity, bootstrap, group_bootstrap
+from matlens.evaluation.inference.groups import FEWEST, MANY, Groups, design_effect, mean_scatter, photos_worth
+from matlens.evaluation.intervals import mean_interval, share_interval, wilson
 from matlens.evaluation.material_groups import MaterialGroups
 from matlens.evaluation.metrics.scores import judge
 from matlens.evaluation.part_predictions import SavedPredictions
@@ -50,12 +44,12 @@ def test_where_each_photo_stands_alone_nothing_changes():
 
 
 def test_copies_that_are_known_as_copies_add_nothing():
-    """Ten copies of each of 60 photos: the intervals of the 60 photos, but for the t quantile of 59 degrees."""
-    many = tenfold()
-    once = drawn_predictions(60, 3, labels=np.arange(60) % 3)
+    """Ten copies of each of 120 photos: the intervals of the 120 photos, but for the t quantile of 119 degrees."""
+    many = tenfold(120)
+    once = drawn_predictions(120, 3, labels=np.arange(120) % 3)
     alone, copied = judge(once, NAMES).fields, judge(many, NAMES).fields
-    assert (copied["n_groups"], copied["n_test"]) == (60, 600)
-    assert copied["design_effect"] == pytest.approx(10 * 599 / 600 * 60 / 59, rel=1e-6)
+    assert (copied["n_groups"], copied["n_test"]) == (120, 1200)
+    assert copied["design_effect"] == pytest.approx(10 * 1199 / 1200 * 120 / 119, rel=1e-6)
     for name in ("accuracy", "macro_f1", "roc_auc_macro", "log_loss"):
         ours, theirs = copied["intervals"][name], alone["intervals"][name]
         width = theirs["high"] - theirs["low"]
@@ -73,41 +67,68 @@ def width_of(interval) -> float:
 def test_drawing_groups_is_scipys_bootstrap_of_their_means():
     """A mean over photos of equal groups is the mean of the groups' means, which SciPy resamples; 2,000 draws each."""
     rng = np.random.default_rng(4)
-    means = rng.exponential(size=40)
-    values, groups = np.repeat(means, 3), Groups.of(np.repeat(np.arange(40), 3))
+    means = rng.exponential(size=120)
+    values, groups = np.repeat(means, 3), Groups.of(np.repeat(np.arange(120), 3))
     ours = group_bootstrap(lambda weights: {"mean": values @ weights / weights.sum(axis=0)}, groups,
-                           np.zeros(120, np.int64), {"mean": Quantity((0, np.inf), False)}, draws=20_000)["mean"][0]
-    reach = 2 * stats.norm.cdf(stats.t.ppf(0.975, 39) * np.sqrt(40 / 39)) - 1
+                           np.zeros(360, np.int64), {"mean": Quantity((0, np.inf), False)}, draws=20_000)["mean"][0]
+    reach = 2 * stats.norm.cdf(stats.t.ppf(0.975, 119) * np.sqrt(120 / 119)) - 1
     theirs = stats.bootstrap((means,), np.mean, confidence_level=reach, n_resamples=20_000, method="BCa",
                              rng=np.random.default_rng(0)).confidence_interval
     assert (ours.low, ours.high) == pytest.approx(tuple(theirs), abs=0.02)
 
 
 def test_of_few_groups_the_interval_is_a_t_interval():
-    """Twelve equal groups: on the logit scale, SciPy's t interval of the groups' means."""
+    """Twelve equal groups: Wilson's, of as many photos as SciPy's error of the groups' means is worth, as far as t.
+
+    A quarter of a group that is half right scatters, too: 1/4 (value - 1/2)^2 / (12 * 11) is added to the variance.
+    """
     rng = np.random.default_rng(5)
     right = rng.random((12, 8)) < rng.uniform(0.4, 0.95, (12, 1))
     groups, value = Groups.of(np.repeat(np.arange(12), 8)), right.mean()
     flat = right.ravel().astype(float)
     ours = group_bootstrap(lambda weights: {"accuracy": flat @ weights / weights.sum(axis=0)}, groups,
                            np.zeros(96, np.int64), {"accuracy": Quantity(of_classes=False)})["accuracy"][0]
-    half = stats.t.ppf(0.975, 11) * stats.sem(right.mean(axis=1)) / (value * (1 - value))
-    ends = 1 / (1 + np.exp(-(np.log(value / (1 - value)) + np.array([-half, half]))))
-    assert ours.method == "t" and (ours.low, ours.high) == pytest.approx(tuple(ends))
+    photos = value * (1 - value) / (stats.sem(right.mean(axis=1)) ** 2 + (value - 0.5) ** 2 / 4 / 132)
+    ends = wilson(value * photos, photos, reach=stats.t.ppf(0.975, 11))
+    assert photos > 12 and ours.method == "t" and (ours.low, ours.high) == pytest.approx((ends.low, ends.high))
     plain = mean_interval(flat, groups)
     assert (plain.low, plain.high) == pytest.approx(stats.t.interval(0.95, 11, value, stats.sem(right.mean(axis=1))))
 
 
 def test_shares_count_groups_not_photos():
-    """Identical photos of 30 groups: Wilson's interval of 30 photos, but for the t quantile. All right: the same."""
+    """Identical photos of 30 groups: Wilson's interval of 30 photos, but for the t quantile. All right: the same.
+
+    Where groups are alike, each with 4 of 5 photos right or each with 2 of 5, photos count, though never more than all.
+    """
     hits = np.repeat(np.arange(30) < 21, 5)
     groups = Groups.of(np.repeat(np.arange(30), 5))
     found, reach = share_interval(hits, groups), stats.t.ppf(0.975, 29)
-    expected = wilson(21 / (30 / 29 * 149 / 150), 30 / (30 / 29 * 149 / 150), reach=reach)
+    expected = wilson(21, 30, reach=reach)
     assert (found.low, found.high) == pytest.approx((expected.low, expected.high), rel=1e-6)
+    for alike in (4, 2):
+        found, expected = share_interval(np.arange(150) % 5 < alike, groups), wilson(30 * alike, 150, reach=reach)
+        assert (found.low, found.high) == pytest.approx((expected.low, expected.high), rel=1e-6)
     certain = share_interval(np.ones(150, bool), groups)
     assert certain == wilson(30, 30, reach=reach) and certain.high == 1
     assert share_interval(hits, Groups.single(150)) == wilson(105, 150)
+
+
+def test_a_poor_group_that_may_be_missing_among_few_counts():
+    """Ten groups that are right on 9 to 10 of 10 photos: their scatter alone promises what one poor group would refute.
+
+    By hand: mean 0.97, variance of the mean (3 * 0.07^2 + 7 * 0.03^2) / 90 = 0.00023, and 1/4 * 0.47^2 / 90 = 0.00061
+    for the unseen: 0.0291 / 0.00085 = 34 photos.
+    """
+    right = np.concatenate([np.arange(10) < (9 if group < 3 else 10) for group in range(10)])
+    groups = Groups.of(np.repeat(np.arange(10), 10))
+    scatter = (3 * 0.07**2 + 7 * 0.03**2) / 90
+    assert mean_scatter(groups, right)[1] ** 2 == pytest.approx(scatter)
+    photos = photos_worth(10, 0.97, scatter)
+    assert photos == pytest.approx(0.0291 / (scatter + 0.47**2 / 360)) == pytest.approx(34.4, abs=0.1)
+    found, expected = share_interval(right, groups), wilson(0.97 * photos, photos, reach=stats.t.ppf(0.975, 9))
+    assert (found.low, found.high) == pytest.approx((expected.low, expected.high))
+    assert photos_worth(10, 0.75, scatter, poor=0.75) == pytest.approx(0.1875 / scatter)
+    assert photos_worth(10, 0.999, 0.01) == 10, "photos of a group are no more alike than copies"
 
 
 def test_the_scatter_of_a_mean_over_unequal_groups_is_linearised():

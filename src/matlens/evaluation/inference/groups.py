@@ -14,13 +14,15 @@ import numpy.typing as npt
 from matlens.types import Floats, Labels
 
 MANY = 20
-"""From so many independent groups on the bootstrap is used, and the t distribution below."""
+"""Below so many independent groups a difference has a t interval, and what a choice costs is drawn group by group."""
 FEWEST = 5
 """Below so many independent groups no interval is given: their own scatter tells too little of how far they scatter."""
 FEWEST_FOR_BETTER = 10
 """Below so many groups no model is called better than another."""
 FEWEST_OF_A_CLASS = 5
 """Groups that each class needs so that draws of groups rarely leave it out (in less than 1 of 100)."""
+UNSEEN = 0.25
+"""Poor groups that scatter counts in addition: among few groups one that is answered poorly may just be missing."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,7 +87,7 @@ class Groups:
 
     @property
     def are_many(self) -> bool:
-        """Whether resampling them tells how far a score scatters; else the t distribution does."""
+        """Whether sums over them are as good as normal."""
         return self.effective >= MANY
 
     @property
@@ -172,6 +174,21 @@ def mean_scatter(groups: Groups, values: npt.NDArray[Any]) -> tuple[float, float
         return mean, float("inf")
     off = groups.sums(values - mean)
     return mean, float(np.sqrt(groups.count / (groups.count - 1) * (off**2).sum()) / groups.n_photos)
+
+
+def photos_worth(groups: float, share: float, variance: float, poor: float = 0.5) -> float:
+    """Count the independent photos whose share would have as large a variance as a share of photos in groups has.
+
+    Where most groups are right throughout, few of them scatter less than others would: the rare poor ones are missing.
+    So it counts as if there were UNSEEN groups more that are `poor`, as Agresti and Coull 1998
+    (doi:10.1080/00031305.1998.10480550) add photos; how many was chosen by simulation (docs/evaluation.md). There are
+    at least as many photos as groups: those of a group are no more alike than copies.
+
+    Args:
+        groups: the number of groups of equal size, 2 or more. variance: of the share, by the scatter between them.
+    """
+    scatter = variance + UNSEEN * (share - poor) ** 2 / (groups * (groups - 1))
+    return max(share * (1 - share) / scatter if scatter > 0 else 0.0, groups)
 
 
 def design_effect(groups: Groups, right: npt.NDArray[Any]) -> float | None:

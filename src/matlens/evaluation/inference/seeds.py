@@ -18,8 +18,9 @@ import numpy as np
 import numpy.typing as npt
 
 from matlens.errors import ResultsError
-from matlens.evaluation.inference.groups import FEWEST, Groups, class_list, t_quantile
-from matlens.evaluation.intervals import CONFIDENCE, SEED, resampled, wilson
+from matlens.evaluation.inference.bootstrap import Quantity, resampled
+from matlens.evaluation.inference.groups import FEWEST, Groups, class_list, photos_worth, t_quantile
+from matlens.evaluation.intervals import CONFIDENCE, SEED, wilson
 from matlens.evaluation.metrics.scores import weighted_metrics
 from matlens.evaluation.metrics.weighted import PredictedPhotos, WeightedPhotos
 from matlens.evaluation.predictions import Predictions
@@ -28,6 +29,7 @@ from matlens.types import Floats, Labels
 SEED_DRAWS = 500
 """Draws of photos. A variance is taken from them, and no tails, so fewer do than for an interval by percentiles."""
 
+_SHARE = Quantity()
 _HALVINGS = 40
 """Steps in which a p value is found: to 1e-12."""
 _CELLS = 2_000_000
@@ -45,7 +47,7 @@ class TwoWay:
     seeds: float
     seed_df: float
     photos: float
-    photo_df: int
+    photo_df: float
 
     @property
     def variance(self) -> float:
@@ -87,13 +89,14 @@ class SeedScores:
     values: (S,) the score of each seed.
     deviations: (S, K). The sample variance along the second axis times `scale` is the variance that each seed's score
         owes to the sample of photos. Column k belongs to the same photos in all seeds, and in all methods.
-    groups: G.
+    groups: how many groups of equal size tell as much as these G. together: whether photos are in groups at all.
     """
 
     values: Floats
     deviations: Floats
     scale: float
-    groups: int
+    groups: float
+    together: bool = False
 
     @property
     def mean(self) -> float:
@@ -129,21 +132,24 @@ class SeedScores:
         defined = deviations[~np.isnan(deviations)]
         return self.scale * float(defined.var(ddof=1)) if len(defined) > 1 else math.nan
 
-    def interval(self, bounds: tuple[float, float] = (0.0, 1.0), confidence: float = CONFIDENCE,
-                 ) -> tuple[float, float] | None:
+    def interval(self, quantity: Quantity = _SHARE, confidence: float = CONFIDENCE) -> tuple[float, float] | None:
         """Return the ends of the interval of the method's score: what other seeds and other photos would give.
 
         Between two finite bounds the photos' margins are those of Wilson's interval at the number of photos that has
-        this variance, so that no end lies beyond a bound. None where nothing varies, or too little is defined.
+        this variance (`photos_worth` of photos in groups), so that no end lies beyond a bound. None where nothing
+        varies, or too little is defined.
         """
-        two_way, (low, high) = self.two_way, bounds
+        two_way, (low, high) = self.two_way, quantity.bounds
         if not math.isfinite(two_way.variance) or two_way.variance <= 0 or two_way.photo_df < 1:
             return None
         of_seeds, below = two_way.margins(confidence)
         above, span = below, high - low
-        if math.isfinite(span) and two_way.photos and low < self.mean < high:
-            share, as_normal = (self.mean - low) / span, 2 * NormalDist().cdf(below / math.sqrt(two_way.photos)) - 1
-            photos = share * (1 - share) * span**2 / two_way.photos
+        if math.isfinite(span) and (two_way.photos or self.together) and low < self.mean < high:
+            share = (self.mean - low) / span
+            reach = below / math.sqrt(two_way.photos) if two_way.photos else t_quantile(confidence, two_way.photo_df)
+            as_normal = 2 * NormalDist().cdf(reach) - 1
+            photos = (photos_worth(self.groups, share, two_way.photos / span**2, quantity.poor_share) if self.together
+                      else share * (1 - share) * span**2 / two_way.photos)
             if as_normal < 1 and (ends := wilson(share * photos, photos, as_normal)):
                 below, above = span * (share - ends.low), span * (ends.high - share)
         return max(self.mean - math.hypot(of_seeds, below), low), min(self.mean + math.hypot(of_seeds, above), high)
@@ -167,7 +173,7 @@ def scores_of_seeds(judged: Sequence[Predictions], class_names: Sequence[str] = 
     if together.too_few:
         raise ResultsError(f"The test photos are of {n_groups} independent groups, and fewer than {FEWEST} do not tell "
                            "how far a method's score could be off. Test on photos of more groups.")
-    if confounded := _classes_in_one_group(first):
+    if confounded := together.in_one_group(first.labels):
         names = class_names or [f"class {number}" for number in range(first.probabilities.shape[1])]
         raise ResultsError(f"All test photos of {class_list(names, confounded)} are of one group, so what is due to "
                            "the class and what to the group cannot be told apart: what other groups would give cannot "
@@ -180,7 +186,7 @@ def scores_of_seeds(judged: Sequence[Predictions], class_names: Sequence[str] = 
     scores = {name: SeedScores(np.array([float(values[name][0]) for values in whole]),
                                np.array([np.concatenate([block[seed][name] for block in drawn])
                                          for seed in range(len(judged))]),
-                               n_groups / (n_groups - 1), n_groups)
+                               n_groups / (n_groups - 1), together.effective, not together.are_single)
               for name in whole[0] if all(name in values and math.isfinite(values[name][0]) for values in whole)}
     right = np.array([answers.predicted == first.labels for answers in judged])
     return scores | {"accuracy": accuracy_of_seeds(right, group)}
@@ -194,10 +200,12 @@ def accuracy_of_seeds(right: npt.NDArray[np.bool_], group: Labels) -> SeedScores
     Args:
         right: (S, n) whether a seed is right on a photo. group: (n,) numbers 0 ... G - 1.
     """
-    values, n_groups = right.mean(axis=1), int(group.max()) + 1
+    values, together = right.mean(axis=1), Groups(group)
+    n_groups = together.count
     of_photos = right - values[:, None]
     sums = np.array([np.bincount(group, of_seed, n_groups) for of_seed in of_photos])
-    return SeedScores(values, sums * n_groups / right.shape[1], 1 / n_groups, n_groups)
+    return SeedScores(values, sums * n_groups / right.shape[1], 1 / n_groups, together.effective,
+                      not together.are_single)
 
 
 def difference_of_methods(first: SeedScores, second: SeedScores, *, shared_seeds: bool) -> tuple[float, TwoWay]:
@@ -227,9 +235,3 @@ def _together(judged: Sequence[Predictions]) -> Groups:
             raise ResultsError("The seeds were not judged on the same photos, so their spread says nothing of a "
                                "method. Judge them again with: matlens evaluate RUN")
     return Groups.of(first.groups)
-
-
-def _classes_in_one_group(answers: Predictions) -> list[int]:
-    """List the classes that have several photos, all of them in one group."""
-    of_class = {int(label): answers.groups[answers.labels == label] for label in np.unique(answers.labels)}
-    return [label for label, groups in of_class.items() if len(groups) > 1 and len(np.unique(groups)) == 1]

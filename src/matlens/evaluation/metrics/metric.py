@@ -21,6 +21,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Literal
 
+from matlens.evaluation.inference.bootstrap import Quantity
 from matlens.evaluation.intervals import Interval
 from matlens.evaluation.metrics.weighted import WeightedPhotos
 from matlens.system.registry import LAST, Registry
@@ -63,6 +64,8 @@ class Metric:
         interval: whether it has an interval, where it is computed from the photos.
         of_classes: whether it weighs classes, so that it needs several independent groups of photos of each class. A
             mean over photos does not.
+        poor: its value for a group of photos that is answered poorly, about half way between guessing and perfect. Of
+            few groups the interval allows for such ones that are not seen. By default the middle of its bounds.
         fallback: the interval from (hits, photos), where all draws give the same value.
         tolerance: by how much rounding may carry a value over its bounds.
         rank: the place in tables; those that matlens brings come first.
@@ -82,6 +85,7 @@ class Metric:
     interval_key: str = ""
     interval: bool = True
     of_classes: bool = True
+    poor: float | None = None
     fallback: Callable[[float, float], Interval | None] | None = None
     tolerance: float = _ROUNDING
     rank: int = LAST
@@ -113,6 +117,11 @@ class Metric:
     def has_interval(self) -> bool:
         """Whether an interval is computed for it."""
         return self.interval and (self.of is not None or self.weighted is not None)
+
+    @property
+    def quantity(self) -> Quantity:
+        """What the interval from groups of photos must know."""
+        return Quantity(self.bounds, self.of_classes, self.poor)
 
     @property
     def best(self) -> float | None:

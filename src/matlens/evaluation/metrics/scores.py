@@ -12,17 +12,9 @@ import numpy as np
 import numpy.typing as npt
 
 from matlens.errors import MatlensError, ResultsError
+from matlens.evaluation.inference.bootstrap import drawn_positions, from_draws, group_bootstrap
 from matlens.evaluation.inference.groups import FEWEST, Groups, class_list, design_effect
-from matlens.evaluation.intervals import (
-    CONFIDENCE,
-    SEED,
-    Interval,
-    Quantity,
-    drawn_positions,
-    from_draws,
-    group_bootstrap,
-    share_interval,
-)
+from matlens.evaluation.intervals import CONFIDENCE, SEED, Interval, share_interval
 from matlens.evaluation.labels_and_scores import truth_and_scores
 from matlens.evaluation.material_groups import MaterialGroups
 from matlens.evaluation.metrics.calibration import calibration
@@ -141,7 +133,7 @@ def _weighted_intervals(photos: PredictedPhotos, values: Mapping[str, Floats], t
         return {**weighted_metrics(weighted), _F1: np.where(weighted.counted, weighted.f1, np.nan)}
 
     by_name = group_bootstrap(statistic, together, photos.labels,
-                              {name: Quantity(METRICS[name].bounds, METRICS[name].of_classes) for name in values})
+                              {name: METRICS[name].quantity for name in values})
     of_classes = by_name.pop(_F1)
     intervals = {name: interval for name, (interval,) in by_name.items() if METRICS[name].has_interval}
     for name, interval in intervals.items():
@@ -188,7 +180,7 @@ def _plain_interval(metric: Metric, predictions: Predictions, value: float | Non
     by_name = group_bootstrap(
         lambda weights: {metric.name: np.array([of(np.repeat(np.arange(len(column)), column.astype(np.int64)))
                                                 for column in weights.T])},
-        together, predictions.labels, {metric.name: Quantity(metric.bounds, metric.of_classes)}, draws=PLAIN_DRAWS)
+        together, predictions.labels, {metric.name: metric.quantity}, draws=PLAIN_DRAWS)
     return by_name[metric.name][0]
 
 

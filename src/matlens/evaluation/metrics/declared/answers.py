@@ -42,4 +42,4 @@ METRICS.register(Metric(
     key="balanced_accuracy", rank=20, weighted=mean_class_accuracy))
 METRICS.register(Metric(
     "cohen_kappa", "Cohen's kappa", "agreement beyond what the frequencies of classes and answers give by chance",
-    bounds=(-1, 1), source="Cohen 1960", key="cohen_kappa", rank=14, weighted=cohen_kappa))
+    bounds=(-1, 1), source="Cohen 1960", key="cohen_kappa", rank=14, weighted=cohen_kappa, poor=0.5))

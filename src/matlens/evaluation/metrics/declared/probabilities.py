@@ -26,7 +26,7 @@ METRICS.register(Metric(
 METRICS.register(Metric(
     "brier", "Brier score", "mean of the squared distance of the probabilities from the truth, over all classes",
     bounds=(0, 2), better="low", source="Brier 1950", key="brier", rank=16, weighted=brier,
-    of_classes=False, tolerance=2.1e-3))  # rows of probabilities add up to 1 within 1e-3
+    of_classes=False, poor=0.5, tolerance=2.1e-3))  # rows of probabilities add up to 1 within 1e-3
 METRICS.register(Metric(
     "ece", "ECE", "expected calibration error: by how much confidence and accuracy differ, in 15 bins", better="low",
     as_percent=True, source="Guo et al. 2017", key="calibration.ece", rank=17))

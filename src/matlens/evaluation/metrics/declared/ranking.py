@@ -21,7 +21,8 @@ def top(photos: WeightedPhotos, k: int) -> Floats | None:
 
 METRICS.register(Metric(
     "macro_auc", "macro AUC", "area under the ROC curve of a class against the rest, mean over classes",
-    as_percent=True, table="main", key="roc_auc.macro", interval_key="roc_auc_macro", rank=5, weighted=macro_auc))
+    as_percent=True, table="main", key="roc_auc.macro", interval_key="roc_auc_macro", rank=5, weighted=macro_auc,
+    poor=0.75))
 METRICS.register(Metric(
     "top_3", "top-3 accuracy", "the true class is among the three most probable", as_percent=True, key="top_k.3",
     rank=12, weighted=lambda photos: top(photos, 3), of_classes=False))
