@@ -14,8 +14,8 @@ import keras, numpy as np, torch
 from fake_recorder import FakeRecorder
 from matlens.models.keras.backends.base import KerasStepper
 from matlens.models.keras.backends.torch import BACKEND
-from matlens.models.keras.backends.torch_features import Extractor
-from matlens.models.keras.backends.torch_steps import DeviceStepper
+from matlens.models.keras.backends.torch_features import KerasExtractor
+from matlens.models.keras.backends.torch_steps import DeviceStepper, spared_passes
 from matlens.models.keras.classifier import KerasClassifier
 from matlens.types import BytePhotos
 
@@ -32,6 +32,8 @@ def network(rate=0.0, seed=None):
     x = keras.layers.Conv2D(6, 3, padding="same", use_bias=False, name="conv")(x)
     x = keras.layers.BatchNormalization()(x)
     x = keras.layers.ReLU(max_value=6)(x)
+    x = keras.layers.DepthwiseConv2D(3, strides=2, padding="same", use_bias=False, name="depthwise")(x)
+    x = keras.layers.MaxPooling2D(2)(x)
     x = keras.layers.GlobalAveragePooling2D()(x)
     x = keras.layers.Dropout(rate, seed=seed)(x)
     model = keras.Model(image, keras.layers.Dense(CLASSES, activation="softmax",
@@ -76,11 +78,23 @@ for change in (dict(loss="mse"), dict(metrics=["accuracy", "mae"]), dict(optimiz
     model.compile(**{"optimizer": "adam", "loss": "categorical_crossentropy", "metrics": ["accuracy"], **change})
     assert DeviceStepper.refusal(model), change
 
-trunk = keras.Model(model.inputs[0], model.layers[4].output)
-plain = Extractor(trunk, cpu, None)
+trunk = keras.Model(model.inputs[0], model.layers[6].output)
+plain = KerasExtractor(trunk, cpu, None)
 expected = keras.ops.convert_to_numpy(trunk(photos, training=False))
 np.testing.assert_allclose(plain(pixels, False), expected, atol=1e-5)
 np.testing.assert_allclose(plain(pixels, True), expected.mean((1, 2)), atol=1e-5)
+
+class Seen(torch.overrides.TorchFunctionMode):
+    # Where the maps lie in memory that convolutions and poolings take.
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        if func in (torch.nn.functional.conv2d, torch.nn.functional.max_pool2d, torch.conv2d):
+            laid.append(args[0].is_contiguous(memory_format=torch.channels_last))
+        return func(*args, **(kwargs or {}))
+
+laid = []
+with torch.no_grad(), Seen(), spared_passes():
+    model(photos, training=False)
+assert len(laid) >= 3 and all(laid), laid
 print("done")
 """
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import keras
 import torch
 
-from matlens.models.keras.backends.torch_steps import Constants, normalised_at_once
+from matlens.models.keras.backends.torch_steps import Constants, spared_passes
 from matlens.models.torch.device_photos import DevicePhotos
 from matlens.models.torch.gpu.features import Extractor
 from matlens.models.torch.gpu.steps import Recorder
@@ -28,6 +28,6 @@ class KerasExtractor(Extractor):
         return [variable.value.data_ptr() for variable in self._trunk.variables]
 
     def _maps_of(self, photos: DevicePhotos) -> torch.Tensor:
-        with self._constants, normalised_at_once():
+        with self._constants, spared_passes():
             maps: torch.Tensor = self._trunk(photos.floats().permute(0, 2, 3, 1), training=False)
             return maps

@@ -10,8 +10,6 @@ from typing import Any, Literal
 
 import torch
 
-from matlens.models.torch.gpu.steps import unsearched
-
 warnings.filterwarnings("ignore", message="Please use the new API settings to control TF32")
 
 FEATURES_WITHIN = 1e-3
@@ -79,16 +77,15 @@ def shorter_kinds(device: torch.device) -> tuple[Inside, ...]:
 
 
 def seconds_of(step: Callable[[], object], device: torch.device, *, before: int, steps: int) -> float:
-    """Measure how long `steps` calls take on a device, after `before` others; cuDNN searches for no ways meanwhile."""
-    with unsearched():
-        for _ in range(before):
-            step()
-        _finish(device)
-        started = time.perf_counter()
-        for _ in range(steps):
-            step()
-        _finish(device)
-        return time.perf_counter() - started
+    """Measure how long `steps` calls take on a device, after `before` others."""
+    for _ in range(before):
+        step()
+    _finish(device)
+    started = time.perf_counter()
+    for _ in range(steps):
+        step()
+    _finish(device)
+    return time.perf_counter() - started
 
 
 def _finish(device: torch.device) -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from contextvars import ContextVar
 from functools import partial
 from typing import Protocol
 
@@ -39,10 +38,7 @@ class Recorder(Protocol):
 
 
 class CudaRecorder:
-    """See `Recorder`; CUDA graphs, with what PyTorch's notes on them demand.
-
-    cuDNN looks for the fastest way of each convolution here only, where shapes repeat: the search takes seconds.
-    """
+    """See `Recorder`; CUDA graphs, with what PyTorch's notes on them demand."""
 
     def __init__(self, device: torch.device) -> None:
         self._device, self._stream = device, torch.cuda.Stream(device)
@@ -52,7 +48,7 @@ class CudaRecorder:
         """Compute on the stream that is recorded later."""
         here = torch.cuda.current_stream(self._device)
         self._stream.wait_stream(here)
-        with torch.cuda.stream(self._stream), _fastest_convolutions():
+        with torch.cuda.stream(self._stream):
             yield
         here.wait_stream(self._stream)
 
@@ -61,7 +57,7 @@ class CudaRecorder:
         here = torch.cuda.current_stream(self._device)
         graph = torch.cuda.CUDAGraph()
         try:
-            with (torch.cuda.device(self._device), _fastest_convolutions(),
+            with (torch.cuda.device(self._device),
                   torch.cuda.graph(graph, stream=self._stream, capture_error_mode="thread_local")):
                 outputs = compute()
         except BaseException:
@@ -71,35 +67,6 @@ class CudaRecorder:
             generator.graphsafe_set_state(generator.clone_state())
             raise
         return graph.replay, outputs
-
-
-_WAYS = 4
-"""Ways of each convolution that cuDNN tries, those first that it expects to be fastest. PyTorch's ten take half a
-minute for GoogLeNet, which is longer than a small training."""
-
-_SEARCHES: ContextVar[bool] = ContextVar("searches", default=True)
-
-
-@contextmanager
-def unsearched() -> Iterator[None]:
-    """Inside, cuDNN takes the way of each convolution that it expects to be fastest, and tries none."""
-    token = _SEARCHES.set(False)
-    try:
-        yield
-    finally:
-        _SEARCHES.reset(token)
-
-
-@contextmanager
-def _fastest_convolutions() -> Iterator[None]:
-    cudnn = torch.backends.cudnn
-    before = cudnn.benchmark, cudnn.benchmark_limit
-    cudnn.benchmark = _SEARCHES.get() and not torch.are_deterministic_algorithms_enabled()
-    cudnn.benchmark_limit = _WAYS
-    try:
-        yield
-    finally:
-        cudnn.benchmark, cudnn.benchmark_limit = before
 
 
 class RecordedStep:
