@@ -63,6 +63,8 @@ ROWS = {
     "googlenet-64": Row("runs.googlenet", ("64",), 90),
     "frozen-keras": Row("networks.frozen", ("mobilenetv2_transfer",), 60),
     "frozen-torch": Row("networks.frozen", ("inception_v1",), 60),
+    "steps-torch": Row("networks.steps", ("inception_v1",), 60),
+    "steps-keras": Row("networks.steps", ("vgg19_scratch",), 60),
     "strong-torch": Row("networks.strong", ("inception_v1",), 60),
     "vgg19": Row("runs.vgg19", (), 120),
     "kept-strong": Row("runs.kept", ("strong",), 150),

@@ -13,13 +13,13 @@ import numpy as np
 from gpu_rows import plain_loops
 from gpu_rows.table import Line
 from gpu_rows.work import CLASSES, Work, framework_device, keras_waits, median, photos_of, seconds_of, spread
-from matlens.data.batches import PhotoBatches, part_batches
+from matlens.data.batches import PhotoBatches, one_hot, part_batches
 from matlens.features.engine import FrameworkEngine, TrunkEngine, features_of
 from matlens.models.protocol import BuildOrder, Divisible, Room, room_of
 from matlens.training.history import Epoch, History
 from matlens.training.loop import fit
 from matlens.training.strong import STRONG, fit_strong
-from matlens.types import Scores
+from matlens.types import Array, BytePhotos, Scores
 
 _PATIENCE = 99
 
@@ -60,6 +60,36 @@ def frozen(work: Work, model: str) -> None:
     Line(f"frozen features of {model} from the store, on {classifier.device}", median(rates), "photos/s", peer, rate,
          at_least=10_000,
          note=f"{spread(rates, f'passes over {n} photos')}; weights: {file.name if file else 'random'}").tell()
+
+
+def steps(work: Work, model: str) -> None:
+    """Time the first step with its measurement, then training steps from memory at several batch sizes."""
+    rng, classifier = np.random.default_rng(0), _built(work, room_of(model), model)
+    n = 3 if work.quick or str(classifier.device) == "cpu" else 100
+    for batch in (32, 64, 128):
+        given = [_random_batch(rng, batch, work.side) for _ in range(4)]
+
+        def trained(steps: int, given: list[tuple[BytePhotos, Array]] = given) -> float:
+            started = time.perf_counter()
+            classifier.train_epoch((given[step % 4] for step in range(steps)), lambda step, read: None)
+            return time.perf_counter() - started
+
+        first = trained(1)
+        if batch == 32:
+            Line(f"{model}, first training step with the measurement of precision, batch 32", first, "s",
+                 note=f"{classifier.precision} on {classifier.device}").tell()
+        trained(6)
+        rates = [n * batch / trained(n) for _ in range(3)]
+        Line(f"{model}, training steps from memory, batch {batch}", median(rates), "photos/s",
+             note=spread(rates, f"times {n} steps")).tell()
+
+
+def _random_batch(rng: np.random.Generator, batch: int, side: int) -> tuple[BytePhotos, Array]:
+    """Return noise, turned a little, with labels."""
+    warps = np.tile(np.array([[1.0, 0.02, 1.0], [-0.02, 1.0, 2.0]]), (batch, 1, 1))
+    photos = BytePhotos(rng.integers(0, 256, (batch, side, side, 3), dtype=np.uint8), warps,
+                        np.full(batch, 1.05, np.float32))
+    return photos, one_hot(rng.integers(0, len(CLASSES), batch), len(CLASSES))
 
 
 def strong(work: Work, model: str) -> None:
