@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from builders import begin_run, split_of
-from matlens.errors import ConversionError, DeviceError, KilledError, ModelError, WorkerError
+from matlens.errors import ConversionError, CrashedError, DeviceError, KilledError, ModelError, WorkerError
 from matlens.models.weights import FoundWeights
 from matlens.settings.schema import Settings
 from matlens.system.console import Reporter
@@ -99,11 +99,20 @@ def test_a_process_that_a_driver_ended_is_explained_by_its_log(tmp_path, monkeyp
     """TensorFlow ends the process itself; "signal SIGABRT" tells nobody what to do."""
     parent = Parent(tmp_path, monkeypatch, feature_cache=False)
     parent.said = "F0000 gpu_event: CUDA_ERROR_ILLEGAL_ADDRESS\n"
-    parent.failure = WorkerError("the process ended with signal SIGABRT (log: x)")
+    parent.failure = CrashedError("the process ended with signal SIGABRT (log: x)")
     with pytest.raises(DeviceError, match=r"stopped working.*--device cpu.*SIGABRT"):
         parent.train()
     parent.said = "Segmentation fault\n"  # of a later start: what the log held before is not blamed
     with pytest.raises(WorkerError, match="SIGABRT"):
+        parent.train()
+    parent.said = "failed call to cuInit: CUDA_ERROR_NO_DEVICE: no CUDA-capable device is detected\nFatal error\n"
+    with pytest.raises(WorkerError, match="SIGABRT"):  # TensorFlow says that at each start on a machine without a GPU
+        parent.train()
+    parent.said += "CUDA_ERROR_ILLEGAL_ADDRESS\n"
+    with pytest.raises(DeviceError, match="stopped working"):
+        parent.train()
+    parent.failure = WorkerError("ValueError: a layer of your own")  # an error that has a name is not one of the card
+    with pytest.raises(WorkerError, match="a layer of your own"):
         parent.train()
     parent.failure = KilledError("its process was killed")
     parent.said = "CUDA_ERROR_ILLEGAL_ADDRESS"

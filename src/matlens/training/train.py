@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from matlens.data.prepare import Prepared
-from matlens.errors import ConversionError, DeviceError, KilledError, WorkerError
+from matlens.errors import ConversionError, CrashedError, DeviceError, KilledError, WorkerError
 from matlens.features.conversion import TrunkConversions
 from matlens.models.preflight import explained, trouble_in
 from matlens.models.registry import spec_of
@@ -144,12 +144,12 @@ def _run_naming_device(task: TrainTask, log_file: Path, hear: OnEvent) -> None:
     before = log_file.stat().st_size if log_file.exists() else 0
     try:
         run_job("train", task, log_file, hear)
-    except KilledError:
-        raise
-    except WorkerError as error:
+    except CrashedError as error:
         with log_file.open("rb") as log:
             log.seek(max(before, log_file.stat().st_size - _LAST_WORDS))
-            trouble = trouble_in(log.read().decode("utf-8", errors="replace"))
+            lines = log.read().decode("utf-8", errors="replace").splitlines()
+        # Where there is no GPU, TensorFlow's start says so, whatever ends the process later.
+        trouble = next((kind for line in reversed(lines) if (kind := trouble_in(line)) not in (None, "absent")), None)
         if trouble is None:
             raise
         device = task.device or "the GPU"
