@@ -79,6 +79,17 @@ def test_a_trunk_that_differs_costs_time_and_not_the_run(tmp_path, monkeypatch, 
     assert f"{NAME}: The converted trunk" in said and "slower way" in said
 
 
+def test_what_is_said_of_the_features_reaches_the_record(tmp_path, monkeypatch):
+    """It becomes known only while they are computed."""
+    def fail(self: FrozenFeatures, *given: Any) -> None:
+        self.remarks.append("features: the CPU is used instead")
+        raise DIFFERS
+
+    parent = Parent(tmp_path, monkeypatch)
+    monkeypatch.setattr(FrozenFeatures, "pooled", fail)
+    assert "features: the CPU is used instead" in parent.train().remarks
+
+
 def test_another_error_of_a_model_still_ends_it(tmp_path, monkeypatch):
     """A layer that is no cut is the user's to mend."""
     parent = Parent(tmp_path, monkeypatch)

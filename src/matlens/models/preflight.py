@@ -23,7 +23,8 @@ _WORDS: tuple[tuple[DeviceTrouble, str], ...] = (
     ("old driver", r"driver version is insufficient|NVIDIA driver on your system is too old|INSUFFICIENT_DRIVER|"
                    r"unsupported toolchain|UNSUPPORTED_PTX_VERSION|unsupported display driver|COMPAT_NOT_SUPPORTED"),
     ("no memory", r"(?:CUDA|HIP|GPU|MPS backend).{0,20}out of memory|CUDA_ERROR_OUT_OF_MEMORY|RESOURCE_EXHAUSTED|"
-                  r"OOM when allocating(?!.*device:CPU)|(?:CUBLAS|CUDNN|CUSOLVER)_STATUS_ALLOC_FAILED|cudaErrorMemoryAllocation"),
+                  r"OOM when allocating(?!.*device:CPU)|(?:CUBLAS|CUDNN|CUSOLVER)_STATUS_ALLOC_FAILED|"
+                  r"cudaErrorMemoryAllocation"),
     ("in use", r"busy or unavailable|DevicesUnavailable|CUDA_ERROR_DEVICE_UNAVAILABLE"),
     ("absent", r"invalid device ordinal|CUDA_ERROR_INVALID_DEVICE|no CUDA-capable device|CUDA_ERROR_NO_DEVICE|"
                r"not compiled with CUDA enabled|Found no NVIDIA driver|PyTorch is not linked with support for \w+ dev"),

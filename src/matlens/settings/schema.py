@@ -183,7 +183,7 @@ class Settings(BaseModel):
         option="--device", panel=MACHINE, metavar="auto|cpu|cuda|cuda:N|mps", resumed="may differ", of_machine=True,
         since=SECOND_VERSION, shown="auto",
         help="The processor to train on: cpu, cuda (the first NVIDIA or AMD GPU), cuda:1 (the second) or mps (an Apple "
-             "GPU). auto takes the first NVIDIA or AMD GPU that computes; where none does, the CPU, with a warning.")] = None
+             "GPU). auto takes the first NVIDIA or AMD GPU that computes, or the CPU, with a warning.")] = None
     precision: Annotated[Wish, Setting(
         option="--precision", panel=MACHINE, resumed="must agree",
         help="The arithmetic of training: float32; or bfloat16 or float16, mixed with float32 where numbers are "

@@ -82,12 +82,12 @@ def _begun(inputs: TrainingInputs, frozen: FrozenFeatures, stages: Sequence[Stag
         stages = stages[1:]
         trained = head_stage.train(frozen, is_last=not stages)
         if not stages:
-            head_stage.finish(frozen, trained, remarks)
+            head_stage.finish(frozen, trained, (*remarks, *frozen.remarks))
             return None
         epochs = tuple(trained.history)
     return TrainTask(run.path.resolve(), model, inputs.prepared.store.folder.resolve(), tuple(stages),
-                     weights.path.resolve() if weights.path else None, epochs, remarks, frozen.clock.seconds,
-                     device=run.settings.device)
+                     weights.path.resolve() if weights.path else None, epochs, (*remarks, *frozen.remarks),
+                     frozen.clock.seconds, device=run.settings.device)
 
 
 def _long_enough(stages: Sequence[Stage], frozen: FrozenFeatures) -> Sequence[Stage]:
