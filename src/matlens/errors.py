@@ -15,7 +15,8 @@
     │   ├── WriteError        a file that cannot be written: no space, no permission
     │   └── OutOfMemoryError  the machine, or a limit, leaves too little memory
     └── WorkerError           a job's own process ended badly (exit code 1)
-        └── KilledError       it ended for want of memory: most likely the system killed it
+        ├── KilledError       it ended for want of memory: most likely the system killed it
+        └── CrashedError      it ended by a signal or an exit code, without naming an error
 
 A message names the file, the class or the option, says why, and gives the way out.
 """
@@ -93,6 +94,10 @@ class WorkerError(MatlensError):
 
 class KilledError(WorkerError):
     """A job's own process ended for want of memory: it said so, or it was killed, which is most likely for that."""
+
+
+class CrashedError(WorkerError):
+    """A job's own process ended by a signal, or by an exit code, without naming an error."""
 
 
 def named_error(kind: str, message: str) -> MatlensError:

@@ -115,6 +115,7 @@ def test_the_limit_of_a_container_is_known(tmp_path: Path, monkeypatch: pytest.M
     (RuntimeError("can't start new thread"), True),
     (ImportError("libx.so: failed to map segment from shared object"), True), (RuntimeError("std::bad_alloc"), True),
     (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried"), True),
+    (type("ResourceExhaustedError", (Exception,), {})("OOM when allocating tensor"), True),
     (ValueError("out of memory"), False), (ImportError("No module named 'torch'"), False),
     (OSError(28, "full"), False)])
 def test_errors_that_tell_of_memory_are_known(monkeypatch, capsys, error: Exception, expected: bool) -> None:

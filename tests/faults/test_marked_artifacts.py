@@ -166,6 +166,7 @@ def test_an_artifact_that_is_mended_takes_over(marked, shell, name):
     stem = name.replace("/", "-")
     done = shell("export", marked, "--models", name, "--device", "cpu", faults=False)
     assert done.returncode == 0, done.stderr
+    assert f"matlens evaluate {marked} --models {name}" in " ".join(done.stdout.split())
     assert "unconfirmed" not in read(marked / "models" / f"{stem}.artifact" / "artifact.json")
     framework = predicted(marked, stem)
     (marked / "models" / f"{stem}.pth").write_bytes(b"")  # nothing but the artifact is left to predict with

@@ -20,6 +20,7 @@ MESSAGES = {
     "the provided PTX was compiled with an unsupported toolchain.": "old driver",
     "CUDA out of memory. Tried to allocate 20.00 MiB": "no memory",
     "RESOURCE_EXHAUSTED: Out of memory while trying to allocate 2147483648 bytes": "no memory",
+    "OOM when allocating tensor with shape[9] and type float on /device:GPU:0 by allocator GPU_0_bfc": "no memory",
     "CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`": "no memory",
     "CUDA error: all CUDA-capable devices are busy or unavailable": "in use",
     "CUDA error: CUDA-capable device(s) is/are busy or unavailable": "in use",
@@ -66,7 +67,8 @@ def test_what_frameworks_say_is_understood(message: str) -> None:
 
 
 @pytest.mark.parametrize("message", ["", "shapes (3, 4) and (5, 6) not aligned", "DefaultCPUAllocator: can't allocate "
-                                     "memory", "Unable to allocate 3.2 GiB for an array", "bad_alloc"])
+                                     "memory", "Unable to allocate 3.2 GiB for an array", "bad_alloc",
+                                     "OOM when allocating tensor with shape[9] and type float on /device:CPU:0"])
 def test_other_errors_are_not_blamed_on_the_card(message: str) -> None:
     """A bug, or the host's memory, is another trouble."""
     assert trouble_of(RuntimeError(message)) is None

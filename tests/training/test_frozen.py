@@ -1,4 +1,4 @@
-"""Features of a frozen trunk: where the engine finds the trunk."""
+"""Features of a frozen trunk: where the engine finds the trunk, and who computes them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from matlens.errors import ModelError
+from matlens.errors import DeviceError, ModelError
 from matlens.system.console import Reporter
 from matlens.training import frozen
 from matlens.training.frozen import FrozenFeatures
@@ -69,3 +69,23 @@ def test_who_computes_features_follows_the_device_that_is_asked_for(monkeypatch,
     run: Any = SimpleNamespace(settings=SimpleNamespace(features_on=features_on, device=device))
     nothing: Any = None
     assert FrozenFeatures(run, "m", None, nothing, nothing, Reporter(quiet=True))._wants_framework is wanted
+
+
+def test_a_card_that_computes_no_features_is_told_and_stands_in_the_results(tmp_path, monkeypatch, capsys):
+    """The run takes the CPU for the one thing that is costly there; whoever reads its times must know."""
+    def run_job(job: str, task: Any, log_file: Path, hear: Any) -> None:
+        for _ in range(2):  # of features, and of activations
+            hear({"event": "warning", "text": "cuda:0 has no kernels. The CPU is used instead."})
+        raise DeviceError("cuda:1 stopped working.")
+
+    monkeypatch.setattr(frozen, "run_job", run_job)
+    monkeypatch.setattr(frozen, "has_nvidia_gpu", lambda: True)
+    settings = SimpleNamespace(features_on="auto", device=None, cache_dir=tmp_path)
+    run: Any = SimpleNamespace(settings=settings, path=tmp_path, paths=SimpleNamespace(log_file=lambda name: tmp_path))
+    prepared: Any = SimpleNamespace(store=SimpleNamespace(folder=tmp_path))
+    conversion: Any = Conversion(tmp_path)
+    features = FrozenFeatures(run, "mobilenetv2_transfer", None, prepared, conversion, Reporter(quiet=True))
+    assert not features._computes_in_framework(conversion, [])
+    assert ["cuda:0 has no kernels" in remark or "cuda:1 stopped working. OpenVINO" in remark
+            for remark in features.remarks] == [True, True]
+    assert "cuda:1 stopped working" in " ".join(capsys.readouterr().err.split())

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from builders import begin_run, split_of
-from matlens.errors import ConversionError, DeviceError, KilledError, ModelError, WorkerError
+from matlens.errors import ConversionError, CrashedError, DeviceError, KilledError, ModelError, WorkerError
 from matlens.models.weights import FoundWeights
 from matlens.settings.schema import Settings
 from matlens.system.console import Reporter
@@ -79,6 +79,17 @@ def test_a_trunk_that_differs_costs_time_and_not_the_run(tmp_path, monkeypatch, 
     assert f"{NAME}: The converted trunk" in said and "slower way" in said
 
 
+def test_what_is_said_of_the_features_reaches_the_record(tmp_path, monkeypatch):
+    """It becomes known only while they are computed."""
+    def fail(self: FrozenFeatures, *given: Any) -> None:
+        self.remarks.append("features: the CPU is used instead")
+        raise DIFFERS
+
+    parent = Parent(tmp_path, monkeypatch)
+    monkeypatch.setattr(FrozenFeatures, "pooled", fail)
+    assert "features: the CPU is used instead" in parent.train().remarks
+
+
 def test_another_error_of_a_model_still_ends_it(tmp_path, monkeypatch):
     """A layer that is no cut is the user's to mend."""
     parent = Parent(tmp_path, monkeypatch)
@@ -99,11 +110,20 @@ def test_a_process_that_a_driver_ended_is_explained_by_its_log(tmp_path, monkeyp
     """TensorFlow ends the process itself; "signal SIGABRT" tells nobody what to do."""
     parent = Parent(tmp_path, monkeypatch, feature_cache=False)
     parent.said = "F0000 gpu_event: CUDA_ERROR_ILLEGAL_ADDRESS\n"
-    parent.failure = WorkerError("the process ended with signal SIGABRT (log: x)")
+    parent.failure = CrashedError("the process ended with signal SIGABRT (log: x)")
     with pytest.raises(DeviceError, match=r"stopped working.*--device cpu.*SIGABRT"):
         parent.train()
     parent.said = "Segmentation fault\n"  # of a later start: what the log held before is not blamed
     with pytest.raises(WorkerError, match="SIGABRT"):
+        parent.train()
+    parent.said = "failed call to cuInit: CUDA_ERROR_NO_DEVICE: no CUDA-capable device is detected\nFatal error\n"
+    with pytest.raises(WorkerError, match="SIGABRT"):  # TensorFlow says that at each start on a machine without a GPU
+        parent.train()
+    parent.said += "CUDA_ERROR_ILLEGAL_ADDRESS\n"
+    with pytest.raises(DeviceError, match="stopped working"):
+        parent.train()
+    parent.failure = WorkerError("ValueError: a layer of your own")  # an error that has a name is not one of the card
+    with pytest.raises(WorkerError, match="a layer of your own"):
         parent.train()
     parent.failure = KilledError("its process was killed")
     parent.said = "CUDA_ERROR_ILLEGAL_ADDRESS"

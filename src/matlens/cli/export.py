@@ -20,10 +20,11 @@ def export(run: RunArgument, models: Models = None,
                                                    "accuracy that may be lost.")] = 1.0,
            device: Device = None, quiet: Quiet = False) -> None:
     """Make the portable artifact again from the model file, and compare it with the framework's own output."""
+    from matlens.evaluation.part_predictions import are_outdated
     from matlens.features.artifact import Artifact
     from matlens.jobs.judged import restore_calibration
     from matlens.runs.run import Run
-    from matlens.system.console import Reporter
+    from matlens.system.console import Reporter, command
     from matlens.system.transport import run_job
     from matlens.workers.jobs.export import ExportTask
 
@@ -37,6 +38,9 @@ def export(run: RunArgument, models: Models = None,
         artifact = Artifact.open(folder.paths.artifact(name))
         reporter.result(f"{artifact.folder}: probabilities within {artifact.parity:.1g} of the framework's")
         restore_calibration(folder, name, reporter)
+        if are_outdated(folder, name):
+            reporter.result("  The saved predictions are still its framework's. Replace them by its own with: "
+                            f"{command('evaluate', folder.path, '--models', name)}")
 
 
 def _export_int8(folder: Run, name: str, max_drop: float, reporter: Reporter) -> None:

@@ -23,14 +23,12 @@ def predict(run: Annotated[Path, typer.Argument(help="A run's folder, or an .art
 
     A photo that cannot be read is named on standard error, the others are predicted, and the command exits with 2.
     """
-    from matlens.features.artifact import command_to_export
     from matlens.jobs.predict import AskedPhotos, predict_files, predicting_artifact
     from matlens.system.console import echo
 
     artifact, asked = predicting_artifact(run, model, int8=int8), AskedPhotos.of(images)
     if artifact.unconfirmed:
-        echo(f"warning: {artifact.unconfirmed}, so that its own framework predicts. Look into it with: "
-             f"{command_to_export(artifact.folder, artifact.model_name)}", err=True)
+        echo(f"warning: {artifact.remark}", err=True)
     failed = 0
     for line, is_error in predict_files(artifact, asked, as_json=json, raw=raw):
         echo(line, err=is_error)

@@ -83,6 +83,13 @@ class Artifact:
     head_digest: str = ""
     unconfirmed: str = ""
 
+    @property
+    def remark(self) -> str:
+        """What a reader of its model's answers must know, and how to look into it; empty where it is not marked."""
+        return self.unconfirmed and (
+            f"{self.unconfirmed}, so that its own framework predicts and explains, in float32. Look into it with: "
+            f"{command_to_export(self.folder, self.model_name)}")
+
     @cached_property
     def trunk(self) -> Trunk:
         """The trunk, which is compiled when it is first used."""
@@ -172,9 +179,9 @@ class _About(BaseModel):
                         self.precision, self.sha256["head.npz"], self.unconfirmed)
 
 
-def mark_of(folder: Path) -> str:
-    """Return why an artifact is marked; "" where it is not. Reads its description alone. Raises ModelError."""
-    return _description(folder).unconfirmed
+def remark_on(folder: Path) -> str:
+    """Return the `remark` of an artifact. Reads its description alone. Raises ModelError."""
+    return _description(folder).artifact(folder).remark
 
 
 def command_to_export(folder: Path, model: str) -> str:

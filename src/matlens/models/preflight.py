@@ -23,14 +23,17 @@ _WORDS: tuple[tuple[DeviceTrouble, str], ...] = (
     ("old driver", r"driver version is insufficient|NVIDIA driver on your system is too old|INSUFFICIENT_DRIVER|"
                    r"unsupported toolchain|UNSUPPORTED_PTX_VERSION|unsupported display driver|COMPAT_NOT_SUPPORTED"),
     ("no memory", r"(?:CUDA|HIP|GPU|MPS backend).{0,20}out of memory|CUDA_ERROR_OUT_OF_MEMORY|RESOURCE_EXHAUSTED|"
-                  r"OOM when allocating|(?:CUBLAS|CUDNN|CUSOLVER)_STATUS_ALLOC_FAILED|cudaErrorMemoryAllocation"),
+                  r"OOM when allocating(?!.*device:CPU)|(?:CUBLAS|CUDNN|CUSOLVER)_STATUS_ALLOC_FAILED|"
+                  r"cudaErrorMemoryAllocation"),
     ("in use", r"busy or unavailable|DevicesUnavailable|CUDA_ERROR_DEVICE_UNAVAILABLE"),
     ("absent", r"invalid device ordinal|CUDA_ERROR_INVALID_DEVICE|no CUDA-capable device|CUDA_ERROR_NO_DEVICE|"
                r"not compiled with CUDA enabled|Found no NVIDIA driver|PyTorch is not linked with support for \w+ dev"),
     ("lost", r"unspecified launch failure|CUDA_ERROR_LAUNCH_FAILED|illegal memory access|CUDA_ERROR_ILLEGAL_ADDRESS|"
              r"fallen off the bus|GPU is lost|uncorrectable ECC|CUDA_ERROR_ECC_UNCORRECTABLE|CUDA_ERROR_UNKNOWN|"
              r"CUDA error: unknown error|CUDA_ERROR_DEINITIALIZED|device-side assert|CUDA_ERROR_ASSERT"))
-"""The words in which CUDA, and PyTorch, TensorFlow and JAX above it, report what is wrong with a device."""
+"""The words in which CUDA, and PyTorch, TensorFlow and JAX above it, report what is wrong with a device.
+
+TensorFlow has the same words for the machine's memory, and names the device then."""
 
 _LAST_OF_CUDA_12_6 = (7, 0)
 """The newest compute capability for which PyTorch's current default wheels have no kernels, and those of CUDA 12.6 do
@@ -179,7 +182,9 @@ def _absent(asked: str, gpus: Sequence[str], framework: str) -> str:
     if visible in ("", "-1"):
         return (f"CUDA_VISIBLE_DEVICES='{visible}' hides all NVIDIA GPUs. Remove it (unset CUDA_VISIBLE_DEVICES), or "
                 "use --device auto or cpu.")
-    return f"{_unseen(framework) or f'{framework} sees no GPU here.'} Or use --device auto or cpu."
+    unseen = _unseen(framework)
+    return f"{unseen} Or use --device auto or cpu." if unseen else (
+        f"{framework} sees no GPU here. Use --device auto or cpu.")
 
 
 def _unseen(framework: str) -> str:

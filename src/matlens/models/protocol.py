@@ -233,9 +233,6 @@ class Room(Protocol):
     def load(self, path: Path, order: BuildOrder) -> Divisible:
         """Build a network and take its weights from a model file. Raises ModelError."""
 
-    def has_gpu(self) -> bool:
-        """Return whether the framework sees a GPU."""
-
     def preflight(self, device: str | None) -> Preflight:
         """Compute a small convolution forward and backward, and a matrix product, on the device that is asked for.
 

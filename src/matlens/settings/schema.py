@@ -183,13 +183,13 @@ class Settings(BaseModel):
         option="--device", panel=MACHINE, metavar="auto|cpu|cuda|cuda:N|mps", resumed="may differ", of_machine=True,
         since=SECOND_VERSION, shown="auto",
         help="The processor to train on: cpu, cuda (the first NVIDIA or AMD GPU), cuda:1 (the second) or mps (an Apple "
-             "GPU). auto takes the first GPU that computes; where none does, the CPU, with a warning.")] = None
+             "GPU). auto takes the first NVIDIA or AMD GPU that computes, or the CPU, with a warning.")] = None
     precision: Annotated[Wish, Setting(
         option="--precision", panel=MACHINE, resumed="must agree",
         help="The arithmetic of training: float32; or bfloat16 or float16, mixed with float32 where numbers are "
              "delicate, which takes a GPU about half the time and memory. auto takes the shorter type that the GPU has "
-             "(bfloat16 from compute capability 8.0, float16 from 7.0), and float32 on a CPU. Model files hold float32 "
-             "in any case.")] = "auto"
+             "(bfloat16 from compute capability 8.0, float16 from 7.0), in PyTorch only where a measurement of some "
+             "steps finds it faster, and float32 on a CPU. Model files hold float32 in any case.")] = "auto"
     activations: Annotated[Literal["float16", "float32"], Setting(
         option="--activations", panel=MACHINE, resumed="must agree",
         help="The type in which the cache holds activations at a cut: float16 or float32.")] = "float16"

@@ -81,6 +81,8 @@ def is_want_of_memory(error: BaseException | None) -> bool:
     while error is not None:
         if isinstance(error, MemoryError) or getattr(error, "errno", None) == errno.ENOMEM:
             return True
+        if type(error).__name__ == "ResourceExhaustedError":  # TensorFlow's, which is no RuntimeError
+            return True
         if isinstance(error, ImportError | RuntimeError | OSError | SystemError) and _NO_MEMORY.search(str(error)):
             return True
         error = error.__cause__ or error.__context__

@@ -19,7 +19,7 @@ from typing import Any, Protocol, TypeVar
 
 from pydantic import TypeAdapter
 
-from matlens.errors import KilledError, WorkerError, named_error
+from matlens.errors import CrashedError, KilledError, WorkerError, named_error
 from matlens.system.files import appending
 from matlens.system.resources import MORE_MEMORY, allowed_addresses
 
@@ -96,7 +96,7 @@ class ChildProcess:
             raise KilledError("its process was killed, most likely because the system ran out of memory. End other "
                               f"programs that hold memory (log: {log_file})")
         if code != 0:
-            raise WorkerError(_ending(code, log_file))
+            raise CrashedError(_ending(code, log_file))
 
 
 CHILD_PROCESS = ChildProcess()
@@ -114,7 +114,7 @@ def run_job(job: str, task: object, log_file: Path, on_event: OnEvent = lambda e
         environment: variables that are set in addition to those of this process.
 
     Raises:
-        MatlensError: the one that the job raised; KilledError or WorkerError if it ended without one.
+        MatlensError: the one that the job raised; KilledError or CrashedError if it ended without one.
     """
     transport.run(job, task, log_file, on_event, environment)
 

@@ -77,6 +77,7 @@ class FrozenFeatures:
     """The features and activations of one model of a run. Needs no framework where they are cached.
 
     weights_file: the file of pretrained weights; None for random ones, of which nothing is frozen.
+    remarks: why a GPU that the machine has did not compute features; grows as they are computed.
     """
 
     run: Run
@@ -86,6 +87,7 @@ class FrozenFeatures:
     conversions: TrunkConversions
     reporter: Reporter
     clock: Clock = field(default_factory=Clock)
+    remarks: list[str] = field(default_factory=list)
 
     def pooled(self, n_views: int | None = None) -> PooledFeatures:
         """Compute the features of the whole trunk, or take them from the cache. n_views: if not as set."""
@@ -169,7 +171,7 @@ class FrozenFeatures:
         with self._progress("features" if pooled else "activations", parts) as advance:
             def hear(event: Event) -> None:
                 if event["event"] == "warning":
-                    self.reporter.warn(f"{self.model}: {event['text']}")
+                    self._remark(event["text"])
                 else:
                     advance(event["done"], "")
 
@@ -178,10 +180,16 @@ class FrozenFeatures:
             except (DeviceError, KilledError) as error:
                 if not task.gpu_only or settings.device is not None:
                     raise
-                self.reporter.warn(f"{self.model}: {error} OpenVINO computes its features instead.")
+                self._remark(f"{error} OpenVINO computes its features instead.")
                 return False
         cache, kind = self._cache(conversion, True), settings.activations
         return all(cache.holds(part.digests, part.view, "pooled" if pooled else kind) for part in parts)
+
+    def _remark(self, warning: str) -> None:
+        """Tell of a GPU that is not used, and keep it for the results."""
+        self.reporter.warn(f"{self.model}: {warning}")
+        if (remark := f"features of the frozen network: {warning}") not in self.remarks:
+            self.remarks.append(remark)
 
     def _progress(self, what: str, parts: Sequence[FeaturePart]) -> AbstractContextManager[Advance]:
         photos = sum(len(part.digests) for part in parts)

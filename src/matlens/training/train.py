@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from matlens.data.prepare import Prepared
-from matlens.errors import ConversionError, DeviceError, KilledError, WorkerError
+from matlens.errors import ConversionError, CrashedError, DeviceError, KilledError, WorkerError
 from matlens.features.conversion import TrunkConversions
 from matlens.models.preflight import explained, trouble_in
 from matlens.models.registry import spec_of
@@ -82,12 +82,12 @@ def _begun(inputs: TrainingInputs, frozen: FrozenFeatures, stages: Sequence[Stag
         stages = stages[1:]
         trained = head_stage.train(frozen, is_last=not stages)
         if not stages:
-            head_stage.finish(frozen, trained, remarks)
+            head_stage.finish(frozen, trained, (*remarks, *frozen.remarks))
             return None
         epochs = tuple(trained.history)
     return TrainTask(run.path.resolve(), model, inputs.prepared.store.folder.resolve(), tuple(stages),
-                     weights.path.resolve() if weights.path else None, epochs, remarks, frozen.clock.seconds,
-                     device=run.settings.device)
+                     weights.path.resolve() if weights.path else None, epochs, (*remarks, *frozen.remarks),
+                     frozen.clock.seconds, device=run.settings.device)
 
 
 def _long_enough(stages: Sequence[Stage], frozen: FrozenFeatures) -> Sequence[Stage]:
@@ -144,12 +144,12 @@ def _run_naming_device(task: TrainTask, log_file: Path, hear: OnEvent) -> None:
     before = log_file.stat().st_size if log_file.exists() else 0
     try:
         run_job("train", task, log_file, hear)
-    except KilledError:
-        raise
-    except WorkerError as error:
+    except CrashedError as error:
         with log_file.open("rb") as log:
             log.seek(max(before, log_file.stat().st_size - _LAST_WORDS))
-            trouble = trouble_in(log.read().decode("utf-8", errors="replace"))
+            lines = log.read().decode("utf-8", errors="replace").splitlines()
+        # Where there is no GPU, TensorFlow's start says so, whatever ends the process later.
+        trouble = next((kind for line in reversed(lines) if (kind := trouble_in(line)) not in (None, "absent")), None)
         if trouble is None:
             raise
         device = task.device or "the GPU"

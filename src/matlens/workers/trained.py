@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from matlens.errors import ModelError
-from matlens.features.artifact import Artifact, Trunk, command_to_export, mark_of
+from matlens.features.artifact import Artifact, Trunk, remark_on
 from matlens.models.protocol import BuildOrder
 from matlens.models.remote.client import RemoteClassifier
 from matlens.runs.record import RunRecord
@@ -44,14 +44,8 @@ def trained_artifact(run: RunRecord, name: str) -> Artifact:
 
 
 def remark_on_artifact(run: RunRecord, name: str) -> str:
-    """Say what a reader of the results must know of a marked artifact, and how to look into it; "" of any other.
-
-    One that is gone, or damaged, says nothing: whoever predicts with it is told.
-    """
-    folder = run.paths.artifact(name)
+    """Return the remark on a model's artifact. One that is gone, or damaged, has none: whoever predicts is told."""
     try:
-        reason = mark_of(folder)
+        return remark_on(run.paths.artifact(name))
     except ModelError:
         return ""
-    return reason and (f"{reason}, so that its own framework predicts and explains, in float32. Look into it with: "
-                       f"{command_to_export(folder, name)}")

@@ -53,10 +53,6 @@ class KerasRoom:
             classifier.model.load_weights(path)
         return classifier
 
-    def has_gpu(self) -> bool:
-        """Return whether Keras' back end sees a GPU."""
-        return backend().has_gpu()
-
     def preflight(self, device: str | None) -> Preflight:
         """Try a device before it is trained on. Raises DeviceError where the one that is named does not work."""
         return backend().preflight(device)

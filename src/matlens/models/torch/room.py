@@ -13,7 +13,7 @@ from matlens.models.preflight import Preflight
 from matlens.models.protocol import BuildOrder
 from matlens.models.registry import spec_in
 from matlens.models.torch.classifier import TorchClassifier
-from matlens.models.torch.devices import chosen_device, gpu_works, preflight
+from matlens.models.torch.devices import chosen_device, preflight
 from matlens.models.torch.network import DividedModule
 
 
@@ -47,10 +47,6 @@ class TorchRoom:
         classifier = self.build(order)
         classifier.load_weights(path)
         return classifier
-
-    def has_gpu(self) -> bool:
-        """Return whether PyTorch has a GPU that can compute."""
-        return gpu_works()
 
     def preflight(self, device: str | None) -> Preflight:
         """Try a device before it is trained on. Raises DeviceError where the one that is named does not work."""

@@ -42,7 +42,9 @@ class TorchBackend(Backend):
 
     def __init__(self) -> None:
         self._core = importlib.import_module("keras.src.backend.torch.core")
-        self._first_choice = str(getattr(self._core, _DEVICE))
+        choice = str(getattr(self._core, _DEVICE))
+        # As PyTorch's own room does: an Apple GPU is used where it is named.
+        self._first_choice = "cpu" if choice == "mps" and "KERAS_TORCH_DEVICE" not in os.environ else choice
         self._feeder: Feeder | None = None
         self._fed = ""
         self._extractor: KerasExtractor | None = None
@@ -68,7 +70,7 @@ class TorchBackend(Backend):
         return gpu_works() if self._is_on_cuda else torch.device(self.device).type != "cpu"
 
     def use_device(self, name: str | None) -> None:
-        """Compute on a device from now on; None: on Keras' own choice. Raises DeviceError."""
+        """Compute on a device from now on; None: on Keras' own choice, but no Apple GPU. Raises DeviceError."""
         chosen = name or self._first_choice
         try:
             torch.empty(0, device=chosen)
