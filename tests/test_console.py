@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from matlens.cli.data.audit import _example
-from matlens.system.console import Reporter, complain, wrapped
+from matlens.system.console import Reporter, command, complain, wrapped
 from matlens.system.figures import new_figure, save_figure
 
 COMMAND = "matlens data audit '/home/me/my photos' --kind exact_duplicate --kind near_duplicate --quarantine out"
+
+
+@pytest.mark.parametrize("words", [
+    ("evaluate", "photos", "--choose-on", "val"), ("predict", "run", "a b.jpg", "--json"),
+    ("data", "store", "--cache-dir", Path("-x"), "--prune"), ("run", "--data", "\udcff", "--groups", r"(scene\d+)_"),
+    ("labels", "a" * 70, "--models", "tiny"), ("compare", "it's", "the \"second\" one", "--margin", "2")])
+@pytest.mark.parametrize("after", ["", ". It trains again.", ", or name another one", ") and more words follow"])
+def test_a_command_is_never_divided_whatever_its_arguments_are_called(words, after):
+    """A folder may be called as a word of a sentence is: photos, run."""
+    written = command(*words)
+    for before in range(14):
+        assert written in wrapped(f"error: {'word ' * before}with: {written}{after}", 80)
 
 
 @pytest.mark.parametrize("columns", [20, 40, 80])

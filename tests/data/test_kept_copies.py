@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import zlib
 from datetime import datetime
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from PIL import Image
 from matlens.data.hidden.cameras import kept_shots
 from matlens.data.split.copies import Keeping, look_alikes
 from matlens.system.caches import entries, prune
+from matlens.system.files import read_json, seal_of, write_json
 from matlens.types import Pixels, unheard
 
 
@@ -94,6 +96,38 @@ def test_a_damaged_file_changes_no_outcome(shown, tmp_path, name):
     if name == "copies.json":
         assert photos.search(tmp_path) == groups
         assert photos.read == [], "it was not made again"
+
+
+def of_strangers(folder: Path, arrays: dict[str, np.ndarray], **changes) -> None:
+    """Write an entry whose checksums are right, though matlens writes no such content or arrays."""
+    content = {key: value for key, value in read_json(folder / "copies.json").items() if key != "sha256"} | changes
+    for name, array in arrays.items():
+        np.save(folder / f"{name}.npy", array)
+        content["checksums"][name] = zlib.crc32(np.ascontiguousarray(array).data)
+    write_json(folder / "copies.json", {**content, "sha256": seal_of(content)})
+
+
+@pytest.mark.parametrize("groups", [None, 5, [1], [["another"]], [[["nested"]]]])
+def test_groups_that_matlens_would_not_write_are_searched_again(shown, tmp_path, groups):
+    photos = Photos(*shown)
+    found = photos.search(tmp_path)
+    of_strangers(next(tmp_path.glob("copies/*")), {}, groups=groups)
+    assert photos.search(tmp_path) == found
+
+
+@pytest.mark.parametrize(("name", "change"), [
+    ("signatures", lambda array: array[:3]), ("signatures", lambda array: array[:, :100]),
+    ("signatures", lambda array: array.astype(float)), ("digests", lambda array: array[::-1]),
+    ("digests", lambda array: array[:, :31]), ("digests", lambda array: np.concatenate([array, array])),
+    ("compared", lambda array: array - [0, 0, 0, -7]), ("compared", lambda array: array - [0, 0, 0, 2]),
+    ("compared", lambda array: array[:, ::-1]), ("compared", lambda array: array * 10**9),
+    ("compared", lambda array: array[:, :3]), ("compared", lambda array: array.astype(np.uint64))])
+def test_arrays_that_matlens_would_not_write_are_not_gone_on_from(shown, tmp_path, name, change):
+    Photos(*shown).search(tmp_path)
+    entry = next(tmp_path.glob("copies/*"))
+    of_strangers(entry, {name: change(np.load(entry / f"{name}.npy"))})
+    more = Photos(*shown, photo(7, light=4))
+    assert more.search(tmp_path) == more.search(None) == [("a/0.jpg", "a/12.jpg"), ("a/13.jpg", "a/7.jpg")]
 
 
 def test_a_search_that_could_not_read_a_photo_is_not_kept(shown, tmp_path):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -54,3 +56,20 @@ def test_a_damaged_keras_json_is_keras_default(installed, tmp_path):
     installed("keras", "tensorflow", "torch")
     (tmp_path / "keras.json").write_text("{")
     assert keras_backend() == "tensorflow"
+
+
+def test_without_a_home_folder_a_framework_is_known_all_the_same(monkeypatch):
+    """Containers run as users that the system does not know: HOME is unset, and no account says where home is."""
+    def nobody(number):
+        raise KeyError(number)
+
+    for name in ("HOME", "KERAS_HOME", "TORCH_HOME", "XDG_CACHE_HOME", "KERAS_BACKEND"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("pwd.getpwuid", nobody)
+    monkeypatch.setattr(frameworks.sys, "modules", {key: value for key, value in sys.modules.items() if key != "keras"})
+    with pytest.raises(RuntimeError):
+        Path.home()
+    for framework in FRAMEWORKS.values():
+        assert framework.distributions
+        assert isinstance(framework.weights_folder(), Path)
+    assert not FRAMEWORKS["keras"].weights_folder().is_relative_to("~"), "Keras then takes a temporary folder"

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -26,6 +26,8 @@ from matlens.system.untrusted import UNREADABLE
 from matlens.system.untrusted_arrays import map_array
 
 _SEAL, _SUMS = "sha256", "checksums"
+
+Value = TypeVar("Value")
 
 
 @dataclass(frozen=True)
@@ -51,16 +53,24 @@ def place_of(cache_dir: Path, kind: str, rules: str, digests: Iterable[str]) -> 
     return cache_dir / kind / key
 
 
-def concluded(folder: Path, what: str, conclude: Callable[[], Conclusion], say: Say = silent) -> Mapping[str, Any]:
-    """Return the content of the conclusion in `folder`; or draw it, and keep it whole or not at all.
+def concluded(folder: Path, what: str, conclude: Callable[[], Conclusion], read: Callable[[Mapping[str, Any]], Value],
+              say: Say = silent) -> Value:
+    """Return the conclusion in `folder`; or draw it, and keep it whole or not at all.
 
     Args:
         folder: from `place_of`.
         what: names the conclusion in messages, such as "the copies among photos".
         conclude: draws the conclusion. What it raises is raised here.
+        read: returns what a conclusion's content says. Where it raises one of UNREADABLE, the entry was not written by
+            matlens: the conclusion is drawn again.
         say: called with a message when another process is at it, or the conclusion cannot be kept.
     """
     drawn: list[Conclusion] = []
+
+    def open_whole(folder: Path) -> Value | None:
+        with suppress(*UNREADABLE):
+            return None if (content := content_in(folder)) is None else read(content)
+        return None
 
     def make() -> None:
         drawn.append(conclude())
@@ -69,14 +79,14 @@ def concluded(folder: Path, what: str, conclude: Callable[[], Conclusion], say: 
         _write(folder, what, drawn[0])
 
     try:
-        return opened_or_made(folder, what, content_in, make, say)
+        return opened_or_made(folder, what, open_whole, make, say)
     except _NotKeptError:
         pass
     except CacheError as error:
         if not drawn:
             raise
         say(f"{error} This run goes on; the next one looks for {what} again.")
-    return drawn[0].content
+    return read(drawn[0].content)
 
 
 def _write(folder: Path, what: str, conclusion: Conclusion) -> None:
@@ -98,9 +108,14 @@ def content_in(folder: Path) -> Mapping[str, Any] | None:
     return None
 
 
-def array_in(folder: Path, content: Mapping[str, Any], name: str) -> npt.NDArray[Any]:
-    """Map an array of a conclusion with this content. Raises ValueError or OSError if it is not as it was written."""
+def array_in(folder: Path, content: Mapping[str, Any], name: str, kind: npt.DTypeLike, width: int) -> npt.NDArray[Any]:
+    """Map an array (N, width) of a conclusion with this content.
+
+    Raises one of UNREADABLE if it is not as it was written, or not such an array.
+    """
     array = map_array(folder / f"{name}.npy")
+    if array.dtype != kind or array.ndim != 2 or array.shape[1] != width:
+        raise ValueError(f"{name}.npy holds {array.dtype} of shape {array.shape}")
     if zlib.crc32(np.ascontiguousarray(array).data) != content[_SUMS][name]:
         raise ValueError(f"{name}.npy is damaged")
     return array

@@ -18,6 +18,8 @@ CONFIDENCE, SEED = 0.95, 0
 IntervalMethod = Literal["bca", "percentile", "wilson", "t", "tango"]
 
 _NORMAL = NormalDist()
+_NOTHING = 1e-12
+"""Photos. Of fewer a share may be anything, and the formula would divide by zero."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,8 @@ def wilson(hits: float, n: float, confidence: float = CONFIDENCE, reach: float |
         return None
     z = _NORMAL.inv_cdf((1 + confidence) / 2) if reach is None else reach
     share = hits / n
+    if n < _NOTHING or math.isinf(z):  # groups of which one holds nearly all photos may be worth that little
+        return Interval(0.0, 1.0, "wilson", confidence)
     middle = (share + z * z / (2 * n)) / (1 + z * z / n)
     half = z / (1 + z * z / n) * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
     return Interval(max(middle - half, 0.0) if hits else 0.0, min(middle + half, 1.0) if hits < n else 1.0, "wilson",

@@ -104,7 +104,14 @@ def _is_installed(package: str) -> bool:
 
 
 def _keras_home() -> Path:
-    return Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras")
+    """Return Keras' own folder, as it chooses it (keras.src.backend.config): also where nobody has a home folder."""
+    home = _home()
+    return Path(os.environ.get("KERAS_HOME") or (home if os.access(home, os.W_OK) else Path("/tmp")) / ".keras")
+
+
+def _home() -> Path:
+    """Return the home folder as both frameworks do: `~` itself where there is none, as in some containers."""
+    return Path(os.path.expanduser("~"))  # noqa: PTH111 - pathlib's raises
 
 
 def _keras_weights() -> Path:
@@ -112,7 +119,7 @@ def _keras_weights() -> Path:
 
 
 def _torch_weights() -> Path:
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "torch"
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or _home() / ".cache") / "torch"
     return Path(os.environ.get("TORCH_HOME") or cache) / "hub" / "checkpoints"
 
 

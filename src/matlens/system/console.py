@@ -76,8 +76,12 @@ def shown_on(console: Console, text: str) -> str:
 
 
 _PASTED = re.compile(r"(?:matlens (?:data )?[a-z]+|pip install|magick mogrify|(?<= )--[\w-]+)"
-                     r"(?: (?:-[\w-]+(?: [^\s'\"-]+)?|(?:\$?'[^']*'|\"'\")+|(?=\S*[/A-Z0-9_.=~-])[^\s'\"]+))*")
-"""What is copied from a message: a command or an option with its arguments, which no line break may divide."""
+                     r"(?: (?:-[\w-]+(?: (?!-)[^\s'\"$]+)?|(?:\$?'[^']*'|\"'\")+"
+                     r"|(?=\S*[/A-Z0-9_.,;:)=~-]|(?:\S+ ){1,2}[-'$]|\S+$)[^\s'\"]+))*")
+"""What is copied from a message: a command or an option with its arguments, which no line break may divide.
+
+An argument is quoted, or has what words of a sentence do not have; or an option, a stop or the end of the line follows.
+"""
 
 _GLUE = "\uf8ff"  # of Unicode's private characters: stands for a space at which no line may end
 

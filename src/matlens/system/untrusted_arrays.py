@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import math
 import re
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -55,12 +56,8 @@ def read_arrays(path: Path, wanted: Mapping[str, tuple[str, int | None]]) -> dic
 
 def _read_array(archive: zipfile.ZipFile, member: zipfile.ZipInfo, kinds: str, dimensions: int | None,
                 ) -> npt.NDArray[Any]:
-    readers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
     with archive.open(member) as file:
-        version = np.lib.format.read_magic(file)
-        if version not in readers:
-            raise ValueError(f"{member.filename} has the version {version}")
-        shape, by_columns, kind = readers[version](file)
+        shape, by_columns, kind = _header(file, member.filename)
         if kind.hasobject or kind.kind not in kinds or not kind.isnative or dimensions not in (None, len(shape)):
             raise ValueError(f"{member.filename} holds {kind} of shape {shape}")
         expected = math.prod(shape) * kind.itemsize
@@ -78,13 +75,22 @@ def _read_array(archive: zipfile.ZipFile, member: zipfile.ZipInfo, kinds: str, d
     return memory.view(kind).reshape(shape, order="F" if by_columns else "C")
 
 
+def _header(file: IO[bytes], name: str) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    """Read the header of a .npy: its shape, whether it lies column by column, and its type."""
+    readers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+    version = np.lib.format.read_magic(file)
+    if version not in readers:
+        raise ValueError(f"{name} has the version {version}")
+    try:
+        return readers[version](file)
+    except (SyntaxError, tokenize.TokenError) as error:  # NumPy reads a header as Python does
+        raise ValueError(f"{name} has a damaged header: {error}") from error
+
+
 def map_array(path: Path) -> npt.NDArray[Any]:
     """Map the array of a .npy of numbers into memory, of which it then takes only what is read."""
     with open_regular(path) as file:
-        version = np.lib.format.read_magic(file)
-        if version != (1, 0):
-            raise ValueError(f"{path.name} has the version {version}")
-        shape, by_columns, kind = np.lib.format.read_array_header_1_0(file)
+        shape, by_columns, kind = _header(file, path.name)
         if kind.hasobject:
             raise ValueError(f"{path.name} holds {kind}")
         if not math.prod(shape):

@@ -95,6 +95,23 @@ def test_of_few_groups_the_interval_is_a_t_interval():
     assert (plain.low, plain.high) == pytest.approx(stats.t.interval(0.95, 11, value, stats.sem(right.mean(axis=1))))
 
 
+@pytest.mark.parametrize("largest", [20, 500, 5000])
+@pytest.mark.parametrize("share", [0.0, 0.6, 1.0])
+def test_a_group_that_holds_most_photos_leaves_intervals_that_say_little_and_no_defect(largest, share):
+    """Five photos stand alone beside it: worth 1.0 to 1.5 groups, for which Student's t reaches beyond floats."""
+    rng = np.random.default_rng(largest)
+    groups = np.repeat(np.arange(6), [largest, 1, 1, 1, 1, 1])
+    labels = rng.integers(3, size=len(groups))
+    answers = np.where(rng.random(len(groups)) < share, labels, (labels + 1) % 3)
+    probabilities = np.where(answers[:, None] == np.arange(3), 0.8, 0.1)
+    found = judge(together(predictions_of(probabilities, labels), groups), NAMES).fields
+    interval = found["intervals"]["accuracy"]
+    assert 0 <= interval["low"] <= found["accuracy"] <= interval["high"] <= 1
+    assert width_of(interval) > 0.5
+    log_loss = found["intervals"]["log_loss"]
+    assert log_loss is None or 0 < log_loss["low"] <= found["log_loss"] <= log_loss["high"] < 1000 * found["log_loss"]
+
+
 def test_shares_count_groups_not_photos():
     """Identical photos of 30 groups: Wilson's interval of 30 photos, but for the t quantile. All right: the same.
 

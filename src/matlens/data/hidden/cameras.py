@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from PIL import ExifTags, Image
 
@@ -47,9 +48,12 @@ def kept_shots(root: Path, hashes: Mapping[str, str], cache_dir: Path, say: Say 
                   if path in shots}
         return Conclusion({"photos": len(path_of), "shots": stated}, is_sound=not unread)
 
+    def shots_in(content: Mapping[str, Any]) -> dict[str, Shot]:
+        return {digest: (str(camera), datetime.fromisoformat(taken))
+                for digest, (camera, taken) in content["shots"].items()}
+
     place = place_of(cache_dir, "shots", _RULES, path_of)
-    shots = {digest: (camera, datetime.fromisoformat(taken)) for digest, (camera, taken) in
-             concluded(place, "the times at which photos were taken", conclude, say)["shots"].items()}
+    shots = concluded(place, "the times at which photos were taken", conclude, shots_in, say)
     return {path: shots[digest] for path, digest in hashes.items() if digest in shots}
 
 

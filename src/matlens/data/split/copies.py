@@ -94,8 +94,13 @@ def _kept(digests: Sequence[str], read: Read, on_progress: Progress, keeping: Ke
         content = {"rules": rules, "photos": len(digests), "groups": groups}
         return Conclusion(content, arrays, is_sound=len(seen.signatures) == len(digests))
 
-    groups: list[list[str]] = concluded(folder, "copies among photos", conclude, keeping.say)["groups"]
-    return groups
+    def groups_in(content: Mapping[str, Any]) -> list[list[str]]:
+        groups = [list(map(str, group)) for group in content["groups"]]
+        if not {digest for group in groups for digest in group} <= set(digests):
+            raise ValueError("it names other photos")
+        return groups
+
+    return concluded(folder, "copies among photos", conclude, groups_in, keeping.say)
 
 
 def _earlier(folder: Path, rules: str, digests: Sequence[str]) -> _Seen:
@@ -108,18 +113,25 @@ def _earlier(folder: Path, rules: str, digests: Sequence[str]) -> _Seen:
                 content = content_in(entry)
                 if content is None or content["rules"] != rules:
                     continue
-                numbers = np.array([number_of.get(row.tobytes(), -1) for row in array_in(entry, content, "digests")],
-                                   np.int64)
+                rows = array_in(entry, content, "digests", np.uint8, 32)
+                numbers = np.array([number_of.get(row.tobytes(), -1) for row in rows], np.int64)
                 if (common := int((numbers >= 0).sum())) > most:
-                    best, most = _Seen(_signatures(entry, content, numbers, digests),
-                                       Verdicts(_renumbered(array_in(entry, content, "compared"), numbers))), common
+                    best, most = _seen_by(entry, content, numbers, digests), common
     return best
 
 
-def _signatures(entry: Path, content: Mapping[str, Any], numbers: Labels, digests: Sequence[str],
-                ) -> dict[str, bytes]:
-    pictures = array_in(entry, content, "signatures")
-    return {digests[numbers[row]]: pictures[row].tobytes() for row in np.flatnonzero(numbers >= 0)}
+def _seen_by(entry: Path, content: Mapping[str, Any], numbers: Labels, digests: Sequence[str]) -> _Seen:
+    """Return what a kept search knows of the photos that have a number now, -1 being those that are gone.
+
+    Raises one of UNREADABLE where the entry is not as it was written.
+    """
+    signatures = array_in(entry, content, "signatures", np.uint8, SIDE * SIDE)
+    verdicts = Verdicts(array_in(entry, content, "compared", np.int64, 4))
+    there = np.flatnonzero(numbers >= 0)
+    if len(signatures) != len(numbers) or (np.diff(numbers[there]) <= 0).any() or not verdicts.fit(len(numbers)):
+        raise ValueError("its arrays do not belong together")
+    return _Seen({digests[numbers[row]]: signatures[row].tobytes() for row in there},
+                 Verdicts(_renumbered(verdicts.compared, numbers)))
 
 
 def _renumbered(compared: Labels, numbers: Labels) -> Labels:

@@ -52,6 +52,12 @@ class Verdicts:
             return np.full(len(asked), _OPEN, np.int64)
         return np.where(known[order[place]] == asked, self.compared[order[place], 3], _OPEN)
 
+    def fit(self, photos: int) -> bool:
+        """Return whether all are verdicts on pairs of so many photos: files from elsewhere may hold anything."""
+        first, second, orientation, how = self.compared.T
+        return bool(((first >= 0) & (first < second) & (second < photos) & (orientation >= 0)
+                     & (orientation < ORIENTATIONS) & (how >= 0) & (how < len(_HOW))).all())
+
     def put(self, chosen: Candidates, verdicts: Labels) -> None:
         """Hold these verdicts on candidates, and no others."""
         rows = np.concatenate([chosen.pairs, chosen.orientation[:, None], verdicts[:, None]], axis=1)

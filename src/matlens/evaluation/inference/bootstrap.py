@@ -31,6 +31,9 @@ _MOST_FOR_BCA = 2000
 _CELLS = 2_000_000
 """Photos x draws that are computed at once, to bound memory."""
 _SAME = 1e-12
+_TELLS_NOTHING = math.log(1000)
+"""From this factor up and down on, the interval of a score without an upper bound is none: one group holds most photos.
+"""
 
 _NORMAL = NormalDist()
 
@@ -213,7 +216,8 @@ class ResampledScores:
         """Return the t interval of a score from the jackknife over groups, which stays inside of its bounds.
 
         Of a score with two bounds it is Wilson's, at the number of photos that has this variance, with the reach of the
-        t distribution; of one with a lower bound alone it is on the scale of the logarithm.
+        t distribution; of one with a lower bound alone it is on the scale of the logarithm, and None where it would
+        reach from a thousandth of the score to a thousand times as much.
         """
         value, left = float(self.values[name][row, 0]), self.left[name][row]
         left, count, (low, high) = left[~np.isnan(left)], self.groups.count, quantity.bounds
@@ -221,7 +225,9 @@ class ResampledScores:
         if not error > _SAME or not low < value < high:
             return None
         if math.isinf(high):
-            factor = math.exp(reach * error / (value - low))
+            if (margin := reach * error / (value - low)) > _TELLS_NOTHING:
+                return None
+            factor = math.exp(margin)
             return Interval(low + (value - low) / factor, low + (value - low) * factor, "t", confidence)
         span, share = high - low, quantity.share(value)
         photos = photos_worth(self.groups.effective, share, (error / span) ** 2, quantity.poor_share)
