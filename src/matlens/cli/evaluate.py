@@ -23,6 +23,7 @@ def evaluate(run: RunArgument, models: Models = None, material_groups: MaterialG
     from matlens.errors import SettingsError
     from matlens.evaluation.judge import evaluate as evaluate_one
     from matlens.evaluation.material_groups import copy_groups
+    from matlens.evaluation.metrics.metric import percent
     from matlens.evaluation.part_predictions import photos_to_predict
     from matlens.jobs.judged import pass_on
     from matlens.jobs.measure import measure_robustness, note_in_results
@@ -40,7 +41,7 @@ def evaluate(run: RunArgument, models: Models = None, material_groups: MaterialG
         with reporter.progress(f"{name}: predicting", photos_to_predict(opened, name)) as advance:
             results = evaluate_one(opened, name, lambda done, _: advance(done, ""), every_picture=True,
                                    svg=svg).results
-        reporter.result(f"{name}: accuracy {between(results)}, macro F1 {results.macro_f1:.1%} on "
+        reporter.result(f"{name}: accuracy {between(results)}, macro F1 {percent(results.macro_f1)} on "
                         f"{Row.from_results(results).tested}")
         pass_on(opened, results, reporter)
         note_in_results(opened, name, reporter)

@@ -22,6 +22,7 @@ from matlens.errors import DataError, MatlensError, ResultsError, WorkerError
 from matlens.evaluation.judge import evaluate
 from matlens.evaluation.label_quality import label_issues
 from matlens.evaluation.material_groups import MaterialGroups, copy_groups
+from matlens.evaluation.metrics.metric import percent
 from matlens.evaluation.part_predictions import SavedPredictions, photos_to_predict, with_photos
 from matlens.evaluation.results import Results
 from matlens.explanation.explain import explain_run
@@ -147,7 +148,7 @@ def judge(run: Run, model: str, reporter: Reporter) -> Results:
         results = evaluate(run, model, lambda done, _: advance(done, "")).results
     explain_run(run, model)
     # Headlines alone: the report has every metric.
-    reporter.say(f"  test accuracy {results.accuracy:.1%}, macro F1 {results.macro_f1:.1%} "
+    reporter.say(f"  test accuracy {percent(results.accuracy)}, macro F1 {percent(results.macro_f1)} "
                  f"({results.n_test} photos, {results.prediction_photos_per_second:.0f} photos/s)")
     pass_on(run, results, reporter)
     return results
