@@ -7,10 +7,8 @@ from pathlib import Path
 
 from matlens.data.pixels.store import PixelStore
 from matlens.errors import CacheError, ModelError
-from matlens.models.frameworks import keras_backend
 from matlens.models.precision import Wish
 from matlens.models.protocol import BuildOrder, Divisible, Room, on_working_device, room_of
-from matlens.models.registry import spec_of
 from matlens.runs.run import Run
 
 NOT_NEEDED = ("matplotlib", "matplotlib.pyplot", "pandas", "sklearn")
@@ -20,8 +18,6 @@ NOT_NEEDED = ("matplotlib", "matplotlib.pyplot", "pandas", "sklearn")
 def open_framework(model: str) -> Room:
     """Import the framework of a model. Raises ModelError if it is not installed."""
     spare_imports(*NOT_NEEDED)
-    if spec_of(model).framework == "keras" and keras_backend() in ("torch", "jax"):
-        spare_imports("tensorflow")  # Keras imports it where it is installed; a process loads one framework
     return room_of(model)
 
 

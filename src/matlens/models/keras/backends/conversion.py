@@ -37,7 +37,6 @@ def convert_elsewhere(model: keras.Model, file: str) -> None:
 def main(source: str, target: str) -> None:
     """Convert a .keras file of matlens' own."""
     without_telemetry()
-    sys.modules.setdefault("tensorflow", None)  # type: ignore[arg-type]  # Keras imports it where it is installed
     model = keras.models.load_model(source, compile=False, safe_mode=True)
     model.export(target, format="openvino", verbose=False)
 
