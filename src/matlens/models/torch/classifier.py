@@ -189,11 +189,12 @@ class TorchClassifier(TorchTrainable):
         """Write trunk.xml and trunk.bin; return the head."""
         openvino = import_openvino()
         size = self.input_size
-        example = torch.rand(2, *self._traced_size, 3, device=self._device)
+        example, trunk = torch.rand(2, *self._traced_size, 3, device=self._device), self._trunk(until)
+        with torch.no_grad():
+            trunk(example)  # constants are made now: the second of the two traces that are compared would have others
         with warnings.catch_warnings(), arithmetic(self._device, tf32=False):
             warnings.simplefilter("ignore")  # tracing is deprecated, and is what OpenVINO reads best
-            converted = openvino.convert_model(self._trunk(until), example_input=example,
-                                               input=[-1, *(size or (-1, -1)), 3])
+            converted = openvino.convert_model(trunk, example_input=example, input=[-1, *(size or (-1, -1)), 3])
         openvino.save_model(converted, folder / "trunk.xml", compress_to_fp16=False)
         return self.head()
 
