@@ -51,6 +51,15 @@ def test_what_is_missing_is_named_with_its_extra(installed, monkeypatch, back_en
         open_room("keras")
 
 
+@pytest.mark.parametrize("name", ["theano", "TensorFlow"])
+def test_a_back_end_that_there_is_not_is_named(installed, monkeypatch, name):
+    """To install TensorFlow again would not help."""
+    installed("keras", "tensorflow")
+    monkeypatch.setenv("KERAS_BACKEND", name)
+    with pytest.raises(ModelError, match=rf"no back end '{name}'.*export KERAS_BACKEND=tensorflow"):
+        open_room("keras")
+
+
 def test_a_damaged_keras_json_is_keras_default(installed, tmp_path):
     """Keras starts with it all the same."""
     installed("keras", "tensorflow", "torch")

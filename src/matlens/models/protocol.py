@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy.typing as npt
 
 from matlens.errors import ModelError
-from matlens.models.frameworks import FRAMEWORKS, FrameworkName
+from matlens.models.frameworks import BACK_ENDS, FRAMEWORKS, FrameworkName
 from matlens.models.head import Head
 from matlens.models.precision import Precision, Wish
 from matlens.models.preflight import Preflight
 from matlens.models.registry import spec_of
+from matlens.system.untrusted import quoted
 from matlens.types import Array, Batch, Labels, OnStep, Pixels, Scores
 
 if TYPE_CHECKING:
@@ -255,9 +256,13 @@ def open_room(name: FrameworkName) -> Room:
     """Import a framework, and return its interface. A process opens one framework only.
 
     Raises:
-        ModelError: the framework is not installed.
+        ModelError: the framework is not installed, or is asked to run on what there is not.
     """
     framework = FRAMEWORKS[name]
+    below = framework.runs_on()
+    if below is not None and below not in BACK_ENDS:
+        raise ModelError(f"Keras has no back end {quoted(below)} (KERAS_BACKEND). Choose tensorflow, torch or jax, "
+                         "such as: export KERAS_BACKEND=tensorflow")
     missing = framework.missing_packages()
     if missing:
         raise ModelError(f"{' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} not installed; "
