@@ -33,7 +33,7 @@ def test_caches_are_the_frameworks_own(tmp_path, monkeypatch):
     """What Keras or torch has downloaded once must not be downloaded again."""
     for name in ("KERAS_HOME", "TORCH_HOME", "XDG_CACHE_HOME"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr(Path, "home", lambda: tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
     assert FRAMEWORKS["keras"].weights_folder() == tmp_path / ".keras" / "models"
     assert FRAMEWORKS["torch"].weights_folder() == tmp_path / ".cache" / "torch" / "hub" / "checkpoints"
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "x"))
