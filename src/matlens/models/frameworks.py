@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import json
 import os
 import sys
 from collections.abc import Callable, Mapping
@@ -11,12 +10,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from matlens.system.untrusted import parse_json, read_bounded
+
 FrameworkName = Literal["keras", "torch"]
 
 BACK_ENDS: Mapping[str, tuple[str, ...]] = {
     "tensorflow": ("tensorflow", "tensorflow-cpu"), "torch": ("torch",), "jax": ("jax", "jaxlib"),
     "openvino": ("openvino",)}
 """What Keras runs on: the package, and the names under which package indexes have it, for its version."""
+
+_SETTINGS_LIMIT = 100_000
+"""Bytes of a keras.json, which has five short lines."""
 
 _TRAINING_BACK_ENDS = ("tensorflow", "torch", "jax")
 """In the order in which matlens takes one that is installed, where nobody chose."""
@@ -91,7 +95,7 @@ def keras_environment() -> dict[str, str]:
 def _of_keras_json() -> str:
     """Return the back end that Keras takes where no variable names one (keras.src.backend.config)."""
     try:
-        return str(json.loads((_keras_home() / "keras.json").read_text(encoding="utf-8"))["backend"])
+        return str(parse_json(read_bounded(_keras_home() / "keras.json", _SETTINGS_LIMIT))["backend"])
     except (OSError, ValueError, KeyError, TypeError):  # Keras then takes its default, too
         return "tensorflow"
 

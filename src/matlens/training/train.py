@@ -18,6 +18,7 @@ from matlens.settings.schema import Settings
 from matlens.system.batching import batch_bounds
 from matlens.system.console import Reporter
 from matlens.system.transport import OnEvent, run_job
+from matlens.system.untrusted import open_regular
 from matlens.training.checkpoints import forget_states
 from matlens.training.frozen import FrozenFeatures
 from matlens.training.history import Epoch
@@ -145,7 +146,7 @@ def _run_naming_device(task: TrainTask, log_file: Path, hear: OnEvent) -> None:
     try:
         run_job("train", task, log_file, hear)
     except CrashedError as error:
-        with log_file.open("rb") as log:
+        with open_regular(log_file) as log:
             log.seek(max(before, log_file.stat().st_size - _LAST_WORDS))
             lines = log.read().decode("utf-8", errors="replace").splitlines()
         # Where there is no GPU, TensorFlow's start says so, whatever ends the process later.
