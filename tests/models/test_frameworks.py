@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 
 from matlens.errors import ModelError
-from matlens.models import frameworks
 from matlens.models.frameworks import FRAMEWORKS, keras_backend, keras_environment
 from matlens.models.protocol import open_room
 
@@ -25,7 +24,7 @@ def installed(monkeypatch, tmp_path):
 
     monkeypatch.delenv("KERAS_BACKEND", raising=False)
     monkeypatch.setenv("KERAS_HOME", str(tmp_path))
-    monkeypatch.setattr(frameworks.sys, "modules", {})
+    monkeypatch.delitem(sys.modules, "keras", raising=False)
     return say
 
 
@@ -75,7 +74,7 @@ def test_without_a_home_folder_a_framework_is_known_all_the_same(monkeypatch):
     for name in ("HOME", "KERAS_HOME", "TORCH_HOME", "XDG_CACHE_HOME", "KERAS_BACKEND"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr("pwd.getpwuid", nobody)
-    monkeypatch.setattr(frameworks.sys, "modules", {key: value for key, value in sys.modules.items() if key != "keras"})
+    monkeypatch.delitem(sys.modules, "keras", raising=False)
     with pytest.raises(RuntimeError):
         Path.home()
     for framework in FRAMEWORKS.values():
