@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import gc
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 
+import numpy as np
 import torch
 from torch.nn import functional
 
@@ -85,6 +86,19 @@ def is_out_of_memory(error: BaseException) -> bool:
     """Return whether a GPU, PyTorch's allocator on the CPU (which raises a bare RuntimeError) or NumPy is full."""
     return isinstance(error, torch.OutOfMemoryError | MemoryError) or (
         isinstance(error, RuntimeError) and any(words in str(error) for words in _FULL))
+
+
+@contextmanager
+def generators_of_their_own(device: torch.device) -> Iterator[Callable[..., None]]:
+    """Give what seeds the generators of the CPU and of a device by whole numbers; afterwards they are as before."""
+    def seed(*numbers: int) -> None:
+        drawn = int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0]) >> 1
+        torch.default_generator.manual_seed(drawn)  # torch.manual_seed looks for devices that are not used, too
+        if device.type == "cuda":
+            torch.cuda.default_generators[device.index or 0].manual_seed(drawn)
+
+    with torch.random.fork_rng([device] if device.type == "cuda" else []):
+        yield seed
 
 
 @contextmanager

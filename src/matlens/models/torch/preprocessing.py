@@ -47,8 +47,8 @@ def _channels(values: tuple[float, ...], device: torch.device) -> torch.Tensor:
 
 def on_device(values: Any, device: torch.device) -> torch.Tensor:
     """Return an array or tensor as float32 on a device; a GPU is given it while it works on the batch before."""
-    if isinstance(values, torch.Tensor) and values.device == device:
-        return values.float()
+    if isinstance(values, torch.Tensor):
+        return values.to(device, torch.float32)
     tensor = torch.as_tensor(np.asarray(values, dtype=np.float32))
     if device.type == "cuda":
         tensor = tensor.pin_memory()  # from other memory the copy would wait

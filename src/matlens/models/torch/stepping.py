@@ -18,7 +18,7 @@ from matlens.errors import DataError
 from matlens.models.micro_batches import Parts
 from matlens.models.precision import PRECISIONS, ChosenPrecision, Precision, fastest
 from matlens.models.torch.device_photos import DevicePhotos
-from matlens.models.torch.devices import free_memory, is_out_of_memory
+from matlens.models.torch.devices import free_memory, generators_of_their_own, is_out_of_memory
 from matlens.models.torch.gpu.arithmetic import seconds_of
 from matlens.models.torch.gpu.steps import WARM_UP, Outputs, RecordedStep, Tensors, recorder_for
 from matlens.models.torch.preprocessing import on_device
@@ -203,11 +203,8 @@ class Stepper:
     @contextmanager
     def _own_dropout(self, part: int) -> Iterator[None]:
         """Draw numbers inside by seed, step and part of the batch; restore the generator afterwards."""
-        with torch.random.fork_rng([self._device] if self._device.type == "cuda" else []):
-            drawn = int(np.random.SeedSequence([self.seed, self.steps, part]).generate_state(1, np.uint64)[0]) >> 1
-            torch.default_generator.manual_seed(drawn)  # torch.manual_seed looks for devices that are not used, too
-            if self._device.type == "cuda":
-                torch.cuda.default_generators[self._device.index or 0].manual_seed(drawn)
+        with generators_of_their_own(self._device) as seed:
+            seed(self.seed, self.steps, part)
             yield
 
     def state(self) -> dict[str, npt.NDArray[Any]]:

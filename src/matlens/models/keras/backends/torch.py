@@ -22,7 +22,7 @@ from matlens.models.keras.backends.torch_steps import DeviceStepper, floats, pho
 from matlens.models.keras.states import SeedStep, StepSeeds
 from matlens.models.precision import Precision, Wish, precisions_to_measure
 from matlens.models.preflight import Preflight
-from matlens.models.torch.devices import free_memory, gpu_works, is_out_of_memory, preflight
+from matlens.models.torch.devices import free_memory, generators_of_their_own, gpu_works, is_out_of_memory, preflight
 from matlens.models.torch.gpu.arithmetic import arithmetic, seconds_of
 from matlens.models.torch.gpu.averages import DeviceAverage
 from matlens.models.torch.gpu.features import Uploads
@@ -180,14 +180,11 @@ class TorchBackend(Backend):
         device, seed = torch.device(self.device), torch.initial_seed()
         seeds = StepSeeds(model, _draws_from_pytorch)
 
-        def seed_step(step: int, part: int) -> None:
-            drawn = int(np.random.SeedSequence([seed, step, part]).generate_state(1, np.uint64)[0]) >> 1
-            torch.default_generator.manual_seed(drawn)  # torch.manual_seed looks for devices that are not used, too
-            if device.type == "cuda":
-                torch.cuda.manual_seed(drawn)
-            seeds.set(step, part)
+        with generators_of_their_own(device) as seed_generators:
+            def seed_step(step: int, part: int) -> None:
+                seed_generators(seed, step, part)
+                seeds.set(step, part)
 
-        with torch.random.fork_rng([device] if device.type == "cuda" else []):
             yield seed_step
 
     def without_gradients(self, model: keras.Model, images: Any, training: bool) -> Any:

@@ -18,6 +18,8 @@ from matlens.models.torch.devices import free_memory, is_out_of_memory
 from matlens.models.torch.gpu.arithmetic import arithmetic
 from matlens.models.torch.gpu.feeder import photos_on
 from matlens.models.torch.gpu.steps import Outputs, RecordedStep, Recorder, Tensors
+from matlens.models.torch.preprocessing import on_device
+from matlens.models.torch.stepping import hits_in
 from matlens.types import BytePhotos
 
 _SMALL = 64
@@ -109,14 +111,14 @@ class DeviceStepper:
             loss = model.compute_loss(x=images, y=target, y_pred=predicted, training=True)
             gradients = torch.autograd.grad(loss, [variable.value for variable in variables], allow_unused=True)
             self._update(variables, gradients)
-        return loss.detach(), _hits(predicted.detach(), target)
+        return loss.detach(), hits_in(predicted.detach(), target)
 
     def _test_step(self, tensors: Tensors) -> Outputs:
         images, target = _input(tensors)
         with torch.no_grad(), self._quickly(), arithmetic(self._device, tf32=False):
             predicted = self._model(images, training=False)
             loss = self._model.compute_loss(x=images, y=target, y_pred=predicted, training=False)
-        return loss, _hits(predicted, target)
+        return loss, hits_in(predicted, target)
 
     @contextmanager
     def _quickly(self) -> Iterator[None]:
@@ -207,13 +209,6 @@ def photo_tensors(images: Any, device: torch.device) -> Tensors:
     return (on_device(images, device),)
 
 
-def on_device(values: Any, device: torch.device) -> torch.Tensor:
-    """Return an array or a tensor as float32 on a device."""
-    if not isinstance(values, torch.Tensor):
-        values = torch.as_tensor(np.asarray(values, dtype=np.float32))
-    return values.to(device, torch.float32)
-
-
 def floats(tensors: Tensors) -> torch.Tensor:
     """Return what `photo_tensors` gave as (B, H, W, 3) float32 in [0, 1]."""
     assert tensors[0] is not None
@@ -226,7 +221,3 @@ def _input(tensors: Tensors) -> tuple[torch.Tensor, torch.Tensor]:
     *photos, target = tensors
     assert target is not None
     return floats(tuple(photos)), target
-
-
-def _hits(predicted: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-    return (predicted.argmax(-1) == target.argmax(-1)).sum()
