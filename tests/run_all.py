@@ -2,11 +2,13 @@
 
     python tests/run_all.py [--quick] [pytest arguments]
 
-Two processes run at once: most tests wait for one core. Each prints when it is done.
+Two processes run at once: most tests wait for one core. Each prints when it is done. They share the cores: the threads
+of OpenMP wait for each other in a loop, and where they are more than the cores, a training takes three times as long.
 """
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import tempfile
@@ -15,10 +17,15 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+from matlens.system.devices import usable_cores
+
 GROUPS = {"keras": "keras", "without a framework": "not keras and not torch", "torch": "torch"}
 """The longest first."""
 
 AT_ONCE = 2
+
+THREADS = {"OMP_NUM_THREADS": str(max(1, usable_cores() // AT_ONCE)), **os.environ}
+"""The environment, with a group's share of the cores unless it states another number."""
 
 
 @dataclass(frozen=True)
@@ -36,8 +43,8 @@ def run_group(name: str, arguments: list[str], quick: bool) -> Found:
     marker = f"({GROUPS[name]}) and not slow" if quick else GROUPS[name]
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "report.xml"
-        done = subprocess.run([sys.executable, "-m", "pytest", "-m", marker, f"--junitxml={report}",
-                               "-p", "no:cacheprovider", *arguments], cwd=Path(__file__).parents[1], check=False,
+        command = [sys.executable, "-m", "pytest", "-m", marker, f"--junitxml={report}", "-p", "no:cacheprovider"]
+        done = subprocess.run([*command, *arguments], cwd=Path(__file__).parents[1], check=False, env=THREADS,
                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace")
         print(f"== tests: {name}\n{done.stdout}", flush=True)
         ended_badly = done.returncode not in (0, 5)  # 5: no test chosen, as with a file's name given

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import re
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from small_networks import CLASSES
@@ -186,3 +191,12 @@ def test_exact_float32_is_without_tf32_and_leaves_no_trace(torch):
     assert switches() == before
     with arithmetic(torch.device("cpu"), tf32=True):
         assert switches() == before
+
+
+@pytest.mark.parametrize(("chosen", "expected"), [({}, "PASSIVE"), ({"OMP_WAIT_POLICY": "ACTIVE"}, "ACTIVE")])
+def test_threads_without_work_sleep_unless_the_environment_says_otherwise(chosen, expected):
+    """OpenMP itself says what it read when it was loaded."""
+    environment = {key: value for key, value in os.environ.items() if key != "OMP_WAIT_POLICY"}
+    done = subprocess.run([sys.executable, "-c", "import matlens.models.torch"], capture_output=True, text=True,
+                          env={**environment, **chosen, "OMP_DISPLAY_ENV": "TRUE"}, check=True)
+    assert re.search(rf"OMP_WAIT_POLICY ?= ?'{expected}'", done.stderr), done.stderr

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
-import torch
+from matlens.system.devices import openmp_environment, usable_cores
 
-from matlens.system.devices import usable_cores
+os.environ.update(openmp_environment())
+
+import torch
 
 # Never more than PyTorch chose, which leaves a core's second thread alone and heeds OMP_NUM_THREADS.
 torch.set_num_threads(min(torch.get_num_threads(), usable_cores()))
