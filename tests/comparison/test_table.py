@@ -311,7 +311,7 @@ def test_the_table_says_which_differences_are_real(tmp_path: Path) -> None:
     markdown = (tmp_path / "model_comparison.md").read_text("utf-8")
     assert "**87.5 %** (50.0 to 87.5)" in markdown and "Standard error" not in markdown
     assert "- a is better than b by 25.0 points (" in markdown
-    assert "- a is not told apart from c: 2.5 points (" in markdown
+    assert "- a is not significantly different from c: 2.5 points (" in markdown
     tests = {(test["first"], test["second"]): test for test in
              json.loads((tmp_path / "model_comparison.json").read_text("utf-8"))["pairwise"]}
     assert {pair: test["is_real"] for pair, test in tests.items()} == {
@@ -321,7 +321,7 @@ def test_the_table_says_which_differences_are_real(tmp_path: Path) -> None:
     row = next(line for line in markdown.splitlines() if line.startswith("| a | c |"))
     real, needed = row.split(" | ")[-2:]
     assert real == "no" and needed.startswith(f"{tests['a', 'c']['photos_needed']:,} ")
-    assert comparison.sentences[0].startswith("a is not told apart from c")
+    assert comparison.sentences[0].startswith("a is not significantly different from c")
 
 
 def test_what_cannot_be_compared_photo_by_photo_is_said(tmp_path: Path) -> None:

@@ -103,9 +103,9 @@ def test_leaks_are_looked_for_in_every_official_split(tmp_path):
     found = audit(open_source(root))
     leaks = {finding.paths: finding.detail for finding in found.of("leak")}
     assert leaks == {
-        ("images/wood/1.jpg", "images/wood/2.jpg"): "the same photo, byte for byte, in train and test of minc:1",
+        ("images/wood/1.jpg", "images/wood/2.jpg"): "the same photo, identical files, in train and test of minc:1",
         ("images/wood/3.jpg", "images/wood/4.jpg"): "the same photo, nearly, in train and val of minc:1",
-        **{(f"images/{name}/5.jpg",): "the same photo, byte for byte, in val and test of minc:2"
+        **{(f"images/{name}/5.jpg",): "the same photo, identical files, in val and test of minc:2"
            for name in ("brick", "wood")},
     }
     assert by_kind(found)["missing"] == {("images/brick/7.jpg",), ("images/wood/7.jpg",)}
@@ -120,7 +120,7 @@ def test_leaks_are_looked_for_in_folders_and_in_a_split(tmp_path, matlens):
     shutil.copy(root / "train/sky/1.jpg", root / "test/sky/2.jpg")
     paths = ("test/sky/2.jpg", "train/sky/1.jpg")
     assert [(found.paths, found.detail) for found in audit(open_source(root)).of("leak")] == [
-        (paths, "the same photo, byte for byte, in train and test of the folders")]
+        (paths, "the same photo, identical files, in train and test of the folders")]
     manifest = tmp_path / "mine.json"
     Split("random", ("sky", "wood"), tuple(Photo(path, "sky", part, "") for path, part in zip(
         (*paths, "val/sky/gone.jpg"), ("val", "train", "test"), strict=True))).write(manifest)

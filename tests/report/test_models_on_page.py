@@ -156,7 +156,7 @@ def test_a_gallery_of_an_earlier_training_is_not_shown(folder: Run) -> None:
 def test_pictures_on_request_are_shown_only_of_what_the_results_hold(folder: Run) -> None:
     """A picture may be older than the model; its summary is taken out of the results then."""
     shutil.copy(folder.paths.picture(NAMES[0], "coverage"), folder.paths.picture(NAMES[0], "robustness"))
-    assert "Accuracy on worse photos of" not in Page(write_report(folder.path)).text
+    assert "Accuracy on degraded photos of" not in Page(write_report(folder.path)).text
     file = folder.paths.results_file(NAMES[0])
     content = json.loads(file.read_text("utf-8"))
     content["robustness"] = {"n_photos": 9, "accuracy": 0.5, "curves": {
@@ -166,7 +166,7 @@ def test_pictures_on_request_are_shown_only_of_what_the_results_hold(folder: Run
                                    "mean": 0.125, "standard_error": 0.03125}}}}
     file.write_text(json.dumps(content), "utf-8")
     text = Page(write_report(folder.path)).text
-    assert "Accuracy on worse photos of" in text
+    assert "Accuracy on degraded photos of" in text
     assert "patch shuffle 50.0 % 40.0 % 30.0 % 20.0 % 12.5 % 30.5 %" in text
     assert "road 0.250 0.125 +0.125 ± 0.031" in text
 

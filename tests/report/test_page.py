@@ -88,7 +88,7 @@ def test_names_from_the_users_files_stay_text(tmp_path: Path) -> None:
 def test_an_interval_stands_where_old_results_hold_none(tmp_path: Path) -> None:
     text = page(report_folder(tmp_path / "r", [results("high", 0.9)])).text
     assert "high is right on 90.0 % of 100 test photos" in text
-    assert "could have been 82.6 to 94.5 % (95 % interval)" in text  # Wilson's, by statsmodels' proportion_confint
+    assert "95 % confidence interval: 82.6 to 94.5 %" in text  # Wilson's, by statsmodels' proportion_confint
     assert "“glass”, the most frequent class, would be right on 50.0 %." in text
 
 

@@ -16,8 +16,8 @@ def compare(runs: Annotated[list[Path], typer.Argument(help="Run folders.", show
                                                      "those of runs on it.")] = False,
             margin: Annotated[float | None, typer.Option(
                 "--margin", min=0, max=100, metavar="POINTS", show_default="the first run's", help="A difference of "
-                "accuracy, in percentage points, that does not matter. Two models that are not told apart are then "
-                "called equivalent within it, or undecided.")] = None,
+                "accuracy, in percentage points, that does not matter. Two models that are not significantly "
+                "different are then called equivalent within it, or undecided.")] = None,
             choose_on: Annotated[Literal["test", "val"] | None, typer.Option(
                 "--choose-on", show_default="the first run's",
                 help="The part that says which model is the best.")] = None,

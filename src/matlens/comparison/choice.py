@@ -100,8 +100,8 @@ def _on_test(first: Row, others: Sequence[Row], pairs: Pairwise | None) -> str:
         return (f"Whether the test part confirms the choice is not known: {of_first} is not tested against "
                 f"{named(untested)}.")
     if unclear := [name for name, test in tests.items() if test and not test.is_real]:
-        return (f"The test part neither confirms nor refutes the choice: {of_first} is not told apart there from "
-                f"{named(unclear)}.")
+        return (f"The test part neither confirms nor refutes the choice: {of_first} is not significantly "
+                f"different there from {named(unclear)}.")
     return f"The test part confirms the choice: {of_first} is better there than {named(list(tests))}."
 
 

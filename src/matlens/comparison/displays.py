@@ -51,8 +51,8 @@ class Differences:
         axes = figure.subplots()
         style_axes(axes, heading, "Difference of accuracy, percentage points")
         axes.axvline(0, color=MUTED, linewidth=1.2, linestyle=":")
-        for kind, color, face, label in ((True, COLORS[0], COLORS[0], "real at 5 %, all pairs together"),
-                                         (False, COLORS[3], "white", "not told apart")):
+        for kind, color, face, label in ((True, COLORS[0], COLORS[0], "significant at 5 %, all pairs together"),
+                                         (False, COLORS[3], "white", "not significant at 5 %")):
             chosen = [(place, test) for place, test in enumerate(self.tests) if test.is_real is kind]
             for place, test in chosen:
                 if test.interval:

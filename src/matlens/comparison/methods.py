@@ -102,7 +102,7 @@ class MethodsTest:
             by += f" ({points(low)} to {points(high)})"
         if self.is_real:
             return f"{better} is better than {worse} as a method by {by}, p {p_words(self.p_holm)}."
-        return f"{better} is not told apart from {worse} as a method: {by}, p {p_words(self.p_holm)}."
+        return f"{better} is not significantly different from {worse} as a method: {by}, p {p_words(self.p_holm)}."
 
 
 @dataclass(frozen=True)

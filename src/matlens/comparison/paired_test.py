@@ -117,14 +117,14 @@ class PairedTest:
         within = (f" They are equivalent within {points(self.margin)} points."
                   if self.margin is not None and self.is_equivalent else "")
         if not self.difference:
-            return f"{better} and {worse} are right equally often: nothing tells them apart, {p}.{within}"
+            return f"{better} and {worse} are right equally often: no difference is seen, {p}.{within}"
         by = f"{points(abs(self.difference))} points"
         if self.interval:
             low, high = sorted(sign * end for end in (self.interval.low, self.interval.high))
             by += f" ({points(low)} to {points(high)})"
         if self.is_real:
             return f"{better} is better than {worse} by {by}, {p}.{within}"
-        return f"{better} is not told apart from {worse}: {by}, {p}.{within or self._way_out()}"
+        return f"{better} is not significantly different from {worse}: {by}, {p}.{within or self._way_out()}"
 
     def _groups_in_words(self) -> str:
         """Write '20 independent groups, which tell as much as 1.4 of equal size'."""
@@ -143,12 +143,12 @@ class PairedTest:
         if self.needed is None:
             return undecided
         if self.needed.photos is None:
-            return (f"{undecided} If they differ by that much, it would take more than {MOST_TIMES * self.n_photos:,} "
-                    "test photos to show it: for most uses they are as good as each other.")
+            return (f"{undecided} More than {MOST_TIMES * self.n_photos:,} test photos would be needed to confirm a "
+                    "difference this small: for most uses they are as good as each other.")
         groups = f" in {_rounded(self.needed.groups):,} groups like these" if self.needed.groups else ""
         between = f" ({_range(self.needed)})" if self.needed.fewest else ""
-        return (f"{undecided} If they differ by that much, about {_rounded(self.needed.photos):,} test photos{between}"
-                f"{groups} would show it.")
+        return (f"{undecided} About {_rounded(self.needed.photos):,} test photos{between}{groups} would be needed to "
+                "confirm a difference this large.")
 
 
 def p_words(p_value: float) -> str:

@@ -117,5 +117,5 @@ def _tests(compared: ComparedMethods) -> list[str]:
            if compared.over == "seeds" else "Nadeau and Bengio's corrected t over the splits")
     return [f"Which methods differ ({how}; corrected by Holm for {len(compared.tests)} "
             f"pair{'s' * (len(compared.tests) > 1)}; each interval is at the level of its step in Holm's procedure, so "
-            "it leaves out 0 where the methods are told apart):", markdown_table(table),
+            "it leaves out 0 where the methods differ significantly):", markdown_table(table),
             "\n".join(f"- {escape(sentence)}" for sentence in compared.sentences())]

@@ -117,7 +117,8 @@ def _faults(source: Source, split: Split, named: Sequence[tuple[str, ...]], copi
     leaked = {photo.path for photo in split.photos if photo.part == "test" and len(parts_of[photo.sha256]) > 1}
     tested = {photo.path for photo in split.part("test")}
     if leaked:
-        faults.append(f"{len(leaked)} of {len(tested)} test photos are in train or val, too, byte for byte")
+        faults.append(f"{len(leaked)} of {len(tested)} test photos {'is' if len(leaked) == 1 else 'are'} also in the "
+                      f"training or validation set (identical file{'s' * (len(leaked) != 1)})")
     divided = _divided(split, copies)
     if alike := {path for group in divided for path in group} & tested - leaked:
         faults.append(f"{len(alike)} {'more ' if leaked else ''}of {len(tested)} test photos look the same as photos "

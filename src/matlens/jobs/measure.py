@@ -23,7 +23,8 @@ from matlens.robustness.display import plot_robustness
 from matlens.runs.run import Run
 from matlens.system.console import Reporter
 
-_WORDS = {"better": "better than random", "worse": "worse than random", "unclear": "not told apart from random"}
+_WORDS = {"better": "better than random", "worse": "worse than random",
+          "unclear": "not significantly different from random"}
 
 AnyMeasurement = TypeVar("AnyMeasurement", bound=Measurement)
 

@@ -116,7 +116,7 @@ def _run_alone(settings: Settings, out: Path, reporter: Reporter, split_hash: st
         reporter.result(f"report: {run.path / 'report.html'}  ({time.perf_counter() - started:.0f} s)")
     if failures:
         raise WorkerError(f"{len(failures)} of {len(settings.models)} models failed ({', '.join(failures)}). "
-                          f"Mend it, then go on with the same command: what is finished stays.")
+                          "Fix the problem and run the same command again; finished models are kept.")
     return run
 
 
@@ -179,8 +179,8 @@ def keep_to_limit(settings: Settings, reporter: Reporter) -> None:
     pruned = prune(settings.cache_dir, limit)
     if pruned.removed:
         freed = decimal(sum(entry.size for entry in pruned.removed))
-        reporter.say(f"cache: removed what was not used for longest ({len(pruned.removed)} of {settings.cache_dir}, "
-                     f"{freed}) to keep to --cache-limit {settings.cache_limit:g}")
+        reporter.say(f"cache: removed the {len(pruned.removed)} least recently used items of {settings.cache_dir} ("
+                     f"{freed}), to keep to --cache-limit {settings.cache_limit:g}")
     if pruned.left > limit:
         reporter.warn(f"What runs are using in {settings.cache_dir} takes {decimal(pruned.left)}, more than "
                       f"--cache-limit {settings.cache_limit:g} GB allows. It stays until they end; then a run removes "

@@ -70,13 +70,13 @@ def _headline(comparison: ComparedModels) -> str:
     alike = [name for name in unclear if (test := tests[name]) and test.is_equivalent]
     if alike == unclear:
         return f"{leads} is equivalent to {listed(alike)}, within the margin"
-    return f"{leads} {'is' if chosen else 'leads, but is'} not told apart from {listed(unclear)}"
+    return f"{leads} {'is' if chosen else 'leads, but is'} not significantly different from {listed(unclear)}"
 
 
 def _interval_alone(ends: Ends | None) -> list[str]:
     if not ends:
         return []
-    return [f"With other test photos it could have been {percents(ends)} (95\u00a0% interval)."]
+    return [f"95\u00a0% confidence interval: {percents(ends)}."]
 
 
 def _of_the_first(comparison: ComparedModels) -> list[str]:

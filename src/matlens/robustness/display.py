@@ -40,7 +40,7 @@ def plot_robustness(by_title: Mapping[str, Robustness], save_path: Path | None =
     rows = -(-len(curves) // _COLUMNS)
     counts = sorted({measured.n_photos for measured in by_title.values()})
     photos = f"{counts[0]} to {counts[-1]}" if len(counts) > 1 else str(counts[0])
-    figure = new_figure(3.1 * _COLUMNS, 2.5 * rows + 0.7, f"Accuracy on worse photos ({photos} test photos)",
+    figure = new_figure(3.1 * _COLUMNS, 2.5 * rows + 0.7, f"Accuracy on degraded photos ({photos} test photos)",
                         next(iter(by_title)) if alone else "")
     grid = figure.subplots(rows, _COLUMNS, sharey=True, squeeze=False)
     for axes in grid.ravel()[len(curves):]:

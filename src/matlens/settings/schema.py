@@ -87,8 +87,8 @@ class Settings(BaseModel):
 
     margin: Annotated[float | None, Field(gt=0, lt=100), Setting(
         option="--margin", panel=PHOTOS, metavar="POINTS", resumed="may differ", since=SECOND_VERSION,
-        help="A difference of accuracy, in percentage points, that does not matter. Two models that are not told apart "
-             "are then called equivalent within it, or undecided.")] = None
+        help="A difference of accuracy, in percentage points, that does not matter. Two models that are not "
+             "significantly different are then called equivalent within it, or undecided.")] = None
     choose_on: Annotated[Literal["test", "val"] | None, AfterValidator(checks.choose_on), Setting(
         option="--choose-on", panel=PHOTOS, resumed="may differ", since=SECOND_VERSION, shown="test",
         help="The part that says which of several models is the best. test says too by how much the best one is "

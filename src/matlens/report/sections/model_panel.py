@@ -116,5 +116,5 @@ def _to_make(results: Results, is_drawn: Callable[[str], bool], has_gallery: boo
          Gallery.command_for("RUN")),
         (results.faithfulness is not None, "Whether the heat maps are faithful",
          Faithfulness.command_for("RUN")),
-        (results.robustness is not None, "Accuracy on worse photos", Robustness.command_for("RUN")))
+        (results.robustness is not None, "Accuracy on degraded photos", Robustness.command_for("RUN")))
     return tuple(ToMake(what, command) for there, what, command in wanted if not there)

@@ -42,7 +42,7 @@ class IntervalPlot:
 
 
 def comparison_pictures(run_dir: Path, comparison: ComparedModels) -> tuple[Picture, ...]:
-    """Read the pictures of several models: differences, the same photos side by side, accuracy on worse photos."""
+    """Read the pictures of several models: differences, the same photos side by side, accuracy on degraded photos."""
     reports = run_dir / "reports"
     wanted = []
     if comparison.pairs and comparison.pairs.tests:
@@ -53,7 +53,7 @@ def comparison_pictures(run_dir: Path, comparison: ComparedModels) -> tuple[Pict
                 "The same photos as each model sees them, on one colour scale.",
                 "Heat maps of all models over the same photos, side by side.")
                for path in sorted(reports.glob(f"{SIDE_BY_SIDE}_*.png"))[:SIDE_BY_SIDE_SHOWN]]
-    wanted.append(("robustness.png", "robustness", "Accuracy on worse photos", "A line a model; dashed: chance.",
+    wanted.append(("robustness.png", "robustness", "Accuracy on degraded photos", "A line a model; dashed: chance.",
                    "Accuracy of all models under perturbations: the figures are in the models' tables."))
     pictures = (read_picture(reports / name, kind, title, caption, alt, link_to(f"reports/{name}"))
              for name, kind, title, caption, alt in wanted)

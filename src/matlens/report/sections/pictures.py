@@ -42,7 +42,7 @@ TITLES = {
     DEFAULT_METHOD: ("Grad-CAM", "Where in a photo the answer comes from: warm is much, cold is little."),
     "faithfulness": ("Faithfulness of the heat maps", "What happens to the answer where the hottest places are taken "
                      "out of the photo or put back, beside random and centred maps."),
-    "robustness": ("Accuracy on worse photos", "One panel a perturbation, the weakest strength at the left."),
+    "robustness": ("Accuracy on degraded photos", "One panel a perturbation, the weakest strength at the left."),
 }
 """Of a model's pictures, in the order of the page: title and caption."""
 
