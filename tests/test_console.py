@@ -27,8 +27,8 @@ def test_a_command_is_never_divided_whatever_its_arguments_are_called(words, aft
 
 @pytest.mark.parametrize("columns", [20, 40, 80])
 def test_lines_end_between_words_and_no_word_is_lost(columns):
-    text = ("1 of 431 test photos is also in the training or validation set (identical file); the results are too good for photos of "
-            "other objects, by as much as nobody knows")
+    text = ("1 of 431 test photos is also in the training or validation set (identical file); the results are "
+            "too good for photos of other objects, by as much as nobody knows")
     lines = wrapped(text, columns).split("\n")
     assert " ".join(lines) == text
     assert all(len(line) <= columns for line in lines)
