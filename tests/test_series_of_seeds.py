@@ -46,7 +46,8 @@ def figures(model: str, seed: int) -> dict[str, Any]:
 def judged_run(settings: Settings, out: Path, reporter: Reporter, split_hash: str | None = None, *,
                split: Split | None = None) -> None:
     """Stand in for the main job: a run with results and predictions, without training."""
-    run = Run.begin(out, settings, settings.data_dir.resolve(), split or split_of())
+    root = settings.data_dir.resolve()
+    run = Run.begin(out, settings.model_copy(update={"data_dir": root}), root, split or split_of())
     for model in settings.models:
         answers(model, settings.seed).write(run.paths.predictions_file(model))
         Results(model_name=model, seconds={}, split_hash=run.split.hash, seed=settings.seed,
@@ -81,10 +82,11 @@ def test_seeds_count_up_and_share_the_split(drawn, tmp_path, jobs):
     assert {settings.seed_of_split for settings in jobs[3:]} == {1}
 
 
-def test_a_series_goes_on_with_more_seeds(drawn, tmp_path, jobs):
-    """Three seeds tell little; two more must not cost five."""
+def test_a_series_goes_on_with_more_seeds(drawn, tmp_path, jobs, monkeypatch):
+    """Three seeds tell little; two more must not cost five. The photos are named from another folder."""
     run_series(asked(drawn), tmp_path / "out", QUIET)
-    series = run_series(asked(drawn, seeds=5), tmp_path / "out", QUIET)
+    monkeypatch.chdir(drawn.parent)
+    series = run_series(asked(Path(drawn.name), seeds=5), tmp_path / "out", QUIET)
     assert list(SeriesFolder.open(series.path).seeds.values()) == [42, 43, 44, 45, 46]
     content = json.loads((series.reports / "series_results.json").read_text())
     assert list(content["models"]["resnet50_transfer"]["accuracy"]["by_seed"]) == [f"seed {42 + i}" for i in range(5)]

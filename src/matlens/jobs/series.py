@@ -65,8 +65,8 @@ def _run_series_alone(settings: Settings, out: Path, reporter: Reporter) -> Seri
     reporter.result(f"report: {out / 'report.html'}  ({time.perf_counter() - started:.0f} s)")
     if failures:
         what = "seeds" if series.seeds else "splits"
-        raise WorkerError(f"Models failed on {len(failures)} of {len(runs)} {what} ({', '.join(failures)}). Mend it, "
-                          "then go on with the same command: what is finished stays.")
+        raise WorkerError(f"Models failed on {len(failures)} of {len(runs)} {what} ({', '.join(failures)}). Fix the "
+                          "problem and run the same command again; finished models are kept.")
     return series
 
 
