@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 # A new requirements.txt means a new stamp, so the environment is made again; else it is kept.
 STAMP := $(VENV)/.installed-$(firstword $(shell cat requirements.txt pyproject.toml | cksum))
 
-.PHONY: help install demo test unit faults attacks check bench notebooks wheels clean
+.PHONY: help install demo test unit faults attacks check bench backbones notebooks wheels clean
 
 help:
 	@echo "make install   set up $(VENV)"
@@ -17,6 +17,7 @@ help:
 	@echo "make attacks   the generators of odd datasets, photos, labels and run folders, at full length"
 	@echo "make check     style and types"
 	@echo "make bench     the benchmarks"
+	@echo "make backbones networks of libraries through build, features and artifact: a table (BACKBONES='keras/ResNet* ...')"
 	@echo "make notebooks write both notebooks from notebooks/source.py"
 	@echo "make wheels    matlens and what it needs as wheels in dist/, for Kaggle without a network"
 
@@ -55,6 +56,9 @@ check: install
 
 bench: install
 	@for file in benchmarks/bench_*.py; do echo "== $$file"; $(BIN)/python $$file || exit 1; done
+
+backbones: install
+	$(BIN)/python benchmarks/backbones.py $(foreach name,$(BACKBONES),'$(name)')
 
 notebooks: install
 	$(BIN)/python notebooks/make.py

@@ -49,7 +49,12 @@ def run_refused(matlens, photos: Path, out: Path, *options: object) -> str:
 
 
 @pytest.mark.parametrize(("options", "named"), [
-    (("--models", "resnet"), "unknown model 'resnet'; choose from vgg19_scratch"),
+    (("--models", "resnet"), "'resnet'. Did you mean resnet50_transfer?"),
+    (("--models", "EfficientNetV2B0"), "keras/EfficientNetV2B0"),
+    (("--models", "keras/ResNet5"), "keras/ResNet50"),
+    (("--models", "keras/Nothing*"), "'keras/Nothing*'"),
+    (("--models", "keras/*"), "40 models"),
+    (("--models", "resnet50_transfer", "--option", "keras/Xceptoin.alpha=1"), "keras/Xception"),
     (("--protocol", "kfold"), "protocol"),
     (("--protocol", "minc:9"), "minc:9 needs MINC-2500's layout"),
     (("--protocol", "prepared"), "prepared needs the folders train/"),

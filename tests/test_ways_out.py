@@ -22,7 +22,7 @@ from matlens.runs.record import RunRecord
 from matlens.system.console import command, shell_word
 
 PACKAGE = Path(matlens.__file__).parent
-COMMANDS = "|".join({file.stem for file in (PACKAGE / "cli").glob("*.py")} - {"main", "lazy", "options"} | {"data"})
+COMMANDS = "|".join({file.stem for file in (PACKAGE / "cli").glob("*.py")} - {"main", "options"} | {"data"})
 COMMAND = re.compile(rf"matlens (?:{COMMANDS})\b[^.,:;!]*$")
 """The words of a command before a value that is put into a text."""
 

@@ -67,7 +67,7 @@ def keras_vgg19(batch: int, side: int, steps: int) -> Job:
     """One epoch of Keras' own `fit` of the same VGG19 over arrays in memory, with keras.optimizers.Adam."""
     import keras
 
-    from matlens.models.keras.vgg19 import vgg19
+    from matlens.models.keras.networks.vgg19 import vgg19
 
     image = keras.Input((side, side, 3))
     model = keras.Model(image, vgg19(image, len(CLASSES)))

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from matlens import __version__
-from matlens.cli.lazy import LazyGroup
+from matlens.cli.options import LazyGroup
 from matlens.errors import MatlensError, OutOfMemoryError
 from matlens.system.console import complain, printable
 from matlens.system.files import why_unwritable
@@ -23,7 +23,8 @@ _LONGEST_MESSAGE = 4000
 
 class _Commands(LazyGroup):
     package = "matlens.cli"
-    names = ("demo", "run", "train", "evaluate", "explain", "labels", "rerun", "compare", "predict", "export", "data")
+    names = ("demo", "run", "train", "evaluate", "explain", "labels", "rerun", "compare", "predict", "export", "models",
+             "data")
 
 
 app = typer.Typer(

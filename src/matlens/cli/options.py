@@ -1,5 +1,7 @@
 """Make the options of the command line from the declarations of the settings; and those that several commands share.
 
+`LazyGroup` is a group of commands, each in a module of its own that is imported when the command is asked for.
+
 A command's function marks a parameter whose option is made when the command is asked for (`Late`), so that
 `matlens --help` need not load the settings. `**given: Annotated[Any, SettingsOptions()]` stands for all settings.
 """
@@ -11,10 +13,13 @@ import functools
 import inspect
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
+from importlib import import_module
 from pathlib import Path
-from typing import Annotated, Any, get_args, get_origin
+from typing import Annotated, Any, ClassVar, get_args, get_origin
 
 import typer
+from typer.core import TyperCommand, TyperGroup
+from typer.main import get_command, get_group
 
 
 @dataclass(frozen=True)
@@ -176,3 +181,44 @@ def chosen_models(models: str | None) -> tuple[str, ...] | None:
     from matlens.settings.schema import Settings
 
     return Settings.load(options={"models": models}).models
+
+
+class LazyGroup(TyperGroup):
+    """The commands that the modules `names` of `package` define, in that order.
+
+    A module defines a function of its own name, or, if it is a package, the typer.Typer `app` of a group.
+    """
+
+    package: ClassVar[str]
+    names: ClassVar[tuple[str, ...]]
+
+    def __init__(self, **attributes: Any) -> None:
+        super().__init__(**attributes)
+        self.commands = {name: TyperCommand(name) for name in self.names}
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Return the names in the order of the flow."""
+        return list(self.names)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """Return a stand-in that knows name and help: making a command's options takes longer than help should."""
+        command = self.commands.get(cmd_name)
+        if command is not None and command.help is None:
+            module = import_module(f"{self.package}.{cmd_name}")
+            command.help = module.app.info.help if hasattr(module, "app") else inspect.getdoc(getattr(module, cmd_name))
+        return command
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Return the whole command that is about to run."""
+        name, command, rest = super().resolve_command(ctx, args)
+        return name, command and self._whole(command.name or ""), rest
+
+    def _whole(self, name: str) -> Any:
+        module = import_module(f"{self.package}.{name}")
+        if hasattr(module, "app"):
+            group = get_group(module.app)
+            group.name = name
+            return group
+        holder = typer.Typer(add_completion=False, rich_markup_mode="rich")
+        holder.command(name)(with_options(getattr(module, name)))
+        return get_command(holder)

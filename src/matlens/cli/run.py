@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import Annotated, Any
+
+import typer
 
 from matlens.cli.options import Config, Out, Quiet, SettingsOptions, default_out
 from matlens.system.stopping import orderly_stop
@@ -10,13 +13,18 @@ from matlens.system.stopping import orderly_stop
 OPTIONS = SettingsOptions()
 
 
-def run(out: Out = None, config: Config = None, quiet: Quiet = False, **given: Annotated[Any, OPTIONS]) -> None:
+def run(out: Out = None, config: Config = None, quiet: Quiet = False,
+        yes: Annotated[bool, typer.Option("--yes", help="Train however many models a pattern in --models fits. Without "
+                                          "it, more than 12 are refused.", show_default=False)] = False,
+        **given: Annotated[Any, OPTIONS]) -> None:
     """Do the whole job: train the models on a folder of photos, judge, explain and compare them, write the report."""
     from matlens.jobs.run import run as run_all
     from matlens.jobs.series import run_series
+    from matlens.settings.checks import any_number_of_models
     from matlens.settings.schema import Settings
     from matlens.system.console import Reporter
 
-    settings, out = Settings.load(config, given), out or default_out()
+    with any_number_of_models() if yes else nullcontext():
+        settings, out = Settings.load(config, given), out or default_out()
     with orderly_stop(out):
         (run_series if settings.is_series else run_all)(settings, out, Reporter(quiet))

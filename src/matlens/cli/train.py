@@ -15,7 +15,7 @@ OPTIONS = SettingsOptions(without=("models", "material_groups"))
 def _model_argument() -> Any:
     from matlens.models.registry import MODELS
 
-    return typer.Argument(help=f"The model: {', '.join(MODELS)}.", show_default=False)
+    return typer.Argument(help=f"The model: {', '.join(MODELS)}, or one that matlens models lists.", show_default=False)
 
 
 def train(model: Annotated[str, Late(_model_argument)], out: Out = None, config: Config = None, quiet: Quiet = False,
@@ -29,6 +29,10 @@ def train(model: Annotated[str, Late(_model_argument)], out: Out = None, config:
     from matlens.training.train import train as train_one
 
     settings = Settings.load(config, given | {"models": model})
+    model, *more = settings.models
+    if more:
+        raise SettingsError(f"matlens train trains one model, and {1 + len(more)} are named. Use matlens run, or name "
+                            f"one of them, such as {model}.")
     if settings.is_series:
         asked = "--seeds asks" if (settings.seeds or 1) > 1 else f"--protocol {settings.protocol} asks"
         raise SettingsError(f"matlens train trains a model once, and {asked} for several trainings: use matlens run "

@@ -25,7 +25,7 @@ from pathlib import Path
 import numpy as np
 
 from matlens.data.drawn.synthetic import MATERIALS, draw_material
-from matlens.errors import CacheError, ConversionError, MatlensError
+from matlens.errors import CacheError, ConversionError, MatlensError, ModelError
 from matlens.features.engine import TrunkEngine
 from matlens.features.layout import lay_channels_first
 from matlens.features.unconverted import is_of_conversion, not_converted
@@ -136,12 +136,17 @@ def confirm_trunk(classifier: Divisible, order: TrunkOrder, cache_dir: Path, ver
     """Compare a draft's features with the framework's, and write the trunk into the cache, whole or not at all.
 
     Raises:
-        ConversionError: a feature differs by more than FEATURE_TOLERANCE; the draft is removed then.
+        ConversionError: a feature differs by more than FEATURE_TOLERANCE, or the draft cannot compute; it is removed
+            then.
     """
     folder, draft, until = order.folder(cache_dir), order.draft(cache_dir), resolved_layer(classifier, order)
     photos = _sample_photos(order.build.img_size)
     expected = classifier.features(photos, until)
-    computed = TrunkEngine(draft / "trunk.xml").features(photos)
+    try:
+        computed = TrunkEngine(draft / "trunk.xml").features(photos)
+    except ModelError as error:
+        shutil.rmtree(draft)
+        raise ConversionError(f"The converted trunk of {order.build.model} cannot compute: {error}") from error
     parity = float(np.abs(computed - expected).max() / max(np.abs(expected).max(), 1e-6))
     if not parity <= FEATURE_TOLERANCE:
         shutil.rmtree(draft)

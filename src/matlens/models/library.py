@@ -6,8 +6,29 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from matlens.errors import ModelError
+from matlens.models.frameworks import FrameworkName
 from matlens.models.spec import ModelSpec
 from matlens.system.registry import Registry
+
+
+@dataclass(frozen=True)
+class ModelFacts:
+    """What counting a model gives.
+
+    parameters: how many numbers training can change in its backbone, without a head and without the statistics of
+        normalisation; of a model that is trained whole, in all of it.
+    flops: floating-point operations of one photo, two for each multiplication and addition: twice what papers that
+        count these as one give (ResNet50 at 224 pixels: 7.7e9).
+    img_size: (height, width) of the photo, in pixels.
+    """
+
+    parameters: int
+    flops: int
+    img_size: tuple[int, int]
+
+
+Counting = Callable[[ModelSpec, tuple[int, int]], ModelFacts]
+"""Counts a model for photos (height, width); called in a process that may import the framework, so it imports there."""
 
 
 @dataclass(frozen=True)
@@ -20,12 +41,23 @@ class Library:
         imports the library, so what it finds is kept.
     spec: reads the declaration of one of them. Raises ModelError, which names near ones, for a name that the library
         does not have or a network that cannot be a model here.
+    framework: that which builds its models.
+    facts: counts the library's models, and all others of its framework; None where nothing counts them.
     """
 
     name: str
     title: str
     names: Callable[[], Sequence[str]]
     spec: Callable[[str], ModelSpec]
+    framework: FrameworkName | None = None
+    facts: Counting | None = None
+
+    def known(self) -> Sequence[str]:
+        """Return its names, or none where it is not installed: for suggestions."""
+        try:
+            return self.names()
+        except ModelError:
+            return ()
 
 
 LIBRARIES: Registry[Library] = Registry("library of models", "matlens.models.libraries", ModelError)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import fnmatch
+
 from matlens.errors import ModelError
 from matlens.models.frameworks import FrameworkName
 from matlens.models.library import LIBRARIES
 from matlens.models.spec import ModelSpec
-from matlens.system.registry import Registry
+from matlens.system.registry import Registry, did_you_mean
 
 
 def file_stem(name: str) -> str:
@@ -26,16 +28,29 @@ class Models(Registry[ModelSpec]):
         self._of_libraries: dict[str, ModelSpec] = {}
 
     def __getitem__(self, name: str) -> ModelSpec:
-        """Look a model up. Raises ModelError, which names the known ones, or near ones of its library."""
+        """Look a model up. Raises ModelError, which names near ones and says why a library's cannot be a model here."""
         if name not in self._of_libraries:
             library, slash, inside = name.partition("/")
-            if not slash or library not in LIBRARIES or super().__contains__(name):
+            if super().__contains__(name):
                 return super().__getitem__(name)
+            if not slash or library not in LIBRARIES:
+                raise ModelError(self._unknown(name))
             self._of_libraries[name] = LIBRARIES[library].spec(inside)
         return self._of_libraries[name]
 
+    def _unknown(self, name: str) -> str:
+        meant = did_you_mean(name, self)
+        for library in [] if meant else LIBRARIES.entries():
+            meant = meant or did_you_mean(name, library.known(), f"{library.name}/")
+        libraries = " or ".join(library.title for library in LIBRARIES.entries())
+        choice = "" if meant else f" Choose from {', '.join(self)}, or a network of {libraries}."
+        return f"Unknown model '{name}'.{meant}{choice} List all with: matlens models{self.hint()}"
+
     def __contains__(self, name: object) -> bool:
-        """Tell whether there is such a model; of a library, whether it can be a model here."""
+        """Tell whether there is such a model; of a library, whether it can be a model here.
+
+        Whoever would refuse it asks for it instead: the error says why.
+        """
         if super().__contains__(name):
             return True
         try:
@@ -54,6 +69,33 @@ register = MODELS.register
 def spec_of(name: str) -> ModelSpec:
     """Look a model up. Raises ModelError, which names the known ones."""
     return MODELS[name]
+
+
+def is_pattern(name: str) -> bool:
+    """Return whether a name has letters that stand for others, which no model's has."""
+    return any(letter in name for letter in "*?[")
+
+
+def names_matching(pattern: str) -> tuple[str, ...]:
+    """Return the names of the models that fit a pattern such as `keras/EfficientNetV2*`; case does not matter.
+
+    A library's networks fit only a pattern that begins with the library's name.
+
+    Raises:
+        ModelError: nothing fits; near names are named. Or the library is not installed.
+    """
+    library, slash, _ = pattern.partition("/")
+    names = list(MODELS)
+    if slash and library in LIBRARIES:
+        of_library = [f"{library}/{name}" for name in LIBRARIES[library].names()]
+        names = list(dict.fromkeys([*names, *of_library]))
+    fitting = tuple(name for name in names if fnmatch.fnmatchcase(name.casefold(), pattern.casefold()))
+    if not fitting:
+        meant = did_you_mean("".join(letter for letter in pattern if letter not in "*?[]"), names)
+        libraries = ", ".join(f"{library.name}/*" for library in LIBRARIES.entries())
+        raise ModelError(f"No model fits '{pattern}'.{meant} There are {', '.join(MODELS)}, and those of {libraries}: "
+                         "matlens models lists them.")
+    return fitting
 
 
 def spec_in(framework: FrameworkName, name: str) -> ModelSpec:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Protocol
@@ -56,17 +56,24 @@ class WeightsFile:
     name, url: may hold `{side}` (the photo's first side in pixels) and the backbone's options, such as `{alpha}`.
     hash: `md5:...`, `sha256:...` (the first digits are enough), or empty where none was published.
     sides: the photo sides for which there is such a file; empty: it fits photos of any size.
+    options: the backbone's options for which there is such a file; those that are not named do not matter.
     """
 
     name: str
     url: str
     hash: str = ""
     sides: tuple[int, ...] = ()
+    options: Options = field(default_factory=lambda: MappingProxyType({}), hash=False)
+
+    def fits(self, options: Options, side: int) -> bool:
+        """Return whether there is such a file for a backbone of these options, and photos of this side in pixels."""
+        return (not self.sides or side in self.sides) and all(
+            options[name] == value for name, value in self.options.items())
 
     def resolved(self, options: Options, side: int) -> WeightsFile:
         """Return the file with its placeholders filled in."""
         values = {**options, "side": side}
-        return replace(self, name=self.name.format(**values), url=self.url.format(**values), sides=())
+        return WeightsFile(self.name.format(**values), self.url.format(**values), self.hash)
 
 
 @dataclass(frozen=True)
@@ -97,6 +104,8 @@ class ModelSpec:
     limits: of options that are numbers: the value that they must exceed, and the greatest.
     preprocess: from RGB in [0, 1] to what the network takes; None where it takes that. It becomes part of the model.
     weights: the files of its pretrained weights, the best first; None where there are none.
+    licence: of these weights, as SPDX writes it, such as "Apache-2.0"; empty where none is known.
+    published_side: the side of the photos that these weights were trained on, in pixels; None where it is not known.
     head: what is trained on a frozen backbone; None where the whole network is trained.
     pooling: how the head begins: the mean over places, or VGG19's 2 x 2 maximum.
     learning_rate: Adam's where there is no `head`.
@@ -120,6 +129,8 @@ class ModelSpec:
     limits: Mapping[str, tuple[float, float]] = field(default_factory=lambda: MappingProxyType({}))
     preprocess: Preprocess | None = None
     weights: tuple[WeightsFile, ...] | None = None
+    licence: str = ""
+    published_side: int | None = None
     head: MLP | None = None
     pooling: Pooling = "avg"
     learning_rate: float = 1e-3
@@ -207,5 +218,5 @@ class ModelSpec:
         Raises ModelError for options that it does not have.
         """
         values = self.all_options(options)
-        files = [file.resolved(values, side) for file in self.weights or () if not file.sides or side in file.sides]
+        files = [file.resolved(values, side) for file in self.weights or () if file.fits(values, side)]
         return tuple(dict.fromkeys(files))

@@ -58,7 +58,13 @@ def find_weights(spec: ModelSpec, choice: WeightsChoice, weights_dir: Path | Non
     local = find_local(spec, weights_dir, options, side)
     if local is not None:
         return FoundWeights(local)
-    wanted = spec.weights_files(options, side)[0]
+    wanted = next(iter(spec.weights_files(options, side)), None)
+    if wanted is None:
+        chosen = ", ".join(f"{name}={value}" for name, value in spec.all_options(options).items())
+        if choice == "auto":
+            return FoundWeights(None, f"trained from random weights: none are published for {chosen}")
+        raise WeightsError(f"There are no published weights of {spec.name} for {chosen}. Leave --option out, or train "
+                           "from random weights with --weights none (in Python: weights=None).")
     try:
         return FoundWeights(_download(wanted, spec.of_framework.weights_folder()))
     except (OSError, ValueError) as error:  # requests' errors are OSErrors, pooch's hash mismatch a ValueError

@@ -46,8 +46,8 @@ def build_vgg19_scratch(
     for name, given, most in (("dropout_rate", dropout_rate, 1), ("l2_reg", l2_reg, math.inf)):
         number_from(given, name, 0, most)
     with seeded(open_room("keras"), seed):
+        from matlens.models.keras.networks.vgg19 import vgg19
         from matlens.models.keras.transfer import build_network
-        from matlens.models.keras.vgg19 import vgg19
 
         layers = partial(vgg19, num_classes=num_classes, dropout_rate=dropout_rate, l2_reg=l2_reg)
         return build_network(spec_of("vgg19_scratch"), size, layers)

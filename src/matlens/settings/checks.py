@@ -7,34 +7,68 @@ own in `settings.schema`; one of them that is wrong itself is missing there.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationInfo
 
-from matlens.models.registry import MODELS, default_models, spec_of
+from matlens.errors import ModelError
+from matlens.models.registry import MODELS, default_models, is_pattern, names_matching, spec_of
 from matlens.settings.kaggle import expanded
-from matlens.settings.model_options import OptionsByModel, checked, unknown
+from matlens.settings.model_options import OptionsByModel, checked, known_spec
 from matlens.settings.protocols import PATTERN, WORDS, draws, is_series
+from matlens.system.console import command
 
 LARGEST_SIDE = 2048
 MOST_SEEDS = 100
 """Trainings of one series. 30 already tell a standard deviation to 13 %."""
 
+MOST_FITTING = 12
+"""Models that a pattern may stand for without a question."""
+
+_may_be_many: ContextVar[bool] = ContextVar("may_be_many", default=False)
+
 
 def models(value: Any) -> tuple[str, ...]:
-    """Take names as a list, or separated by commas, each once; `all` stands for the default."""
+    """Take names and patterns as a list, or separated by commas, each model once; `all` stands for the default."""
     if not isinstance(value, str | list | tuple):
         raise ValueError("must be names, separated by commas or in a list")
     names = [name for each in (value.split(",") if isinstance(value, str) else value) if (name := str(each).strip())]
     if names == ["all"]:
         return default_models()
-    strangers = [name for name in names if name not in MODELS]
     if not names:
         raise ValueError(f"no model is named; choose from {', '.join(MODELS)}, or all")
-    if strangers:
-        raise ValueError(unknown(strangers[0], ", or all"))
-    return tuple(dict.fromkeys(names))
+    chosen = tuple(dict.fromkeys(name for named in names for name in (
+        _fitting(named) if is_pattern(named) else (named,))))
+    for name in chosen:
+        known_spec(name)
+    return chosen
+
+
+@contextmanager
+def any_number_of_models() -> Iterator[None]:
+    """Inside, a pattern may stand for any number of models: the user knows how many."""
+    before = _may_be_many.set(True)
+    try:
+        yield
+    finally:
+        _may_be_many.reset(before)
+
+
+def _fitting(pattern: str) -> tuple[str, ...]:
+    """Return the models that a pattern stands for. Raises ValueError where there are none, or too many."""
+    try:
+        names = names_matching(pattern)
+    except ModelError as error:
+        raise ValueError(str(error)) from error
+    if len(names) > MOST_FITTING and not _may_be_many.get():
+        raise ValueError(f"'{pattern}' fits {len(names)} models, and each of them would be trained. List them with: "
+                         f"{command('models', pattern)} -- then narrow the pattern, name them, or add --yes to matlens "
+                         "run")
+    return names
 
 
 def model_options(value: Any, info: ValidationInfo) -> OptionsByModel:
@@ -154,6 +188,5 @@ def device(value: Any) -> Any:
 def epochs_of(value: dict[str, int]) -> dict[str, int]:
     """Refuse epochs of unknown models."""
     for name in value:
-        if name not in MODELS:
-            raise ValueError(unknown(name))
+        known_spec(name)
     return value

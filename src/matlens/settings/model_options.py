@@ -9,7 +9,8 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from matlens.models.registry import MODELS
+from matlens.errors import ModelError
+from matlens.models.registry import spec_of
 from matlens.models.spec import ModelSpec
 
 Value = float | int | str
@@ -29,11 +30,11 @@ def checked(given: Any, models: Sequence[str]) -> OptionsByModel:
     """
     by_model: OptionsByModel = {}
     for model, name, value in _entries(given, models):
-        spec = _spec_of(model)
+        spec = known_spec(model)
         if name not in spec.options:
             raise ValueError(f"{model} has no option '{name}'; {_known([model])}")
         by_model.setdefault(model, {})[name] = _typed(spec, name, value)
-    changed = {model: {name: value for name, value in options.items() if value != MODELS[model].options[name]}
+    changed = {model: {name: value for name, value in options.items() if value != spec_of(model).options[name]}
                for model, options in by_model.items()}
     return {model: options for model, options in changed.items() if options}
 
@@ -73,25 +74,22 @@ def _in_text(text: str, models: Sequence[str]) -> Iterator[tuple[str, str, str]]
     if model:
         yield model, name, value.strip()
         return
-    having = [chosen for chosen in models if name in _spec_of(chosen).options]
+    having = [chosen for chosen in models if name in known_spec(chosen).options]
     if not having:
         raise ValueError(f"none of the chosen models has an option '{name}'; {_known(models)}")
     yield from ((chosen, name, value.strip()) for chosen in having)
 
 
-def _spec_of(model: str) -> ModelSpec:
-    if model not in MODELS:
-        raise ValueError(unknown(model))
-    return MODELS[model]
-
-
-def unknown(model: str, also: str = "") -> str:
-    """Say that there is no such model, and which ones there are. also: what else may be named."""
-    return f"unknown model '{model}'; choose from {', '.join(MODELS)}{also}{MODELS.hint()}"
+def known_spec(model: str) -> ModelSpec:
+    """Look a model up. Raises ValueError, which says why there is no such model here and names near ones."""
+    try:
+        return spec_of(model)
+    except ModelError as error:
+        raise ValueError(str(error)) from error
 
 
 def _known(models: Sequence[str]) -> str:
-    names = [f"{model}.{name}" for model in models for name in _spec_of(model).options]
+    names = [f"{model}.{name}" for model in models for name in known_spec(model).options]
     return f"known are {', '.join(names)}" if names else f"{', '.join(models)} has no options"
 
 

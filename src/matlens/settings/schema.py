@@ -97,7 +97,8 @@ class Settings(BaseModel):
 
     models: Annotated[tuple[str, ...], BeforeValidator(checks.models), Setting(
         option="--models", panel=NETWORKS, given_as=str, resumed="may differ", shown="all",
-        help="The models: names separated by commas, or all.")] = Field(default_factory=default_models)
+        help="The models: names separated by commas, patterns such as 'keras/EfficientNetV2B*', or all. matlens models "
+             "lists what there is.")] = Field(default_factory=default_models)
     weights: Annotated[Literal["imagenet", "none", "auto"], Setting(
         option="--weights", panel=NETWORKS, resumed="must agree",
         help="What the networks start from: imagenet takes pretrained weights, none random ones, auto pretrained ones "

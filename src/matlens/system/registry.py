@@ -7,13 +7,14 @@ processes read that variable too, so they know the same entries.
 
 from __future__ import annotations
 
+import difflib
 import functools
 import importlib
 import importlib.util
 import os
 import pkgutil
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Generic, Protocol, TypeVar
 
@@ -166,3 +167,23 @@ def _import(place: str) -> None:
     except BaseException:
         del sys.modules[name]
         raise
+
+
+_MOST_NEAR = 3
+
+
+def near(name: str, known: Iterable[str]) -> list[str]:
+    """Return the known names that are nearest to a mistaken one, the nearest first, three at most; case is ignored.
+
+    A name counts as near where it is spelled alike, or where one of the two holds the other.
+    """
+    wanted, by_folded = name.casefold(), {one.casefold(): one for one in known}
+    alike = difflib.get_close_matches(wanted, by_folded, _MOST_NEAR, cutoff=0.7)
+    holding = [folded for folded in by_folded if len(wanted) > _MOST_NEAR and (wanted in folded or folded in wanted)]
+    return [by_folded[folded] for folded in dict.fromkeys([*alike, *holding])][:_MOST_NEAR]
+
+
+def did_you_mean(name: str, known: Iterable[str], prefix: str = "") -> str:
+    """Return " Did you mean a or b?", or "" where nothing is near. prefix: is put before each name."""
+    names = [f"{prefix}{one}" for one in near(name, known)]
+    return f" Did you mean {', '.join(names[:-1])}{' or ' * (len(names) > 1)}{names[-1]}?" if names else ""

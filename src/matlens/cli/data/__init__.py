@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from matlens.cli.lazy import LazyGroup
+from matlens.cli.options import LazyGroup
 
 
 class _Commands(LazyGroup):

@@ -24,8 +24,8 @@ def store(
 ) -> None:
     """Show what the cache holds, and make room in it.
 
-    The cache holds decoded photos (pixels), which of them are copies (copies), converted networks (trunks) and their
-    outputs for photos (features).
+    The cache holds decoded photos (pixels), which of them are copies (copies), converted networks (trunks), their
+    outputs for photos (features), and the sizes of models (counts).
 
     A run makes again what it misses, so removing costs time only. matlens never removes what a living run uses.
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import keras
 import numpy as np
@@ -38,6 +38,11 @@ class Cut:
 def find_backbone(model: keras.Model) -> keras.Model | None:
     """Return the nested model; None where the model is flat."""
     return next((layer for layer in model.layers if isinstance(layer, keras.Model)), None)
+
+
+def operations_of(model: keras.Model) -> list[Any]:
+    """Return what a model computes, in order: layers, nested models, and operations that are no layers (`a + b`)."""
+    return list(getattr(model, "operations", model.layers))
 
 
 def find_cut(model: keras.Model) -> Cut:
@@ -117,14 +122,40 @@ def write_openvino(model: keras.Model, file: Path) -> None:
     backend().write_openvino(model, str(file))
     written = openvino.Core().read_model(str(file))
     _, *others = written.get_results()
-    if others:  # TensorFlow gives each swish a second output, for its gradient; all of them would be computed
-        for result in others:
-            written.remove_result(result)
+    for result in others:  # TensorFlow gives each swish a second output, for its gradient; all would be computed
+        written.remove_result(result)
+    if _take_any_batch(written) or others:
         alone = file.with_name("alone.xml")  # the old .bin is mapped as long as the model lives
         openvino.save_model(written, alone, compress_to_fp16=False)
-        del written, result, others
+        del written, others
+        result = None
         for suffix in (".xml", ".bin"):
             alone.with_suffix(suffix).replace(file.with_suffix(suffix))
+
+
+def _take_any_batch(written: Any) -> bool:
+    """Let an OpenVINO model change the shape of any number of photos. Returns whether anything was amiss.
+
+    Keras' OpenVINO back end writes a number of photos that is not known as 1 into what changes a shape, such as
+    EfficientNet's `Reshape`.
+    """
+    from openvino import opset13
+
+    mended = False
+    for node in written.get_ordered_ops():
+        if node.get_type_name() != "Reshape" or not node.input_value(0).get_partial_shape()[:1].is_dynamic:
+            continue
+        rest, pattern = node.input_value(0).get_partial_shape()[1:], node.input_value(1).get_node()
+        if pattern.get_type_name() != "Constant" or rest.is_dynamic:
+            continue
+        lengths = pattern.data.copy()
+        if lengths[0] == 1 and lengths.min() > 0 and lengths.prod() == np.prod(rest.to_shape()):
+            lengths[0] = -1
+            node.input(1).replace_source_output(opset13.constant(lengths).output(0))
+            mended = True
+    if mended:
+        written.validate_nodes_and_infer_types()
+    return mended
 
 
 def head_of(cut: Cut) -> Head:

@@ -1,18 +1,21 @@
 """Divide a Keras classifier inside its trunk: what comes before a layer's output is frozen, the rest is trained."""
 
+from typing import Any
+
 import keras
 from keras import layers, tree
 
 from matlens.errors import ModelError
-from matlens.models.keras.cut import find_backbone, find_cut, front_of
+from matlens.models.keras.cut import find_backbone, find_cut, front_of, operations_of
 
 
 def single_tensors(model: keras.Model) -> tuple[str, ...]:
     """Return the layers of the trunk, in order, whose output is all that later layers take.
 
-    Inside a residual block later layers take two tensors, so no layer there is among them.
+    Inside a residual block later layers take two tensors, so no layer there is among them. A sum that is written as
+    `a + b`, as in ConvNeXt, is an operation and counts as a layer.
     """
-    chain = (find_backbone(model) or model).layers
+    chain = _chain(model)
     place = {layer.name: number for number, layer in enumerate(chain)}
     last_use = [0] * len(chain)
     for number, layer in enumerate(chain):
@@ -30,8 +33,9 @@ def single_tensors(model: keras.Model) -> tuple[str, ...]:
 
 def cut_before(model: keras.Model, trainable: keras.layers.Layer) -> str:
     """Return the last of `single_tensors` before the first weights from a layer on. Raises ModelError without one."""
-    chain = (find_backbone(model) or model).layers
-    first = next(number for number in range(chain.index(trainable), len(chain)) if chain[number].weights)
+    chain = _chain(model)
+    first = next(number for number in range(chain.index(trainable), len(chain))
+                 if getattr(chain[number], "weights", None))
     before = {layer.name for layer in chain[:first]}
     cuts = [name for name in single_tensors(model) if name in before]
     if not cuts:
@@ -45,8 +49,13 @@ def tensor_at(model: keras.Model, cut: str) -> keras.KerasTensor:
     cuts = single_tensors(model)
     if cut not in cuts:
         raise ModelError(f"{model.name} cannot be cut after '{cut}'. Layers after which it can: {', '.join(cuts)}.")
-    tensor: keras.KerasTensor = (find_backbone(model) or model).get_layer(cut).output
+    tensor: keras.KerasTensor = next(operation.output for operation in _chain(model) if operation.name == cut)
     return tensor
+
+
+def _chain(model: keras.Model) -> list[Any]:
+    """Return the operations of the backbone, or of a model that has none, in order."""
+    return operations_of(find_backbone(model) or model)
 
 
 def before_cut(model: keras.Model, cut: str) -> keras.Model:
@@ -80,10 +89,9 @@ def normalisations(model: keras.Model) -> list[keras.layers.BatchNormalization]:
 
 def freeze_until(model: keras.Model, cut: str) -> None:
     """Train only what comes after the cut; batch normalisation that is frozen stays so. Does not compile."""
-    chain = (find_backbone(model) or model).layers
-    names = [layer.name for layer in chain]
-    frozen = {layer.name for layer in chain if isinstance(layer, layers.BatchNormalization) and not layer.trainable}
-    (find_backbone(model) or model).trainable = True
-    for number, layer in enumerate(chain):
-        if number <= names.index(cut) or layer.name in frozen:
-            layer.trainable = False
+    divided, chain = find_backbone(model) or model, _chain(model)
+    frozen = [layer for layer in normalisations(divided) if not layer.trainable]
+    until = next(number for number, operation in enumerate(chain) if operation.name == cut)
+    divided.trainable = True
+    for layer in [*(operation for operation in chain[:until + 1] if isinstance(operation, layers.Layer)), *frozen]:
+        layer.trainable = False

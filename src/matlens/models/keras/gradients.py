@@ -7,7 +7,7 @@ import keras
 
 from matlens.errors import ModelError
 from matlens.models.keras.backends import backend
-from matlens.models.keras.cut import find_backbone
+from matlens.models.keras.cut import find_backbone, operations_of
 from matlens.types import Array, Labels
 
 
@@ -30,9 +30,9 @@ def _logits(model: keras.Model, last: Any) -> Any:
 
 def _with_outputs(model: keras.Model, layer_name: str) -> keras.Model:
     """Return a model of two outputs: the layer's, and what goes into the last layer."""
-    own = {layer.name: layer for layer in model.layers}
+    own = {operation.name: operation for operation in operations_of(model)}
     backbone = find_backbone(model)
-    inner = {layer.name: layer for layer in backbone.layers} if backbone is not None else {}
+    inner = {} if backbone is None else {operation.name: operation for operation in operations_of(backbone)}
     if layer_name in own and own[layer_name] is not backbone:
         return _checked(keras.Model(model.inputs[0], [own[layer_name].output, model.layers[-1].input]), layer_name)
     if backbone is None or layer_name not in inner:

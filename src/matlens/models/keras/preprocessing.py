@@ -8,6 +8,7 @@ from typing import Any, Literal
 import keras
 import numpy as np
 
+from matlens.models.keras.cut import operations_of
 from matlens.models.preprocess import CaffeMeans, Preprocess, Scale, Standardise
 
 _CAFFE = "caffe_preprocessing"
@@ -77,7 +78,7 @@ def range_of_first_layer(model: keras.Model) -> tuple[Literal[1, 255] | None, bo
 
 def _operations(model: keras.Model) -> Iterator[Any]:
     """Yield what a model computes, in order, also inside of the models that it holds."""
-    for operation in getattr(model, "operations", model.layers):
+    for operation in operations_of(model):
         yield from _operations(operation) if isinstance(operation, keras.Model) else [operation]
 
 

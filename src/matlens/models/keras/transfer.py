@@ -7,8 +7,8 @@ from typing import Any
 import keras
 from keras import layers
 
-from matlens.errors import ModelError, WeightsError
 from matlens.models.keras.finetuning import normalisations
+from matlens.models.keras.networks.applications import backbone_of
 from matlens.models.keras.optimizers import FINETUNING_LEARNING_RATE, compile_classifier, fast_adam
 from matlens.models.keras.preprocessing import preprocessing_layer
 from matlens.models.protocol import BuildOrder
@@ -54,8 +54,8 @@ def build_transfer(spec: ModelSpec, input_shape: Shape, num_classes: int, weight
         WeightsError: the weights do not fit.
     """
     assert spec.head is not None
-    base_model = _backbone(spec, weights, include_top=include_top, input_shape=input_shape,
-                           **spec.all_options(options))
+    base_model = backbone_of(spec, weights, include_top=include_top, input_shape=input_shape,
+                             **spec.all_options(options))
     # Built before the input: the order in which layers are made decides their initial weights.
     preprocessing = [] if spec.preprocess is None else [preprocessing_layer(spec.preprocess)]
     base_model.trainable = weights is None
@@ -86,20 +86,6 @@ def unfreeze(model: keras.Model, base_model: keras.Model, num_layers_to_unfreeze
     for layer in normalisations(base_model) if is_pretrained else []:
         layer.trainable = False
     compile_classifier(model, fast_adam(FINETUNING_LEARNING_RATE))
-
-
-def _backbone(spec: ModelSpec, weights: str | Path | None, **options: object) -> keras.Model:
-    application = getattr(keras.applications, str(spec.backbone), None)
-    if not callable(application):
-        raise ModelError(f"{spec.name} names the backbone '{spec.backbone}', which keras.applications does not have.")
-    try:
-        return application(weights=None if weights is None else str(weights), pooling=spec.pooling, **options)
-    except Exception as error:
-        # Keras wraps a failed download in a bare Exception; h5py and Keras refuse a file in many ways.
-        if weights is None:
-            raise
-        raise WeightsError(f"Cannot load the weights '{weights}' into {spec.backbone}: {error}. Name a file that fits, "
-                           "turn the network on, or use weights=None (--weights none).") from error
 
 
 def _layer_name(spec: ModelSpec) -> str:

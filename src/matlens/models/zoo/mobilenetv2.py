@@ -2,20 +2,11 @@
 
 from __future__ import annotations
 
-from types import MappingProxyType
+from dataclasses import replace
 
-from matlens.models.preprocess import Scale
+from matlens.models.libraries.applications import application
 from matlens.models.registry import register
-from matlens.models.spec import KERAS_DRAFT, MLP, ModelSpec, WeightsFile
+from matlens.models.spec import MLP
 
-_URL = "https://storage.googleapis.com/tensorflow/keras-applications/mobilenet_v2"
-_OF_SIDE = "mobilenet_v2_weights_tf_dim_ordering_tf_kernels_{alpha}_{side}_no_top.h5"
-_OF_224 = "mobilenet_v2_weights_tf_dim_ordering_tf_kernels_{alpha}_224_no_top.h5"
-
-register(ModelSpec(
-    "mobilenetv2_transfer", "MobileNetV2 transfer", "keras", backbone="MobileNetV2",
-    options=MappingProxyType({"alpha": 1.0}), limits=MappingProxyType({"alpha": (0, 2)}), preprocess=Scale(-1, 1),
-    weights=(WeightsFile(_OF_SIDE, f"{_URL}/{_OF_SIDE}", sides=(96, 128, 160, 192, 224)),
-             WeightsFile(_OF_224, f"{_URL}/{_OF_224}")),
-    head=MLP(512, dropout=0.6), strong_cut="block_12_add", draft_environment=KERAS_DRAFT,
-    in_default_run=True, rank=3))
+register(replace(application("MobileNetV2"), name="mobilenetv2_transfer", title="MobileNetV2 transfer",
+                 head=MLP(512, dropout=0.6), in_default_run=True, rank=3))

@@ -10,7 +10,7 @@ from matlens.models.spec import ModelSpec, NetworkOrder
 
 
 def _network(order: NetworkOrder) -> Any:
-    from matlens.models.keras.vgg19 import vgg19
+    from matlens.models.keras.networks.vgg19 import vgg19
 
     return partial(vgg19, num_classes=order.num_classes)
 

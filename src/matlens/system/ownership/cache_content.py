@@ -16,7 +16,7 @@ from matlens.system.files import read_json, write_text
 from matlens.system.ownership.locks import is_lock
 from matlens.system.untrusted import UNREADABLE, open_regular, read_bounded
 
-ENTRY_KINDS = ("pixels", "features", "trunks", "drafts", "activations", "copies", "shots")
+ENTRY_KINDS = ("pixels", "features", "trunks", "drafts", "activations", "copies", "shots", "counts")
 """The folders of a cache that hold entries."""
 
 ENTRY_NAME = re.compile(r"(?:([\w.-]+)-)?[0-9a-f]{24}(?:-\d+)?")

@@ -1,0 +1,119 @@
+"""What every network of keras.applications must do as a model: two of unlike kind in every run, the others marked slow.
+
+MobileNetV3 has sums with numbers and a gate over channels, ConvNeXt nested models, layers of its own and a
+normalisation behind its pooling; NASNet skips over every cell; EfficientNets scale inside.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+import numpy as np
+import pytest
+
+from matlens.models.protocol import BuildOrder, room_of
+from matlens.models.registry import MODELS
+
+pytestmark = pytest.mark.keras
+
+CLASSES, SIDE = 3, 64
+LABELS = np.array([0, 1, 2, 0, 1, 2, 0, 1])
+ONE_HOT = np.eye(CLASSES, dtype=np.float32)[LABELS]
+QUICK = ("EfficientNetV2B0", "MobileNetV3Small")
+
+every_family = pytest.mark.parametrize("name", [
+    *(f"keras/{name}" for name in QUICK),
+    *(pytest.param(f"keras/{name}", marks=pytest.mark.slow) for name in (
+        "DenseNet121", "NASNetMobile", "Xception", "ConvNeXtTiny", "ResNet50V2", "InceptionV3", "InceptionResNetV2",
+        "VGG16", "MobileNet", "EfficientNetB0"))])
+
+
+def order_of(name: str) -> BuildOrder:
+    side = max(SIDE, MODELS[name].smallest_side)
+    return BuildOrder(name, CLASSES, (side, side))
+
+
+@cache
+def photos_of(name: str) -> Any:
+    return np.random.default_rng(0).random((len(LABELS), *order_of(name).img_size, 3), dtype=np.float32)
+
+
+@cache
+def built(name: str) -> Any:
+    """From random weights, with normalisation fitted to the photos: else its answers are the same to everything."""
+    room = room_of(name)
+    room.seed(1, False)
+    classifier = room.build(order_of(name))
+    if classifier.trains_statistics:
+        classifier.recompute_statistics([(photos_of(name), ONE_HOT)])
+    return classifier
+
+
+@every_family
+def test_its_artifact_computes_what_keras_does(name, tmp_path):
+    """Features, predictions and heat maps of a run come from the artifact."""
+    from matlens.features.artifact import Artifact, write_artifact
+
+    classifier, photos = built(name), photos_of(name)
+    write_artifact(tmp_path / "a", classifier.export_trunk, classifier.predict, photos, name, ("a", "b", "c"))
+    artifact, expected = Artifact.open(tmp_path / "a"), classifier.features(photos)
+    computed = artifact.trunk.features(photos)
+    assert np.abs(computed - expected).max() <= 1e-4 * np.abs(expected).max()
+    np.testing.assert_allclose(artifact.predict(photos), classifier.predict(photos), atol=1e-4)
+
+
+@every_family
+def test_its_file_opens_in_plain_keras_and_in_ours(keras, name, tmp_path):
+    """The file is what people keep: it must open without matlens, in safe mode, and say the same."""
+    from matlens.models.keras.foreign import open_foreign
+
+    classifier, photos, path = built(name), photos_of(name), tmp_path / "model.h5"
+    classifier.save(path, {"class_names": ["a", "b", "c"]})
+    expected = classifier.predict(photos)
+    np.testing.assert_allclose(room_of(name).load(path, order_of(name)).predict(photos), expected, atol=1e-5)
+    np.testing.assert_allclose(keras.models.load_model(path, safe_mode=True).predict(photos, verbose=0), expected,
+                               atol=1e-5)
+    assert open_foreign(path).class_names == ("a", "b", "c")
+
+
+@every_family
+def test_it_can_be_cut_and_explained(name):
+    """`strong` trains what follows the cut on cached activations, Grad-CAM reads the gradient in closed form."""
+    classifier, photos, cut = built(name), photos_of(name), MODELS[name].strong_cut
+    activations = classifier.features(photos, cut)
+    rest, whole = classifier.after(cut).validate([(activations, ONE_HOT)]), classifier.validate([(photos, ONE_HOT)])
+    assert rest.loss == pytest.approx(whole.loss, rel=1e-3, abs=1e-3)
+    head, last = classifier.head(), classifier.last_conv_layer_name
+    features, gradients = classifier.features_and_gradients(photos, LABELS, last)
+    expected = head.gradients(head.forward(features), LABELS, features)
+    np.testing.assert_allclose(gradients, expected, atol=1e-3 * np.abs(expected).max())
+    assert classifier.features_and_gradients(photos, LABELS, cut)[0].shape == activations.shape
+
+
+@every_family
+def test_what_follows_its_cut_is_trained_and_nothing_else(name):
+    """The activations before the cut are cached: they must stay true."""
+    classifier, photos, cut = built(name), photos_of(name), MODELS[name].strong_cut
+    before, answers = classifier.features(photos, cut), classifier.predict(photos)
+    snapshot = classifier.snapshot()
+    classifier.begin_finetuning(cut)
+    classifier.learning_rate = 1e-3
+    classifier.train_epoch([(photos, ONE_HOT)], lambda *_: None)
+    np.testing.assert_allclose(classifier.features(photos, cut), before, atol=1e-5 * max(1, np.abs(before).max()))
+    assert np.abs(classifier.predict(photos) - answers).max() > 1e-6
+    classifier.restore(snapshot)
+
+
+def test_names_of_layers_do_not_depend_on_what_was_built_before(keras):
+    """A cut is named in settings, a frozen layer in a file: both are read in other processes."""
+    from matlens.models.keras.networks.applications import backbone_of
+
+    spec = MODELS["keras/MobileNetV3Small"]
+    names = []
+    for _ in range(2):
+        keras.layers.Add()  # which counts the next one up
+        with keras.StatelessScope():
+            backbone = backbone_of(spec, None, include_top=False, input_shape=(32, 32, 3))
+        names.append([layer.name for layer in backbone.layers])
+    assert names[0] == names[1]
