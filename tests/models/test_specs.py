@@ -24,9 +24,10 @@ def declared(**changes: object) -> ModelSpec:
     ({"title": ""}, "title"), ({"framework": "mxnet"}, "mxnet"), ({"backbone": None}, "builds"),
     ({"network": lambda order: None}, "both"), ({"head": None}, "head"),
     ({"backbone": None, "network": lambda order: None}, "head"), ({"strong_cut": "block_3"}, "strong_cut"),
-    ({"weights": ()}, "weights"), ({"framework": "torch"}, "torch"), ({"pooling": "max_flatten"}, "pooling"),
+    ({"weights": ()}, "weights"), ({"pooling": "max_flatten"}, "pooling"),
     ({"limits": {"alpha": (0, 2)}}, "limits"), ({"sizes": ((16, 16),)}, "size"),
-    ({"options": {"deep": True}}, "option")])
+    ({"options": {"deep": True}}, "option"),
+    ({"options": {"pooling": "sum"}, "choices": {"pooling": ("avg",)}}, "choices")])
 def test_an_incomplete_declaration_fails_with_the_models_name(changes, word):
     """Who adds a model hears of it at once and not after an hour of training."""
     with pytest.raises(ValueError, match=f"'mine'.*{word}"):

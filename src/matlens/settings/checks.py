@@ -13,9 +13,9 @@ from typing import Any
 from pydantic import ValidationInfo
 
 from matlens.models.registry import MODELS, default_models, spec_of
-from matlens.settings.kaggle import expanded
 from matlens.settings.model_options import OptionsByModel, checked, unknown
 from matlens.settings.protocols import PATTERN, WORDS, draws, is_series
+from matlens.system.ownership.places import expanded
 
 LARGEST_SIDE = 2048
 MOST_SEEDS = 100
