@@ -114,6 +114,22 @@ def test_photos_of_a_size_that_a_model_does_not_take_are_refused():
         BuildOrder("vgg19_scratch", 3, (31, 64))
 
 
+def test_sides_that_are_no_multiples_of_a_transformers_patch_are_refused_with_one_that_is():
+    """A patch that is cut off at the edge would not be seen, and nobody would hear of it."""
+    patches = declared(multiple_of=14, smallest_side=32)
+    patches.refuse_size((56, 42))
+    with pytest.raises(ModelError, match=r"mine.*14.*100 x 98.*--img-size 98"):
+        patches.refuse_size((100, 98))
+
+
+def test_a_word_that_is_no_choice_of_an_option_is_refused():
+    """A mistyped pooling would be in the run's record, and mean nothing."""
+    spec = declared(options={"pooling": "token"}, choices={"pooling": ("token", "avg")})
+    assert (spec.pooling_of({}), spec.pooling_of({"pooling": "avg"})) == ("token", "avg")
+    with pytest.raises(ModelError, match=r"mine.*'sum'.*token, avg"):
+        spec.all_options({"pooling": "sum"})
+
+
 def test_an_order_arrives_in_a_child_process_as_it_was_given(tmp_path):
     """What is lost on the way is built with a default instead."""
     order = BuildOrder("mobilenetv2_transfer", 3, (64, 48), tmp_path / "w.h5", {"alpha": 0.35}, "bfloat16", "cpu")

@@ -10,26 +10,30 @@ import numpy as np
 import pytest
 from timm_names import QUICK, SIDES, by_name
 
-from matlens.errors import ModelError
+from matlens.errors import ModelError, WeightsError
 from matlens.features.artifact import write_artifact
 from matlens.features.engine import TrunkEngine
 from matlens.features.model_file import write_model_file
 from matlens.models.libraries.timm import cards
+from matlens.models.preprocess import Standardise
 from matlens.models.protocol import BuildOrder, room_of
 from matlens.models.registry import spec_of
 
-pytestmark = [pytest.mark.torch, pytest.mark.usefixtures("own_cache")]
+pytestmark = pytest.mark.torch
 
 CLASSES = 3
+REAL = "tf_efficientnet_lite0.in1k"
 
 
 @pytest.fixture(scope="module", autouse=True)
-def own_cache(torch, tmp_path_factory):
+def own_cache(torch, tmp_path_factory, request):
     """What timm says is asked for here, once for all that this run tries, and kept elsewhere than the user's."""
     pytest.importorskip("timm")
+    tried = {item.callspec.params["name"] for item in request.session.items
+             if item.module is request.module and hasattr(item, "callspec")}
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MATLENS_CACHE", str(tmp_path_factory.mktemp("cache")))
-        cards(tuple(SIDES))
+        cards(sorted(tried | {*QUICK, REAL}))
         yield
 
 
@@ -130,7 +134,8 @@ def test_its_file_brings_it_back(name, tmp_path):
 def test_its_artifact_predicts(name, tmp_path):
     """It runs without PyTorch."""
     classifier, photos = built(name), photos_for(name)
-    artifact = write_artifact(tmp_path / "a", classifier.export_trunk, classifier.predict, photos, name, ("a", "b", "c"))
+    artifact = write_artifact(tmp_path / "a", classifier.export_trunk, classifier.predict, photos, name,
+                              ("a", "b", "c"))
     np.testing.assert_allclose(artifact.predict(photos), classifier.predict(photos), atol=1e-4)
 
 
@@ -141,3 +146,53 @@ def test_heat_lights_the_marked_corner(name, tmp_path):
 
     epochs = 10 if name in QUICK else 12
     assert share_of_found_corners(f"timm/{name}", tmp_path, side=SIDES[name], epochs=epochs, n=48, batch_size=12) > 0.5
+
+
+def test_a_class_token_alone_is_explained_at_the_last_blocks_input(torch):
+    """Its final patches have no gradient: a heat map there would be empty."""
+    name = "vit_small_patch14_reg4_dinov2"
+    classifier = room_of(f"timm/{name}").build(order_of(name, options={"pooling": "token"}))
+    assert classifier.last_conv_layer_name == "blocks.10"
+    features, gradients = classifier.features_and_gradients(photos_for(name), np.array([0, 1, 2, 0]), "blocks.10")
+    assert features.shape == gradients.shape == (4, 4, 4, 384)
+    assert (np.abs(gradients).max(axis=(1, 2, 3)) > 0).all()
+
+
+def test_weights_are_loaded_whole_or_refused(tmp_path, torch):
+    """A network that is pretrained in part would look trained, and answer nonsense."""
+    from safetensors.torch import load_file, save_file
+
+    name, path = "test_resnet", tmp_path / "model.safetensors"
+    plain = built(name).network.module.backbone.state_dict()
+    classifier_too = {**{key: values.contiguous() for key, values in plain.items()}, "fc.weight": torch.ones(7, 2)}
+    save_file(classifier_too, path)
+    classifier = room_of(f"timm/{name}").build(order_of(name, weights_file=path))
+    np.testing.assert_allclose(classifier.features(photos_for(name)), built(name).features(photos_for(name)), atol=1e-6)
+    every, trainable = classifier.parameters
+    assert trainable < every / 2, "the trunk is frozen at first"
+    for spoil in (lambda state: state.pop("conv1.0.weight" if "conv1.0.weight" in state else "conv1.weight"),
+                  lambda state: state.update({"layer9.weight": torch.ones(1)}),
+                  lambda state: state.update({"bn1.weight": torch.ones(3)})):
+        state = load_file(path)
+        spoil(state)
+        save_file(state, tmp_path / "spoilt.safetensors")
+        with pytest.raises(WeightsError, match=r"(conv1.*not in the file|layer9.*in the file alone|bn1.*\(3,\))"):
+            room_of(f"timm/{name}").build(order_of(name, weights_file=tmp_path / "spoilt.safetensors"))
+
+
+@pytest.mark.real
+def test_efficientnet_lite0_knows_real_photos_apart(shared):
+    """Real weights, real preprocessing: features of one material lie nearer to each other than to another's."""
+    from matlens.data.pixels.reader import PhotoReader
+
+    name, file = f"timm/{REAL}", shared / "weights" / "timm" / REAL / "model.safetensors"
+    classifier = room_of(name).build(BuildOrder(name, CLASSES, (224, 224), file))
+    assert spec_of(name).preprocess == Standardise((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
+    root = shared / "data" / "trashnet-2527"
+    paths = [sorted(root.rglob(f"{kind}/*.jpg"))[:6] for kind in ("cardboard", "glass")]
+    pixels = np.stack([PhotoReader((224, 224)).read(path) for of_kind in paths for path in of_kind])
+    features = classifier.features(pixels.astype(np.float32) / 255).mean((1, 2))
+    unit = features / np.linalg.norm(features, axis=1, keepdims=True)
+    alike = unit @ unit.T
+    within = (alike[:6, :6].sum() - 6 + alike[6:, 6:].sum() - 6) / 60
+    assert within > alike[:6, 6:].mean() + 0.05

@@ -81,6 +81,11 @@ def find_weights(spec: ModelSpec, choice: WeightsChoice, weights_dir: Path | Non
     except (OSError, ValueError) as error:  # requests' errors are OSErrors, pooch's hash mismatch a ValueError
         if choice == "auto":
             return FoundWeights(None, "trained from random weights: no ImageNet weights on this machine, no network")
+        if wanted.hub and getattr(getattr(error, "response", None), "status_code", None) in (401, 403):
+            raise WeightsError(
+                f"The weights of {spec.name} are given to those who accept their licence at "
+                f"https://huggingface.co/{wanted.hub}. Accept it there, download {wanted.url} into a folder as "
+                f"{wanted.name}, and name the folder with --weights-dir.") from error
         searched = ", ".join(dict.fromkeys(str(folder) for folder in search_folders(spec, weights_dir)))
         raise WeightsError(
             f"No ImageNet weights for {spec.name}: {wanted.name} is not in {searched}, and downloading "

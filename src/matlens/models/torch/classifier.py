@@ -72,8 +72,8 @@ class TorchClassifier(TorchTrainable):
 
     @property
     def last_conv_layer_name(self) -> str:
-        """The layer whose output is the feature map."""
-        return self.network.trunk[-1]
+        """The layer whose output is the feature map, or that by which it is explained where that tells of no place."""
+        return self.network.explained or self.network.trunk[-1]
 
     @property
     def num_classes(self) -> int:
@@ -83,10 +83,7 @@ class TorchClassifier(TorchTrainable):
     @property
     def parameters(self) -> tuple[int, int]:
         """(all, trainable) numbers, without auxiliary classifiers; running statistics count as in Keras."""
-        state, trainable = self.network.state_dict(), self.network.trainable_count()
-        statistics = sum(values.numel() for name, values in state.items()
-                         if name.endswith(("running_mean", "running_var")))
-        return trainable + statistics, trainable
+        return self.network.counts()
 
     def predict(self, images: Array) -> Array:
         """Return probabilities (B, C) float32; 32 photos at once."""
@@ -124,7 +121,7 @@ class TorchClassifier(TorchTrainable):
     def features_and_gradients(self, images: Array, classes: Labels, layer: str) -> tuple[Array, Array]:
         """Return any layer's output and the class logit's gradient there, by autograd. Raises ModelError."""
         title, model = self._spec.title, self.network.module.eval()
-        module = dict(model.named_modules()).get(layer)
+        module = self.network.layer(layer)
         if module is None:
             raise ModelError(f"{title} has no layer '{layer}'; it has {', '.join(self.network.trunk)} and their parts.")
         seen: list[torch.Tensor] = []
@@ -135,13 +132,14 @@ class TorchClassifier(TorchTrainable):
             finally:
                 hook.remove()
             maps, slopes = self._at(seen, logits, classes, layer)
-        features, gradients = (values.detach().permute(0, 2, 3, 1).cpu().numpy() for values in (maps, slopes))
+        features, gradients = (self.network.map_of(values.detach()).permute(0, 2, 3, 1).cpu().numpy()
+                               for values in (maps, slopes))
         return features, gradients
 
     def _at(self, seen: list[torch.Tensor], logits: torch.Tensor, classes: Labels, layer: str,
             ) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the maps that a layer gave, and the gradient there. Raises ModelError where it gave none."""
-        if not seen or seen[0].ndim != 4:
+        if not seen or self.network.map_of(seen[0]).ndim != 4:
             raise ModelError(f"The layer '{layer}' of {self._spec.title} gives no feature map to explain.")
         chosen = torch.as_tensor(np.asarray(classes), device=logits.device)
         score = logits.gather(1, chosen[:, None]).sum()

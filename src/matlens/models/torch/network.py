@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 import torch
@@ -27,7 +27,10 @@ class DividedModule:
     auxiliary_weight: of each auxiliary classifier's loss.
     pretrained: whether it starts from pretrained weights; batch normalisation then stays in inference mode.
     parts: modules that stand for parts of the trunk by their names, from maps (B, K, h, w) to maps; they share the
-        module's weights. A wrapper (a module with `part`) is looked into where gradients are asked for.
+        module's weights. Where one wraps a module of `module`, that is its `part`.
+    prefix: what precedes the trunk's names of modules in those of `module`, such as "backbone.".
+    map_of: makes a map (B, K, h, w) of what a layer of the trunk gives, where that is another form of one.
+    explained: the part that Grad-CAM looks at, where that is not the trunk's last one.
     pooling: what the mean over places of the feature map is.
     size: (height, width) of the photos that it was built for; None where it takes any.
     cut: the part behind which the guide's second stage trains; None where it has no such stage.
@@ -41,6 +44,9 @@ class DividedModule:
     auxiliary_weight: float = 0.3
     pretrained: bool = False
     parts: Mapping[str, nn.Module] = field(default_factory=dict)
+    prefix: str = ""
+    map_of: Callable[[torch.Tensor], torch.Tensor] = lambda values: values
+    explained: str | None = None
     pooling: Pooling = "avg"
     size: tuple[int, int] | None = None
     cut: str | None = None
@@ -49,6 +55,14 @@ class DividedModule:
     def part(self, name: str) -> nn.Module:
         """Return a part by its name. Raises AttributeError."""
         return self.parts[name] if name in self.parts else self.module.get_submodule(name)
+
+    def layer(self, name: str) -> nn.Module | None:
+        """Return the module of a layer by its name, or that of a part; None where there is none."""
+        if name in self.parts:
+            part = self.parts[name]
+            return getattr(part, "part", part)
+        inside = dict(self.module.named_modules())
+        return inside.get(name) or inside.get(f"{self.prefix}{name}")
 
     def refuse_misfit(self, title: str, size: tuple[int, int]) -> None:
         """Raise ModelError where the parts are not there, or one after the other compute something else.
@@ -107,10 +121,15 @@ class DividedModule:
         return {name: values.detach().cpu().contiguous() for name, values in self.module.state_dict().items()
                 if not name.startswith(self._of_training_alone)}
 
-    def trainable_count(self) -> int:
-        """Return how many numbers are trained, without the auxiliary classifiers."""
-        return sum(values.numel() for name, values in self.module.named_parameters()
-                   if values.requires_grad and not name.startswith(self._of_training_alone))
+    def counts(self) -> tuple[int, int]:
+        """Return (all, trainable) numbers, without auxiliary classifiers; running statistics count as in Keras."""
+        weights = [values for name, values in self.module.named_parameters()
+                   if not name.startswith(self._of_training_alone)]
+        statistics = [values for name, values in self.module.named_buffers()
+                      if name.endswith(("running_mean", "running_var")) and not name.startswith(
+                          self._of_training_alone)]
+        every = sum(values.numel() for values in (*weights, *statistics))
+        return every, sum(values.numel() for values in weights if values.requires_grad)
 
 
 class Front(nn.Module):

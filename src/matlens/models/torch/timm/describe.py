@@ -34,7 +34,7 @@ def catalogue() -> dict[str, dict[str, Any]]:
 def card(name: str) -> dict[str, Any]:
     """Return what is seen of a network that is built without weights, on PyTorch's meta device where that works.
 
-    Its keys are the fields of `models.libraries.timm.NetworkCard`; `refused` says why it cannot be a model, or is empty.
+    Its keys are the fields of `models.libraries.timm.NetworkCard`; `refused` says why it cannot be a model, or nothing.
     """
     size = _said(name).input_size[1:]
     try:

@@ -70,14 +70,14 @@ def divide(backbone: nn.Module, name: str, size: tuple[int, int], device: torch.
     chain = _suffix(list(_children(backbone, calls)), features)
     links = [link for call in chain for link in _expanded(call, calls)]
     links = [link for link in links if not _does_nothing(link.module)]
-    begins = chain[0].given if chain else None
+    begins, unused = chain[0].given if chain else None, _behind(backbone, calls)
     parts: dict[str, nn.Module] = {}
     outputs: list[torch.Tensor] = []
     if not chain:
         parts[WHOLE], outputs = AsMaps(_Features(backbone), "map", final), [features]
     elif begins is not photos:
         assert begins is not None
-        beginning = _Features(_without(backbone, [call.name for call in chain]))
+        beginning = _Features(_without(backbone, [*(call.name for call in chain), *unused]))
         parts[EMBED], outputs = AsMaps(beginning, "map", form_of(begins, by_place)), [begins]
     for link in links:
         assert link.given is not None and link.gave is not None
@@ -86,7 +86,7 @@ def divide(backbone: nn.Module, name: str, size: tuple[int, int], device: torch.
         outputs.append(link.gave)
     return Division(parts, tuple(_places(values, by_place) for values in outputs), final,
                     _grid(backbone, features, final), int(features.shape[1 if final == "map" else -1]),
-                    _behind(backbone, calls))
+                    unused)
 
 
 def _recorded(backbone: nn.Module, name: str, photos: torch.Tensor) -> tuple[dict[nn.Module, _Call], torch.Tensor]:

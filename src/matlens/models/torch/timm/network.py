@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, cast
 
 import timm
@@ -69,7 +70,25 @@ def transfer(spec: ModelSpec, order: NetworkOrder) -> DividedModule:
     width = division.channels * (2 if pooling == "token+avg" else 1)
     module = _Transfer(backbone, division.final, ending, width, spec.head, order.num_classes)
     return DividedModule(module, tuple(parts), HEAD, pretrained=is_pretrained, parts=parts, size=order.img_size,
-                         pooling=pooling, cut=cut_in(division), is_frozen=is_pretrained)
+                         pooling=pooling, cut=cut_in(division), is_frozen=is_pretrained, prefix="backbone.",
+                         map_of=partial(_map_of, division, prefix_tokens(backbone)),
+                         explained=_before_last_block(division) if pooling == "token" else None)
+
+
+def _map_of(division: Division, prefix: int, values: torch.Tensor) -> torch.Tensor:
+    """Return what a layer gives as a map (B, K, h, w), without prefix tokens; what is none stays as it is."""
+    height, width = division.grid
+    if values.ndim == 4:
+        return to_map(values, "places") if division.final == "places" else values
+    if values.ndim != 3 or values.shape[1] != prefix + height * width:
+        return values
+    return values[:, prefix:].transpose(1, 2).unflatten(2, (height, width))
+
+
+def _before_last_block(division: Division) -> str | None:
+    """Return the part whose output the last block takes: behind it, patches reach no class token any more."""
+    blocks = [number for number, name in enumerate(division.parts) if name.rpartition(".")[2].isdigit()]
+    return list(division.parts)[blocks[-1] - 1] if blocks and blocks[-1] else None
 
 
 def ending_of(backbone: nn.Module, division: Division, pooling: Pooling) -> Ending | None:
