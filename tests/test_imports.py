@@ -24,7 +24,7 @@ ROOMS = ("errors", "types", "system", "models", "settings", "data", "features", 
 """A module imports from the rooms before its own, and from its own (docs/architecture.md)."""
 
 FRAMEWORKS = {"tensorflow": "models/keras", "keras": "models/keras", "torch": "models/torch",
-              "torchvision": "models/torch"}
+              "torchvision": "models/torch", "timm": "models/torch", "safetensors": "models/torch"}
 """The folder that may import each."""
 
 BACK_ENDS = "models/keras/backends"

@@ -10,8 +10,8 @@ import pytest
 import matlens
 from matlens.errors import SettingsError
 from matlens.models.seeding import seed_everything
-from matlens.settings import kaggle
 from matlens.settings.schema import Settings
+from matlens.system.ownership import places as kaggle
 
 
 def test_the_guides_knobs_have_the_guides_defaults(monkeypatch, tmp_path):

@@ -20,10 +20,11 @@ from matlens.models.registry import MODELS
 from matlens.runs import record
 from matlens.runs.record import OF_THIS_MACHINE, RunRecord
 from matlens.runs.run import Run
-from matlens.settings import kaggle, knobs
+from matlens.settings import knobs
 from matlens.settings.knobs import KNOBS, knob, needs_split, with_knobs
 from matlens.settings.schema import DECLARED, Settings
 from matlens.system import console
+from matlens.system.ownership import places as kaggle
 
 PACKAGE = Path(matlens.__file__).parent
 

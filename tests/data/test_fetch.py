@@ -33,9 +33,9 @@ from matlens.data.source.patience import Patience
 from matlens.data.source.sources import Source
 from matlens.data.source.unpack import Limits
 from matlens.errors import DataError, SettingsError, WriteError
-from matlens.settings import kaggle
 from matlens.system.console import Reporter
 from matlens.system.ownership import locks
+from matlens.system.ownership import places as kaggle
 
 HASTE = Patience(tries=3, pause=0.001, stall=0.2)
 PHOTOS = {f"images/{name}/{name}_00000{number}.jpg": os.urandom(3000) for name in ("brick", "wood")

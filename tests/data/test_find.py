@@ -38,7 +38,7 @@ def minc(root: Path) -> Path:
 @pytest.fixture(autouse=True)
 def kaggle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty /kaggle of our own, with nothing else on this machine; its input folder."""
-    monkeypatch.setattr("matlens.settings.kaggle.KAGGLE_ROOT", tmp_path / "kaggle")
+    monkeypatch.setattr("matlens.system.ownership.places.KAGGLE_ROOT", tmp_path / "kaggle")
     for name in ("MATLENS_DATA", "MATLENS_CONFIG"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(label_space, "_latest", None)

@@ -342,7 +342,7 @@ def test_find_shows_a_folder_as_other_commands_take_it(tmp_path, paths, roots):
 
 def test_the_likeliest_dataset_has_its_classes_and_not_their_subfolders(tmp_path, monkeypatch):
     """KTH-TIPS2 keeps the photos of each sample in a folder of its own."""
-    monkeypatch.setattr("matlens.settings.kaggle.KAGGLE_ROOT", tmp_path / "kaggle")
+    monkeypatch.setattr("matlens.system.ownership.places.KAGGLE_ROOT", tmp_path / "kaggle")
     monkeypatch.setenv("MATLENS_DATA", str(tmp_path / "data"))
     tree(tmp_path / "data" / "kth", *(f"{name}/sample_{letter}/1.png" for name in ("cork", "wool")
                                       for letter in "abcd"))

@@ -78,3 +78,17 @@ def test_a_head_comes_back_from_its_file(tmp_path):
     for ours, theirs in zip(found.layers, head.layers, strict=True):
         np.testing.assert_array_equal(ours.kernel, theirs.kernel)
         np.testing.assert_array_equal(ours.bias, theirs.bias)
+
+
+def test_a_class_token_is_pooled_and_tells_of_no_place(tmp_path):
+    """Its channels are the same at every place: their gradient would add the same to a whole heat map."""
+    features = np.array([[[[1, 5], [3, 5]]]], np.float32)
+    layers = (dense([[2, 0], [10, 1]], [1, 0], "softmax"),)
+    both = Head("token+avg", layers)
+    np.testing.assert_allclose(both.logits(features), [[2 * 2 + 10 * 5 + 1, 5]])
+    np.testing.assert_allclose(slopes(both, features, [0]), [[2, 0]])
+    gradients = both.gradients(both.forward(features), np.array([0]), features)
+    np.testing.assert_allclose(gradients, [[[[1, 0], [1, 0]]]])
+    np.testing.assert_allclose(slopes(Head("token", layers), features, [0]), [[0, 0]])
+    both.save(tmp_path / "head.npz")
+    assert Head.load(tmp_path / "head.npz").pooling == "token+avg"

@@ -24,9 +24,10 @@ def declared(**changes: object) -> ModelSpec:
     ({"title": ""}, "title"), ({"framework": "mxnet"}, "mxnet"), ({"backbone": None}, "builds"),
     ({"network": lambda order: None}, "both"), ({"head": None}, "head"),
     ({"backbone": None, "network": lambda order: None}, "head"), ({"strong_cut": "block_3"}, "strong_cut"),
-    ({"weights": ()}, "weights"), ({"framework": "torch"}, "torch"), ({"pooling": "max_flatten"}, "pooling"),
+    ({"weights": ()}, "weights"), ({"pooling": "max_flatten"}, "pooling"),
     ({"limits": {"alpha": (0, 2)}}, "limits"), ({"sizes": ((16, 16),)}, "size"),
-    ({"options": {"deep": True}}, "option")])
+    ({"options": {"deep": True}}, "option"),
+    ({"options": {"pooling": "sum"}, "choices": {"pooling": ("avg",)}}, "choices")])
 def test_an_incomplete_declaration_fails_with_the_models_name(changes, word):
     """Who adds a model hears of it at once and not after an hour of training."""
     with pytest.raises(ValueError, match=f"'mine'.*{word}"):
@@ -111,6 +112,22 @@ def test_photos_of_a_size_that_a_model_does_not_take_are_refused():
         fixed.refuse_size((96, 96))
     with pytest.raises(ModelError, match=r"vgg19_scratch.*32.*31 x 64"):
         BuildOrder("vgg19_scratch", 3, (31, 64))
+
+
+def test_sides_that_are_no_multiples_of_a_transformers_patch_are_refused_with_one_that_is():
+    """A patch that is cut off at the edge would not be seen, and nobody would hear of it."""
+    patches = declared(multiple_of=14, smallest_side=32)
+    patches.refuse_size((56, 42))
+    with pytest.raises(ModelError, match=r"mine.*14.*100 x 98.*--img-size 98"):
+        patches.refuse_size((100, 98))
+
+
+def test_a_word_that_is_no_choice_of_an_option_is_refused():
+    """A mistyped pooling would be in the run's record, and mean nothing."""
+    spec = declared(options={"pooling": "token"}, choices={"pooling": ("token", "avg")})
+    assert (spec.pooling_of({}), spec.pooling_of({"pooling": "avg"})) == ("token", "avg")
+    with pytest.raises(ModelError, match=r"mine.*'sum'.*token, avg"):
+        spec.all_options({"pooling": "sum"})
 
 
 def test_an_order_arrives_in_a_child_process_as_it_was_given(tmp_path):

@@ -11,7 +11,7 @@ from matlens.errors import ModelError, WeightsError
 from matlens.models import weights
 from matlens.models.frameworks import FRAMEWORKS
 from matlens.models.registry import MODELS, spec_of
-from matlens.models.spec import WeightsFile
+from matlens.models.spec import MLP, ModelSpec, WeightsFile
 
 
 def test_the_message_names_file_places_and_ways_out(tmp_path, monkeypatch):
@@ -70,3 +70,28 @@ def test_an_unknown_model_is_answered_with_the_known_ones():
     """A slip of the pen must not end in a KeyError."""
     with pytest.raises(ModelError, match=r"'vgg'.*vgg19_scratch.*inception_v1"):
         spec_of("vgg")
+
+
+def of_hub() -> ModelSpec:
+    url = "https://huggingface.co/timm/net.in1k/resolve/main/model.safetensors"
+    return ModelSpec("timm/net.in1k", "net", "torch", backbone="net.in1k", head=MLP(8, dropout=0), weights=(
+        WeightsFile("net.in1k.safetensors", url, hub="timm/net.in1k"), WeightsFile("net.in1k/model.safetensors", url)))
+
+
+@pytest.mark.parametrize("place", [
+    "w/net.in1k.safetensors", "w/net.in1k/model.safetensors",
+    "w/models--timm--net.in1k/snapshots/0123/model.safetensors",
+    "h/hub/models--timm--net.in1k/snapshots/0123/model.safetensors"])
+def test_weights_of_the_hub_are_found_where_people_and_its_own_client_put_them(tmp_path, monkeypatch, place):
+    """Who has them must not download them again, and a machine without a network cannot."""
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "h"))
+    monkeypatch.delenv("HF_HUB_CACHE", raising=False)
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "t"))
+    assert weights.find_local(of_hub(), tmp_path / "w", {}, 64) is None
+    file = tmp_path / place
+    file.parent.mkdir(parents=True)
+    file.write_bytes(b"weights")
+    other = tmp_path / "w" / "models--timm--net.in21k" / "snapshots" / "0123" / "model.safetensors"
+    other.parent.mkdir(parents=True)
+    other.write_bytes(b"other weights")
+    assert weights.find_local(of_hub(), tmp_path / "w", {}, 64) == file

@@ -120,7 +120,7 @@ def _expanding(parameter: inspect.Parameter) -> inspect.Parameter:
 
 def path(given: str) -> Path:
     """Return the path that a word of the command line stands for; its own name stands for the type in help."""
-    from matlens.settings.kaggle import expanded
+    from matlens.system.ownership.places import expanded
 
     try:
         return expanded(given)
@@ -149,7 +149,7 @@ def default_out() -> Path:
     """Return the folder of a run for which the user named none."""
     import time
 
-    from matlens.settings.kaggle import is_kaggle, working_folder
+    from matlens.system.ownership.places import is_kaggle, working_folder
 
     return working_folder() if is_kaggle() else Path("runs") / time.strftime("%Y-%m-%d_%H-%M-%S")
 

@@ -71,6 +71,7 @@ class Results:
     train_on: str = "train"
     seed: int | None = None
     pretrained: bool | None = None
+    weights_sha256: str | None = None
     parameters: int | None = None
     trainable_parameters: int | None = None
     img_size: tuple[int, int] | None = None

@@ -168,6 +168,7 @@ class ResultsSchema(_Part):
     train_on: str = "train"
     seed: Count | None = None
     pretrained: bool | None = None
+    weights_sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = None
     parameters: Count | None = None
     trainable_parameters: Count | None = None
     img_size: tuple[_Side, _Side] | None = None

@@ -19,7 +19,8 @@ from matlens.workers.jobs.gradients import GradientsTask
 
 @dataclass(frozen=True)
 class Layer:
-    """A layer of a trained model by the framework's name for it, such as `block_13_expand_relu`."""
+    """A layer of a trained model by the framework's name for it, such as `block_13_expand_relu`; "": the model's own.
+    """
 
     run: Run
     model: str
@@ -48,6 +49,16 @@ class ArtifactModel:
     def predict(self, images: Array, of_photos: Array | None = None) -> Array:
         """Return probabilities (B, C), with the mirror images' where the artifact takes these too."""
         return self.artifact.predict(images, of_photos)
+
+    @classmethod
+    def of_run(cls, run: Run, artifact: Artifact, layer: str | None = None) -> ArtifactModel:
+        """Return the model of an artifact of a run, explained at a layer; None: at the last that tells of places.
+
+        Where a class token alone goes into the head, the trunk's last layer tells of none: its patches have no
+        gradient. The framework then differentiates at the input of the last block.
+        """
+        is_of_framework = layer is not None or artifact.head.pooling == "token"
+        return cls(artifact, Layer(run, artifact.model_name, layer or "") if is_of_framework else None)
 
     def gradients(self, photos: Pixels | Array, classes: Labels, heat: Callable[[Array, Array], Array]) -> Array:
         """Start a process in which the framework differentiates the model file at the layer.

@@ -54,7 +54,7 @@ def explain_positions(run: Run, model: ArtifactModel, predictions: Predictions, 
 def explain_run(run: Run, name: str) -> Path:
     """Draw the grid that every run has of each model: some of its test photos, explained by Grad-CAM."""
     predictions, method = Predictions.read(run.paths.predictions_file(name)), EXPLAINERS[DEFAULT_METHOD]
-    model = ArtifactModel(trained_artifact(run, name))
+    model = ArtifactModel.of_run(run, trained_artifact(run, name))
     explained = explain_positions(run, model, predictions, chosen_for_grid(predictions), method, question_for(method))
     path = run.paths.picture(name, DEFAULT_METHOD)
     plot_explained_grid(explained, method.title, spec_of(name).title, path)

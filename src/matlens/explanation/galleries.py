@@ -136,7 +136,8 @@ def _photos(run: Run, artifact: Artifact, predictions: Predictions, positions: l
     if not positions:
         return ()
     names, photos = artifact.class_names, []
-    explained = explain_positions(run, ArtifactModel(artifact), predictions, positions, method, question_for(method))
+    model = ArtifactModel.of_run(run, artifact)
+    explained = explain_positions(run, model, predictions, positions, method, question_for(method))
     for index, answer in zip(positions, explained, strict=True):
         row, truth = predictions.probabilities[index], predictions.labels[index]
         picture = small_jpeg(answer.photo, PHOTO_SIDE)

@@ -10,7 +10,7 @@ from pathlib import Path
 from matlens.errors import SettingsError
 from matlens.evaluation.choice import chosen_for_grid, confident_mistakes
 from matlens.evaluation.predictions import Predictions
-from matlens.explanation.artifact_model import ArtifactModel, Layer
+from matlens.explanation.artifact_model import ArtifactModel
 from matlens.explanation.explain import explain_files, explain_positions
 from matlens.explanation.explained import ExplainedPhoto
 from matlens.explanation.explainer import Explainer
@@ -118,7 +118,7 @@ def answer(run: Run, names: Sequence[str], request: Request, tell: Callable[[str
 
 def _explained(run: Run, name: str, request: Request) -> list[ExplainedPhoto]:
     artifact = trained_artifact(run, name)
-    model = ArtifactModel(artifact, Layer(run, name, request.layer) if request.layer else None)
+    model = ArtifactModel.of_run(run, artifact, request.layer)
     target = class_number(artifact.class_names, request.target, "--target")
     question = question_for(request.explainer, target, request.score, request.layer)
     if request.images:

@@ -3,7 +3,7 @@
     <cache>/trunks/<key>/
         trunk.json        format, parity, parameters, versions, checksums of the other files
         trunk.xml, .bin   OpenVINO: (B, H, W, 3) float32 in [0, 1] to feature maps, preprocessing inside
-        model.h5          the whole model with a head that is still untrained, in Keras' own format
+        model.h5, .pth    the whole model with a head that is still untrained, in its framework's own format
     <cache>/drafts/<key>/ trunk.xml, .bin of a trunk that is not confirmed yet
 
 A trunk may also be only the front of one, up to a layer at which fine-tuning begins; then there is no model file. The
@@ -31,7 +31,7 @@ from matlens.features.layout import lay_channels_first
 from matlens.features.unconverted import is_of_conversion, not_converted
 from matlens.models.preflight import trouble_of
 from matlens.models.protocol import BuildOrder, Divisible
-from matlens.models.registry import file_stem
+from matlens.models.registry import file_stem, spec_of
 from matlens.system.caches import whole_entry
 from matlens.system.files import checksum, read_json, write_json
 from matlens.system.untrusted import UNREADABLE
@@ -45,7 +45,7 @@ LAST_LAYERS = "(last layers)"
 
 _FORMAT = 2
 _NETWORK = ("trunk.xml", "trunk.bin")
-_TEMPLATE = "model.h5"
+_TEMPLATE = "model"
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ class CachedTrunk:
     @property
     def model_template(self) -> Path:
         """The model file with an untrained head; the front of a trunk has none."""
-        return self.folder / _TEMPLATE
+        return next(self.folder.glob(f"{_TEMPLATE}.[hp][5t]*"))
 
     @classmethod
     def open(cls, folder: Path) -> CachedTrunk | None:
@@ -129,7 +129,8 @@ def draft_trunk(classifier: Divisible, order: TrunkOrder, cache_dir: Path) -> st
                 raise
             reason = not_converted(order.build.model, error)
             raise ConversionError(f"{reason[0].upper()}{reason[1:]}.") from error
-        return lay_channels_first(partial / "trunk.xml")
+        # PyTorch's networks have their channels first, and where they transpose, as transformers do, that is their own.
+        return lay_channels_first(partial / "trunk.xml") if spec_of(order.build.model).framework == "keras" else ""
 
 
 def confirm_trunk(classifier: Divisible, order: TrunkOrder, cache_dir: Path, versions: dict[str, str]) -> CachedTrunk:
@@ -156,7 +157,7 @@ def confirm_trunk(classifier: Divisible, order: TrunkOrder, cache_dir: Path, ver
         for name in _NETWORK:
             shutil.copyfile(draft / name, partial / name)
         if until is None:
-            classifier.save(partial / _TEMPLATE, {})
+            classifier.save(partial / f"{_TEMPLATE}{spec_of(order.build.model).suffix}", {})
         write_json(partial / "trunk.json", {
             "format": _FORMAT, "until": until or classifier.last_conv_layer_name, "parity": parity,
             "parameters": classifier.parameters, "versions": versions,

@@ -36,7 +36,6 @@ class Framework:
     room: the module whose `room` builds and loads models (`models.protocol.Room`); importing it imports the framework.
     suffix: of the model files that it writes.
     weights_folder: where the framework itself keeps downloaded weights.
-    names_backbones: whether a spec can name a backbone of the framework's own library.
     """
 
     name: FrameworkName
@@ -45,7 +44,6 @@ class Framework:
     room: str
     suffix: str
     weights_folder: Callable[[], Path]
-    names_backbones: bool = False
     runs_on: Callable[[], str | None] = lambda: None
 
     @property
@@ -95,7 +93,7 @@ def keras_environment() -> dict[str, str]:
 def _of_keras_json() -> str:
     """Return the back end that Keras takes where no variable names one (keras.src.backend.config)."""
     try:
-        return str(parse_json(read_bounded(_keras_home() / "keras.json", _SETTINGS_LIMIT))["backend"])
+        return str(parse_json(read_bounded(_kerashome_folder() / "keras.json", _SETTINGS_LIMIT))["backend"])
     except (OSError, ValueError, KeyError, TypeError):  # Keras then takes its default, too
         return "tensorflow"
 
@@ -107,28 +105,28 @@ def _is_installed(package: str) -> bool:
         return False
 
 
-def _keras_home() -> Path:
+def _kerashome_folder() -> Path:
     """Return Keras' own folder, as it chooses it (keras.src.backend.config): also where nobody has a home folder."""
-    home = _home()
+    home = home_folder()
     return Path(os.environ.get("KERAS_HOME") or (home if os.access(home, os.W_OK) else Path("/tmp")) / ".keras")
 
 
-def _home() -> Path:
+def home_folder() -> Path:
     """Return the home folder as both frameworks do: `~` itself where there is none, as in some containers."""
     return Path(os.path.expanduser("~"))  # noqa: PTH111 - pathlib's raises
 
 
 def _keras_weights() -> Path:
-    return _keras_home() / "models"
+    return _kerashome_folder() / "models"
 
 
 def _torch_weights() -> Path:
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or _home() / ".cache") / "torch"
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or home_folder() / ".cache") / "torch"
     return Path(os.environ.get("TORCH_HOME") or cache) / "hub" / "checkpoints"
 
 
 FRAMEWORKS: dict[str, Framework] = {framework.name: framework for framework in (
-    Framework("keras", ("keras",), ("keras",), "matlens.models.keras", ".h5", _keras_weights, names_backbones=True,
+    Framework("keras", ("keras",), ("keras",), "matlens.models.keras", ".h5", _keras_weights,
               runs_on=keras_backend),
     Framework("torch", ("torch", "torchvision"), ("torch", "torchvision"), "matlens.models.torch", ".pth",
               _torch_weights))}

@@ -18,7 +18,7 @@ from matlens.system.untrusted import reading
 from matlens.system.untrusted_arrays import read_arrays
 from matlens.types import Array, Labels
 
-Pooling = Literal["avg", "max_flatten"]
+Pooling = Literal["avg", "max_flatten", "token", "token+avg"]
 Activation = Literal["linear", "relu", "softmax"]
 Score = Literal["logit", "probability"]
 """Which score of a class is explained: that before the last softmax, or that after it."""
@@ -40,7 +40,9 @@ class Dense:
 class Head:
     """Pooling, then dense layers; the last one's softmax is applied by `probabilities`, not by `logits`.
 
-    pooling: `avg` (mean over places) or `max_flatten` (2 x 2 maximum, then all values: VGG19's).
+    pooling: `avg` (mean over places), `max_flatten` (2 x 2 maximum, then all values: VGG19's), `token` (a transformer's
+        class token, which the trunk repeats at every place) or `token+avg` (the mean over patches, then the class
+        token, each in half of the channels). A class token tells nothing of places, so it has no gradient there.
     """
 
     pooling: Pooling
@@ -87,7 +89,9 @@ class Head:
             values: what `forward` returned.
             channels: K.
         """
-        return self._slope(values, classes, score) @ self._summed_kernel(channels).T
+        sums = self._slope(values, classes, score) @ self._summed_kernel(channels).T
+        sums[:, self._patch_channels(channels):] = 0
+        return sums
 
     def gradients(self, values: list[Array], classes: Labels, features: Array,
                   score: Score = "logit") -> Array:
@@ -101,7 +105,8 @@ class Head:
         """
         slope = self._slope(values, classes, score) @ self.layers[0].kernel.T
         batch, height, width, depth = features.shape
-        if self.pooling == "avg":
+        if self.pooling != "max_flatten":
+            slope[:, self._patch_channels(depth):] = 0
             even = slope[:, None, None] / np.float32(height * width)
             return np.ascontiguousarray(np.broadcast_to(even, features.shape))
         rows, columns = height // 2, width // 2
@@ -133,8 +138,12 @@ class Head:
             self._sums[channels] = kernel.reshape(-1, channels, kernel.shape[1]).sum(axis=0)
         return self._sums[channels]
 
+    def _patch_channels(self, channels: int) -> int:
+        """Return how many of the channels tell of places; a class token's are behind them."""
+        return {"token": 0, "token+avg": channels // 2}.get(self.pooling, channels)
+
     def _pool(self, features: Array) -> Array:
-        if self.pooling == "avg":
+        if self.pooling != "max_flatten":
             return np.asarray(features.mean(axis=(1, 2)), dtype=np.float32)
         return np.asarray(_windows(features).max(axis=(2, 4)).reshape(len(features), -1), dtype=np.float32)
 

@@ -61,4 +61,4 @@ class Library:
 
 
 LIBRARIES: Registry[Library] = Registry("library of models", "matlens.models.libraries", ModelError)
-"""Each file of `models/libraries/` registers the library that it reads."""
+"""Each file of `models/libraries/` that is named for a library registers it."""

@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 LAYERS_TO_UNFREEZE = 40
 """Of a backbone's layers, the last so many are trained in the guide's second stage."""
 
+FINETUNING_LEARNING_RATE = 1e-5
+"""Adam's in the guide's second stage."""
+
 
 class Pace:
     """Limits how often a step is reported: the first time, then at most five times a second."""

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 from matlens.errors import ModelError
 from matlens.models.frameworks import FRAMEWORKS, Framework, FrameworkName
@@ -57,6 +57,8 @@ class WeightsFile:
     hash: `md5:...`, `sha256:...` (the first digits are enough), or empty where none was published.
     sides: the photo sides for which there is such a file; empty: it fits photos of any size.
     options: the backbone's options for which there is such a file; those that are not named do not matter.
+    hub: the repository on the Hugging Face hub that has it, such as "timm/resnet18.a1_in1k", whose copy in that hub's
+        cache on this machine is used too; empty: none.
     """
 
     name: str
@@ -64,6 +66,7 @@ class WeightsFile:
     hash: str = ""
     sides: tuple[int, ...] = ()
     options: Options = field(default_factory=lambda: MappingProxyType({}), hash=False)
+    hub: str = ""
 
     def fits(self, options: Options, side: int) -> bool:
         """Return whether there is such a file for a backbone of these options, and photos of this side in pixels."""
@@ -96,21 +99,24 @@ class ModelSpec:
         and does not end in `_val` or `.int8`, as other files of a model do.
     title: for people.
     framework: that which builds it.
-    backbone: a network of the framework's own library by name (keras.applications), put under `head`.
+    backbone: a network of a library by name (in Keras keras.applications, in PyTorch timm), put under `head`.
     network: builds a network where no backbone is named; called in a process that may import the framework, so it
         imports there. In Keras it returns a function from the preprocessed photos (a Keras tensor (B, H, W, 3)) to
         class probabilities (B, C); in PyTorch a `models.torch.network.DividedModule`.
     options: the backbone's own options, with their defaults.
     limits: of options that are numbers: the value that they must exceed, and the greatest.
+    choices: of options that are words: those that they can be.
     preprocess: from RGB in [0, 1] to what the network takes; None where it takes that. It becomes part of the model.
     weights: the files of its pretrained weights, the best first; None where there are none.
     licence: of these weights, as SPDX writes it, such as "Apache-2.0"; empty where none is known.
     published_side: the side of the photos that these weights were trained on, in pixels; None where it is not known.
     head: what is trained on a frozen backbone; None where the whole network is trained.
-    pooling: how the head begins: the mean over places, or VGG19's 2 x 2 maximum.
+    pooling: how the head begins: the mean over places, or VGG19's 2 x 2 maximum; of a vision transformer the mean over
+        patches, its class token, or both. The option `pooling`, where there is one, chooses another.
     learning_rate: Adam's where there is no `head`.
     strong_cut: the layer after which the recipe `strong` trains.
     smallest_side: of a photo, in pixels.
+    multiple_of: what each side of a photo is a multiple of, in pixels.
     sizes: the photo sizes (height, width) that it takes; empty: any from `smallest_side` on.
     input: what the model file takes, in words, for those who open it elsewhere.
     draft_environment: variables under which a process converts the trunk fastest; another one without them compares the
@@ -127,6 +133,7 @@ class ModelSpec:
     network: Callable[[NetworkOrder], Any] | None = None
     options: Options = field(default_factory=lambda: MappingProxyType({}))
     limits: Mapping[str, tuple[float, float]] = field(default_factory=lambda: MappingProxyType({}))
+    choices: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}))
     preprocess: Preprocess | None = None
     weights: tuple[WeightsFile, ...] | None = None
     licence: str = ""
@@ -136,6 +143,7 @@ class ModelSpec:
     learning_rate: float = 1e-3
     strong_cut: str | None = None
     smallest_side: int = 32
+    multiple_of: int = 1
     sizes: tuple[tuple[int, int], ...] = ()
     input: str = "RGB, float32 in [0, 1], (B, H, W, 3); preprocessing is inside the model"
     draft_environment: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
@@ -150,7 +158,6 @@ class ModelSpec:
 
     def _problems(self) -> list[tuple[bool, str]]:
         framework = FRAMEWORKS.get(self.framework)
-        names_backbones = framework is not None and framework.names_backbones
         return [
             (not self.name.strip(), "has no name"),
             (not _NAME.fullmatch(self.name), "cannot have this name: names are letters, digits, . + - _ and /, begin "
@@ -159,14 +166,15 @@ class ModelSpec:
             (framework is None, f"names the framework '{self.framework}'; there are {', '.join(FRAMEWORKS)}"),
             (self.backbone is None and self.network is None, "has neither a backbone nor a network: nothing builds it"),
             (self.backbone is not None and self.network is not None, "has both a backbone and a network: give one"),
-            (self.backbone is not None and not names_backbones,
-             f"names a backbone, which {self.framework} has none of by name: give a network"),
             (self.backbone is not None and self.head is None, "has a backbone and no head to put on it"),
-            (self.backbone is not None and self.pooling != "avg", "has a backbone, whose pooling can only be 'avg'"),
+            (self.backbone is not None and self.pooling == "max_flatten",
+             "has a backbone, whose pooling cannot be 'max_flatten'"),
             (self.head is not None and self.backbone is None, "has a head but no backbone to put it on"),
             (any(type(default) not in (float, int, str) for default in self.options.values()),
              "has an option whose default is neither a number nor a word"),
             (not self.limits.keys() <= self.options.keys(), "has limits of options that it does not have"),
+            (any(self.options.get(name) not in words for name, words in self.choices.items()),
+             "has an option whose default is not among its choices"),
             (self.weights is not None and not self.weights, "has an empty list of weights: give None or files"),
             (self.strong_cut is not None and self.weights is None,
              "has a strong_cut but no weights, so nothing before the cut could be frozen"),
@@ -200,13 +208,23 @@ class ModelSpec:
             except ValueError as error:
                 raise ModelError(f"{self.name} takes {name} as a {type(self.options[name]).__name__}, not {value!r}."
                                  ) from error
+            if chosen[name] not in self.choices.get(name, (chosen[name],)):
+                raise ModelError(f"{self.name} has no {name} {value!r}; choose from {', '.join(self.choices[name])}.")
         return chosen
+
+    def pooling_of(self, options: Options) -> Pooling:
+        """Return how the head begins with these options. Raises ModelError for options that it does not have."""
+        return cast(Pooling, self.all_options(options).get("pooling", self.pooling))
 
     def refuse_size(self, img_size: tuple[int, int]) -> None:
         """Raise ModelError, which names the model and what it takes, for photos of a size that it cannot take."""
         if min(img_size) < self.smallest_side:
             raise ModelError(f"{self.name} takes photos of {self.smallest_side} pixels or more a side, not of "
                              f"{img_size[0]} x {img_size[1]}. Use a larger --img-size.")
+        if any(side % self.multiple_of for side in img_size):
+            fitting = max(-(-self.smallest_side // self.multiple_of), img_size[0] // self.multiple_of)
+            raise ModelError(f"{self.name} takes photos whose sides are multiples of {self.multiple_of} pixels, not "
+                             f"{img_size[0]} x {img_size[1]}. Use --img-size {fitting * self.multiple_of}.")
         if self.sizes and tuple(img_size) not in self.sizes:
             known = ", ".join(f"{height} x {width}" for height, width in self.sizes)
             raise ModelError(f"{self.name} takes photos of {known} pixels, not of {img_size[0]} x {img_size[1]}. Use "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,7 @@ from types import MappingProxyType
 from typing import Literal
 
 from matlens.errors import WeightsError
+from matlens.models.frameworks import home_folder
 from matlens.models.spec import ModelSpec, Options, WeightsFile
 
 WeightsChoice = Literal["imagenet", "none", "auto"]
@@ -40,7 +42,22 @@ def find_local(spec: ModelSpec, weights_dir: Path | None, options: Options, side
         for folder in search_folders(spec, weights_dir):
             if (folder / file.name).is_file():
                 return folder / file.name
+        if (copy := _from_hub(file, weights_dir)) is not None:
+            return copy
     return None
+
+
+def _from_hub(file: WeightsFile, weights_dir: Path | None) -> Path | None:
+    """Return the newest copy of a file in a cache of the Hugging Face hub: the user's folder, or that library's own."""
+    if not file.hub:
+        return None
+    home = Path(os.environ.get("HF_HOME") or Path(os.environ.get("XDG_CACHE_HOME") or home_folder() / ".cache")
+                / "huggingface")
+    own = Path(os.environ.get("HF_HUB_CACHE") or home / "hub")
+    folders = [own] if weights_dir is None else [weights_dir, weights_dir / "hub", own]
+    wanted = f"models--{file.hub.replace('/', '--')}/snapshots/*/{Path(file.url).name}"
+    copies = [path for folder in folders for path in folder.glob(wanted) if path.is_file()]
+    return max(copies, key=lambda path: path.stat().st_mtime, default=None)
 
 
 def find_weights(spec: ModelSpec, choice: WeightsChoice, weights_dir: Path | None = None, *,
@@ -70,6 +87,11 @@ def find_weights(spec: ModelSpec, choice: WeightsChoice, weights_dir: Path | Non
     except (OSError, ValueError) as error:  # requests' errors are OSErrors, pooch's hash mismatch a ValueError
         if choice == "auto":
             return FoundWeights(None, "trained from random weights: no ImageNet weights on this machine, no network")
+        if wanted.hub and getattr(getattr(error, "response", None), "status_code", None) in (401, 403):
+            raise WeightsError(
+                f"The weights of {spec.name} are given to those who accept their licence at "
+                f"https://huggingface.co/{wanted.hub}. Accept it there, download {wanted.url} into a folder as "
+                f"{wanted.name}, and name the folder with --weights-dir.") from error
         searched = ", ".join(dict.fromkeys(str(folder) for folder in search_folders(spec, weights_dir)))
         raise WeightsError(
             f"No ImageNet weights for {spec.name}: {wanted.name} is not in {searched}, and downloading "

@@ -9,10 +9,10 @@ from typing import Any
 from matlens.errors import RunError
 from matlens.models.registry import file_stem
 from matlens.runs.paths import SERIES_NAME, RunPaths
-from matlens.settings.kaggle import KAGGLE_ROOT
 from matlens.system.files import read_json
 from matlens.system.ownership.inside import ways_out
 from matlens.system.ownership.locks import LOCK_NAME, is_lock
+from matlens.system.ownership.places import KAGGLE_ROOT
 from matlens.system.ownership.temporary import is_temporary, is_unfilled
 from matlens.system.untrusted import UNREADABLE
 

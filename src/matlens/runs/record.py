@@ -12,10 +12,10 @@ from matlens.errors import MatlensError, RunError
 from matlens.models.registry import spec_of
 from matlens.runs.ownership import read_run, refuse_ways_out
 from matlens.runs.paths import SERIES_NAME, RunPaths
-from matlens.settings.kaggle import default_cache_dir
 from matlens.settings.schema import DECLARED, Settings
 from matlens.system.console import command
 from matlens.system.files import write_json
+from matlens.system.ownership.places import default_cache_dir
 from matlens.system.untrusted import UNREADABLE
 
 OF_THIS_MACHINE = frozenset(name for name, setting in DECLARED.items() if setting.of_machine) - {"data_dir"}

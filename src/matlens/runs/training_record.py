@@ -24,6 +24,7 @@ class TrainingRecord(BaseModel):
     """The keys of the record that are read, and their bounds (`training.record.training_record` explains them).
 
     arithmetic: in which the network was trained; files of the first version call it `precision`.
+    weights_sha256: of the file of pretrained weights; None for random ones, and where a file does not say.
     device: on which the network was trained; empty where a file does not say.
     predicted_by: what made the predictions that are saved: the artifact, or the framework of one that is marked.
     head_epochs: the first so many epochs trained the head alone, as the recipe `strong` begins.
@@ -38,6 +39,7 @@ class TrainingRecord(BaseModel):
     parameters: Count
     trainable_parameters: Count
     pretrained: bool
+    weights_sha256: str | None = None
     features_key: str | None = None
     split_hash: str
     arithmetic: Annotated[Precision, Field(validation_alias=AliasChoices("arithmetic", "precision"))] = "float32"

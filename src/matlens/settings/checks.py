@@ -17,10 +17,10 @@ from pydantic import ValidationInfo
 
 from matlens.errors import ModelError
 from matlens.models.registry import MODELS, default_models, is_pattern, names_matching, spec_of
-from matlens.settings.kaggle import expanded
 from matlens.settings.model_options import OptionsByModel, checked, known_spec
 from matlens.settings.protocols import PATTERN, WORDS, draws, is_series
 from matlens.system.console import command
+from matlens.system.ownership.places import expanded
 
 LARGEST_SIDE = 2048
 MOST_SEEDS = 100
@@ -89,6 +89,8 @@ def img_size(value: tuple[int, int], info: ValidationInfo) -> tuple[int, int]:
         names = ", ".join(spec.name for spec in specs if spec.smallest_side == smallest)
         raise ValueError(f"each side must be {smallest} to {LARGEST_SIDE} pixels for {names}")
     for spec in specs:
+        if any(side % spec.multiple_of for side in value):
+            raise ValueError(f"{spec.name} takes photos whose sides are multiples of {spec.multiple_of} pixels")
         if spec.sizes and value not in spec.sizes:
             known = ", ".join(f"{height} x {width}" for height, width in spec.sizes)
             raise ValueError(f"{spec.name} takes photos of {known} pixels only")

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
 from matlens.errors import SettingsError
-from matlens.settings.kaggle import input_folder, is_kaggle, path_in, working_folder
 from matlens.settings.schema import Settings
+from matlens.system.ownership.places import input_folder, is_kaggle, path_in, working_folder
 
 Parameters = ParamSpec("Parameters")
 Returned = TypeVar("Returned")

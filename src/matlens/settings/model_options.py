@@ -99,6 +99,8 @@ def _typed(spec: ModelSpec, name: str, value: Any) -> Value:
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         raise ValueError(f"{place} = {value!r}: must be {_KINDS[kind]}")
     if kind is str:
+        if value not in spec.choices.get(name, (value,)):
+            raise ValueError(f"{place} = {value!r}: choose from {', '.join(spec.choices[name])}")
         return str(value)
     try:
         number = float(value)

@@ -17,11 +17,11 @@ from matlens.models.registry import default_models, spec_of
 from matlens.settings import checks
 from matlens.settings.declaration import FIRST_VERSION, SECOND_VERSION, Setting, by_recipe, declaration_of
 from matlens.settings.files import explained, read_settings
-from matlens.settings.kaggle import default_cache_dir, default_data_dir, default_folder
 from matlens.settings.model_options import OptionsByModel, listed, written
 from matlens.settings.protocols import is_series
 from matlens.settings.renames import as_version_recorded, brought_up_to_date
 from matlens.system.console import tell_once
+from matlens.system.ownership.places import default_cache_dir, default_data_dir, default_folder
 from matlens.system.untrusted import quoted
 
 PHOTOS, TRAINING, NETWORKS, MACHINE = "Photos", "Training", "Networks", "Machine"

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from matlens.models.head import Dense, Head, softmax
+from matlens.models.head import Dense, Head, Pooling, softmax
 from matlens.types import Array, Batch, OnStep, Scores
 
 _SMALLEST = 1e-7
@@ -68,10 +68,10 @@ class HeadTrainer:
     def learning_rate(self, value: float) -> None:
         self._adam.learning_rate = value
 
-    def head(self) -> Head:
-        """Copy the head as it is now."""
-        return Head("avg", tuple(Dense(layer.kernel.copy(), layer.bias.copy(), layer.activation)
-                                 for layer in (self._hidden, self._last)))
+    def head(self, pooling: Pooling = "avg") -> Head:
+        """Copy the head as it is now. pooling: what made the features that it is trained on."""
+        return Head(pooling, tuple(Dense(layer.kernel.copy(), layer.bias.copy(), layer.activation)
+                                   for layer in (self._hidden, self._last)))
 
     def train_epoch(self, batches: Iterable[Batch], on_step: OnStep) -> Scores:
         """Train for one epoch."""

@@ -41,9 +41,9 @@ def plan(settings: Settings, spec: ModelSpec, weights: Path | None) -> tuple[Sta
 def _strong(settings: Settings, spec: ModelSpec, is_pretrained: bool) -> tuple[Stage, ...]:
     """Return the stages of the recipe `strong`: the head, where the model declares one, and what follows a cut."""
     epochs, cached, cut = settings.epochs(spec.name), settings.feature_cache, settings.cut or spec.strong_cut
-    if not is_pretrained or cut is None:
+    if not is_pretrained or (cut is None and spec.head is None):
         return (WholeNetwork(epochs, "strong"),)
-    tail = TailOnActivations if cached else TailOnPhotos
+    tail = TailOnActivations if cached and cut is not None else TailOnPhotos  # without a cut nothing stays frozen
     if spec.head is None:
         return (tail(epochs, "strong", cut),)
     head = HeadOnFeatures(min(STRONG.head_epochs, epochs), views=1)

@@ -14,6 +14,7 @@ from matlens.features.artifact import Artifact
 from matlens.models.precision import Precision
 from matlens.models.registry import spec_of
 from matlens.settings.schema import Settings
+from matlens.system.files import checksum
 from matlens.system.resources import peak_rss_bytes
 from matlens.training.history import History
 
@@ -64,7 +65,8 @@ def training_record(name: str, history: History, split: Split, artifact: Artifac
         "epochs": len(history.epochs), "head_epochs": history.head_epochs,
         "photos_per_second": float(np.median([e.photos_per_second for e in history])),
         "parameters": total, "trainable_parameters": trainable, "pretrained": weights_file is not None,
-        "weights_file": weights_file.name if weights_file else None, "views": views,
+        "weights_file": weights_file.name if weights_file else None,
+        "weights_sha256": checksum(weights_file) if weights_file else None, "views": views,
         "features_key": features_key, "cut": cut, "split_hash": split.hash,
         "parity": artifact.parity, "arithmetic": arithmetic, "micro_batch": micro_batch, "device": device,
         "remarks": list(remarks), "seconds": dict(seconds),

@@ -22,10 +22,10 @@ from matlens.data.source.patience import Patience
 from matlens.data.source.sources import Source, open_source
 from matlens.data.source.unpack import Limits, unpack
 from matlens.errors import DataError, SettingsError, WriteError
-from matlens.settings import kaggle
 from matlens.settings.knobs import notebook_setting
 from matlens.system.console import Advance, Reporter
 from matlens.system.files import whole_folder
+from matlens.system.ownership import places as kaggle
 from matlens.system.ownership.locks import lock_at, turn
 from matlens.system.ownership.temporary import reclaim_beside, temporary_beside
 from matlens.system.untrusted import open_regular, reading

@@ -13,9 +13,9 @@ from matlens.data.layout.own import is_run
 from matlens.data.layout.walk import Folder, rooted
 from matlens.data.source.sources import Source, open_source, source_in
 from matlens.errors import DataError
-from matlens.settings import kaggle
 from matlens.settings.knobs import notebook_setting
 from matlens.system.caches import Say, silent
+from matlens.system.ownership import places as kaggle
 
 _DEPTH = 8
 """How many folders deep to look. Kaggle mounts datasets at input/<slug> or input/datasets/<owner>/<slug>, and the

@@ -38,7 +38,8 @@ def judge_heat_maps(run: Run, name: str, n: int, method: str = DEFAULT_METHOD, o
     chosen = drawn_evenly(labels, n, settings.seed)
     reader = PhotoReader(artifact.img_size, settings.keep_truncated)
     photos = np.concatenate(list(read_pixels(run.data_root, [test_photos[index] for index in chosen], reader)))
-    heat, probabilities = explainer.maps(ArtifactModel(artifact), photos, question_for(explainer))
+    model = ArtifactModel.of_run(run, artifact)
+    heat, probabilities = explainer.maps(model, photos, question_for(explainer))
     if heat[0].size == 1:
         raise ModelError(f"The feature maps of {name} have one place at {artifact.img_size[0]} x "
                          f"{artifact.img_size[1]} px, so its heat maps show nothing that could be judged. Train it on "

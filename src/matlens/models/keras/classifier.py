@@ -20,13 +20,13 @@ from matlens.models.keras.backends.base import StepMaker, scores_in
 from matlens.models.keras.cut import find_backbone, find_cut, head_of, last_map_name, trunk_of, write_openvino
 from matlens.models.keras.finetuning import after_cut, before_cut, cut_before, freeze_until, normalisations
 from matlens.models.keras.gradients import features_and_gradients
-from matlens.models.keras.optimizers import FINETUNING_LEARNING_RATE, compile_classifier, fast_adam
+from matlens.models.keras.optimizers import compile_classifier, fast_adam
 from matlens.models.keras.states import optimizer_state, restore_optimizer
 from matlens.models.keras.steps import Accumulation, measure_precision, mixed
 from matlens.models.keras.transfer import unfreeze
 from matlens.models.micro_batches import MicroBatches, Parts
 from matlens.models.precision import PRECISIONS, ChosenPrecision, Precision
-from matlens.models.protocol import LAYERS_TO_UNFREEZE
+from matlens.models.protocol import FINETUNING_LEARNING_RATE, LAYERS_TO_UNFREEZE
 from matlens.system.files import whole_file
 from matlens.types import Array, Batch, Labels, OnStep, Pixels, Scores
 

@@ -4,8 +4,6 @@ import keras
 
 from matlens.models.keras.backends import backend
 
-FINETUNING_LEARNING_RATE = 1e-5
-
 
 def fast_adam(learning_rate: float) -> keras.optimizers.Adam:
     """Return keras.optimizers.Adam(learning_rate), which takes the back end's own kernel where there is one.

@@ -9,9 +9,9 @@ from keras import layers
 
 from matlens.models.keras.finetuning import normalisations
 from matlens.models.keras.networks.applications import backbone_of
-from matlens.models.keras.optimizers import FINETUNING_LEARNING_RATE, compile_classifier, fast_adam
+from matlens.models.keras.optimizers import compile_classifier, fast_adam
 from matlens.models.keras.preprocessing import preprocessing_layer
-from matlens.models.protocol import BuildOrder
+from matlens.models.protocol import FINETUNING_LEARNING_RATE, BuildOrder
 from matlens.models.spec import ModelSpec, Options
 
 Shape = tuple[int, int, int]

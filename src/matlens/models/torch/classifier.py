@@ -16,7 +16,7 @@ from matlens.errors import ModelError
 from matlens.models.head import Head
 from matlens.models.precision import ChosenPrecision
 from matlens.models.preprocess import Preprocess
-from matlens.models.protocol import BuildOrder
+from matlens.models.protocol import FINETUNING_LEARNING_RATE, BuildOrder
 from matlens.models.spec import ModelSpec
 from matlens.models.torch.files import load_state, save_state
 from matlens.models.torch.gpu.arithmetic import arithmetic
@@ -47,13 +47,13 @@ class TorchClassifier(TorchTrainable):
                  precision: ChosenPrecision | None = None) -> None:
         """Raises ModelError where the network does not divide as it says."""
         self.network, self._spec, self._order, self._device = network, spec, order, device
-        network.refuse_misfit(spec.title, self._traced_size[0])
+        network.refuse_misfit(spec.title, self._traced_size)
         network.module.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         network.module.eval()
         self._uploads, self._extractors = Uploads(device), dict[str, Extractor]()
         super().__init__(network.module, partial(to_input, spec.preprocess), device, pretrained=network.pretrained,
                          auxiliary_weight=network.auxiliary_weight, precision=precision,
-                         learning_rate=spec.learning_rate)
+                         learning_rate=spec.learning_rate if spec.head is None else spec.head.learning_rate)
 
     @property
     def device(self) -> torch.device:
@@ -67,13 +67,13 @@ class TorchClassifier(TorchTrainable):
 
     @property
     def input_size(self) -> tuple[int, int] | None:
-        """(height, width) of the photos that it takes; None where its spec names no sizes: it takes any."""
-        return self._order.img_size if self._spec.sizes else None
+        """(height, width) of the photos that it takes; None where it takes any: neither spec nor network names one."""
+        return self._order.img_size if self._spec.sizes else self.network.size
 
     @property
     def last_conv_layer_name(self) -> str:
-        """The layer whose output is the feature map."""
-        return self.network.trunk[-1]
+        """The layer whose output is the feature map, or that by which it is explained where that tells of no place."""
+        return self.network.explained or self.network.trunk[-1]
 
     @property
     def num_classes(self) -> int:
@@ -83,10 +83,7 @@ class TorchClassifier(TorchTrainable):
     @property
     def parameters(self) -> tuple[int, int]:
         """(all, trainable) numbers, without auxiliary classifiers; running statistics count as in Keras."""
-        state, trainable = self.network.state_dict(), self.network.trainable_count()
-        statistics = sum(values.numel() for name, values in state.items()
-                         if name.endswith(("running_mean", "running_var")))
-        return trainable + statistics, trainable
+        return self.network.counts()
 
     def predict(self, images: Array) -> Array:
         """Return probabilities (B, C) float32; 32 photos at once."""
@@ -124,7 +121,7 @@ class TorchClassifier(TorchTrainable):
     def features_and_gradients(self, images: Array, classes: Labels, layer: str) -> tuple[Array, Array]:
         """Return any layer's output and the class logit's gradient there, by autograd. Raises ModelError."""
         title, model = self._spec.title, self.network.module.eval()
-        module = dict(model.named_modules()).get(layer)
+        module = self.network.layer(layer)
         if module is None:
             raise ModelError(f"{title} has no layer '{layer}'; it has {', '.join(self.network.trunk)} and their parts.")
         seen: list[torch.Tensor] = []
@@ -135,13 +132,14 @@ class TorchClassifier(TorchTrainable):
             finally:
                 hook.remove()
             maps, slopes = self._at(seen, logits, classes, layer)
-        features, gradients = (values.detach().permute(0, 2, 3, 1).cpu().numpy() for values in (maps, slopes))
+        features, gradients = (self.network.map_of(values.detach()).permute(0, 2, 3, 1).cpu().numpy()
+                               for values in (maps, slopes))
         return features, gradients
 
     def _at(self, seen: list[torch.Tensor], logits: torch.Tensor, classes: Labels, layer: str,
             ) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the maps that a layer gave, and the gradient there. Raises ModelError where it gave none."""
-        if not seen or seen[0].ndim != 4:
+        if not seen or self.network.map_of(seen[0]).ndim != 4:
             raise ModelError(f"The layer '{layer}' of {self._spec.title} gives no feature map to explain.")
         chosen = torch.as_tensor(np.asarray(classes), device=logits.device)
         score = logits.gather(1, chosen[:, None]).sum()
@@ -152,17 +150,29 @@ class TorchClassifier(TorchTrainable):
         return self.network.as_head(self._spec.title)
 
     def begin_finetuning(self, cut: str | None = None) -> None:
-        """Freeze all up to the cut. Without one nothing changes: the whole network is trained, at one rate."""
-        if cut is None:
+        """Freeze all up to the cut; a transfer model trains the rest at the guide's lower rate.
+
+        Without a cut a network that is trained whole stays as it is: it is trained at one rate.
+        """
+        network = self.network
+        cut = cut or network.cut
+        if cut is None and not network.is_frozen:
             return
-        network, frozen = self.network, self._until(cut)
+        frozen = () if cut is None else self._until(cut)
         taps = [name for tap, name in network.auxiliary.items() if tap in frozen and tap != cut]
+        if network.is_frozen:
+            network.module.requires_grad_(True)
         for name in (*frozen, *taps):
-            getattr(network.module, name).requires_grad_(False)
+            network.part(name).requires_grad_(False)
+        if self._spec.head is not None:
+            self.use_adam(FINETUNING_LEARNING_RATE)
 
     def cut_for_finetuning(self) -> str:
-        """Raise ModelError: a network that is trained whole has no second stage of its own."""
-        raise ModelError(f"{self._spec.title} is trained whole; name a layer with --cut.")
+        """Return the layer behind which the second stage trains. Raises ModelError where the network is trained whole.
+        """
+        if self.network.cut is None:
+            raise ModelError(f"{self._spec.title} is trained whole; name a layer with --cut.")
+        return self.network.cut
 
     def after(self, cut: str) -> TorchTrainable:
         """Return the rest of the network on activations. Raises ModelError for a layer that is no cut."""

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 import torch
 from torch import nn
 
 from matlens.errors import ModelError
-from matlens.models.head import Activation, Dense, Head
+from matlens.models.head import Activation, Dense, Head, Pooling
 
 
 @dataclass(frozen=True)
@@ -19,12 +19,22 @@ class DividedModule:
     module: preprocessed photos (B, 3, H, W) to logits (B, C); in training mode, where it has auxiliary classifiers,
         (logits, *auxiliary logits), the deepest first. It computes what its parts compute one after the other.
     trunk: the names of its parts, in order, up to the feature map (B, K, h, w). The output of each is all that the next
-        one takes, so the network can be cut behind any of them.
+        one takes, so the network can be cut behind any of them. A name is that of a module inside, with dots, or one
+        of `parts`.
     head: the names of the parts behind: global average pooling first, then dropout and linear layers.
     auxiliary: by a part of the trunk the name of the auxiliary classifier that takes its output. These are for training
         alone: they are in no model file and count for nothing.
     auxiliary_weight: of each auxiliary classifier's loss.
     pretrained: whether it starts from pretrained weights; batch normalisation then stays in inference mode.
+    parts: modules that stand for parts of the trunk by their names, from maps (B, K, h, w) to maps; they share the
+        module's weights. Where one wraps a module of `module`, that is its `part`.
+    prefix: what precedes the trunk's names of modules in those of `module`, such as "backbone.".
+    map_of: makes a map (B, K, h, w) of what a layer of the trunk gives, where that is another form of one.
+    explained: the part that Grad-CAM looks at, where that is not the trunk's last one.
+    pooling: what the mean over places of the feature map is.
+    size: (height, width) of the photos that it was built for; None where it takes any.
+    cut: the part behind which the guide's second stage trains; None where it has no such stage.
+    is_frozen: whether the trunk is frozen until fine-tuning begins.
     """
 
     module: nn.Module
@@ -33,16 +43,40 @@ class DividedModule:
     auxiliary: Mapping[str, str] = field(default_factory=dict)
     auxiliary_weight: float = 0.3
     pretrained: bool = False
+    parts: Mapping[str, nn.Module] = field(default_factory=dict)
+    prefix: str = ""
+    map_of: Callable[[torch.Tensor], torch.Tensor] = lambda values: values
+    explained: str | None = None
+    pooling: Pooling = "avg"
+    size: tuple[int, int] | None = None
+    cut: str | None = None
+    is_frozen: bool = False
 
-    def refuse_misfit(self, title: str, side: int) -> None:
-        """Raise ModelError where the parts are not there, or one after the other compute something else."""
-        parts = dict(self.module.named_children())
-        missing = [name for name in (*self.trunk, *self.head, *self.auxiliary.values()) if name not in parts]
+    def part(self, name: str) -> nn.Module:
+        """Return a part by its name. Raises AttributeError."""
+        return self.parts[name] if name in self.parts else self.module.get_submodule(name)
+
+    def layer(self, name: str) -> nn.Module | None:
+        """Return the module of a layer by its name, or that of a part; None where there is none."""
+        if name in self.parts:
+            part = self.parts[name]
+            return getattr(part, "part", part)
+        inside = dict(self.module.named_modules())
+        return inside.get(name) or inside.get(f"{self.prefix}{name}")
+
+    def refuse_misfit(self, title: str, size: tuple[int, int]) -> None:
+        """Raise ModelError where the parts are not there, or one after the other compute something else.
+
+        size: (height, width) of the photo on which that is computed.
+        """
+        there = {name for name, _ in self.module.named_modules()} | self.parts.keys()
+        missing = [name for name in (*self.trunk, *self.head, *self.auxiliary.values()) if name not in there]
         if missing or not self.trunk or not self.head:
-            raise ModelError(f"{title} has no part '{', '.join(missing)}'; it has {', '.join(parts)}." if missing else
+            known = ", ".join(name for name, _ in self.module.named_children())
+            raise ModelError(f"{title} has no part '{', '.join(missing)}'; it has {known}." if missing else
                              f"{title} names no parts of its {'head' if self.trunk else 'trunk'}.")
         self.as_head(title)
-        probe = torch.linspace(-1, 1, 3 * side * side).reshape(1, 3, side, side)
+        probe = torch.linspace(-1, 1, 3 * size[0] * size[1]).reshape(1, 3, *size)
         was_training = self.module.training
         self.module.eval()
         with torch.inference_mode():
@@ -61,7 +95,7 @@ class DividedModule:
 
     def as_head(self, title: str) -> Head:
         """Return the head as arrays, copied. Raises ModelError where it is not average pooling and linear layers."""
-        pool, *rest = [leaf for name in self.head for leaf in _leaves(getattr(self.module, name))]
+        pool, *rest = [leaf for name in self.head for leaf in _leaves(self.part(name))]
         dense: list[tuple[nn.Linear, Activation]] = []
         for leaf in rest:
             if isinstance(leaf, nn.Linear):
@@ -76,7 +110,7 @@ class DividedModule:
                              "divided from its trunk.")
         layers = [_dense(layer, activation) for layer, activation in dense]
         layers[-1] = Dense(layers[-1].kernel, layers[-1].bias, "softmax")
-        return Head("avg", tuple(layers))
+        return Head(self.pooling, tuple(layers))
 
     @property
     def _of_training_alone(self) -> tuple[str, ...]:
@@ -87,10 +121,15 @@ class DividedModule:
         return {name: values.detach().cpu().contiguous() for name, values in self.module.state_dict().items()
                 if not name.startswith(self._of_training_alone)}
 
-    def trainable_count(self) -> int:
-        """Return how many numbers are trained, without the auxiliary classifiers."""
-        return sum(values.numel() for name, values in self.module.named_parameters()
-                   if values.requires_grad and not name.startswith(self._of_training_alone))
+    def counts(self) -> tuple[int, int]:
+        """Return (all, trainable) numbers, without auxiliary classifiers; running statistics count as in Keras."""
+        weights = [values for name, values in self.module.named_parameters()
+                   if not name.startswith(self._of_training_alone)]
+        statistics = [values for name, values in self.module.named_buffers()
+                      if name.endswith(("running_mean", "running_var")) and not name.startswith(
+                          self._of_training_alone)]
+        every = sum(values.numel() for values in (*weights, *statistics))
+        return every, sum(values.numel() for values in weights if values.requires_grad)
 
 
 class Front(nn.Module):
@@ -98,11 +137,11 @@ class Front(nn.Module):
 
     def __init__(self, network: DividedModule, layers: tuple[str, ...]) -> None:
         super().__init__()
-        self.model, self._layers = network.module, layers
+        self._layers = nn.ModuleList(network.part(name) for name in layers)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        for name in self._layers:
-            x = getattr(self.model, name)(x)
+        for layer in self._layers:
+            x = layer(x)
         return x
 
 
@@ -118,22 +157,28 @@ class Rest(nn.Module):
         self._trunk = network.trunk if cut is None else network.trunk[network.trunk.index(cut) + 1:]
         self._head = network.head
         taps = [name for tap, name in network.auxiliary.items() if tap == cut or tap in self._trunk]
-        for name in (*self._trunk, *taps, *self._head):
-            self.add_module(name, getattr(network.module, name))
+        self._parts = nn.ModuleDict({_key(name): network.part(name) for name in (*self._trunk, *taps, *self._head)})
         self.flatten = nn.Flatten()
 
     def forward(self, x: torch.Tensor) -> torch.Tensor | tuple[torch.Tensor, ...]:
         auxiliary: list[torch.Tensor] = []
         for name in ([self._cut] if self._cut else []) + list(self._trunk):
             if name != self._cut:
-                x = getattr(self, name)(x)
+                x = self._part(name)(x)
             if self.training and name in self._auxiliary:
-                auxiliary.insert(0, getattr(self, self._auxiliary[name])(x))
+                auxiliary.insert(0, self._part(self._auxiliary[name])(x))
         pool, *rest = self._head
-        x = self.flatten(getattr(self, pool)(x))
+        x = self.flatten(self._part(pool)(x))
         for name in rest:
-            x = getattr(self, name)(x)
+            x = self._part(name)(x)
         return (x, *auxiliary) if auxiliary else x
+
+    def _part(self, name: str) -> nn.Module:
+        return self._parts[_key(name)]
+
+
+def _key(name: str) -> str:
+    return name.replace(".", "/")  # PyTorch's own names of modules inside of others have the dots
 
 
 def _leaves(module: nn.Module) -> Iterator[nn.Module]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import torch
@@ -12,6 +13,7 @@ from matlens.models.precision import ChosenPrecision, choose_precision, precisio
 from matlens.models.preflight import Preflight
 from matlens.models.protocol import BuildOrder
 from matlens.models.registry import spec_in
+from matlens.models.spec import ModelSpec
 from matlens.models.torch.classifier import TorchClassifier
 from matlens.models.torch.devices import chosen_device, preflight
 from matlens.models.torch.network import DividedModule
@@ -35,8 +37,7 @@ class TorchRoom:
             choose_precision(order.precision, capability),
             precisions_to_measure(order.precision, capability,
                                   deterministic=torch.are_deterministic_algorithms_enabled()))
-        assert spec.network is not None
-        network = spec.network(order)
+        network = _transfer(spec, order) if spec.network is None else spec.network(order)
         if not isinstance(network, DividedModule):
             raise ModelError(f"The network of {spec.name} is a {type(network).__name__}, and must be a "
                              "matlens.models.torch.network.DividedModule.")
@@ -53,5 +54,14 @@ class TorchRoom:
         return preflight(device)
 
     def versions(self) -> dict[str, str]:
-        """Return the versions of PyTorch and torchvision."""
-        return {"torch": torch.__version__, "torchvision": torchvision.__version__}
+        """Return the versions of PyTorch and torchvision, and of timm where a network is of it."""
+        timm = sys.modules.get("timm")
+        return {"torch": torch.__version__, "torchvision": torchvision.__version__,
+                **({} if timm is None else {"timm": timm.__version__})}
+
+
+def _transfer(spec: ModelSpec, order: BuildOrder) -> DividedModule:
+    """Build a network of timm under a head; timm is imported here, where a model asks for it."""
+    from matlens.models.torch.timm.network import transfer
+
+    return transfer(spec, order)

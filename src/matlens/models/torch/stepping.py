@@ -73,6 +73,10 @@ class Stepper:
         """Return the parameters that are trained."""
         return [values for values in self._module.parameters() if values.requires_grad]
 
+    def use_adam(self, rate: float) -> None:
+        """Train what is not frozen now with Adam from now on, at a learning rate."""
+        self.optimizer = self._optimiser(torch.optim.Adam, self.trained(), rate)
+
     def use_adamw(self, weight_decay: float) -> None:
         """Train with AdamW from now on; biases and normalisation do not decay."""
         decaying = [values for values in self.trained() if values.ndim > 1]

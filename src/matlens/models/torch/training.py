@@ -151,6 +151,10 @@ class TorchTrainable:
                 module.momentum = momentum
             self._module.eval()
 
+    def use_adam(self, learning_rate: float) -> None:
+        """Train what is not frozen now with Adam from now on."""
+        self._stepper.use_adam(learning_rate)
+
     def use_adamw(self, weight_decay: float) -> None:
         """Train with AdamW from now on; biases and normalisation do not decay."""
         self._stepper.use_adamw(weight_decay)

@@ -16,7 +16,8 @@ from matlens.system.files import read_json, write_text
 from matlens.system.ownership.locks import is_lock
 from matlens.system.untrusted import UNREADABLE, open_regular, read_bounded
 
-ENTRY_KINDS = ("pixels", "features", "trunks", "drafts", "activations", "copies", "shots", "counts")
+ENTRY_KINDS = ("pixels", "features", "trunks", "drafts", "activations", "copies", "shots", "counts",
+               "libraries")
 """The folders of a cache that hold entries."""
 
 ENTRY_NAME = re.compile(r"(?:([\w.-]+)-)?[0-9a-f]{24}(?:-\d+)?")
@@ -42,7 +43,7 @@ _DRAFT_NAME, _DRAFT_HEAD = "trunk.xml", re.compile(rb"<\?xml [^>]*\?>\s*<net nam
 
 _LOCK_FILE = re.compile(rf"({'|'.join(ENTRY_KINDS)})\.(?P<entry>.+)\.(lock|[0-9a-f]{{8}}\.used)")
 
-_ENDINGS = frozenset({".npy", ".json", ".xml", ".bin", ".h5"})
+_ENDINGS = frozenset({".npy", ".json", ".xml", ".bin", ".h5", ".pth"})
 """Those of the files in an entry, which holds no folders."""
 
 

@@ -70,7 +70,7 @@ class HeadOnFeatures(HeadStage):
                           reduce_lr_patience=settings.reduce_lr_patience,
                           history=History(keep_last=split.train_on == "train+val"),
                           states=states.of("head", trainer))
-        head = trainer.head()
+        head = trainer.head(spec.pooling_of(settings.options_of(model)))
         write_model_file(frozen.trunk(None).model_template, head, run.paths.model_file(model),
                          about_model(model, split, settings))
         frozen.clock.lap("train" if is_last else "head", sum(epoch.seconds for epoch in history))

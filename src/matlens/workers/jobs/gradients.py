@@ -19,6 +19,7 @@ _AT_ONCE = 8
 class GradientsTask:
     """The layer of a trained model of a run, and the photos and classes for which it is differentiated.
 
+    layer: "" for the one that Grad-CAM looks at.
     photos: an .npz of `photos` (N, H, W, 3) uint8 and `classes` (N,) int64. The answers go to its folder.
     """
 
@@ -37,7 +38,8 @@ def gradients(task: GradientsTask, tell: Tell) -> None:
     for start in range(0, len(photos), _AT_ONCE):
         some = slice(start, start + _AT_ONCE)
         images = photos[some].astype(np.float32) / np.float32(255)
-        features, slopes = classifier.features_and_gradients(images, classes[some], task.layer)
+        features, slopes = classifier.features_and_gradients(images, classes[some],
+                                                                 task.layer or classifier.last_conv_layer_name)
         path = task.photos.with_name(f"{start}.npz")
         np.savez(path, features=features, gradients=slopes)
         tell("gradients", file=str(path))

@@ -1,0 +1,93 @@
+"""What timm says of its networks, and what is seen of one that is built without weights."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import timm
+import torch
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from matlens.errors import ModelError
+from matlens.models.torch.timm.division import Division, divide
+from matlens.models.torch.timm.network import created, cut_in, has_class_token
+
+_FIELDS = ("architecture", "tag", "input_size", "min_input_size", "fixed_input_size", "interpolation", "crop_pct",
+           "mean", "std", "license", "hf_hub_id", "hf_hub_filename", "url")
+
+_OF_SIZE = ("pos_embed", "relative_position", "rope", "attn_mask")
+"""In the names of what timm makes anew, or interpolates, for photos of another size."""
+
+
+def catalogue() -> dict[str, dict[str, Any]]:
+    """Return by name what timm says of each network: those with weights by their tags, and all by their architecture.
+
+    An architecture's name stands for its first tag.
+    """
+    names = [*timm.list_models(pretrained=True), *timm.list_models()]
+    configurations = {name: timm.get_pretrained_cfg(name) for name in names}
+    return {name: {field: getattr(about, field) for field in _FIELDS}
+            for name, about in configurations.items() if about is not None}
+
+
+def card(name: str) -> dict[str, Any]:
+    """Return what is seen of a network that is built without weights, on PyTorch's meta device where that works.
+
+    Its keys are the fields of `models.libraries.timm.NetworkCard`; `refused` says why it cannot be a model, or nothing.
+    """
+    size = _said(name).input_size[1:]
+    try:
+        backbone, takes_size, device = _built(name, size)
+        division = divide(backbone, name, size, device)
+        return {**_sizes(name, size, backbone, division, takes_size), **_cost(backbone, size, device),
+                "cut": cut_in(division), "cuts": list(division.parts), "channels": division.channels,
+                "has_token": division.final == "tokens" and has_class_token(backbone),
+                "pools_mean": getattr(backbone, "global_pool", "") == "avg", "refused": ""}
+    except ModelError as error:
+        return {"refused": str(error)}
+
+
+def _said(name: str) -> Any:
+    return timm.get_pretrained_cfg(name)
+
+
+def _built(name: str, size: tuple[int, int]) -> tuple[nn.Module, bool, str]:
+    try:
+        with torch.device("meta"):
+            return *created(name, size), "meta"
+    except ModelError:  # some networks compute with numbers while they are built
+        return *created(name, size), "cpu"
+
+
+def _cost(backbone: nn.Module, size: tuple[int, int], device: str) -> dict[str, int]:
+    """Count weights, and floating-point operations for one photo of the network's own size: two for each product."""
+    counter = FlopCounterMode(display=False)
+    with torch.no_grad(), counter:
+        backbone.eval().forward_features(torch.zeros(1, 3, *size, device=device))  # type: ignore[operator]
+    return {"parameters": sum(values.numel() for values in backbone.parameters()), "flops": counter.get_total_flops()}
+
+
+def _sizes(name: str, size: tuple[int, int], backbone: nn.Module, division: Division, takes_size: bool,
+           ) -> dict[str, Any]:
+    """Return the sizes of photos that it takes: any, or those of a raster, or one alone."""
+    about = _said(name)
+    least = max(about.min_input_size[1:]) if about.min_input_size else 32
+    if not about.fixed_input_size:
+        return {"sizes": [], "multiple_of": 1, "smallest_side": least}
+    raster = size[0] // division.grid[0]
+    other = (size[0] - raster, size[1] - raster)
+    if takes_size and min(other) >= raster and _is_same_but_for_positions(name, other, backbone):
+        return {"sizes": [], "multiple_of": raster, "smallest_side": max(least, raster)}
+    return {"sizes": [size], "multiple_of": 1, "smallest_side": min(least, *size)}
+
+
+def _is_same_but_for_positions(name: str, size: tuple[int, int], backbone: nn.Module) -> bool:
+    """Return whether a network for photos of another size has the same weights, but for what is of positions."""
+    try:
+        other = _built(name, size)[0]
+    except ModelError:
+        return False
+    shapes, others = ({key: values.shape for key, values in network.state_dict().items()
+                       if not any(word in key for word in _OF_SIZE)} for network in (backbone, other))
+    return shapes == others

@@ -1,0 +1,24 @@
+"""The networks of timm that the contract is tried on: three in each run, the rest in slow ones."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+QUICK = {"test_resnet": 64, "test_convnext": 64, "vit_small_patch14_reg4_dinov2": 56}
+"""A residual network, one that normalises behind its pooling, a vision transformer with class token and registers."""
+
+SLOW = {"resnet18": 64, "resnext50_32x4d": 64, "tf_efficientnetv2_b0": 64, "convnext_atto": 64,
+        "mobilenetv3_small_050": 64, "mobilenetv4_conv_small": 64, "regnety_002": 64, "densenet121": 64,
+        "vit_tiny_patch16_224": 64, "swin_tiny_patch4_window7_224": 64, "mixer_s32_224": 224,
+        "tf_efficientnet_lite0": 75}
+"""By name the side of the photos; one is odd, where padding is easily made for other sizes."""
+
+SIDES = {**QUICK, **SLOW}
+
+
+def by_name(names: dict[str, int] | None = None) -> Any:
+    """Parametrise a test over the networks."""
+    return pytest.mark.parametrize("name", [
+        pytest.param(name, marks=() if name in QUICK else pytest.mark.slow) for name in names or SIDES])
