@@ -1,18 +1,36 @@
-"""Keras' model file without Keras: copy a file with an untrained head, and put the trained head into the copy."""
+"""A model file with a trained head, from one with an untrained head: of Keras' without Keras, of others by a job."""
 
 from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from matlens.errors import ModelError
 from matlens.models.head import Head
+from matlens.models.protocol import BuildOrder
 from matlens.system.files import whole_file
 
 _LAYERS = ("hidden", "predictions")
-"""The names of the transfer head's dense layers, in order."""
+"""The names of the transfer head's dense layers, in order; a linear head has the last one alone."""
+
+
+@dataclass(frozen=True)
+class HeadTask:
+    """The trained head that the job `put_head` puts into a model.
+
+    order: describes the model. template: its file with an untrained head. head: a file of `Head.save`.
+    model_file: is written, with `about` as `Classifier.save` writes it.
+    """
+
+    order: BuildOrder
+    template: Path
+    head: Path
+    model_file: Path
+    about: Mapping[str, Any]
 
 
 def write_model_file(template: Path, head: Head, path: Path, about: dict[str, Any]) -> None:
@@ -30,7 +48,7 @@ def write_model_file(template: Path, head: Head, path: Path, about: dict[str, An
     with whole_file(path) as partial:
         shutil.copyfile(template, partial)
         with h5py.File(partial, "a") as file:
-            for name, layer in zip(_LAYERS, head.layers, strict=True):
+            for name, layer in zip(_LAYERS[-len(head.layers):], head.layers, strict=True):
                 for kind, values in (("kernel", layer.kernel), ("bias", layer.bias)):
                     place = file.get(f"model_weights/{name}/{name}/{kind}")
                     if place is None or place.shape != values.shape:
