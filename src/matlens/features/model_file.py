@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,14 +22,14 @@ class HeadTask:
     """The trained head that the job `put_head` puts into a model.
 
     order: describes the model. template: its file with an untrained head. head: a file of `Head.save`.
-    model_file: is written, with `about` as `Classifier.save` writes it.
+    model_file: is written. about: as JSON, what `Classifier.save` writes into it.
     """
 
     order: BuildOrder
     template: Path
     head: Path
     model_file: Path
-    about: Mapping[str, Any]
+    about: str
 
 
 def write_model_file(template: Path, head: Head, path: Path, about: dict[str, Any]) -> None:

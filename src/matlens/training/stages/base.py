@@ -6,6 +6,7 @@ the same object, which reaches it as JSON under the stage's registered name.
 
 from __future__ import annotations
 
+import json
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -127,7 +128,7 @@ def leave_model_file(frozen: FrozenFeatures, head: Head) -> None:
     with TemporaryDirectory() as folder:
         head.save(file := Path(folder) / "head.npz")
         order = replace(frozen.conversions.of(model, None).order.build, weights_file=None)
-        run_job("put_head", HeadTask(order, trunk.model_template, file, path.resolve(), about),
+        run_job("put_head", HeadTask(order, trunk.model_template, file, path.resolve(), json.dumps(about)),
                 run.paths.log_file(model))
 
 

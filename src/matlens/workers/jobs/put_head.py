@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 from matlens.features.model_file import HeadTask
 from matlens.models.head import Head
 from matlens.models.protocol import on_working_device
@@ -15,4 +17,4 @@ def put_head(task: HeadTask, tell: Tell) -> None:
     room = open_framework(task.order.model)
     classifier = room.load(task.template, on_working_device(room, task.order)[0])
     classifier.set_head(Head.load(task.head))
-    classifier.save(task.model_file, dict(task.about))
+    classifier.save(task.model_file, json.loads(task.about))
