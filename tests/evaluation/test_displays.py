@@ -55,6 +55,20 @@ def test_no_label_of_a_confusion_matrix_is_cut_off_or_overlaps(names: list[str])
         assert all(abs(b - a) > 6 for a, b in pairwise(starts))  # each name has a line of its own
 
 
+def test_curves_of_a_head_without_epochs_stand_over_the_strengths_that_were_tried() -> None:
+    """An axis of epochs would be made up: there are none."""
+    curves = {"loss": [0.9, 0.4, 0.1], "val_loss": [1.0, 0.6, 0.7], "accuracy": [0.5, 0.8, 1.0],
+              "val_accuracy": [0.5, 0.7, 0.7], "strength": [1.0, 0.1, 0.01]}
+    figure = plot_training_curves(curves, "m")
+    loss, accuracy = figure.axes
+    assert [axes.get_xscale() for axes in (loss, accuracy)] == ["log", "log"]
+    assert loss.get_xlim()[0] > loss.get_xlim()[1], "the strongest, which was tried first, at the left"
+    stars = [line.get_xydata().tolist() for line in loss.lines if line.get_marker() == "*"]
+    assert stars == [[[0.1, 0.6]]]
+    assert not any("poch" in text for text in texts(figure))
+    assert_nothing_cut_off(figure)
+
+
 @pytest.mark.filterwarnings("ignore:Glyph")
 @pytest.mark.parametrize("names", NAMES.values(), ids=NAMES.keys())
 def test_no_label_of_the_roc_curves_is_cut_off(names: list[str]) -> None:

@@ -37,7 +37,7 @@ class Children:
     def __init__(self, monkeypatch: pytest.MonkeyPatch, **first: Any) -> None:
         self.first, self.jobs, self.environments = first, [], []
         monkeypatch.setattr(ChildProcess, "run", staticmethod(self.run))
-        monkeypatch.setattr(CachedTrunk, "open", lambda folder: CachedTrunk(folder, "", 0, (1, 1), {})
+        monkeypatch.setattr(CachedTrunk, "open", lambda folder: CachedTrunk(folder, "", 0, (1, 1), {}, folder)
                             if folder.exists() else None)
 
     def run(self, job: str, task: TrunkTask, log: Path, on_event: Any, environment: dict[str, str]) -> None:

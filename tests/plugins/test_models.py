@@ -83,6 +83,24 @@ def test_a_torch_module_from_a_plug_in_is_a_model_like_the_others(torch, plugged
 
 @pytest.mark.slow
 @pytest.mark.torch
+def test_a_linear_head_is_fitted_on_its_frozen_trunk(torch, plugged, cli, drawn, tmp_path):
+    """From weights, without a head of its own that could be trained on features; torch writes the model file."""
+    from tiny_torch import PUBLISHED_CLASSES, tiny
+
+    torch.manual_seed(0)
+    weights = tiny(PUBLISHED_CLASSES).state_dict()
+    torch.save(weights, tmp_path / "tiny.pth")
+    goes_all_the_way(cli, tmp_path / "run", drawn, TINY, "--weights-dir", tmp_path, "--recipe", "probe")
+    state = torch.load(next((tmp_path / "run" / "models").glob("*.pth")), weights_only=True)
+    with np.load(next((tmp_path / "run").rglob("head.npz"))) as head:
+        np.testing.assert_array_equal(state["classify.2.weight"].numpy(), head["kernel_0"].T)
+        np.testing.assert_array_equal(state["classify.2.bias"].numpy(), head["bias_0"])
+    for name in ("stem.0.weight", "last.1.running_var"):
+        assert torch.equal(state[name], weights[name])
+
+
+@pytest.mark.slow
+@pytest.mark.torch
 def test_it_is_trained_from_its_cut_on(torch, plugged, cli, drawn, tmp_path):
     """From weights, with the recipe that trains what follows the spec's cut on cached activations."""
     from tiny_torch import PUBLISHED_CLASSES, tiny

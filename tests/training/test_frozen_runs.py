@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -12,9 +13,11 @@ import pytest
 
 from in_process import InProcess
 from matlens import create_split
+from matlens.errors import ModelError
 from matlens.evaluation.judge import evaluate
 from matlens.features.artifact import Artifact
 from matlens.jobs import run
+from matlens.models.head import Head
 from matlens.runs.run import Run
 from matlens.settings.schema import Settings
 from matlens.system.console import Reporter
@@ -23,6 +26,7 @@ from matlens.training.stages.tail_on_activations import TailOnActivations
 from matlens.training.stages.tail_on_photos import TailOnPhotos
 from matlens.training.stages.whole_network import WholeNetwork
 from matlens.training.train import train as train_model
+from matlens.workers.frameworks import load_trained
 
 pytestmark = [pytest.mark.keras, pytest.mark.slow]
 
@@ -111,6 +115,42 @@ def test_a_head_is_trained_on_features_and_a_second_seed_computes_nothing(kept_t
         (each / "features.npy").write_bytes(b"damaged")
     again = evaluate(folder, NAME).results
     assert again.confusion_matrix == results.confusion_matrix
+
+
+def test_a_linear_head_is_fitted_where_a_kill_left_nothing_and_all_else_works_as_ever(train, trained_layers,
+                                                                                         monkeypatch):
+    """One dense layer in model file and artifact alike; a run that was killed ends with the bytes of one that was not.
+    """
+    InProcess(monkeypatch, "draft", "confirm")
+    with monkeypatch.context() as patch:
+        patch.setattr("matlens.training.stages.base.assemble_artifact", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            train("cut", recipe="probe", max_epochs=1)
+    forbid(monkeypatch, COMPUTING)
+    cut, whole = (train(name, recipe="probe", max_epochs=1) for name in ("cut", "whole"))
+    for left in (lambda paths: paths.artifact(NAME) / "head.npz", lambda paths: paths.model_file(NAME)):
+        assert left(cut.paths).read_bytes() == left(whole.paths).read_bytes()
+    assert trained_layers(whole) == []
+    artifact = Artifact.open(whole.paths.artifact(NAME))
+    assert [layer.kernel.shape for layer in artifact.head.layers] == [(1280, 4)]
+    assert not artifact.mirrored
+    record, results = read_json(whole.paths.training_file(NAME)), evaluate(whole, NAME).results
+    assert record["trainable_parameters"] == 1280 * 4 + 4
+    assert results.strength == record["history"]["strength"][results.best_epoch - 1]
+    assert (results.epochs, results.remarks[0].partition(":")[0]) == (11, "recipe probe")
+    assert "learning_rate" not in record["history"]
+    loaded = load_trained(whole, NAME)
+    photos = np.random.default_rng(0).random((3, SIDE, SIDE, 3), dtype=np.float32)
+    np.testing.assert_allclose(loaded.predict(photos), artifact.predict(photos), atol=1e-4)
+    head = artifact.head
+    loaded.set_head(Head("avg", (replace(head.layers[0], bias=head.layers[0].bias + np.float32([9, 0, 0, 0])),)))
+    assert (loaded.predict(photos).argmax(axis=1) == 0).all()
+    with pytest.raises(ModelError, match=r"1280, 4"):
+        loaded.set_head(Head("avg", head.layers * 2))
+
+
+def interrupted(*_: object) -> None:
+    raise KeyboardInterrupt
 
 
 def test_the_guides_second_stage_goes_on_from_the_head_on_activations(train, child, trained_layers):

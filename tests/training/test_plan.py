@@ -6,12 +6,14 @@ from pathlib import Path
 
 import pytest
 
+from matlens.errors import ModelError
 from matlens.features.trunks import LAST_LAYERS
 from matlens.models.registry import spec_of
 from matlens.settings.schema import Settings
 from matlens.training.plan import plan, trunk_orders
 from matlens.training.stages.base import HeadStage, NetworkStage
 from matlens.training.stages.head_on_features import HeadOnFeatures
+from matlens.training.stages.linear_head import LinearHead
 from matlens.training.stages.tail_on_activations import TailOnActivations
 from matlens.training.stages.tail_on_photos import TailOnPhotos
 from matlens.training.stages.whole_network import WholeNetwork
@@ -49,6 +51,8 @@ GUIDES_HEAD = HeadOnFeatures(4, views=1)
      (HeadOnFeatures(2, views=1), TailOnActivations(2, "strong", "block_12_add", is_second=True)), ("strong",)),
     (MOBILENET, {"recipe": "strong", **CACHELESS},
      (WholeNetwork(4), TailOnPhotos(9, "strong", "block_12_add", is_second=True)), ("train", "strong")),
+    # The recipe `probe`: a linear head, for any pretrained trunk whose features are averaged.
+    (RESNET, {"recipe": "probe"}, (LinearHead(1),), ()), (GOOGLENET, {"recipe": "probe"}, (LinearHead(1),), ()),
     # A model may have epochs of its own.
     (RESNET, {"epochs_of": {RESNET: 7}}, (HeadOnFeatures(7),), ()),
 ])
@@ -66,6 +70,26 @@ def test_without_pretrained_weights_the_whole_network_is_trained(model, options)
     """Random weights must not be frozen."""
     settings = Settings.load(options={"max_epochs": 2, **options})
     assert plan(settings, spec_of(model), None) == (WholeNetwork(2, settings.recipe),)
+
+
+@pytest.mark.parametrize(("models", "named"), [
+    ((VGG, MOBILENET), rf"{VGG}.*--models {MOBILENET}"), ((VGG,), f"{VGG}.*--recipe guide"),
+    ((MOBILENET,), f"{MOBILENET}.*_no_top.h5.*--weights-dir")])
+def test_there_is_no_probe_of_a_trunk_that_was_not_pretrained(models, named):
+    """A linear head on random features would be taken for what the network can do."""
+    settings = Settings.load(options={"recipe": "probe", "models": ",".join(models)})
+    with pytest.raises(ModelError, match=named):
+        trunk_orders(settings, dict.fromkeys(models), 4)
+
+
+def test_a_probe_of_the_same_trunk_has_the_same_features_and_a_model_file_of_its_own(tmp_path):
+    """The guide's head and the linear one are put into different files, and the photos are computed once for both."""
+    file = tmp_path / "weights.h5"
+    file.touch()
+    (guide,), (probe,) = (trunk_orders(Settings.load(options={"recipe": recipe}), {MOBILENET: file}, 4)
+                          for recipe in ("guide", "probe"))
+    assert guide.key == probe.key
+    assert guide.folder(tmp_path) != probe.folder(tmp_path)
 
 
 @pytest.mark.parametrize(("model", "options", "untils"), [

@@ -53,10 +53,13 @@ def test_the_child_executes_the_stage_that_the_parent_planned(name):
 
 
 @pytest.mark.parametrize("name", STAGES)
-def test_a_stage_runs_in_one_process_and_can_do_without_a_cache(name):
+def test_a_stage_runs_in_one_process_and_can_do_without_a_cache_unless_it_says_so(name):
     """The fallback must end: it needs nothing of the parent."""
     stage = one_of(name)
     assert isinstance(stage, HeadStage) != isinstance(stage, NetworkStage)
+    if stage.needs_features:
+        assert stage.on_photos() == stage
+        return
     fallback = stage.on_photos()
     assert fallback.on_photos() == fallback
     assert (fallback.trunks, fallback.is_on_features, fallback.epochs) == ((), False, 7)

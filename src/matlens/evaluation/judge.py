@@ -78,7 +78,7 @@ def evaluate(run: Run, name: str, on_progress: Progress = unheard, *, every_pict
         model_name=name, split_hash=split.hash, protocol=split.protocol, train_on=split.train_on, seed=settings.seed,
         pretrained=training.pretrained, weights_sha256=training.weights_sha256, parameters=training.parameters,
         trainable_parameters=training.trainable_parameters, img_size=settings.img_size,
-        epochs=training.epochs, best_epoch=training.best_epoch,
+        epochs=training.epochs, best_epoch=training.best_epoch, strength=training.strength,
         arithmetic=training.arithmetic, batch_size=settings.batch_size,
         micro_batch=training.micro_batch or settings.batch_size,
         seconds=training.seconds, peak_rss_bytes=training.peak_rss_bytes,

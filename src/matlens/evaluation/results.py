@@ -77,6 +77,7 @@ class Results:
     img_size: tuple[int, int] | None = None
     epochs: int | None = None
     best_epoch: int | None = None
+    strength: float | None = None
     arithmetic: str | None = None
     batch_size: int | None = None
     micro_batch: int | None = None
@@ -102,9 +103,10 @@ class Results:
 
     def to_json(self) -> dict[str, Any]:
         """Return the content of the file."""
-        content = dataclasses.asdict(self)
-        return content if self.n_groups is not None else {
-            key: value for key, value in content.items() if key not in ("n_groups", "design_effect")}
+        absent = {"n_groups", "design_effect"} if self.n_groups is None else set()
+        if self.strength is None:
+            absent.add("strength")
+        return {key: value for key, value in dataclasses.asdict(self).items() if key not in absent}
 
     def write(self, path: Path) -> Path:
         """Write as JSON, whole or not at all."""

@@ -174,6 +174,7 @@ class ResultsSchema(_Part):
     img_size: tuple[_Side, _Side] | None = None
     epochs: Count | None = None
     best_epoch: Count | None = None
+    strength: Annotated[float, Field(gt=0)] | None = None
     arithmetic: str | None = None
     batch_size: Count | None = None
     micro_batch: Count | None = None

@@ -50,16 +50,22 @@ def troubles(training: TrainingRecord, test: Predictions, validation: Prediction
         validation: predictions of photos that were not trained on; None where there are none.
         neighbours: test photos that lie too near to photos of other parts, where features are known.
     """
-    found = [*_of_curves(training, chosen=validation is not None), *_of_answers(test, class_names)]
+    more = "Train longer (--epochs)" if training.strength is None else "Train more of the network (--recipe strong)"
+    found = [*_of_curves(training, chosen=validation is not None), *_of_answers(test, class_names, more)]
     if validation is not None:
-        found += [*_of_validation(validation, class_names), *_of_both(validation, test)]
+        found += [*_of_validation(validation, class_names, more), *_of_both(validation, test)]
     if neighbours is not None and (sentence := neighbours.remark()) is not None:
         found.append(Trouble("near_training_photos", sentence))
     return [asdict(trouble) for trouble in found]
 
 
 def _of_curves(training: TrainingRecord, *, chosen: bool) -> Iterator[Trouble]:
-    """Look at the curves. chosen: whether validation chose the epoch."""
+    """Look at the curves. chosen: whether validation chose the epoch.
+
+    Those of the recipe `probe`, whose fits each end at their optimum, tell of no trouble.
+    """
+    if training.strength is not None:
+        return
     first, last = training.head_epochs, training.epochs
     losses, val_losses = training.history["loss"][first:], training.history["val_loss"][first:]
     if chosen and 0 < training.best_epoch <= first < last:
@@ -81,8 +87,8 @@ def _best(training: TrainingRecord, first: int) -> float:
     return max(training.history["val_accuracy"][:first])
 
 
-def _of_answers(test: Predictions, class_names: Sequence[str]) -> Iterator[Trouble]:
-    """Look at which classes are answered."""
+def _of_answers(test: Predictions, class_names: Sequence[str], more: str) -> Iterator[Trouble]:
+    """Look at which classes are answered. more: the advice to train more."""
     answers = np.bincount(test.predicted, minlength=len(class_names))
     support = np.bincount(test.labels, minlength=len(class_names))
     most = int(answers.argmax())
@@ -91,25 +97,25 @@ def _of_answers(test: Predictions, class_names: Sequence[str]) -> Iterator[Troub
     if taken is not None and taken.low > 0.5:
         share = percent(float((test.predicted[others] == most).mean()))
         yield Trouble("one_answer", f"{share} of the test photos of other classes are answered {class_names[most]}. "
-                      "Train longer (--epochs), or balance the classes.")
+                      f"{more}, or balance the classes.")
     rare = _BY_CHANCE / np.count_nonzero(support)
     missed = 1 - float((test.predicted == test.labels).mean())
     never = [name for number, (name, answered, photos) in enumerate(zip(class_names, answers, support, strict=True))
              if photos and not answered and missed ** len(np.unique(test.groups[test.labels == number])) < rare]
     if never:
         yield Trouble("never_predicted", "Never answered on the test part, although it has photos of them "
-                      f"({len(never)} of {len(class_names)} classes): {', '.join(never)}. Add photos of them, or train "
-                      "longer (--epochs).")
+                      f"({len(never)} of {len(class_names)} classes): {', '.join(never)}. {more}, or add "
+                      "photos of them.")
 
 
-def _of_validation(validation: Predictions, class_names: Sequence[str]) -> Iterator[Trouble]:
-    """Look at whether the model does more than answer the most frequent class."""
+def _of_validation(validation: Predictions, class_names: Sequence[str], more: str) -> Iterator[Trouble]:
+    """Look at whether the model does more than answer the most frequent class. more: the advice to train more."""
     counts = np.bincount(validation.labels, minlength=len(class_names))
     right, most = (validation.predicted == validation.labels).mean(), counts.max() / len(validation.labels)
     if right <= most:
         yield Trouble("learned_nothing", f"Validation accuracy {percent(float(right))} is not above that of answering "
-                      f"{class_names[int(counts.argmax())]} for each photo ({percent(float(most))}). Train longer "
-                      "(--epochs), or begin with pretrained weights (--weights imagenet).")
+                      f"{class_names[int(counts.argmax())]} for each photo ({percent(float(most))}). {more}, or "
+                      "begin with pretrained weights (--weights imagenet).")
 
 
 def _of_both(validation: Predictions, test: Predictions) -> Iterator[Trouble]:

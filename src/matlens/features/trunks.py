@@ -68,9 +68,10 @@ class TrunkOrder:
         return hashlib.sha256(json.dumps(about).encode()).hexdigest()[:24]
 
     def folder(self, cache_dir: Path) -> Path:
-        """Name the trunk's folder. The model file of a whole trunk depends on the number of classes."""
+        """Name the trunk's folder. The model file of a whole trunk depends on the number of classes, and the head."""
         of = f"-{self.build.num_classes}" if self.until is None else ""
-        return cache_dir / "trunks" / f"{file_stem(self.build.model)}-{self.key}{of}"
+        linear = ".linear" if self.until is None and self.build.linear_head else ""
+        return cache_dir / "trunks" / f"{file_stem(self.build.model)}{linear}-{self.key}{of}"
 
     def draft(self, cache_dir: Path) -> Path:
         """Name the folder of the draft, which lies there until it is confirmed."""
@@ -84,6 +85,7 @@ class CachedTrunk:
     until: the layer whose output it gives.
     parity: the largest difference from the framework's features, as a share of the largest feature.
     parameters: (all, trainable) numbers of the whole model, its backbone frozen.
+    model_template: the model file with an untrained head; the front of a trunk has none.
     """
 
     folder: Path
@@ -91,11 +93,7 @@ class CachedTrunk:
     parity: float
     parameters: tuple[int, int]
     versions: dict[str, str]
-
-    @property
-    def model_template(self) -> Path:
-        """The model file with an untrained head; the front of a trunk has none."""
-        return next(self.folder.glob(f"{_TEMPLATE}.[hp][5t]*"))
+    model_template: Path
 
     @classmethod
     def open(cls, folder: Path) -> CachedTrunk | None:
@@ -106,7 +104,9 @@ class CachedTrunk:
             if about["format"] != _FORMAT or not sums.keys() >= set(_NETWORK) or any(
                     checksum(folder / name) != recorded for name, recorded in sums.items()):
                 return None
-            return cls(folder, about["until"], about["parity"], tuple(about["parameters"]), about["versions"])
+            template = Path(about.get("model", f"{_TEMPLATE}.h5")).name  # earlier versions had Keras' files alone
+            return cls(folder, about["until"], about["parity"], tuple(about["parameters"]), about["versions"],
+                       folder / template)
         except UNREADABLE:
             return None
 
@@ -156,10 +156,11 @@ def confirm_trunk(classifier: Divisible, order: TrunkOrder, cache_dir: Path, ver
     with whole_entry(folder, f"the trunk of {order.build.model}") as partial:
         for name in _NETWORK:
             shutil.copyfile(draft / name, partial / name)
+        template = f"{_TEMPLATE}{spec_of(order.build.model).suffix}"
         if until is None:
-            classifier.save(partial / f"{_TEMPLATE}{spec_of(order.build.model).suffix}", {})
+            classifier.save(partial / template, {})
         write_json(partial / "trunk.json", {
-            "format": _FORMAT, "until": until or classifier.last_conv_layer_name, "parity": parity,
+            "format": _FORMAT, "until": until or classifier.last_conv_layer_name, "parity": parity, "model": template,
             "parameters": classifier.parameters, "versions": versions,
             "sha256": {file.name: checksum(file) for file in sorted(partial.iterdir())}})
     shutil.rmtree(draft)

@@ -40,7 +40,7 @@ from matlens.runs.run import Run, refuse_if_foreign, with_its_batch
 from matlens.settings.schema import Settings
 from matlens.system.caches import prune
 from matlens.system.console import Reporter, command
-from matlens.training.plan import trunk_orders
+from matlens.training.plan import refuse_no_probe, trunk_orders
 from matlens.training.train import TrainingInputs, train
 
 
@@ -129,6 +129,8 @@ def _import_ahead() -> None:
 def _find_all_weights(settings: Settings, reporter: Reporter) -> dict[str, FoundWeights]:
     """Find the weights of all models before any is trained: nobody waits an hour to hear that a file is missing."""
     weights = {}
+    for model in settings.models if settings.recipe == "probe" else ():
+        refuse_no_probe(settings, spec_of(model))
     for model in settings.models:
         weights[model] = find_weights(spec_of(model), settings.weights, settings.weights_dir,
                                       options=settings.options_of(model), side=settings.img_size[0])

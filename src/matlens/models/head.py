@@ -174,6 +174,13 @@ class Head:
             raise ValueError("its layers do not fit together")
 
 
+def refuse_other_layers(ours: Head, given: Head, title: str) -> None:
+    """Raise ModelError where a head, given to a model, has other layers than the model's own."""
+    shapes, wanted = ([layer.kernel.shape for layer in head.layers] for head in (given, ours))
+    if shapes != wanted or given.pooling != ours.pooling:
+        raise ModelError(f"The head of {title} has the layers {wanted}, and it was given {shapes}.")
+
+
 def softmax(logits: Array) -> Array:
     """Return the softmax over the last axis, float32."""
     raised = np.exp(logits - logits.max(axis=-1, keepdims=True))

@@ -57,6 +57,7 @@ class BuildOrder:
     options: the backbone's own options, where they differ from the spec's defaults.
     precision: the arithmetic to train in; "auto" leaves it to the framework.
     device: "cpu", "cuda", "cuda:1" or "mps"; None leaves it to the framework, which takes a GPU if there is one.
+    linear_head: whether the head is one dense layer on averaged features, in place of the spec's own.
     """
 
     model: str
@@ -66,6 +67,7 @@ class BuildOrder:
     options: Mapping[str, float | int | str] = field(default_factory=dict)
     precision: Wish = "float32"
     device: str | None = None
+    linear_head: bool = False
 
     def __post_init__(self) -> None:
         spec = spec_of(self.model)
@@ -214,6 +216,9 @@ class Divisible(Classifier, Tunable, Protocol):
 
     def export_trunk(self, folder: Path, until: str | None = None) -> Head:
         """As in `Classifier`; `until` a layer: the front of the trunk, up to that layer's output."""
+
+    def set_head(self, head: Head) -> None:
+        """Put the weights of a head in place of the present ones. Raises ModelError for a head of other layers."""
 
     def begin_finetuning(self, cut: str | None = None) -> None:
         """Begin the guide's second stage: unfreeze the end of the backbone, or what follows the cut; lower the rate."""

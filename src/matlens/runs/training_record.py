@@ -58,6 +58,14 @@ class TrainingRecord(BaseModel):
             raise ValueError("its epochs do not fit together")
         return self
 
+    @property
+    def strength(self) -> float | None:
+        """The strength of the penalty that the recipe `probe` chose: its curves have a value for each strength tried.
+
+        None by other recipes, whose curves have a value for each epoch.
+        """
+        return self.history["strength"][self.best_epoch - 1] if "strength" in self.history else None
+
     @classmethod
     def read(cls, run: RunRecord, name: str) -> TrainingRecord:
         """Read the record of a run's model. Raises RunError."""

@@ -143,6 +143,9 @@ def seeds(value: int | None, info: ValidationInfo) -> int | None:
     if value > 1 and is_series(protocol):
         raise ValueError(f"seeds are of one split, and {protocol} stands for several: name one of them, such as "
                          f"--protocol {'minc:1' if protocol == 'minc:all' else f'{protocol}:1'}")
+    if value > 1 and info.data.get("recipe") == "probe":
+        raise ValueError("the recipe probe draws nothing by its seed, so all runs on one split would be the same; "
+                         "leave --seeds out, or take several splits, such as --protocol kfold:5")
     if first + value > 2**32:
         raise ValueError(f"the seeds {first} to {first + value - 1} do not all lie below 4294967296; give a smaller "
                          "--seed")
@@ -164,10 +167,38 @@ def choose_on(value: str | None, info: ValidationInfo) -> str | None:
     return value
 
 
+def recipe(value: str, info: ValidationInfo) -> str:
+    """Refuse the recipe probe without a trunk to freeze, or without validation photos to choose by."""
+    if value == "probe" and info.data.get("weights") == "none":
+        raise ValueError("the recipe probe fits a head on a pretrained trunk, and --weights none makes a random one; "
+                         "give --weights imagenet, or --recipe guide")
+    if value == "probe" and info.data.get("train_on") == "train+val":
+        raise ValueError("the recipe probe chooses the strength of its penalty on the validation part, so that cannot "
+                         "be trained on; give --train-on train")
+    return value
+
+
+def max_epochs(value: int, info: ValidationInfo) -> int:
+    """Refuse them with the recipe probe, but for its default."""
+    if value != 1 and info.data.get("recipe") == "probe":
+        raise ValueError("the recipe probe fits its head at once and has no epochs; leave --epochs out")
+    return value
+
+
+def feature_cache(value: bool, info: ValidationInfo) -> bool:
+    """Refuse to do without it with the recipe probe."""
+    if not value and info.data.get("recipe") == "probe":
+        raise ValueError("the recipe probe fits its head on cached features; leave --no-feature-cache out, or give "
+                         "--recipe guide")
+    return value
+
+
 def finetune_epochs(value: int, info: ValidationInfo) -> int:
-    """Refuse them with the recipe strong."""
+    """Refuse them with the recipes strong and probe."""
     if value and info.data.get("recipe") == "strong":
         raise ValueError("the recipe strong trains inside the trunk from the start; give --epochs instead")
+    if value and info.data.get("recipe") == "probe":
+        raise ValueError("the recipe probe trains nothing inside the trunk; give --recipe guide or strong instead")
     return value
 
 
@@ -187,8 +218,10 @@ def device(value: Any) -> Any:
     return value
 
 
-def epochs_of(value: dict[str, int]) -> dict[str, int]:
-    """Refuse epochs of unknown models."""
+def epochs_of(value: dict[str, int], info: ValidationInfo) -> dict[str, int]:
+    """Refuse epochs of unknown models, and any with the recipe probe."""
+    if value and info.data.get("recipe") == "probe":
+        raise ValueError("the recipe probe has no epochs; leave epochs_of out")
     for name in value:
         known_spec(name)
     return value

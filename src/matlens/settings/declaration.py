@@ -95,6 +95,7 @@ def _plain(annotation: Any) -> type[Any]:
     raise TypeError(f"an option has no type {annotation}; declare given_as")
 
 
-def by_recipe(known: Mapping[str, Any], guide: int, strong: int) -> int:
-    """Choose a default that the recipe decides. known: the settings that stand before it."""
-    return strong if known.get("recipe") == "strong" else guide
+def by_recipe(known: Mapping[str, Any], guide: int, strong: int, probe: int | None = None) -> int:
+    """Choose a default that the recipe decides. known: the settings that stand before it. probe: if not as of guide."""
+    of_recipe = {"strong": strong, "probe": guide if probe is None else probe}
+    return of_recipe.get(known.get("recipe", "guide"), guide)

@@ -117,14 +117,15 @@ class Settings(BaseModel):
         written=lambda value: (str(value[0]),) if value[0] == value[1] else None,
         help="The side, in pixels, to which photos are resized.")] = (224, 224)
 
-    recipe: Annotated[Literal["guide", "strong"], Setting(
+    recipe: Annotated[Literal["guide", "strong", "probe"], AfterValidator(checks.recipe), Setting(
         option="--recipe", panel=TRAINING, resumed="must agree",
         help="guide trains with the notebook guide's hyperparameters. strong makes the best of the same time: it "
-             "trains a pretrained network from inside its trunk on.")] = "guide"
-    max_epochs: Annotated[PositiveInt, Setting(
+             "trains a pretrained network from inside its trunk on. probe fits a linear head on a frozen pretrained "
+             "trunk, in seconds and without epochs.")] = "guide"
+    max_epochs: Annotated[PositiveInt, AfterValidator(checks.max_epochs), Setting(
         option="--epochs", panel=TRAINING, resumed="must agree", shown="4, strong: 9",
         help="How many epochs each model is trained. Unless this is given, strong takes as many more as make 500 "
-             "steps.")] = Field(default_factory=lambda data: by_recipe(data, 4, 9))
+             "steps.")] = Field(default_factory=lambda data: by_recipe(data, 4, 9, probe=1))
     epochs_of: Annotated[dict[str, PositiveInt], AfterValidator(checks.epochs_of), Setting(
         help="Epochs of single models, by name, in place of max_epochs.", resumed="must agree",
         why_no_option="a table: [epochs_of] in a settings file")] = Field(default_factory=dict)
@@ -148,7 +149,7 @@ class Settings(BaseModel):
     augment: Annotated[bool, Setting(
         option="--augment/--no-augment", panel=TRAINING, resumed="must agree",
         help="Vary the training photos in each epoch.")] = True
-    feature_cache: Annotated[bool, Setting(
+    feature_cache: Annotated[bool, AfterValidator(checks.feature_cache), Setting(
         option="--feature-cache/--no-feature-cache", panel=TRAINING, resumed="must agree",
         help="Compute the features of a frozen trunk once and train the head on them; or train the plain way, which "
              "computes them in each epoch, from new variations of the photos.")] = True

@@ -12,7 +12,11 @@ from matlens.types import Scores
 
 @dataclass(frozen=True)
 class Epoch:
-    """The figures of one epoch. number counts from 1; photos_per_second leaves validation out."""
+    """The figures of one epoch. number counts from 1; photos_per_second leaves validation out.
+
+    strength: of the penalty, where a head was fitted at once by the recipe `probe`, which has no epochs: each strength
+        that it tries stands as one. There is no learning rate then.
+    """
 
     number: int
     train: Scores
@@ -20,13 +24,14 @@ class Epoch:
     learning_rate: float
     seconds: float
     photos_per_second: float
+    strength: float | None = None
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> Epoch:
         """Make an epoch from what `dataclasses.asdict` returned."""
         scores = {part: Scores(**content[part]) for part in ("train", "val")}
         return cls(content["number"], scores["train"], scores["val"], content["learning_rate"], content["seconds"],
-                   content["photos_per_second"])
+                   content["photos_per_second"], content.get("strength"))
 
     def line(self, improved: bool) -> str:
         """Describe the epoch in one line."""
@@ -66,13 +71,18 @@ class History:
 
     @property
     def history(self) -> dict[str, list[float]]:
-        """The guide's curves, as in Keras' History: {loss, accuracy, val_loss, val_accuracy, learning_rate: [...]}."""
+        """The guide's curves, as in Keras' History: {loss, accuracy, val_loss, val_accuracy, learning_rate: [...]}.
+
+        Of the recipe `probe`, `strength` stands in place of `learning_rate`.
+        """
+        strengths = [epoch.strength for epoch in self.epochs if epoch.strength is not None]
         return {
             "loss": [epoch.train.loss for epoch in self.epochs],
             "accuracy": [epoch.train.accuracy for epoch in self.epochs],
             "val_loss": [epoch.val.loss for epoch in self.epochs],
             "val_accuracy": [epoch.val.accuracy for epoch in self.epochs],
-            "learning_rate": [epoch.learning_rate for epoch in self.epochs],
+            **({"strength": strengths} if strengths else
+               {"learning_rate": [epoch.learning_rate for epoch in self.epochs]}),
         }
 
 

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+from matlens.errors import ModelError
 from matlens.features.trunks import LAST_LAYERS, TrunkOrder
-from matlens.models.protocol import BuildOrder
 from matlens.models.registry import spec_of
 from matlens.models.spec import ModelSpec
+from matlens.runs.orders import build_order
 from matlens.settings.schema import Settings
 from matlens.training.stages.base import Stage
 from matlens.training.stages.head_on_features import HeadOnFeatures
+from matlens.training.stages.linear_head import LinearHead
 from matlens.training.stages.tail_on_activations import TailOnActivations
 from matlens.training.stages.tail_on_photos import TailOnPhotos
 from matlens.training.stages.whole_network import WholeNetwork
@@ -22,10 +24,20 @@ def plan(settings: Settings, spec: ModelSpec, weights: Path | None) -> tuple[Sta
     """Return the stages of a model's training, in their order.
 
     weights: the file of pretrained weights. Without one nothing can be frozen: the whole network is trained on photos.
+
+    Raises:
+        ModelError: the recipe `probe` without pretrained weights, or for a model whose head does not average places.
     """
     epochs, cached = settings.epochs(spec.name), settings.feature_cache
     if settings.recipe == "strong":
         return _strong(settings, spec, weights is not None)
+    if settings.recipe == "probe":
+        refuse_no_probe(settings, spec)
+        if weights is None:
+            raise ModelError(f"{spec.name}: the recipe probe fits a head on a pretrained trunk, and there are no "
+                             f"pretrained weights here. Put {_first_file(settings, spec)} into a folder and name it "
+                             "with --weights-dir FOLDER, or use --recipe guide, which trains the whole network.")
+        return (LinearHead(epochs),)
     if weights is None or not settings.finetune_epochs:
         return (HeadOnFeatures(epochs) if weights and spec.head and cached else WholeNetwork(epochs),)
     more = settings.finetune_epochs
@@ -36,6 +48,20 @@ def plan(settings: Settings, spec: ModelSpec, weights: Path | None) -> tuple[Sta
         return (tail(epochs + more, cut=settings.cut),)
     stages = HeadOnFeatures(epochs), TailOnActivations(more, cut=settings.cut or LAST_LAYERS, is_second=True)
     return stages if cached else tuple(stage.on_photos() for stage in stages)
+
+
+def refuse_no_probe(settings: Settings, spec: ModelSpec) -> None:
+    """Raise ModelError where the recipe `probe` cannot be that of a model, whatever weights are on this machine."""
+    if spec.weights is not None and spec.pooling == "avg":
+        return
+    able = ",".join(name for name in settings.models if (other := spec_of(name)).weights and other.pooling == "avg")
+    raise ModelError(f"{spec.name}: the recipe probe fits a linear head on averaged features of a pretrained trunk, "
+                     f"and this model has {'no published weights' if spec.weights is None else 'other features'}. "
+                     + (f"Leave it out with --models {able}, or use" if able else "Use") + " --recipe guide.")
+
+
+def _first_file(settings: Settings, spec: ModelSpec) -> str:
+    return spec.weights_files(settings.options_of(spec.name), settings.img_size[0])[0].name
 
 
 def _strong(settings: Settings, spec: ModelSpec, is_pretrained: bool) -> tuple[Stage, ...]:
@@ -51,8 +77,10 @@ def _strong(settings: Settings, spec: ModelSpec, is_pretrained: bool) -> tuple[S
 
 
 def trunk_orders(settings: Settings, weights: Mapping[str, Path | None], num_classes: int) -> list[TrunkOrder]:
-    """List the trunks that the plans of models need. weights: files of pretrained weights by model."""
-    return [TrunkOrder(BuildOrder(model, num_classes, settings.img_size, file.resolve(), settings.options_of(model),
-                                  device=settings.device), until)
-            for model, file in weights.items() if file is not None
+    """List the trunks that the plans of models need. weights: files of pretrained weights by model.
+
+    Raises ModelError where there is no plan for one of them.
+    """
+    return [TrunkOrder(build_order(settings, model, num_classes, file and file.resolve(), device=settings.device),
+                       until) for model, file in weights.items()
             for stage in plan(settings, spec_of(model), file) for until in stage.trunks]

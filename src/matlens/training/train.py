@@ -59,6 +59,9 @@ def train(inputs: TrainingInputs, model: str, reporter: Reporter) -> None:
     try:
         task = _begun(inputs, frozen, _prepared(stages, frozen))
     except ConversionError as error:
+        if any(stage.needs_features for stage in stages):
+            raise ConversionError(f"{error} The recipe {run.settings.recipe} needs its features. Train the model with "
+                                  "--recipe guide, which then takes photos.") from error
         reporter.warn(f"{model}: {error} So it is trained the slower way, on photos in each epoch. (--no-feature-cache "
                       "does that from the start.)")
         task = _begun(inputs, frozen, [stage.on_photos() for stage in stages],

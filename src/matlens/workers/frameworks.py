@@ -7,8 +7,8 @@ from pathlib import Path
 
 from matlens.data.pixels.store import PixelStore
 from matlens.errors import CacheError, ModelError
-from matlens.models.precision import Wish
-from matlens.models.protocol import BuildOrder, Divisible, Room, on_working_device, room_of
+from matlens.models.protocol import Divisible, Room, on_working_device, room_of
+from matlens.runs.orders import build_order
 from matlens.runs.run import Run
 
 NOT_NEEDED = ("matplotlib", "matplotlib.pyplot", "pandas", "sklearn")
@@ -27,17 +27,10 @@ def spare_imports(*packages: str) -> None:
         sys.modules.setdefault(name, None)  # type: ignore[arg-type]  # makes its import fail
 
 
-def build_order(run: Run, model: str, weights_file: Path | None = None, precision: Wish = "float32",
-                device: str | None = None) -> BuildOrder:
-    """Describe a model of a run for its framework."""
-    return BuildOrder(model, len(run.split.class_names), run.settings.img_size, weights_file,
-                      run.settings.options_of(model), precision, device)
-
-
 def load_trained(run: Run, model: str, device: str | None = None) -> Divisible:
     """Load a trained model of a run from its file, on a device that computes. Raises ModelError or DeviceError."""
     room = open_framework(model)
-    order, _ = on_working_device(room, build_order(run, model, device=device))
+    order, _ = on_working_device(room, build_order(run.settings, model, len(run.split.class_names), device=device))
     try:
         return room.load(run.paths.model_file(model), order)
     except ModelError as error:

@@ -7,8 +7,8 @@ from functools import cached_property
 
 from matlens.errors import ModelError
 from matlens.features.artifact import Artifact, Trunk, remark_on
-from matlens.models.protocol import BuildOrder
 from matlens.models.remote.client import RemoteClassifier
+from matlens.runs.orders import build_order
 from matlens.runs.record import RunRecord
 
 
@@ -28,8 +28,7 @@ class FrameworkArtifact(Artifact):
         """The model file, loaded in its framework. Raises ModelError where that, or the file, is not there."""
         assert self.run is not None
         settings = self.run.settings
-        order = BuildOrder(self.name, len(self.class_names), self.img_size, None, settings.options_of(self.name),
-                           device=settings.device)
+        order = build_order(settings, self.name, len(self.class_names), img_size=self.img_size, device=settings.device)
         return RemoteClassifier(order, settings.seed, self.run.paths.model_file(self.name))
 
 

@@ -44,7 +44,8 @@ SMALLEST_NUMBER = 6.0  # points
 class TrainingCurves:
     """`series`: values by epoch of `loss`, `val_loss`, `accuracy`, `val_accuracy`, `learning_rate`, as known.
 
-    `best_epoch` is that of the lowest validation loss, counted from 1; None where that loss is unknown.
+    `best_epoch` is that of the lowest validation loss, counted from 1; None where that loss is unknown. With `strength`
+    in `series`, each value is that of a head fitted with such a strength of the penalty, and not of an epoch.
     """
 
     series: dict[str, Floats]
@@ -56,7 +57,7 @@ class TrainingCurves:
         """Take a mapping of lists or a Keras History; None and NaN (a diverged loss) leave a gap."""
         given: Mapping[str, Any] = getattr(history, "history", history)
         series = {key: np.asarray(given[key], dtype=np.float64)
-                  for key in ("loss", "val_loss", "accuracy", "val_accuracy", "learning_rate")
+                  for key in ("loss", "val_loss", "accuracy", "val_accuracy", "learning_rate", "strength")
                   if given.get(key) is not None and len(given[key])}
         losses = series.get("val_loss", np.empty(0))
         return cls(series, int(np.nanargmin(losses)) + 1 if np.isfinite(losses).any() else None, model_name)
@@ -73,10 +74,21 @@ class TrainingCurves:
             self._draw_panel(axes, key)
         return figure
 
+    def _places(self, count: int) -> Floats:
+        """Return where the first so many values stand on the horizontal axis."""
+        strengths = self.series.get("strength")
+        return np.arange(1, count + 1, dtype=np.float64) if strengths is None else strengths[:count]
+
+    @property
+    def _best_place(self) -> float:
+        return float(self._places(self.best_epoch or 1)[-1])
+
     def _draw_panel(self, axes: Axes, key: str) -> None:
         from matplotlib.ticker import MaxNLocator, NullLocator, PercentFormatter
 
-        style_axes(axes, key.replace("_", " ").capitalize(), "Epoch")
+        strengths = self.series.get("strength")
+        across = "Epoch" if strengths is None else "Strength of the penalty"
+        style_axes(axes, key.replace("_", " ").capitalize(), across)
         blue, orange, green = COLORS[:3]
         first = (key, green, "-", "") if key == "learning_rate" else (key, blue, "--", "training")
         longest = 0
@@ -84,18 +96,22 @@ class TrainingCurves:
             if (values := self.series.get(name)) is None:
                 continue
             longest = max(longest, len(values))
-            axes.plot(np.arange(1, len(values) + 1), values, line, color=color, label=label, linewidth=1.8,
+            axes.plot(self._places(len(values)), values, line, color=color, label=label, linewidth=1.8,
                       marker="o" if len(values) <= 30 else "", markersize=5,
                       drawstyle="default" if label else "steps-mid")
             if name.startswith("val_") and self.best_epoch and self.best_epoch <= len(values):
                 best = values[self.best_epoch - 1]
                 shown = f"{best:.1%}" if key == "accuracy" else f"{best:.3g}"
-                axes.plot(self.best_epoch, best, "*", color=INK, markersize=12, zorder=3,
-                          label=f"best epoch ({self.best_epoch}): {shown}")
+                kept = f"best epoch ({self.best_epoch})" if strengths is None else f"chosen ({self._best_place:g})"
+                axes.plot(self._best_place, best, "*", color=INK, markersize=12, zorder=3, label=f"{kept}: {shown}")
         if self.best_epoch:
-            axes.axvline(self.best_epoch, color=MUTED, linestyle=":", linewidth=1.2, zorder=1)
-        axes.set_xlim(0.5, max(longest, self.best_epoch or 1) + 0.5)
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+            axes.axvline(self._best_place, color=MUTED, linestyle=":", linewidth=1.2, zorder=1)
+        if strengths is None:
+            axes.set_xlim(0.5, max(longest, self.best_epoch or 1) + 0.5)
+            axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+        else:
+            axes.set_xscale("log")
+            axes.invert_xaxis()  # the order in which they were tried
         if key == "accuracy":
             axes.yaxis.set_major_formatter(PercentFormatter(xmax=1))
         if key == "learning_rate":

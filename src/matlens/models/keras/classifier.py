@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from matlens.errors import ModelError
 from matlens.models.averaging import WeightAverage
-from matlens.models.head import Head
+from matlens.models.head import Head, refuse_other_layers
 from matlens.models.keras.backends import backend
 from matlens.models.keras.backends.base import StepMaker, scores_in
 from matlens.models.keras.cut import find_backbone, find_cut, head_of, last_map_name, trunk_of, write_openvino
@@ -204,6 +204,12 @@ class KerasClassifier:
     def head(self) -> Head:
         """Return a copy of the head. Raises ModelError for a model that cannot be cut."""
         return head_of(find_cut(self.model))
+
+    def set_head(self, head: Head) -> None:
+        """Set the weights of the head. Raises ModelError for a head of other layers."""
+        refuse_other_layers(self.head(), head, self.model.name)
+        for layer, dense in zip(find_cut(self.model).dense, head.layers, strict=True):
+            layer.set_weights([dense.kernel, dense.bias])
 
     def begin_finetuning(self, cut: str | None = None) -> None:
         """Unfreeze the end of the backbone, or what follows the cut, and take Adam(1e-5)."""

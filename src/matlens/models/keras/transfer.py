@@ -7,6 +7,8 @@ from typing import Any
 import keras
 from keras import layers
 
+from matlens.errors import ModelError
+from matlens.models.keras.cut import find_cut
 from matlens.models.keras.finetuning import normalisations
 from matlens.models.keras.networks.applications import backbone_of
 from matlens.models.keras.optimizers import compile_classifier, fast_adam
@@ -24,8 +26,13 @@ def build_model(spec: ModelSpec, order: BuildOrder) -> tuple[keras.Model, keras.
     """
     shape = (*order.img_size, 3)
     if spec.network is None:
-        return build_transfer(spec, shape, order.num_classes, order.weights_file, order.options)
-    return build_network(spec, shape, spec.network(order), pretrained=order.weights_file is not None), None
+        return build_transfer(spec, shape, order.num_classes, order.weights_file, order.options,
+                              linear_head=order.linear_head)
+    model = build_network(spec, shape, spec.network(order), pretrained=order.weights_file is not None)
+    if order.linear_head and len(dense := find_cut(model).dense) != 1:
+        raise ModelError(f"The head of {spec.name} is {len(dense)} dense layers of its own, and the recipe probe fits "
+                         "one. Use --recipe guide.")
+    return model, None
 
 
 def build_network(spec: ModelSpec, input_shape: Shape, network: Callable[[Any], Any], *, pretrained: bool = False,
@@ -41,13 +48,15 @@ def build_network(spec: ModelSpec, input_shape: Shape, network: Callable[[Any], 
 
 
 def build_transfer(spec: ModelSpec, input_shape: Shape, num_classes: int, weights: str | Path | None,
-                   options: Options, include_top: bool = False) -> tuple[keras.Model, keras.Model]:
+                   options: Options, include_top: bool = False, *, linear_head: bool = False,
+                   ) -> tuple[keras.Model, keras.Model]:
     """Return (model, base_model): the spec's preprocessing, its backbone, and its head, compiled.
 
     Args:
         weights: a file, None for random ones, or a name that Keras looks up itself. A pretrained backbone is frozen.
         options: the backbone's own.
         include_top: keep the backbone's own ImageNet classes; the head then reads their probabilities.
+        linear_head: put one dense layer on the backbone in place of the spec's head.
 
     Raises:
         ModelError: keras.applications has no such backbone, or the spec no such option.
@@ -62,8 +71,9 @@ def build_transfer(spec: ModelSpec, input_shape: Shape, num_classes: int, weight
     image = x = keras.Input(input_shape, name="image")
     for layer in (*preprocessing, base_model):
         x = layer(x)
-    x = layers.Dense(spec.head.hidden_units, activation="relu", name="hidden")(x)
-    x = layers.Dropout(spec.head.dropout, name="dropout")(x)
+    if not linear_head:
+        x = layers.Dense(spec.head.hidden_units, activation="relu", name="hidden")(x)
+        x = layers.Dropout(spec.head.dropout, name="dropout")(x)
     x = layers.Dense(num_classes, activation="softmax", name="predictions")(x)
     model = keras.Model(image, x, name=_layer_name(spec))
     model.pretrained = weights is not None

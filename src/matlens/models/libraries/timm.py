@@ -18,6 +18,7 @@ from matlens.models.libraries.kept import LibraryFacts
 from matlens.models.library import LIBRARIES, Library
 from matlens.models.preprocess import Standardise
 from matlens.models.spec import MLP, ModelSpec, WeightsFile
+from matlens.system.registry import did_you_mean
 
 EVERYTHING = "(all)"
 """The subject of the catalogue: what timm says of all its networks."""

@@ -149,6 +149,10 @@ class TorchClassifier(TorchTrainable):
         """Return a copy of the head."""
         return self.network.as_head(self._spec.title)
 
+    def set_head(self, head: Head) -> None:
+        """Set the weights of the head. Raises ModelError for a head of other layers."""
+        self.network.set_head(head, self._spec.title)
+
     def begin_finetuning(self, cut: str | None = None) -> None:
         """Freeze all up to the cut; a transfer model trains the rest at the guide's lower rate.
 

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from matlens.errors import ModelError
-from matlens.models.head import Activation, Dense, Head, Pooling
+from matlens.models.head import Activation, Dense, Head, Pooling, refuse_other_layers
 
 
 @dataclass(frozen=True)
@@ -93,9 +93,33 @@ class DividedModule:
                              f"{', '.join(self.trunk)}.")
         return self.trunk[:self.trunk.index(layer) + 1]
 
+    def set_head(self, head: Head, title: str) -> None:
+        """Copy the weights of a head into the linear layers. Raises ModelError for a head of other layers."""
+        refuse_other_layers(self.as_head(title), head, title)
+        with torch.no_grad():
+            for layer, dense in zip(self._linear_layers(), head.layers, strict=True):
+                layer.weight.copy_(torch.from_numpy(dense.kernel.T))
+                if layer.bias is not None:
+                    layer.bias.copy_(torch.from_numpy(dense.bias))
+
+    def make_linear(self, num_classes: int, title: str) -> None:
+        """Replace the head behind the pooling by one linear layer, unless it is that already. Raises ModelError."""
+        layers = self._linear_layers()
+        if len(self.as_head(title).layers) == 1:
+            return
+        for name in self.head[1:-1]:
+            setattr(self.module, name, nn.Identity())
+        setattr(self.module, self.head[-1], nn.Sequential(nn.Flatten(), nn.Linear(layers[0].in_features, num_classes)))
+
+    def _linear_layers(self) -> list[nn.Linear]:
+        return [leaf for leaf in self._leaves_of_head() if isinstance(leaf, nn.Linear)]
+
+    def _leaves_of_head(self) -> list[nn.Module]:
+        return [leaf for name in self.head for leaf in _leaves(self.part(name))]
+
     def as_head(self, title: str) -> Head:
         """Return the head as arrays, copied. Raises ModelError where it is not average pooling and linear layers."""
-        pool, *rest = [leaf for name in self.head for leaf in _leaves(self.part(name))]
+        pool, *rest = self._leaves_of_head()
         dense: list[tuple[nn.Linear, Activation]] = []
         for leaf in rest:
             if isinstance(leaf, nn.Linear):

@@ -41,6 +41,8 @@ class TorchRoom:
         if not isinstance(network, DividedModule):
             raise ModelError(f"The network of {spec.name} is a {type(network).__name__}, and must be a "
                              "matlens.models.torch.network.DividedModule.")
+        if order.linear_head:
+            network.make_linear(order.num_classes, spec.title)
         return TorchClassifier(spec, network, order, device, precision)
 
     def load(self, path: Path, order: BuildOrder) -> TorchClassifier:

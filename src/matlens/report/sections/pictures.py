@@ -32,7 +32,8 @@ _QUALITIES, _LARGEST_JPEG = (85, 70, 55, 40), 500_000
 """Of JPEGs: the first that keeps one to so many bytes. Real photos take less at the first; noise gets to the last."""
 
 TITLES = {
-    "training_curves": ("Training curves", "What was learnt in each epoch; the star marks the one kept."),
+    "training_curves": ("Training curves", "What was learnt in each epoch, or by each strength of the penalty; the "
+                        "star marks the one kept."),
     "confusion_matrix": ("Confusion matrix", "Rows are true classes, columns are answers."),
     "roc_curves": ("ROC curves", "How many photos of a class are found for how many false alarms."),
     "class_scores": ("Class scores", "Recall and precision of each class with 95 % intervals, the best F1 first."),
@@ -123,6 +124,8 @@ def _told(kind: str, results: Results) -> str:
     calibration, coverage = results.calibration or {}, results.coverage or {}
     match kind:
         case "training_curves":
+            if results.strength is not None:
+                return f"strength {results.strength:g} of the penalty is kept"
             return f"best epoch {results.best_epoch or UNKNOWN} of {results.epochs or UNKNOWN}"
         case "confusion_matrix":
             return f"{percent(results.accuracy)} of {results.n_test:,} test photos are right"

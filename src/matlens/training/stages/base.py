@@ -6,9 +6,12 @@ the same object, which reaches it as JSON under the stage's registered name.
 
 from __future__ import annotations
 
+import json
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import PlainSerializer, PlainValidator
@@ -16,17 +19,20 @@ from pydantic import PlainSerializer, PlainValidator
 from matlens.data.batches import PhotoBatches
 from matlens.data.pixels.store import PixelStore
 from matlens.errors import WorkerError
+from matlens.features.artifact import assemble_artifact
+from matlens.features.model_file import HeadTask, write_model_file
 from matlens.models.head import Head
 from matlens.models.protocol import Divisible, Tunable
 from matlens.runs.run import Run
+from matlens.system.files import write_json
 from matlens.system.registry import Registry
-from matlens.system.transport import decode, encode
-from matlens.training.checkpoints import Checkpoints
+from matlens.system.transport import decode, encode, run_job
+from matlens.training.checkpoints import Checkpoints, forget_states
 from matlens.training.feature_batches import FeatureBatches
 from matlens.training.frozen import FrozenFeatures
 from matlens.training.history import History
 from matlens.training.loop import TrainingListener, fit
-from matlens.training.record import about_model
+from matlens.training.record import about_model, training_record
 from matlens.training.strong import fit_strong
 
 Batches = PhotoBatches | FeatureBatches
@@ -51,11 +57,12 @@ class NetworkTraining:
 
 @dataclass(frozen=True)
 class TrainedHead:
-    """A head, and the key of the features (of view 0) on which it was trained."""
+    """A head, and the key of the features (of view 0) on which it was trained. remarks: on how it was chosen."""
 
     history: History
     head: Head
     features_key: str
+    remarks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -69,6 +76,9 @@ class Stage(ABC):
 
     is_on_features: ClassVar[bool] = False
     """Whether it trains on cached features or activations, which show each photo in fixed views."""
+
+    needs_features: ClassVar[bool] = False
+    """Whether it cannot be done on photos, so that a trunk that cannot be converted fails the training."""
 
     @property
     def trunks(self) -> tuple[str | None, ...]:
@@ -95,9 +105,31 @@ class HeadStage(Stage):
     def train(self, frozen: FrozenFeatures, *, is_last: bool) -> TrainedHead:
         """Train the head and leave the model file. is_last: whether no other stage follows."""
 
-    @abstractmethod
     def finish(self, frozen: FrozenFeatures, trained: TrainedHead, remarks: tuple[str, ...]) -> None:
         """Leave the artifact and, last, the record of the training. Called where no other stage follows."""
+        run, model, split, trunk = frozen.run, frozen.model, frozen.prepared.split, frozen.trunk(None)
+        artifact = assemble_artifact(run.paths.artifact(model), trunk, trained.head, model, split.class_names,
+                                     run.settings.img_size)
+        frozen.clock.lap("export")
+        write_json(run.paths.training_file(model), training_record(
+            model, trained.history, split, artifact, frozen.clock.seconds, parameters=trunk.parameters,
+            weights_file=frozen.weights_file, remarks=(*trained.remarks, *remarks), versions=trunk.versions,
+            views=run.settings.views, features_key=trained.features_key))
+        forget_states(run.paths, model)
+
+
+def leave_model_file(frozen: FrozenFeatures, head: Head) -> None:
+    """Write the model file: the converted model's own, with a trained head. Keras' takes no process of Keras."""
+    run, model, trunk = frozen.run, frozen.model, frozen.trunk(None)
+    path, about = run.paths.model_file(model), about_model(model, frozen.prepared.split, run.settings)
+    if trunk.model_template.suffix == ".h5":
+        write_model_file(trunk.model_template, head, path, about)
+        return
+    with TemporaryDirectory() as folder:
+        head.save(file := Path(folder) / "head.npz")
+        order = replace(frozen.conversions.of(model, None).order.build, weights_file=None)
+        run_job("put_head", HeadTask(order, trunk.model_template, file, path.resolve(), json.dumps(about)),
+                run.paths.log_file(model))
 
 
 @dataclass(frozen=True)

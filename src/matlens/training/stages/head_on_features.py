@@ -7,20 +7,16 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from matlens.errors import ModelError
-from matlens.features.artifact import assemble_artifact
 from matlens.features.cache import rows_of
-from matlens.features.model_file import write_model_file
 from matlens.models.registry import spec_of
-from matlens.system.files import write_json
-from matlens.training.checkpoints import checkpoints_of, forget_states
+from matlens.training.checkpoints import checkpoints_of
 from matlens.training.feature_batches import FeatureBatches
 from matlens.training.frozen import FrozenFeatures, PooledFeatures
 from matlens.training.head_training import HeadTrainer
 from matlens.training.history import History
 from matlens.training.loop import fit
 from matlens.training.progress import Resumption, ShownProgress
-from matlens.training.record import about_model, training_record
-from matlens.training.stages.base import HeadStage, Stage, TrainedHead, register
+from matlens.training.stages.base import HeadStage, Stage, TrainedHead, leave_model_file, register
 from matlens.training.stages.whole_network import WholeNetwork
 from matlens.types import Array
 
@@ -71,22 +67,9 @@ class HeadOnFeatures(HeadStage):
                           history=History(keep_last=split.train_on == "train+val"),
                           states=states.of("head", trainer))
         head = trainer.head(spec.pooling_of(settings.options_of(model)))
-        write_model_file(frozen.trunk(None).model_template, head, run.paths.model_file(model),
-                         about_model(model, split, settings))
+        leave_model_file(frozen, head)
         frozen.clock.lap("train" if is_last else "head", sum(epoch.seconds for epoch in history))
         return TrainedHead(history, head, features.key)
-
-    def finish(self, frozen: FrozenFeatures, trained: TrainedHead, remarks: tuple[str, ...]) -> None:
-        """Leave the artifact and, last, the record of the training."""
-        run, model, split, trunk = frozen.run, frozen.model, frozen.prepared.split, frozen.trunk(None)
-        artifact = assemble_artifact(run.paths.artifact(model), trunk, trained.head, model, split.class_names,
-                                     run.settings.img_size)
-        frozen.clock.lap("export")
-        write_json(run.paths.training_file(model), training_record(
-            model, trained.history, split, artifact, frozen.clock.seconds, parameters=trunk.parameters,
-            weights_file=frozen.weights_file, remarks=remarks,
-            versions=trunk.versions, views=run.settings.views, features_key=trained.features_key))
-        forget_states(run.paths, model)
 
 
 def _batches(frozen: FrozenFeatures, features: PooledFeatures, part: str, more_views: Sequence[Array] = (),

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from matlens.models.preflight import Preflight
 from matlens.models.protocol import on_working_device
 from matlens.models.seeding import seed_everything
+from matlens.runs.orders import build_order
 from matlens.runs.run import Run
 from matlens.system.files import write_json
 from matlens.training.checkpoints import checkpoints_of, forget_states
@@ -17,7 +18,7 @@ from matlens.training.stages.base import NetworkStage, NetworkTraining
 from matlens.training.tasks import TrainTask
 from matlens.types import Scores
 from matlens.workers.exporting import export_artifact
-from matlens.workers.frameworks import build_order, open_framework, open_store
+from matlens.workers.frameworks import open_framework, open_store
 from matlens.workers.registry import Tell, job
 from matlens.workers.trained import remark_on_artifact
 
@@ -57,7 +58,8 @@ def train(task: TrainTask, tell: Tell) -> None:
     run, model = Run.open(task.run_dir), task.model
     settings, split = run.settings, run.split
     room = open_framework(model)
-    order, found = on_working_device(room, build_order(run, model, task.weights_file, settings.precision, task.device))
+    order, found = on_working_device(room, build_order(
+        settings, model, len(split.class_names), task.weights_file, precision=settings.precision, device=task.device))
     if found.warning:
         events.on_warning(found.warning)
     seed_everything(settings.seed, deterministic=settings.deterministic, room=room)
