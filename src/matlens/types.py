@@ -51,8 +51,12 @@ class BytePhotos:
 
 
 Batch = tuple[Array | BytePhotos, Array]
-"""(images (B, H, W, 3) in [0, 1] or as bytes, labels (B, C) one-hot). What follows a cut is given activations, or
-features, in place of images."""
+"""(images (B, H, W, 3) in [0, 1] or as bytes, labels (B, C)). What follows a cut is given activations, or features, in
+place of images.
+
+A photo's labels are one-hot, or a distribution over classes, times the photo's weight in the training loss, which is 1
+unless a run weights classes: a row sums to the weight. Cross-entropy is linear in the labels, so each way of training
+that computes it of such rows, however it mixes or smooths them, weights photos without knowing of weights."""
 
 Count = Annotated[int, Field(ge=0, le=10**18)]
 """A number of things in a file that may be a stranger's: a larger one is refused where the file is read."""
@@ -67,10 +71,14 @@ def unheard(done: int, total: int) -> None:
 
 @dataclass(frozen=True)
 class Scores:
-    """Mean loss (regularisation included) and accuracy (a share) over photos."""
+    """Mean loss (regularisation included) and accuracy (a share) over photos.
+
+    macro_f1: mean over all classes of F1; None where nobody asked for it.
+    """
 
     loss: float
     accuracy: float
+    macro_f1: float | None = None
 
 
 OnStep = Callable[[int, Callable[[], Scores]], None]

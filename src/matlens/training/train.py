@@ -22,6 +22,7 @@ from matlens.system.untrusted import open_regular
 from matlens.training.checkpoints import forget_states
 from matlens.training.frozen import FrozenFeatures
 from matlens.training.history import Epoch
+from matlens.training.imbalance import remarks_on
 from matlens.training.plan import plan
 from matlens.training.progress import ChildProgress
 from matlens.training.stages.base import HeadStage, NetworkStage, Stage
@@ -77,7 +78,8 @@ def _begun(inputs: TrainingInputs, frozen: FrozenFeatures, stages: Sequence[Stag
             converted.
     """
     run, model, weights = inputs.run, frozen.model, inputs.weights[frozen.model]
-    remarks = (*_remarks(run.settings, weights, any(stage.is_on_features for stage in stages)), *more)
+    remarks = (*_remarks(run.settings, weights, any(stage.is_on_features for stage in stages)),
+               *remarks_on(run.settings, inputs.prepared.split), *more)
     epochs: tuple[Epoch, ...] = ()
     if isinstance(head_stage := stages[0], HeadStage):
         stages = stages[1:]

@@ -151,6 +151,10 @@ class TorchClassifier(TorchTrainable):
         """Return a copy of the head."""
         return self.network.as_head(self._spec.title)
 
+    def shift_logits(self, by: Array) -> None:
+        """See `Divisible`."""
+        self.network.shift_logits(torch.as_tensor(by), self._spec.title)
+
     def begin_finetuning(self, cut: str | None = None) -> None:
         """Freeze all up to the cut. Without one nothing changes: the whole network is trained, at one rate."""
         if cut is None:
