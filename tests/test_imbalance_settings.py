@@ -12,7 +12,7 @@ from builders import begin_run, split_of
 from matlens.errors import RunError, SettingsError
 from matlens.runs.record import RunRecord
 from matlens.runs.run import Run
-from matlens.settings.imbalance import FILE_NAME, read_class_weights, refuse_other_classes, write_class_weights
+from matlens.settings.imbalance import CLASS_WEIGHTS_FILE, read_class_weights, refuse_other_classes, write_class_weights
 from matlens.settings.schema import Settings
 
 WEIGHTS = {"glass": 2.5, "oak, wood": 0.5}
@@ -26,7 +26,7 @@ def test_a_file_of_weights_is_read_as_spreadsheets_and_people_write_it(tmp_path:
     (tmp_path / name).write_text(content)
     assert read_class_weights(str(tmp_path / name)) == WEIGHTS
     write_class_weights(WEIGHTS, tmp_path)
-    assert read_class_weights(str(tmp_path / FILE_NAME)) == WEIGHTS
+    assert read_class_weights(str(tmp_path / CLASS_WEIGHTS_FILE)) == WEIGHTS
 
 
 @pytest.mark.parametrize(("content", "named"), [

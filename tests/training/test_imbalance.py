@@ -12,19 +12,18 @@ from test_feature_batches import numbered, store_of
 
 from matlens.data.balance import Balance, balanced_draws
 from matlens.data.batches import PhotoBatches
+from matlens.data.imbalance import balance_of, class_weights, logit_shift, photo_weights, remarks_on
 from matlens.data.split.splits import Photo, Split
 from matlens.errors import SettingsError
 from matlens.models.head import Dense, Head
-from matlens.models.scoring import ClassCounts
 from matlens.settings.schema import Settings
 from matlens.training.checkpoints import Checkpoints
 from matlens.training.feature_batches import FeatureBatches
 from matlens.training.head_training import HeadTrainer
 from matlens.training.history import Epoch, History
-from matlens.training.imbalance import balance_of, class_weights, logit_shift, photo_weights, remarks_on
 from matlens.training.loop import fit
 from matlens.training.strong import STRONG, fit_strong
-from matlens.types import Scores
+from matlens.types import ClassCounts, Scores
 
 NAMES, SIZES = ("common", "rare", "some"), {"common": 30, "rare": 1, "some": 9}
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
+from matlens.data.imbalance import may_need_balance
 from matlens.errors import RunError
 from matlens.evaluation.displays.classes import ClassScores, ConfusedPairs
 from matlens.evaluation.displays.confidence import CoverageCurve, ReliabilityDiagram
@@ -84,7 +85,8 @@ def evaluate(run: Run, name: str, on_progress: Progress = unheard, *, every_pict
         seconds=training.seconds, peak_rss_bytes=training.peak_rss_bytes,
         versions={**run.versions, **training.versions},
         remarks=(*training.remarks, *split.remarks, *([mark] if mark else []), *judgement.remarks),
-        warnings=troubles(training, predictions, validation, split.class_names, neighbours),
+        warnings=troubles(training, predictions, validation, split.class_names, neighbours,
+                          may_need_balance=may_need_balance(settings, split)),
         **judgement.fields)
     evaluation = Evaluation(results, predictions, judgement.roc_curves)
     displays = _pictures(evaluation, training) | (_more_pictures(results) if every_picture else {})

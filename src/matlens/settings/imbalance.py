@@ -20,10 +20,9 @@ from matlens.settings.declaration import SECOND_VERSION, Setting
 from matlens.settings.kaggle import expanded
 from matlens.settings.panels import TRAINING
 from matlens.system.files import write_text
-from matlens.system.untrusted import TOML_LIMIT, in_short, quoted, read_toml, reading
-from matlens.system.untrusted_tables import UNREADABLE_TABLE, read_pairs
+from matlens.system.untrusted import TOML_LIMIT, UNREADABLE_TABLE, in_short, quoted, read_pairs, read_toml, reading
 
-FILE_NAME = "class_weights.csv"
+CLASS_WEIGHTS_FILE = "class_weights.csv"
 """In a run's folder: the weights that were given in a file."""
 
 _WORDS = ("none", "balanced")
@@ -150,13 +149,13 @@ def write_class_weights(weights: str | Mapping[str, float], run_dir: Path) -> No
         return
     table = io.StringIO()
     csv.writer(table, lineterminator="\n").writerows([("class", "weight"), *weights.items()])
-    write_text(run_dir / FILE_NAME, table.getvalue())
+    write_text(run_dir / CLASS_WEIGHTS_FILE, table.getvalue())
 
 
 ClassWeights = Annotated[Literal["none", "balanced"] | dict[str, float], BeforeValidator(_class_weights), Setting(
     option="--class-weights", panel=TRAINING, given_as=str, metavar="WORD|FILE", resumed="must agree",
     since=SECOND_VERSION, read=read_class_weights,
-    written=lambda value: (value if isinstance(value, str) else FILE_NAME,),
+    written=lambda value: (value if isinstance(value, str) else CLASS_WEIGHTS_FILE,),
     help="What a photo's class weighs in the training loss: none, balanced or a file. balanced lets all classes weigh "
          "the same, whatever their numbers of photos. A file holds lines class,weight, or class = weight in TOML. "
          "Weights are scaled so that their mean over the training photos is 1.")]

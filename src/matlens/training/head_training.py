@@ -10,8 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from matlens.models.head import Dense, Head, softmax
-from matlens.models.scoring import ClassCounts
-from matlens.types import Array, Batch, OnStep, Scores
+from matlens.types import Array, Batch, ClassCounts, OnStep, Scores
 
 _SMALLEST = 1e-7
 """Keras' epsilon, in Adam's denominator and in the loss."""

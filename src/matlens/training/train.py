@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from matlens.data.imbalance import remarks_on
 from matlens.data.prepare import Prepared
 from matlens.errors import ConversionError, CrashedError, DeviceError, KilledError, WorkerError
 from matlens.features.conversion import TrunkConversions
@@ -22,7 +23,6 @@ from matlens.system.untrusted import open_regular
 from matlens.training.checkpoints import forget_states
 from matlens.training.frozen import FrozenFeatures
 from matlens.training.history import Epoch
-from matlens.training.imbalance import remarks_on
 from matlens.training.plan import plan
 from matlens.training.progress import ChildProgress
 from matlens.training.stages.base import HeadStage, NetworkStage, Stage

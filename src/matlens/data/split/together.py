@@ -12,8 +12,7 @@ from matlens.data.split.clusters import Clusters
 from matlens.data.split.patterns import search
 from matlens.errors import DataError, SettingsError
 from matlens.system.caches import Say, silent
-from matlens.system.untrusted import JSON_LIMIT, reading
-from matlens.system.untrusted_tables import UNREADABLE_TABLE, read_pairs
+from matlens.system.untrusted import JSON_LIMIT, UNREADABLE_TABLE, read_pairs, reading
 
 
 def named_groups(paths: Sequence[str], groups: str, root: Path | None = None, say: Say = silent,

@@ -36,9 +36,8 @@ from matlens.models.keras.transfer import unfreeze
 from matlens.models.micro_batches import MicroBatches, Parts
 from matlens.models.precision import PRECISIONS, ChosenPrecision, Precision
 from matlens.models.protocol import LAYERS_TO_UNFREEZE
-from matlens.models.scoring import ClassCounts
 from matlens.system.files import whole_file
-from matlens.types import Array, Batch, Labels, OnStep, Pixels, Scores
+from matlens.types import Array, Batch, ClassCounts, Labels, OnStep, Pixels, Scores
 
 
 class KerasClassifier:

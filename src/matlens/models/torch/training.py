@@ -16,14 +16,13 @@ from torch.nn import functional
 from matlens.models.averaging import HostAverage, WeightAverage
 from matlens.models.micro_batches import MicroBatches, Parts, Result
 from matlens.models.precision import ChosenPrecision, Precision
-from matlens.models.scoring import ClassCounts
 from matlens.models.torch.devices import chance_refused, free_memory, is_out_of_memory
 from matlens.models.torch.gpu.arithmetic import arithmetic
 from matlens.models.torch.gpu.averages import DeviceAverage
 from matlens.models.torch.gpu.feeder import Feeder
 from matlens.models.torch.preprocessing import on_device
 from matlens.models.torch.stepping import Scored, Stepper, hits_in
-from matlens.types import Batch, OnStep, Scores
+from matlens.types import Batch, ClassCounts, OnStep, Scores
 
 Answered = tuple[torch.Tensor, torch.Tensor, int]
 """Class numbers of a part of a batch as answered and in truth, (B,) each, and the number of classes."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from matlens.data.balance import NATURAL, Balance
+from matlens.data.imbalance import balance_of, logit_shift
 from matlens.errors import ModelError
 from matlens.features.artifact import assemble_artifact
 from matlens.features.cache import rows_of
@@ -18,7 +19,6 @@ from matlens.training.feature_batches import FeatureBatches
 from matlens.training.frozen import FrozenFeatures, PooledFeatures
 from matlens.training.head_training import HeadTrainer
 from matlens.training.history import History
-from matlens.training.imbalance import balance_of, logit_shift
 from matlens.training.loop import fit
 from matlens.training.progress import Resumption, ShownProgress
 from matlens.training.record import about_model, training_record

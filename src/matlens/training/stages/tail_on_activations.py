@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import ClassVar
 
 from matlens.data.balance import NATURAL, Balance
+from matlens.data.imbalance import balance_of
 from matlens.errors import CacheError
 from matlens.features.activations import Activations
 from matlens.features.trunks import LAST_LAYERS
 from matlens.models.protocol import Divisible, Tunable
 from matlens.training.feature_batches import FeatureBatches
 from matlens.training.frozen import ActivationViews, FrozenFeatures
-from matlens.training.imbalance import balance_of
 from matlens.training.stages.base import NetworkTraining, Stage, register
 from matlens.training.stages.tail_on_photos import Tail, TailOnPhotos
 

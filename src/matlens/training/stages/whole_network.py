@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from matlens.data.batches import PhotoBatches, part_batches
+from matlens.data.imbalance import balance_of
 from matlens.models.protocol import Divisible, Tunable
-from matlens.training.imbalance import balance_of
 from matlens.training.stages.base import NetworkStage, NetworkTraining, register
 
 

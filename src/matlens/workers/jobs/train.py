@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 
+from matlens.data.imbalance import logit_shift
 from matlens.models.preflight import Preflight
 from matlens.models.protocol import on_working_device
 from matlens.models.seeding import seed_everything
@@ -12,7 +13,6 @@ from matlens.runs.run import Run
 from matlens.system.files import write_json
 from matlens.training.checkpoints import checkpoints_of, forget_states
 from matlens.training.history import Epoch, History
-from matlens.training.imbalance import logit_shift
 from matlens.training.record import Clock, training_record
 from matlens.training.stages.base import NetworkStage, NetworkTraining
 from matlens.training.tasks import TrainTask

@@ -10,6 +10,9 @@ from matlens.settings.imbalance import refuse_other_classes
 from matlens.settings.schema import Settings
 from matlens.types import Array, Floats, Labels
 
+_UNEQUAL = 2
+"""How many times as many photos as the smallest class the largest has, from where on balancing is worth a try."""
+
 _NAMED = 3
 """How many classes a remark names at either end."""
 
@@ -54,6 +57,13 @@ def logit_shift(settings: Settings, split: Split) -> Array | None:
     if tau is None:
         return None
     return np.asarray(-tau * np.log(np.maximum(counts, 1) / counts.sum()), dtype=np.float32)
+
+
+def may_need_balance(settings: Settings, split: Split) -> bool:
+    """Return whether a class has twice as many training photos as another, and the settings do nothing about it."""
+    counts = _counts(split)
+    return bool(counts.max() >= _UNEQUAL * max(counts.min(), 1)) and settings.logit_adjustment is None and (
+        settings.class_weights, settings.sampling) == ("none", "natural")
 
 
 def _counts(split: Split) -> Floats:
