@@ -131,13 +131,23 @@ def test_a_weight_of_2_is_the_photo_twice(keras, data, at_once):
         np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-6, err_msg=one.path)
 
 
+def pooled(keras, use_bias=True):
+    """A convolution, averaged, under one dense layer: it divides into trunk and head."""
+    keras.utils.set_random_seed(1)
+    image = keras.Input((SIDE, SIDE, 3))
+    maps = keras.layers.GlobalAveragePooling2D()(keras.layers.Conv2D(4, 3)(image))
+    model = keras.Model(image, keras.layers.Dense(CLASSES, activation="softmax", use_bias=use_bias)(maps))
+    model.compile("adam", "categorical_crossentropy", metrics=["accuracy"])
+    return model
+
+
 def test_macro_f1_of_validation_is_that_of_the_answers_and_shifted_scores_are_answered(keras, data, batches):
     """What chooses an epoch; and what logit adjustment does: log p moves by the shift, but for a constant."""
     from sklearn.metrics import f1_score
 
     from matlens.models.keras.classifier import KerasClassifier
 
-    classifier = KerasClassifier(small(keras, "adam"))
+    classifier = KerasClassifier(pooled(keras))
     before = classifier.predict(data[0])
     assert classifier.validate(batches, macro_f1=True).macro_f1 == pytest.approx(
         f1_score(data[1].argmax(1), before.argmax(1), average="macro", zero_division=0))
@@ -151,9 +161,5 @@ def test_macro_f1_of_validation_is_that_of_the_answers_and_shifted_scores_are_an
 def test_a_model_whose_last_layer_has_no_biases_refuses_to_shift_its_scores(keras):
     from matlens.models.keras.classifier import KerasClassifier
 
-    image = keras.Input((SIDE, SIDE, 3))
-    pooled = keras.layers.GlobalAveragePooling2D()(keras.layers.Conv2D(4, 3)(image))
-    model = keras.Model(image, keras.layers.Dense(CLASSES, activation="softmax", use_bias=False)(pooled))
-    model.compile("adam", "categorical_crossentropy", metrics=["accuracy"])
     with pytest.raises(ModelError, match="--logit-adjustment"):
-        KerasClassifier(model).shift_logits(np.zeros(CLASSES, np.float32))
+        KerasClassifier(pooled(keras, use_bias=False)).shift_logits(np.zeros(CLASSES, np.float32))
