@@ -40,6 +40,8 @@ OTHER_SETTINGS: dict[str, dict[str, Any]] = {
     "batch_size": {"batch_size": 8}, "finetune_epochs": {"finetune_epochs": 2},
     "cut": {"finetune_epochs": 1, "cut": "block_9_add"}, "augment": {"augment": False},
     "feature_cache": {"feature_cache": False}, "views": {"views": 3},
+    "class_weights": {"class_weights": "balanced"}, "sampling": {"sampling": "balanced"},
+    "logit_adjustment": {"logit_adjustment": 1.5}, "choose_by": {"choose_by": "macro_f1"},
     "early_stopping_patience": {"early_stopping_patience": 2}, "reduce_lr_patience": {"reduce_lr_patience": 2},
     "seed": {"seed": 7}, "split_seed": {"split_seed": 7}, "seeds": {"seeds": 3},
     "deterministic": {"deterministic": True}, "device": {"device": "cuda:1"}, "precision": {"precision": "bfloat16"},

@@ -51,8 +51,12 @@ class BytePhotos:
 
 
 Batch = tuple[Array | BytePhotos, Array]
-"""(images (B, H, W, 3) in [0, 1] or as bytes, labels (B, C) one-hot). What follows a cut is given activations, or
-features, in place of images."""
+"""(images (B, H, W, 3) in [0, 1] or as bytes, labels (B, C)). What follows a cut is given activations, or features, in
+place of images.
+
+A photo's labels are one-hot, or a distribution over classes, times the photo's weight in the training loss, which is 1
+unless a run weights classes: a row sums to the weight. Cross-entropy is linear in the labels, so each way of training
+that computes it of such rows, however it mixes or smooths them, weights photos without knowing of weights."""
 
 Count = Annotated[int, Field(ge=0, le=10**18)]
 """A number of things in a file that may be a stranger's: a larger one is refused where the file is read."""
@@ -67,10 +71,32 @@ def unheard(done: int, total: int) -> None:
 
 @dataclass(frozen=True)
 class Scores:
-    """Mean loss (regularisation included) and accuracy (a share) over photos."""
+    """Mean loss (regularisation included) and accuracy (a share) over photos.
+
+    macro_f1: mean over all classes of F1; None where nobody asked for it.
+    """
 
     loss: float
     accuracy: float
+    macro_f1: float | None = None
+
+
+class ClassCounts:
+    """Counts by class what is asked, answered, and answered rightly."""
+
+    def __init__(self, num_classes: int) -> None:
+        self._asked, self._answered, self._right = (np.zeros(num_classes, np.int64) for _ in range(3))
+
+    def add(self, answers: Labels, truth: Labels) -> None:
+        """Take the class numbers (B,) of some photos: answered, and true."""
+        classes = len(self._asked)
+        self._asked += np.bincount(truth, minlength=classes)
+        self._answered += np.bincount(answers, minlength=classes)
+        self._right += np.bincount(truth[answers == truth], minlength=classes)
+
+    def macro_f1(self) -> float:
+        """Return the mean over all classes of 2 right / (asked + answered), which is F1; 0 of a class with neither."""
+        return float(np.mean(2 * self._right / np.maximum(self._asked + self._answered, 1)))
 
 
 OnStep = Callable[[int, Callable[[], Scores]], None]

@@ -10,10 +10,11 @@ import pytest
 from builders import certain_predictions
 from matlens.evaluation.inference.groups import Groups, mean_scatter
 from matlens.evaluation.intervals import share_interval, wilson
-from matlens.evaluation.trouble import difference, troubles
+from matlens.evaluation.trouble import OF_BALANCE, difference, troubles
 from matlens.runs.training_record import TrainingRecord
 
 CLASSES = ("a", "b", "c")
+OPTIONS = {"--class-weights", "--sampling", "--logit-adjustment"}
 SOUND = np.tile([0, 1, 2], 40)
 """The labels of 120 photos; a model that answers nine tenths of them right has no warning."""
 
@@ -74,6 +75,24 @@ def test_answers_of_the_majority_class_are_told_with_the_classes_that_are_never_
     assert [each["kind"] for each in found] == ["one_answer", "never_predicted"]
     assert "answered a" in found[0]["text"] and "87.5 %" in found[0]["text"]  # 35 of the 40 photos of b and c
     assert ": b." in found[1]["text"] and "1 of 3" in found[1]["text"]
+
+
+def test_where_classes_differ_in_size_the_options_are_named_that_may_help():
+    """Someone whose rare classes are never answered should not have to find them in the help."""
+    labels = np.repeat([0, 1, 2], [60, 30, 10])
+    test = certain_predictions(np.where(np.arange(100) < 95, 0, 2), labels, 3)
+    for may_need_balance in (False, True):
+        found = troubles(record(), test, test, CLASSES, may_need_balance=may_need_balance)
+        assert [set(each["text"].split()) >= OPTIONS for each in found] == [may_need_balance] * 2
+        assert {each["kind"] for each in found} <= OF_BALANCE
+
+
+def test_a_head_that_was_kept_by_macro_f1_is_told_by_that_figure():
+    """Three epochs of the head, two inside of the network that were less good."""
+    training = record((1, 0.9, 0.8, 0.5, 0.4), head_epochs=3, best_epoch=3)
+    training.history["val_macro_f1"] = [0.1, 0.2, 0.625, 0.5, 0.4]
+    text = next(iter(troubles(training, answered(SOUND, 12), answered(SOUND, 12), CLASSES)))["text"]
+    assert "macro F1" in text and "62.5 %" in text
 
 
 @pytest.mark.parametrize(("photos", "wanted"), [(0, []), (1, []), (3, []), (4, ["never_predicted"])])

@@ -21,6 +21,9 @@ PIXELS = RNG.integers(0, 256, (10, SIDE, SIDE, 3), dtype=np.uint8)
 PHOTOS = PIXELS.astype(np.float32) / np.float32(255)
 LABELS = RNG.integers(0, CLASSES, 10)
 TARGETS = np.eye(CLASSES, dtype=np.float32)[LABELS]
+TIMES = np.array([2, 1, 4, 1])
+WEIGHTED = [(PHOTOS[:4], TARGETS[:4] * (TIMES / TIMES.mean()).astype(np.float32)[:, None])]
+"""Photos that weigh as much in the loss as if they came so many times."""
 BATCHES = [(PHOTOS[:4], TARGETS[:4]), (PHOTOS[4:8], TARGETS[4:8]), (PHOTOS[8:], TARGETS[8:])]
 
 
@@ -74,6 +77,31 @@ def flat(arrays):
     return np.concatenate([np.ravel(values) for values in arrays])
 
 
+def frozen(name):
+    """Return a classifier whose batch normalisation is not trained, which sees a part of a batch at a time."""
+    classifier = build(name)
+    for layer in classifier.model.layers:
+        layer.trainable = layer.name != "normal"
+    return classifier
+
+
+def assert_weight_is_repetition():
+    """A photo of weight w must be w photos: the same loss, and the same moments of Adam, which are gradients."""
+    for limit in (None, 2):
+        weighted, repeated = frozen("small"), frozen("small")
+        weighted.micro_batches.limit(limit)
+        again = np.repeat(np.arange(4), TIMES)
+        losses = [weighted.train_epoch(WEIGHTED, unseen).loss,
+                  repeated.train_epoch([(PHOTOS[again], TARGETS[again])], unseen).loss]
+        assert abs(losses[0] - losses[1]) < 1e-5 * losses[1], losses
+        state, expected = weighted.training_state(), repeated.training_state()
+        for name, values in expected.items():
+            if name.endswith("momentum"):
+                np.testing.assert_allclose(state[name], values, rtol=1e-3, atol=1e-6 * np.abs(values).max(),
+                                           err_msg=f"{name}, {limit} at once")
+        assert any(name.endswith("momentum") for name in expected)
+
+
 def answers():
     """Return by name what is the same on every back end, but for rounding."""
     classifier, found = build("small"), {}
@@ -83,7 +111,8 @@ def answers():
     found["maps_of_bytes"] = classifier.features_of(PIXELS, CUT, False)
     for layer in ("last", "inner", "first"):
         _, found[f"gradients_{layer}"] = classifier.features_and_gradients(PHOTOS, LABELS, layer)
-    found["untrained"] = flat([classifier.validate(BATCHES)][0].__dict__.values())
+    before = classifier.validate(BATCHES)
+    found["untrained"] = np.array([before.loss, before.accuracy])
     found["losses"] = flat([classifier.train_epoch(BATCHES, unseen).loss for _ in range(2)])
     found["weights"] = flat(classifier.snapshot())
     average = classifier.average()
@@ -91,13 +120,16 @@ def answers():
     average.update(0.75)
     found["quarter"] = flat(average.weights())
     classifier.recompute_statistics(BATCHES)
-    found["trained"] = flat(classifier.validate(BATCHES).__dict__.values())
-    parts = build("small")
-    for layer in parts.model.layers:
-        layer.trainable = layer.name != "normal"  # batch normalisation that is trained sees a part at a time
+    found["trained"] = flat(classifier.validate(BATCHES, macro_f1=True).__dict__.values())
+    parts = frozen("small")
     parts.use_adamw(0.05)
     parts.micro_batches.limit(3)
     found["loss_in_parts"] = flat([parts.train_epoch(BATCHES, unseen).loss for _ in range(2)])
+    for limit in (None, 2):
+        weighted = frozen("small")
+        weighted.micro_batches.limit(limit)
+        found[f"loss_weighted_{limit}"] = flat([weighted.train_epoch(WEIGHTED, unseen).loss for _ in range(2)])
+        found[f"weights_weighted_{limit}"] = flat(weighted.snapshot())
     rest = build("small").after(CUT)
     activations = [(found["maps_at_cut"][:8], TARGETS[:8])]
     found["loss_after_cut"] = flat([rest.train_epoch(activations, unseen).loss for _ in range(2)])
@@ -111,6 +143,7 @@ def check():
     from matlens.models.protocol import BuildOrder, room_of
     from matlens.types import BytePhotos
 
+    assert_weight_is_repetition()
     classifier, room = build("dropping"), room_of("dropping")
     assert BACK_END in room.versions()
     assert room.preflight("cpu").device == "cpu"

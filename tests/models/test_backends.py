@@ -21,7 +21,8 @@ WITHOUT_TENSORFLOW = Path(__file__).parents[1] / "without_tensorflow"
 BACK_ENDS = ("tensorflow", "torch", "jax")
 
 WITHIN = {"untrained": 1e-5, "losses": 1e-4, "loss_in_parts": 1e-4, "loss_after_cut": 1e-4, "trained": 1e-3,
-          "weights": 1e-3, "quarter": 1e-3}
+          "weights": 1e-3, "quarter": 1e-3, "loss_weighted_None": 1e-4, "loss_weighted_2": 1e-4,
+          "weights_weighted_None": 1e-3, "weights_weighted_2": 1e-3}
 """How far answers may differ, as a share of the largest, where that is more than 1e-5: Adam divides a gradient by its
 own size, so that what is nearly 0 moves a weight by up to a thousandth in either direction in each of six steps."""
 

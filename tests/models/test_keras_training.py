@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from small_networks import CLASSES, SIDE, small, unseen
 
-from matlens.errors import DeviceError
+from matlens.errors import DeviceError, ModelError
 from matlens.models.protocol import BuildOrder, room_of
 
 pytestmark = pytest.mark.keras
@@ -111,3 +111,55 @@ def test_the_room_refuses_float16_on_a_cpu(keras):
         pytest.skip("there is a GPU")
     with pytest.raises(DeviceError, match="--precision float32"):
         room_of("vgg19_scratch").build(BuildOrder("vgg19_scratch", CLASSES, (32, 32), precision="float16"))
+
+
+@pytest.mark.parametrize("at_once", [None, 2])
+def test_a_weight_of_2_is_the_photo_twice(keras, data, at_once):
+    """TensorFlow's own gradient of the cross-entropy of logits is wrong for labels that do not sum to 1. Adam's moments
+    after a step are gradients."""
+    from matlens.models.keras.classifier import KerasClassifier
+    from matlens.models.keras.optimizers import fast_adam
+
+    photos, labels, times = data[0][:4], data[1][:4], np.array([2, 1, 3, 1])
+    weighted, repeated = (KerasClassifier(small(keras, fast_adam(1e-3))) for _ in range(2))
+    weighted.micro_batches.limit(at_once)
+    ours = weighted.train_epoch([(photos, labels * (times / times.mean()).astype(np.float32)[:, None])], unseen)
+    again = np.repeat(np.arange(4), times)
+    theirs = repeated.train_epoch([(photos[again], labels[again])], unseen)
+    assert ours.loss == pytest.approx(theirs.loss, rel=1e-5)
+    for one, other in zip(weighted.model.optimizer.variables, repeated.model.optimizer.variables, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-6, err_msg=one.path)
+
+
+def pooled(keras, use_bias=True):
+    """A convolution, averaged, under one dense layer: it divides into trunk and head."""
+    keras.utils.set_random_seed(1)
+    image = keras.Input((SIDE, SIDE, 3))
+    maps = keras.layers.GlobalAveragePooling2D()(keras.layers.Conv2D(4, 3)(image))
+    model = keras.Model(image, keras.layers.Dense(CLASSES, activation="softmax", use_bias=use_bias)(maps))
+    model.compile("adam", "categorical_crossentropy", metrics=["accuracy"])
+    return model
+
+
+def test_macro_f1_of_validation_is_that_of_the_answers_and_shifted_scores_are_answered(keras, data, batches):
+    """What chooses an epoch; and what logit adjustment does: log p moves by the shift, but for a constant."""
+    from sklearn.metrics import f1_score
+
+    from matlens.models.keras.classifier import KerasClassifier
+
+    classifier = KerasClassifier(pooled(keras))
+    before = classifier.predict(data[0])
+    assert classifier.validate(batches, macro_f1=True).macro_f1 == pytest.approx(
+        f1_score(data[1].argmax(1), before.argmax(1), average="macro", zero_division=0))
+    assert classifier.validate(batches).macro_f1 is None
+    classifier.shift_logits(np.log([1, 2, 4]).astype(np.float32))
+    expected = before * [1, 2, 4]
+    np.testing.assert_allclose(classifier.predict(data[0]), expected / expected.sum(1, keepdims=True), rtol=1e-4)
+    np.testing.assert_allclose(classifier.head().layers[-1].bias, np.log([1, 2, 4]), rtol=1e-6)
+
+
+def test_a_model_whose_last_layer_has_no_biases_refuses_to_shift_its_scores(keras):
+    from matlens.models.keras.classifier import KerasClassifier
+
+    with pytest.raises(ModelError, match="--logit-adjustment"):
+        KerasClassifier(pooled(keras, use_bias=False)).shift_logits(np.zeros(CLASSES, np.float32))

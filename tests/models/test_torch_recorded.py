@@ -211,3 +211,38 @@ def test_precision_is_measured_and_the_measurement_leaves_no_trace(torch, fresh,
     resumed.resume(network.snapshot(), network.training_state())
     assert resumed.precision == chosen
     assert train(resumed, (1,)) == train(network, (1,))
+
+
+@pytest.mark.parametrize(("recorder", "at_once"), [(None, None), (None, 2), (FakeRecorder, None)])
+def test_a_weight_of_2_is_the_photo_twice(fresh, recorder, at_once):
+    """In each way to compute a step. Adam's first moments after it are a tenth of the gradients."""
+    rng, times = np.random.default_rng(0), np.array([2, 1, 3, 2])
+    photos, labels = rng.random((4, SIDE, SIDE, 3), dtype=np.float32), np.eye(CLASSES, dtype=np.float32)[[0, 1, 2, 1]]
+    again = np.repeat(np.arange(4), times)
+    networks, losses = [fresh(recorder and recorder()), fresh()], []
+    for network, batch in zip(networks, [(photos, labels * (times / times.mean()).astype(np.float32)[:, None]),
+                                         (photos[again], labels[again])], strict=True):
+        network._pretrained = True  # batch normalisation that is trained would see other batches
+        network._module[5].p = 0.0
+        network.micro_batches.limit(at_once if network is networks[0] else None)
+        losses.append(network.train_epoch([batch], unseen).loss)
+    assert losses[0] == pytest.approx(losses[1], rel=1e-5)
+    ours, theirs = (network.training_state() for network in networks)
+    moments = [name for name in theirs if name.endswith("exp_avg")]
+    assert moments
+    for name in moments:
+        np.testing.assert_allclose(ours[name], theirs[name], rtol=1e-4, atol=1e-7, err_msg=name)
+
+
+def test_macro_f1_of_validation_is_that_of_the_answers(fresh):
+    """From batches whose memory is used again, as a GPU's are."""
+    from sklearn.metrics import f1_score
+
+    network, given = fresh(FakeRecorder()), [(photos.pixels / np.float32(255), labels) for photos, labels in batches(0)]
+    scores = network.validate(given, macro_f1=True)
+    with_logits = [network._module(network._to_input(photos, network._device)).argmax(1) for photos, _ in given]
+    truth = np.concatenate([labels.argmax(1) for _, labels in given])
+    answers = np.concatenate([each.numpy() for each in with_logits])
+    assert scores.macro_f1 == pytest.approx(f1_score(truth, answers, average="macro", zero_division=0,
+                                                     labels=range(CLASSES)))
+    assert network.validate(given).macro_f1 is None

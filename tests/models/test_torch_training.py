@@ -99,3 +99,14 @@ def test_the_room_refuses_float16_on_a_cpu(torch):
     """PyTorch itself would train there for days."""
     with pytest.raises(DeviceError, match="--precision float32"):
         room_of("inception_v1").build(BuildOrder("inception_v1", CLASSES, precision="float16", device="cpu"))
+
+
+def test_shifted_scores_are_what_the_network_answers_saves_and_exports(torch, network):
+    """Logit adjustment is in the last biases: log p moves by the shift, but for a constant."""
+    classifier, shift = built(network), np.log([1, 2, 4]).astype(np.float32)
+    images = BATCHES[0][0]
+    before, bias = classifier.predict(images), classifier.head().layers[-1].bias
+    classifier.shift_logits(shift)
+    expected = before * [1, 2, 4]
+    np.testing.assert_allclose(classifier.predict(images), expected / expected.sum(1, keepdims=True), rtol=1e-4)
+    np.testing.assert_allclose(classifier.head().layers[-1].bias, bias + shift, rtol=1e-6)

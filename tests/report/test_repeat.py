@@ -13,7 +13,7 @@ import pytest
 
 from builders import OTHER_SETTINGS, begin_run, of_first_version
 from matlens.report.page import write_report
-from matlens.report.sections.repeat import run_command
+from matlens.settings.repetition import run_command
 from matlens.settings.schema import DECLARED, Settings
 
 TOGETHER: list[dict[str, Any]] = [

@@ -68,7 +68,7 @@ def option_of(name: str, shown: str | None = None, *, panel: bool = False) -> An
 
     setting = DECLARED[name]
     words = [word for word in (setting.option, setting.short) if word]
-    return typer.Option(*words, help=setting.help, metavar=setting.metavar,
+    return typer.Option(*words, help=setting.help, metavar=setting.metavar, parser=setting.read,
                         rich_help_panel=setting.panel if panel else None,
                         show_default=shown or setting.shown or _default_in_words(Settings.model_fields[name].default,
                                                                                  setting.option or ""))

@@ -16,6 +16,7 @@ from matlens.evaluation.inference.folds import corrected_interval, corrected_p, 
 from matlens.evaluation.inference.groups import FEWEST_FOR_BETTER
 from matlens.evaluation.inference.planning import ALPHA
 from matlens.evaluation.inference.seeds import SeedScores, difference_of_methods, scores_of_seeds
+from matlens.evaluation.inference.simultaneous import holm
 from matlens.evaluation.part_predictions import SavedPredictions
 from matlens.evaluation.predictions import Predictions
 from matlens.evaluation.results import Results
@@ -200,12 +201,3 @@ def _corrected(over: Over, pairs: Sequence[_Pair]) -> tuple[MethodsTest, ...]:
                                  (len(pair.first.results), len(pair.second.results)), pair.difference, pair.p_value,
                                  p_holm, confidence, pair.interval(confidence)))
     return tuple(tests)
-
-
-def holm(p_values: Sequence[float]) -> list[float]:
-    """Adjust p values (Holm 1979), in the order given: the k-th smallest of m times (m - k + 1), never falling."""
-    adjusted, largest = [0.0] * len(p_values), 0.0
-    for rank, position in enumerate(sorted(range(len(p_values)), key=p_values.__getitem__)):
-        largest = max(largest, (len(p_values) - rank) * p_values[position])
-        adjusted[position] = min(1.0, largest)
-    return adjusted

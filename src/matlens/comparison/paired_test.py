@@ -151,6 +151,34 @@ class PairedTest:
                 "confirm a difference this large.")
 
 
+@dataclass(frozen=True)
+class MacroF1Test:
+    """The macro F1 of two models on the same photos.
+
+    difference: of the first less the second, with its 95 % interval (of the pair alone). p_value: of the pair alone, by
+    exchanging answers; p_holm: corrected for the number of pairs.
+    too_few_groups: whether the photos are of too few groups to call a model better.
+    """
+
+    first: str
+    second: str
+    difference: float
+    interval: Interval | None
+    p_value: float
+    p_holm: float
+    too_few_groups: bool = False
+
+    @property
+    def is_real(self) -> bool:
+        """Whether the two are told apart at 5 %, all pairs taken together, by test and interval."""
+        return (self.p_holm < ALPHA and not self.too_few_groups and self.interval is not None
+                and not self.interval.low <= 0 <= self.interval.high)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the fields, and `is_real`."""
+        return asdict(self) | {"is_real": self.is_real}
+
+
 def p_words(p_value: float) -> str:
     """Write a p value as '= 0.576', or '< 0.001': no test is so sure that it could be 0."""
     return f"= {p_value:.3f}" if p_value >= 0.001 else "< 0.001"

@@ -14,15 +14,20 @@ from typing import Any
 
 import numpy as np
 
-from matlens.comparison.paired_test import PairedTest
+from matlens.comparison.paired_test import MacroF1Test, PairedTest
 from matlens.evaluation.inference.choosing import Optimism, winners_optimism
-from matlens.evaluation.inference.groups import Groups, photos_in_words
+from matlens.evaluation.inference.groups import FEWEST_FOR_BETTER, Groups, photos_in_words
 from matlens.evaluation.inference.paired import difference_interval, mcnemar, sign_flip
+from matlens.evaluation.inference.paired_macro_f1 import macro_f1_differences
 from matlens.evaluation.inference.planning import plan, seed_spread
-from matlens.evaluation.inference.simultaneous import Family, simultaneous
+from matlens.evaluation.inference.simultaneous import Family, holm, simultaneous
 from matlens.evaluation.intervals import Interval
+from matlens.evaluation.metrics.weighted import PredictedPhotos
 from matlens.evaluation.predictions import Predictions, same_photos
-from matlens.types import Floats
+from matlens.types import Floats, Labels
+
+MACRO_F1_METHOD = ("a permutation test that exchanges two models' answers, corrected by Holm; bootstrap intervals of "
+                   "each pair")
 
 
 @dataclass(frozen=True)
@@ -31,16 +36,24 @@ class Pairwise:
 
     notes: sentences on what all tests rest on (the groups that the photos are in).
     optimism: of the best of all models, where all answered the same photos.
+    macro_f1: of the same pairs; empty where it was not asked for.
     """
 
     tests: tuple[PairedTest, ...]
     refused: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     optimism: Optimism | None = None
+    macro_f1: tuple[MacroF1Test, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
-        """Return {pairwise: [...], not_compared: [...]}."""
-        return {"pairwise": [test.to_json() for test in self.tests], "not_compared": list(self.refused)}
+        """Return {pairwise: [...], not_compared: [...]}, and macro_f1: [...] where it was compared."""
+        return {"pairwise": [test.to_json() for test in self.tests], "not_compared": list(self.refused)} | (
+            {"macro_f1": [test.to_json() for test in self.macro_f1]} if self.macro_f1 else {})
+
+    @property
+    def macro_f1_method(self) -> str:
+        """Say which test the p values of macro F1 come from, and which intervals."""
+        return MACRO_F1_METHOD
 
     @property
     def method(self) -> str:
@@ -57,11 +70,16 @@ class Pairwise:
 
 @dataclass(frozen=True, eq=False)
 class SamePhotos:
-    """Models that answered the same photos. right: (N, K) 1 where a model is right; names: of the K models."""
+    """Models that answered the same photos. right: (N, K) 1 where a model is right; names: of the K models.
+
+    answers: (N, K) class numbers; labels: (N,).
+    """
 
     names: tuple[str, ...]
     groups: Groups
     right: Floats
+    answers: Labels
+    labels: Labels
 
     @property
     def pairs(self) -> tuple[tuple[int, int], ...]:
@@ -93,13 +111,23 @@ class SamePhotos:
         return replace(test, interval=_with_nothing(test.interval), needed=needed)
 
 
+    def macro_f1(self, n_classes: int) -> list[MacroF1Test]:
+        """Compare the macro F1 of all pairs; p values are not corrected yet."""
+        models = [PredictedPhotos(np.eye(n_classes)[of_model], self.labels) for of_model in self.answers.T]
+        few = not self.groups.are_single and self.groups.effective < FEWEST_FOR_BETTER
+        return [MacroF1Test(self.names[first], self.names[second], found.difference, found.interval, found.p_value,
+                            found.p_value, few)
+                for (first, second), found in zip(self.pairs, macro_f1_differences(models, self.groups, self.pairs),
+                                                  strict=True)]
+
+
 def _with_nothing(interval: Interval | None) -> Interval | None:
     """Widen an interval to hold 0: the exact test does not refuse it, where the interval's approximation would."""
     return interval and replace(interval, low=min(interval.low, 0.0), high=max(interval.high, 0.0))
 
 
 def pairwise(judged: Mapping[str, Predictions], split_hashes: Mapping[str, str] | None = None,
-             refused: Sequence[str] = (), margin: float | None = None) -> Pairwise:
+             refused: Sequence[str] = (), margin: float | None = None, *, macro_f1: bool = False) -> Pairwise:
     """Test all pairs of models that answered the same photos of the same split, in the order given.
 
     Args:
@@ -107,6 +135,7 @@ def pairwise(judged: Mapping[str, Predictions], split_hashes: Mapping[str, str] 
         split_hashes: of the splits that they are of, where known.
         refused: sentences on models that are not among `judged`.
         margin: a difference (a share) that does not matter.
+        macro_f1: compare that, too.
     """
     families, place = _families(judged, split_hashes or {})
     together = simultaneous([family.family() for family in families])
@@ -121,7 +150,10 @@ def pairwise(judged: Mapping[str, Predictions], split_hashes: Mapping[str, str] 
         number, columns = place[first][0], (place[first][1], place[second][1])
         tests.append(families[number].test(*columns, together.reach, p_values[number][columns], margin))
     optimism = winners_optimism(families[0].groups, families[0].right) if len(families) == 1 and tests else None
-    return Pairwise(tuple(tests), tuple(notes), _notes(tests), optimism)
+    of_f1 = [test for family in families if macro_f1 and len(family.names) > 1
+             for test in family.macro_f1(judged[family.names[0]].probabilities.shape[1])]
+    return Pairwise(tuple(tests), tuple(notes), _notes(tests), optimism, tuple(
+        replace(test, p_holm=p) for test, p in zip(of_f1, holm([test.p_value for test in of_f1]), strict=True)))
 
 
 def _notes(tests: Sequence[PairedTest]) -> tuple[str, ...]:
@@ -149,12 +181,15 @@ def _families(judged: Mapping[str, Predictions], hashes: Mapping[str, str],
 def _same_photos(names: Sequence[str], judged: Mapping[str, Predictions]) -> SamePhotos:
     leading = judged[names[0]]
     if len(names) == 1:  # there is nothing to compare it with
-        return SamePhotos(tuple(names), Groups.single(0), np.zeros((0, 1)))
+        return SamePhotos(tuple(names), Groups.single(0), np.zeros((0, 1)), np.zeros((0, 1), np.int64),
+                          np.zeros(0, np.int64))
     groups, right = Groups.of(leading.groups), np.zeros((len(leading.paths), len(names)))
+    answers = np.zeros(right.shape, np.int64)
     for column, name in enumerate(names):
         predictions = judged[name]
         rows = same_photos(leading, predictions)
         right[:, column] = (predictions.predicted == predictions.labels)[rows]
+        answers[:, column] = predictions.predicted[rows]
         if predictions.together is not None:
             groups = Groups.joined(groups.of_photo, predictions.groups[rows])
-    return SamePhotos(tuple(names), groups, right)
+    return SamePhotos(tuple(names), groups, right, answers, leading.labels)

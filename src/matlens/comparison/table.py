@@ -133,4 +133,5 @@ def _in_pairs(rows: tuple[Row, ...], given: Mapping[str, Predictions | SavedPred
                            "notebook with evaluate_model, in a run with: matlens evaluate RUN")
             continue
         judged[row.model] = predictions
-    return pairwise(judged, {row.model: row.photos_hash for row in rows}, list(dict.fromkeys(refused)), margin)
+    return pairwise(judged, {row.model: row.photos_hash for row in rows}, list(dict.fromkeys(refused)), margin,
+                    macro_f1=True)

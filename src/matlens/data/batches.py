@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from matlens.data.ahead import Recycled, prepared_ahead
+from matlens.data.balance import NATURAL, Balance
 from matlens.data.pixels.augment import augment, drawn_variation, generator_of
 from matlens.data.pixels.reader import PhotoReader
 from matlens.data.pixels.store import PixelStore
@@ -37,8 +38,10 @@ class PhotoBatches:
     rows: (N,) int64 rows of the store; labels: (N,) int64 class numbers.
     shuffle: use another order in each epoch, by (seed, epoch).
     augmented: vary each photo in each epoch, by (seed, epoch, position), so that there is no state to save or restore.
+        A photo that an epoch takes several times is varied each time.
     raw: give images in [0, 255] instead of [0, 1].
     in_bytes: give `BytePhotos`, see `as_bytes`.
+    balance: how photos count; it draws them where they are shuffled.
     split, part: the split and the part that the photos come from, if they come from a split.
     """
 
@@ -54,6 +57,7 @@ class PhotoBatches:
     split: Split | None = None
     part: str = ""
     in_bytes: bool = False
+    balance: Balance = NATURAL
 
     @property
     def img_size(self) -> tuple[int, int]:
@@ -93,22 +97,24 @@ class PhotoBatches:
 
     def order(self, epoch: int = 0) -> Labels:
         """Return the positions (N,) of the photos in the order in which an epoch gives them."""
-        if self.shuffle:
-            return np.random.default_rng([self.seed, epoch]).permutation(len(self.rows))
-        return np.arange(len(self.rows))
+        return self._draws(epoch) % max(len(self.rows), 1)
+
+    def _draws(self, epoch: int) -> Labels:
+        """Return numbers as `Balance.draws` does."""
+        return self.balance.draws(self.labels, self.seed, epoch) if self.shuffle else np.arange(len(self.rows))
 
     def _batches(self, epoch: int) -> Iterator[Batch]:
-        order = self.order(epoch)
+        draws = self._draws(epoch)
         memory, threads = Recycled(np.uint8 if self.in_bytes else np.float32), os.cpu_count() or 1
         threads = min(threads, _COPYING) if self.in_bytes else threads
         shares = [slice(share, None, threads) for share in range(threads)]
         with ThreadPoolExecutor(threads) as pool:
             for start, end in batch_bounds(len(self.rows), self.batch_size):
-                chosen = order[start:end]
+                chosen = draws[start:end]
                 images = self._unfilled(memory, len(chosen))
                 list(pool.map(partial(self._fill, epoch), [images[share] for share in shares],
                               [chosen[share] for share in shares]))
-                yield images, one_hot(self.labels[chosen], self.num_classes)
+                yield images, self.balance.targets(self.labels, chosen % len(self.rows), self.num_classes)
 
     def _unfilled(self, memory: Recycled, photos: int) -> Array | BytePhotos:
         """Return room for so many photos."""
@@ -119,20 +125,20 @@ class PhotoBatches:
             return BytePhotos(pixels)
         return BytePhotos(pixels, np.empty((photos, 2, 3)), np.empty(photos, dtype=np.float32))
 
-    def _fill(self, epoch: int, images: Array | BytePhotos, positions: Labels) -> None:
-        """Write the photos at these positions into `images`."""
-        photos = zip(positions.tolist(), self.rows[positions].tolist(), strict=True)
+    def _fill(self, epoch: int, images: Array | BytePhotos, draws: Labels) -> None:
+        """Write the photos that were drawn into `images`; a photo that is drawn again is varied anew."""
+        photos = zip(draws.tolist(), self.rows[draws % len(self.rows)].tolist(), strict=True)
         if isinstance(images, BytePhotos):
-            for index, (position, row) in enumerate(photos):
+            for index, (draw, row) in enumerate(photos):
                 images.pixels[index] = self.store.photo(row)
                 if images.warps is not None and images.contrasts is not None:
                     images.warps[index], images.contrasts[index] = drawn_variation(
-                        self.img_size, generator_of(self.seed, epoch, position))
+                        self.img_size, generator_of(self.seed, epoch, draw))
             return
-        for image, (position, row) in zip(images, photos, strict=True):
+        for image, (draw, row) in zip(images, photos, strict=True):
             photo = self.store.photo(row)
             if self.augmented:
-                image[:] = augment(photo, generator_of(self.seed, epoch, position))
+                image[:] = augment(photo, generator_of(self.seed, epoch, draw))
             else:
                 image[:] = photo  # copied first: dividing bytes into floats takes half as long again
                 image /= _TOP
@@ -201,20 +207,14 @@ def _as_array(values: Any, what: str, way_out: str) -> Any:
     return values
 
 
-def one_hot(labels: Labels, num_classes: int) -> Array:
-    """Encode class numbers (N,) as (N, C) float32."""
-    encoded = np.zeros((len(labels), num_classes), dtype=np.float32)
-    encoded[np.arange(len(labels)), labels] = 1
-    return encoded
-
-
 def part_batches(split: Split, part: str, store: PixelStore, batch_size: int, *, seed: int = 0,
-                 shuffle: bool = False, augmented: bool = False, raw: bool = False) -> PhotoBatches:
+                 shuffle: bool = False, augmented: bool = False, raw: bool = False, balance: Balance = NATURAL,
+                 ) -> PhotoBatches:
     """Make the batches of one part of a split."""
     photos: Sequence[Photo] = split.part(part)
     rows = np.array([store.rows[photo.sha256] for photo in photos], dtype=np.int64)
     return PhotoBatches(store, rows, split.labels(photos), len(split.class_names), batch_size, seed, shuffle, augmented,
-                        raw, split, part)
+                        raw, split, part, balance=balance)
 
 
 def read_pixels(root: Path, photos: Sequence[Photo], reader: PhotoReader, batch_size: int = 32) -> Iterator[Pixels]:

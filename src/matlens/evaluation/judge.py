@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
+from matlens.data.imbalance import may_need_balance
 from matlens.errors import RunError
 from matlens.evaluation.displays.classes import ClassScores, ConfusedPairs
 from matlens.evaluation.displays.confidence import CoverageCurve, ReliabilityDiagram
@@ -84,10 +85,11 @@ def evaluate(run: Run, name: str, on_progress: Progress = unheard, *, every_pict
         seconds=training.seconds, peak_rss_bytes=training.peak_rss_bytes,
         versions={**run.versions, **training.versions},
         remarks=(*training.remarks, *split.remarks, *([mark] if mark else []), *judgement.remarks),
-        warnings=troubles(training, predictions, validation, split.class_names, neighbours),
+        warnings=troubles(training, predictions, validation, split.class_names, neighbours,
+                          may_need_balance=may_need_balance(settings, split)),
         **judgement.fields)
     evaluation = Evaluation(results, predictions, judgement.roc_curves)
-    displays = _pictures(evaluation, training.history) | (_more_pictures(results) if every_picture else {})
+    displays = _pictures(evaluation, training) | (_more_pictures(results) if every_picture else {})
     for kind, display in displays.items():
         figure = display.draw()
         save_figure(figure, run.paths.picture(name, kind))
@@ -97,11 +99,11 @@ def evaluate(run: Run, name: str, on_progress: Progress = unheard, *, every_pict
     return evaluation
 
 
-def _pictures(evaluation: Evaluation, history: dict[str, list[float]]) -> dict[str, _Display]:
+def _pictures(evaluation: Evaluation, training: TrainingRecord) -> dict[str, _Display]:
     """Collect the pictures that each run draws, by the kind that stands in the file's name."""
     results = evaluation.results
     title = spec_of(results.model_name).title
-    return {"training_curves": TrainingCurves.from_history(history, title),
+    return {"training_curves": TrainingCurves.from_history(training.history, title, training.best_epoch),
             "confusion_matrix": ConfusionMatrix.from_matrix(results.confusion_matrix, results.class_names, title),
             "roc_curves": RocCurves.from_roc_data(evaluation.roc_curves, title)}
 

@@ -30,6 +30,12 @@ _BY_CHANCE = 0.02
 """A class without an answer is named if, at the model's accuracy, its photos would all be missed less often than so,
 divided by the number of classes: so rarely does any sound class get a warning."""
 
+_REMEDY = ("The classes have different numbers of photos; to let rare ones count more, train with one of "
+           "--class-weights balanced, --sampling balanced and --logit-adjustment 1, in another folder (--out).")
+
+OF_BALANCE = frozenset({"one_answer", "never_predicted", "learned_nothing"})
+"""The kinds that balancing the classes may mend."""
+
 TroubleKind = Literal["last_epoch_best", "loss_did_not_fall", "learned_nothing", "one_answer", "never_predicted",
                       "validation_far_from_test", "head_kept", "near_training_photos"]
 
@@ -43,17 +49,20 @@ class Trouble:
 
 
 def troubles(training: TrainingRecord, test: Predictions, validation: Predictions | None,
-             class_names: Sequence[str], neighbours: NearNeighbours | None = None) -> list[dict[str, str]]:
+             class_names: Sequence[str], neighbours: NearNeighbours | None = None, *, may_need_balance: bool = False,
+             ) -> list[dict[str, str]]:
     """List what went wrong in a training, as the `warnings` of its results.
 
     Args:
         validation: predictions of photos that were not trained on; None where there are none.
         neighbours: test photos that lie too near to photos of other parts, where features are known.
+        may_need_balance: whether classes differ in size, and the training did nothing about it.
     """
     more = "Train longer (--epochs)" if training.strength is None else "Train more of the network (--recipe strong)"
-    found = [*_of_curves(training, chosen=validation is not None), *_of_answers(test, class_names, more)]
+    remedy = f" {_REMEDY}" if may_need_balance else ""
+    found = [*_of_curves(training, chosen=validation is not None), *_of_answers(test, class_names, more, remedy)]
     if validation is not None:
-        found += [*_of_validation(validation, class_names, more), *_of_both(validation, test)]
+        found += [*_of_validation(validation, class_names, more, remedy), *_of_both(validation, test)]
     if neighbours is not None and (sentence := neighbours.remark()) is not None:
         found.append(Trouble("near_training_photos", sentence))
     return [asdict(trouble) for trouble in found]
@@ -69,9 +78,8 @@ def _of_curves(training: TrainingRecord, *, chosen: bool) -> Iterator[Trouble]:
     first, last = training.head_epochs, training.epochs
     losses, val_losses = training.history["loss"][first:], training.history["val_loss"][first:]
     if chosen and 0 < training.best_epoch <= first < last:
-        yield Trouble("head_kept", f"None of the {last - first} epochs inside the network answered as many validation "
-                      f"photos right as the head that was trained first ({percent(_best(training, first))}), so the "
-                      "head of the guide's recipe is kept. Another --cut, --views or --epochs may do better.")
+        yield Trouble("head_kept", f"None of the {last - first} epochs inside the network {_best(training, first)}, so "
+                      "the head of the guide's recipe is kept. Another --cut, --views or --epochs may do better.")
     if len(losses) > 1 and min(losses[1:]) >= losses[0]:
         yield Trouble("loss_did_not_fall", f"The training loss did not fall below that of the first epoch "
                       f"({losses[0]:.3f}). Look at the labels, or try another --batch-size.")
@@ -83,12 +91,15 @@ def _of_curves(training: TrainingRecord, *, chosen: bool) -> Iterator[Trouble]:
                           f"model may become better with more than --epochs {last - first}.")
 
 
-def _best(training: TrainingRecord, first: int) -> float:
-    return max(training.history["val_accuracy"][:first])
+def _best(training: TrainingRecord, first: int) -> str:
+    """Return what chose between the head and later epochs, in words, with the head's best."""
+    key, as_good = (("val_macro_f1", "had as high a validation macro F1") if "val_macro_f1" in training.history else
+                    ("val_accuracy", "answered as many validation photos right"))
+    return f"{as_good} as the head that was trained first ({percent(max(training.history[key][:first]))})"
 
 
-def _of_answers(test: Predictions, class_names: Sequence[str], more: str) -> Iterator[Trouble]:
-    """Look at which classes are answered. more: the advice to train more."""
+def _of_answers(test: Predictions, class_names: Sequence[str], more: str, remedy: str) -> Iterator[Trouble]:
+    """Look at which classes are answered. more, remedy: the advice to train more, and to balance classes."""
     answers = np.bincount(test.predicted, minlength=len(class_names))
     support = np.bincount(test.labels, minlength=len(class_names))
     most = int(answers.argmax())
@@ -97,7 +108,7 @@ def _of_answers(test: Predictions, class_names: Sequence[str], more: str) -> Ite
     if taken is not None and taken.low > 0.5:
         share = percent(float((test.predicted[others] == most).mean()))
         yield Trouble("one_answer", f"{share} of the test photos of other classes are answered {class_names[most]}. "
-                      f"{more}, or balance the classes.")
+                      f"{more}.{remedy}")
     rare = _BY_CHANCE / np.count_nonzero(support)
     missed = 1 - float((test.predicted == test.labels).mean())
     never = [name for number, (name, answered, photos) in enumerate(zip(class_names, answers, support, strict=True))
@@ -105,17 +116,17 @@ def _of_answers(test: Predictions, class_names: Sequence[str], more: str) -> Ite
     if never:
         yield Trouble("never_predicted", "Never answered on the test part, although it has photos of them "
                       f"({len(never)} of {len(class_names)} classes): {', '.join(never)}. {more}, or add "
-                      "photos of them.")
+                      f"photos of them.{remedy}")
 
 
-def _of_validation(validation: Predictions, class_names: Sequence[str], more: str) -> Iterator[Trouble]:
-    """Look at whether the model does more than answer the most frequent class. more: the advice to train more."""
+def _of_validation(validation: Predictions, class_names: Sequence[str], more: str, remedy: str) -> Iterator[Trouble]:
+    """Look at whether the model does more than answer the most frequent class. more, remedy: as above."""
     counts = np.bincount(validation.labels, minlength=len(class_names))
     right, most = (validation.predicted == validation.labels).mean(), counts.max() / len(validation.labels)
     if right <= most:
         yield Trouble("learned_nothing", f"Validation accuracy {percent(float(right))} is not above that of answering "
                       f"{class_names[int(counts.argmax())]} for each photo ({percent(float(most))}). {more}, or "
-                      "begin with pretrained weights (--weights imagenet).")
+                      f"begin with pretrained weights (--weights imagenet).{remedy}")
 
 
 def _of_both(validation: Predictions, test: Predictions) -> Iterator[Trouble]:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from matlens.data.imbalance import may_need_balance
 from matlens.errors import MatlensError, ResultsError
 from matlens.evaluation.metrics.calibration import in_words
 from matlens.evaluation.results import Results
+from matlens.evaluation.trouble import OF_BALANCE
 from matlens.features.artifact import calibrate_artifact
 from matlens.features.calibrator import Calibrator
 from matlens.runs.run import Run
+from matlens.settings.repetition import run_command
 from matlens.system.console import Reporter
 from matlens.system.untrusted import inside
 
@@ -19,7 +22,17 @@ def pass_on(run: Run, results: Results, reporter: Reporter) -> None:
     for warning in results.warnings:
         tell = reporter.say if warning["kind"] == "last_epoch_best" else reporter.warn
         tell(f"{results.model_name}: {warning['text']}")
+    if may_need_balance(run.settings, run.split) and OF_BALANCE & {warning["kind"] for warning in results.warnings}:
+        reporter.say(f"  To train it with balanced classes: {_balanced_command(run, results.model_name)}")
     keep_calibration(run, results, reporter)
+
+
+def _balanced_command(run: Run, model: str) -> str | None:
+    """Return the command that trains one model of a run again with class weights, beside the run."""
+    settings = run.settings
+    asked = settings.model_dump(mode="json") | {"models": [model], "class_weights": "balanced", "seeds": None}
+    places = ("--weights-dir", settings.weights_dir) if settings.weights_dir else ()
+    return run_command(asked, run.data_root, *places, "--out", run.path.with_name(f"{run.title}-balanced"))[0]
 
 
 def keep_calibration(run: Run, results: Results, reporter: Reporter) -> None:

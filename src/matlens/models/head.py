@@ -6,7 +6,7 @@ the last convolution and the answer, so prediction after the trunk and Grad-CAM 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Literal, get_args
@@ -78,6 +78,11 @@ class Head:
     def probabilities(self, features: Array) -> Array:
         """Return probabilities (B, C) float32, whose rows sum to 1, from feature maps (B, h, w, K)."""
         return softmax(self.logits(features))
+
+    def shifted(self, by: Array) -> Head:
+        """Return a head whose class scores are higher by as much as `by` says, (C,) float32."""
+        *before, last = self.layers
+        return Head(self.pooling, (*before, replace(last, bias=last.bias + by)))
 
     def channel_gradients(self, values: list[Array], classes: Labels, channels: int,
                           score: Score = "logit") -> Array:

@@ -90,8 +90,8 @@ class Trainable(Protocol):
     def recompute_statistics(self, batches: Iterable[Batch]) -> None:
         """Set batch normalisation's mean and variance to their averages over these photos."""
 
-    def validate(self, batches: Iterable[Batch]) -> Scores:
-        """Return loss and accuracy without training."""
+    def validate(self, batches: Iterable[Batch], *, macro_f1: bool = False) -> Scores:
+        """Return loss and accuracy without training. macro_f1: that, too; it may take a pass of its own."""
 
     def snapshot(self) -> Any:
         """Return the present weights, for `restore`."""
@@ -219,6 +219,12 @@ class Divisible(Classifier, Tunable, Protocol):
 
     def set_head(self, head: Head) -> None:
         """Put the weights of a head in place of the present ones. Raises ModelError for a head of other layers."""
+
+    def shift_logits(self, by: Array) -> None:
+        """Add (C,) float32 to the biases of the last layer: class scores are higher by that from then on.
+
+        Raises ModelError where the last layer has no biases.
+        """
 
     def begin_finetuning(self, cut: str | None = None) -> None:
         """Begin the guide's second stage: unfreeze the end of the backbone, or what follows the cut; lower the rate."""

@@ -15,7 +15,8 @@ from matlens.runs.ownership import KAGGLE_WORKING, is_unused_folder
 from matlens.runs.paths import RunPaths
 from matlens.runs.provenance import provenance
 from matlens.runs.record import RunRecord, fields_of, read_content
-from matlens.settings.schema import Settings
+from matlens.settings.declaration import FIRST_VERSION
+from matlens.settings.schema import DECLARED, Settings
 from matlens.system.files import make_folder, write_json
 
 
@@ -105,7 +106,8 @@ def _refuse_other_settings(path: Path, settings: Settings, data_root: Path) -> N
     record = RunRecord.read(path)
     before, now = record.settings.agreed(), settings.model_copy(update={"data_dir": data_root}).agreed()
     changed = [f"{key}: {before[key]} there, {now[key]} now" for key in before
-               if before[key] != now[key] and key in record.settings.model_fields_set]
+               if before[key] != now[key] and (key in record.settings.model_fields_set
+                                               or DECLARED[key].since > FIRST_VERSION)]  # unsaid then: its default
     if record.data_root != data_root:
         changed.append(f"photos: {record.data_root} there, {data_root} now")
     if changed:

@@ -43,6 +43,8 @@ class Setting:
     required: whether the command line must give it.
     of_machine: whether it says where things are, or what a machine has: the command that repeats a run leaves it out.
     written: how the option states a value.
+    read: makes a value of what the command line gives, where that may name a file. Nothing else reads one: a recorded
+        run, which may be a stranger's, must not decide which files are opened.
     since: the version of the package that first recorded it.
     """
 
@@ -58,6 +60,7 @@ class Setting:
     required: bool = False
     of_machine: bool = False
     written: Written = in_words
+    read: Callable[[str], Any] | None = None
     since: int = FIRST_VERSION
 
     def arguments(self, value: Any) -> list[str] | None:

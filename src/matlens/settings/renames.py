@@ -56,21 +56,23 @@ def brought_up_to_date(values: Mapping[str, Any]) -> tuple[dict[str, Any], list[
     return today, remarks
 
 
-def as_version_recorded(version: int, values: Mapping[str, Any], since: Mapping[str, int]) -> dict[str, Any]:
+def as_version_recorded(version: int, values: Mapping[str, Any], since: Mapping[str, tuple[int, Any]],
+                        ) -> dict[str, Any]:
     """Return settings under the names and with the keys that an earlier version recorded.
 
-    What that version could not have recorded stays under today's name, so that the result equals none of its records.
+    What that version could not have recorded stays under today's name, so that the result equals none of its records;
+    a newer setting at its default asks for what that version did, and is left out.
 
     Args:
         values: today's settings as JSON values.
-        since: the version that first recorded each of today's settings.
+        since: of each of today's settings the version that first recorded it, and its default.
     """
-    recorded = {name: value for name, value in values.items() if since[name] <= version}
-    newer = {name: _copy(value) for name, value in values.items() if since[name] > version}
+    recorded = {name: value for name, value in values.items() if since[name][0] <= version}
+    newer = {name: _copy(value) for name, value in values.items() if since[name][0] > version}
     for name, earlier in EARLIER.items():
         if earlier.until >= version:
             recorded[name] = _taken_out(newer, earlier)
-    return recorded | {name: value for name, value in newer.items() if value}
+    return recorded | {name: value for name, value in newer.items() if value and value != since[name][1]}
 
 
 def _taken_out(values: dict[str, Any], earlier: Earlier) -> Any:

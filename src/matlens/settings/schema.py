@@ -14,18 +14,16 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from matlens.errors import SettingsError
 from matlens.models.precision import Wish
 from matlens.models.registry import default_models, spec_of
-from matlens.settings import checks
+from matlens.settings import checks, imbalance
 from matlens.settings.declaration import FIRST_VERSION, SECOND_VERSION, Setting, by_recipe, declaration_of
 from matlens.settings.files import explained, read_settings
 from matlens.settings.model_options import OptionsByModel, listed, written
+from matlens.settings.panels import MACHINE, NETWORKS, PHOTOS, TRAINING
 from matlens.settings.protocols import is_series
 from matlens.settings.renames import as_version_recorded, brought_up_to_date
 from matlens.system.console import tell_once
 from matlens.system.ownership.places import default_cache_dir, default_data_dir, default_folder
 from matlens.system.untrusted import quoted
-
-PHOTOS, TRAINING, NETWORKS, MACHINE = "Photos", "Training", "Networks", "Machine"
-"""Headings of the options in help."""
 
 DECIDE_DEFAULTS = ("recipe", "feature_cache")
 """The settings on which the defaults of others depend."""
@@ -157,8 +155,12 @@ class Settings(BaseModel):
         option="--views", panel=TRAINING, resumed="must agree", shown="1, strong: 4",
         help="How many views of each training photo a frozen trunk sees: the photo as it is, and fixed variations of "
              "it.")] = Field(default_factory=lambda data: by_recipe(data, 1, 4) if data.get("feature_cache") else 1)
+    class_weights: imbalance.ClassWeights = "none"
+    sampling: imbalance.Sampling = "natural"
+    logit_adjustment: imbalance.LogitAdjustment = None
+    choose_by: imbalance.ChooseBy = "val_loss"
     early_stopping_patience: Annotated[PositiveInt, Setting(
-        help="After how many epochs without a lower validation loss the training of a model ends.",
+        help="After how many epochs that choose_by calls no better than an earlier one the training of a model ends.",
         resumed="must agree", why_no_option="the guide's; it is set in a settings file")] = 5
     reduce_lr_patience: Annotated[PositiveInt, Setting(
         help="After how many epochs without a lower validation loss the learning rate is reduced.",
@@ -246,8 +248,8 @@ class Settings(BaseModel):
 
     def recorded_by_first_version(self) -> dict[str, Any]:
         """Return what the first version's run.json holds for these settings, as JSON values."""
-        return as_version_recorded(FIRST_VERSION, self.model_dump(mode="json"),
-                                   {name: setting.since for name, setting in DECLARED.items()})
+        return as_version_recorded(FIRST_VERSION, self.model_dump(mode="json"), {
+            name: (DECLARED[name].since, field.default) for name, field in type(self).model_fields.items()})
 
     @classmethod
     def load(cls, file: Path | None = None, options: Mapping[str, Any] | None = None) -> Settings:

@@ -9,6 +9,7 @@ way out. Arrays are read by `untrusted_arrays`.
 from __future__ import annotations
 
 import codecs
+import csv
 import io
 import json
 import math
@@ -53,6 +54,9 @@ UNREADABLE: tuple[type[Exception], ...] = (
     zipfile.BadZipFile, zlib.error)
 """What reading a file of unexpected content raises: errors of the system, of parsers, and of code that looks for other
 content. Not MemoryError: the files are bounded, so it tells of the machine and not of the file."""
+
+UNREADABLE_TABLE = (*UNREADABLE, csv.Error)
+"""What reading a table of unexpected content raises."""
 
 
 @contextmanager
@@ -164,6 +168,25 @@ def text_of(content: bytes) -> str:
 def read_text(path: Path, limit: int) -> str:
     """Read a regular file of at most `limit` bytes of UTF-8."""
     return text_of(read_bounded(path, limit))
+
+
+def read_pairs(path: Path, limit: int) -> list[list[str]]:
+    """Read the cells of each line of a table that should have two columns; empty lines are left out.
+
+    Text is in UTF-8 or UTF-16. Cells of a .tsv are divided by tabs, of other files by commas. Semicolons or tabs divide
+    them where each line then has two, and not otherwise.
+
+    Raises what UNREADABLE_TABLE names.
+    """
+    content = read_bounded(path, limit)
+    text = content.decode("utf-16" if content[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else "utf-8-sig")
+    found: list[list[str]] = []
+    for delimiter in ("\t" if path.suffix == ".tsv" else ",", ";", "\t"):
+        rows = [row for row in csv.reader(io.StringIO(text, newline=""), delimiter=delimiter) if row]
+        if all(len(row) == 2 for row in rows):
+            return rows
+        found = found or rows
+    return found
 
 
 def parse_json(content: bytes | str, *, finite: bool = True) -> Any:

@@ -8,16 +8,16 @@ from dataclasses import dataclass
 
 @dataclass
 class EarlyStopping:
-    """Stop after `patience` epochs in a row without a new lowest validation loss."""
+    """Stop after `patience` epochs in a row without a new best one, by a figure that is better the lower it is."""
 
     patience: int = 5
     best: float = math.inf
     waited: int = 0
 
-    def should_stop(self, val_loss: float) -> bool:
-        """Take the validation loss of an epoch, and return whether training ends after it."""
-        if val_loss < self.best:
-            self.best, self.waited = val_loss, 0
+    def should_stop(self, figure: float) -> bool:
+        """Take the figure of an epoch, such as its validation loss, and return whether training ends after it."""
+        if figure < self.best:
+            self.best, self.waited = figure, 0
             return False
         self.waited += 1
         return self.waited >= self.patience

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from matlens.data.ahead import prepared_ahead
-from matlens.data.batches import one_hot
+from matlens.data.balance import NATURAL, Balance
 from matlens.system.batching import batch_bounds
 from matlens.types import Array, Batch, Labels
 
@@ -34,6 +34,7 @@ class FeatureBatches:
     labels: (N,) class numbers.
     by_turns: an epoch takes each photo once, in one of its views, and the next epoch takes the next view; without it an
         epoch takes all views of all photos, mixed.
+    balance: how photos count; it draws them, in their views, where they are shuffled.
     """
 
     views: tuple[Rows, ...]
@@ -43,6 +44,7 @@ class FeatureBatches:
     seed: int = 0
     shuffle: bool = False
     by_turns: bool = False
+    balance: Balance = NATURAL
 
     def __len__(self) -> int:
         return len(batch_bounds(self._an_epoch, self.batch_size))
@@ -60,26 +62,25 @@ class FeatureBatches:
         return prepared_ahead(batches) if len(self.views[0].shape) > 2 else batches
 
     def _batches(self, epoch: int) -> Iterator[Batch]:
-        photos = len(self.labels)
-        order = np.arange(self._an_epoch)
+        photos, taken = len(self.labels), self._an_epoch
+        draws = np.arange(taken)
         if self.shuffle:
-            order = np.random.default_rng([self.seed, epoch]).permutation(len(order))
-        view_of = order // photos
-        if self.by_turns:
+            draws = self.balance.draws(np.resize(self.labels, taken), self.seed, epoch)
+        photo_of, view_of = draws % photos, draws % max(taken, 1) // photos
+        if self.by_turns:  # a photo that is drawn again comes in its next view
             first = np.random.default_rng([self.seed, 2]).integers(len(self.views), size=photos)
-            view_of = (first + epoch)[order] % len(self.views)
-        encoded = one_hot(self.labels, self.num_classes)
-        for start, end in batch_bounds(len(order), self.batch_size):
-            rows, of_view = order[start:end] % photos, view_of[start:end]
+            view_of = (first[photo_of] + epoch + draws // photos) % len(self.views)
+        for start, end in batch_bounds(taken, self.batch_size):
+            rows, of_view = photo_of[start:end], view_of[start:end]
             features = np.empty((len(rows), *self.views[0].shape[1:]), dtype=np.float32)
             for view in np.unique(of_view):
                 chosen = of_view == view
                 features[chosen] = self.views[view][rows[chosen]]
-            yield features, encoded[rows]
+            yield features, self.balance.targets(self.labels, rows, self.num_classes)
 
     def head(self, batches: int) -> Iterable[Batch]:
         """Give at most so many batches of view 0, in a fixed shuffled order."""
         rows = np.random.default_rng(self.seed).permutation(len(self.labels))[: batches * self.batch_size]
-        encoded = one_hot(self.labels, self.num_classes)
         for start, end in batch_bounds(len(rows), self.batch_size):
-            yield self.views[0][rows[start:end]], encoded[rows[start:end]]
+            chosen = rows[start:end]
+            yield self.views[0][chosen], NATURAL.targets(self.labels, chosen, self.num_classes)

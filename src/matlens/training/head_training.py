@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from matlens.models.head import Dense, Head, Pooling, softmax
-from matlens.types import Array, Batch, OnStep, Scores
+from matlens.types import Array, Batch, ClassCounts, OnStep, Scores
 
 _SMALLEST = 1e-7
 """Keras' epsilon, in Adam's denominator and in the loss."""
@@ -41,7 +41,8 @@ class Adam:
 class HeadTrainer:
     """Dense(hidden, relu), Dropout, Dense(classes, softmax) on averaged features: the loop's `Resumable`.
 
-    Batches are (features (B, K), labels (B, C)). Dropout follows from (seed, step): there is no generator to restore.
+    Batches are (features (B, K), labels (B, C), each row times its photo's weight). Dropout follows from (seed, step):
+    there is no generator to restore.
     """
 
     trains_statistics = False
@@ -82,13 +83,15 @@ class HeadTrainer:
             on_step(step, means.scores)
         return means.scores()
 
-    def validate(self, batches: Iterable[Batch]) -> Scores:
-        """Compute loss and accuracy without training."""
-        means = _MeanScores()
+    def validate(self, batches: Iterable[Batch], *, macro_f1: bool = False) -> Scores:
+        """Compute loss and accuracy without training. macro_f1: that, too."""
+        means, counts = _MeanScores(), ClassCounts(len(self._last.bias))
         for features, labels in batches:
             hidden = np.maximum(np.asarray(features) @ self._hidden.kernel + self._hidden.bias, 0)
-            means.add(softmax(hidden @ self._last.kernel + self._last.bias), labels)
-        return means.scores()
+            probabilities = softmax(hidden @ self._last.kernel + self._last.bias)
+            means.add(probabilities, labels)
+            counts.add(probabilities.argmax(axis=1), labels.argmax(axis=1))
+        return replace(means.scores(), macro_f1=counts.macro_f1()) if macro_f1 else means.scores()
 
     def recompute_statistics(self, batches: Iterable[Batch]) -> None:
         """Do nothing: a head has no batch normalisation."""
@@ -124,7 +127,7 @@ class HeadTrainer:
         mask = self._dropout_mask(hidden.shape)
         dropped = hidden * mask
         probabilities = softmax(dropped @ self._last.kernel + self._last.bias)
-        slope = (probabilities - labels) / np.float32(len(labels))
+        slope = (probabilities * labels.sum(axis=1, keepdims=True) - labels) / np.float32(len(labels))
         below = (slope @ self._last.kernel.T) * mask * (hidden > 0)
         self._adam.update(self._parameters, [features.T @ below, below.sum(axis=0), dropped.T @ slope,
                                              slope.sum(axis=0)])
@@ -152,8 +155,9 @@ class _MeanScores:
         self._loss, self._hits, self._photos = 0.0, 0, 0
 
     def add(self, probabilities: Array, labels: Array) -> None:
-        likely = np.clip((probabilities * labels).sum(axis=1), _SMALLEST, 1)
-        self._loss -= float(np.log(likely).sum())
+        weights = labels.sum(axis=1)
+        likely = np.clip((probabilities * labels).sum(axis=1) / weights, _SMALLEST, 1)
+        self._loss -= float((weights * np.log(likely)).sum())
         self._hits += int((probabilities.argmax(axis=1) == labels.argmax(axis=1)).sum())
         self._photos += len(labels)
 

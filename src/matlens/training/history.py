@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from matlens.errors import SettingsError
 from matlens.types import Scores
+
+ChosenBy = Literal["val_loss", "macro_f1", "accuracy"]
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,9 @@ class Epoch:
     def line(self, improved: bool) -> str:
         """Describe the epoch in one line."""
         return (f"  epoch {self.number}: loss {self.train.loss:.3f}, accuracy {self.train.accuracy:.1%}, val loss "
-                f"{self.val.loss:.3f}, val accuracy {self.val.accuracy:.1%}, {self.photos_per_second:.0f} photos/s, "
+                f"{self.val.loss:.3f}, val accuracy {self.val.accuracy:.1%}, "
+                + ("" if self.val.macro_f1 is None else f"val macro F1 {self.val.macro_f1:.1%}, ")
+                + f"{self.photos_per_second:.0f} photos/s, "
                 f"{self.seconds:.0f} s" + (" (best so far)" if improved else ""))
 
 
@@ -46,36 +50,48 @@ class History:
 
     keep_last: the last epoch counts as the best, since validation photos are trained on.
     head_epochs: the first so many epochs trained the head alone, as the recipe `strong` begins; 0 by another recipe.
+    choose_by: the figure of the validation part that chooses the best epoch.
     """
 
     epochs: list[Epoch] = field(default_factory=list)
     keep_last: bool = False
     head_epochs: int = 0
+    choose_by: ChosenBy = "val_loss"
 
     def __iter__(self) -> Iterator[Epoch]:
         return iter(self.epochs)
 
     @property
     def best(self) -> Epoch:
-        """The epoch with the lowest validation loss, the first of equals; or the last one.
+        """The epoch that `choose_by` says, the first of equals; or the last one.
 
-        An epoch that follows those of the head counts only if it has no lower validation accuracy than the best of the
-        head's: losses of smoothed labels cannot be compared with those of others.
+        An epoch that follows those of the head counts only if it is as good as the best of the head's: by the loss, if
+        it has no lower validation accuracy, since losses of smoothed labels cannot be compared with those of others.
         """
         if self.keep_last:
             return self.epochs[-1]
         first, later = self.epochs[:self.head_epochs], self.epochs[self.head_epochs:]
-        head = min(first, key=_val_loss, default=None)
-        as_right = [epoch for epoch in later if head is None or epoch.val.accuracy >= head.val.accuracy]
-        return min(as_right, key=_val_loss) if head is None or as_right else head
+        head = min(first, key=self._figure_of, default=None)
+        compared = _FIGURES["accuracy" if self.choose_by == "val_loss" else self.choose_by]
+        as_good = [epoch for epoch in later if head is None or compared(epoch.val) <= compared(head.val)]
+        return min(as_good, key=self._figure_of) if head is None or as_good else head
+
+    def figure(self, val: Scores) -> float:
+        """Return what chooses epochs, the lower the better: the loss, or macro F1 or accuracy with a minus."""
+        return _FIGURES[self.choose_by](val)
+
+    def _figure_of(self, epoch: Epoch) -> float:
+        return self.figure(epoch.val)
 
     @property
     def history(self) -> dict[str, list[float]]:
         """The guide's curves, as in Keras' History: {loss, accuracy, val_loss, val_accuracy, learning_rate: [...]}.
 
-        Of the recipe `probe`, `strength` stands in place of `learning_rate`.
+        Of the recipe `probe`, `strength` stands in place of `learning_rate`. With `val_macro_f1` where all epochs have
+        it.
         """
         strengths = [epoch.strength for epoch in self.epochs if epoch.strength is not None]
+        macro_f1 = [epoch.val.macro_f1 for epoch in self.epochs if epoch.val.macro_f1 is not None]
         return {
             "loss": [epoch.train.loss for epoch in self.epochs],
             "accuracy": [epoch.train.accuracy for epoch in self.epochs],
@@ -83,11 +99,19 @@ class History:
             "val_accuracy": [epoch.val.accuracy for epoch in self.epochs],
             **({"strength": strengths} if strengths else
                {"learning_rate": [epoch.learning_rate for epoch in self.epochs]}),
+            **({"val_macro_f1": macro_f1} if macro_f1 and len(macro_f1) == len(self.epochs) else {}),
         }
 
 
-def _val_loss(epoch: Epoch) -> float:
-    return epoch.val.loss
+def _less_macro_f1(val: Scores) -> float:
+    if val.macro_f1 is None:
+        raise ValueError("the macro F1 of an epoch was not computed, and epochs are chosen by it")
+    return -val.macro_f1
+
+
+_FIGURES: Mapping[ChosenBy, Callable[[Scores], float]] = {
+    "val_loss": lambda val: val.loss, "accuracy": lambda val: -val.accuracy, "macro_f1": _less_macro_f1}
+"""What may choose an epoch; the lower the better."""
 
 
 def refuse_no_history(given: Any) -> None:

@@ -42,13 +42,14 @@ def fit(classifier: Trainable, train: TrainingData, val: Iterable[Batch], listen
         initial_epoch: int = 0, early_stopping_patience: int = 5, reduce_lr_patience: int = 3,
         save_best: Callable[[], None] = lambda: None, history: History | None = None,
         states: StageStates | None = None) -> History:
-    """Train a classifier, which ends with the weights of the lowest validation loss.
+    """Train a classifier, which ends with the weights of the best epoch: `History.best`.
 
     Args:
         epochs: the last epoch's number; training starts at `initial_epoch` + 1, as Keras' `fit` counts.
-        save_best: called after each epoch that set a new lowest validation loss.
-        history: an earlier stage's, to be continued; its best epoch stays the one to beat. With `keep_last` nothing is
-            chosen by validation: neither the epoch, nor the end, nor the learning rate.
+        save_best: called after each epoch that is better than all before.
+        history: an earlier stage's, to be continued; its best epoch stays the one to beat. It says what chooses the
+            best one, by which training ends early, too; the learning rate's plateau is the validation loss's. With
+            `keep_last` nothing is chosen by validation: neither the epoch, nor the end, nor the learning rate.
         states: of the same classifier. Training goes on from the last one, and saves one before the listener hears of
             an epoch.
 
@@ -83,7 +84,8 @@ def fit(classifier: Trainable, train: TrainingData, val: Iterable[Batch], listen
         trained = time.perf_counter() - started
         if classifier.trains_statistics:
             classifier.recompute_statistics(train.head(STATISTICS_BATCHES))
-        val_scores = classifier.validate(val)
+        # Asked for by name only where it is needed: a network may take another pass for it.
+        val_scores = classifier.validate(val, **({"macro_f1": True} if history.choose_by == "macro_f1" else {}))
         if not (math.isfinite(scores.loss) and math.isfinite(val_scores.loss)):
             raise ModelError(f"Training diverged in epoch {number} (loss {scores.loss}, validation loss "
                              f"{val_scores.loss}), so the model is not kept. Try a larger --batch-size, or --precision "
@@ -97,7 +99,7 @@ def fit(classifier: Trainable, train: TrainingData, val: Iterable[Batch], listen
             save_best()
         finished = number == epochs
         if not history.keep_last:
-            finished = stopping.should_stop(val_scores.loss) or finished
+            finished = stopping.should_stop(history.figure(val_scores)) or finished
             classifier.learning_rate = plateau.next_rate(val_scores.loss, rate)
         if states is not None:
             states.save(TrainingPoint(tuple(history.epochs), history.best.number, classifier.learning_rate, stopping,

@@ -131,10 +131,10 @@ class _Tuned:
             weights = self._network.snapshot()
         self._average.set(weights)
 
-    def validate(self, batches: Iterable[Batch]) -> Scores:
-        """Compute loss and accuracy with the averaged weights."""
+    def validate(self, batches: Iterable[Batch], *, macro_f1: bool = False) -> Scores:
+        """Compute loss and accuracy with the averaged weights. macro_f1: that, too."""
         with self.averaged():
-            return self._network.validate(batches)
+            return self._network.validate(batches, macro_f1=macro_f1)
 
     def snapshot(self) -> list[npt.NDArray[Any]]:
         """Copy the averaged weights."""
@@ -166,4 +166,5 @@ class _Tuned:
     def _smoothed(self, batches: Iterable[Batch]) -> Iterator[Batch]:
         smoothing = np.float32(self._recipe.label_smoothing)
         for images, labels in batches:
-            yield images, labels * (1 - smoothing) + smoothing / np.float32(labels.shape[1])
+            weights = labels.sum(axis=1, keepdims=True)
+            yield images, labels * (1 - smoothing) + smoothing * weights / np.float32(labels.shape[1])

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from matlens.data.imbalance import remarks_on
 from matlens.data.prepare import Prepared
 from matlens.errors import ConversionError, CrashedError, DeviceError, KilledError, WorkerError
 from matlens.features.conversion import TrunkConversions
@@ -80,7 +81,8 @@ def _begun(inputs: TrainingInputs, frozen: FrozenFeatures, stages: Sequence[Stag
             converted.
     """
     run, model, weights = inputs.run, frozen.model, inputs.weights[frozen.model]
-    remarks = (*_remarks(run.settings, weights, any(stage.is_on_features for stage in stages)), *more)
+    remarks = (*_remarks(run.settings, weights, any(stage.is_on_features for stage in stages)),
+               *remarks_on(run.settings, inputs.prepared.split), *more)
     epochs: tuple[Epoch, ...] = ()
     if isinstance(head_stage := stages[0], HeadStage):
         stages = stages[1:]

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import codecs
-import csv
-import io
 import os
 import unicodedata
 from collections import defaultdict
@@ -15,7 +12,7 @@ from matlens.data.split.clusters import Clusters
 from matlens.data.split.patterns import search
 from matlens.errors import DataError, SettingsError
 from matlens.system.caches import Say, silent
-from matlens.system.untrusted import JSON_LIMIT, UNREADABLE, read_bounded, reading
+from matlens.system.untrusted import JSON_LIMIT, UNREADABLE_TABLE, read_pairs, reading
 
 
 def named_groups(paths: Sequence[str], groups: str, root: Path | None = None, say: Say = silent,
@@ -122,10 +119,8 @@ class _Names:
 def _read(file: Path) -> list[tuple[str, str]]:
     """Return the (path, group) of each line, as spreadsheets write them: also in UTF-16, or with semicolons."""
     with reading(file, "a list of groups", DataError, "Write it in UTF-8 with lines path,group.",
-                 catching=(*UNREADABLE, csv.Error)):
-        content = read_bounded(file, JSON_LIMIT)
-        text = content.decode("utf-16" if content[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else "utf-8-sig")
-        rows = _rows(text, "\t" if file.suffix == ".tsv" else ",")
+                 catching=UNREADABLE_TABLE):
+        rows = read_pairs(file, JSON_LIMIT)
     if rows and [cell.strip().lower() for cell in rows[0]] == ["path", "group"]:
         rows = rows[1:]
     for number, row in enumerate(rows, 1):
@@ -133,17 +128,6 @@ def _read(file: Path) -> list[tuple[str, str]]:
             raise DataError(f"{file}: entry {number} ({','.join(row)}) is not path,group. Write it as "
                             "wood/1.jpg,scene1.")
     return [(path.strip(), group.strip()) for path, group in rows]
-
-
-def _rows(text: str, delimiter: str) -> list[list[str]]:
-    """Return the cells of each line. Semicolons or tabs divide them where each line then has two, and not otherwise."""
-    found: list[list[str]] = []
-    for other in (delimiter, ";", "\t"):
-        rows = [row for row in csv.reader(io.StringIO(text, newline=""), delimiter=other) if row]
-        if all(len(row) == 2 for row in rows):
-            return rows
-        found = found or rows
-    return found
 
 
 def _searched(groups: str, paths: Sequence[str]) -> dict[str, str]:

@@ -44,8 +44,10 @@ SMALLEST_NUMBER = 6.0  # points
 class TrainingCurves:
     """`series`: values by epoch of `loss`, `val_loss`, `accuracy`, `val_accuracy`, `learning_rate`, as known.
 
-    `best_epoch` is that of the lowest validation loss, counted from 1; None where that loss is unknown. With `strength`
-    in `series`, each value is that of a head fitted with such a strength of the penalty, and not of an epoch.
+    `best_epoch` is the epoch that was kept, counted from 1; where nobody says, that of the lowest validation loss; None
+    where that loss is unknown.
+    With `strength` in `series`, each value is that of a head fitted with such a strength of the penalty, and not of an
+    epoch.
     """
 
     series: dict[str, Floats]
@@ -53,14 +55,16 @@ class TrainingCurves:
     model_name: str = ""
 
     @classmethod
-    def from_history(cls, history: Any, model_name: str = "") -> TrainingCurves:
+    def from_history(cls, history: Any, model_name: str = "", best_epoch: int | None = None) -> TrainingCurves:
         """Take a mapping of lists or a Keras History; None and NaN (a diverged loss) leave a gap."""
         given: Mapping[str, Any] = getattr(history, "history", history)
         series = {key: np.asarray(given[key], dtype=np.float64)
                   for key in ("loss", "val_loss", "accuracy", "val_accuracy", "learning_rate", "strength")
                   if given.get(key) is not None and len(given[key])}
         losses = series.get("val_loss", np.empty(0))
-        return cls(series, int(np.nanargmin(losses)) + 1 if np.isfinite(losses).any() else None, model_name)
+        if best_epoch is None and np.isfinite(losses).any():
+            best_epoch = int(np.nanargmin(losses)) + 1
+        return cls(series, best_epoch, model_name)
 
     def draw(self) -> Figure:
         """Draw a panel each for loss, accuracy and learning rate, as far as they are known."""

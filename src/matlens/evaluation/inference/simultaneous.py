@@ -101,6 +101,15 @@ def simultaneous(families: Sequence[Family], confidence: float = CONFIDENCE, see
     return Simultaneous(reach, tuple(beyond))
 
 
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Adjust p values (Holm 1979), in the order given: the k-th smallest of m times (m - k + 1), never falling."""
+    adjusted, largest = [0.0] * len(p_values), 0.0
+    for rank, position in enumerate(sorted(range(len(p_values)), key=p_values.__getitem__)):
+        largest = max(largest, (len(p_values) - rank) * p_values[position])
+        adjusted[position] = min(1.0, largest)
+    return adjusted
+
+
 def group_interval(sums: Floats, sizes: Floats, reach: float = NormalDist().inv_cdf((1 + CONFIDENCE) / 2),
                    ) -> Interval | None:
     """Compute the interval of a mean over photos whose sums over groups are known: all m that |T| does not refuse.

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,18 +18,26 @@ from matlens.models.averaging import WeightAverage
 from matlens.models.head import Head, refuse_other_layers
 from matlens.models.keras.backends import backend
 from matlens.models.keras.backends.base import StepMaker, scores_in
-from matlens.models.keras.cut import find_backbone, find_cut, head_of, last_map_name, trunk_of, write_openvino
+from matlens.models.keras.cut import (
+    find_backbone,
+    find_cut,
+    head_of,
+    last_map_name,
+    shift_last_biases,
+    trunk_of,
+    write_openvino,
+)
 from matlens.models.keras.finetuning import after_cut, before_cut, cut_before, freeze_until, normalisations
 from matlens.models.keras.gradients import features_and_gradients
 from matlens.models.keras.optimizers import compile_classifier, fast_adam
 from matlens.models.keras.states import optimizer_state, restore_optimizer
-from matlens.models.keras.steps import Accumulation, measure_precision, mixed
+from matlens.models.keras.steps import Accumulation, Means, measure_precision, mixed
 from matlens.models.keras.transfer import unfreeze
 from matlens.models.micro_batches import MicroBatches, Parts
 from matlens.models.precision import PRECISIONS, ChosenPrecision, Precision
 from matlens.models.protocol import FINETUNING_LEARNING_RATE, LAYERS_TO_UNFREEZE
 from matlens.system.files import whole_file
-from matlens.types import Array, Batch, Labels, OnStep, Pixels, Scores
+from matlens.types import Array, Batch, ClassCounts, Labels, OnStep, Pixels, Scores
 
 
 class KerasClassifier:
@@ -107,7 +116,7 @@ class KerasClassifier:
 
     def train_epoch(self, batches: Iterable[Batch], on_step: OnStep) -> Scores:
         """Train once on each batch; the scores are means over photos."""
-        means = _Means()
+        means = Means()
         before = int(keras.ops.convert_to_numpy(self.model.optimizer.iterations))
         with ExitStack() as precision, backend().own_dropout(self.model) as seed_step:
             for step, (images, labels) in enumerate(backend().fed(batches), 1):
@@ -138,19 +147,26 @@ class KerasClassifier:
             self._steps, self._compiled = backend().stepper(self.model), compiled
         return self._steps
 
-    def validate(self, batches: Iterable[Batch]) -> Scores:
-        """Return loss and accuracy, means over photos."""
-        means = _Means()
+    def validate(self, batches: Iterable[Batch], *, macro_f1: bool = False) -> Scores:
+        """Return loss and accuracy, means over photos. macro_f1: that, too, by another pass."""
+        means = Means()
+        counts = ClassCounts(self.num_classes) if macro_f1 else None
         with backend().exact_float32():
             self._stepper.begin_epoch(training=False)
             for images, labels in backend().fed(batches):
-                for loss, accuracy, photos in self.micro_batches.run(len(images), partial(self._test_on, images,
-                                                                                         labels)):
-                    means.add(loss, accuracy, photos)
-        return means.scores()
+                for scores in self.micro_batches.run(len(images), partial(self._test_on, images, labels)):
+                    means.add(*scores)
+                if counts is not None:
+                    answers = self.micro_batches.run(len(images), partial(self._answers, images))
+                    counts.add(np.concatenate(answers), keras.ops.convert_to_numpy(labels).argmax(axis=1))
+        return means.scores() if counts is None else replace(means.scores(), macro_f1=counts.macro_f1())
 
     def _test_on(self, images: Any, labels: Any, parts: Parts) -> list[tuple[Any, Any, int]]:
         return [(*self._stepper.test_on(images[start:end], labels[start:end]), end - start) for start, end in parts]
+
+    def _answers(self, images: Any, parts: Parts) -> list[Labels]:
+        return [np.asarray(self.model.predict_on_batch(backend().as_input(images[start:end]))).argmax(axis=1)
+                for start, end in parts]
 
     def recompute_statistics(self, batches: Iterable[Batch]) -> None:
         """Average each normalisation's batch mean and variance over the batches.
@@ -210,6 +226,10 @@ class KerasClassifier:
         refuse_other_layers(self.head(), head, self.model.name)
         for layer, dense in zip(find_cut(self.model).dense, head.layers, strict=True):
             layer.set_weights([dense.kernel, dense.bias])
+
+    def shift_logits(self, by: Array) -> None:
+        """See `Divisible`."""
+        shift_last_biases(self.model, by)
 
     def begin_finetuning(self, cut: str | None = None) -> None:
         """Unfreeze the end of the backbone, or what follows the cut, and take Adam(1e-5)."""
@@ -280,21 +300,3 @@ class KerasClassifier:
         if self.precision == "float16" and not isinstance(self.model.optimizer, keras.optimizers.LossScaleOptimizer):
             # float16's smallest number is 6e-8, and many gradients are smaller.
             self.model.optimizer = keras.optimizers.LossScaleOptimizer(self.model.optimizer)
-
-
-class _Means:
-    """Sums of what may lie on a device, and is read only when asked for."""
-
-    def __init__(self) -> None:
-        self._loss: Any = 0.0
-        self._accuracy: Any = 0.0
-        self._photos = 0
-
-    def add(self, loss: Any, accuracy: Any, photos: int) -> None:
-        self._loss = self._loss + loss * photos
-        self._accuracy = self._accuracy + accuracy * photos
-        self._photos += photos
-
-    def scores(self) -> Scores:
-        photos = max(self._photos, 1)
-        return Scores(float(self._loss) / photos, float(self._accuracy) / photos)

@@ -12,6 +12,7 @@ from matlens.models.keras.backends.base import StepMaker
 from matlens.models.keras.states import optimizer_state, restore_optimizer
 from matlens.models.micro_batches import MicroBatches, Parts
 from matlens.models.precision import ChosenPrecision, Precision, fastest
+from matlens.types import Scores
 
 _LOG = logging.getLogger(__name__)
 
@@ -45,6 +46,26 @@ class Accumulation:
             logs = model.compute_metrics(x, y, predicted)
         model.optimizer.apply(sums, variables)
         return {**logs, "loss": loss}
+
+
+class Means:
+    """Sums of what may lie on a device, and is read only when asked for."""
+
+    def __init__(self) -> None:
+        self._loss: Any = 0.0
+        self._accuracy: Any = 0.0
+        self._photos = 0
+
+    def add(self, loss: Any, accuracy: Any, photos: int) -> None:
+        """Take the means of some photos."""
+        self._loss = self._loss + loss * photos
+        self._accuracy = self._accuracy + accuracy * photos
+        self._photos += photos
+
+    def scores(self) -> Scores:
+        """Return the means over all photos."""
+        photos = max(self._photos, 1)
+        return Scores(float(self._loss) / photos, float(self._accuracy) / photos)
 
 
 class Measurable(Protocol):

@@ -130,9 +130,9 @@ class RemoteClassifier:
         """Train once on each batch."""
         return Scores(**self._call("train_epoch", batches=batches, on_step=on_step)[0]["scores"])
 
-    def validate(self, batches: Iterable[Batch]) -> Scores:
-        """Return loss and accuracy without training."""
-        return Scores(**self._call("validate", batches=batches)[0]["scores"])
+    def validate(self, batches: Iterable[Batch], *, macro_f1: bool = False) -> Scores:
+        """Return loss and accuracy without training. macro_f1: that, too."""
+        return Scores(**self._call("validate", batches=batches, macro_f1=macro_f1)[0]["scores"])
 
     def recompute_statistics(self, batches: Iterable[Batch]) -> None:
         """Set batch normalisation's statistics to their averages over these photos."""

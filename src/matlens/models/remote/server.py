@@ -50,8 +50,8 @@ class _Served:
     def train_epoch(self) -> Answer:
         return _as_answer(self._classifier.train_epoch(self._batches(), self._on_step))
 
-    def validate(self) -> Answer:
-        return _as_answer(self._classifier.validate(self._batches()))
+    def validate(self, macro_f1: bool) -> Answer:
+        return _as_answer(self._classifier.validate(self._batches(), macro_f1=macro_f1))
 
     def recompute_statistics(self) -> Answer:
         self._classifier.recompute_statistics(self._batches())

@@ -153,6 +153,10 @@ class TorchClassifier(TorchTrainable):
         """Set the weights of the head. Raises ModelError for a head of other layers."""
         self.network.set_head(head, self._spec.title)
 
+    def shift_logits(self, by: Array) -> None:
+        """See `Divisible`."""
+        self.network.shift_logits(torch.as_tensor(by), self._spec.title)
+
     def begin_finetuning(self, cut: str | None = None) -> None:
         """Freeze all up to the cut; a transfer model trains the rest at the guide's lower rate.
 

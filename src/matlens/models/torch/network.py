@@ -136,6 +136,16 @@ class DividedModule:
         layers[-1] = Dense(layers[-1].kernel, layers[-1].bias, "softmax")
         return Head(self.pooling, tuple(layers))
 
+    def shift_logits(self, by: torch.Tensor, title: str) -> None:
+        """Add to the biases of the last linear layer, (C,). Raises ModelError where it has none."""
+        leaves = [leaf for name in self.head for leaf in _leaves(getattr(self.module, name))]
+        last = next((leaf for leaf in reversed(leaves) if isinstance(leaf, nn.Linear)), None)
+        if last is None or last.bias is None:
+            raise ModelError(f"The head of {title} does not end with a linear layer that has biases, so its scores "
+                             "cannot be shifted. Leave --logit-adjustment out; --class-weights balanced needs none.")
+        with torch.no_grad():
+            last.bias.add_(by.to(last.bias))
+
     @property
     def _of_training_alone(self) -> tuple[str, ...]:
         return tuple(f"{name}." for name in self.auxiliary.values())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -21,7 +22,10 @@ from matlens.models.torch.gpu.averages import DeviceAverage
 from matlens.models.torch.gpu.feeder import Feeder
 from matlens.models.torch.preprocessing import on_device
 from matlens.models.torch.stepping import Scored, Stepper, hits_in
-from matlens.types import Batch, OnStep, Scores
+from matlens.types import Batch, ClassCounts, OnStep, Scores
+
+Answered = tuple[torch.Tensor, torch.Tensor, int]
+"""Class numbers of a part of a batch as answered and in truth, (B,) each, and the number of classes."""
 
 
 class TorchTrainable:
@@ -114,23 +118,25 @@ class TorchTrainable:
 
         return self.micro_batches.run(photos, try_again)
 
-    def validate(self, batches: Iterable[Batch]) -> Scores:
-        """Return cross-entropy and accuracy of the main classifier."""
+    def validate(self, batches: Iterable[Batch], *, macro_f1: bool = False) -> Scores:
+        """Return cross-entropy, accuracy and, where asked for, macro F1 of the main classifier."""
         self._module.eval()
-        sums = _Sums()
+        sums, answered = _Sums(), list[Answered]()
         with arithmetic(self._device, tf32=False):
             for images, labels in self._fed(batches):
-                for scores in self._in_parts(len(images), partial(self._test_on, images, labels)):
-                    sums.add(*scores)
-        return sums.scores()
+                for scored, answers in self._in_parts(len(images), partial(self._test_on, images, labels)):
+                    sums.add(*scored)
+                    answered += [answers] * macro_f1
+        return replace(sums.scores(), macro_f1=_macro_f1(answered)) if answered else sums.scores()
 
-    def _test_on(self, images: Any, labels: Any, parts: Parts) -> list[Scored]:
+    def _test_on(self, images: Any, labels: Any, parts: Parts) -> list[tuple[Scored, Answered]]:
         scored = []
         with torch.inference_mode():
             for start, end in parts:
                 target = on_device(labels[start:end], self._device)
                 logits = self._module(self._to_input(images[start:end], self._device))
-                scored.append((functional.cross_entropy(logits, target), hits_in(logits, target), end - start))
+                scored.append(((functional.cross_entropy(logits, target), hits_in(logits, target), end - start),
+                               (logits.argmax(1), target.argmax(1), logits.shape[1])))
         return scored
 
     def recompute_statistics(self, batches: Iterable[Batch]) -> None:
@@ -202,6 +208,13 @@ class _Sums:
     def scores(self) -> Scores:
         photos = max(self._photos, 1)
         return Scores(float(self._loss) / photos, float(self._hits) / photos)
+
+
+def _macro_f1(answered: list[Answered]) -> float:
+    counts = ClassCounts(answered[0][2])
+    for answers, truth, _ in answered:
+        counts.add(answers.cpu().numpy(), truth.cpu().numpy())
+    return counts.macro_f1()
 
 
 def _normalisations(model: nn.Module) -> list[nn.BatchNorm2d]:

@@ -6,13 +6,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from matlens.errors import SettingsError
 from matlens.evaluation.results import Results
 from matlens.report.contents import Contents, mapping
 from matlens.report.words import text_of
-from matlens.settings.renames import brought_up_to_date
-from matlens.settings.schema import DECIDE_DEFAULTS, DECLARED, Settings
-from matlens.system.console import command
+from matlens.settings.repetition import run_command
 
 
 @dataclass(frozen=True)
@@ -48,31 +45,6 @@ def _versions(results: Iterable[Results]) -> dict[str, str]:
     for result in results:
         versions = result.versions | versions
     return versions
-
-
-def run_command(recorded: Mapping[str, Any]) -> tuple[str | None, tuple[str, ...]]:
-    """Return the `matlens run` that repeats recorded settings, and the names of those that it cannot state.
-
-    It has the options of the settings that differ from the defaults. None where there are no settings, or none that
-    matlens could have recorded.
-    """
-    if not recorded:
-        return None, ()
-    try:
-        given = Settings.load(options=brought_up_to_date(recorded)[0]).model_dump(mode="json")
-        defaults = Settings.load(options={key: given[key] for key in DECIDE_DEFAULTS}).model_dump(mode="json")
-    except SettingsError:
-        return None, ()
-    words, unsaid = ["run", "--data", "PHOTOS"], []
-    for key, setting in DECLARED.items():
-        default = Settings.model_fields[key].default if key in DECIDE_DEFAULTS else defaults[key]
-        if setting.of_machine or given[key] == default:
-            continue
-        arguments = setting.arguments(given[key])
-        words += arguments or ()
-        if arguments is None:
-            unsaid.append(key)
-    return command(*words), tuple(unsaid)
 
 
 def _flat(content: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, str]]:

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
+from matlens.data.balance import NATURAL, Balance
+from matlens.data.imbalance import balance_of, logit_shift
 from matlens.errors import ModelError
 from matlens.features.cache import rows_of
 from matlens.models.registry import spec_of
@@ -55,7 +57,8 @@ class HeadOnFeatures(HeadStage):
             frozen.reporter.say(f"{spec.title}: training the head on features of {frozen.weights_file.name}")
         settings, split = run.settings, frozen.prepared.split
         features = frozen.pooled(self.views)
-        train = _batches(frozen, features, "train", features.views[1:])
+        train = _batches(frozen, features, "train", features.views[1:], balance_of(
+            settings, split, split.labels(split.part("train"))))
         trainer = HeadTrainer.fresh(features.views[0].shape[1], spec.head.hidden_units, len(split.class_names),
                                     spec.head.dropout, spec.head.learning_rate, settings.seed)
         states = checkpoints_of(run, model, Resumption(run, model, frozen.reporter), features.trunk_key, _APART)
@@ -64,17 +67,20 @@ class HeadOnFeatures(HeadStage):
                           ShownProgress(frozen.reporter, advance, len(train)), epochs=self.epochs,
                           early_stopping_patience=settings.early_stopping_patience,
                           reduce_lr_patience=settings.reduce_lr_patience,
-                          history=History(keep_last=split.train_on == "train+val"),
+                          history=History(keep_last=split.train_on == "train+val", choose_by=settings.choose_by),
                           states=states.of("head", trainer))
-        head = trainer.head(spec.pooling_of(settings.options_of(model)))
+        head, shift = trainer.head(spec.pooling_of(settings.options_of(model))), logit_shift(settings, split)
+        if is_last and shift is not None:
+            head = head.shifted(shift)
         leave_model_file(frozen, head)
         frozen.clock.lap("train" if is_last else "head", sum(epoch.seconds for epoch in history))
         return TrainedHead(history, head, features.key)
 
 
 def _batches(frozen: FrozenFeatures, features: PooledFeatures, part: str, more_views: Sequence[Array] = (),
-             ) -> FeatureBatches:
+             balance: Balance = NATURAL) -> FeatureBatches:
     split, settings = frozen.prepared.split, frozen.run.settings
     photos = split.part(part)
     return FeatureBatches((features.views[0][rows_of(photos, features.digests)], *more_views), split.labels(photos),
-                          len(split.class_names), settings.batch_size, settings.seed, shuffle=part == "train")
+                          len(split.class_names), settings.batch_size, settings.seed, shuffle=part == "train",
+                          balance=balance)

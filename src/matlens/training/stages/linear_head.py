@@ -8,6 +8,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from matlens.data.imbalance import logit_shift, photo_weights
 from matlens.features.cache import rows_of
 from matlens.models.registry import spec_of
 from matlens.training.frozen import FrozenFeatures
@@ -45,10 +46,12 @@ class LinearHead(HeadStage):
         views = [features.views[0][rows_of(train, features.digests)], *features.views[1:]]
         standard = Standardisation.of(given := np.concatenate(views))
         photos, labels = standard.applied(given), np.tile(split.labels(train), len(views))
+        settings = frozen.run.settings
+        weights, shift = photo_weights(settings, split, labels), logit_shift(settings, split)
         val_photos = standard.applied(features.views[0][rows_of(val, features.digests)])
         history, heads, started = History(), list[Linear](), time.perf_counter()
         with reporter.progress(spec.title, len(STRENGTHS)) as advance:
-            for fitted in fits(photos, labels, len(split.class_names)):
+            for fitted in fits(photos, labels, len(split.class_names), weights=weights):
                 number, seconds = len(history.epochs) + 1, time.perf_counter() - started
                 history.epochs.append(Epoch(
                     number, _scores(fitted, photos, labels), _scores(fitted, val_photos, split.labels(val)), 0.0,
@@ -62,7 +65,9 @@ class LinearHead(HeadStage):
         reporter.say(f"  strength {strength}: loss {chosen.train.loss:.3f}, accuracy {chosen.train.accuracy:.1%}, "
                      f"val loss {chosen.val.loss:.3f}, val accuracy {chosen.val.accuracy:.1%}, "
                      f"{sum(epoch.seconds for epoch in history):.1f} s for all")
-        head = standard.folded(heads[chosen.number - 1], spec.pooling_of(frozen.run.settings.options_of(frozen.model)))
+        head = standard.folded(heads[chosen.number - 1], spec.pooling_of(settings.options_of(frozen.model)))
+        if shift is not None:
+            head = head.shifted(shift)
         leave_model_file(frozen, head)
         frozen.clock.lap("train")
         return TrainedHead(history, head, features.key, (

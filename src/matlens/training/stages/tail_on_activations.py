@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
+from matlens.data.balance import NATURAL, Balance
+from matlens.data.imbalance import balance_of
 from matlens.errors import CacheError
 from matlens.features.activations import Activations
 from matlens.features.trunks import LAST_LAYERS
@@ -65,7 +67,10 @@ class TailOnActivations(Tail):
 
     def batches(self, work: NetworkTraining) -> tuple[FeatureBatches, FeatureBatches]:
         """Return the activations. Raises CacheError where they are gone."""
-        return self._batches(work, "train", self._inputs.train), self._batches(work, "val", [self._inputs.val])
+        settings, split = work.run.settings, work.run.split
+        balance = balance_of(settings, split, split.labels(split.part("train")))
+        return (self._batches(work, "train", self._inputs.train, balance),
+                self._batches(work, "val", [self._inputs.val], NATURAL))
 
     @property
     def _inputs(self) -> ActivationViews:
@@ -73,7 +78,7 @@ class TailOnActivations(Tail):
             raise CacheError(f"The activations at {self.cut} were not computed. Run the same command again.")
         return self.inputs
 
-    def _batches(self, work: NetworkTraining, part: str, folders: Sequence[Path]) -> FeatureBatches:
+    def _batches(self, work: NetworkTraining, part: str, folders: Sequence[Path], balance: Balance) -> FeatureBatches:
         settings, split = work.run.settings, work.run.split
         views = []
         for folder in folders:
@@ -83,4 +88,4 @@ class TailOnActivations(Tail):
             views.append(activations)
         return FeatureBatches(tuple(views), split.labels(split.part(part)), len(split.class_names),
                               settings.batch_size, settings.seed, shuffle=part == "train",
-                              by_turns=self.recipe == "strong")
+                              by_turns=self.recipe == "strong", balance=balance)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from matlens.data.batches import PhotoBatches, part_batches
+from matlens.data.imbalance import balance_of
 from matlens.models.protocol import Divisible, Tunable
 from matlens.training.stages.base import NetworkStage, NetworkTraining, register
 
@@ -33,6 +34,7 @@ def photo_batches(work: NetworkTraining) -> tuple[PhotoBatches, PhotoBatches]:
     """
     settings, split = work.run.settings, work.run.split
     train = part_batches(split, "train", work.store, settings.batch_size, seed=settings.seed, shuffle=True,
-                         augmented=settings.augment)
+                         augmented=settings.augment,
+                         balance=balance_of(settings, split, split.labels(split.part("train"))))
     val = part_batches(split, "val", work.store, settings.batch_size)
     return (train.as_bytes(), val.as_bytes()) if work.classifier.takes_bytes else (train, val)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 
+from matlens.data.imbalance import logit_shift
 from matlens.models.preflight import Preflight
 from matlens.models.protocol import on_working_device
 from matlens.models.seeding import seed_everything
@@ -72,9 +73,15 @@ def train(task: TrainTask, tell: Tell) -> None:
     last = stages[-1]
     checkpoints = checkpoints_of(run, model, events, [task.weights_file and task.weights_file.name, *last.decided_by])
     work = NetworkTraining(run, model, classifier, open_store(task.store), events, checkpoints)
-    history = History(list(task.history), keep_last=split.train_on == "train+val")
+    history = History(list(task.history), keep_last=split.train_on == "train+val", choose_by=settings.choose_by)
+    shift = logit_shift(settings, split)
+    if shift is not None:
+        classifier.shift_logits(0 * shift)  # a network that cannot is refused before it is trained
     for stage in stages:
         history = stage.train(work, history)
+    if shift is not None:
+        classifier.shift_logits(shift)
+        work.save()
     clock.lap("train", sum(epoch.seconds for epoch in history.epochs[len(task.history):]))
     artifact = export_artifact(run, model, classifier, keep_marked=True)
     if artifact.unconfirmed:

@@ -17,13 +17,27 @@ from matlens.models.keras.backends.base import (
     GPU_IS_FULL,
     Backend,
     EpochBatches,
+    KerasStepper,
     PartGradients,
+    StepMaker,
     independent,
     no_device,
 )
 from matlens.models.preflight import Gpu, Preflight, preflight
 from matlens.system.devices import usable_cores
 from matlens.types import Array, Labels
+
+_ROUNDING = 1e-5
+"""By how much the sum of a row of smoothed labels may differ from 1."""
+
+
+class _Stepper(KerasStepper):
+    """Keras' own steps, in which TensorFlow is told the photos' weights: see `_weights_apart`."""
+
+    def train_on(self, images: Any, labels: Any) -> tuple[float, float]:
+        """See `StepMaker`."""
+        labels, weights = _weights_apart(labels)
+        return self._of(partial(self._model.train_on_batch, sample_weight=weights), images, labels)
 
 
 class TensorFlowBackend(Backend):
@@ -122,18 +136,23 @@ class TensorFlowBackend(Backend):
         dataset.batches = batches
         return dataset
 
+    def stepper(self, model: keras.Model) -> StepMaker:
+        """See `Backend`."""
+        return _Stepper(model, self.as_input)
+
     def part_gradients(self, model: keras.Model) -> PartGradients:
         """Return a function that TensorFlow traces once for each size of a part."""
-        def compute(images: Any, labels: Any, share: Any) -> Any:
+        def compute(images: Any, labels: Any, weights: Any, share: Any) -> Any:
             variables = [variable.value for variable in model.trainable_variables]
             with tf.GradientTape() as tape:
                 predicted = model(images, training=True)
-                loss = model.compute_loss(x=images, y=labels, y_pred=predicted, training=True)
+                loss = model.compute_loss(x=images, y=labels, y_pred=predicted, sample_weight=weights, training=True)
                 scaled = model.optimizer.scale_loss(loss) * tf.cast(share, loss.dtype)
             zero = tf.UnconnectedGradients.ZERO
             return loss, predicted, tape.gradient(scaled, variables, unconnected_gradients=zero)
 
-        return tf.function(compute, reduce_retracing=True)
+        traced = tf.function(compute, reduce_retracing=True)
+        return lambda images, labels, share: traced(images, *_weights_apart(labels), share)
 
     def features_and_gradients(self, network: keras.Model, logits: Callable[[Any], Any], images: Array, classes: Labels,
                                layer: str) -> tuple[Array, Array]:
@@ -147,6 +166,18 @@ class TensorFlowBackend(Backend):
         if gradients is None:
             raise independent(layer)
         return features.numpy(), gradients.numpy()
+
+
+def _weights_apart(labels: Any) -> tuple[Any, Any]:
+    """Divide labels (B, C) by the photos' weights, to which their rows sum: return both; None for weights that are 1.
+
+    Keras on TensorFlow takes the cross-entropy of logits, and the gradient that TensorFlow has of that is right only
+    where rows sum to 1.
+    """
+    sums = np.asarray(labels, dtype=np.float32).sum(axis=1)
+    if np.abs(sums - 1).max(initial=0) < _ROUNDING:
+        return labels, None
+    return labels / sums[:, None], sums
 
 
 def _try(name: str) -> None:
