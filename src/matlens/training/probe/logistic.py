@@ -86,7 +86,7 @@ class Linear:
         return _log_softmax(features @ self.kernel + self.bias)
 
 
-def fit(features: Floats, labels: Labels, strength: float, start: Linear, weights: Floats | None = None) -> Linear:
+def fit(features: Floats, labels: Labels, strength: float, start: Linear, weights: Array | None = None) -> Linear:
     """Fit a linear head by L-BFGS.
 
     Args:
@@ -98,7 +98,8 @@ def fit(features: Floats, labels: Labels, strength: float, start: Linear, weight
     from scipy.optimize import OptimizeResult, minimize
     from threadpoolctl import threadpool_limits
 
-    share = np.full(len(labels), 1 / len(labels)) if weights is None else weights / weights.sum()
+    share = np.full(len(labels), 1 / len(labels)) if weights is None else np.asarray(
+        weights, dtype=np.float64) / np.sum(weights, dtype=np.float64)
     rows, shape = np.arange(len(labels)), (len(start.kernel) + 1, len(start.bias))
     slope, passes = np.zeros(shape), 0
 
@@ -128,7 +129,7 @@ def fit(features: Floats, labels: Labels, strength: float, start: Linear, weight
 
 
 def fits(features: Floats, labels: Labels, classes: int, strengths: Sequence[float] = STRENGTHS,
-         weights: Floats | None = None) -> Iterator[Linear]:
+         weights: Array | None = None) -> Iterator[Linear]:
     """Yield a linear head for each strength, the strongest first; each fit begins where the one before ended.
 
     The first begins at the classes' shares, each of which counts one photo more than there are: a class without a
