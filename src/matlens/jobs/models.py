@@ -100,9 +100,9 @@ def count_models(models: Sequence[ListedModel], cache_dir: Path, advance: Callab
                                              "flops": event["flops"]})
         advance(name)
 
-    for name, sides in sides_of.items():
+    for of_library, sides in sides_of.items():
         (cache_dir / "counts").mkdir(parents=True, exist_ok=True)
-        run_job("count", CountTask(name, sides), cache_dir / "counts" / f"{name}.log", hear)
+        run_job("count", CountTask(of_library, sides), cache_dir / "counts" / f"{of_library}.log", hear)
     return refused
 
 

@@ -88,6 +88,7 @@ def _refuse_other_settings(series: SeriesFolder, settings: Settings) -> None:
     """Raise RunError, before the series is written, where one of its runs was begun with other settings."""
     series.refuse_if_foreign()
     root = open_source(settings.data_dir).root.resolve()
+    settings = settings.model_copy(update={"data_dir": root})  # as a run records it
     for folder in series.runs_by_folder:
         place = series.path / folder
         refuse_if_foreign(place, with_its_batch(place, series.settings_of(folder, settings)), root)

@@ -104,7 +104,7 @@ def refuse_if_foreign(path: Path, settings: Settings, data_root: Path) -> None:
 
 def _refuse_other_settings(path: Path, settings: Settings, data_root: Path) -> None:
     record = RunRecord.read(path)
-    before, now = record.settings.agreed(), settings.model_copy(update={"data_dir": data_root}).agreed()
+    before, now = record.settings.agreed(), settings.agreed()
     changed = [f"{key}: {before[key]} there, {now[key]} now" for key in before
                if before[key] != now[key] and (key in record.settings.model_fields_set
                                                or DECLARED[key].since > FIRST_VERSION)]  # unsaid then: its default

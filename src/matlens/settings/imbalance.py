@@ -17,9 +17,9 @@ from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo
 
 from matlens.errors import SettingsError
 from matlens.settings.declaration import SECOND_VERSION, Setting
-from matlens.settings.kaggle import expanded
 from matlens.settings.panels import TRAINING
 from matlens.system.files import write_text
+from matlens.system.ownership.places import expanded
 from matlens.system.untrusted import TOML_LIMIT, UNREADABLE_TABLE, in_short, quoted, read_pairs, read_toml, reading
 
 CLASS_WEIGHTS_FILE = "class_weights.csv"
