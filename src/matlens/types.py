@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated
@@ -101,3 +102,18 @@ class ClassCounts:
 
 OnStep = Callable[[int, Callable[[], Scores]], None]
 """Called after a training step with (steps done, how to read the epoch's scores so far: that waits for the device)."""
+
+
+class Pace:
+    """Limits how often a step is reported: the first time, then at most five times a second."""
+
+    def __init__(self) -> None:
+        self._next = 0.0
+
+    def due(self) -> bool:
+        """Return whether a report is due now."""
+        now = time.monotonic()
+        if now < self._next:
+            return False
+        self._next = now + 0.2
+        return True

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from builders import split_of
+from matlens.settings.schema import Settings
 from matlens.system.console import Reporter
 from matlens.training.frozen import PooledFeatures
 from matlens.training.history import Epoch, History
@@ -38,9 +39,9 @@ def fitted(monkeypatch):
         views = [features[[photo.part == "train" for photo in split.photos]] + 0.1 * view
                  for view in range(1, more_views + 1)]
         pooled = PooledFeatures((features, *views), tuple(photo.sha256 for photo in split.photos), "trunk", "key")
-        frozen: Any = SimpleNamespace(prepared=SimpleNamespace(split=split), model="mobilenetv2_transfer", run=None,
-                                      reporter=Reporter(quiet=True), pooled=lambda: pooled, clock=Clock(),
-                                      weights_file=Path("weights.h5"))
+        frozen: Any = SimpleNamespace(prepared=SimpleNamespace(split=split), model="mobilenetv2_transfer",
+                                      run=SimpleNamespace(settings=Settings()), reporter=Reporter(quiet=True),
+                                      pooled=lambda: pooled, clock=Clock(), weights_file=Path("weights.h5"))
         return LinearHead(1).train(frozen, is_last=True)
 
     return one

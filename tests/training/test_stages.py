@@ -106,7 +106,7 @@ def test_photos_go_as_bytes_to_a_device_that_asks_for_them(tmp_path, stage, augm
     pixels = np.random.default_rng(0).integers(0, 256, (len(split.photos), 8, 8, 3), dtype=np.uint8)
     store = PixelStore(tmp_path, pixels, {photo.sha256: row for row, photo in enumerate(split.photos)},
                        np.array([zlib.crc32(photo.data) for photo in pixels], np.uint32), {})
-    settings = SimpleNamespace(batch_size=4, seed=5, augment=augment)
+    settings = SimpleNamespace(batch_size=4, seed=5, augment=augment, class_weights="none", sampling="natural")
 
     def batches(takes_bytes: bool) -> list[list[Batch]]:
         work: Any = SimpleNamespace(run=SimpleNamespace(settings=settings, split=split), store=store,

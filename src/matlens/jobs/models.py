@@ -60,6 +60,10 @@ class ListedModel:
 def listed_models(names: Sequence[str], weights_dir: Path | None, cache_dir: Path) -> list[ListedModel]:
     """Look models up, in the order of their names, with what was counted of them before."""
     models = []
+    for library in LIBRARIES.entries():
+        inside = [name.removeprefix(f"{library.name}/") for name in names if name.startswith(f"{library.name}/")]
+        if library.look is not None and inside:
+            library.look(inside)
     for name in names:
         try:
             spec = spec_of(name)

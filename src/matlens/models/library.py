@@ -43,6 +43,8 @@ class Library:
         does not have or a network that cannot be a model here.
     framework: that which builds its models.
     facts: counts the library's models, and all others of its framework; None where nothing counts them.
+    kept_names: returns the names as far as they are known without a process, for suggestions; None: `names` takes none.
+    look: reads the declarations of several networks at once, where that saves processes; None where it does not.
     """
 
     name: str
@@ -51,11 +53,13 @@ class Library:
     spec: Callable[[str], ModelSpec]
     framework: FrameworkName | None = None
     facts: Counting | None = None
+    kept_names: Callable[[], Sequence[str]] | None = None
+    look: Callable[[Sequence[str]], object] | None = None
 
     def known(self) -> Sequence[str]:
-        """Return its names, or none where it is not installed: for suggestions."""
+        """Return its names as far as they cost nothing, or none where it is not installed: for suggestions."""
         try:
-            return self.names()
+            return (self.kept_names or self.names)()
         except ModelError:
             return ()
 

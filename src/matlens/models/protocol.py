@@ -6,7 +6,6 @@ A `Room` is the interface of a framework: `models/keras/` and `models/torch/` ea
 from __future__ import annotations
 
 import importlib
-import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -32,21 +31,6 @@ LAYERS_TO_UNFREEZE = 40
 
 FINETUNING_LEARNING_RATE = 1e-5
 """Adam's in the guide's second stage."""
-
-
-class Pace:
-    """Limits how often a step is reported: the first time, then at most five times a second."""
-
-    def __init__(self) -> None:
-        self._next = 0.0
-
-    def due(self) -> bool:
-        """Return whether a report is due now."""
-        now = time.monotonic()
-        if now < self._next:
-            return False
-        self._next = now + 0.2
-        return True
 
 
 @dataclass(frozen=True)

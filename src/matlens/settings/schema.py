@@ -82,7 +82,6 @@ class Settings(BaseModel):
         shown="MINC-2500's, for its classes", written=lambda value: ("material_groups.toml",) if value else None,
         help="Materials that are alike, for the accuracy at group level: a TOML file with a table groups of lists of "
              "class names. It is copied into the run's folder.")] = None
-
     margin: Annotated[float | None, Field(gt=0, lt=100), Setting(
         option="--margin", panel=PHOTOS, metavar="POINTS", resumed="may differ", since=SECOND_VERSION,
         help="A difference of accuracy, in percentage points, that does not matter. Two models that are not "
@@ -92,7 +91,6 @@ class Settings(BaseModel):
         help="The part that says which of several models is the best. test says too by how much the best one is "
              "expected to look too good there; val leaves the choice to the validation part, and the test part "
              "confirms it.")] = None
-
     models: Annotated[tuple[str, ...], BeforeValidator(checks.models), Setting(
         option="--models", panel=NETWORKS, given_as=str, resumed="may differ", shown="all",
         help="The models: names separated by commas, patterns such as 'keras/EfficientNetV2B*', or all. matlens models "

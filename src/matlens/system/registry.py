@@ -171,6 +171,9 @@ def _import(place: str) -> None:
 
 _MOST_NEAR = 3
 
+_SHORTEST = 3
+"""Letters of a name that others may hold by more than chance."""
+
 
 def near(name: str, known: Iterable[str]) -> list[str]:
     """Return the known names that are nearest to a mistaken one, the nearest first, three at most; case is ignored.
@@ -179,7 +182,7 @@ def near(name: str, known: Iterable[str]) -> list[str]:
     """
     wanted, by_folded = name.casefold(), {one.casefold(): one for one in known}
     alike = difflib.get_close_matches(wanted, by_folded, _MOST_NEAR, cutoff=0.7)
-    holding = [folded for folded in by_folded if len(wanted) > _MOST_NEAR and (wanted in folded or folded in wanted)]
+    holding = [folded for folded in by_folded if len(wanted) >= _SHORTEST and (wanted in folded or folded in wanted)]
     return [by_folded[folded] for folded in dict.fromkeys([*alike, *holding])][:_MOST_NEAR]
 
 

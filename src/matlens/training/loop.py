@@ -8,11 +8,11 @@ from collections.abc import Callable, Iterable
 from typing import Protocol
 
 from matlens.errors import ModelError
-from matlens.models.protocol import Pace, Trainable
+from matlens.models.protocol import Trainable
 from matlens.training.callbacks import EarlyStopping, ReduceOnPlateau
 from matlens.training.checkpoints import StageStates, TrainingPoint
 from matlens.training.history import Epoch, History
-from matlens.types import Batch, Scores
+from matlens.types import Batch, Pace, Scores
 
 STATISTICS_BATCHES = 16
 """Training batches over which batch normalisation's statistics are averaged before a validation."""

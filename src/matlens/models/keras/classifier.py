@@ -15,20 +15,13 @@ import numpy.typing as npt
 
 from matlens.errors import ModelError
 from matlens.models.averaging import WeightAverage
-from matlens.models.head import Head, refuse_other_layers
+from matlens.models.head import Head
 from matlens.models.keras.backends import backend
 from matlens.models.keras.backends.base import StepMaker, scores_in
-from matlens.models.keras.cut import (
-    find_backbone,
-    find_cut,
-    head_of,
-    last_map_name,
-    shift_last_biases,
-    trunk_of,
-    write_openvino,
-)
+from matlens.models.keras.cut import find_backbone, find_cut, head_of, last_map_name, trunk_of, write_openvino
 from matlens.models.keras.finetuning import after_cut, before_cut, cut_before, freeze_until, normalisations
 from matlens.models.keras.gradients import features_and_gradients
+from matlens.models.keras.head_weights import put_head, shift_last_biases
 from matlens.models.keras.optimizers import compile_classifier, fast_adam
 from matlens.models.keras.states import optimizer_state, restore_optimizer
 from matlens.models.keras.steps import Accumulation, Means, measure_precision, mixed
@@ -222,10 +215,8 @@ class KerasClassifier:
         return head_of(find_cut(self.model))
 
     def set_head(self, head: Head) -> None:
-        """Set the weights of the head. Raises ModelError for a head of other layers."""
-        refuse_other_layers(self.head(), head, self.model.name)
-        for layer, dense in zip(find_cut(self.model).dense, head.layers, strict=True):
-            layer.set_weights([dense.kernel, dense.bias])
+        """See `Divisible`."""
+        put_head(self.model, head)
 
     def shift_logits(self, by: Array) -> None:
         """See `Divisible`."""

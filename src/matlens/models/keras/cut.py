@@ -13,7 +13,6 @@ from matlens.errors import ModelError
 from matlens.models.head import Activation, Dense, Head
 from matlens.models.keras.backends import backend
 from matlens.system.openvino import import_openvino
-from matlens.types import Array
 
 
 @dataclass(frozen=True)
@@ -157,15 +156,6 @@ def _take_any_batch(written: Any) -> bool:
     if mended:
         written.validate_nodes_and_infer_types()
     return mended
-
-
-def shift_last_biases(model: keras.Model, by: Array) -> None:
-    """Add to the biases of the last dense layer, (C,). Raises ModelError where the model does not end with such."""
-    last = find_cut(model).dense[-1:]
-    if not last or not last[0].use_bias:
-        raise ModelError(f"{model.name} does not end with a dense layer that has biases, so its scores cannot be "
-                         "shifted. Leave --logit-adjustment out; --class-weights balanced needs none.")
-    last[0].bias.assign(keras.ops.convert_to_numpy(last[0].bias) + by)
 
 
 def head_of(cut: Cut) -> Head:

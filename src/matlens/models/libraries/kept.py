@@ -58,6 +58,13 @@ class LibraryFacts:
                 self._known[subject] = _keep(folders[subject], answers[subject]) if said is None else said
         return {subject: self._known[subject] for subject in subjects}
 
+    def kept(self, subject: str) -> Said | None:
+        """Return what is said of a subject; None where nobody has asked yet. It asks nobody."""
+        try:
+            return self._known.get(subject) or _opened(self._folder(subject, self._versions()))
+        except ModelError:
+            return None
+
     def _versions(self) -> list[str]:
         absent = [package for package in self._packages if importlib.util.find_spec(package) is None]
         if absent:

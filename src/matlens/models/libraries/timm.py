@@ -15,7 +15,7 @@ from typing import Any
 from matlens.errors import ModelError
 from matlens.models.head import Pooling
 from matlens.models.libraries.kept import LibraryFacts
-from matlens.models.library import LIBRARIES, Library
+from matlens.models.library import LIBRARIES, Library, ModelFacts
 from matlens.models.preprocess import Standardise
 from matlens.models.spec import MLP, ModelSpec, WeightsFile
 from matlens.system.registry import did_you_mean
@@ -99,6 +99,7 @@ def spec(name: str) -> ModelSpec:
     weights = _weights(name, said)
     return ModelSpec(
         f"timm/{name}", name, "torch", backbone=name, head=_HEAD, pooling=pooling, weights=weights,
+        licence=card.licence or "", published_side=card.input_size[0],
         options=MappingProxyType({"pooling": pooling} if choices else {}),
         choices=MappingProxyType({"pooling": choices} if choices else {}),
         preprocess=Standardise(tuple(said["mean"]), tuple(said["std"])),
@@ -134,4 +135,21 @@ def _catalogue() -> Mapping[str, Any]:
     return _FACTS.of([EVERYTHING], TimmTask)[EVERYTHING]
 
 
-LIBRARIES.register(Library("timm", "timm", names, spec))
+def _kept_names() -> Sequence[str]:
+    return tuple(_FACTS.kept(EVERYTHING) or ())
+
+
+def _facts(spec: ModelSpec, img_size: tuple[int, int]) -> ModelFacts:
+    """See `models.library.Counting`. One of timm was counted when it was looked at, for its own size of photos."""
+    library, _, name = spec.name.partition("/")
+    if library != "timm":
+        from matlens.models.torch.counting import facts
+
+        return facts(spec, img_size)
+    card = cards([name])[name]
+    if isinstance(card, ModelError):
+        raise card
+    return ModelFacts(card.parameters, card.flops, card.input_size)
+
+
+LIBRARIES.register(Library("timm", "timm", names, spec, "torch", _facts, _kept_names, cards))

@@ -13,11 +13,11 @@ from typing import IO, Any
 
 import numpy.typing as npt
 
-from matlens.models.protocol import BuildOrder, Pace, on_working_device, room_of
+from matlens.models.protocol import BuildOrder, on_working_device, room_of
 from matlens.models.remote.client import receive, send
 from matlens.models.seeding import seed_everything
 from matlens.system.transport import decode
-from matlens.types import Batch, Scores
+from matlens.types import Batch, Pace, Scores
 
 Answer = tuple[dict[str, Any], list[npt.NDArray[Any]]]
 

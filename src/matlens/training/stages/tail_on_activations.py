@@ -67,10 +67,10 @@ class TailOnActivations(Tail):
 
     def batches(self, work: NetworkTraining) -> tuple[FeatureBatches, FeatureBatches]:
         """Return the activations. Raises CacheError where they are gone."""
-        settings, split = work.run.settings, work.run.split
+        inputs, settings, split = self._inputs, work.run.settings, work.run.split
         balance = balance_of(settings, split, split.labels(split.part("train")))
-        return (self._batches(work, "train", self._inputs.train, balance),
-                self._batches(work, "val", [self._inputs.val], NATURAL))
+        return (self._batches(work, "train", inputs.train, balance),
+                self._batches(work, "val", [inputs.val], NATURAL))
 
     @property
     def _inputs(self) -> ActivationViews:

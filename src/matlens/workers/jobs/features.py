@@ -5,9 +5,10 @@ from __future__ import annotations
 from matlens.features.cache import FeatureCache, feature_parts
 from matlens.features.engine import FrameworkEngine
 from matlens.features.trunks import resolved_layer
-from matlens.models.protocol import Pace, on_working_device
+from matlens.models.protocol import on_working_device
 from matlens.runs.run import Run
 from matlens.training.frozen import FeaturesTask
+from matlens.types import Pace
 from matlens.workers.frameworks import open_framework, open_store
 from matlens.workers.registry import Tell, job
 

@@ -1,0 +1,28 @@
+"""Count a PyTorch model without making its numbers."""
+
+from __future__ import annotations
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from matlens.errors import ModelError
+from matlens.models.library import ModelFacts
+from matlens.models.protocol import BuildOrder
+from matlens.models.spec import ModelSpec
+
+_CLASSES = 1000
+"""Of a model whose last layer is its own."""
+
+
+def facts(spec: ModelSpec, img_size: tuple[int, int]) -> ModelFacts:
+    """See `models.library.Counting`. Raises ModelError where the model has no network of its own."""
+    if spec.network is None:
+        raise ModelError(f"{spec.name} has no network of its own that could be counted.")
+    with torch.device("meta"):
+        network = spec.network(BuildOrder(spec.name, _CLASSES, img_size))
+        module, counter = network.module.eval(), FlopCounterMode(display=False)
+        with torch.no_grad(), counter:
+            module(torch.zeros(1, 3, *img_size))
+    auxiliary = tuple(f"{name}." for name in network.auxiliary.values())
+    parameters = sum(values.numel() for name, values in module.named_parameters() if not name.startswith(auxiliary))
+    return ModelFacts(parameters, counter.get_total_flops(), img_size)
