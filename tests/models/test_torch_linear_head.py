@@ -39,7 +39,7 @@ def linear(width: int = DEPTH) -> Head:
 def test_a_head_of_several_layers_is_replaced_by_one_that_takes_the_trunks_features(torch, network):
     """The network then computes what the artifact does: trunk, mean over places, the fitted layer."""
     network.make_linear(CLASSES, "Small")
-    network.refuse_misfit("Small", SIDE)
+    network.refuse_misfit("Small", (SIDE, SIDE))
     network.set_head(linear(), "Small")
     photos = torch.rand(2, 3, SIDE, SIDE)
     with torch.inference_mode():
