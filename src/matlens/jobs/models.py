@@ -16,10 +16,11 @@ from pathlib import Path
 from typing import Any
 
 from matlens.errors import MatlensError
-from matlens.models.library import LIBRARIES, Library, ModelFacts
+from matlens.models.frameworks import FRAMEWORKS
+from matlens.models.library import LIBRARIES, Catalogue, Library, ModelFacts
 from matlens.models.registry import file_stem, spec_of
 from matlens.models.spec import ModelSpec
-from matlens.models.weights import find_local
+from matlens.models.weights import find_local, first_local
 from matlens.system.caches import note_use, whole_entry
 from matlens.system.files import read_json, write_json
 from matlens.system.transport import Event, run_job
@@ -28,6 +29,8 @@ from matlens.workers.jobs.count import CountTask
 
 _FORMAT = 1
 _FILE = "counts.json"
+_AT_ONCE = 8
+"""Networks of a library that are looked at in one process, before progress is told."""
 _SIDE = 224
 """Of the photos of a model that does not say what its weights were trained on."""
 
@@ -60,12 +63,11 @@ class ListedModel:
 def listed_models(names: Sequence[str], weights_dir: Path | None, cache_dir: Path) -> list[ListedModel]:
     """Look models up, in the order of their names, with what was counted of them before."""
     models = []
-    for library in LIBRARIES.entries():
-        inside = [name.removeprefix(f"{library.name}/") for name in names if name.startswith(f"{library.name}/")]
-        if library.look is not None and inside:
-            library.look(inside)
     for name in names:
         try:
+            if (shelf := _catalogue_of(name)) is not None:
+                models.append(_in_catalogue(name, *shelf, weights_dir))
+                continue
             spec = spec_of(name)
         except MatlensError as error:
             models.append(ListedModel(name, refused=str(error)))
@@ -74,6 +76,23 @@ def listed_models(names: Sequence[str], weights_dir: Path | None, cache_dir: Pat
         models.append(ListedModel(name, side, find_local(spec, weights_dir, {}, side), spec.licence,
                                   _counted(_entry(spec, cache_dir), side)))
     return models
+
+
+def _catalogue_of(name: str) -> tuple[Library, Catalogue] | None:
+    """Return the library of a network, and its catalogue, where it has one."""
+    prefix = name.partition("/")[0]
+    if prefix not in LIBRARIES or (catalogue := LIBRARIES[prefix].catalogue) is None:
+        return None
+    return LIBRARIES[prefix], catalogue
+
+
+def _in_catalogue(name: str, library: Library, catalogue: Catalogue, weights_dir: Path | None) -> ListedModel:
+    """List a network without declaring it. Raises ModelError."""
+    assert library.framework is not None
+    inside = name.removeprefix(f"{library.name}/")
+    published = catalogue.published(inside)
+    return ListedModel(name, published.side, first_local(published.files, FRAMEWORKS[library.framework], weights_dir),
+                       published.licence, catalogue.counted(inside))
 
 
 def count_models(models: Sequence[ListedModel], cache_dir: Path, advance: Callable[[str], None]) -> dict[str, str]:
@@ -85,9 +104,13 @@ def count_models(models: Sequence[ListedModel], cache_dir: Path, advance: Callab
     Raises CacheError where it cannot be kept, WorkerError where a process ends badly.
     """
     sides_of: defaultdict[str, dict[str, int]] = defaultdict(dict)
+    of_catalogues: defaultdict[str, list[str]] = defaultdict(list)
     refused: dict[str, str] = {}
     for model in models:
         if model.facts is None and not model.refused:
+            if (shelf := _catalogue_of(model.name)) is not None:
+                of_catalogues[shelf[0].name].append(model.name)
+                continue
             library = _counting(spec_of(model.name))
             if library is None:
                 refused[model.name] = "nothing counts the models of its framework"
@@ -104,6 +127,14 @@ def count_models(models: Sequence[ListedModel], cache_dir: Path, advance: Callab
                                              "flops": event["flops"]})
         advance(name)
 
+    for library_name, names in of_catalogues.items():
+        catalogue = LIBRARIES[library_name].catalogue
+        assert catalogue is not None
+        for start in range(0, len(names), _AT_ONCE):
+            few = names[start:start + _AT_ONCE]
+            catalogue.look([name.removeprefix(f"{library_name}/") for name in few])
+            for name in few:
+                advance(name)
     for of_library, sides in sides_of.items():
         (cache_dir / "counts").mkdir(parents=True, exist_ok=True)
         run_job("count", CountTask(of_library, sides), cache_dir / "counts" / f"{of_library}.log", hear)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from matlens.errors import ModelError
 from matlens.models.frameworks import FrameworkName
-from matlens.models.spec import ModelSpec
+from matlens.models.spec import ModelSpec, WeightsFile
 from matlens.system.registry import Registry
 
 
@@ -32,6 +33,34 @@ Counting = Callable[[ModelSpec, tuple[int, int]], ModelFacts]
 
 
 @dataclass(frozen=True)
+class Published:
+    """What a library says of a network's weights. side: of the photos that they were trained on, in pixels."""
+
+    side: int
+    files: tuple[WeightsFile, ...]
+    licence: str
+
+
+class Catalogue(Protocol):
+    """What is known of a library's networks where to declare one takes a process."""
+
+    def kept_names(self) -> Sequence[str]:
+        """Return the names as far as they are known without a process."""
+
+    def published(self, name: str) -> Published:
+        """Return what the library says of a network's weights. Raises ModelError for a name that it does not have."""
+
+    def look(self, names: Sequence[str]) -> None:
+        """Look at several networks in one process, and keep what is seen. Raises ModelError."""
+
+    def counted(self, name: str) -> ModelFacts | None:
+        """Return what was counted when somebody looked; None where nobody has.
+
+        Raises ModelError for a network that cannot be a model.
+        """
+
+
+@dataclass(frozen=True)
 class Library:
     """A library, declared once; its models are named `<name>/<their name there>`.
 
@@ -43,8 +72,7 @@ class Library:
         does not have or a network that cannot be a model here.
     framework: that which builds its models.
     facts: counts the library's models, and all others of its framework; None where nothing counts them.
-    kept_names: returns the names as far as they are known without a process, for suggestions; None: `names` takes none.
-    look: reads the declarations of several networks at once, where that saves processes; None where it does not.
+    catalogue: what is known of its networks before they are declared; None where to declare one costs nothing.
     """
 
     name: str
@@ -53,13 +81,12 @@ class Library:
     spec: Callable[[str], ModelSpec]
     framework: FrameworkName | None = None
     facts: Counting | None = None
-    kept_names: Callable[[], Sequence[str]] | None = None
-    look: Callable[[Sequence[str]], object] | None = None
+    catalogue: Catalogue | None = None
 
     def known(self) -> Sequence[str]:
         """Return its names as far as they cost nothing, or none where it is not installed: for suggestions."""
         try:
-            return (self.kept_names or self.names)()
+            return self.names() if self.catalogue is None else self.catalogue.kept_names()
         except ModelError:
             return ()
 

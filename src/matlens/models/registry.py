@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
+from collections.abc import Sequence
 
 from matlens.errors import ModelError
 from matlens.models.frameworks import FrameworkName
@@ -96,6 +97,14 @@ def names_matching(pattern: str) -> tuple[str, ...]:
         raise ModelError(f"No model fits '{pattern}'.{meant} There are {', '.join(MODELS)}, and those of {libraries}: "
                          "matlens models lists them.")
     return fitting
+
+
+def look_at(names: Sequence[str]) -> None:
+    """Look at networks of libraries all at once, where one by one each would take a process. Raises ModelError."""
+    for library in LIBRARIES.entries():
+        inside = [name.removeprefix(f"{library.name}/") for name in names if name.startswith(f"{library.name}/")]
+        if library.catalogue is not None and len(inside) > 1:
+            library.catalogue.look(inside)
 
 
 def spec_in(framework: FrameworkName, name: str) -> ModelSpec:

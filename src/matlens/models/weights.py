@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import Literal
 
 from matlens.errors import WeightsError
-from matlens.models.frameworks import home_folder
+from matlens.models.frameworks import Framework, home_folder
 from matlens.models.spec import ModelSpec, Options, WeightsFile
 
 WeightsChoice = Literal["imagenet", "none", "auto"]
@@ -29,17 +29,22 @@ class FoundWeights:
     remark: str = ""
 
 
-def search_folders(spec: ModelSpec, weights_dir: Path | None) -> Iterator[Path]:
+def search_folders(framework: Framework, weights_dir: Path | None) -> Iterator[Path]:
     """Yield the folders that are searched for a model's weights, in order: the user's, then its framework's own."""
     if weights_dir is not None:
         yield from (weights_dir, weights_dir / "models", weights_dir / "hub" / "checkpoints")
-    yield spec.of_framework.weights_folder()
+    yield framework.weights_folder()
 
 
 def find_local(spec: ModelSpec, weights_dir: Path | None, options: Options, side: int) -> Path | None:
     """Return the best file of this model's ImageNet weights that lies on this machine; None where there is none."""
-    for file in spec.weights_files(options, side):
-        for folder in search_folders(spec, weights_dir):
+    return first_local(spec.weights_files(options, side), spec.of_framework, weights_dir)
+
+
+def first_local(files: Iterable[WeightsFile], framework: Framework, weights_dir: Path | None) -> Path | None:
+    """Return the first of some files that lies on this machine; None where none does."""
+    for file in files:
+        for folder in search_folders(framework, weights_dir):
             if (folder / file.name).is_file():
                 return folder / file.name
         if (copy := _from_hub(file, weights_dir)) is not None:
@@ -92,7 +97,7 @@ def find_weights(spec: ModelSpec, choice: WeightsChoice, weights_dir: Path | Non
                 f"The weights of {spec.name} are given to those who accept their licence at "
                 f"https://huggingface.co/{wanted.hub}. Accept it there, download {wanted.url} into a folder as "
                 f"{wanted.name}, and name the folder with --weights-dir.") from error
-        searched = ", ".join(dict.fromkeys(str(folder) for folder in search_folders(spec, weights_dir)))
+        searched = ", ".join(dict.fromkeys(str(folder) for folder in search_folders(spec.of_framework, weights_dir)))
         raise WeightsError(
             f"No ImageNet weights for {spec.name}: {wanted.name} is not in {searched}, and downloading "
             f"{wanted.url} failed ({type(error).__name__}). Either put that file into "

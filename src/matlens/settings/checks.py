@@ -16,7 +16,7 @@ from typing import Any
 from pydantic import ValidationInfo
 
 from matlens.errors import ModelError
-from matlens.models.registry import MODELS, default_models, is_pattern, names_matching, spec_of
+from matlens.models.registry import MODELS, default_models, is_pattern, look_at, names_matching, spec_of
 from matlens.settings.model_options import OptionsByModel, checked, known_spec
 from matlens.settings.protocols import PATTERN, WORDS, draws, is_series
 from matlens.system.console import command
@@ -43,6 +43,10 @@ def models(value: Any) -> tuple[str, ...]:
         raise ValueError(f"no model is named; choose from {', '.join(MODELS)}, or all")
     chosen = tuple(dict.fromkeys(name for named in names for name in (
         _fitting(named) if is_pattern(named) else (named,))))
+    try:
+        look_at(chosen)
+    except ModelError as error:
+        raise ValueError(str(error)) from error
     for name in chosen:
         known_spec(name)
     return chosen

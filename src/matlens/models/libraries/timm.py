@@ -15,7 +15,7 @@ from typing import Any
 from matlens.errors import ModelError
 from matlens.models.head import Pooling
 from matlens.models.libraries.kept import LibraryFacts
-from matlens.models.library import LIBRARIES, Library, ModelFacts
+from matlens.models.library import LIBRARIES, Library, ModelFacts, Published
 from matlens.models.preprocess import Standardise
 from matlens.models.spec import MLP, ModelSpec, WeightsFile
 from matlens.system.registry import did_you_mean
@@ -135,21 +135,33 @@ def _catalogue() -> Mapping[str, Any]:
     return _FACTS.of([EVERYTHING], TimmTask)[EVERYTHING]
 
 
-def _kept_names() -> Sequence[str]:
-    return tuple(_FACTS.kept(EVERYTHING) or ())
-
-
 def _facts(spec: ModelSpec, img_size: tuple[int, int]) -> ModelFacts:
-    """See `models.library.Counting`. One of timm was counted when it was looked at, for its own size of photos."""
-    library, _, name = spec.name.partition("/")
-    if library != "timm":
-        from matlens.models.torch.counting import facts
+    """See `models.library.Counting`: of models of PyTorch that are no networks of timm, which are counted by a look."""
+    from matlens.models.torch.counting import facts
 
-        return facts(spec, img_size)
-    card = cards([name])[name]
-    if isinstance(card, ModelError):
-        raise card
-    return ModelFacts(card.parameters, card.flops, card.input_size)
+    return facts(spec, img_size)
 
 
-LIBRARIES.register(Library("timm", "timm", names, spec, "torch", _facts, _kept_names, cards))
+class _Catalogue:
+    """See `models.library.Catalogue`."""
+
+    def kept_names(self) -> Sequence[str]:
+        return tuple(_FACTS.kept(EVERYTHING) or ())
+
+    def published(self, name: str) -> Published:
+        said = _said(name)
+        return Published(said["input_size"][1], _weights(name, said) or (), said["license"] or "")
+
+    def look(self, names: Sequence[str]) -> None:
+        cards(names)
+
+    def counted(self, name: str) -> ModelFacts | None:
+        if _FACTS.kept(name) is None:
+            return None
+        card = cards([name])[name]
+        if isinstance(card, ModelError):
+            raise card
+        return ModelFacts(card.parameters, card.flops, card.input_size)
+
+
+LIBRARIES.register(Library("timm", "timm", names, spec, "torch", _facts, _Catalogue()))
