@@ -118,7 +118,7 @@ def _number_anew(model: keras.Model) -> None:
     counts: Counter[str] = Counter()
     for operation in model.operations:
         kind = _in_snake_case(type(operation).__name__)
-        if re.fullmatch(rf"{kind}(_\d+)?", operation.name) or isinstance(operation, layers.InputLayer):
+        if re.fullmatch(rf"{kind}(_\d+)?", operation.name):
             operation.name = f"{kind}_{counts[kind]}" if counts[kind] else kind
             counts[kind] += 1
 
