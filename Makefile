@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 # A new requirements.txt means a new stamp, so the environment is made again; else it is kept.
 STAMP := $(VENV)/.installed-$(firstword $(shell cat requirements.txt pyproject.toml | cksum))
 
-.PHONY: help install demo test unit faults attacks check bench backbones notebooks wheels clean
+.PHONY: help install demo test unit faults attacks families check bench backbones notebooks wheels clean
 
 help:
 	@echo "make install   set up $(VENV)"
@@ -14,6 +14,7 @@ help:
 	@echo "make test      all tests"
 	@echo "make unit      the quick ones"
 	@echo "make faults    kill small runs at 100 random points and other jobs at 20, and go on with them; two runs at once"
+	@echo "make families the contract of models for all families of networks, not only for those that each run tries"
 	@echo "make attacks   the generators of odd datasets, photos, labels and run folders, at full length"
 	@echo "make check     style and types"
 	@echo "make bench     the benchmarks"
@@ -49,6 +50,10 @@ faults: install
 
 attacks: install
 	MATLENS_ATTACKS=all $(BIN)/python -m pytest -p no:cacheprovider -m "attacks and not keras and not torch"
+
+families: install
+	MATLENS_FAMILIES=all $(BIN)/python -m pytest -p no:cacheprovider -m "families and torch"
+	MATLENS_FAMILIES=all $(BIN)/python -m pytest -p no:cacheprovider -m "families and keras"
 
 check: install
 	$(BIN)/ruff check .

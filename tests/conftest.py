@@ -23,7 +23,12 @@ GPU_TESTS_ON = os.environ.get("MATLENS_GPU_TESTS_ON", "cuda")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip the tests that need a GPU where there is none."""
+    """Skip the tests that need a GPU where there is none, and those of all families of networks unless asked for."""
+    if os.environ.get("MATLENS_FAMILIES") != "all":
+        for item in items:
+            if item.get_closest_marker("families"):
+                item.add_marker(pytest.mark.skip(reason="one of many families of networks: MATLENS_FAMILIES=all tries "
+                                                        "them all (make families)"))
     on_a_gpu = [item for item in items if item.get_closest_marker("gpu")]
     if on_a_gpu and GPU_TESTS_ON == "cuda" and not has_nvidia_gpu():
         for item in on_a_gpu:

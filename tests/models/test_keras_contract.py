@@ -24,7 +24,7 @@ QUICK = ("EfficientNetV2B0", "MobileNetV3Small")
 
 every_family = pytest.mark.parametrize("name", [
     *(f"keras/{name}" for name in QUICK),
-    *(pytest.param(f"keras/{name}", marks=pytest.mark.slow) for name in (
+    *(pytest.param(f"keras/{name}", marks=(pytest.mark.slow, pytest.mark.families)) for name in (
         "DenseNet121", "NASNetMobile", "Xception", "ConvNeXtTiny", "ResNet50V2", "InceptionV3", "InceptionResNetV2",
         "VGG16", "MobileNet", "EfficientNetB0"))])
 

@@ -1,4 +1,4 @@
-"""The networks of timm that the contract is tried on: three in each run, the rest in slow ones."""
+"""The networks of timm that the contract is tried on: three in each run, the rest with MATLENS_FAMILIES=all."""
 
 from __future__ import annotations
 
@@ -20,5 +20,6 @@ SIDES = {**QUICK, **SLOW}
 
 def by_name(names: dict[str, int] | None = None) -> Any:
     """Parametrise a test over the networks."""
+    slow = (pytest.mark.slow, pytest.mark.families)
     return pytest.mark.parametrize("name", [
-        pytest.param(name, marks=() if name in QUICK else pytest.mark.slow) for name in names or SIDES])
+        pytest.param(name, marks=() if name in QUICK else slow) for name in names or SIDES])
