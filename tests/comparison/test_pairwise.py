@@ -72,7 +72,7 @@ def test_a_pair_that_is_not_told_apart_says_what_it_takes():
     (test,) = pairwise(table(80, 12, 8, 100)).tests
     assert not test.is_real
     assert test.photos_needed == photos_needed(0.06, 0.04) > 200
-    assert f"about {math.ceil(test.photos_needed / 100) * 100:,} test photos" in test.sentence()
+    assert f"about {math.ceil(test.photos_needed / 100) * 100:,} test photos" in test.sentence().lower()
 
 
 def test_models_that_are_equally_often_right():
@@ -208,7 +208,7 @@ def test_no_number_of_photos_that_nobody_can_take():
     """1 in 20,000 photos makes the difference: hundreds of millions would show it, which is no advice."""
     (test,) = pairwise(table(18_000, 501, 500, 999)).tests
     assert test.photos_needed is None and test.needed.fewest is not None
-    assert f"more than {20_000 * MOST_TIMES:,}" in test.sentence() and "more than" in test.needed_in_words
+    assert f"more than {20_000 * MOST_TIMES:,}" in test.sentence().lower() and "more than" in test.needed_in_words
 
 
 def test_photos_needed_has_a_range():

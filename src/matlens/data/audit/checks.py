@@ -229,7 +229,7 @@ def find_repeated(facts: Sequence[PhotoFacts], near: Sequence[tuple[Sequence[str
     groups = [*alike, *(same for digest, same in by_content.items() if digest not in in_groups)]
     for group in groups:
         classes = sorted({fact.class_name for fact in group})
-        how = "identical files" if len({fact.sha256 for fact in group}) == 1 else "nearly alike"
+        how = "identical files" if len({fact.sha256 for fact in group}) == 1 else "nearly"
         if len(classes) > 1:
             yield Finding("two_classes", _paths(group), f"the same photo, {how}, as {listed(classes)}")
         leaks = []
