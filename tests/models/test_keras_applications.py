@@ -114,7 +114,9 @@ def test_its_cut_follows_the_rule(keras, name):
     spec = MODELS[f"keras/{name}"]
     with keras.StatelessScope():
         backbone = backbone_of(spec, None, include_top=False, input_shape=(SIDE, SIDE, 3))
-    layers = [backbone.get_layer(cut) for cut in single_tensors(backbone)]
+        image = keras.Input((SIDE, SIDE, 3))
+        model = keras.Model(image, keras.layers.Dense(2)(backbone(image)))
+    layers = [backbone.get_layer(cut) for cut in single_tensors(model)]
     wide = [layer for layer in layers if layer.output.shape[1] > layers[-1].output.shape[1]
             and not isinstance(layer, keras.layers.ZeroPadding2D)]
     kinds = [type(layer).__name__ for layer in wide]

@@ -117,10 +117,11 @@ def _number_anew(model: keras.Model) -> None:
     """
     counts: Counter[str] = Counter()
     for operation in model.operations:
-        kind = _in_snake_case(type(operation).__name__)
-        if re.fullmatch(rf"{kind}(_\d+)?", operation.name):
-            operation.name = f"{kind}_{counts[kind]}" if counts[kind] else kind
-            counts[kind] += 1
+        kind = _in_snake_case(type(operation).__name__)  # or what a layer of Keras' own stands for, see `_plain`
+        if given := re.fullmatch(rf"({kind}|add|multiply)(_\d+)?", operation.name):
+            stem = given[1]
+            operation.name = f"{stem}_{counts[stem]}" if counts[stem] else stem
+            counts[stem] += 1
 
 
 def _in_snake_case(class_name: str) -> str:
