@@ -172,8 +172,10 @@ def _weights_apart(labels: Any) -> tuple[Any, Any]:
     """Divide labels (B, C) by the photos' weights, to which their rows sum: return both; None for weights that are 1.
 
     Keras on TensorFlow takes the cross-entropy of logits, and the gradient that TensorFlow has of that is right only
-    where rows sum to 1.
+    where rows sum to 1. The labels of one sigmoid output, (B, 1), are not of that kind, and have no weights.
     """
+    if np.ndim(labels) < 2 or np.shape(labels)[1] == 1:
+        return labels, None
     sums = np.asarray(labels, dtype=np.float32).sum(axis=1)
     if np.abs(sums - 1).max(initial=0) < _ROUNDING:
         return labels, None
