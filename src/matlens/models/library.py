@@ -33,7 +33,7 @@ Counting = Callable[[ModelSpec, tuple[int, int]], ModelFacts]
 
 
 @dataclass(frozen=True)
-class Published:
+class PublishedWeights:
     """What a library says of a network's weights. side: of the photos that they were trained on, in pixels."""
 
     side: int
@@ -47,7 +47,7 @@ class Catalogue(Protocol):
     def kept_names(self) -> Sequence[str]:
         """Return the names as far as they are known without a process."""
 
-    def published(self, name: str) -> Published:
+    def published(self, name: str) -> PublishedWeights:
         """Return what the library says of a network's weights. Raises ModelError for a name that it does not have."""
 
     def look(self, names: Sequence[str]) -> None:

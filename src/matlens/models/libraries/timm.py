@@ -15,7 +15,7 @@ from typing import Any
 from matlens.errors import ModelError
 from matlens.models.head import Pooling
 from matlens.models.libraries.kept import LibraryFacts
-from matlens.models.library import LIBRARIES, Library, ModelFacts, Published
+from matlens.models.library import LIBRARIES, Library, ModelFacts, PublishedWeights
 from matlens.models.preprocess import Standardise
 from matlens.models.spec import MLP, ModelSpec, WeightsFile
 from matlens.system.registry import did_you_mean
@@ -148,9 +148,9 @@ class _Catalogue:
     def kept_names(self) -> Sequence[str]:
         return tuple(_FACTS.kept(EVERYTHING) or ())
 
-    def published(self, name: str) -> Published:
+    def published(self, name: str) -> PublishedWeights:
         said = _said(name)
-        return Published(said["input_size"][1], _weights(name, said) or (), said["license"] or "")
+        return PublishedWeights(said["input_size"][1], _weights(name, said) or (), said["license"] or "")
 
     def look(self, names: Sequence[str]) -> None:
         cards(names)
