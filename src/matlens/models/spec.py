@@ -76,7 +76,7 @@ class WeightsFile:
     def resolved(self, options: Options, side: int) -> WeightsFile:
         """Return the file with its placeholders filled in."""
         values = {**options, "side": side}
-        return WeightsFile(self.name.format(**values), self.url.format(**values), self.hash)
+        return WeightsFile(self.name.format(**values), self.url.format(**values), self.hash, hub=self.hub)
 
 
 @dataclass(frozen=True)
