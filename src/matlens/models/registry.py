@@ -45,7 +45,7 @@ class Models(Registry[ModelSpec]):
             meant = meant or did_you_mean(name, library.known(), f"{library.name}/")
         libraries = " or ".join(library.title for library in LIBRARIES.entries())
         choice = "" if meant else f" Choose from {', '.join(self)}, or a network of {libraries}."
-        return f"Unknown model '{name}'.{meant}{choice} List all with: matlens models{self.hint()}"
+        return f"Unknown model '{name}'.{meant}{choice}{self.hint()} List all with: matlens models"
 
     def __contains__(self, name: object) -> bool:
         """Tell whether there is such a model; of a library, whether it can be a model here.
