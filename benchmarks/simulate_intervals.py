@@ -117,7 +117,7 @@ def right_answers(rng: np.random.Generator, n: int, size: int, models: int, lead
 
 def tests_of(groups: Groups, right: np.ndarray, least: float = NEVER_REAL) -> list[PairedTest]:
     """Test models in pairs, (N, K) 1 where one is right, as `pairwise` does, where the statistic reaches `least`."""
-    photos = SamePhotos(tuple(f"m{k}" for k in range(right.shape[1])), groups, right, right.astype(np.int64),
+    photos = SamePhotos(tuple(f"m{k}" for k in range(right.shape[1])), groups, right.astype(np.int64),
                         np.ones(len(right), np.int64))  # of two classes, since only hits count here
     family = photos.family()
     statistics = np.abs(family.statistics())

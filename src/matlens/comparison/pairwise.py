@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import combinations
 from typing import Any
 
@@ -70,16 +71,17 @@ class Pairwise:
 
 @dataclass(frozen=True, eq=False)
 class SamePhotos:
-    """Models that answered the same photos. right: (N, K) 1 where a model is right; names: of the K models.
-
-    answers: (N, K) class numbers; labels: (N,).
-    """
+    """Models that answered the same photos. names: of the K models. answers: (N, K) class numbers; labels: (N,)."""
 
     names: tuple[str, ...]
     groups: Groups
-    right: Floats
     answers: Labels
     labels: Labels
+
+    @cached_property
+    def right(self) -> Floats:
+        """(N, K) 1 where a model is right."""
+        return np.asarray(self.answers == self.labels[:, None], dtype=np.float64)
 
     @property
     def pairs(self) -> tuple[tuple[int, int], ...]:
@@ -109,7 +111,6 @@ class SamePhotos:
         needed = None if test.too_few_groups or test.interval is None else plan(
             b, c, n, reach, difference_interval(groups, one, other, 1.0), max(effect, 1.0), count)
         return replace(test, interval=_with_nothing(test.interval), needed=needed)
-
 
     def macro_f1(self, n_classes: int) -> list[MacroF1Test]:
         """Compare the macro F1 of all pairs; p values are not corrected yet."""
@@ -181,15 +182,12 @@ def _families(judged: Mapping[str, Predictions], hashes: Mapping[str, str],
 def _same_photos(names: Sequence[str], judged: Mapping[str, Predictions]) -> SamePhotos:
     leading = judged[names[0]]
     if len(names) == 1:  # there is nothing to compare it with
-        return SamePhotos(tuple(names), Groups.single(0), np.zeros((0, 1)), np.zeros((0, 1), np.int64),
-                          np.zeros(0, np.int64))
-    groups, right = Groups.of(leading.groups), np.zeros((len(leading.paths), len(names)))
-    answers = np.zeros(right.shape, np.int64)
+        return SamePhotos(tuple(names), Groups.single(0), np.zeros((0, 1), np.int64), np.zeros(0, np.int64))
+    groups, answers = Groups.of(leading.groups), np.zeros((len(leading.paths), len(names)), np.int64)
     for column, name in enumerate(names):
         predictions = judged[name]
         rows = same_photos(leading, predictions)
-        right[:, column] = (predictions.predicted == predictions.labels)[rows]
         answers[:, column] = predictions.predicted[rows]
         if predictions.together is not None:
             groups = Groups.joined(groups.of_photo, predictions.groups[rows])
-    return SamePhotos(tuple(names), groups, right, answers, leading.labels)
+    return SamePhotos(tuple(names), groups, answers, leading.labels)

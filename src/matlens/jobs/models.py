@@ -17,10 +17,11 @@ from typing import Any
 
 from matlens.errors import MatlensError
 from matlens.models.frameworks import FRAMEWORKS
-from matlens.models.library import LIBRARIES, Catalogue, Library, ModelFacts
+from matlens.models.library import LIBRARIES, Catalogue, Library, ModelFacts, library_of
 from matlens.models.registry import file_stem, spec_of
 from matlens.models.spec import ModelSpec
 from matlens.models.weights import find_local, first_local
+from matlens.system.batching import batch_bounds
 from matlens.system.caches import note_use, whole_entry
 from matlens.system.files import read_json, write_json
 from matlens.system.transport import Event, run_job
@@ -65,8 +66,8 @@ def listed_models(names: Sequence[str], weights_dir: Path | None, cache_dir: Pat
     models = []
     for name in names:
         try:
-            if (shelf := _catalogue_of(name)) is not None:
-                models.append(_in_catalogue(name, *shelf, weights_dir))
+            if (found := library_of(name)) is not None and found[0].catalogue is not None:
+                models.append(_in_catalogue(name, *found, found[0].catalogue, weights_dir))
                 continue
             spec = spec_of(name)
         except MatlensError as error:
@@ -78,18 +79,10 @@ def listed_models(names: Sequence[str], weights_dir: Path | None, cache_dir: Pat
     return models
 
 
-def _catalogue_of(name: str) -> tuple[Library, Catalogue] | None:
-    """Return the library of a network, and its catalogue, where it has one."""
-    prefix = name.partition("/")[0]
-    if prefix not in LIBRARIES or (catalogue := LIBRARIES[prefix].catalogue) is None:
-        return None
-    return LIBRARIES[prefix], catalogue
-
-
-def _in_catalogue(name: str, library: Library, catalogue: Catalogue, weights_dir: Path | None) -> ListedModel:
-    """List a network without declaring it. Raises ModelError."""
+def _in_catalogue(name: str, library: Library, inside: str, catalogue: Catalogue, weights_dir: Path | None,
+                  ) -> ListedModel:
+    """List a network without declaring it. inside: its name in the library. Raises ModelError."""
     assert library.framework is not None
-    inside = name.removeprefix(f"{library.name}/")
     published = catalogue.published(inside)
     return ListedModel(name, published.side, first_local(published.files, FRAMEWORKS[library.framework], weights_dir),
                        published.licence, catalogue.counted(inside))
@@ -104,12 +97,12 @@ def count_models(models: Sequence[ListedModel], cache_dir: Path, advance: Callab
     Raises CacheError where it cannot be kept, WorkerError where a process ends badly.
     """
     sides_of: defaultdict[str, dict[str, int]] = defaultdict(dict)
-    of_catalogues: defaultdict[str, list[str]] = defaultdict(list)
+    names_by_network: defaultdict[Catalogue, dict[str, str]] = defaultdict(dict)
     refused: dict[str, str] = {}
     for model in models:
         if model.facts is None and not model.refused:
-            if (shelf := _catalogue_of(model.name)) is not None:
-                of_catalogues[shelf[0].name].append(model.name)
+            if (found := library_of(model.name)) is not None and found[0].catalogue is not None:
+                names_by_network[found[0].catalogue][found[1]] = model.name
                 continue
             library = _counting(spec_of(model.name))
             if library is None:
@@ -127,14 +120,12 @@ def count_models(models: Sequence[ListedModel], cache_dir: Path, advance: Callab
                                              "flops": event["flops"]})
         advance(name)
 
-    for library_name, names in of_catalogues.items():
-        catalogue = LIBRARIES[library_name].catalogue
-        assert catalogue is not None
-        for start in range(0, len(names), _AT_ONCE):
-            few = names[start:start + _AT_ONCE]
-            catalogue.look([name.removeprefix(f"{library_name}/") for name in few])
-            for name in few:
-                advance(name)
+    for catalogue, names in names_by_network.items():
+        networks = list(names)
+        for start, end in batch_bounds(len(networks), _AT_ONCE):
+            catalogue.look(networks[start:end])
+            for network in networks[start:end]:
+                advance(names[network])
     for of_library, sides in sides_of.items():
         (cache_dir / "counts").mkdir(parents=True, exist_ok=True)
         run_job("count", CountTask(of_library, sides), cache_dir / "counts" / f"{of_library}.log", hear)

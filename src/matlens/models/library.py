@@ -93,3 +93,10 @@ class Library:
 
 LIBRARIES: Registry[Library] = Registry("library of models", "matlens.models.libraries", ModelError)
 """Each file of `models/libraries/` that is named for a library registers it."""
+
+
+def library_of(name: str) -> tuple[Library, str] | None:
+    """Return the library that a model's name begins with, and the network's name there; None for a model of no library.
+    """
+    prefix, slash, inside = name.partition("/")
+    return (LIBRARIES[prefix], inside) if slash and prefix in LIBRARIES else None

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from matlens.errors import ModelError
 from matlens.models.frameworks import FrameworkName
-from matlens.models.library import LIBRARIES
+from matlens.models.library import LIBRARIES, library_of
 from matlens.models.spec import ModelSpec
 from matlens.system.registry import Registry, did_you_mean
 
@@ -31,12 +31,12 @@ class Models(Registry[ModelSpec]):
     def __getitem__(self, name: str) -> ModelSpec:
         """Look a model up. Raises ModelError, which names near ones and says why a library's cannot be a model here."""
         if name not in self._of_libraries:
-            library, slash, inside = name.partition("/")
             if super().__contains__(name):
                 return super().__getitem__(name)
-            if not slash or library not in LIBRARIES:
+            if (found := library_of(name)) is None:
                 raise ModelError(self._unknown(name))
-            self._of_libraries[name] = LIBRARIES[library].spec(inside)
+            library, inside = found
+            self._of_libraries[name] = library.spec(inside)
         return self._of_libraries[name]
 
     def _unknown(self, name: str) -> str:
@@ -85,11 +85,10 @@ def names_matching(pattern: str) -> tuple[str, ...]:
     Raises:
         ModelError: nothing fits; near names are named. Or the library is not installed.
     """
-    library, slash, _ = pattern.partition("/")
     names = list(MODELS)
-    if slash and library in LIBRARIES:
-        of_library = [f"{library}/{name}" for name in LIBRARIES[library].names()]
-        names = list(dict.fromkeys([*names, *of_library]))
+    if (found := library_of(pattern)) is not None:
+        library, _ = found
+        names = list(dict.fromkeys([*names, *(f"{library.name}/{name}" for name in library.names())]))
     fitting = tuple(name for name in names if fnmatch.fnmatchcase(name.casefold(), pattern.casefold()))
     if not fitting:
         meant = did_you_mean("".join(letter for letter in pattern if letter not in "*?[]"), names)
@@ -101,8 +100,9 @@ def names_matching(pattern: str) -> tuple[str, ...]:
 
 def look_at(names: Sequence[str]) -> None:
     """Look at networks of libraries all at once, where one by one each would take a process. Raises ModelError."""
+    found = [of_library for name in names if (of_library := library_of(name)) is not None]
     for library in LIBRARIES.entries():
-        inside = [name.removeprefix(f"{library.name}/") for name in names if name.startswith(f"{library.name}/")]
+        inside = [network for owner, network in found if owner is library]
         if library.catalogue is not None and len(inside) > 1:
             library.catalogue.look(inside)
 

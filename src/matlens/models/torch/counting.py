@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -14,15 +16,21 @@ _CLASSES = 1000
 """Of a model whose last layer is its own."""
 
 
+def operations(compute: Callable[[], object]) -> int:
+    """Count the floating-point operations of what is computed, two for each product; no gradients are kept."""
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        compute()
+    return int(counter.get_total_flops())
+
+
 def facts(spec: ModelSpec, img_size: tuple[int, int]) -> ModelFacts:
     """See `models.library.Counting`. Raises ModelError where the model has no network of its own."""
     if spec.network is None:
         raise ModelError(f"{spec.name} has no network of its own that could be counted.")
     with torch.device("meta"):
         network = spec.network(BuildOrder(spec.name, _CLASSES, img_size))
-        module, counter = network.module.eval(), FlopCounterMode(display=False)
-        with torch.no_grad(), counter:
-            module(torch.zeros(1, 3, *img_size))
+        module = network.module.eval()
+        flops = operations(lambda: module(torch.zeros(1, 3, *img_size)))
     auxiliary = tuple(f"{name}." for name in network.auxiliary.values())
     parameters = sum(values.numel() for name, values in module.named_parameters() if not name.startswith(auxiliary))
-    return ModelFacts(parameters, counter.get_total_flops(), img_size)
+    return ModelFacts(parameters, flops, img_size)

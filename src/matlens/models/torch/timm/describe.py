@@ -7,9 +7,9 @@ from typing import Any
 import timm
 import torch
 from torch import nn
-from torch.utils.flop_counter import FlopCounterMode
 
 from matlens.errors import ModelError
+from matlens.models.torch.counting import operations
 from matlens.models.torch.timm.division import Division, divide
 from matlens.models.torch.timm.network import created, cut_in, has_class_token
 
@@ -62,10 +62,9 @@ def _built(name: str, size: tuple[int, int]) -> tuple[nn.Module, bool, str]:
 
 def _cost(backbone: nn.Module, size: tuple[int, int], device: str) -> dict[str, int]:
     """Count weights, and floating-point operations for one photo of the network's own size: two for each product."""
-    counter = FlopCounterMode(display=False)
-    with torch.no_grad(), counter:
-        backbone.eval().forward_features(torch.zeros(1, 3, *size, device=device))  # type: ignore[operator]
-    return {"parameters": sum(values.numel() for values in backbone.parameters()), "flops": counter.get_total_flops()}
+    forward: Any = backbone.eval().forward_features
+    return {"parameters": sum(values.numel() for values in backbone.parameters()),
+            "flops": operations(lambda: forward(torch.zeros(1, 3, *size, device=device)))}
 
 
 def _sizes(name: str, size: tuple[int, int], backbone: nn.Module, division: Division, takes_size: bool,
