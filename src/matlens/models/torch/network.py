@@ -138,8 +138,7 @@ class DividedModule:
 
     def shift_logits(self, by: torch.Tensor, title: str) -> None:
         """Add to the biases of the last linear layer, (C,). Raises ModelError where it has none."""
-        leaves = [leaf for name in self.head for leaf in _leaves(getattr(self.module, name))]
-        last = next((leaf for leaf in reversed(leaves) if isinstance(leaf, nn.Linear)), None)
+        last = next(reversed(self._linear_layers()), None)
         if last is None or last.bias is None:
             raise ModelError(f"The head of {title} does not end with a linear layer that has biases, so its scores "
                              "cannot be shifted. Leave --logit-adjustment out; --class-weights balanced needs none.")
