@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 from pathlib import Path
 
@@ -95,3 +96,18 @@ def test_weights_of_the_hub_are_found_where_people_and_its_own_client_put_them(t
     other.parent.mkdir(parents=True)
     other.write_bytes(b"other weights")
     assert weights.find_local(of_hub(), tmp_path / "w", {}, 64) == file
+
+
+def test_weights_that_an_installed_package_brings_are_found_without_importing_it(tmp_path, monkeypatch):
+    """The demo shows a pretrained network without a network connection."""
+    package = tmp_path / "weights_of_acme"
+    (package / "models").mkdir(parents=True)
+    (package / "__init__.py").write_text("raise RuntimeError('imported')")
+    (package / "models" / "net.pth").write_bytes(b"weights")
+    spec = dataclasses.replace(of_hub(), weights=(
+        *(of_hub().weights or ()), WeightsFile("net.pth", "https://x", package="weights_of_acme/models")))
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "h"))
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "t"))
+    assert weights.find_local(spec, None, {}, 64) is None
+    monkeypatch.syspath_prepend(str(tmp_path))
+    assert weights.find_local(spec, None, {}, 64) == package / "models" / "net.pth"

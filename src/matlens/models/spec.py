@@ -59,6 +59,7 @@ class WeightsFile:
     options: the backbone's options for which there is such a file; those that are not named do not matter.
     hub: the repository on the Hugging Face hub that has it, such as "timm/resnet18.a1_in1k", whose copy in that hub's
         cache on this machine is used too; empty: none.
+    package: the folder of an installed Python package that holds the file, such as "acme_weights/models"; empty: none.
     """
 
     name: str
@@ -67,6 +68,7 @@ class WeightsFile:
     sides: tuple[int, ...] = ()
     options: Options = field(default_factory=lambda: MappingProxyType({}), hash=False)
     hub: str = ""
+    package: str = ""
 
     def fits(self, options: Options, side: int) -> bool:
         """Return whether there is such a file for a backbone of these options, and photos of this side in pixels."""
@@ -76,7 +78,8 @@ class WeightsFile:
     def resolved(self, options: Options, side: int) -> WeightsFile:
         """Return the file with its placeholders filled in."""
         values = {**options, "side": side}
-        return WeightsFile(self.name.format(**values), self.url.format(**values), self.hash, hub=self.hub)
+        return WeightsFile(self.name.format(**values), self.url.format(**values), self.hash, hub=self.hub,
+                           package=self.package)
 
 
 @dataclass(frozen=True)

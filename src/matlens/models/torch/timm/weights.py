@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -60,12 +61,39 @@ def _tensors(path: Path) -> dict[str, Any]:
 
 def _in_timms_names(state: dict[str, Any], backbone: nn.Module) -> dict[str, torch.Tensor]:
     """Return weights by the names that timm gives them today, with the filter of the network's own file."""
+    if "_conv_stem.weight" in state:
+        state = _from_lukemelas(state, backbone)
     change = getattr(sys.modules[type(backbone).__module__], "checkpoint_filter_fn", None)
     if change is not None and len(inspect.signature(change).parameters) >= 2:
         state = change(state, backbone)
     for key in ("model", "state_dict"):
         state = state[key] if isinstance(state.get(key), dict) else state
     return state
+
+
+_AROUND_BLOCKS = {"_conv_stem": "conv_stem", "_bn0": "bn1", "_conv_head": "conv_head", "_bn1": "bn2",
+                  "_fc": "classifier"}
+_EXPANDING = {"_expand_conv": "conv_pw", "_bn0": "bn1", "_depthwise_conv": "conv_dw", "_bn1": "bn2",
+              "_project_conv": "conv_pwl", "_bn2": "bn3"}
+_PLAIN = {"_depthwise_conv": "conv_dw", "_bn1": "bn1", "_project_conv": "conv_pw", "_bn2": "bn2"}
+
+
+def _from_lukemelas(state: dict[str, Any], backbone: nn.Module) -> dict[str, Any]:
+    """Translate the names of the other port of EfficientNet to PyTorch (efficientnet-pytorch by L. Melas-Kyriazi).
+
+    It counts all blocks in one row, timm those of each stage. A name that it does not have stays as it is.
+    """
+    matches = (re.match(r"blocks\.\d+\.\d+", key) for key in backbone.state_dict())
+    blocks = list(dict.fromkeys(match[0] for match in matches if match))
+    translated = {}
+    for key, values in state.items():
+        place, names, name = "", _AROUND_BLOCKS, key
+        if (match := re.match(r"(_blocks\.(\d+)\.)(.+)", key)) and int(match[2]) < len(blocks):
+            place, name = f"{blocks[int(match[2])]}.", match[3]
+            names = _EXPANDING if f"{match[1]}_expand_conv.weight" in state else _PLAIN
+        module, dot, tensor = name.partition(".")
+        translated[f"{place}{names[module]}{dot}{tensor}" if module in names else key] = values
+    return translated
 
 
 def _classifier(backbone: nn.Module) -> tuple[str, ...]:
