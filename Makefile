@@ -3,14 +3,20 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
-# A new requirements.txt means a new stamp, so the environment is made again; else it is kept.
-STAMP := $(VENV)/.installed-$(firstword $(shell cat requirements.txt pyproject.toml | cksum))
+# New requirements mean a new stamp, so the environment is brought up to date; else it is kept.
+KEY := $(firstword $(shell cat requirements.txt requirements/light.txt pyproject.toml tools/install.py | cksum))
+ALL := $(VENV)/.installed-$(KEY)
+LIGHT := $(VENV)/.light-$(KEY)
+# PyPI's PyTorch for Linux is the CUDA build, with 4 GB of libraries: without an NVIDIA card the demo does without it.
+CUDA_BUILD := $(filter Linux,$(shell uname -s))
+CARD := $(shell command -v nvidia-smi)
+FOR_DEMO := $(if $(wildcard $(ALL)),$(ALL),$(if $(CUDA_BUILD),$(if $(CARD),$(ALL),$(LIGHT)),$(ALL)))
 
 .PHONY: help install demo test unit faults attacks families check bench backbones notebooks wheels clean
 
 help:
-	@echo "make install   set up $(VENV)"
-	@echo "make demo      the main job on drawn materials: four models, one report"
+	@echo "make demo      sets up what it needs in $(VENV), then the main job on drawn materials: one report"
+	@echo "make install   set up $(VENV) with both frameworks and all tools"
 	@echo "make test      all tests"
 	@echo "make unit      the quick ones"
 	@echo "make faults    kill small runs at 100 random points and other jobs at 20, and go on with them; two runs at once"
@@ -22,19 +28,27 @@ help:
 	@echo "make notebooks write both notebooks from notebooks/source.py"
 	@echo "make wheels    matlens and what it needs as wheels in dist/, for Kaggle without a network"
 
-install: $(STAMP)
-	@$(BIN)/python -c "import sys, matlens; sys.exit(not matlens.__file__.startswith('$(CURDIR)/'))" 2>/dev/null \
-		|| $(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+install: $(ALL)
+	@$(HERE)
 
-$(STAMP): requirements.txt pyproject.toml
-	@echo "Setting up $(VENV): about 8 GB with PyTorch's CUDA libraries, some minutes the first time."
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --requirement requirements.txt
-	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
-	@rm -f $(VENV)/.installed-*
+# The environment may be another clone's (VENV=...): then it is this one's now.
+HERE = $(BIN)/python -c "import sys, matlens; sys.exit(not matlens.__file__.startswith('$(CURDIR)/'))" 2>/dev/null \
+	|| $(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+
+$(ALL):
+	@echo "Both frameworks and all tools: about 8 GB on Linux, most of it PyTorch's CUDA libraries."
+	@$(PYTHON) tools/install.py $(VENV) requirements.txt
+	@rm -f $(VENV)/.installed-* $(VENV)/.light-*
 	@touch $@
 
-demo: install
+$(LIGHT):
+	@echo "What the demo needs, without PyTorch: about 2 GB. (make install sets everything up.)"
+	@$(PYTHON) tools/install.py $(VENV) requirements/light.txt
+	@rm -f $(VENV)/.installed-* $(VENV)/.light-*
+	@touch $@
+
+demo: $(FOR_DEMO)
+	@$(HERE)
 	$(BIN)/matlens demo
 
 test: install
