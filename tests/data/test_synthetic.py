@@ -13,8 +13,13 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from matlens.data.drawn import synthetic
+from matlens.data.drawn.mark import MARK, remarks_of_drawing
+from matlens.data.drawn.sample import laid_down
 from matlens.data.drawn.synthetic import MATERIALS, draw_dataset, draw_material
+from matlens.data.prepare import prepare
 from matlens.errors import DataError
+from matlens.settings.schema import Settings
+from matlens.system.console import Reporter
 
 
 def contents(root: Path) -> dict[str, bytes]:
@@ -87,6 +92,33 @@ def test_a_photo_depends_on_neither_the_other_materials_nor_how_many_are_drawn(t
     assert few.items() <= many.items()
 
 
+@pytest.mark.parametrize("number", range(5))
+def test_a_sample_lies_whole_on_its_ground_and_covers_a_third_to_a_half(number):
+    """A heat map is worth looking at where there is something to find, and something else beside it."""
+    laid = laid_down(np.full((3, 96, 96), 9, np.float32), np.random.default_rng(number))
+    inside = laid[0] > 5
+    assert 0.2 < inside.mean() < 0.6
+    assert inside[0].mean() < 0.5 and inside[:, 0].mean() < 0.5, "the ground is seen at each side"
+    assert laid.shape == (3, 96, 96) and laid.dtype == np.float32 and laid[:, ~inside].max() < 5
+
+
+def test_samples_are_other_photos_of_the_same_materials(tmp_path):
+    """The demo's photos, and those of `matlens data draw`, are told apart by their bytes."""
+    filling, samples = (contents(draw_dataset(tmp_path / str(as_samples), photos_per_class=1, size=32,
+                                              materials=["brick"], as_samples=as_samples))
+                        for as_samples in (False, True))
+    assert filling.keys() == samples.keys() and filling != samples
+
+
+def test_whoever_reads_a_split_of_drawn_photos_learns_that_they_are_drawn(tmp_path):
+    """Its figures say nothing about real photos, and the report shows what the split says."""
+    root = draw_dataset(tmp_path / "photos", photos_per_class=4, size=32, materials=["brick", "sky"])
+    settings = Settings.load(options={"data_dir": root, "img_size": 32, "cache_dir": tmp_path / "cache"})
+    assert prepare(settings, Reporter(quiet=True)).split.remarks == remarks_of_drawing(root) != ()
+    (root / MARK).unlink()
+    assert prepare(settings, Reporter(quiet=True)).split.remarks == remarks_of_drawing(root) == ()
+
+
 def test_progress_counts_every_photo_up_to_the_total(tmp_path):
     """A progress bar that stalls or overshoots looks like a hang."""
     seen: list[tuple[int, int]] = []
@@ -143,12 +175,12 @@ def test_an_interrupted_drawing_leaves_no_folder(tmp_path, monkeypatch, stop):
     """Half a data set would pass for a whole one on the next run."""
     drawn = 0
 
-    def failing(*args):
+    def failing(*args, **named):
         nonlocal drawn
         drawn += 1
         if drawn == 5:
             raise stop
-        return draw_material(*args)
+        return draw_material(*args, **named)
 
     monkeypatch.setattr(synthetic, "draw_material", failing)
     with pytest.raises(stop):

@@ -12,12 +12,13 @@ from matlens.system.stopping import orderly_stop
 
 OPTIONS = SettingsOptions(only=("models", "max_epochs", "seed", "weights", "weights_dir", "model_options", "cache_dir",
                                 "cache_limit", "device"),
-                          shown={"max_epochs": "6, more for models that declare more", "weights": "auto"})
+                          shown={"max_epochs": "10, more for models that declare more", "weights": "auto",
+                                 "models": "what two cores train in three minutes"})
 
 
 def demo(out: Annotated[Path, typer.Option("--out", "-o", help="The run's folder.")] = Path("runs/demo"),
          quiet: Quiet = False, **given: Annotated[Any, OPTIONS]) -> None:
-    """Run the main job on drawn materials, in minutes: four models, one report. Needs no photos and no network."""
+    """Run the main job on drawn materials, in three minutes. Needs no photos and no network."""
     from matlens.jobs.demo import run_demo
     from matlens.system.console import Reporter
 

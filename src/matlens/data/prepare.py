@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from matlens.data.drawn.mark import remarks_of_drawing
 from matlens.data.hidden.cameras import kept_shots
 from matlens.data.hidden.find import AUTO, auto_groups
 from matlens.data.hidden.photos import hidden_among
@@ -72,10 +73,13 @@ def prepare(settings: Settings, reporter: Reporter) -> Prepared:
                        together=joined([*named, *copies]), groups=groups, train_on=settings.train_on)
     faults = _faults(source, split, named, copies)
     said += [remark for found in hidden[:1] if (remark := found.remark(split))]
-    split = dataclasses.replace(split, remarks=(*remarks_of(source), *said, *faults))
+    drawn = remarks_of_drawing(source.root)
+    split = dataclasses.replace(split, remarks=(*drawn, *remarks_of(source), *said, *faults))
     counts = {part: sum(by_class.values()) for part, by_class in split.counts().items()}
     reporter.say(f"{len(split.photos)} photos of {len(split.class_names)} classes in {source.root} "
                  f"({protocol}: {counts['train']} train, {counts['val']} val, {counts['test']} test)")
+    for remark in drawn:
+        reporter.say(remark)
     for remark in said:
         reporter.warn(remark)
     for remark in faults:

