@@ -108,10 +108,9 @@ print(some_photo.name, "is a whole photo:", is_image_valid(some_photo))
 # ## 5. Class distribution
 
 # %%
-from matlens.data.source.counts import count_by_part
-from matlens.data.source.sources import open_source
+from matlens import photo_counts
 
-for part, counts in count_by_part(open_source(DATA_DIR)).items():
+for part, counts in photo_counts(DATA_DIR).items():
     print(part, sum(counts.values()), counts)
 
 # %% [markdown]
@@ -121,8 +120,7 @@ for part, counts in count_by_part(open_source(DATA_DIR)).items():
 # another one is replaced with `force=True` only.
 
 # %%
-from matlens import class_counts, create_split
-from matlens.settings.knobs import needs_split
+from matlens import class_counts, create_split, needs_split
 
 if needs_split(DATA_DIR):
     create_split(DATA_DIR, OUTPUT_DIR, train_ratio=0.7, val_ratio=0.15, test_ratio=0.15, seed=SEED)

@@ -3,8 +3,8 @@
     data ──► models ──► training ──► evaluation ──► explanation ──► comparison ──► report
     photos   trunk+head  run folder  predictions    heat maps       table          page
 
-The public names are those of the notebook guide. Each is imported when it is asked for, so `import matlens`
-loads no framework.
+`run`, `predict`, `explain` and `report` do what the command line does; the other public names are those of the notebook
+guide (docs/guide.md). Each is imported when it is asked for, so `import matlens` loads no framework.
 """
 
 from __future__ import annotations
@@ -15,7 +15,9 @@ from typing import Any
 __version__ = "0.2.0"
 
 _HOMES = {
-    "matlens.data.source.counts": ("class_counts",),
+    "matlens.jobs.python": ("explain", "predict", "run"),
+    "matlens.report.inline": ("report",),
+    "matlens.data.source.counts": ("class_counts", "photo_counts"),
     "matlens.data.source.find": ("find_dataset",),
     "matlens.data.audit.integrity": ("is_image_valid",),
     "matlens.notebook.label_space": ("CLASS_NAMES", "NUM_CLASSES"),
@@ -37,7 +39,7 @@ _HOMES = {
     "matlens.models.seeding": ("seed_everything",),
     "matlens.settings.knobs": ("BATCH_SIZE", "DATASET_NAME", "DATA_DIR", "IMG_SIZE", "IS_KAGGLE", "KAGGLE_INPUT",
                          "KAGGLE_WORKING", "MAX_EPOCHS", "MODELS_DIR", "NEEDS_SPLIT", "OUTPUT_DIR", "REPORTS_DIR",
-                         "SEED"),
+                         "SEED", "needs_split"),
     "matlens.settings.schema": ("Settings",),
     "matlens.notebook.train_model": ("train_model",),
 }

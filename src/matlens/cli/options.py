@@ -147,11 +147,9 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print the result onl
 
 def default_out() -> Path:
     """Return the folder of a run for which the user named none."""
-    import time
+    from matlens.system.ownership.places import new_run_folder
 
-    from matlens.system.ownership.places import is_kaggle, working_folder
-
-    return working_folder() if is_kaggle() else Path("runs") / time.strftime("%Y-%m-%d_%H-%M-%S")
+    return new_run_folder()
 
 
 def _hold_alone(context: typer.Context, run: Path) -> Path:

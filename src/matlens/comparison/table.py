@@ -59,6 +59,9 @@ class Comparison(ComparedModels):
         return {"format": 1, "same_photos": self.same_photos, "models": [self.cells(row) for row in self.rows],
                 **(self.pairs or Pairwise(())).to_json(), **({"choice": self.choice.to_json()} if self.choice else {})}
 
+    def __repr__(self) -> str:
+        return f"Comparison({', '.join(f'{row.model} {row.accuracy:.1%}' for row in self.rows)})"
+
     def _repr_markdown_(self) -> str:  # what a notebook shows
         return self.to_markdown()
 

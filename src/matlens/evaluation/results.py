@@ -96,6 +96,10 @@ class Results:
         """Complete `scores` from the other fields, so that both always say the same."""
         object.__setattr__(self, "scores", scores_in(vars(self)))
 
+    def __repr__(self) -> str:
+        return (f"Results({self.model_name}: accuracy {self.accuracy:.1%}, macro F1 {self.macro_f1:.1%}, "
+                f"{self.n_test} photos)")
+
     @property
     def prediction_photos_per_second(self) -> float | None:
         """The rate of prediction."""

@@ -15,6 +15,7 @@ from matlens.data.batches import PhotoBatches, as_batch, source_of
 from matlens.data.split.splits import Photo, Split
 from matlens.errors import DataError, ModelError
 from matlens.evaluation.labels_and_scores import class_numbers
+from matlens.evaluation.metrics.metric import percent
 from matlens.evaluation.metrics.scores import judge
 from matlens.evaluation.predictions import Predictions
 from matlens.evaluation.results import Results, a_photo
@@ -24,7 +25,7 @@ from matlens.notebook.class_names import agreed_names, classes_of, given_names, 
 from matlens.notebook.photos import PhotoCheck, refuse_endless
 from matlens.runs.provenance import installed_versions, package_versions
 from matlens.settings.arguments import folder_of, refuse_no_file_name
-from matlens.system.console import listed
+from matlens.system.console import html_table, listed
 from matlens.system.resources import peak_rss_bytes
 from matlens.system.untrusted import in_short
 from matlens.training.history import History, refuse_no_history
@@ -38,6 +39,19 @@ class PredictionsAndLabels(NamedTuple):
 
     predictions: Array
     labels: Labels
+
+
+class JudgedModel(dict[str, Any]):
+    """What `evaluate_model` returns: the content of the JSON, which shows itself in short."""
+
+    def __repr__(self) -> str:
+        return (f"JudgedModel({self.get('model_name')}: accuracy {percent(self.get('accuracy'))}, "
+                f"macro F1 {percent(self.get('macro_f1'))}, {self.get('n_test')} photos)")
+
+    def _repr_html_(self) -> str:  # what a notebook shows
+        rows = [(name, *(percent(of[score]) for score in ("precision", "recall", "f1")), int(of["support"]))
+                for name, of in self.get("per_class", {}).items()]
+        return html_table(("class", "precision", "recall", "F1", "photos"), rows, repr(self))
 
 
 def get_predictions_and_labels(model: Any, dataset: Iterable[Any], class_names: Sequence[str] | None = None,
@@ -203,7 +217,7 @@ def evaluate_model(model: Any, test_ds: Iterable[Any], model_name: str, class_na
             predictions, names, validation=validation, no_validation="" if validation else NO_VALIDATION).fields)
     predictions.write(folder / f"{model_name}_predictions.npz")
     results.write(folder / f"{model_name}_results.json")
-    return results.to_json()
+    return JudgedModel(results.to_json())
 
 
 def _predictor(model: Any) -> Callable[[Any], Any]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import codecs
+import html
 import os
 import re
 import shlex
 import sys
 import textwrap
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 from rich.console import Console
@@ -54,6 +55,21 @@ def command(*words: object) -> str:
 def listed(names: Sequence[str]) -> str:
     """Join names as in 'a, b and c'."""
     return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
+
+
+def html_table(columns: Sequence[str], rows: Iterable[Sequence[object]], above: str = "") -> str:
+    """Write a small table in HTML, as notebooks show it.
+
+    columns: the first is of words, the others are of numbers, at the right. above: a sentence above the table.
+    """
+    def cell(tag: str, place: int, value: object) -> str:
+        side = "left" if place == 0 else "right"
+        return f'<{tag} style="text-align:{side}">{html.escape(str(value))}</{tag}>'
+
+    head = "".join(cell("th", place, name) for place, name in enumerate(columns))
+    body = "".join(f"<tr>{''.join(cell('td', place, value) for place, value in enumerate(row))}</tr>" for row in rows)
+    words = f"<p>{html.escape(above)}</p>" if above else ""
+    return f"{words}<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
 
 
 def _escaped(error: UnicodeError) -> tuple[str, int]:

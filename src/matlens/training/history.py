@@ -61,6 +61,13 @@ class History:
     def __iter__(self) -> Iterator[Epoch]:
         return iter(self.epochs)
 
+    def __repr__(self) -> str:
+        if not self.epochs:
+            return "History(no epochs)"
+        best = self.best
+        return (f"History({len(self.epochs)} epochs, the best is {best.number}: validation loss {best.val.loss:.3f}, "
+                f"accuracy {best.val.accuracy:.1%})")
+
     @property
     def best(self) -> Epoch:
         """The epoch that `choose_by` says, the first of equals; or the last one.

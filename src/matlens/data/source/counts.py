@@ -10,7 +10,7 @@ from unicodedata import normalize
 from matlens.data.layout.layouts import readable
 from matlens.data.layout.listing import below
 from matlens.data.layout.walk import rooted
-from matlens.data.source.sources import PARTS, Listed, Source, read_official_split
+from matlens.data.source.sources import PARTS, Listed, Source, open_source, read_official_split
 from matlens.errors import DataError
 
 _SUFFIXES = {".jpg", ".jpeg", ".png"}
@@ -28,6 +28,15 @@ def class_counts(data_dir: str | Path) -> dict[str, int]:
     classes = sorted(readable(rooted(folder)).content.folders, key=lambda entry: normalize("NFC", entry.name))
     return {entry.name: sum(PurePath(name).suffix.lower() in _SUFFIXES for place, _ in below(entry, [])
                             for name in place.content.photos) for entry in classes}
+
+
+def photo_counts(data_dir: str | Path) -> dict[str, dict[str, int]]:
+    """Count the photos of a dataset in any layout, by part and class; of one that is not divided as {"photos": ...}.
+
+    Raises:
+        DataError: there is no dataset.
+    """
+    return count_by_part(open_source(Path(data_dir)))
 
 
 def count_by_part(source: Source) -> dict[str, dict[str, int]]:

@@ -19,7 +19,7 @@ from matlens.data.split.division import divide
 from matlens.data.split.protocols import folds_of, listed_by_protocol
 from matlens.errors import DataError, SettingsError
 from matlens.settings.protocols import draws
-from matlens.system.console import command, shell_word
+from matlens.system.console import command, html_table, shell_word
 from matlens.system.files import read_json, write_json
 from matlens.system.untrusted import reading, stays_inside
 from matlens.types import Labels
@@ -71,6 +71,15 @@ class Split:
     together: tuple[tuple[str, ...], ...] = ()
     train_on: TrainOn = "train"
     remarks: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        parts = ", ".join(f"{len(self.part(name))} {name}" for name in PARTS)
+        return f"Split({self.protocol}: {parts} photos of {len(self.class_names)} classes)"
+
+    def _repr_html_(self) -> str:  # what a notebook shows
+        counts = self.counts()
+        rows = [(name, *(counts[part][name] for part in PARTS)) for name in self.class_names]
+        return html_table(("class", *PARTS), [*rows, ("all", *(sum(counts[part].values()) for part in PARTS))])
 
     @cached_property
     def hash(self) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import time
 from pathlib import Path
 
 from matlens.errors import SettingsError
@@ -35,6 +36,11 @@ def default_data_dir(dataset_name: str) -> Path:
 def default_folder(name: str) -> Path:
     """Return a folder for results: below Kaggle's working folder, elsewhere below the current one."""
     return working_folder() / name if is_kaggle() else Path(name)
+
+
+def new_run_folder() -> Path:
+    """Return the folder of a run for which nobody named one."""
+    return working_folder() if is_kaggle() else Path("runs") / time.strftime("%Y-%m-%d_%H-%M-%S")
 
 
 def expanded(path: str | Path) -> Path:

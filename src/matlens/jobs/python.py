@@ -1,0 +1,198 @@
+"""The command line's jobs as functions of Python: `matlens.run`, `matlens.predict` and `matlens.explain`.
+
+Their options have the names that the command line's have, and their values show themselves in notebooks.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, overload
+
+from matlens.comparison.row import between
+from matlens.comparison.table import Comparison
+from matlens.errors import SettingsError
+from matlens.evaluation.metrics.metric import percent
+from matlens.explanation.explain import explain_run
+from matlens.explanation.registry import DEFAULT_METHOD
+from matlens.explanation.request import Request, answer
+from matlens.jobs.predict import AskedPhotos, predict_files, predicting_artifact
+from matlens.jobs.run import run as run_job
+from matlens.jobs.run import summarise
+from matlens.runs.run import Run
+from matlens.settings.schema import Settings
+from matlens.system.console import Reporter, command, html_table
+from matlens.system.ownership.places import new_run_folder
+
+Place = str | os.PathLike[str]
+"""A path, as text or as a path object."""
+
+
+@dataclass(frozen=True)
+class FinishedRun:
+    """A run that is done. It can be given wherever a run's folder is asked for.
+
+    path: its folder. comparison: its models, the best first.
+    """
+
+    path: Path
+    comparison: Comparison
+
+    def __fspath__(self) -> str:
+        return os.fspath(self.path)
+
+    @property
+    def report(self) -> Path:
+        """Its page."""
+        return self.path / "report.html"
+
+    def __repr__(self) -> str:
+        judged = ", ".join(f"{row.model} {percent(row.accuracy)}" for row in self.comparison.rows)
+        return f"FinishedRun({str(self.path)!r}: {judged})"
+
+    def _repr_html_(self) -> str:
+        rows = [(row.model, between(row), percent(row.value("macro_f1"))) for row in self.comparison.rows]
+        return html_table(("model", "test accuracy (95 % interval)", "macro F1"), rows, f"Report: {self.report}")
+
+
+@dataclass(frozen=True)
+class PhotoAnswer:
+    """What a model says of a photo.
+
+    class_name, probability: its answer; None, with the reason in `problem`, where the photo could not be read.
+    probabilities: of all classes, by name.
+    """
+
+    path: str
+    class_name: str | None = None
+    probability: float | None = None
+    probabilities: dict[str, float] = field(default_factory=dict, repr=False)
+    problem: str | None = None
+
+
+@dataclass(frozen=True)
+class PhotoAnswers(Sequence[PhotoAnswer]):
+    """What a model says of photos, in the order in which they were asked for; a sequence of `PhotoAnswer`."""
+
+    model: str
+    answers: tuple[PhotoAnswer, ...]
+
+    @overload
+    def __getitem__(self, place: int) -> PhotoAnswer: ...
+    @overload
+    def __getitem__(self, place: slice) -> Sequence[PhotoAnswer]: ...
+    def __getitem__(self, place: int | slice) -> PhotoAnswer | Sequence[PhotoAnswer]:
+        return self.answers[place]
+
+    def __len__(self) -> int:
+        return len(self.answers)
+
+    def __iter__(self) -> Iterator[PhotoAnswer]:
+        return iter(self.answers)
+
+    def __repr__(self) -> str:
+        first = ", ".join(f"{Path(answer.path).name}: {answer.class_name or 'cannot be read'}"
+                          for answer in self.answers[:3])
+        return f"PhotoAnswers({self.model}, {len(self)} photos: {first}{', ...' if len(self) > 3 else ''})"
+
+    def _repr_html_(self) -> str:
+        rows = [(answer.path, answer.class_name or f"cannot be read: {answer.problem}",
+                 "" if answer.probability is None else percent(answer.probability)) for answer in self.answers]
+        return html_table(("photo", "class", "probability"), rows, self.model)
+
+
+@dataclass(frozen=True)
+class HeatMaps:
+    """Pictures of heat maps that were written. A notebook shows them. remarks: on models that have none."""
+
+    paths: tuple[Path, ...]
+    remarks: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        return f"HeatMaps({', '.join(map(str, self.paths))})"
+
+    def _repr_html_(self) -> str:
+        pictures = "".join(f'<img alt="heat maps: {path.stem}" style="max-width:100%" '
+                           f'src="data:image/png;base64,{base64.b64encode(path.read_bytes()).decode()}">'
+                           for path in self.paths)
+        return pictures + "".join(f"<p>{remark}</p>" for remark in self.remarks)
+
+
+def run(data: Place, *, out: Place | None = None, models: str | Sequence[str] | None = None, quiet: bool = False,
+        **settings: Any) -> FinishedRun:
+    """Do the whole job, as `matlens run` does: train models on a folder of photos, judge, explain, compare and report.
+
+    Args:
+        data: the dataset: a folder of class folders, one that is divided into train/ val/ test/, or MINC-2500.
+        out: the run's folder; by default a new one under runs/. The same call goes on with an unfinished run.
+        models: names of models; by default the guide's four.
+        quiet: print nothing but the last lines.
+        settings: those of a settings file, such as `max_epochs=4`, `img_size=160`, `recipe="probe"`,
+            `weights="auto"`.
+
+    Raises:
+        UsageError: before anything is trained.
+        WorkerError: a model failed; the others are finished, and the report shows them.
+    """
+    chosen = Settings.load(options={"data_dir": Path(data), "models": models, **settings})
+    if chosen.is_series:
+        raise SettingsError("matlens.run does one run. For several splits or seeds, use the command line, such as: "
+                            + command("run", "--data", data, "--seeds", chosen.seeds or 5))
+    finished = run_job(chosen, new_run_folder() if out is None else Path(out), Reporter(quiet))
+    comparison = summarise(finished)
+    assert comparison is not None  # a run without any result raised
+    return FinishedRun(finished.path, comparison)
+
+
+def predict(run: Place, photos: Place | Sequence[Place], *, model: str | None = None) -> PhotoAnswers:
+    """Say what photos show, as `matlens predict` does.
+
+    Args:
+        run: the folder of a run, or of an artifact.
+        photos: a photo, a folder of photos, or several of these.
+        model: a model of the run; by default the one with the best validation accuracy.
+
+    Raises:
+        RunError: the folder is of no run, or holds no trained model.
+        ModelError: the model's artifact is missing or damaged.
+    """
+    artifact = predicting_artifact(Path(run), model)
+    asked = AskedPhotos.of(map(Path, _several(photos)))
+    said = (json.loads(line) for line, _ in predict_files(artifact, asked, as_json=True))
+    return PhotoAnswers(artifact.model_name, tuple(PhotoAnswer(
+        about["path"], about.get("class"), about.get("probability"), about.get("probabilities", {}),
+        about.get("error")) for about in said))
+
+
+def explain(run: Place, photos: Place | Sequence[Place] = (), *, models: Sequence[str] | None = None,
+            method: str = DEFAULT_METHOD, worst: int | None = None) -> HeatMaps:
+    """Draw heat maps of what the models of a run looked at, as `matlens explain` does.
+
+    Args:
+        run: the folder of a run.
+        photos: a photo, or several; by default test photos of the run.
+        models: by default all that are trained.
+        method: the name of an explanation method.
+        worst: explain at most so many mistakes among the test photos, the most confident first.
+
+    Raises:
+        SettingsError: no such method, or both photos and `worst`.
+        DataError, ModelError or ResultsError: a photo, a model or its predictions cannot be read.
+    """
+    request = Request(tuple(map(Path, _several(photos))), worst=worst, method=method)
+    opened = Run.open(Path(run))
+    names = opened.trained_models(tuple(models) if models else None)
+    if request.is_plain:
+        return HeatMaps(tuple(explain_run(opened, name) for name in names))
+    told: list[str] = []
+    answer(opened, names, request, told.append)
+    pictures = [Path(line) for line in told if line.endswith(".png")]
+    return HeatMaps(tuple(pictures), tuple(line for line in told if not line.endswith(".png")))
+
+
+def _several(places: Place | Sequence[Place]) -> Sequence[Place]:
+    return [places] if isinstance(places, str | os.PathLike) else list(places)

@@ -1,0 +1,38 @@
+"""The page of a run inside of a notebook."""
+
+from __future__ import annotations
+
+import html
+from dataclasses import dataclass
+from pathlib import Path
+
+from matlens.report.page import write_report
+
+HEIGHT = 800
+"""Pixels of the frame that holds the page."""
+
+
+@dataclass(frozen=True)
+class ReportPage:
+    """A page that was written: one file that needs no other. A notebook shows it in a frame."""
+
+    path: Path
+
+    def __repr__(self) -> str:
+        return f"ReportPage({str(self.path)!r})"
+
+    def _repr_html_(self) -> str:
+        page = html.escape(self.path.read_text(encoding="utf-8"))
+        return f'<iframe srcdoc="{page}" style="width:100%; height:{HEIGHT}px; border:1px solid #bdbdbd"></iframe>'
+
+
+def report(run: Path | str) -> ReportPage:
+    """Write a run's report.html again, and return it; as the last line of a cell it is shown in the notebook.
+
+    Args:
+        run: the folder of a run.
+
+    Raises:
+        RunError: it is no folder of a run.
+    """
+    return ReportPage(write_report(Path(run)))
