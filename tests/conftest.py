@@ -112,6 +112,12 @@ def cli(tmp_path_factory: pytest.TempPathFactory) -> Cli:
     return run
 
 
+def without(*packages: str) -> dict[str, str]:
+    """Return what the environment of a process must say that is not to find some packages."""
+    places = [str(Path(__file__).with_name("without")), *filter(None, sys.path)]
+    return {"WITHOUT": ",".join(packages), "PYTHONPATH": os.pathsep.join(places)}
+
+
 @pytest.fixture
 def matlens(monkeypatch, capsys):
     """Run the command line here. Returns (exit code, standard output, standard error in one line)."""

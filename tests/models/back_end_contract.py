@@ -1,7 +1,7 @@
 """What Keras computes for matlens on one of its back ends: `python back_end_contract.py ANSWERS.npz`.
 
 The back end is KERAS_BACKEND's. With others than TensorFlow it is started where TensorFlow cannot be imported
-(tests/without_tensorflow).
+(tests/without).
 """
 
 from __future__ import annotations

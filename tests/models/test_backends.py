@@ -12,11 +12,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from conftest import without
 from matlens.errors import ModelError
 
 CONTRACT = Path(__file__).with_name("back_end_contract.py")
-
-WITHOUT_TENSORFLOW = Path(__file__).parents[1] / "without_tensorflow"
 
 BACK_ENDS = ("tensorflow", "torch", "jax")
 
@@ -29,9 +28,9 @@ own size, so that what is nearly 0 moves a weight by up to a thousandth in eithe
 
 def environment(back_end: str) -> dict[str, str]:
     """Return that of a process whose Keras runs on a back end, and which finds TensorFlow for that one alone."""
-    first = [] if back_end == "tensorflow" else [str(WITHOUT_TENSORFLOW)]
-    return {**os.environ, "KERAS_BACKEND": back_end, "MATLENS_BYTES_TO_DEVICE": "",
-            "PYTHONPATH": os.pathsep.join([*first, *filter(None, sys.path)])}
+    elsewhere = {} if back_end == "tensorflow" else without("tensorflow")
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), **elsewhere,
+            "KERAS_BACKEND": back_end, "MATLENS_BYTES_TO_DEVICE": ""}
 
 
 def answered(back_end: str, folder: Path) -> dict[str, np.ndarray]:

