@@ -2,7 +2,7 @@
 
 It makes a virtual environment, or takes the one that is there, and installs a file of pinned requirements and this
 project into it, with `uv` where that is on the PATH and with pip elsewhere. pip's own output, hundreds of lines, is
-shown as one line for each large file and a count; whatever pip complains about is shown whole where it fails.
+shown as one line for each large file and a count; its last lines are shown where it fails.
 """
 
 from __future__ import annotations
@@ -144,9 +144,13 @@ def main() -> int:
     if not python.exists():
         lines.say(f"Making a virtual environment in {asked.venv}")
         subprocess.run([sys.executable, "-m", "venv", str(asked.venv)], check=True)
-    uv = shutil.which("uv")
-    lines.say(f"Installing {asked.requirements} with {'uv' if uv else 'pip'}")
-    failed = with_uv(uv, python, asked.requirements) if uv else with_pip(python, asked.requirements, lines)
+    failed, uv = 1, shutil.which("uv")
+    if uv:
+        lines.say(f"Installing {asked.requirements} with uv")
+        failed = with_uv(uv, python, asked.requirements)
+    if failed:
+        lines.say(f"Installing {asked.requirements} with pip{', since uv failed' if uv else ''}")
+        failed = with_pip(python, asked.requirements, lines)
     failed = failed or subprocess.run(
         [str(python), "-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation", "--no-compile",
          "--disable-pip-version-check", "--editable", str(PROJECT)], check=False).returncode
