@@ -59,11 +59,11 @@ def run_refused(matlens, photos: Path, out: Path, *options: object) -> str:
     (("--protocol", "minc:9"), "minc:9 needs MINC-2500's layout"),
     (("--protocol", "prepared"), "prepared needs the folders train/"),
     (("--img-size", 16), "32 to 2048"),
-    (("--batch-size", 0), "batch_size"),
-    (("--epochs", 0), "max_epochs"),
+    (("--batch-size", 0), "--batch-size must be at least 1 (got 0)"),
+    (("--epochs", 0), "--epochs must be at least 1 (got 0)"),
     (("--config", "no.toml"), "no.toml"),
-    (("--img-size", 4096), "img_size"),
-    (("--batch-size", -3), "batch_size"),
+    (("--img-size", 4096), "--img-size 4096"),
+    (("--batch-size", -3), "--batch-size"),
     (("--seed", -1), "seed"),
     (("--alpha", 0), "alpha"),
     (("--models", ""), "no model"), (("--models", ",,"), "no model"),
@@ -204,7 +204,7 @@ def test_settings_of_the_wrong_kind_are_named(matlens, photos, tmp_path):
                         ("EPOCHS_OF = 3", "epochs_of"), ("DATA_DIR = 5\nBATCH_SIZE = 'x'", "batch_size"),
                         ("DATASET_NAME = 1", "dataset_name")):
         file.write_text(line)
-        assert named in run_refused(matlens, photos, tmp_path / "out", "--config", file)
+        assert named in run_refused(matlens, photos, tmp_path / "out", "--config", file).lower()
     file.write_bytes(b"SEED = '\xff'")
     assert "not valid TOML" in run_refused(matlens, photos, tmp_path / "out", "--config", file)
     assert str(tmp_path) in run_refused(matlens, photos, tmp_path / "out", "--config", tmp_path)

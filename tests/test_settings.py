@@ -64,7 +64,8 @@ def test_every_setting_may_be_written_in_upper_or_lower_case(tmp_path, upper):
 
 
 @pytest.mark.parametrize(("text", "named"), [
-    ("IMAGE_SIZE = 3", "unknown setting 'image_size'"), ("KAGGLE_INPUT = 'x'", "unknown setting 'kaggle_input'"),
+    ("IMAGE_SIZE = 3", "there is no setting 'image_size'"),
+    ("KAGGLE_INPUT = 'x'", "there is no setting 'kaggle_input'"),
     ("IMG_SIZE = 31", "img_size"), ("IMG_SIZE = [224, 16]", "img_size"), ("IMG_SIZE = [64, 64, 3]", "img_size"),
     ("IMG_SIZE = 2049", "img_size"), ("BATCH_SIZE = 0", "batch_size"), ("MAX_EPOCHS = -1", "max_epochs"),
     ("SEED = 4294967296", "seed"), ("SEED = 'x'", "seed"), ("MODELS = []", "models"), ("MODELS = 3", "models"),
@@ -78,16 +79,16 @@ def test_every_setting_may_be_written_in_upper_or_lower_case(tmp_path, upper):
 def test_what_cannot_be_is_refused_by_name_and_file(tmp_path, text, named):
     """A misspelt or impossible setting that is passed over costs a night of training."""
     file = toml(tmp_path, text)
-    with pytest.raises(SettingsError, match=named) as caught:
+    with pytest.raises(SettingsError, match=f"(?i){named}") as caught:
         Settings.load(file)
     assert str(file) in str(caught.value)
 
 
 def test_all_slips_are_told_at_once(tmp_path):
     """Not one after the other."""
-    with pytest.raises(SettingsError, match="seed") as caught:
-        Settings.load(toml(tmp_path, "SEED = -1\nBATCH_SIZE = 0\nCOLOR = 1"))
-    assert all(name in str(caught.value) for name in ("seed", "batch_size", "'color'"))
+    with pytest.raises(SettingsError, match="SEED") as caught:
+        Settings.load(toml(tmp_path, "SEED = -1\nbatch_size = 0\nCOLOR = 1"))
+    assert all(name in str(caught.value) for name in ("SEED", "batch_size", "'color'"))
 
 
 def test_an_option_wins_over_the_file_and_an_unset_one_does_not(tmp_path):
@@ -207,7 +208,7 @@ def test_a_default_that_is_a_setting_is_read_when_the_function_is_called(tmp_pat
     assert (parameters["seed"].default, str(parameters["side"].default)) == (7, "(96, 96)")
     monkeypatch.setenv("MATLENS_CONFIG", str(toml(tmp_path, "SEED = 'x'")))
     assert "SEED" in str(inspect.signature(called)), "help must not fail"
-    with pytest.raises(SettingsError, match="seed"):
+    with pytest.raises(SettingsError, match="SEED"):
         called(1)
     with pytest.raises(ValueError, match="sed"):
         knob("sed")

@@ -57,7 +57,11 @@ class ConversionError(ModelError):
 
 
 class WeightsError(UsageError):
-    """Pretrained weights that are missing or unreadable."""
+    """Pretrained weights that are missing or unreadable. missing: of which model, which file, from which address."""
+
+    def __init__(self, message: str, missing: tuple[str, str, str] | None = None) -> None:
+        super().__init__(message)
+        self.missing = missing
 
 
 class DeviceError(UsageError):

@@ -136,7 +136,7 @@ def test_a_run_is_read_and_written(tmp_path: Path) -> None:
     assert label_issues([run], ["inception_v1"]).models == ("inception_v1",)
     assert LabelIssues.read(listed.write(run.paths.label_issues_file)) == listed
     content = json.loads(run.paths.label_issues_file.read_text("utf-8"))
-    assert set(content) == {"format", "models", "n_photos", "issues"}
+    assert set(content) == {"format", "models", "n_photos", "issues", "accuracy", "chance"}
     assert set(content["issues"][0]) == {"path", "given", "suggested", "given_probability", "suggested_probability",
                                          "quality", "models_that_disagree"}
 

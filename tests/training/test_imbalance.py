@@ -236,7 +236,7 @@ def test_training_ends_early_by_the_figure_that_chooses_and_slows_down_by_the_lo
     assert float(network.weight[0]) == 3, "the weights of the third epoch are back"
     assert history.history["val_macro_f1"] == scores[:5]
     assert history.history["learning_rate"] == pytest.approx([3, 3, 3, 0.3, 0.3])
-    assert "val macro F1 30.0%" in history.best.line(improved=True)
+    assert "macro F1 30.0 %" in history.best.line(improved=True)
 
 
 def test_macro_f1_of_batches_is_scikit_learns():

@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from matlens.cli.options import RunArguments
 
-def compare(runs: Annotated[list[Path], typer.Argument(help="Run folders.", show_default=False)],
+if TYPE_CHECKING:
+    from matlens.comparison.series import SeriesComparison
+    from matlens.comparison.table import Comparison
+    from matlens.jobs.differences import Difference
+    from matlens.system.console import Reporter
+
+
+def compare(runs: RunArguments,
             out: Annotated[Path | None, typer.Option("--out", "-o", help="A folder for model_comparison.csv, .md, "
                                                         ".json and .png.")] = None,
             literature: Annotated[bool, typer.Option("--literature", help="Show published results on MINC-2500 below "
@@ -21,9 +30,17 @@ def compare(runs: Annotated[list[Path], typer.Argument(help="Run folders.", show
             choose_on: Annotated[Literal["test", "val"] | None, typer.Option(
                 "--choose-on", show_default="the first run's",
                 help="The part that says which model is the best.")] = None,
+            html: Annotated[Path | None, typer.Option("--html", help="A file for a page with the tables and what the "
+                                                      "runs differ in.")] = None,
             ) -> None:
-    """Put the models of one or several runs side by side, or those of series (minc:all, kfold:5, --seeds 5)."""
+    """Put the models of one or several runs side by side, or those of series (minc:all, kfold:5, --seeds 5).
+
+    On a screen this prints a table; into a pipe or a file it prints Markdown with all tables.
+
+    Example: matlens compare runs/A runs/B --html comparison.html
+    """
     from matlens.comparison.displays import draw_differences
+    from matlens.jobs.differences import differences_of
     from matlens.jobs.series import compare_folders
     from matlens.system.console import Reporter
 
@@ -34,10 +51,59 @@ def compare(runs: Annotated[list[Path], typer.Argument(help="Run folders.", show
     if literature and not comparison.published:
         reporter.warn("--literature has published results on MINC-2500 alone. These models know other classes than its "
                       "23, so the table is as it would be without the option.")
+    if html is not None:
+        from matlens.report.compared_page import write_compared_page
+
+        write_compared_page(html, comparison, differences_of(runs))
     if out is not None:
         comparison.write(out)
         draw_differences(comparison, out)
-    reporter.result(comparison.to_markdown())
+    differences = differences_of(runs)
+    _show(comparison, differences, reporter)
+    for file in (out, html):
+        if file is not None:
+            reporter.result(f"written: {file}")
+
+
+def _show(comparison: Comparison | SeriesComparison, differences: Sequence[Difference], reporter: Reporter) -> None:
+    """Print a table that fits the screen and what must be known of it; into a pipe all tables as Markdown."""
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    from matlens.comparison.markdown import NOT_THE_SAME_PHOTOS
+    from matlens.comparison.series import SeriesComparison
+    from matlens.evaluation.metrics.metric import METRICS
+    from matlens.system.console import on_screen, printable
+
+    if on_screen(console := Console(highlight=False)) is None:
+        reporter.result(comparison.to_markdown())
+    elif isinstance(comparison, SeriesComparison):
+        for line in comparison.lines():
+            reporter.result(line)
+    else:
+        table = Table("model", "accuracy", "95 % interval", "macro F1", "photos", "trained", box=None, pad_edge=False)
+        table.columns[0].overflow = "fold"
+        for column in table.columns[1:]:
+            column.justify, column.no_wrap = "right", True
+        for row in comparison.rows:
+            shown = [METRICS[name].in_words(row.value(name)) for name in ("accuracy", "macro_f1")]
+            ends = METRICS["accuracy"].ends_in_words(row.interval("accuracy"))
+            seconds = "" if row.training_seconds is None else f"{row.training_seconds:,.0f} s"
+            table.add_row(escape(printable(row.model)), shown[0], ends or "", shown[1], f"{row.n_test:,}", seconds)
+        console.print(table)
+        if not comparison.same_photos:
+            reporter.warn(f"{NOT_THE_SAME_PHOTOS} {comparison.whose_photos}")
+        for sentence in comparison.sentences:
+            reporter.result(sentence)
+        for row in comparison.rows:
+            if row.remarks:
+                reporter.result(f"{row.model}: {row.remarks}")
+        for other in comparison.published:
+            reporter.result(f"published: {other.cells['model']}, accuracy {100 * other.cells['accuracy']:.1f} %; "
+                            f"{other.differs}")
+    for difference in differences:
+        reporter.result(f"differs between the runs: {difference.in_words}")
 
 
 def _refuse_others(folder: Path) -> None:

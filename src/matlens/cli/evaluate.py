@@ -6,7 +6,15 @@ from typing import Annotated
 
 import typer
 
-from matlens.cli.options import MaterialGroupsFile, Models, Quiet, RunArgument, chosen_models
+from matlens.cli.options import (
+    MaterialGroupsFile,
+    Models,
+    MovedPhotos,
+    Quiet,
+    RunArgument,
+    chosen_models,
+    with_photos_in,
+)
 
 
 def evaluate(run: RunArgument, models: Models = None, material_groups: MaterialGroupsFile = None,
@@ -17,7 +25,7 @@ def evaluate(run: RunArgument, models: Models = None, material_groups: MaterialG
              robustness_photos: Annotated[int | None, typer.Option(
                  "--robustness-photos", min=1, help="With --robustness: how many test photos at most.",
                  show_default="500")] = None,
-             quiet: Quiet = False) -> None:
+             data: MovedPhotos = None, quiet: Quiet = False) -> None:
     """Judge the trained models of a run again: predictions, metrics, pictures, comparison and report."""
     from matlens.comparison.row import Row, between
     from matlens.errors import SettingsError
@@ -34,7 +42,7 @@ def evaluate(run: RunArgument, models: Models = None, material_groups: MaterialG
 
     if robustness_photos is not None and not robustness:
         raise SettingsError("--robustness-photos says how many photos --robustness takes: give both.")
-    reporter, opened = Reporter(quiet), Run.open(run)
+    reporter, opened = Reporter(quiet), with_photos_in(data, Run.open(run))
     copy_groups(material_groups, opened.path, opened.split.class_names)
     names = opened.trained_models(chosen_models(models))
     for name in names:
@@ -50,3 +58,4 @@ def evaluate(run: RunArgument, models: Models = None, material_groups: MaterialG
     comparison = summarise(opened, svg=svg)
     for sentence in comparison.sentences if comparison else ():
         reporter.result(sentence)
+    reporter.result(f"report: {opened.path / 'report.html'}")

@@ -7,7 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
-from matlens.cli.options import Late, Models, Quiet, RunArgument, chosen_models
+from matlens.cli.frame.places import files_named
+from matlens.cli.options import Late, Models, MovedPhotos, Quiet, RunArgument, chosen_models, with_photos_in
 
 
 def _method_option() -> Any:
@@ -19,6 +20,8 @@ def _method_option() -> Any:
 
 
 def explain(run: RunArgument,
+            photos: Annotated[list[Path] | None, typer.Argument(
+                help="Photos to explain, as with --images.", metavar="PHOTOS", show_default=False)] = None,
             images: Annotated[list[Path] | None, typer.Option(
                 help="A photo to explain; may be repeated. Several models are shown side by side, too.",
                 show_default="test photos of the run")] = None,
@@ -40,8 +43,13 @@ def explain(run: RunArgument,
             galleries: Annotated[bool, typer.Option(
                 "--galleries", help="Write the most confident mistakes, the least sure hits, and photos of each class "
                 "and confused pair, with heat maps, as data.")] = False,
-            models: Models = None, quiet: Quiet = False) -> None:
-    """Draw heat maps of what the models looked at: of test photos, or of --images, into the run's reports/."""
+            data: MovedPhotos = None, models: Models = None, quiet: Quiet = False) -> None:
+    """Draw heat maps of what the models looked at: of test photos, or of PHOTOS, into the run's reports/.
+
+    Examples: matlens explain last photo.jpg
+
+    matlens explain last --worst 12
+    """
     from matlens.errors import SettingsError
     from matlens.explanation.explain import explain_run
     from matlens.explanation.registry import DEFAULT_METHOD
@@ -51,13 +59,14 @@ def explain(run: RunArgument,
     from matlens.runs.run import Run
     from matlens.system.console import Reporter
 
-    request = Request(tuple(images or ()), worst, class_name, target, method or DEFAULT_METHOD, score, layer)
+    asked = tuple(file for given in (*(photos or ()), *(images or ())) for file in files_named(given))
+    request = Request(asked, worst, class_name, target, method or DEFAULT_METHOD, score, layer)
     on_request = faithfulness is not None or galleries
     if on_request and not request.names_method_alone:
         raise SettingsError("--faithfulness and --galleries explain the answers by the score that the method explains "
                             "by itself, at the last layer: leave out --images, --worst, --class, --target, --score "
                             "and --layer.")
-    reporter, opened = Reporter(quiet), Run.open(run)
+    reporter, opened = Reporter(quiet), with_photos_in(data, Run.open(run))
     names = opened.trained_models(chosen_models(models))
     if cost := request.explainer.predictions_per_photo:
         reporter.say(f"{request.explainer.title} makes {cost:,} predictions for each photo and model.")
@@ -72,3 +81,4 @@ def explain(run: RunArgument,
         for name in names:
             reporter.result(str(explain_run(opened, name)))
     summarise(opened)
+    reporter.result(f"The report shows them: {opened.path / 'report.html'}")

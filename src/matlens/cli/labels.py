@@ -7,12 +7,13 @@ from typing import Annotated
 
 import typer
 
+from matlens.cli.frame.places import run_folder
 from matlens.cli.options import Models, chosen_models
 
 
-def labels(runs: Annotated[list[Path], typer.Argument(help="Run folders, or that of a series; of several, such as "
-                                                      "the folds of a cross-validation, photos are joined.",
-                                                      show_default=False)],
+def labels(runs: Annotated[list[Path], typer.Argument(
+               help="Run folders, or that of a series; last is the newest. Of several, such as the folds of a "
+                    "cross-validation, photos are joined.", metavar="RUN", parser=run_folder, show_default=False)],
            models: Models = None,
            json: Annotated[Path | None, typer.Option("--json", help="A file for the whole list.")] = None,
            limit: Annotated[int, typer.Option(min=1, help="How many photos are shown.")] = 20) -> None:
@@ -26,7 +27,7 @@ def labels(runs: Annotated[list[Path], typer.Argument(help="Run folders, or that
 
     from matlens.evaluation.label_quality import label_issues
     from matlens.runs.series import runs_in
-    from matlens.system.console import echo, printable
+    from matlens.system.console import Reporter, complain, printable
 
     opened = runs_in(runs)
     chosen = chosen_models(models)
@@ -41,12 +42,17 @@ def labels(runs: Annotated[list[Path], typer.Argument(help="Run folders, or that
             table.add_row(str(rank), *names, f"{suspect.suggested_probability:.1%}",
                           *[str(len(suspect.models_that_disagree))] * several)
         console.print(table)
-    echo(f"{len(suspects.issues)} of {suspects.n_photos} photos may be mislabelled, judged by "
+    reporter = Reporter()
+    reporter.result(f"{len(suspects.issues)} of {suspects.n_photos} photos may be mislabelled, judged by "
          + ", ".join(suspects.models)
          + (f"; the {limit} likeliest are shown" if len(suspects.issues) > limit else "")
          + ". This is a list to look at, not a verdict.")
+    if suspects.is_near_chance and suspects.accuracy is not None and suspects.chance is not None:
+        complain(f"The models' answers are right on {100 * suspects.accuracy:.1f} % of these photos, and answering the "
+                 f"most frequent class on all of them on {100 * suspects.chance:.1f} %. Suspicions of models that are "
+                 "hardly better than chance mean nothing: train better ones first.", "yellow", "warning")
     files = [] if json is None else [json]
     if len(opened) == 1 and chosen is None:
         files.append(opened[0].paths.label_issues_file)
     for path in files:  # last, since a folder may be read-only
-        echo(f"whole list: {suspects.write(path)}")
+        reporter.result(f"whole list: {suspects.write(path)}")

@@ -9,8 +9,10 @@ from typing import Annotated, Any
 import typer
 
 from matlens import __version__
-from matlens.cli.options import LazyGroup
+from matlens.cli.frame.group import LazyGroup
+from matlens.cli.frame.slips import is_slip, told
 from matlens.errors import MatlensError, OutOfMemoryError
+from matlens.settings.typed import typed_options
 from matlens.system.console import complain, printable
 from matlens.system.files import why_unwritable
 from matlens.system.resources import MORE_MEMORY, is_want_of_memory, of_limit, too_little_memory
@@ -28,9 +30,10 @@ class _Commands(LazyGroup):
 
 
 app = typer.Typer(
-    cls=_Commands, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="rich",
+    cls=_Commands, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
-    epilog="Start with [bold]matlens demo[/bold], or [bold]matlens run --data DIR[/bold] on a folder of class folders.")
+    epilog="Start with matlens demo, or matlens run PHOTOS on a folder of class folders. Help on a command: "
+           "matlens run --help")
 
 
 @app.callback(invoke_without_command=True)
@@ -72,7 +75,9 @@ def main() -> None:
     with orderly_stop():
         try:
             _refuse_little_memory(arguments)
-            app(arguments, prog_name="matlens")
+            with typed_options():
+                code = app(arguments, prog_name="matlens", standalone_mode=False)
+            raise SystemExit(code or 0)
         except Exception as error:
             if debug:
                 raise
@@ -81,6 +86,12 @@ def main() -> None:
 
 def _told(error: Exception) -> int:
     """Print what ended the command. Returns its exit code."""
+    if is_slip(error):
+        if message := told(error):
+            _say_error(message)
+        else:
+            typer.echo(error.ctx.get_help())  # type: ignore[attr-defined]
+        return 2
     if isinstance(error, MatlensError):
         _say_error(str(error))
         return error.exit_code

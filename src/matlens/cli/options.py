@@ -1,7 +1,5 @@
 """Make the options of the command line from the declarations of the settings; and those that several commands share.
 
-`LazyGroup` is a group of commands, each in a module of its own that is imported when the command is asked for.
-
 A command's function marks a parameter whose option is made when the command is asked for (`Late`), so that
 `matlens --help` need not load the settings. `**given: Annotated[Any, SettingsOptions()]` stands for all settings.
 """
@@ -13,13 +11,17 @@ import functools
 import inspect
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
-from importlib import import_module
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, get_args, get_origin
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_origin
 
 import typer
-from typer.core import TyperCommand, TyperGroup
-from typer.main import get_command, get_group
+
+from matlens.cli.frame.help import MORE, show_all
+from matlens.cli.frame.places import path, run_folder
+
+if TYPE_CHECKING:
+    from matlens.runs.run import Run
+    from matlens.settings.schema import Settings
 
 
 @dataclass(frozen=True)
@@ -51,9 +53,7 @@ class SettingsOptions:
                   and (name in self.only or not self.only)]
         for name in chosen:
             kind = option_type(Settings.model_fields[name])
-            required = DECLARED[name].required
-            yield _parameter(name, kind if required else kind | None, option_of(name, self.shown.get(name), panel=True),
-                             inspect.Parameter.empty if required else None)
+            yield _parameter(name, kind | None, option_of(name, self.shown.get(name), panel=True), None)
         for name, earlier in EARLIER.items():
             if earlier.place[0] in chosen:
                 yield _parameter(name, earlier.given_as | None, typer.Option(earlier.option, hidden=True), None)
@@ -64,12 +64,15 @@ def option_of(name: str, shown: str | None = None, *, panel: bool = False) -> An
 
     shown: the default in words, in place of the declared one. panel: whether it stands under the declared heading.
     """
+    from matlens.settings.declaration import choices_of
+    from matlens.settings.panels import MAIN
     from matlens.settings.schema import DECLARED, Settings
 
     setting = DECLARED[name]
+    heading = setting.panel if name in MAIN else f"{MORE} {setting.panel or ''}".strip()
     words = [word for word in (setting.option, setting.short) if word]
-    return typer.Option(*words, help=setting.help, metavar=setting.metavar, parser=setting.read,
-                        rich_help_panel=setting.panel if panel else None,
+    return typer.Option(*words, help=setting.help, parser=setting.read, rich_help_panel=heading if panel else None,
+                        metavar=setting.metavar or choices_of(Settings.model_fields[name]),
                         show_default=shown or setting.shown or _default_in_words(Settings.model_fields[name].default,
                                                                                  setting.option or ""))
 
@@ -98,34 +101,57 @@ def with_options(function: Callable[..., Any]) -> Callable[..., Any]:
         else:
             parameters.append(parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY))
 
+    parameters = [_with_metavar(_expanding(parameter)) for parameter in parameters]
+    asks_all = any(_is_more(parameter) for parameter in parameters)
+    if asks_all:
+        parameters.append(_HELP_ALL)
+
     @functools.wraps(function)
     def called(**given: Any) -> Any:
+        given.pop(_HELP_ALL.name, None)
         return function(**given)
 
-    parameters = [_expanding(parameter) for parameter in parameters]
     parameters.sort(key=lambda parameter: parameter.default is not inspect.Parameter.empty)  # what must be given first
     called.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     return called
 
 
+_HELP_ALL = _parameter("help_all", bool, typer.Option(
+    "--help-all", is_eager=True, callback=show_all, help="Show all options and exit."), False)
+
+
+def _is_more(parameter: inspect.Parameter) -> bool:
+    info = get_args(parameter.annotation)[1]
+    return bool(getattr(info, "rich_help_panel", None)) and str(info.rich_help_panel).startswith(MORE)
+
+
 def _expanding(parameter: inspect.Parameter) -> inspect.Parameter:
     """Let a parameter for paths refuse what is no path, and take `~` for the home folder, which `--out=~/x` needs."""
-    kind, info = (get_args(parameter.annotation) if get_origin(parameter.annotation) is Annotated else (None, None))
-    if Path not in (kind, *get_args(kind)):
+    kind, info = _kind_and_info(parameter)
+    if Path not in (kind, *get_args(kind)) or getattr(info, "parser", None):
         return parameter
     info = copy.copy(info)
     info.parser = path
     return parameter.replace(annotation=Annotated[kind, info])
 
 
-def path(given: str) -> Path:
-    """Return the path that a word of the command line stands for; its own name stands for the type in help."""
-    from matlens.system.ownership.places import expanded
+def _with_metavar(parameter: inspect.Parameter) -> inspect.Parameter:
+    """Give a parameter the word that stands for its value in help, unless it has one."""
+    kind, info = _kind_and_info(parameter)
+    if getattr(info, "metavar", None):
+        return parameter
+    [inner] = [part for part in get_args(kind) if part is not type(None)][:1] or [kind]
+    choices = get_args(inner) if get_origin(inner) is Literal else get_args(kind) if get_origin(kind) is Literal else ()
+    word = "|".join(choices) if choices else {Path: "PATH", int: "N", float: "X", str: "NAME"}.get(inner)
+    if word is None or isinstance(info, typer.models.ArgumentInfo):
+        return parameter
+    info = copy.copy(info)
+    info.metavar = word
+    return parameter.replace(annotation=Annotated[kind, info])
 
-    try:
-        return expanded(given)
-    except ValueError as error:
-        raise typer.BadParameter(f"'{given}' {error}") from None
+
+def _kind_and_info(parameter: inspect.Parameter) -> tuple[Any, Any]:
+    return get_args(parameter.annotation) if get_origin(parameter.annotation) is Annotated else (None, None)
 
 
 def _declared(name: str) -> Late:
@@ -140,9 +166,36 @@ CacheDir = Annotated[Path | None, _declared("cache_dir")]
 Out = Annotated[Path | None, typer.Option(
     "--out", "-o", help="The run's folder. If it holds an unfinished run of the same settings, that run goes on.",
     show_default="runs/<time>, on Kaggle /kaggle/working")]
+Photos = Annotated[Path | None, typer.Argument(
+    help="The dataset, as with --data.", metavar="PHOTOS", show_default=False)]
+RunArguments = Annotated[list[Path], typer.Argument(
+    help="Run folders; last is the newest.", metavar="RUN", parser=run_folder, show_default=False)]
 Config = Annotated[Path | None, typer.Option(
     envvar="MATLENS_CONFIG", help="A TOML file with any of the settings. Options win over it.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print the result only.")]
+
+
+def loaded(config: Path | None, given: Mapping[str, Any], photos: Path | None, words: str) -> Settings:
+    """Return the settings of a command that trains, whose photos an argument, --data or the settings file names.
+
+    words: the command up to its photos, for the message. Raises SettingsError, also where nothing names photos.
+    """
+    from matlens.errors import SettingsError
+    from matlens.settings.files import read_settings
+    from matlens.settings.schema import Settings
+    from matlens.system.console import shell_word
+
+    named = given.get("data_dir")
+    if photos is not None and named not in (None, photos):
+        raise SettingsError(f"Two datasets are named: {photos}, and --data {named}. Name one: "
+                            f"matlens {words} {shell_word(photos)}")
+    settings = Settings.load(config, {**given, "data_dir": photos or named})
+    if photos is None and named is None and "data_dir" not in read_settings(config)[0]:
+        there = settings.data_dir if settings.data_dir.is_dir() else Path("PHOTOS")
+        of_file = f", and {config} sets no DATA_DIR" if config else ""
+        raise SettingsError(f"No photos are named{of_file}. Name the folder that holds a folder of photos for each "
+                            f"class: matlens {words} {shell_word(there)}")
+    return settings
 
 
 def default_out() -> Path:
@@ -150,6 +203,28 @@ def default_out() -> Path:
     from matlens.system.ownership.places import new_run_folder
 
     return new_run_folder()
+
+
+MovedPhotos = Annotated[Path | None, typer.Option(
+    "--data", "-d", help="The folder in which the run's photos are now.", show_default="where they were")]
+
+
+def with_photos_in(folder: Path | None, run: Run) -> Run:
+    """Return a run whose photos lie in another folder than they did. Raises DataError where they are not there."""
+    if folder is None:
+        return run
+    import dataclasses
+
+    from matlens.data.source.sources import open_source
+    from matlens.errors import DataError
+
+    root = open_source(folder).root.resolve()
+    photos = run.split.part("test")
+    missing = [photo.path for photo in photos if not (root / photo.path).is_file()]
+    if missing:
+        raise DataError(f"{len(missing)} of the {len(photos)} test photos of {run.path} are not in {root}, such as "
+                        f"{missing[0]}. Name the folder in which they lie as the run knew them with --data.")
+    return dataclasses.replace(run, data_root=root)
 
 
 def _hold_alone(context: typer.Context, run: Path) -> Path:
@@ -161,7 +236,9 @@ def _hold_alone(context: typer.Context, run: Path) -> Path:
     return run
 
 
-RunArgument = Annotated[Path, typer.Argument(help="A run's folder.", callback=_hold_alone, show_default=False)]
+RunArgument = Annotated[Path, typer.Argument(
+    help="A run's folder; last is the newest.", metavar="RUN", parser=run_folder, callback=_hold_alone,
+    show_default=False)]
 """Of commands that write there. They hold it alone."""
 
 
@@ -179,44 +256,3 @@ def chosen_models(models: str | None) -> tuple[str, ...] | None:
     from matlens.settings.schema import Settings
 
     return Settings.load(options={"models": models}).models
-
-
-class LazyGroup(TyperGroup):
-    """The commands that the modules `names` of `package` define, in that order.
-
-    A module defines a function of its own name, or, if it is a package, the typer.Typer `app` of a group.
-    """
-
-    package: ClassVar[str]
-    names: ClassVar[tuple[str, ...]]
-
-    def __init__(self, **attributes: Any) -> None:
-        super().__init__(**attributes)
-        self.commands = {name: TyperCommand(name) for name in self.names}
-
-    def list_commands(self, ctx: Any) -> list[str]:
-        """Return the names in the order of the flow."""
-        return list(self.names)
-
-    def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        """Return a stand-in that knows name and help: making a command's options takes longer than help should."""
-        command = self.commands.get(cmd_name)
-        if command is not None and command.help is None:
-            module = import_module(f"{self.package}.{cmd_name}")
-            command.help = module.app.info.help if hasattr(module, "app") else inspect.getdoc(getattr(module, cmd_name))
-        return command
-
-    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
-        """Return the whole command that is about to run."""
-        name, command, rest = super().resolve_command(ctx, args)
-        return name, command and self._whole(command.name or ""), rest
-
-    def _whole(self, name: str) -> Any:
-        module = import_module(f"{self.package}.{name}")
-        if hasattr(module, "app"):
-            group = get_group(module.app)
-            group.name = name
-            return group
-        holder = typer.Typer(add_completion=False, rich_markup_mode="rich")
-        holder.command(name)(with_options(getattr(module, name)))
-        return get_command(holder)

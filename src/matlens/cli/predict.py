@@ -7,9 +7,17 @@ from typing import Annotated
 
 import typer
 
+from matlens.cli.frame.places import files_named, is_run, run_folder
 
-def predict(run: Annotated[Path, typer.Argument(help="A run's folder, or an .artifact folder.", show_default=False)],
-            images: Annotated[list[Path], typer.Argument(help="Photos, and folders of photos.", show_default=False)],
+
+def predict(run: Annotated[Path, typer.Argument(
+                help="A run's folder (last is the newest), or an .artifact folder. More of them may follow.",
+                metavar="RUN", parser=run_folder, show_default=False)],
+            images: Annotated[list[Path], typer.Argument(
+                help="Photos, folders of photos, and patterns such as 'photos/*.jpg'.", metavar="PHOTOS",
+                show_default=False)],
+            top: Annotated[int, typer.Option("--top", min=1, help="Print so many classes for each photo, the likeliest "
+                                             "first.")] = 1,
             model: Annotated[str | None, typer.Option(help="The model of the run that predicts.",
                                                       show_default="the one with the best validation accuracy")] = None,
             int8: Annotated[bool, typer.Option("--int8", help="Use the INT8 version that matlens export --int8 made.")]
@@ -21,21 +29,42 @@ def predict(run: Annotated[Path, typer.Argument(help="A run's folder, or an .art
             ) -> None:
     """Say what photos show: one line a photo with path, class and probability.
 
+    Of several runs, each line ends in the run that answers.
+
     A photo that cannot be read is named on standard error, the others are predicted, and the command exits with 2.
     """
+    from matlens.errors import DataError
     from matlens.jobs.predict import AskedPhotos, predict_files, predicting_artifact
-    from matlens.system.console import echo
+    from matlens.runs.names import distinct_names
+    from matlens.system.console import command, echo
 
-    artifact, asked = predicting_artifact(run, model, int8=int8), AskedPhotos.of(images)
-    if artifact.unconfirmed:
-        echo(f"warning: {artifact.remark}", err=True)
-    failed = 0
-    for line, is_error in predict_files(artifact, asked, as_json=json, raw=raw):
-        echo(line, err=is_error)
-        failed += is_error
-    if not json and not raw and artifact.calibrator:
-        echo(f"calibrated by {artifact.calibrator.title}; --raw prints the network's own probabilities", err=True)
+    runs = [run]
+    while images and (more := _also_run(images[0])) is not None:
+        runs.append(more)
+        images = images[1:]
+    if not images:
+        raise DataError("No photos are named. Name them behind the run: "
+                        f"{command('predict', *runs, 'PHOTO_OR_FOLDER')}")
+    asked = AskedPhotos.of(file for given in images for file in files_named(given))
+    artifacts = {place: predicting_artifact(place, model, int8=int8) for place in dict.fromkeys(runs)}
+    names, failed = distinct_names(artifacts), 0
+    for number, (place, artifact) in enumerate(artifacts.items()):
+        if artifact.unconfirmed:
+            echo(f"warning: {artifact.remark}", err=True)
+        of_run = names.get(place, str(place)) if len(artifacts) > 1 else None
+        for line, is_error in predict_files(artifact, asked, as_json=json, raw=raw, top=top, of_run=of_run):
+            if not (is_error and number):  # what cannot be read is said once
+                echo(line, err=is_error)
+                failed += is_error
+        if not json and not raw and artifact.calibrator:
+            echo(f"calibrated by {artifact.calibrator.title}; --raw prints the network's own probabilities", err=True)
     if asked.others:
         echo(f"passed over: {asked.others} files that are no photos by their names", err=True)
     if failed:
         raise typer.Exit(2)
+
+
+def _also_run(given: Path) -> Path | None:
+    """Return the folder of a run or an artifact that stands among the photos; None where it is none."""
+    folder = run_folder(str(given)) if given == Path("last") else given
+    return folder if is_run(folder) else None

@@ -8,13 +8,16 @@ from typing import Annotated, Any
 
 import typer
 
+from matlens.cli.frame.places import run_folder
 from matlens.cli.options import Groups, Quiet, SettingsOptions
 
 _NAMED = 3
 PLACES = SettingsOptions(only=("weights_dir", "cache_dir", "cache_limit", "device"))
 
 
-def rerun(run: Annotated[Path, typer.Argument(help="The folder of a run or of a series.", show_default=False)],
+def rerun(run: Annotated[Path, typer.Argument(
+              help="The folder of a run or of a series; last is the newest.", metavar="RUN", parser=run_folder,
+              show_default=False)],
           out: Annotated[Path | None, typer.Option("--out", "-o", help="The new run's folder.",
                                                    show_default="RUN-again-<time>")] = None,
           data: Annotated[Path | None, typer.Option("--data", "-d", help="The folder in which its photos are now.",

@@ -7,24 +7,28 @@ from typing import Annotated, Any
 
 import typer
 
-from matlens.cli.options import Config, Out, Quiet, SettingsOptions, default_out
+from matlens.cli.options import Config, Out, Photos, Quiet, SettingsOptions, default_out, loaded
 from matlens.system.stopping import orderly_stop
 
 OPTIONS = SettingsOptions()
 
 
-def run(out: Out = None, config: Config = None, quiet: Quiet = False,
+def run(photos: Photos = None, out: Out = None, config: Config = None, quiet: Quiet = False,
         yes: Annotated[bool, typer.Option("--yes", help="Train however many models a pattern in --models fits. Without "
                                           "it, more than 12 are refused.", show_default=False)] = False,
         **given: Annotated[Any, OPTIONS]) -> None:
-    """Do the whole job: train the models on a folder of photos, judge, explain and compare them, write the report."""
+    """Do the whole job: train the models on a folder of photos, judge, explain and compare them, write the report.
+
+    Examples: matlens run photos
+
+    matlens run photos --models inception_v1 --epochs 8 --out runs/first
+    """
     from matlens.jobs.run import run as run_all
     from matlens.jobs.series import run_series
     from matlens.settings.checks import any_number_of_models
-    from matlens.settings.schema import Settings
     from matlens.system.console import Reporter
 
     with any_number_of_models() if yes else nullcontext():
-        settings, out = Settings.load(config, given), out or default_out()
+        settings, out = loaded(config, given, photos, "run"), out or default_out()
     with orderly_stop(out):
         (run_series if settings.is_series else run_all)(settings, out, Reporter(quiet))

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from matlens.cli.options import Config, Late, Out, Quiet, SettingsOptions, default_out
+from matlens.cli.options import Config, Late, Out, Photos, Quiet, SettingsOptions, default_out, loaded
 from matlens.system.stopping import orderly_stop
 
 OPTIONS = SettingsOptions(without=("models", "material_groups"))
@@ -18,17 +18,19 @@ def _model_argument() -> Any:
     return typer.Argument(help=f"The model: {', '.join(MODELS)}, or one that matlens models lists.", show_default=False)
 
 
-def train(model: Annotated[str, Late(_model_argument)], out: Out = None, config: Config = None, quiet: Quiet = False,
-          **given: Annotated[Any, OPTIONS]) -> None:
-    """Train one model into a run's folder, and stop there."""
+def train(model: Annotated[str, Late(_model_argument)], photos: Photos = None, out: Out = None,
+          config: Config = None, quiet: Quiet = False, **given: Annotated[Any, OPTIONS]) -> None:
+    """Train one model into a run's folder, and stop there.
+
+    Example: matlens train inception_v1 photos --out runs/first
+    """
     from matlens.errors import SettingsError
     from matlens.jobs.run import keep_to_limit, start
     from matlens.runs.lock import alone_in
-    from matlens.settings.schema import Settings
     from matlens.system.console import Reporter
     from matlens.training.train import train as train_one
 
-    settings = Settings.load(config, given | {"models": model})
+    settings = loaded(config, given | {"models": model}, photos, f"train {model}")
     model, *more = settings.models
     if more:
         raise SettingsError(f"matlens train trains one model, and {1 + len(more)} are named. Use matlens run, or name "

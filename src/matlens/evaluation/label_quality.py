@@ -46,15 +46,33 @@ class Suspect:
     models_that_disagree: tuple[str, ...]
 
 
+LEAST_SKILL = 0.3
+"""Of models whose suspicions mean something: how far they are on the way from always answering the most frequent class
+to making no mistake."""
+
+
 @dataclass(frozen=True)
 class LabelIssues:
-    """The content of `label_issues.json`: the suspects among `n_photos`, the worst first."""
+    """The content of `label_issues.json`: the suspects among `n_photos`, the worst first.
+
+    accuracy: of the mean of the models' probabilities on these photos. chance: the share of the most frequent class.
+    None in files of earlier versions.
+    """
 
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(allow_inf_nan=False)
 
     models: tuple[str, ...]
     n_photos: Count
     issues: tuple[Suspect, ...]
+    accuracy: float | None = None
+    chance: float | None = None
+
+    @property
+    def is_near_chance(self) -> bool:
+        """Whether the models are hardly better than always answering the most frequent class: they suspect blindly."""
+        if self.accuracy is None or self.chance is None:
+            return False
+        return self.accuracy - self.chance < LEAST_SKILL * (1 - self.chance)
 
     def write(self, path: Path) -> Path:
         """Write as JSON, whole or not at all."""
@@ -133,7 +151,9 @@ def find_suspects(predictions: Mapping[str, Predictions], class_names: Sequence[
         Suspect(paths[row], class_names[labels[row]], class_names[suggested[row]],
                 round(float(mean[row, labels[row]]), 6), round(float(mean[row, suggested[row]]), 6),
                 round(float(quality), 6), tuple(against[row]))
-        for row, quality in zip(*suspect_positions(mean, labels), strict=True)))
+        for row, quality in zip(*suspect_positions(mean, labels), strict=True)),
+        round(float((suggested == labels).mean()), 6) if len(rows) else None,
+        round(float(np.bincount(labels).max() / len(rows)), 6) if len(rows) else None)
 
 
 def _refuse_other_photos(predictions: Mapping[str, Predictions]) -> None:

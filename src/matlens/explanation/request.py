@@ -19,7 +19,9 @@ from matlens.explanation.registry import DEFAULT_METHOD, EXPLAINERS, question_fo
 from matlens.explanation.side_by_side import SIDE_BY_SIDE, plot_side_by_side
 from matlens.models.registry import spec_of
 from matlens.runs.run import Run
+from matlens.system.console import printable
 from matlens.system.figures import elided
+from matlens.system.registry import did_you_mean
 from matlens.workers.trained import trained_artifact
 
 
@@ -109,6 +111,8 @@ def answer(run: Run, names: Sequence[str], request: Request, tell: Callable[[str
         explained_by_title[title] = explained
         path = run.paths.picture(name, request.kind)
         plot_explained_grid(explained, request.title, title, path)
+        for place, photo in zip(request.images, explained, strict=False):
+            tell(printable(f"{name}: {place}: {photo.predicted}, {100 * photo.probability:.1f} %"))
         tell(str(path))
     if request.images and len(explained_by_title) > 1:
         path = run.paths.picture(SIDE_BY_SIDE, request.kind)
@@ -135,5 +139,6 @@ def class_number(class_names: Sequence[str], wanted: str | None, option: str) ->
     if wanted is None:
         return None
     if wanted not in class_names:
-        raise SettingsError(f"{option} {wanted}: the run knows {', '.join(class_names)}.")
+        raise SettingsError(f"{option} {wanted}: the run has no such class.{did_you_mean(wanted, class_names)} It "
+                            f"knows {', '.join(class_names)}.")
     return list(class_names).index(wanted)

@@ -31,8 +31,7 @@ def _balanced_command(run: Run, model: str) -> str | None:
     """Return the command that trains one model of a run again with class weights, beside the run."""
     settings = run.settings
     asked = settings.model_dump(mode="json") | {"models": [model], "class_weights": "balanced", "seeds": None}
-    places = ("--weights-dir", settings.weights_dir) if settings.weights_dir else ()
-    return run_command(asked, run.data_root, *places, "--out", run.path.with_name(f"{run.title}-balanced"))[0]
+    return run_command(asked, run.data_root, "--out", run.path.with_name(f"{run.title}-balanced"))[0]
 
 
 def keep_calibration(run: Run, results: Results, reporter: Reporter) -> None:

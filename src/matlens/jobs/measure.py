@@ -56,6 +56,8 @@ def measure_robustness(run: Run, names: Sequence[str], n: int, reporter: Reporte
         path = run.paths.picture(name, Robustness.kind)
         plot_robustness({title: robustness}, path)
         note_in_results(run, name, reporter)
+        for line in _of_each(robustness):
+            reporter.result(line)
         reporter.result(str(path))
     by_title = {spec_of(name).title: measured for name in run.model_names
                 if (measured := _current(Robustness, run, name, reporter)) is not None}
@@ -63,6 +65,15 @@ def measure_robustness(run: Run, names: Sequence[str], n: int, reporter: Reporte
         path = run.paths.reports / "robustness.png"
         plot_robustness(by_title, path)
         reporter.result(str(path))
+
+
+def _of_each(robustness: Robustness) -> list[str]:
+    """Return the accuracy under each perturbation, at its strengths in turn."""
+    whole = f"  {robustness.n_photos} photos as they are: {100 * robustness.accuracy:.1f} %"
+    return [whole, *(f"  {curve['title']} ({', '.join(f'{strength:g}' for strength in curve['strengths'])}"
+                     f"{' ' + curve['unit'] if curve['unit'] else ''}): "
+                     f"{', '.join(f'{100 * accuracy:.1f}' for accuracy in curve['accuracy'])} %"
+                     for curve in robustness.curves.values())]
 
 
 def make_galleries(run: Run, names: Sequence[str], method: str, reporter: Reporter) -> None:

@@ -97,11 +97,12 @@ class AskedPhotos:
         return cls(tuple(photos), tuple(unlisted), others)
 
 
-def predict_files(artifact: Artifact, asked: AskedPhotos, *, as_json: bool = False, raw: bool = False,
-                  ) -> Iterator[tuple[str, bool]]:
+def predict_files(artifact: Artifact, asked: AskedPhotos, *, as_json: bool = False, raw: bool = False, top: int = 1,
+                  of_run: str | None = None) -> Iterator[tuple[str, bool]]:
     """Yield a line for each photo, and whether it is an error: the photo could not be read. The others are predicted.
 
     raw: give the network's own probabilities where the artifact has a calibration.
+    top: how many classes a line names, the likeliest first. of_run: is named where several runs answer.
     """
     calibrator = None if raw else artifact.calibrator
     reader = PhotoReader(artifact.img_size)
@@ -123,9 +124,13 @@ def predict_files(artifact: Artifact, asked: AskedPhotos, *, as_json: bool = Fal
                 "path": str(file), "class": artifact.class_names[best], "probability": float(chances[best]),
                 "probabilities": {name: float(value) for name, value in zip(artifact.class_names, chances,
                                                                            strict=True)},
-                "model": artifact.model_name, "calibration": calibrator.method if calibrator else None}), False
+                "model": artifact.model_name, "calibration": calibrator.method if calibrator else None,
+                **({"top": [artifact.class_names[number] for number in (-chances).argsort(kind="stable")[:top]]}
+                   if top > 1 else {}), **({"run": of_run} if of_run else {})}), False
         else:
-            words = (str(file), artifact.class_names[best], f"{chances[best]:.4f}")
+            likeliest = [int(number) for number in (-chances).argsort(kind="stable")[:top]]
+            words = (str(file), *(word for number in likeliest for word in (
+                artifact.class_names[number], f"{chances[number]:.4f}")), *([of_run] if of_run else []))
             yield "\t".join(map(printable, words)), False
 
 

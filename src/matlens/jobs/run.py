@@ -18,7 +18,7 @@ from matlens.comparison.row import between
 from matlens.comparison.table import Comparison, compare
 from matlens.data.prepare import prepare
 from matlens.data.source.sources import open_source, refuse_among_photos
-from matlens.errors import DataError, MatlensError, ResultsError, WorkerError
+from matlens.errors import DataError, MatlensError, ResultsError, WeightsError, WorkerError
 from matlens.evaluation.judge import evaluate
 from matlens.evaluation.label_quality import label_issues
 from matlens.evaluation.material_groups import MaterialGroups, copy_groups
@@ -28,9 +28,10 @@ from matlens.evaluation.results import Results
 from matlens.explanation.explain import explain_run
 from matlens.explanation.registry import DEFAULT_METHOD
 from matlens.features.conversion import TrunkConversions
+from matlens.jobs.closing import closing_lines, report_line
 from matlens.jobs.judged import pass_on
 from matlens.models.registry import spec_of
-from matlens.models.weights import FoundWeights, find_weights
+from matlens.models.weights import FoundWeights, all_missing, find_weights
 from matlens.report.page import write_report
 from matlens.runs.lock import alone_in
 from matlens.runs.names import distinct_names
@@ -116,7 +117,10 @@ def _run_alone(settings: Settings, out: Path, reporter: Reporter, split_hash: st
             reporter.say(f"  {row.model:<22} {between(row)} accuracy on {row.tested}")
         for sentence in comparison.sentences:
             reporter.say(f"  {sentence}")
-        reporter.result(f"report: {run.path / 'report.html'}  ({time.perf_counter() - started:.0f} s)")
+        reporter.say("")
+        for line in closing_lines(run, comparison):
+            reporter.say(line)
+        reporter.result(report_line(run.path, time.perf_counter() - started))
     if failures:
         raise WorkerError(f"{len(failures)} of {len(settings.models)} models failed ({', '.join(failures)}). "
                           "Fix the problem and run the same command again; finished models are kept.")
@@ -131,14 +135,20 @@ def _import_ahead() -> None:
 
 def _find_all_weights(settings: Settings, reporter: Reporter) -> dict[str, FoundWeights]:
     """Find the weights of all models before any is trained: nobody waits an hour to hear that a file is missing."""
-    weights = {}
+    weights, errors = {}, []
     for model in settings.models if settings.recipe == "probe" else ():
         refuse_no_probe(settings, spec_of(model))
     for model in settings.models:
-        weights[model] = find_weights(spec_of(model), settings.weights, settings.weights_dir,
-                                      options=settings.options_of(model), side=settings.img_size[0])
+        try:
+            weights[model] = find_weights(spec_of(model), settings.weights, settings.weights_dir,
+                                          options=settings.options_of(model), side=settings.img_size[0])
+        except WeightsError as error:
+            errors.append(error)
+            continue
         if weights[model].remark and settings.weights == "auto":
             reporter.warn(f"{model}: {weights[model].remark}")
+    if errors:
+        raise all_missing(errors, settings.weights_dir)
     return weights
 
 

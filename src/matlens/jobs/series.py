@@ -19,6 +19,7 @@ from matlens.data.split.protocols import default_protocol, listed_by_protocol, s
 from matlens.data.split.splits import Split
 from matlens.errors import ResultsError, SettingsError, WorkerError
 from matlens.evaluation.results import Results
+from matlens.jobs.closing import report_line
 from matlens.jobs.run import judged_in, judged_models, predictions_in, run, saved_predictions
 from matlens.report.series_page import write_series_report
 from matlens.runs.lock import alone_in
@@ -62,7 +63,7 @@ def _run_series_alone(settings: Settings, out: Path, reporter: Reporter) -> Seri
     reporter.say("")
     for line in comparison.lines() if comparison else ():
         reporter.say(line)
-    reporter.result(f"report: {out / 'report.html'}  ({time.perf_counter() - started:.0f} s)")
+    reporter.result(report_line(out, time.perf_counter() - started))
     if failures:
         what = "seeds" if series.seeds else "splits"
         raise WorkerError(f"Models failed on {len(failures)} of {len(runs)} {what} ({', '.join(failures)}). Fix the "

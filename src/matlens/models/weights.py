@@ -6,7 +6,7 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -112,8 +112,21 @@ def find_weights(spec: ModelSpec, choice: WeightsChoice, weights_dir: Path | Non
             f"No ImageNet weights for {spec.name}: {wanted.name} is not in {searched}, and downloading "
             f"{wanted.url} failed ({type(error).__name__}). Either put that file into "
             f"{weights_dir or spec.of_framework.weights_folder()} (or name its folder with --weights-dir), or turn the "
-            "network on, or train from random weights with --weights none (in Python: weights=None, pretrained=False)."
-        ) from error
+            "network on, or train from random weights with --weights none (in Python: weights=None, pretrained=False).",
+            (spec.name, wanted.name, wanted.url)) from error
+
+
+def all_missing(errors: Sequence[WeightsError], weights_dir: Path | None) -> WeightsError:
+    """Return the one error that tells of all weights that are missing; the first where there are other reasons."""
+    missing = [error.missing for error in errors if error.missing]
+    if len(missing) < 2:
+        return errors[0]
+    files = "; ".join(f"{model}: {file} from {url}" for model, file, url in missing)
+    return WeightsError(
+        f"No ImageNet weights for {len(missing)} models, neither in the caches of their frameworks"
+        f"{f' nor in {weights_dir}' if weights_dir else ''} nor from the network. {files}. Either put these files into "
+        "one folder and name it with --weights-dir, or turn the network on, or train from random weights with "
+        "--weights none (--weights auto takes those that are there).")
 
 
 def _download(file: WeightsFile, folder: Path) -> Path:

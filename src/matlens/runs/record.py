@@ -12,10 +12,12 @@ from matlens.errors import MatlensError, RunError
 from matlens.models.registry import spec_of
 from matlens.runs.ownership import read_run, refuse_ways_out
 from matlens.runs.paths import SERIES_NAME, RunPaths
+from matlens.settings.repetition import run_command
 from matlens.settings.schema import DECLARED, Settings
 from matlens.system.console import command
 from matlens.system.files import write_json
 from matlens.system.ownership.places import default_cache_dir
+from matlens.system.registry import folders_near
 from matlens.system.untrusted import UNREADABLE
 
 OF_THIS_MACHINE = frozenset(name for name, setting in DECLARED.items() if setting.of_machine) - {"data_dir"}
@@ -87,8 +89,8 @@ class RunRecord:
                 raise RunError(f"{self.path} holds no trained {spec_of(name).name}; "
                                f"it holds: {', '.join(trained) or 'none'}.")
         if not trained:
-            raise RunError(f"{self.path} holds no trained model yet. Train one with: "
-                           f"{command('run', '--out', self.path)}")
+            going_on = run_command(read_content(self.paths)["settings"], self.data_root, "--out", self.path)[0]
+            raise RunError(f"{self.path} holds no trained model yet. Train its models with: {going_on}")
         return chosen or trained
 
 
@@ -135,8 +137,10 @@ def read_content(paths: RunPaths) -> dict[str, Any]:
             predicting = command("predict", paths.models / "NAME.artifact", "PHOTO")
             raise RunError(f"{paths.run_file} is damaged, and with it what the run was asked for. Its models still "
                            f"predict ({predicting}); begin a new run in another folder.") from error
-        raise RunError(f"{paths.path} is not the folder of a run: {paths.run_file.name} is missing. Name the folder "
-                       "that was given to matlens run --out.") from error
+        meant = folders_near(paths.path) if not paths.path.exists() else ""
+        what = "is not the folder of a run: there is no" if paths.path.exists() else "is not there: no folder with a"
+        raise RunError(f"{paths.path} {what} {paths.run_file.name}.{meant} Name the folder that matlens run wrote, or "
+                       "last for the newest one.") from error
 
 
 def note_resumption(paths: RunPaths, name: str, epoch: int) -> None:

@@ -88,6 +88,14 @@ def option_type(field: FieldInfo) -> type[Any] | types.GenericAlias:
     return declaration_of(field).given_as or _plain(field.annotation)
 
 
+def choices_of(field: FieldInfo) -> str | None:
+    """Return the words among which a setting chooses, as in 'train|train+val'; None where it takes others, too."""
+    parts = get_args(field.annotation) if get_origin(field.annotation) in (Union, types.UnionType) else [
+        field.annotation]
+    [choice] = [part for part in parts if get_origin(part) is Literal] or [None]
+    return "|".join(map(str, get_args(choice))) if choice else None
+
+
 def _plain(annotation: Any) -> type[Any]:
     if get_origin(annotation) in (Union, types.UnionType):
         [annotation] = [part for part in get_args(annotation) if part is not type(None)]

@@ -2,26 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from matlens.errors import SettingsError
+from matlens.settings.declaration import Setting
+from matlens.settings.typed import are_typed
+from matlens.system.registry import did_you_mean
 from matlens.system.untrusted import in_short, quoted, read_toml, reading
 
+_DIGITS = 40
 _NAMED = 5
 """How many of the settings that cannot be are named; a file may hold thousands."""
 
 
-def read_settings(file: Path) -> dict[str, Any]:
-    """Return the settings in a TOML file, under lower-case names.
+def read_settings(file: Path | None) -> tuple[dict[str, Any], dict[str, str]]:
+    """Return the settings in a TOML file, under lower-case names, and how the file spells each; without one, none.
 
     Raises:
         SettingsError: the file cannot be read, is no TOML, or sets something twice.
     """
     way_out = "Mend it, or name another settings file with --config."
+    if file is None:
+        return {}, {}
     with reading(file, "valid TOML", SettingsError, way_out):
         content = read_toml(file)
     lowered: dict[str, Any] = {}
@@ -29,28 +35,75 @@ def read_settings(file: Path) -> dict[str, Any]:
         if key.lower() in lowered:
             raise SettingsError(f"{file} sets {in_short(key.upper())} twice. {way_out}")
         lowered[key.lower()] = value
-    return lowered
+    return lowered, {key.lower(): key for key in content}
 
 
-def explained(error: ValidationError, place: str, known: Iterable[str]) -> SettingsError:
+def names_of(file: Path | None, spelled: Mapping[str, str], given: Iterable[str], declared: Mapping[str, Setting],
+             ) -> dict[str, str]:
+    """Return what settings are called where they stand: `MAX_EPOCHS in m.toml`, `--epochs`, or `max_epochs`.
+
+    spelled: how the file spells its settings. given: those that were given beside the file. declared: all settings.
+    """
+    words = {key: option.partition("/")[0] for key in given if are_typed() and
+             (setting := declared.get(key)) and (option := setting.option)}
+    of_file = {key: f"{in_short(name, 80)} in {file}" for key, name in spelled.items()}
+    return {**of_file, **{key: key for key in given}, **words}
+
+
+_REASONS = {"greater_than_equal": "must be at least {ge}", "greater_than": "must be more than {gt}",
+            "less_than_equal": "must be at most {le}", "less_than": "must be less than {lt}",
+            "literal_error": "must be {expected}", "int_parsing": "must be a whole number",
+            "int_type": "must be a whole number", "int_from_float": "must be a whole number",
+            "float_parsing": "must be a number", "float_type": "must be a number",
+            "finite_number": "must be a finite number", "bool_parsing": "must be true or false",
+            "bool_type": "must be true or false", "string_type": "must be a text"}
+"""What pydantic's kinds of errors say to a user."""
+
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+def validated(model: type[Model], values: Mapping[str, Any], names: Mapping[str, str]) -> Model:
+    """Return settings of these values. names: what they are called where they stand. Raises SettingsError."""
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        raise explained(error, names, model.model_fields) from error
+    except UnicodeEncodeError as error:  # pydantic cannot hold the reason, which quotes what is no UTF-8
+        raise SettingsError(f"A setting is not UTF-8: {quoted(error.object, 300)}") from error
+
+
+def explained(error: ValidationError, names: Mapping[str, str], known: Iterable[str]) -> SettingsError:
     """Return the error that names every setting that is unknown or cannot be.
 
-    place: where the settings stand, in words, or "". known: the names of all settings.
+    names: what settings are called where they stand. known: the names of all settings.
     """
-    lines, unknown = [], []
-    for problem in error.errors(include_url=False, include_context=False):
+    lines: list[str] = []
+    unknown: list[str] = []
+    none_meant = False
+    for problem in error.errors(include_url=False):
         if problem["type"] == "default_factory_not_called":  # what it waits for is another of the problems
             continue
-        key = in_short(str(problem["loc"][0]), 80)
+        key = str(problem["loc"][0])
+        name = names.get(key, in_short(key, 80))
         if problem["type"] == "extra_forbidden":
-            unknown.append(key)
+            meant = did_you_mean(key, known) if len(unknown) < _NAMED else ""
+            none_meant = none_meant or not meant
+            unknown.append(f"{name}: there is no setting '{in_short(key, 80)}'.{meant}")
+        elif (reason := _REASONS.get(problem["type"])) is not None:
+            inside = "".join(f".{in_short(str(part), 80)}" for part in problem["loc"][1:])
+            lines.append(f"{name}{inside} {reason.format(**problem.get('ctx', {}))} (got {_got(problem['input'])})")
         else:
-            message = in_short(problem["msg"].removeprefix("Value error, "))
-            lines.append(f"{key} = {quoted(problem['input'])}: {message[:1].lower()}{message[1:]}")
-    if unknown:
-        named = _some([f"'{key}'" for key in unknown], ", ")
-        lines.insert(0, f"unknown setting{'s' * (len(unknown) > 1)} {named}; known are {', '.join(known)}")
-    return SettingsError(f"Impossible settings{place}: {_some(lines, '; ')}")
+            lines.append(f"{name} {_got(problem['input'])}: {in_short(problem['msg'].removeprefix('Value error, '))}")
+    text = _some([line.rstrip(".") for line in [*unknown, *lines]], "; ")
+    return SettingsError(text + "." * (not text.endswith("?")) + f" The settings are {', '.join(known)}." * none_meant)
+
+
+def _got(value: Any) -> str:
+    """Write a value as it was given; a number that was typed without quotes, and several words with commas."""
+    if isinstance(value, list) and value and all(isinstance(word, str) for word in value):
+        return quoted(", ".join(value))
+    return value if isinstance(value, str) and len(value) < _DIGITS and value.lstrip("-").isdecimal() else quoted(value)
 
 
 def _some(words: list[str], between: str) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 from matlens.errors import ModelError
 from matlens.models.registry import spec_of
 from matlens.models.spec import ModelSpec
+from matlens.system.registry import did_you_mean
 
 Value = float | int | str
 OptionsByModel = dict[str, dict[str, Value]]
@@ -32,7 +33,7 @@ def checked(given: Any, models: Sequence[str]) -> OptionsByModel:
     for model, name, value in _entries(given, models):
         spec = known_spec(model)
         if name not in spec.options:
-            raise ValueError(f"{model} has no option '{name}'; {_known([model])}")
+            raise ValueError(f"{model} has no option '{name}';{_meant(name, [model])} {_known([model])}")
         by_model.setdefault(model, {})[name] = _typed(spec, name, value)
     changed = {model: {name: value for name, value in options.items() if value != spec_of(model).options[name]}
                for model, options in by_model.items()}
@@ -76,7 +77,7 @@ def _in_text(text: str, models: Sequence[str]) -> Iterator[tuple[str, str, str]]
         return
     having = [chosen for chosen in models if name in known_spec(chosen).options]
     if not having:
-        raise ValueError(f"none of the chosen models has an option '{name}'; {_known(models)}")
+        raise ValueError(f"none of the chosen models has an option '{name}';{_meant(name, models)} {_known(models)}")
     yield from ((chosen, name, value.strip()) for chosen in having)
 
 
@@ -86,6 +87,11 @@ def known_spec(model: str) -> ModelSpec:
         return spec_of(model)
     except ModelError as error:
         raise ValueError(str(error)) from error
+
+
+def _meant(name: str, models: Sequence[str]) -> str:
+    meant = did_you_mean(name, dict.fromkeys(option for model in models for option in known_spec(model).options))
+    return meant.replace(" Did", " did")
 
 
 def _known(models: Sequence[str]) -> str:

@@ -16,11 +16,13 @@ def run_command(recorded: Mapping[str, Any], data: Path | str = "PHOTOS", *more:
                 ) -> tuple[str | None, tuple[str, ...]]:
     """Return the `matlens run` that repeats recorded settings, and the names of those that it cannot state.
 
-    It has the options of the settings that differ from the defaults. None where there are no settings, or none that
+    It has the options of the settings that differ from the defaults, and says where the weights are.
+    None where there are no settings, or none that
     matlens could have recorded.
 
     Args:
-        data: where the photos are.
+        data: where the photos are; PHOTOS stands for a place that the reader knows, and WEIGHTS then for that of the
+            weights.
         more: further words of the command.
     """
     if not recorded:
@@ -39,4 +41,6 @@ def run_command(recorded: Mapping[str, Any], data: Path | str = "PHOTOS", *more:
         words += arguments or ()
         if arguments is None:
             unsaid.append(key)
+    if given["weights_dir"]:
+        words += ["--weights-dir", "WEIGHTS" if data == "PHOTOS" else given["weights_dir"]]
     return command(*words, *more), tuple(unsaid)

@@ -9,21 +9,19 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from matlens.errors import SettingsError
 from matlens.models.precision import Wish
 from matlens.models.registry import default_models, spec_of
 from matlens.settings import checks, imbalance
 from matlens.settings.declaration import FIRST_VERSION, SECOND_VERSION, Setting, by_recipe, declaration_of
-from matlens.settings.files import explained, read_settings
+from matlens.settings.files import names_of, read_settings, validated
 from matlens.settings.model_options import OptionsByModel, listed, written
 from matlens.settings.panels import MACHINE, NETWORKS, PHOTOS, TRAINING
 from matlens.settings.protocols import is_series
 from matlens.settings.renames import as_version_recorded, brought_up_to_date
 from matlens.system.console import tell_once
 from matlens.system.ownership.places import default_cache_dir, default_data_dir, default_folder
-from matlens.system.untrusted import quoted
 
 DECIDE_DEFAULTS = ("recipe", "feature_cache")
 """The settings on which the defaults of others depend."""
@@ -61,10 +59,11 @@ class Settings(BaseModel):
 
     protocol: Annotated[str | None, BeforeValidator(checks.protocol), Setting(
         option="--protocol", panel=PHOTOS, resumed="must agree", shown="what the folder has",
-        help="How the photos are divided. minc:1 ... minc:5 is an official split of MINC-2500. random takes 70/15/15 "
-             "percent of each class; grouped does the same, but keeps together what --groups names. kfold:5:1 ... "
-             "kfold:5:5 is one fold of a cross-validation. prepared takes the folders train/ val/ test/. minc:all and "
-             "kfold:5 make a run of each split, and give mean and standard deviation.")] = None
+        help="How the photos are divided: random, grouped, prepared, minc:1, kfold:5, ... minc:1 to minc:5 are the "
+             "official splits of MINC-2500. random takes 70/15/15 percent of each class; grouped does the same, but "
+             "keeps together what --groups names. kfold:5:1 ... kfold:5:5 is one fold of a cross-validation. prepared "
+             "takes the folders train/ val/ test/. minc:all and kfold:5 make a run of each split, and give mean and "
+             "standard deviation.")] = None
     groups: Annotated[str | None, AfterValidator(checks.groups), Setting(
         option="--groups", panel=PHOTOS, resumed="must agree",
         help="Photos that must stay in one part: a file of lines path,group, or a regular expression whose (captured) "
@@ -115,9 +114,9 @@ class Settings(BaseModel):
 
     recipe: Annotated[Literal["guide", "strong", "probe"], AfterValidator(checks.recipe), Setting(
         option="--recipe", panel=TRAINING, resumed="must agree",
-        help="guide trains with the notebook guide's hyperparameters. strong makes the best of the same time: it "
-             "trains a pretrained network from inside its trunk on. probe fits a linear head on a frozen pretrained "
-             "trunk, in seconds and without epochs.")] = "guide"
+        help="How to train: guide takes the notebook guide's hyperparameters; strong makes the best of the same "
+             "time, and trains a pretrained network from inside its trunk on; probe fits a linear head on a frozen "
+             "pretrained trunk, in seconds and without epochs.")] = "guide"
     max_epochs: Annotated[PositiveInt, AfterValidator(checks.max_epochs), Setting(
         option="--epochs", panel=TRAINING, resumed="must agree", shown="4, strong: 9",
         help="How many epochs each model is trained. Unless this is given, strong takes as many more as make 500 "
@@ -258,13 +257,15 @@ class Settings(BaseModel):
         Raises:
             SettingsError: a file that cannot be read, an unknown key, an impossible value; named.
         """
-        values, remarks = brought_up_to_date(read_settings(file) if file is not None else {})
+        in_file, spelled = read_settings(file)
+        values, remarks = brought_up_to_date(in_file)
         given, more = brought_up_to_date({key: value for key, value in (options or {}).items() if value is not None})
         if "model_options" in values and "model_options" in given:  # what an option does not name stays as in the file
             given["model_options"] = [*listed(values["model_options"]), *listed(given["model_options"])]
         for remark in [*remarks, *more]:
             tell_once(remark)
-        return cls._checked(values | given, f" in {file} or the options" if file else "")
+        return validated(cls, values | given, names_of(file, {key: spelled.get(key, key) for key in values}, given,
+                                                         DECLARED))
 
     @classmethod
     def recorded(cls, values: Mapping[str, Any], place: Path) -> Settings:
@@ -281,16 +282,8 @@ class Settings(BaseModel):
             remarks.append(f"Settings of another version are passed over: {', '.join(unknown)}.")
         for remark in remarks:
             tell_once(f"{place}: {remark}")
-        return cls._checked({key: known[key] for key in known if key in cls.model_fields}, f" in {place}")
-
-    @classmethod
-    def _checked(cls, values: Mapping[str, Any], place: str) -> Settings:
-        try:
-            return cls.model_validate(values)
-        except ValidationError as error:
-            raise explained(error, place, cls.model_fields) from error
-        except UnicodeEncodeError as error:  # pydantic cannot hold the reason, which quotes what is no UTF-8
-            raise SettingsError(f"Impossible settings{place}: {quoted(error.object, 300)}") from error
+        values = {key: known[key] for key in known if key in cls.model_fields}
+        return validated(cls, values, names_of(place, {key: key for key in values}, (), DECLARED))
 
 
 DECLARED: Mapping[str, Setting] = {name: declaration_of(field) for name, field in Settings.model_fields.items()}

@@ -146,6 +146,30 @@ def tell_once(text: str) -> None:
         console.print(escape(wrapped(shown_on(console, printable_lines(text)), on_screen(console))))
 
 
+_NOTEBOOK_BAR, _NOTEBOOK_EVERY = 20, 0.25
+"""Letters of a bar in a notebook, and the seconds between two states of it."""
+
+_BAR, _SMALLEST_BAR, _TIME = 20, 8, 7
+
+
+def _fitting(title: str, total: int, columns: int) -> tuple[str, int, int]:
+    """Return a bar's title, its width, and the columns that are left for words, so that it fits on a line."""
+    numbers = 2 * len(str(total)) + 1
+    around = numbers + _TIME + 4  # a space between two columns
+    if len(title) > (most := max(columns - around - _SMALLEST_BAR, 8)):
+        title = f"{title[:most - 3]}..."
+    width = max(min(_BAR, columns - around - len(title)), _SMALLEST_BAR)
+    return title, width, max(columns - around - len(title) - width, 0)
+
+
+def shortened(words: str, room: int) -> str:
+    """Return the first of some facts, which commas divide, that fit into so many columns together."""
+    facts = words.split(", ")
+    while facts and len(", ".join(facts)) > room:
+        facts.pop()
+    return ", ".join(facts)
+
+
 class Reporter:
     """Print lines to standard output and live bars on a terminal; with `quiet`, only what `result` is given."""
 
@@ -177,18 +201,40 @@ class Reporter:
     def progress(self, title: str, total: int) -> Iterator[Advance]:
         """Show progress of `total` units: a bar with the time left, or a plain line every ten seconds."""
         if not self.live:
-            yield self._plain(title, total)
+            yield self._in_notebook(title, total) if self._console.is_jupyter and not self.quiet else self._plain(
+                title, total)
             return
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-        with Progress(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
+        title, width, room = _fitting(title, total, self._console.width)
+        with Progress(TextColumn("{task.description}"), BarColumn(width), MofNCompleteColumn(), TimeRemainingColumn(),
                       TextColumn("{task.fields[words]}"), console=self._console, transient=True) as bar:
             task = bar.add_task(escape(title), total=total, words="")
 
             def advance(done: int, words: str) -> None:
-                bar.update(task, completed=done, words=escape(words))
+                bar.update(task, completed=done, words=escape(shortened(words, room)))
 
             yield advance
+
+    def _in_notebook(self, title: str, total: int) -> Advance:
+        """Show progress in a notebook's cell, on one line that is written anew in place."""
+        from IPython.display import display
+
+        def shown(done: int, words: str) -> dict[str, str]:
+            filled = round(_NOTEBOOK_BAR * done / max(total, 1))
+            return {"text/plain": printable(f"{title} {'█' * filled}{'░' * (_NOTEBOOK_BAR - filled)} {done}/{total} "
+                                            f"{words}").rstrip()}
+
+        handle, last = display(shown(0, ""), raw=True,  # type: ignore[no-untyped-call]
+                                display_id=True), time.monotonic()
+
+        def advance(done: int, words: str) -> None:
+            nonlocal last
+            if done >= total or time.monotonic() - last >= _NOTEBOOK_EVERY:
+                last = time.monotonic()
+                handle.update(shown(done, words), raw=True)
+
+        return advance
 
     def _plain(self, title: str, total: int) -> Advance:
         started = last = time.monotonic()

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Generic, Protocol, TypeVar
 
 from matlens.errors import MatlensError, SettingsError
+from matlens.system.console import shell_word
 
 PLUGINS = "MATLENS_PLUGINS"
 
@@ -73,7 +74,8 @@ class Registry(Generic[Entry]):
         if name not in self._entries:
             self._load()
         if name not in self._entries:
-            raise self._error(f"Unknown {self._kind} '{name}'. Choose from {', '.join(self)}.{self.hint()}")
+            raise self._error(f"Unknown {self._kind} '{name}'.{did_you_mean(name, self)} Choose from {', '.join(self)}."
+                              f"{self.hint()}")
         return self._entries[name]
 
     def __contains__(self, name: object) -> bool:
@@ -190,3 +192,14 @@ def did_you_mean(name: str, known: Iterable[str], prefix: str = "") -> str:
     """Return " Did you mean a or b?", or "" where nothing is near. prefix: is put before each name."""
     names = [f"{prefix}{one}" for one in near(name, known)]
     return f" Did you mean {', '.join(names[:-1])}{' or ' * (len(names) > 1)}{names[-1]}?" if names else ""
+
+
+def folders_near(missing: Path) -> str:
+    """Return " Did you mean 'my photos'?" with the folders whose names are near one that is not there, or ""."""
+    above = missing.parent
+    try:
+        names = [entry.name for entry in above.iterdir() if entry.is_dir() and not entry.name.startswith(".")]
+    except OSError:  # there is no such folder either, or it cannot be read: nothing is near
+        names = []
+    meant = [shell_word(above / name) for name in near(missing.name, names)]
+    return f" Did you mean {', '.join(meant[:-1])}{' or ' * (len(meant) > 1)}{meant[-1]}?" if meant else ""

@@ -37,11 +37,10 @@ class Epoch:
 
     def line(self, improved: bool) -> str:
         """Describe the epoch in one line."""
-        return (f"  epoch {self.number}: loss {self.train.loss:.3f}, accuracy {self.train.accuracy:.1%}, val loss "
-                f"{self.val.loss:.3f}, val accuracy {self.val.accuracy:.1%}, "
-                + ("" if self.val.macro_f1 is None else f"val macro F1 {self.val.macro_f1:.1%}, ")
-                + f"{self.photos_per_second:.0f} photos/s, "
-                f"{self.seconds:.0f} s" + (" (best so far)" if improved else ""))
+        macro_f1 = "" if self.val.macro_f1 is None else f", macro F1 {100 * self.val.macro_f1:.1f} %"
+        return (f"  epoch {self.number}: loss {self.train.loss:.3f}, accuracy {100 * self.train.accuracy:.1f} %; "
+                f"val loss {self.val.loss:.3f}, accuracy {100 * self.val.accuracy:.1f} %{macro_f1}; "
+                f"{self.seconds:.0f} s" + (", best" if improved else ""))
 
 
 @dataclass

@@ -25,7 +25,7 @@ class ShownProgress:
     def on_step(self, epoch: int, step: int, scores: Scores) -> None:
         """Move the bar."""
         self._advance((epoch - 1 - self._first) * self._steps + step,
-                      f"epoch {epoch}, loss {scores.loss:.3f}, accuracy {scores.accuracy:.1%}")
+                      f"epoch {epoch}, loss {scores.loss:.3f}, accuracy {100 * scores.accuracy:.1f} %")
 
     def on_epoch(self, epoch: Epoch, improved: bool) -> None:
         """Move the bar to the epoch's end, and print its figures."""
@@ -70,7 +70,8 @@ class ChildProgress(Resumption):
             done, now = (event["epoch"] - self._first - 1) * self._steps + event["step"], time.monotonic()
             since, before = self._began = self._began or (now, done)
             rate = (done - before) * self._batch_size / max(now - since, 1e-3)
-            self._advance(done, f"epoch {event['epoch']}, loss {event['loss']:.3f}, accuracy {event['accuracy']:.1%}"
+            self._advance(done, f"epoch {event['epoch']}, loss {event['loss']:.3f}, accuracy "
+                                f"{100 * event['accuracy']:.1f} %"
                                 + (f", {rate:.0f} photos/s" if done > before else ""))
         elif kind == "epoch":
             self._shown.on_epoch(Epoch.from_json(event), event["improved"])

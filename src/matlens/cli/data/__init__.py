@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from matlens.cli.options import LazyGroup
+from matlens.cli.frame.group import LazyGroup
 
 
 class _Commands(LazyGroup):
@@ -12,5 +12,5 @@ class _Commands(LazyGroup):
     names = ("find", "fetch", "audit", "counts", "samples", "split", "store", "draw")
 
 
-app = typer.Typer(cls=_Commands, no_args_is_help=True,
+app = typer.Typer(cls=_Commands, no_args_is_help=True, rich_markup_mode=None,
                   help="Find, fetch, check, count, divide and draw photos; show and prune the cache.")

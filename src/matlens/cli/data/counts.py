@@ -34,8 +34,11 @@ def counts(folder: Folder,
     bars = ClassBars.from_source(source)
     console = Console()
     console.print(bars.table(console.width, blocks=console.encoding.lower().startswith("utf")))
-    tell_unused(source, Reporter())
+    reporter = Reporter()
+    tell_unused(source, reporter)
     if json is not None:
         write_json(json, bars.by_part)
+        reporter.result(f"written: {json}")
     if png is not None:
         save_figure(bars.draw(), png)
+        reporter.result(f"written: {png}")

@@ -7,7 +7,7 @@ import unicodedata
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from matlens.data.layout.doubts import doubts_about, refuse_masks
 from matlens.data.layout.layouts import LISTS as LISTS
@@ -15,11 +15,13 @@ from matlens.data.layout.layouts import Layout, candidates, class_folders, layou
 from matlens.data.layout.listing import Listing, Unused, holds_photos
 from matlens.data.layout.naming import ClassFolder, class_names_of
 from matlens.data.layout.parts import PARTS as PARTS
+from matlens.data.layout.parts import part_named
 from matlens.data.layout.walk import IMAGE_SUFFIXES, Folder, rooted
 from matlens.data.layout.walk import is_hidden as is_hidden
 from matlens.data.layout.walk import is_photo as is_photo
 from matlens.errors import DataError
 from matlens.system.console import shell_word
+from matlens.system.registry import folders_near
 from matlens.system.untrusted import JSON_LIMIT, read_text, reading
 
 _WRAPPERS = 4
@@ -74,9 +76,9 @@ def open_source(folder: Path) -> Source:
             for something else.
     """
     if not folder.exists():
-        raise DataError(f"No such folder: {folder}. Name the dataset's folder with --data.")
+        raise DataError(f"No such folder: {folder}.{folders_near(folder) or ' Name the folder that holds the photos.'}")
     if not folder.is_dir():
-        raise DataError(f"{folder} is a file; --data takes a folder with one subfolder of photos per class.")
+        raise DataError(f"{folder} is a file, and a dataset is a folder with one subfolder of photos for each class.")
     return source_in(rooted(folder))
 
 
@@ -91,13 +93,25 @@ def source_in(top: Folder) -> Source:
         if len(inner) != 1:
             break
         place = inner[0]
-    name = top.name or top.path
+    raise DataError(f"{_no_dataset(place, top)} Expected one of: class folders ({top.name or top.path}/wood/*.jpg, "
+                    "...); train/ val/ test/ of class folders; or MINC-2500's layout (images/<class>/*.jpg with "
+                    "labels/train1.txt, validate1.txt, test1.txt).")
+
+
+def _no_dataset(place: Folder, top: Folder) -> str:
+    """Say what a folder without class folders of photos holds instead."""
     loose = readable(place).content.photos
-    found = (f"{place.path} holds {len(loose)} photos, such as {loose[0]}, but they lie in no class folders" if loose
-             else f"No photos found in {top.path}")
-    raise DataError(
-        f"{found}. Expected one of: class folders ({name}/wood/*.jpg, {name}/brick/*.jpg, ...); train/ val/ test/ of "
-        "class folders; or MINC-2500's layout (images/<class>/*.jpg with labels/train1.txt, validate1.txt, test1.txt).")
+    if loose:
+        part = " It is a part by its name, so each class needs a folder in it." if part_named(place.name) else ""
+        return (f"{place.path} holds {len(loose)} photos, such as {loose[0]}, but they lie in no class folders.{part} "
+                "Put the photos of each class into a folder of its own.")
+    files = [f"{folder.name}/{name}" for folder in place.content.folders for name in folder.content.others]
+    if files:
+        endings = sorted({PurePath(name).suffix.lower() or "no ending" for name in files})
+        return (f"No photos found in {top.path}: its folders hold {len(files)} files, such as {files[0]}, and none has "
+                f"the ending of a photo (they end in {', '.join(endings[:5])}; photos end in "
+                f"{', '.join(sorted(IMAGE_SUFFIXES))}). Convert them.")
+    return f"No photos found in {top.path}."
 
 
 def _source(root: Folder, layout: Layout) -> Source:
@@ -132,6 +146,11 @@ def _in_order(class_names: Mapping[str, object], layout: Layout) -> tuple[str, .
 def _checked(source: Source) -> Source:
     if not source.class_names:
         raise DataError(f"{source.root} holds no class folders. Put a folder of photos for each class there.")
+    if len(source.class_names) < 2 and part_named(source.class_names[0]):
+        name = source.class_names[0]
+        raise DataError(f"{source.root} holds one folder, {name}, which is a part by its name and holds no class "
+                        f"folders. Put the photos of each class into a folder of its own, such as "
+                        f"{source.root / name}/wood/1.jpg.")
     if len(source.class_names) < 2:
         raise DataError(f"{source.root} holds one class only ({source.class_names[0]}); "
                         "telling materials apart takes at least two class folders.")

@@ -8,6 +8,7 @@ import keras
 from matlens.errors import ModelError
 from matlens.models.keras.backends import backend
 from matlens.models.keras.cut import find_backbone, operations_of
+from matlens.system.registry import did_you_mean
 from matlens.types import Array, Labels
 
 
@@ -37,8 +38,8 @@ def _with_outputs(model: keras.Model, layer_name: str) -> keras.Model:
         return _checked(keras.Model(model.inputs[0], [own[layer_name].output, model.layers[-1].input]), layer_name)
     if backbone is None or layer_name not in inner:
         known = [name for name, layer in (inner or own).items() if len(getattr(layer.output, "shape", ())) == 4]
-        raise ModelError(f"{model.name} has no layer '{layer_name}'; the last with feature maps are "
-                         f"{', '.join(known[-5:])}.")
+        raise ModelError(f"{model.name} has no layer '{layer_name}'.{did_you_mean(layer_name, known)} The last with "
+                         f"feature maps are {', '.join(known[-5:])}.")
     opened = keras.Model(backbone.inputs[0], [inner[layer_name].output, backbone.output])
     image = x = keras.Input(model.input_shape[1:])
     features = None

@@ -27,6 +27,7 @@ from matlens.models.torch.preprocessing import preprocessed, to_activations, to_
 from matlens.models.torch.training import TorchTrainable
 from matlens.system.files import write_json
 from matlens.system.openvino import import_openvino
+from matlens.system.registry import did_you_mean
 from matlens.types import Array, Labels, Pixels
 
 _AT_ONCE = 32
@@ -123,7 +124,9 @@ class TorchClassifier(TorchTrainable):
         title, model = self._spec.title, self.network.module.eval()
         module = self.network.layer(layer)
         if module is None:
-            raise ModelError(f"{title} has no layer '{layer}'; it has {', '.join(self.network.trunk)} and their parts.")
+            known = [name for name, _ in model.named_modules() if name]
+            raise ModelError(f"{title} has no layer '{layer}'.{did_you_mean(layer, known)} It has "
+                             f"{', '.join(self.network.trunk)} and their parts.")
         seen: list[torch.Tensor] = []
         hook = module.register_forward_hook(lambda _, __, output: seen.append(output))
         with arithmetic(self._device, tf32=False):

@@ -1,0 +1,51 @@
+"""Say at the end of a run what came out, and what to do with it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from matlens.comparison.table import Comparison
+from matlens.errors import ResultsError
+from matlens.evaluation.results import Results
+from matlens.runs.run import Run
+from matlens.system.console import command
+
+_SHOWN = 12
+"""Mistakes that the next command explains at most."""
+
+
+def report_line(folder: Path, seconds: float) -> str:
+    """Name a report, what opens it in a browser, and how long it took."""
+    report = folder / "report.html"
+    return f"report: {report}  ({seconds:.0f} s)\n  In a browser: {report.resolve().as_uri()}"
+
+
+def closing_lines(run: Run, comparison: Comparison) -> list[str]:
+    """Return the winner with its weakest class, and the command that is of use next."""
+    best = comparison.rows[0].model
+    try:
+        results = Results.read(run.paths.results_file(best))
+    except ResultsError:  # the page names what is wrong with it
+        return []
+    mistakes = round((1 - results.accuracy) * results.n_test)
+    lines = [f"Best model: {best}. {weakest_class(results)}".rstrip()]
+    if mistakes:
+        lines.append("See where it was wrong: "
+                     f"{command('explain', run.path, '--models', best, '--worst', min(mistakes, _SHOWN))}")
+    return [*lines, f"Try it on your own photos: {command('predict', run.path, 'PHOTO_OR_FOLDER')}"]
+
+
+def weakest_class(results: Results) -> str:
+    """Name the class of which the smallest share is recognised, and what is answered most often instead."""
+    matrix, names = results.confusion_matrix, results.class_names
+    totals = [sum(row) for row in matrix]
+    if len(matrix) != len(names) or not any(totals):
+        return ""
+    right = {number: matrix[number][number] for number, total in enumerate(totals) if total}
+    weakest = min(right, key=lambda number: right[number] / totals[number])
+    if right[weakest] == totals[weakest]:
+        return "All classes are recognised without a mistake."
+    mistaken = [0 if number == weakest else count for number, count in enumerate(matrix[weakest])]
+    other = mistaken.index(max(mistaken))
+    return (f"Its weakest class is {names[weakest]}: {right[weakest]} of {totals[weakest]} right, most often taken for "
+            f"{names[other]} ({matrix[weakest][other]}).")
