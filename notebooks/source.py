@@ -77,7 +77,7 @@ if DATA_DIR is None:
     DATA_DIR = OUTPUT_DIR.with_name("drawn-materials")
     print("No dataset found: drawing materials instead.")
     if not DATA_DIR.exists():
-        draw_dataset(DATA_DIR, photos_per_class=40, size=96)
+        draw_dataset(DATA_DIR, photos_per_class=40, size=96, as_samples=True)
 print("photos:", DATA_DIR)
 
 # %% [markdown]
@@ -123,7 +123,7 @@ for part, counts in photo_counts(DATA_DIR).items():
 from matlens import class_counts, create_split, needs_split
 
 if needs_split(DATA_DIR):
-    create_split(DATA_DIR, OUTPUT_DIR, train_ratio=0.7, val_ratio=0.15, test_ratio=0.15, seed=SEED)
+    display(create_split(DATA_DIR, OUTPUT_DIR, train_ratio=0.7, val_ratio=0.15, test_ratio=0.15, seed=SEED))
     PREPARED_DIR = OUTPUT_DIR
     print("removed from the split:", remove_corrupted_images(PREPARED_DIR))
 else:
@@ -342,3 +342,26 @@ compare_models(results, REPORTS_DIR)
 for folder in (MODELS_DIR, REPORTS_DIR):
     for file in sorted(folder.iterdir()):
         print(f"{file.stat().st_size / 1e6:8.1f} MB  {file}")
+
+# %% [markdown]
+# ## The same in four lines
+#
+# `matlens.run` does all of the above: it divides, trains, judges, explains, compares and writes a report. It computes the
+# features of a pretrained network once, and trains the head on them in seconds.
+
+# %%
+run = matlens.run(DATA_DIR, models="mobilenetv2_transfer", weights="auto" if mobilenetv2.pretrained else "none",
+                  img_size=IMG_SIZE, max_epochs=MAX_EPOCHS, out=REPORTS_DIR.with_name("run"))
+run
+
+# %% [markdown]
+# What does a photo show, and where does the answer come from? Any photo of yours will do.
+
+# %%
+matlens.predict(run, some_photo)
+
+# %%
+matlens.explain(run, some_photo)
+
+# %%
+matlens.report(run)

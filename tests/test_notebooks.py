@@ -65,6 +65,9 @@ def test_a_notebook_runs_from_top_to_bottom(name, config, drawn, tmp_path):
     for picture in pictures:
         pixels = cv2.imdecode(np.frombuffer(base64.b64decode(picture), np.uint8), cv2.IMREAD_COLOR)
         assert min(pixels.shape[:2]) > 150 and pixels.std() > 5
+    shown = [output["data"]["text/html"] for output in outputs if "text/html" in output.get("data", {})]
+    for what in ("<iframe srcdoc=", "data:image/png;base64,", "<th style"):
+        assert any(what in "".join(html) for html in shown), what
     reports = {path.name for path in (tmp_path / "reports").iterdir()}
     wanted = {f"{model}_{what}" for model in MODELS for what in (
         "results.json", "training_curves.png", "confusion_matrix.png", "roc_curves.png", "gradcam.png")}
