@@ -42,7 +42,8 @@ def evaluate(run: RunArgument, models: Models = None, material_groups: MaterialG
 
     if robustness_photos is not None and not robustness:
         raise SettingsError("--robustness-photos says how many photos --robustness takes: give both.")
-    reporter, opened = Reporter(quiet), with_photos_in(data, Run.open(run))
+    reporter, opened = Reporter(quiet), with_photos_in(data, Run.open(run), needed=robustness,
+                                                      words="evaluate")
     copy_groups(material_groups, opened.path, opened.split.class_names)
     names = opened.trained_models(chosen_models(models))
     for name in names:

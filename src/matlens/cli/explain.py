@@ -66,7 +66,8 @@ def explain(run: RunArgument,
         raise SettingsError("--faithfulness and --galleries explain the answers by the score that the method explains "
                             "by itself, at the last layer: leave out --images, --worst, --class, --target, --score "
                             "and --layer.")
-    reporter, opened = Reporter(quiet), with_photos_in(data, Run.open(run))
+    reporter, opened = Reporter(quiet), with_photos_in(
+        data, Run.open(run), needed=not asked, words="explain")
     names = opened.trained_models(chosen_models(models))
     if cost := request.explainer.predictions_per_photo:
         reporter.say(f"{request.explainer.title} makes {cost:,} predictions for each photo and model.")

@@ -209,14 +209,22 @@ MovedPhotos = Annotated[Path | None, typer.Option(
     "--data", "-d", help="The folder in which the run's photos are now.", show_default="where they were")]
 
 
-def with_photos_in(folder: Path | None, run: Run) -> Run:
-    """Return a run whose photos lie in another folder than they did. Raises DataError where they are not there."""
-    if folder is None:
-        return run
+def with_photos_in(folder: Path | None, run: Run, *, needed: bool, words: str) -> Run:
+    """Return a run whose photos lie in another folder than they did. Raises DataError where they are not there.
+
+    needed: whether the command reads the run's photos. words: the command's name.
+    """
     import dataclasses
 
     from matlens.data.source.sources import open_source
     from matlens.errors import DataError
+    from matlens.system.console import command
+
+    if folder is None:
+        if needed and not run.data_root.is_dir():
+            raise DataError(f"The photos of {run.path} were in {run.data_root}, and that folder is gone. Say where "
+                            f"they are now: {command(words, run.path, '--data', 'FOLDER')}")
+        return run
 
     root = open_source(folder).root.resolve()
     photos = run.split.part("test")

@@ -51,7 +51,7 @@ def measure_robustness(run: Run, names: Sequence[str], n: int, reporter: Reporte
     total = workload(min(n, len(run.split.part("test"))))
     for name in names:
         title = spec_of(name).title
-        with reporter.progress(f"{title}: predicting worse photos", total) as advance:
+        with reporter.progress(f"{title}: predicting degraded photos", total) as advance:
             robustness = judge_robustness(run, name, n, lambda done, _: advance(done, ""))
         path = run.paths.picture(name, Robustness.kind)
         plot_robustness({title: robustness}, path)
@@ -68,12 +68,12 @@ def measure_robustness(run: Run, names: Sequence[str], n: int, reporter: Reporte
 
 
 def _of_each(robustness: Robustness) -> list[str]:
-    """Return the accuracy under each perturbation, at its strengths in turn."""
-    whole = f"  {robustness.n_photos} photos as they are: {100 * robustness.accuracy:.1f} %"
-    return [whole, *(f"  {curve['title']} ({', '.join(f'{strength:g}' for strength in curve['strengths'])}"
-                     f"{' ' + curve['unit'] if curve['unit'] else ''}): "
-                     f"{', '.join(f'{100 * accuracy:.1f}' for accuracy in curve['accuracy'])} %"
-                     for curve in robustness.curves.values())]
+    """Return the accuracy under each perturbation, at its strengths in turn, in columns."""
+    widest = max(len(curve["title"]) for curve in robustness.curves.values())
+    return [f"  accuracy of {robustness.n_photos} photos as they are: {100 * robustness.accuracy:.1f} %; degraded, the "
+            "weakest strength first:",
+            *(f"  {curve['title']:<{widest}} {''.join(f'{100 * share:7.1f}' for share in curve['accuracy'])} %"
+              for curve in robustness.curves.values())]
 
 
 def make_galleries(run: Run, names: Sequence[str], method: str, reporter: Reporter) -> None:

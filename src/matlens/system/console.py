@@ -155,7 +155,7 @@ _BAR, _SMALLEST_BAR, _TIME = 20, 8, 7
 def _fitting(title: str, total: int, columns: int) -> tuple[str, int, int]:
     """Return a bar's title, its width, and the columns that are left for words, so that it fits on a line."""
     numbers = 2 * len(str(total)) + 1
-    around = numbers + _TIME + 4  # a space between two columns
+    around = numbers + _TIME + 6  # a space beside each column
     if len(title) > (most := max(columns - around - _SMALLEST_BAR, 8)):
         title = f"{title[:most - 3]}..."
     width = max(min(_BAR, columns - around - len(title)), _SMALLEST_BAR)

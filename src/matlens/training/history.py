@@ -38,8 +38,8 @@ class Epoch:
     def line(self, improved: bool) -> str:
         """Describe the epoch in one line."""
         macro_f1 = "" if self.val.macro_f1 is None else f", macro F1 {100 * self.val.macro_f1:.1f} %"
-        return (f"  epoch {self.number}: loss {self.train.loss:.3f}, accuracy {100 * self.train.accuracy:.1f} %; "
-                f"val loss {self.val.loss:.3f}, accuracy {100 * self.val.accuracy:.1f} %{macro_f1}; "
+        return (f"  epoch {self.number}: loss {self.train.loss:.3f}, accuracy {100 * self.train.accuracy:.1f} % "
+                f"(validation {self.val.loss:.3f}, {100 * self.val.accuracy:.1f} %{macro_f1}), "
                 f"{self.seconds:.0f} s" + (", best" if improved else ""))
 
 

@@ -36,7 +36,8 @@ def _message(error: Any, context: Any) -> str:
         what = " ".join((parameter.help or "").split())
         return f"{_called(parameter)} is missing: {what}"
     if parameter is not None:
-        return f"{_called(parameter)}: {_reason(error.message, parameter)}"
+        reason = _reason(error.message, parameter)
+        return f"{_called(parameter)}{'' if reason.startswith('must') else ':'} {reason}"
     return str(error.format_message())
 
 
@@ -53,6 +54,8 @@ def _reason(message: str, parameter: Any) -> str:
         bounds = (f"must be at least {least:g}" if most is None else f"must be at most {most:g}" if least is None
                   else f"must be {least:g} to {most:g}")
         return f"{bounds} (got {value})"
+    if value is not None and "integer" in message:
+        return f"must be a whole number (got '{value}')"
     return message
 
 
