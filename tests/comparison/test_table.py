@@ -317,7 +317,7 @@ def test_the_table_says_which_differences_are_real(tmp_path: Path) -> None:
     assert {pair: test["is_real"] for pair, test in tests.items()} == {
         ("a", "c"): False, ("a", "b"): True, ("c", "b"): True}
     assert tests["a", "b"]["p_value"] == pytest.approx(2 / 2**10)
-    assert tests["a", "b"]["p_value"] < tests["a", "b"]["p_adjusted"] < 3 * 2 / 2**10
+    assert tests["a", "b"]["p_value"] < tests["a", "b"]["p_adjusted"] < 3 * math.erfc(9 / math.sqrt(2 * 10))
     row = next(line for line in markdown.splitlines() if line.startswith("| a | c |"))
     real, needed = row.split(" | ")[-2:]
     assert real == "no" and needed.startswith(f"{tests['a', 'c']['photos_needed']:,} ")

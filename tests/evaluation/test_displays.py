@@ -96,7 +96,7 @@ def test_rows_of_a_confusion_matrix_are_the_truth() -> None:
     assert cells == {(0.5, 0.5): "5", (1.5, 0.5): "2", (0.5, 1.5): "0", (1.5, 1.5): "9"}  # (column, row)
     assert axes.yaxis_inverted()
     shades = axes.collections[0].get_array()
-    assert shades is not None and shades.reshape(2, 2).tolist() == [[5, 2], [0, 9]]
+    assert np.asarray(shades).reshape(2, 2) == pytest.approx(np.array([[5 / 7, 2 / 7], [0, 1]]))
     assert [label.get_text() for label in axes.get_yticklabels()] == ["glass (n=7)", "metal (n=9)"]
     assert (axes.get_ylabel(), axes.get_xlabel()) == ("True class", "Predicted class")
     assert "16 photos, 87.5% right" in axes.get_title(loc="left")  # 14 of 16
@@ -117,7 +117,7 @@ def test_a_matrix_that_was_normalised_before_is_not_mistaken_for_counts() -> Non
 def test_numbers_too_small_to_read_give_way_to_a_colour_bar() -> None:
     figure = ConfusionMatrix.from_matrix(np.full((100, 100), 3), NAMES["100"]).draw()
     assert not figure.axes[0].texts
-    assert figure.axes[1].get_ylabel() == "photos"
+    assert figure.axes[1].get_ylabel() == "share of the true class"
     assert len(ConfusionMatrix.from_matrix(np.full((23, 23), 125)).draw().axes[0].texts) == 23 * 23
 
 

@@ -193,5 +193,5 @@ def test_a_notebooks_model_is_explained_by_it(plugin, tmp_path, model):
     row, column = np.unravel_index(values.argmax(), values.shape)
     assert (row > SIDE / 2, column < SIDE / 2) == (True, True)
     assert values[SIDE // 2:, : SIDE // 2].mean() > 2 * values[: SIDE // 2, SIDE // 2:].mean()
-    assert "RISE on 48 x 48 places" in str(titles)
+    assert "RISE (48 x 48 grid)" in str(titles)
     assert "RISE" in refused and "conv" in refused

@@ -19,6 +19,7 @@ from builders import PICTURES, png, report_folder
 from matlens.errors import RunError
 from matlens.evaluation.label_quality import LabelIssues, Suspect
 from matlens.report.page import write_report
+from matlens.report.sections.measures import measures
 from report.pages import Page, page, results
 
 EVIL = "<script>alert('glass & \"metal\"')</script>"
@@ -53,7 +54,7 @@ def test_pictures_are_inside_with_size_and_words(tmp_path: Path) -> None:
     for picture in pictures:
         assert base64.b64decode((picture["src"] or "").partition(",")[2]) == png()
         assert (picture["width"], picture["height"]) == ("40", "20")
-    assert pictures[1]["alt"] == "Confusion matrix of m: 90.0\u00a0% of 100 test photos are right."
+    assert pictures[0]["alt"] == "Confusion matrix of m: 90.0\u00a0% of 100 test photos are right."
 
 
 def test_large_pictures_are_packed_as_they_look(tmp_path: Path) -> None:
@@ -67,12 +68,12 @@ def test_large_pictures_are_packed_as_they_look(tmp_path: Path) -> None:
     (run / "reports" / "m_roc_curves.png").write_bytes(png() + bytes(200_000))
     (run / "reports" / "m_training_curves.png").write_bytes(png()[:40] + bytes(200_000))
     sources = [(attributes["src"] or "").partition(",") for tag, attributes in page(run).tags if tag == "img"]
-    assert [kind for kind, _, _ in sources] == ["data:image/png;base64", "data:image/webp;base64",
-                                                "data:image/webp;base64", "data:image/jpeg;base64"]
-    found = [np.asarray(Image.open(BytesIO(base64.b64decode(content))).convert("RGB"), int)
-             for _, _, content in sources[1:]]
-    assert np.array_equal(found[0], figure)
-    assert np.abs(found[2] - photo).mean() < 12 and len(base64.b64decode(sources[3][2])) < 150_000
+    assert [kind for kind, _, _ in sources] == ["data:image/webp;base64", "data:image/jpeg;base64",
+                                                "data:image/png;base64", "data:image/webp;base64"]
+    matrix, heat = (np.asarray(Image.open(BytesIO(base64.b64decode(content))).convert("RGB"), int)
+                    for _, _, content in sources[:2])
+    assert np.array_equal(matrix, figure)
+    assert np.abs(heat - photo).mean() < 12 and len(base64.b64decode(sources[1][2])) < 150_000
 
 
 def test_names_from_the_users_files_stay_text(tmp_path: Path) -> None:
@@ -81,7 +82,7 @@ def test_names_from_the_users_files_stay_text(tmp_path: Path) -> None:
     seen = page(run, title=EVIL)
     assert [tag for tag, _ in seen.tags].count("script") == 1  # the page's own
     assert len([tag for tag, _ in seen.tags if tag == "img"]) == 4
-    assert seen.text.count(EVIL) >= 6  # title, heading, remarks, mistakes, scores of classes, counts
+    assert seen.text.count(EVIL) >= 5  # title, heading, remarks, mistakes, scores of classes, counts
     assert "./%22%3E%3Cimg%20src%3Dx%3E.txt" in seen.all("href")
 
 
@@ -89,12 +90,13 @@ def test_an_interval_stands_where_old_results_hold_none(tmp_path: Path) -> None:
     text = page(report_folder(tmp_path / "r", [results("high", 0.9)])).text
     assert "high is right on 90.0 % of 100 test photos" in text
     assert "95 % confidence interval: 82.6 to 94.5 %" in text  # Wilson's, by statsmodels' proportion_confint
-    assert "“glass”, the most frequent class, would be right on 50.0 %." in text
+    assert "Always giving the same answer would be right on 50.0 % (each of the 2 classes has 50 test photos)." in text
+    assert "most frequent class" not in text
 
 
 def test_a_model_no_better_than_guessing_is_called_so(tmp_path: Path) -> None:
     text = page(report_folder(tmp_path / "r", [results("x", 0.55)])).text
-    assert "right on 50.0 %, which is not clearly less" in text
+    assert "right on 50.0 % (each of the 2 classes has 50 test photos), which is not clearly less" in text
 
 
 def test_not_one_mistake_is_no_certainty_of_zero_error(tmp_path: Path) -> None:
@@ -112,12 +114,57 @@ def test_models_judged_on_different_photos_are_not_ranked(tmp_path: Path) -> Non
 
 
 def test_the_best_scores_stand_out(tmp_path: Path) -> None:
-    assert bold_scores(page(report_folder(tmp_path / "r", [results("x"), results("y", 0.5)]))) == 1 + 2 * 4
+    """Accuracy of one; macro precision, F1 and AUC of both, who are alike there."""
+    assert bold_scores(page(report_folder(tmp_path / "r", [results("x"), results("y", 0.5)]))) == 1 + 2 * 3
+
+
+def test_a_number_has_one_name(tmp_path: Path) -> None:
+    """Of classes of one size the macro recall is the accuracy; of others it is the mean class accuracy alone."""
+    def names(*support: int) -> set[str]:
+        score = {"precision": 0.5, "recall": 0.25, "f1": 0.75}
+        one = results("x", per_class={name: {**score, "support": n} for name, n in zip(("glass", "wood"), support,
+                                                                                       strict=True)},
+                      mean_class_accuracy=0.5, balanced_accuracy=0.5)
+        return {found.name for found in measures(one)}
+
+    assert not {"Macro recall", "Mean class accuracy", "Balanced accuracy"} & names(50, 50)
+    assert {"Macro recall", "Mean class accuracy", "Balanced accuracy"} & names(60, 40) == {"Macro recall"}
+    assert {"Macro recall", "Mean class accuracy"} <= names(100, 0)  # which of the two is asked for then counts
+
+
+def test_a_run_of_one_model_is_compared_with_nothing(tmp_path: Path) -> None:
+    seen = page(report_folder(tmp_path / "r", [results("x")]))
+    assert "#comparison" not in seen.all("href") and "Comparison" not in seen.text
+    assert "tablist" not in seen.all("role")
+    assert "#comparison" in page(report_folder(tmp_path / "s", [results("x"), results("y", 0.5)])).all("href")
+
+
+def test_the_head_says_which_photos_when_and_by_which_version(tmp_path: Path) -> None:
+    run = report_folder(tmp_path / "r", [results("x")])
+    content = json.loads((run / "run.json").read_text("utf-8")) | {
+        "data_root": "/somewhere/kitchen floors", "started": "2026-11-08T23:30:00+00:00",
+        "versions": {"matlens": "9.1"}}
+    (run / "run.json").write_text(json.dumps(content), "utf-8")
+    assert "kitchen floors 12 photos · 2 classes · 8 November 2026 · matlens 9.1" in page(run).text
+    assert "Roofs kitchen floors · 12 photos" in page(run, title="Roofs").text
+    (run / "run.json").write_text(json.dumps(content | {"data_root": 7, "started": "soon", "versions": []}), "utf-8")
+    assert "12 photos · 2 classes" in page(run).text
+
+
+def test_the_verdict_names_the_weakest_class_and_the_most_frequent_mistake(tmp_path: Path) -> None:
+    score = {"precision": 0.5, "recall": 0.9, "f1": 0.8, "support": 60}
+    one = results("x", per_class={"glass": score, "wood": {**score, "recall": 0.25, "f1": 0.3, "support": 40}},
+                  confused_pairs=({"true": "wood", "predicted": "glass", "photos": 30, "share": 0.75,
+                                   "interval": {"low": 0.6, "high": 0.85, "method": "wilson"}},))
+    text = page(report_folder(tmp_path / "r", [one])).text
+    assert "weakest class is wood: 10 of 40 photos are found (F1 30.0 %)" in text
+    assert "takes wood for glass: 30 of 40 photos of wood" in text
+    assert "“glass”, the most frequent class, would be right on 60.0 %" in text
 
 
 def test_remarks_stand_beside_the_verdict(tmp_path: Path) -> None:
     text = page(report_folder(tmp_path / "r", [results("x", remarks=("Untrained backbone.",))])).text
-    assert text.index("x: Untrained backbone") < text.index("Comparison Sorted")
+    assert text.index("x: Untrained backbone") < text.index("The model")
 
 
 def test_missing_models_and_pictures_are_named_and_the_rest_is_shown(tmp_path: Path) -> None:
@@ -254,8 +301,8 @@ def test_suspect_labels_are_shown_with_their_photos(tmp_path: Path) -> None:
     assert [(picture["width"], picture["height"]) for picture in pictures] == [("160", "40")]
     with Image.open(BytesIO(base64.b64decode((pictures[0]["src"] or "").partition(",")[2]))) as photo:
         assert (photo.format, photo.size) == ("JPEG", (160, 40))
-    assert "3 of 100 test photos are confidently of another class" in seen.text and "not a verdict" in seen.text
-    assert "glass , perhaps wood (92.5 %); 1 of 2 models disagree with the label 0.png" in seen.text
+    assert "For 3 of 100 test photos" in seen.text and "not proven wrong" in seen.text
+    assert "label glass , perhaps wood (92.5 %); 1 of 2 models disagree with the label 0.png" in seen.text
     assert seen.text.count("cannot be read any more") == 2 and "gone.jpg" in seen.text and "broken.jpg" in seen.text
     assert "#labels" in seen.all("href")
 

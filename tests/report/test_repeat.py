@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 
-from builders import OTHER_SETTINGS, begin_run, of_first_version
+from builders import OTHER_SETTINGS, begin_run, of_first_version, results_of
 from matlens.report.page import write_report
+from matlens.report.sections.applied import applied_settings
 from matlens.settings.repetition import run_command
 from matlens.settings.schema import DECLARED, Settings
 
@@ -53,6 +54,27 @@ def test_settings_without_an_option_are_named() -> None:
 def test_a_run_of_the_first_version_is_repeated_under_todays_names() -> None:
     command, _ = run_command(of_first_version()[1]["recorded"])
     assert "--option mobilenetv2_transfer.alpha=0.35" in str(command)
+
+
+@pytest.mark.parametrize(("remark", "asked", "shown"), [
+    ("trained without augmentation", True, "none (features"), ("trained without augmentation", False, "none"),
+    ("trained on 4 fixed views of each photo (view 0 as it is)", True, "4 fixed views of each photo"),
+    ("", True, "new variations in each epoch")])
+def test_settings_say_what_was_done_to_the_photos_as_the_remarks_do(remark: str, asked: bool, shown: str) -> None:
+    judged = [results_of("a", remarks=(remark,)), results_of("b", remarks=(remark,))]
+    lines = dict(applied_settings(Settings.load(options={"augment": asked}).model_dump(mode="json"), judged))
+    assert lines["augmentation"].startswith(shown)
+    assert not {"augment", "views", "feature_cache"} & lines.keys()
+    judged[1] = results_of("b", remarks=("trained on 2 fixed views of each photo (view 0 as it is)",))
+    assert "augmentation of b" in dict(applied_settings({"augment": asked}, judged))
+
+
+def test_settings_that_decided_nothing_are_not_shown() -> None:
+    """The name of a dataset on Kaggle where the photos came from a folder, epochs of a probe, and where things lie."""
+    given = Settings.load(options={"data_dir": "photos", "recipe": "probe", "seed": 7}).model_dump(mode="json")
+    lines = dict(applied_settings(given, []))
+    assert lines["recipe"] == "probe" and lines["seed"] == 7
+    assert not {"dataset_name", "output_dir", "max_epochs", "batch_size", "cut", "margin", "epochs_of"} & lines.keys()
 
 
 @pytest.mark.parametrize("settings", [{}, {"img_size": "large"}, {"<b>": 1}])

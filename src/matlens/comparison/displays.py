@@ -41,7 +41,7 @@ class Differences:
         """Draw each difference of accuracy with its 95 % interval; filled marks are real differences at 5 %."""
         labels = [f"{elided(test.first)} minus {elided(test.second)}" for test in self.tests]
         n = len(labels)
-        heading = ("same photos; lines are 95 % intervals, which hold together"
+        heading = ("same photos; lines are simultaneous 95 % intervals"
                    + f"; {self.left_out:,} more pairs" * bool(self.left_out))
         width = max(4.6, text_width(heading, 10)) + max((text_width(label, 9) for label in labels), default=0)
         figure = new_figure(width, 1.8 + 0.4 * max(n, 1), "Differences between models", "")

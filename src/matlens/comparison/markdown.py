@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 from matlens.comparison.compared import ComparedModels
-from matlens.comparison.paired_test import points
+from matlens.comparison.paired_test import p_cell, points
 from matlens.comparison.pairwise import MACRO_F1_METHOD, Pairwise
 from matlens.comparison.row import FACTS, Row
 from matlens.evaluation.metrics.metric import UNKNOWN, Metric, metrics_of
@@ -86,24 +86,24 @@ def _pairs_table(pairs: Pairwise | None) -> list[str]:
     paragraphs = []
     if pairs.tests:
         lines = [["first", "second", "only first right", "only second right", "difference (points)",
-                  "95 % interval", "p", "p (all pairs)", "real at 5 %?", "photos needed"],
-                 ["---", "---", *["---:"] * 6, "---", "---:"]]
+                  "95 % interval", "p", "significant?", "photos needed"],
+                 ["---", "---", *["---:"] * 5, "---", "---:"]]
         for test in pairs.tests:
             ends = test.interval
             lines.append([
                 escape(test.first), escape(test.second), f"{test.only_first:,}", f"{test.only_second:,}",
                 points(test.difference), f"{points(ends.low)} to {points(ends.high)}" if ends else UNKNOWN,
-                f"{test.p_value:.2g}", f"{test.p_adjusted:.2g}", test.outcome_in_words,
+                p_cell(test.p_adjusted), test.outcome_in_words,
                 test.needed_in_words or UNKNOWN])
-        paragraphs = [f"Which differences are real ({pairs.method}; photos needed for a power of 80 %):",
+        paragraphs = [f"Which differences are significant ({pairs.method}; photos needed for a power of 80 %):",
                       markdown_table(lines), "\n".join(f"- {escape(sentence)}" for sentence in (
                           *(test.sentence() for test in pairs.tests), *pairs.notes))]
     if pairs.macro_f1:
-        lines = [["first", "second", "macro F1 difference (points)", "95 % interval", "p", "p (all pairs)",
-                  "real at 5 %?"], ["---", "---", *["---:"] * 4, "---"]]
+        lines = [["first", "second", "macro F1 difference (points)", "95 % interval", "p", "significant?"],
+                 ["---", "---", *["---:"] * 3, "---"]]
         lines += [[escape(test.first), escape(test.second), points(test.difference),
                    f"{points(test.interval.low)} to {points(test.interval.high)}" if test.interval else UNKNOWN,
-                   f"{test.p_value:.2g}", f"{test.p_holm:.2g}", "yes" if test.is_real else "no"]
+                   p_cell(test.p_adjusted), "yes" if test.is_real else "no"]
                   for test in pairs.macro_f1]
         paragraphs += [f"Macro F1 of the same pairs ({MACRO_F1_METHOD}):", markdown_table(lines)]
     return paragraphs + (["\n".join(f"- {escape(why)}" for why in pairs.refused)] if pairs.refused else [])

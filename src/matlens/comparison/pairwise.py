@@ -19,16 +19,14 @@ from matlens.comparison.paired_test import MacroF1Test, PairedTest
 from matlens.evaluation.inference.choosing import Optimism, winners_optimism
 from matlens.evaluation.inference.groups import FEWEST_FOR_BETTER, Groups, photos_in_words
 from matlens.evaluation.inference.paired import difference_interval, mcnemar, sign_flip
-from matlens.evaluation.inference.paired_macro_f1 import macro_f1_differences
+from matlens.evaluation.inference.paired_macro_f1 import MacroF1Differences, macro_f1_differences
 from matlens.evaluation.inference.planning import plan, seed_spread
-from matlens.evaluation.inference.simultaneous import Family, holm, simultaneous
-from matlens.evaluation.intervals import Interval
+from matlens.evaluation.inference.simultaneous import Family, holm, simultaneous, two_sided
 from matlens.evaluation.metrics.weighted import PredictedPhotos
 from matlens.evaluation.predictions import Predictions, same_photos
 from matlens.types import Floats, Labels
 
-MACRO_F1_METHOD = ("a permutation test that exchanges two models' answers, corrected by Holm; bootstrap intervals of "
-                   "each pair")
+MACRO_F1_METHOD = ("tested by exchanging the two models' answers; p and 95 % intervals are simultaneous, by max-T")
 
 
 @dataclass(frozen=True)
@@ -53,16 +51,15 @@ class Pairwise:
 
     @property
     def macro_f1_method(self) -> str:
-        """Say which test the p values of macro F1 come from, and which intervals."""
+        """Say where the p values and intervals of macro F1 come from."""
         return MACRO_F1_METHOD
 
     @property
     def method(self) -> str:
         """Say which tests the p values and the intervals come from."""
-        exact = ("the exact sign-flip test of groups of the same photos" if self.notes
-                 else "McNemar's exact test on the same photos")
-        return f"{exact}; p and 95 % intervals hold for all pairs together, by max-T ({len(self.tests)} " \
-               f"pair{'s' * (len(self.tests) != 1)})"
+        test = "Obuchowski's test of groups of photos" if self.notes else "McNemar's test"
+        return f"{test}; p and 95 % intervals are simultaneous, by max-T over {len(self.tests)} " \
+               f"pair{'s' * (len(self.tests) != 1)}"
 
     def between(self, first: str, second: str) -> PairedTest | None:
         """Return the test of two models, in either order."""
@@ -90,7 +87,7 @@ class SamePhotos:
 
     def family(self) -> Family:
         """Return the sums over groups, for all pairs to be judged together."""
-        return Family(self.groups.sums(self.right), self.pairs, self.right)
+        return Family.of_counts(self.groups.sums(self.right), self.pairs, self.right)
 
     def test(self, first: int, second: int, reach: float, p_together: float, margin: float | None) -> PairedTest:
         """Test one pair. reach, p_together: of all pairs together."""
@@ -99,32 +96,22 @@ class SamePhotos:
         both = int((one * other).sum())
         sums = groups.sums(one - other)
         p_value = mcnemar(b, c) if groups.are_single else sign_flip(sums)
-        p_adjusted = max(p_value, p_together)
         effect = float((sums**2).sum()) / (b + c) if b + c else 1.0
         spread = seed_spread(1 - min(one.mean(), other.mean()), n / max(effect, 1.0))
         count, effective = (None, None) if groups.are_single else (groups.count, groups.effective)
         test = PairedTest(self.names[first], self.names[second], n, both, b, c, n - both - b - c, (b - c) / n,
-                          difference_interval(groups, one, other, reach), p_value, p_adjusted, None, spread, count,
+                          difference_interval(groups, one, other, reach), p_value, p_together, None, spread, count,
                           None if groups.are_single else effect, margin, effective)
         if test.is_real:
             return test
         needed = None if test.too_few_groups or test.interval is None else plan(
-            b, c, n, reach, difference_interval(groups, one, other, 1.0), max(effect, 1.0), count)
-        return replace(test, interval=_with_nothing(test.interval), needed=needed)
+            b, c, n, reach, difference_interval(groups, one, other, 1.0, corrected=False), max(effect, 1.0), count)
+        return replace(test, needed=needed)
 
-    def macro_f1(self, n_classes: int) -> list[MacroF1Test]:
-        """Compare the macro F1 of all pairs; p values are not corrected yet."""
+    def macro_f1(self, n_classes: int) -> MacroF1Differences:
+        """Return by how much the macro F1 of all pairs differs, to be judged with that of other photos."""
         models = [PredictedPhotos(np.eye(n_classes)[of_model], self.labels) for of_model in self.answers.T]
-        few = not self.groups.are_single and self.groups.effective < FEWEST_FOR_BETTER
-        return [MacroF1Test(self.names[first], self.names[second], found.difference, found.interval, found.p_value,
-                            found.p_value, few)
-                for (first, second), found in zip(self.pairs, macro_f1_differences(models, self.groups, self.pairs),
-                                                  strict=True)]
-
-
-def _with_nothing(interval: Interval | None) -> Interval | None:
-    """Widen an interval to hold 0: the exact test does not refuse it, where the interval's approximation would."""
-    return interval and replace(interval, low=min(interval.low, 0.0), high=max(interval.high, 0.0))
+        return macro_f1_differences(models, self.groups, self.pairs)
 
 
 def pairwise(judged: Mapping[str, Predictions], split_hashes: Mapping[str, str] | None = None,
@@ -151,10 +138,26 @@ def pairwise(judged: Mapping[str, Predictions], split_hashes: Mapping[str, str] 
         number, columns = place[first][0], (place[first][1], place[second][1])
         tests.append(families[number].test(*columns, together.reach, p_values[number][columns], margin))
     optimism = winners_optimism(families[0].groups, families[0].right) if len(families) == 1 and tests else None
-    of_f1 = [test for family in families if macro_f1 and len(family.names) > 1
-             for test in family.macro_f1(judged[family.names[0]].probabilities.shape[1])]
-    return Pairwise(tuple(tests), tuple(notes), _notes(tests), optimism, tuple(
-        replace(test, p_holm=p) for test, p in zip(of_f1, holm([test.p_value for test in of_f1]), strict=True)))
+    return Pairwise(tuple(tests), tuple(notes), _notes(tests), optimism, _macro_f1_tests(families, judged)
+                    if macro_f1 else ())
+
+
+def _macro_f1_tests(families: Sequence[SamePhotos], judged: Mapping[str, Predictions]) -> tuple[MacroF1Test, ...]:
+    """Test the macro F1 of all pairs of all families together."""
+    compared = [(family, family.macro_f1(judged[family.names[0]].probabilities.shape[1]))
+                for family in families if len(family.names) > 1]
+    together = simultaneous([differences.family for _, differences in compared])
+    tests = []
+    for (family, differences), of_pairs in zip(compared, together.p_values, strict=True):
+        few = not family.groups.are_single and family.groups.effective < FEWEST_FOR_BETTER
+        for pair, (columns, t, p) in enumerate(zip(family.pairs, differences.family.statistics(), of_pairs,
+                                                   strict=True)):
+            first, second = (family.names[column] for column in columns)
+            tests.append(MacroF1Test(first, second, float(differences.differences[pair]),
+                                     differences.interval(pair, together.reach), two_sided(float(t)), 1.0, float(p),
+                                     few))
+    corrected = holm([test.p_value for test in tests])
+    return tuple(replace(test, p_holm=p_holm) for test, p_holm in zip(tests, corrected, strict=True))
 
 
 def _notes(tests: Sequence[PairedTest]) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from matlens.comparison.compared_methods import ComparedMethods, SeriesRow, Spread
 from matlens.comparison.markdown import NOT_RANKED, escape, markdown_table
-from matlens.comparison.paired_test import points
+from matlens.comparison.paired_test import p_cell, points
 from matlens.comparison.pairwise import Pairwise
 from matlens.evaluation.metrics.metric import METRICS, UNKNOWN, Metric, metrics_of, percent
 
@@ -107,12 +107,12 @@ def _tests(compared: ComparedMethods) -> list[str]:
     """Write which methods are told apart."""
     if not compared.tests:
         return []
-    table = [["first", "second", "difference (points)", "interval", "p", "p (Holm)", "real at 5 %?"],
-             ["---", "---", *["---:"] * 4, "---"]]
+    table = [["first", "second", "difference (points)", "interval", "p (Holm)", "significant?"],
+             ["---", "---", *["---:"] * 3, "---"]]
     for test in compared.tests:
         ends = " to ".join(map(points, test.interval)) if test.interval else UNKNOWN
-        table.append([escape(test.first), escape(test.second), points(test.difference), ends, f"{test.p_value:.2g}",
-                      f"{test.p_holm:.2g}", "yes" if test.is_real else "no"])
+        table.append([escape(test.first), escape(test.second), points(test.difference), ends, p_cell(test.p_holm),
+                      "yes" if test.is_real else "no"])
     how = ("for other seeds and other photos, paired by photos, and by seeds where they are shared"
            if compared.over == "seeds" else "Nadeau and Bengio's corrected t over the splits")
     return [f"Which methods differ ({how}; corrected by Holm for {len(compared.tests)} "

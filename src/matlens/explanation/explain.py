@@ -16,6 +16,7 @@ from matlens.explanation.artifact_model import ArtifactModel
 from matlens.explanation.explained import ExplainedPhoto, explain_photos
 from matlens.explanation.explainer import Explainer, Question
 from matlens.explanation.grid import plot_explained_grid
+from matlens.explanation.overlay import lay_glow
 from matlens.explanation.registry import DEFAULT_METHOD, EXPLAINERS, question_for
 from matlens.models.registry import spec_of
 from matlens.runs.run import Run
@@ -29,7 +30,8 @@ def explain_files(model: ArtifactModel, files: Sequence[Path], truths: Sequence[
     artifact = model.artifact
     reader = PhotoReader(artifact.img_size)
     photos = np.stack([reader.read(file) for file in files])
-    return explain_photos(model, photos, artifact.class_names, truths, method, question)
+    return explain_photos(model, photos, artifact.class_names, truths, method, question, overlay=lay_glow,
+                          names=[file.name for file in files])
 
 
 def explain_positions(run: Run, model: ArtifactModel, predictions: Predictions, positions: Sequence[int],
@@ -48,7 +50,8 @@ def explain_positions(run: Run, model: ArtifactModel, predictions: Predictions, 
     reader = PhotoReader(artifact.img_size, run.settings.keep_truncated)
     photos = np.concatenate(list(read_pixels(run.data_root, [in_split[path] for path in paths], reader)))
     return explain_photos(model, photos, artifact.class_names,
-                          [artifact.class_names[predictions.labels[index]] for index in positions], method, question)
+                          [artifact.class_names[predictions.labels[index]] for index in positions], method, question,
+                          overlay=lay_glow, names=[path.rsplit("/", 1)[-1] for path in paths])
 
 
 def explain_run(run: Run, name: str) -> Path:

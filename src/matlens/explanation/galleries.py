@@ -19,6 +19,7 @@ from matlens.explanation.artifact_model import ArtifactModel
 from matlens.explanation.explain import explain_positions
 from matlens.explanation.explainer import Explainer
 from matlens.explanation.on_request import Measurement, digest_of
+from matlens.explanation.overlay import glow
 from matlens.explanation.registry import DEFAULT_METHOD, EXPLAINERS, question_for
 from matlens.features.artifact import Artifact
 from matlens.runs.run import Run
@@ -33,8 +34,6 @@ PHOTO_SIDE = 144
 
 _MOST_PLACES = 64
 """The longest side of a heat map: those of forward-only methods may have a place for each pixel."""
-
-_OPACITY = 0.75
 
 
 @dataclass(frozen=True)
@@ -158,8 +157,6 @@ def heat_png(heat: Array) -> str:
     shrink = _MOST_PLACES / max(heat.shape)
     if shrink < 1:
         heat = np.asarray(cv2.resize(heat, None, fx=shrink, fy=shrink, interpolation=cv2.INTER_AREA), np.float32)
-    level = (np.clip(heat, 0, 1) * 255).round().astype(np.uint8)
-    coloured = cv2.applyColorMap(level, cv2.COLORMAP_INFERNO)
-    written, png = cv2.imencode(".png", np.dstack([coloured, (level * _OPACITY).round().astype(np.uint8)]))
+    written, png = cv2.imencode(".png", cv2.cvtColor(glow(heat), cv2.COLOR_RGBA2BGRA))
     assert written
     return base64.b64encode(png.tobytes()).decode("ascii")

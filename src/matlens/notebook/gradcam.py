@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +17,7 @@ from matlens.evaluation.labels_and_scores import class_numbers
 from matlens.explanation.explained import ExplainedPhoto, explain_photos
 from matlens.explanation.explainer import Explainer, Question, as_pixels
 from matlens.explanation.grid import plot_explained_grid
+from matlens.explanation.overlay import overlay_heatmap
 from matlens.explanation.registry import DEFAULT_METHOD, EXPLAINERS, question_for
 from matlens.models.head import Head
 from matlens.models.protocol import Classifier
@@ -185,7 +186,7 @@ def _explained(explained: NotebookModel, photos: Array, truths: Sequence[int | N
     explainer, question = _asked(explained, photos, method, class_number)
     return explain_photos(explained, photos, names,
                           [None if truth is None else names[truth] for truth in truths], explainer, question,
-                          alpha=alpha, says_target=True)
+                          overlay=partial(overlay_heatmap, alpha=alpha), says_target=True)
 
 
 def _drawn(explained: Sequence[ExplainedPhoto], model_name: str, save_path: str | Path | None, method: str) -> Figure:

@@ -18,8 +18,10 @@ from matlens.evaluation.part_predictions import SavedPredictions
 from matlens.evaluation.results import Results
 from matlens.report.contents import mapping, read_contents
 from matlens.report.downloads import PAGE_NAME, view_downloads
+from matlens.report.heading import heading_of
 from matlens.report.sections.data_view import view_data
 from matlens.report.sections.gallery_view import PhotoPool
+from matlens.report.sections.measures import same_as_others
 from matlens.report.sections.model_panel import PAIRS_SHOWN, panel_keys, view_model
 from matlens.report.sections.overview import IntervalPlot, comparison_pictures
 from matlens.report.sections.repeat import view_repeat
@@ -30,14 +32,12 @@ from matlens.report.words import FILTERS
 from matlens.runs.ownership import refuse_ways_out
 from matlens.runs.paths import RunPaths
 
-DEFAULT_TITLE = "What the models see in materials"
-
 
 def write_report(run_dir: Path | str, title: str | None = None, *, comparison: Comparison | None = None) -> Path:
     """Write `run_dir`/report.html, whole or not at all, from the files of the run.
 
     Args:
-        title: by default the one in run.json.
+        title: by default the one in run.json, or the dataset's name.
         comparison: of the run's models, from whoever has worked it out; by default it is made from the files.
 
     Raises RunError if `run_dir` is no folder, or something in it leads out of it.
@@ -56,8 +56,9 @@ def write_report(run_dir: Path | str, title: str | None = None, *, comparison: C
     keys = panel_keys([row.model for row in rows])
     return write_page(
         run_dir / PAGE_NAME, "page.html.j2", FILTERS,
-        title=title or contents.run.get("title") or DEFAULT_TITLE, comparison=comparison, rows=rows,
-        metrics=metrics_of("main"),
+        heading=heading_of(contents.run, contents.split, title or contents.run.get("title")), comparison=comparison,
+        rows=rows, metrics=[metric for metric in metrics_of("main") if not all(
+            metric.name in same_as_others(result) for result in judged.values())],
         verdict=verdict(comparison, judged[rows[0].model]) if comparison else NOTHING_YET,
         plot=IntervalPlot.of(comparison) if comparison else None, missing=contents.missing, problems=problems,
         panels=[view_model(paths, key, judged[row.model], row, pool, problems)

@@ -44,7 +44,8 @@ def verdict(comparison: ComparedModels, best: Results) -> Verdict:
     headline = _headline(comparison)
     sentences = [f"It is {right}."] if headline else []
     return Verdict(headline or f"{first.model} is right on {percent(first.accuracy)} of {first.tested}",
-                   (*(sentences or _interval_alone(ends)), *_of_the_first(comparison), *_chance(first, ends, best)))
+                   (*(sentences or _interval_alone(ends)), *_weakest(best), *_of_the_first(comparison),
+                    *_chance(first, ends, best)))
 
 
 def _headline(comparison: ComparedModels) -> str:
@@ -89,14 +90,42 @@ def _of_the_first(comparison: ComparedModels) -> list[str]:
             *pairs.refused]
 
 
+def weakest_class(results: Results) -> str | None:
+    """Return the class with the lowest F1; None without mistakes, or where all classes are alike."""
+    f1 = {name: score["f1"] for name, score in results.per_class.items() if score["support"]}
+    return min(f1, key=f1.__getitem__) if f1 and min(f1.values()) < max(f1.values()) else None
+
+
+def _weakest(best: Results) -> list[str]:
+    """Name the class with the lowest F1, and the pair that is confused most often."""
+    sentences = []
+    if (name := weakest_class(best)) is not None:
+        score = best.per_class[name]
+        found = round(score["recall"] * score["support"])
+        sentences.append(f"Its weakest class is {name}: {found:,} of {round(score['support']):,} photos are found "
+                         f"(F1 {percent(score['f1'])}).")
+    if best.confused_pairs:
+        pair = best.confused_pairs[0]
+        of_class = round(best.per_class.get(pair["true"], {}).get("support", 0))
+        sentences.append(f"It most often takes {pair['true']} for {pair['predicted']}: {pair['photos']:,} of "
+                         f"{of_class:,} photos of {pair['true']}.")
+    return [" ".join(sentences)] if sentences else []
+
+
 def _chance(first: Row, ends: Ends | None, best: Results) -> list[str]:
     """Say what always giving the same answer would come to."""
     support = {name: score["support"] for name, score in best.per_class.items()}
     total = sum(support.values())
     if not total:
         return []
-    common = max(support, key=support.__getitem__)
-    share = support[common] / total
+    most = max(support.values())
+    share, common = most / total, [name for name, count in support.items() if count == most]
+    why = ""
+    if len(common) == len(support):
+        always = "Always giving the same answer"
+        why = f" (each of the {len(support)} classes has {round(most):,} test photos)"
+    else:
+        which = "the most frequent class" if len(common) == 1 else f"one of the {len(common)} most frequent classes"
+        always = f"Always answering “{common[0]}”, {which},"
     clear = ends is not None and ends[0] > share
-    return [f"Always answering “{common}”, the most frequent class, would be right on {percent(share)}"
-            f"{'' if clear else ', which is not clearly less'}."]
+    return [f"{always} would be right on {percent(share)}{why}{'' if clear else ', which is not clearly less'}."]

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any
 
-from matlens.comparison.paired_test import p_words, points
+from matlens.comparison.paired_test import p_cell, points
 from matlens.evaluation.metrics.metric import UNKNOWN, Metric
 from matlens.evaluation.metrics.metric import percent as plain_percent
 
@@ -32,10 +32,10 @@ def score_ends(ends: Ends | None, metric: Metric) -> str:
 
 
 def breakable(name: str) -> str:
-    """Let a name be broken behind an underscore, where a line is too short for it."""
+    """Let a name be broken behind an underscore or a slash, where a line is too short for it."""
     from markupsafe import Markup, escape
 
-    return escape(name).replace("_", Markup("_<wbr>"))
+    return escape(name).replace("_", Markup("_<wbr>")).replace("/", Markup("/<wbr>"))
 
 
 def percents(ends: Ends | None) -> str:
@@ -89,12 +89,7 @@ def text_of(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
-def p_value(value: float) -> str:
-    """Write a p value as a cell of a table has it: 0.576, or < 0.001."""
-    return p_words(value).removeprefix("= ")
-
-
 FILTERS: Mapping[str, Callable[..., Any]] = MappingProxyType({
     "percent": percent, "percents": percents, "duration": duration, "size": size, "millions": millions,
-    "number": number, "three": three, "p_value": p_value, "ends": ends, "points": points,
+    "number": number, "three": three, "p_value": p_cell, "ends": ends, "points": points,
     "breakable": breakable, "score_value": score_value, "score_ends": score_ends})

@@ -16,7 +16,7 @@ from matlens.data.pixels.reader import PhotoReader
 from matlens.data.split.splits import Photo
 from matlens.evaluation.choice import drawn_evenly
 from matlens.evaluation.inference.groups import Groups
-from matlens.evaluation.inference.paired import difference_interval, sign_flip
+from matlens.evaluation.inference.paired import difference_interval
 from matlens.evaluation.inference.simultaneous import Family, simultaneous
 from matlens.evaluation.intervals import Interval, share_interval
 from matlens.explanation.on_request import Measurement, digest_of
@@ -125,10 +125,9 @@ def _changes(right: Floats, groups: Groups) -> list[tuple[Interval | None, float
     """Compare each column of (N, 1 + M) with the first: the difference's interval, and its p, of all M together."""
     sums, first = groups.sums(right), right[:, 0]
     changed = tuple((column, 0) for column in range(1, right.shape[1]))
-    found = simultaneous([Family(sums, changed, right)])
-    exact = [sign_flip(sums[:, column] - sums[:, 0]) for column, _ in changed]
-    return [(difference_interval(groups, right[:, column], first, found.reach), round(max(p_exact, float(p)), 6))
-            for (column, _), p_exact, p in zip(changed, exact, found.p_values[0], strict=True)]
+    found = simultaneous([Family.of_counts(sums, changed, right)])
+    return [(difference_interval(groups, right[:, column], first, found.reach), round(float(p), 6))
+            for (column, _), p in zip(changed, found.p_values[0], strict=True)]
 
 
 def _json_of(interval: Interval | None) -> dict[str, Any] | None:

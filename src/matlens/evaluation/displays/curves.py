@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 SHADES = "blend:#e3f1ec,#62b3a4,#2a6f8e,#1b2a49"  # steadily darker, so told apart without colours too
 MANY_CLASSES, NAMED_CLASSES = 10, 5  # the ROC legend names every class, or of many only the worst
 SMALLEST_NUMBER = 6.0  # points
+_AXES = {"loss": "Loss (cross-entropy)", "accuracy": "Photos that are right", "learning_rate": "Learning rate"}
 
 
 @dataclass(frozen=True)
@@ -92,7 +93,7 @@ class TrainingCurves:
 
         strengths = self.series.get("strength")
         across = "Epoch" if strengths is None else "Strength of the penalty"
-        style_axes(axes, key.replace("_", " ").capitalize(), across)
+        style_axes(axes, "", across, _AXES[key])
         blue, orange, green = COLORS[:3]
         first = (key, green, "-", "") if key == "learning_rate" else (key, blue, "--", "training")
         longest = 0
@@ -160,14 +161,22 @@ class ConfusionMatrix:
         return cls(shares if normalize else cells, support.astype(np.int64), names, normalize, model_name)
 
     def _heading(self) -> str:
-        kind = "each row divided by its sum" if self.normalized else "counts"
+        kind = "share of each row" if self.normalized else "numbers: photos; colours: share of the row"
         if self.support is None or not self.support.any():
             return kind
         right = float(np.diag(self.cells) @ (self.support if self.normalized else np.ones(len(self.support))))
         return f"{self.support.sum():,} photos, {right / self.support.sum():.1%} right; {kind}"
 
+    @property
+    def shares(self) -> Floats:
+        """(C, C) of the photos of each true class, those that got an answer; 0 in an empty row."""
+        return self.cells if self.normalized else self.cells / np.maximum(self.cells.sum(axis=1), 1)[:, None]
+
     def draw(self) -> Figure:
-        """Draw the matrix. Each cell holds its number as long as one can read it; beyond that there is a colour bar."""
+        """Draw the matrix, coloured by the share of the true class, so that classes of any size compare.
+
+        Each cell holds its number as long as one can read it; beyond that there is a colour bar.
+        """
         import seaborn
 
         n, labels = len(self.class_names), class_labels(self.class_names)
@@ -185,13 +194,13 @@ class ConfusionMatrix:
         height = side + {0: font, 45: 0.72 * down, 90: down}[turn] / 72 + 1.3
         figure = new_figure(width, height, "Confusion matrix", self.model_name)
         axes = figure.subplots()
-        unit = "share of the true class" if self.normalized else "photos"
         seaborn.heatmap(
-            self.cells, ax=axes, square=True, linewidths=1.0 if readable else 0.2, linecolor="white",
+            self.shares, ax=axes, square=True, linewidths=1.0 if readable else 0.2, linecolor="white",
+            vmin=1e-9, vmax=1,
             cmap=seaborn.color_palette(SHADES, as_cmap=True).with_extremes(under="#f7f7f7"),  # 0 steps back
-            vmin=1e-9 if self.normalized else 0.5, vmax=1 if self.normalized else max(self.cells.max(), 1),
             annot=texts if readable else False, fmt="", annot_kws={"fontsize": number},
-            cbar=not readable, cbar_kws=None if readable else {"label": unit, "shrink": 0.5, "pad": 0.02},
+            cbar=not readable,
+            cbar_kws=None if readable else {"label": "share of the true class", "shrink": 0.5, "pad": 0.02},
             xticklabels=False, yticklabels=False)
         style_axes(axes, self._heading(), "Predicted class", "True class", grid=False)
         for text, value in zip(axes.texts, self.cells.flat, strict=False):

@@ -103,23 +103,26 @@ def _view(gallery: Gallery, results: Results, pool: PhotoPool) -> GalleryView:
     f1 = {name: score["f1"] for name, score in results.per_class.items()}
     classes = sorted(gallery.per_class, key=lambda name: f1.get(name, 1.0))
     chosen = classes[:CLASSES_SHOWN]
-    left = f" Of {len(classes)} classes those with the lowest F1; the file has all." if chosen != classes else ""
-    of_classes = [shelf(f"{name}: {kind}", gallery.per_class[name][key], SHOWN_PER_CLASS)
-                  for name in chosen for kind, key in (("mistakes", "mistakes"), ("least sure hits", "hits"))]
+    left = (f" Of {len(classes)} classes those with the lowest F1 are shown; the file has all."
+            if chosen != classes else "")
+    of_classes = [shelf(f"{name}: {kind}", gallery.per_class[name][key], SHOWN_PER_CLASS) for name in chosen
+                  for kind, key in (("mistakes", "mistakes"), ("least confident correct answers", "hits"))]
     pairs = [shelf(f"{pair.truth} taken for {pair.predicted}: {pair.count:,} photo{'s' * (pair.count != 1)}",
                    pair.photos, SHOWN_PER_PAIR) for pair in gallery.pairs]
     galleries = (
-        ("Most confident mistakes", "Wrong, and sure of it.", [shelf("", gallery.confident_mistakes, SHOWN)]),
-        ("Least confident hits", "Right, but only just.", [shelf("", gallery.unsure_hits, SHOWN)]),
-        ("Each class", f"Its most confident mistakes and its least sure hits.{left}", of_classes),
+        ("Most confident mistakes", "Wrong answers with the highest probability.",
+         [shelf("", gallery.confident_mistakes, SHOWN)]),
+        ("Least confident correct answers", "Correct answers with the lowest probability.",
+         [shelf("", gallery.unsure_hits, SHOWN)]),
+        ("Each class", f"Its most confident mistakes and its least confident correct answers.{left}", of_classes),
         ("Confused pairs", "True class and answer, the most frequent pair first.", pairs))
     return GalleryView(title_of(str(gallery.method)), tuple(
         (title, note, tuple(filled for filled in shelves if filled.cards)) for title, note, shelves in galleries))
 
 
 def _card(photo: GalleryPhoto, pool: PhotoPool) -> Card:
-    said = f"{photo.predicted} {percent(photo.probability)}"
+    said = f"predicted {photo.predicted}, {percent(photo.probability)}"
     if photo.truth != photo.predicted:
-        said += f"; the label {photo.truth} got {percent(photo.truth_probability)}"
-    return Card(pool.add(photo), photo.heat, f"Photo of {photo.truth}, answered {photo.predicted} with "
+        said += f" (true: {photo.truth}, {percent(photo.truth_probability)})"
+    return Card(pool.add(photo), photo.heat, f"Photo of {photo.truth}, predicted {photo.predicted} with "
                 f"{percent(photo.probability)}", said, photo.path)

@@ -9,6 +9,7 @@ from typing import Any
 from matlens.evaluation.metrics.metric import METRICS, Metric
 from matlens.evaluation.results import Results
 from matlens.report.words import ends, percent, percents, score_ends, score_value
+from matlens.system.console import listed
 
 
 @dataclass(frozen=True)
@@ -39,14 +40,36 @@ class Calibrated:
     after: str
 
 
+_MEAN_RECALL = ("macro_recall", "mean_class_accuracy", "balanced_accuracy")
+"""Three names of one number, where each class has a test photo: the mean over classes of the recall."""
+
+
+def same_as_others(results: Results) -> frozenset[str]:
+    """Name the metrics whose number has another name already: the mean recall, and of classes of one size accuracy."""
+    support = {score["support"] for score in results.per_class.values()}
+    if not support or not min(support):
+        return frozenset()
+    return frozenset(_MEAN_RECALL if len(support) == 1 else _MEAN_RECALL[1:])
+
+
 def measures(results: Results) -> tuple[Measure, ...]:
     """Put every metric that the model was judged by into words.
 
-    Those without a value (top-5 of few classes) are left out.
+    Those without a value (top-5 of few classes) are left out, and a number that has several names stands under one.
     """
-    scores = ((metric, results.scores.get(metric.name)) for metric in METRICS.entries())
+    same = same_as_others(results)
+    scores = ((metric, results.scores.get(metric.name)) for metric in METRICS.entries() if metric.name not in same)
     return tuple(Measure(metric.heading, score_value(score.value, metric), score_ends(score.interval, metric),
-                         _meaning(metric)) for metric, score in scores if score and score.value is not None)
+                         _meaning(metric) + _other_names(metric.name, same))
+                 for metric, score in scores if score and score.value is not None)
+
+
+def _other_names(name: str, same: frozenset[str]) -> str:
+    """Say which other metrics are the same number."""
+    if same and name == ("accuracy" if "macro_recall" in same else "macro_recall"):
+        others = [METRICS[other].title for other in _MEAN_RECALL if other in same]
+        return f"; {listed(others)} {'is' if len(others) == 1 else 'are'} the same number here"
+    return ""
 
 
 def _meaning(metric: Metric) -> str:

@@ -24,8 +24,8 @@ from matlens.report.sections.measures import (
     class_scores,
     measures,
 )
-from matlens.report.sections.pictures import ALWAYS, ON_EVALUATION, TITLES, Picture, alt_text, read_picture
-from matlens.report.verdict import accuracy_interval
+from matlens.report.sections.pictures import ALWAYS, FIRST, ON_EVALUATION, TITLES, Picture, alt_text, read_picture
+from matlens.report.verdict import accuracy_interval, weakest_class
 from matlens.report.words import Ends
 from matlens.robustness.curves import Robustness
 from matlens.runs.paths import RunPaths
@@ -47,6 +47,7 @@ class ModelPanel:
 
     key: its panel's id on the page. title: its network's name. ends: the accuracy's interval.
     absent: titles of pictures that each run draws, and this one has not. calibration: which was chosen, in words.
+    weakest: the class with the lowest F1; None where all are alike.
     """
 
     key: str
@@ -63,6 +64,17 @@ class ModelPanel:
     classes: tuple[ClassScore, ...]
     gallery: GalleryView | None
     to_make: tuple[ToMake, ...]
+    weakest: str | None
+
+    @property
+    def first_pictures(self) -> tuple[Picture, ...]:
+        """The pictures that are seen before anything is unfolded."""
+        return tuple(picture for picture in self.pictures if picture.kind in FIRST)
+
+    @property
+    def more_pictures(self) -> tuple[Picture, ...]:
+        """The other pictures."""
+        return tuple(picture for picture in self.pictures if picture.kind not in FIRST)
 
 
 def panel_keys(names: list[str]) -> list[str]:
@@ -93,7 +105,7 @@ def view_model(paths: RunPaths, key: str, results: Results, row: Row, pool: Phot
     return ModelPanel(key, MODELS[row.model].title if row.model in MODELS else "", results, row, accuracy_interval(row),
                       tuple(pictures.values()), absent, measures(results), _calibration(results),
                       calibrated(results), answered(results), class_scores(results), gallery,
-                      _to_make(results, pictures.__contains__, gallery is not None))
+                      _to_make(results, pictures.__contains__, gallery is not None), weakest_class(results))
 
 
 def _calibration(results: Results) -> str:

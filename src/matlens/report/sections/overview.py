@@ -46,14 +46,16 @@ def comparison_pictures(run_dir: Path, comparison: ComparedModels) -> tuple[Pict
     reports = run_dir / "reports"
     wanted = []
     if comparison.pairs and comparison.pairs.tests:
-        wanted.append((PICTURE_NAME, "model_comparison", "Differences between models", "Of accuracy, on the same "
-                       "photos, with 95 % intervals; filled marks are differences that are real.",
+        wanted.append((PICTURE_NAME, "model_comparison", "Differences between models",
+                       "Of accuracy, on the same photos, with simultaneous 95 % intervals; filled marks are "
+                       "significant differences.",
                        "Differences of accuracy between models: the figures are in the table of pairs."))
     wanted += [(path.name, SIDE_BY_SIDE, "Side by side",
-                "The same photos as each model sees them, on one colour scale.",
+                "Heat maps of all models over the same photos, on one colour scale.",
                 "Heat maps of all models over the same photos, side by side.")
                for path in sorted(reports.glob(f"{SIDE_BY_SIDE}_*.png"))[:SIDE_BY_SIDE_SHOWN]]
-    wanted.append(("robustness.png", "robustness", "Accuracy on degraded photos", "A line a model; dashed: chance.",
+    wanted.append(("robustness.png", "robustness", "Accuracy on degraded photos",
+                   "One line for each model; dashed: chance.",
                    "Accuracy of all models under perturbations: the figures are in the models' tables."))
     pictures = (read_picture(reports / name, kind, title, caption, alt, link_to(f"reports/{name}"))
              for name, kind, title, caption, alt in wanted)

@@ -32,23 +32,31 @@ _QUALITIES, _LARGEST_JPEG = (85, 70, 55, 40), 500_000
 """Of JPEGs: the first that keeps one to so many bytes. Real photos take less at the first; noise gets to the last."""
 
 TITLES = {
-    "training_curves": ("Training curves", "What was learnt in each epoch, or by each strength of the penalty; the "
-                        "star marks the one kept."),
-    "confusion_matrix": ("Confusion matrix", "Rows are true classes, columns are answers."),
-    "roc_curves": ("ROC curves", "How many photos of a class are found for how many false alarms."),
+    "training_curves": ("Training curves", "Loss and accuracy by epoch, or by strength of the penalty; the star marks "
+                        "the one that was kept."),
+    "confusion_matrix": ("Confusion matrix", "Rows are true classes, columns are answers; the darker a cell, the "
+                         "larger its share of the row."),
+    "roc_curves": ("ROC curves", "The share of a class's photos that are found, by the share of other photos that are "
+                   "taken for it."),
     "class_scores": ("Class scores", "Recall and precision of each class with 95 % intervals, the best F1 first."),
     "confused_pairs": ("Most frequent mistakes", "True class and answer, as a share of the true class."),
     "reliability": ("Reliability", "Whether the model is as often right as it says, before and after calibration."),
-    "coverage": ("Coverage and accuracy", "How accuracy grows where the least certain photos are left to a person."),
-    DEFAULT_METHOD: ("Grad-CAM", "Where in a photo the answer comes from: warm is much, cold is little."),
-    "faithfulness": ("Faithfulness of the heat maps", "What happens to the answer where the hottest places are taken "
-                     "out of the photo or put back, beside random and centred maps."),
-    "robustness": ("Accuracy on degraded photos", "One panel a perturbation, the weakest strength at the left."),
+    "coverage": ("Coverage and accuracy", "Accuracy on the photos that are answered, where the least certain ones are "
+                 "left to a person."),
+    DEFAULT_METHOD: ("Grad-CAM", "Where in a photo the answer comes from: bright is much, dark is little. Red titles "
+                     "are mistakes."),
+    "faithfulness": ("Faithfulness of the heat maps", "How the probability changes when the hottest places are removed "
+                     "from the photo or put back, compared with random and centred maps."),
+    "robustness": ("Accuracy on degraded photos", "One panel for each perturbation; the weakest strength is at the "
+                   "left."),
 }
 """Of a model's pictures, in the order of the page: title and caption."""
 
 ALWAYS = ("training_curves", "confusion_matrix", "roc_curves", DEFAULT_METHOD)
 """Those that each run draws."""
+
+FIRST = ("confusion_matrix", DEFAULT_METHOD)
+"""Those that say most of a model at a glance."""
 
 ON_EVALUATION = ("class_scores", "confused_pairs", "reliability", "coverage")
 """Those that `matlens evaluate` adds."""

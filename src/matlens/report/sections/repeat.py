@@ -8,6 +8,7 @@ from typing import Any
 
 from matlens.evaluation.results import Results
 from matlens.report.contents import Contents, mapping
+from matlens.report.sections.applied import applied_settings
 from matlens.report.words import text_of
 from matlens.settings.repetition import run_command
 
@@ -35,7 +36,8 @@ def view_repeat(contents: Contents) -> Repeat:
     versions = _versions(contents.results) | mapping(last.get("frameworks")) | mapping(run.get("versions"))
     machine = {key: last[key] for key in ("hardware", "git", "environment") if last.get(key)}
     command, unsaid = run_command(settings)
-    tables = [("Settings", _flat(settings)), ("Versions", _flat(versions)), ("Machine and code", _flat(machine))]
+    applied = dict(applied_settings(settings, contents.results))
+    tables = [("Settings", _flat(applied)), ("Versions", _flat(versions)), ("Machine and code", _flat(machine))]
     return Repeat(command, unsaid, tuple((title, rows) for title, lines in tables if (rows := tuple(lines))),
                   len(starts) if isinstance(starts, list) else 0)
 

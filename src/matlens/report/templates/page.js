@@ -1,5 +1,3 @@
-"use strict";
-
 // Tabs, after the WAI-ARIA Authoring Practices. Without this script the panels stand one below the other.
 const list = document.querySelector("[role=tablist]");
 const tabs = list ? [...list.querySelectorAll("[role=tab]")] : [];
@@ -57,14 +55,22 @@ if (list) {
   });
 }
 
-// Pictures in full size.
+// Pictures as large as the window, and in their own size.
 const dialog = document.getElementById("enlarged");
 if (dialog.showModal) {
+  const size = dialog.querySelector(".size");
+  const resize = (actual) => {
+    dialog.classList.toggle("actual", actual);
+    size.setAttribute("aria-pressed", String(actual));
+  };
   const enlarge = (picture) => {
     const copy = picture.cloneNode();
+    copy.removeAttribute("class");
     dialog.setAttribute("aria-label", picture.alt);
     dialog.querySelector(".whole").replaceChildren(copy);
+    resize(false);
     dialog.showModal();
+    size.hidden = copy.clientWidth >= copy.naturalWidth;
   };
   for (const button of document.querySelectorAll("button.enlarge")) {
     const picture = button.closest("figure").querySelector("img");
@@ -73,6 +79,7 @@ if (dialog.showModal) {
     picture.classList.add("enlarges");
     picture.addEventListener("click", () => enlarge(picture));
   }
+  size.addEventListener("click", () => resize(!dialog.classList.contains("actual")));
   dialog.querySelector(".close").addEventListener("click", () => dialog.close());
   dialog.addEventListener("click", (event) => { if (event.target === dialog) dialog.close(); });
 }
