@@ -39,6 +39,7 @@ NOT_FOREIGN = {
     "report/templating.py": "files of the package",
     "system/devices.py::usable_cores": "the kernel's own files",
     "system/resources.py::allowed_memory": "the kernel's own files",
+    "system/resources.py::available_memory": "the kernel's own files",
     "runs/provenance.py": "the kernel's own files, and what pip noted of the package",
     "features/model_file.py": "a copy that this process has just made",
     "models/keras/classifier.py": "a file that this process has just written",

@@ -80,6 +80,7 @@ def evaluate(run: Run, name: str, on_progress: Progress = unheard, *, every_pict
         pretrained=training.pretrained, weights_sha256=training.weights_sha256, parameters=training.parameters,
         trainable_parameters=training.trainable_parameters, img_size=settings.img_size,
         epochs=training.epochs, best_epoch=training.best_epoch, strength=training.strength,
+        neighbours=training.neighbours,
         arithmetic=training.arithmetic, batch_size=settings.batch_size,
         micro_batch=training.micro_batch or settings.batch_size,
         seconds=training.seconds, peak_rss_bytes=training.peak_rss_bytes,

@@ -78,6 +78,7 @@ class Results:
     epochs: int | None = None
     best_epoch: int | None = None
     strength: float | None = None
+    neighbours: int | None = None
     arithmetic: str | None = None
     batch_size: int | None = None
     micro_batch: int | None = None
@@ -108,8 +109,7 @@ class Results:
     def to_json(self) -> dict[str, Any]:
         """Return the content of the file."""
         absent = {"n_groups", "design_effect"} if self.n_groups is None else set()
-        if self.strength is None:
-            absent.add("strength")
+        absent |= {name for name in ("strength", "neighbours") if getattr(self, name) is None}
         return {key: value for key, value in dataclasses.asdict(self).items() if key not in absent}
 
     def write(self, path: Path) -> Path:

@@ -175,6 +175,7 @@ class ResultsSchema(_Part):
     epochs: Count | None = None
     best_epoch: Count | None = None
     strength: Annotated[float, Field(gt=0)] | None = None
+    neighbours: Annotated[int, Field(gt=0)] | None = None
     arithmetic: str | None = None
     batch_size: Count | None = None
     micro_batch: Count | None = None

@@ -58,7 +58,7 @@ def troubles(training: TrainingRecord, test: Predictions, validation: Prediction
         neighbours: test photos that lie too near to photos of other parts, where features are known.
         may_need_balance: whether classes differ in size, and the training did nothing about it.
     """
-    more = "Train longer (--epochs)" if training.strength is None else "Train more of the network (--recipe strong)"
+    more = "Train longer (--epochs)" if training.has_epochs else "Train more of the network (--recipe strong)"
     remedy = f" {_REMEDY}" if may_need_balance else ""
     found = [*_of_curves(training, chosen=validation is not None), *_of_answers(test, class_names, more, remedy)]
     if validation is not None:
@@ -73,7 +73,7 @@ def _of_curves(training: TrainingRecord, *, chosen: bool) -> Iterator[Trouble]:
 
     Those of the recipe `probe`, whose fits each end at their optimum, tell of no trouble.
     """
-    if training.strength is not None:
+    if not training.has_epochs:
         return
     first, last = training.head_epochs, training.epochs
     losses, val_losses = training.history["loss"][first:], training.history["val_loss"][first:]

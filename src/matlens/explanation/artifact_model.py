@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from matlens.features.artifact import Artifact
-from matlens.models.head import Head
+from matlens.models.head import AnyHead
+from matlens.models.heads.knn import KnnHead
 from matlens.runs.run import Run
 from matlens.system.transport import Event, run_job
 from matlens.types import Array, Labels, Pixels
@@ -38,7 +39,7 @@ class ArtifactModel:
     layer: Layer | None = None
 
     @property
-    def head(self) -> Head | None:
+    def head(self) -> AnyHead | None:
         """The artifact's head, which follows the trunk's last layer; None at another layer."""
         return self.artifact.head if self.layer is None else None
 
@@ -55,9 +56,11 @@ class ArtifactModel:
         """Return the model of an artifact of a run, explained at a layer; None: at the last that tells of places.
 
         Where a class token alone goes into the head, the trunk's last layer tells of none: its patches have no
-        gradient. The framework then differentiates at the input of the last block.
+        gradient. The framework then differentiates at the input of the last block; votes of training photos it does
+        not know, and then nothing speaks for any place.
         """
-        is_of_framework = layer is not None or artifact.head.pooling == "token"
+        is_of_framework = layer is not None or not (
+            artifact.head.tells_of_places or isinstance(artifact.head, KnnHead))
         return cls(artifact, Layer(run, artifact.model_name, layer or "") if is_of_framework else None)
 
     def gradients(self, photos: Pixels | Array, classes: Labels, heat: Callable[[Array, Array], Array]) -> Array:

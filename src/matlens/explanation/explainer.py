@@ -22,7 +22,7 @@ from typing import Protocol
 import numpy as np
 
 from matlens.errors import MatlensError, ResultsError
-from matlens.models.head import Head, Score, softmax
+from matlens.models.head import AnyHead, Score, softmax
 from matlens.system.registry import LAST
 from matlens.types import Array, Labels, Pixels
 
@@ -51,7 +51,7 @@ class Explainable(Protocol):
     """A model that can be explained, at one of its layers. Images are (B, H, W, 3) float32 in [0, 1]."""
 
     @property
-    def head(self) -> Head | None:
+    def head(self) -> AnyHead | None:
         """What follows the layer, for gradients in closed form; None where the framework must differentiate."""
 
     def features(self, images: Array) -> Array:
@@ -90,7 +90,7 @@ class AtHead:
     """
 
     features: Array
-    head: Head
+    head: AnyHead
     values: list[Array]
     classes: Labels
     score: Score = "logit"

@@ -3,7 +3,7 @@
     <name>.artifact/
         artifact.json     what it is: format, class names, photo size, precision, checksums of the other files
         trunk.xml, .bin   OpenVINO: (B, H, W, 3) float32 in [0, 1] to feature maps, preprocessing inside
-        head.npz          pooling and dense weights
+        head.npz          pooling and dense weights; of a head `knn` the features of the training photos
         calibration.json  where an evaluation chose one: what makes its probabilities as sure as it is right
 
 A trained network whose export differs from its framework, or cannot be converted, is kept too, and its artifact is
@@ -30,7 +30,8 @@ from matlens.features.calibrator import Calibrator, read_calibrator, write_calib
 from matlens.features.engine import TrunkEngine
 from matlens.features.trunks import CachedTrunk
 from matlens.features.unconverted import is_of_conversion, not_converted
-from matlens.models.head import Head
+from matlens.models.head import AnyHead
+from matlens.models.heads.reading import read_head
 from matlens.system.console import command
 from matlens.system.files import checksum, read_json, seal_of, whole_folder, write_json
 from matlens.system.untrusted import inside, quoted, reading, size_of_regular
@@ -96,9 +97,9 @@ class Artifact:
         return TrunkEngine(self.folder / "trunk.xml")
 
     @cached_property
-    def head(self) -> Head:
+    def head(self) -> AnyHead:
         """The head, which is loaded when it is first used. Raises ModelError where its classes are not those named."""
-        head = Head.load(self.folder / "head.npz")
+        head = read_head(self.folder / "head.npz")
         if head.classes != len(self.class_names):
             raise ModelError(f"{self.folder / 'head.npz'} tells {head.classes} classes apart, and artifact.json names "
                              f"{len(self.class_names)}. {_way_out(self.folder)}")
@@ -222,7 +223,7 @@ def _description(folder: Path) -> _About:
         return _About.model_validate(content)
 
 
-def assemble_artifact(folder: Path, trunk: CachedTrunk, head: Head, model_name: str, class_names: tuple[str, ...],
+def assemble_artifact(folder: Path, trunk: CachedTrunk, head: AnyHead, model_name: str, class_names: tuple[str, ...],
                       img_size: tuple[int, int]) -> Artifact:
     """Write the artifact of a cached trunk and a head that was trained on its features, whole or not at all."""
     with whole_folder(folder) as partial:
@@ -233,9 +234,9 @@ def assemble_artifact(folder: Path, trunk: CachedTrunk, head: Head, model_name: 
     return Artifact.open(folder)
 
 
-def write_artifact(folder: Path, export_trunk: Callable[[Path], Head], predict: Callable[[Array], Array],
+def write_artifact(folder: Path, export_trunk: Callable[[Path], AnyHead], predict: Callable[[Array], Array],
                    images: Array, model_name: str, class_names: tuple[str, ...], mirrored: bool = False,
-                   head_alone: Callable[[], Head] | None = None) -> Artifact:
+                   head_alone: Callable[[], AnyHead] | None = None) -> Artifact:
     """Export a network, whole or not at all, and compare it with the framework on a few photos.
 
     Args:

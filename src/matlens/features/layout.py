@@ -85,16 +85,24 @@ def channels_first(model: Any) -> None:
 
 
 def inner_transpositions(model: Any) -> list[Any]:
-    """Return the transpositions of feature maps inside a model: neither on its way in nor on its way out."""
+    """Return the transpositions of feature maps inside a model: neither on its way in nor on its way out.
+
+    On its way out nothing large is done any more: what follows joins the last map with statistics.
+    """
     entries: set[str] = set()  # nodes to which nothing but values of the photos has been done
+    exits: set[str] = set()
+    for node in reversed(model.get_ordered_ops()):
+        if node.get_type_name() == "Result" or all(
+                target.get_name() in exits and target.get_type_name() not in _LARGE_WORK - {"Transpose"}
+                for target in _targets(node)):
+            exits.add(node.get_name())
     inside = []
     for node in model.get_ordered_ops():
         kind, sources = node.get_type_name(), [_source(value) for value in node.inputs()]
         at_entry = all(source.get_type_name() == "Constant" or source.get_name() in entries for source in sources)
         if at_entry and kind not in _LARGE_WORK:
             entries.add(node.get_name())
-        if kind == "Transpose" and not at_entry and any(
-                target.get_type_name() != "Result" for target in _targets(node)):
+        if kind == "Transpose" and not at_entry and node.get_name() not in exits:
             inside.append(node)
     return inside
 

@@ -64,7 +64,8 @@ class TrunkOrder:
         options = dict(sorted(self.build.options.items()))
         # The format has the width in this place, 1.0 for a model without that option; all other options come last.
         about = [_FORMAT, self.build.model, options.pop("alpha", 1.0), list(self.build.img_size), self.until,
-                 checksum(self.build.weights_file), version("openvino"), *([options] if options else [])]
+                 checksum(self.build.weights_file), version("openvino"), *([options] if options else []),
+                 *([self.build.features] if self.build.features != "last" else [])]
         return hashlib.sha256(json.dumps(about).encode()).hexdigest()[:24]
 
     def folder(self, cache_dir: Path) -> Path:
@@ -86,6 +87,7 @@ class CachedTrunk:
     parity: the largest difference from the framework's features, as a share of the largest feature.
     parameters: (all, trainable) numbers of the whole model, its backbone frozen.
     model_template: the model file with an untrained head; the front of a trunk has none.
+    places: how many of its channels tell of places, where statistics stand behind them; else None.
     """
 
     folder: Path
@@ -94,6 +96,7 @@ class CachedTrunk:
     parameters: tuple[int, int]
     versions: dict[str, str]
     model_template: Path
+    places: int | None = None
 
     @classmethod
     def open(cls, folder: Path) -> CachedTrunk | None:
@@ -106,7 +109,7 @@ class CachedTrunk:
                 return None
             template = Path(about.get("model", f"{_TEMPLATE}.h5")).name  # earlier versions had Keras' files alone
             return cls(folder, about["until"], about["parity"], tuple(about["parameters"]), about["versions"],
-                       folder / template)
+                       folder / template, about.get("places"))
         except UNREADABLE:
             return None
 
@@ -162,6 +165,7 @@ def confirm_trunk(classifier: Divisible, order: TrunkOrder, cache_dir: Path, ver
         write_json(partial / "trunk.json", {
             "format": _FORMAT, "until": until or classifier.last_conv_layer_name, "parity": parity, "model": template,
             "parameters": classifier.parameters, "versions": versions,
+            **({"places": classifier.head().places} if order.build.features == "multi" and until is None else {}),
             "sha256": {file.name: checksum(file) for file in sorted(partial.iterdir())}})
     shutil.rmtree(draft)
     trunk = CachedTrunk.open(folder)

@@ -16,6 +16,7 @@ import numpy.typing as npt
 from matlens.errors import ModelError
 from matlens.models.frameworks import BACK_ENDS, FRAMEWORKS, FrameworkName
 from matlens.models.head import Head
+from matlens.models.heads.stages import ProbedFeatures
 from matlens.models.precision import Precision, Wish
 from matlens.models.preflight import Preflight
 from matlens.models.registry import spec_of
@@ -41,7 +42,8 @@ class BuildOrder:
     options: the backbone's own options, where they differ from the spec's defaults.
     precision: the arithmetic to train in; "auto" leaves it to the framework.
     device: "cpu", "cuda", "cuda:1" or "mps"; None leaves it to the framework, which takes a GPU if there is one.
-    linear_head: whether the head is one dense layer on averaged features, in place of the spec's own.
+    linear_head: whether the head is one dense layer on pooled features, in place of the spec's own.
+    features: what such a head sees: the last layer, or the statistics of several depths too (`heads.stages`).
     """
 
     model: str
@@ -52,6 +54,7 @@ class BuildOrder:
     precision: Wish = "float32"
     device: str | None = None
     linear_head: bool = False
+    features: ProbedFeatures = "last"
 
     def __post_init__(self) -> None:
         spec = spec_of(self.model)

@@ -14,4 +14,4 @@ def build_order(settings: Settings, model: str, num_classes: int, weights_file: 
                 ) -> BuildOrder:
     """Return what to build. img_size: if not as set. Raises ModelError, see `BuildOrder`."""
     return BuildOrder(model, num_classes, img_size or settings.img_size, weights_file, settings.options_of(model),
-                      precision, device, linear_head=settings.recipe == "probe")
+                      precision, device, linear_head=settings.recipe == "probe", features=settings.features)

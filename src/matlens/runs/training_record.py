@@ -66,6 +66,17 @@ class TrainingRecord(BaseModel):
         """
         return self.history["strength"][self.best_epoch - 1] if "strength" in self.history else None
 
+    @property
+    def neighbours(self) -> int | None:
+        """How many photos vote, of those numbers that the head `knn` tried: its curves have a value for each; or None.
+        """
+        return int(self.history["neighbours"][self.best_epoch - 1]) if "neighbours" in self.history else None
+
+    @property
+    def has_epochs(self) -> bool:
+        """Whether its curves are of epochs, and not of what the recipe `probe` tried."""
+        return self.strength is None and self.neighbours is None
+
     @classmethod
     def read(cls, run: RunRecord, name: str) -> TrainingRecord:
         """Read the record of a run's model. Raises RunError."""

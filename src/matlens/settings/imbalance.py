@@ -64,6 +64,14 @@ def _balanced_alone(value: str, info: ValidationInfo) -> str:
     return value
 
 
+def _of_a_loss(value: Any, info: ValidationInfo) -> Any:
+    """Refuse weights for a head that is fitted by no loss."""
+    if value != "none" and info.data.get("head") == "knn":
+        raise ValueError("class weights weigh a loss, and the head knn has none; give --logit-adjustment 1, or --head "
+                         "linear")
+    return value
+
+
 def _not_on_top(value: float | None, info: ValidationInfo) -> float | None:
     """Refuse to correct for frequencies that training corrected for."""
     if value is not None and info.data.get("class_weights", "none") != "none":
@@ -158,7 +166,9 @@ def write_class_weights(weights: str | Mapping[str, float], run_dir: Path) -> No
     write_text(run_dir / CLASS_WEIGHTS_FILE, table.getvalue())
 
 
-ClassWeights = Annotated[Literal["none", "balanced"] | dict[str, float], BeforeValidator(_class_weights), Setting(
+_Weights = Literal["none", "balanced"] | dict[str, float]
+
+ClassWeights = Annotated[_Weights, BeforeValidator(_class_weights), AfterValidator(_of_a_loss), Setting(
     option="--class-weights", panel=TRAINING, given_as=str, metavar="WORD|FILE", resumed="must agree",
     since=SECOND_VERSION, read=read_class_weights,
     written=lambda value: (value if isinstance(value, str) else CLASS_WEIGHTS_FILE,),

@@ -13,7 +13,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from matlens.models.precision import Wish
 from matlens.models.registry import default_models, spec_of
-from matlens.settings import checks, imbalance
+from matlens.settings import checks, imbalance, probe
 from matlens.settings.declaration import FIRST_VERSION, SECOND_VERSION, Setting, by_recipe, declaration_of
 from matlens.settings.files import names_of, read_settings, validated
 from matlens.settings.model_options import OptionsByModel, listed, written
@@ -73,9 +73,8 @@ class Settings(BaseModel):
         option="--train-on", panel=PHOTOS, resumed="must agree",
         help="The parts to train on: train, or train+val, which adds the validation photos, as some papers do. The "
              "last epoch is then kept, since no photos are left to choose an epoch by.")] = "train"
-    keep_truncated: Annotated[bool, Setting(
-        option="--keep-truncated", panel=PHOTOS, resumed="must agree",
-        help="Also use photos whose end is missing.")] = False
+    keep_truncated: Annotated[bool, Setting(option="--keep-truncated", panel=PHOTOS, resumed="must agree",
+                                            help="Also use photos whose end is missing.")] = False
     material_groups: Annotated[Path | None, BeforeValidator(checks.path), Setting(
         option="--material-groups", panel=PHOTOS, metavar="FILE", resumed="may differ",
         shown="MINC-2500's, for its classes", written=lambda value: ("material_groups.toml",) if value else None,
@@ -115,8 +114,10 @@ class Settings(BaseModel):
     recipe: Annotated[Literal["guide", "strong", "probe"], AfterValidator(checks.recipe), Setting(
         option="--recipe", panel=TRAINING, resumed="must agree",
         help="How to train: guide takes the notebook guide's hyperparameters; strong makes the best of the same "
-             "time, and trains a pretrained network from inside its trunk on; probe fits a linear head on a frozen "
-             "pretrained trunk, in seconds and without epochs.")] = "guide"
+             "time, and trains a pretrained network from inside its trunk on; probe fits a head on a frozen pretrained "
+             "trunk, in seconds and without epochs.")] = "guide"
+    head: probe.ProbeHead = "linear"
+    features: probe.ProbeFeatures = "last"
     max_epochs: Annotated[PositiveInt, AfterValidator(checks.max_epochs), Setting(
         option="--epochs", panel=TRAINING, resumed="must agree", shown="4, strong: 9",
         help="How many epochs each model is trained. Unless this is given, strong takes as many more as make 500 "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import re
@@ -63,6 +64,24 @@ def allowed_memory(cgroup: Path = _CGROUP) -> int | None:
         except (OSError, ValueError):  # no such version; or "max", for no limit
             continue
     return None
+
+
+def available_memory(cgroup: Path = _CGROUP, meminfo: Path = Path("/proc/meminfo")) -> int | None:
+    """Return the bytes of memory that this process may still take; None where the system does not tell.
+
+    Args:
+        cgroup: see `allowed_memory`; what is in use is memory.current, or memory/memory.usage_in_bytes.
+        meminfo: what Linux says of the machine's memory.
+    """
+    free: list[int] = []
+    with contextlib.suppress(OSError, ValueError, IndexError):  # no Linux
+        free += [1024 * int(line.split()[1]) for line in meminfo.read_text().splitlines()
+                 if line.startswith("MemAvailable:")]
+    if (allowed := allowed_memory(cgroup)) is not None and allowed < 1 << 50:
+        for name in ("memory.current", "memory/memory.usage_in_bytes"):
+            with contextlib.suppress(OSError, ValueError):  # no such version
+                free.append(max(0, allowed - int((cgroup / name).read_text())))
+    return min(free, default=None)
 
 
 def too_little_memory() -> str | None:

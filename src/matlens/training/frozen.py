@@ -99,6 +99,10 @@ class FrozenFeatures:
         self.clock.lap("features")
         return PooledFeatures(tuple(views), parts[0].digests, conversion.order.key, cache.key(parts[0].digests))
 
+    def bytes_of_features(self) -> int:
+        """Return the bytes of one photo's features of the whole trunk. Waits for its draft."""
+        return 4 * self._cache(self.conversions.of(self.model, None)).width
+
     def activations(self, cut: str) -> ActivationViews | None:
         """Compute the activations at a cut, or take them from the cache.
 

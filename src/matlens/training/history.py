@@ -18,6 +18,7 @@ class Epoch:
 
     strength: of the penalty, where a head was fitted at once by the recipe `probe`, which has no epochs: each strength
         that it tries stands as one. There is no learning rate then.
+    neighbours: how many photos vote, where the head of that recipe is `knn`; likewise.
     """
 
     number: int
@@ -27,13 +28,14 @@ class Epoch:
     seconds: float
     photos_per_second: float
     strength: float | None = None
+    neighbours: int | None = None
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> Epoch:
         """Make an epoch from what `dataclasses.asdict` returned."""
         scores = {part: Scores(**content[part]) for part in ("train", "val")}
         return cls(content["number"], scores["train"], scores["val"], content["learning_rate"], content["seconds"],
-                   content["photos_per_second"], content.get("strength"))
+                   content["photos_per_second"], content.get("strength"), content.get("neighbours"))
 
     def line(self, improved: bool) -> str:
         """Describe the epoch in one line."""
@@ -93,18 +95,19 @@ class History:
     def history(self) -> dict[str, list[float]]:
         """The guide's curves, as in Keras' History: {loss, accuracy, val_loss, val_accuracy, learning_rate: [...]}.
 
-        Of the recipe `probe`, `strength` stands in place of `learning_rate`. With `val_macro_f1` where all epochs have
-        it.
+        Of the recipe `probe`, `strength` or `neighbours` stands in place of `learning_rate`. With `val_macro_f1` where
+        all epochs have it.
         """
-        strengths = [epoch.strength for epoch in self.epochs if epoch.strength is not None]
+        tried: dict[str, list[float]] = {
+            name: [getattr(epoch, name) for epoch in self.epochs] for name in ("strength", "neighbours")
+            if all(getattr(epoch, name) is not None for epoch in self.epochs) and self.epochs}
         macro_f1 = [epoch.val.macro_f1 for epoch in self.epochs if epoch.val.macro_f1 is not None]
         return {
             "loss": [epoch.train.loss for epoch in self.epochs],
             "accuracy": [epoch.train.accuracy for epoch in self.epochs],
             "val_loss": [epoch.val.loss for epoch in self.epochs],
             "val_accuracy": [epoch.val.accuracy for epoch in self.epochs],
-            **({"strength": strengths} if strengths else
-               {"learning_rate": [epoch.learning_rate for epoch in self.epochs]}),
+            **(tried or {"learning_rate": [epoch.learning_rate for epoch in self.epochs]}),
             **({"val_macro_f1": macro_f1} if macro_f1 and len(macro_f1) == len(self.epochs) else {}),
         }
 

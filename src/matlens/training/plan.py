@@ -14,6 +14,7 @@ from matlens.settings.schema import Settings
 from matlens.training.stages.base import Stage
 from matlens.training.stages.head_on_features import HeadOnFeatures
 from matlens.training.stages.linear_head import LinearHead
+from matlens.training.stages.nearest_photos import NearestPhotos
 from matlens.training.stages.tail_on_activations import TailOnActivations
 from matlens.training.stages.tail_on_photos import TailOnPhotos
 from matlens.training.stages.whole_network import WholeNetwork
@@ -26,7 +27,7 @@ def plan(settings: Settings, spec: ModelSpec, weights: Path | None) -> tuple[Sta
     weights: the file of pretrained weights. Without one nothing can be frozen: the whole network is trained on photos.
 
     Raises:
-        ModelError: the recipe `probe` without pretrained weights, or for a model whose head does not average places.
+        ModelError: the recipe `probe` without pretrained weights, or for a model whose features it cannot take.
     """
     epochs, cached = settings.epochs(spec.name), settings.feature_cache
     if settings.recipe == "strong":
@@ -37,7 +38,7 @@ def plan(settings: Settings, spec: ModelSpec, weights: Path | None) -> tuple[Sta
             raise ModelError(f"{spec.name}: the recipe probe fits a head on a pretrained trunk, and there are no "
                              f"pretrained weights here. Put {_first_file(settings, spec)} into a folder and name it "
                              "with --weights-dir FOLDER, or use --recipe guide, which trains the whole network.")
-        return (LinearHead(epochs),)
+        return (NearestPhotos(epochs) if settings.head == "knn" else LinearHead(epochs),)
     if weights is None or not settings.finetune_epochs:
         return (HeadOnFeatures(epochs) if weights and spec.head and cached else WholeNetwork(epochs),)
     more = settings.finetune_epochs
@@ -52,11 +53,18 @@ def plan(settings: Settings, spec: ModelSpec, weights: Path | None) -> tuple[Sta
 
 def refuse_no_probe(settings: Settings, spec: ModelSpec) -> None:
     """Raise ModelError where the recipe `probe` cannot be that of a model, whatever weights are on this machine."""
-    if spec.weights is not None and spec.pooling == "avg":
+    def reason(spec: ModelSpec) -> str:
+        if spec.weights is None:
+            return "has no published weights"
+        if settings.features == "multi" and spec.framework == "keras" and spec.backbone is None:
+            return "is no backbone under a head, so --features multi cannot look inside it"
+        return "pools by a maximum" if spec.pooling == "max_flatten" else ""
+
+    if not (why := reason(spec)):
         return
-    able = ",".join(name for name in settings.models if (other := spec_of(name)).weights and other.pooling == "avg")
-    raise ModelError(f"{spec.name}: the recipe probe fits a linear head on averaged features of a pretrained trunk, "
-                     f"and this model has {'no published weights' if spec.weights is None else 'other features'}. "
+    able = ",".join(name for name in settings.models if not reason(spec_of(name)))
+    raise ModelError(f"{spec.name}: the recipe probe fits a head on pooled features of a pretrained trunk, and this "
+                     f"model {why}. "
                      + (f"Leave it out with --models {able}, or use" if able else "Use") + " --recipe guide.")
 
 

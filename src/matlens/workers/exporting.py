@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from matlens.data.batches import read_photos
 from matlens.features.artifact import Artifact, write_artifact
-from matlens.models.protocol import Divisible
 from matlens.runs.run import Run
+from matlens.workers.voting import Trained
 
 _PARITY_PHOTOS = 8
 """The number of validation photos on which the artifact is compared with the framework."""
 
 
-def export_artifact(run: Run, model: str, classifier: Divisible, *, keep_marked: bool) -> Artifact:
+def export_artifact(run: Run, model: str, classifier: Trained, *, keep_marked: bool) -> Artifact:
     """Write the artifact of a classifier, whole or not at all.
 
     keep_marked: where it differs from the framework, or cannot be converted, write it all the same, and mark it.

@@ -7,9 +7,12 @@ from pathlib import Path
 
 from matlens.data.pixels.store import PixelStore
 from matlens.errors import CacheError, ModelError
-from matlens.models.protocol import Divisible, Room, on_working_device, room_of
+from matlens.features.artifact import Artifact
+from matlens.models.heads.knn import KnnHead
+from matlens.models.protocol import Room, on_working_device, room_of
 from matlens.runs.orders import build_order
 from matlens.runs.run import Run
+from matlens.workers.voting import Trained, Voting
 
 NOT_NEEDED = ("matplotlib", "matplotlib.pyplot", "pandas", "sklearn")
 """Keras imports them if it can, which is a third of its start, for wrappers and pictures that no job uses."""
@@ -27,15 +30,22 @@ def spare_imports(*packages: str) -> None:
         sys.modules.setdefault(name, None)  # type: ignore[arg-type]  # makes its import fail
 
 
-def load_trained(run: Run, model: str, device: str | None = None) -> Divisible:
-    """Load a trained model of a run from its file, on a device that computes. Raises ModelError or DeviceError."""
+def load_trained(run: Run, model: str, device: str | None = None) -> Trained:
+    """Load a trained model of a run from its file, on a device that computes. Raises ModelError or DeviceError.
+
+    Where training photos vote, the artifact gives the head, whether it is marked or not.
+    """
     room = open_framework(model)
     order, _ = on_working_device(room, build_order(run.settings, model, len(run.split.class_names), device=device))
     try:
-        return room.load(run.paths.model_file(model), order)
+        classifier = room.load(run.paths.model_file(model), order)
     except ModelError as error:
         raise ModelError(f"{error} Without that file, the same command of matlens run trains {model} again."
                          ) from error
+    if run.settings.head == "knn":
+        head = Artifact.open(run.paths.artifact(model), marked_too=True).head
+        return Voting(classifier, head, model) if isinstance(head, KnnHead) else classifier
+    return classifier
 
 
 def open_store(folder: Path) -> PixelStore:

@@ -39,6 +39,8 @@ SHADES = "blend:#e3f1ec,#62b3a4,#2a6f8e,#1b2a49"  # steadily darker, so told apa
 MANY_CLASSES, NAMED_CLASSES = 10, 5  # the ROC legend names every class, or of many only the worst
 SMALLEST_NUMBER = 6.0  # points
 _AXES = {"loss": "Loss (cross-entropy)", "accuracy": "Photos that are right", "learning_rate": "Learning rate"}
+_TRIED = {"strength": "Strength of the penalty", "neighbours": "Neighbours that vote"}
+"""What a model without epochs may have tried, with the words below an axis."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,7 @@ class TrainingCurves:
     `best_epoch` is the epoch that was kept, counted from 1; where nobody says, that of the lowest validation loss; None
     where that loss is unknown.
     With `strength` in `series`, each value is that of a head fitted with such a strength of the penalty, and not of an
-    epoch.
+    epoch; with `neighbours`, of a head in which so many photos vote.
     """
 
     series: dict[str, Floats]
@@ -60,7 +62,7 @@ class TrainingCurves:
         """Take a mapping of lists or a Keras History; None and NaN (a diverged loss) leave a gap."""
         given: Mapping[str, Any] = getattr(history, "history", history)
         series = {key: np.asarray(given[key], dtype=np.float64)
-                  for key in ("loss", "val_loss", "accuracy", "val_accuracy", "learning_rate", "strength")
+                  for key in ("loss", "val_loss", "accuracy", "val_accuracy", "learning_rate", *_TRIED)
                   if given.get(key) is not None and len(given[key])}
         losses = series.get("val_loss", np.empty(0))
         if best_epoch is None and np.isfinite(losses).any():
@@ -81,8 +83,13 @@ class TrainingCurves:
 
     def _places(self, count: int) -> Floats:
         """Return where the first so many values stand on the horizontal axis."""
-        strengths = self.series.get("strength")
-        return np.arange(1, count + 1, dtype=np.float64) if strengths is None else strengths[:count]
+        tried = self._tried
+        return np.arange(1, count + 1, dtype=np.float64) if tried is None else self.series[tried][:count]
+
+    @property
+    def _tried(self) -> str | None:
+        """What was tried in place of epochs, if anything was."""
+        return next((name for name in _TRIED if name in self.series), None)
 
     @property
     def _best_place(self) -> float:
@@ -91,8 +98,8 @@ class TrainingCurves:
     def _draw_panel(self, axes: Axes, key: str) -> None:
         from matplotlib.ticker import MaxNLocator, NullLocator, PercentFormatter
 
-        strengths = self.series.get("strength")
-        across = "Epoch" if strengths is None else "Strength of the penalty"
+        tried = self._tried
+        across = "Epoch" if tried is None else _TRIED[tried]
         style_axes(axes, "", across, _AXES[key])
         blue, orange, green = COLORS[:3]
         first = (key, green, "-", "") if key == "learning_rate" else (key, blue, "--", "training")
@@ -107,16 +114,17 @@ class TrainingCurves:
             if name.startswith("val_") and self.best_epoch and self.best_epoch <= len(values):
                 best = values[self.best_epoch - 1]
                 shown = f"{best:.1%}" if key == "accuracy" else f"{best:.3g}"
-                kept = f"best epoch ({self.best_epoch})" if strengths is None else f"chosen ({self._best_place:g})"
+                kept = f"best epoch ({self.best_epoch})" if tried is None else f"chosen ({self._best_place:g})"
                 axes.plot(self._best_place, best, "*", color=INK, markersize=12, zorder=3, label=f"{kept}: {shown}")
         if self.best_epoch:
             axes.axvline(self._best_place, color=MUTED, linestyle=":", linewidth=1.2, zorder=1)
-        if strengths is None:
+        if tried is None:
             axes.set_xlim(0.5, max(longest, self.best_epoch or 1) + 0.5)
             axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         else:
             axes.set_xscale("log")
-            axes.invert_xaxis()  # the order in which they were tried
+            if tried == "strength":
+                axes.invert_xaxis()  # the order in which they were tried
         if key == "accuracy":
             axes.yaxis.set_major_formatter(PercentFormatter(xmax=1))
         if key == "learning_rate":

@@ -14,6 +14,9 @@ from matlens.models.head import Activation, Dense, Head
 from matlens.models.keras.backends import backend
 from matlens.system.openvino import import_openvino
 
+STATISTICS = "statistics"
+"""The layer whose output is the last map, with statistics of several depths behind it."""
+
 
 @dataclass(frozen=True)
 class Cut:
@@ -30,9 +33,23 @@ class Cut:
 
     @property
     def last_layer_name(self) -> str:
-        """The layer whose output is the feature map, activation included."""
-        history = self.pool.input._keras_history
-        return str(history.operation.name)
+        """The layer whose output is the feature map, activation included, without statistics behind it."""
+        return str(_made_by(self._maps[0]).name)
+
+    @property
+    def places(self) -> int | None:
+        """How many channels of the trunk's output tell of places, where statistics stand behind them; else None."""
+        return int(self._maps[0].shape[-1]) if len(self._maps) > 1 else None
+
+    @property
+    def _maps(self) -> list[keras.KerasTensor]:
+        """The trunk's map, and its statistics where it has some (`networks.statistics`)."""
+        last = _made_by(self.pool.input)
+        return list(last.input) if last.name == STATISTICS else [self.pool.input]
+
+
+def _made_by(tensor: keras.KerasTensor) -> Any:
+    return tensor._keras_history.operation
 
 
 def find_backbone(model: keras.Model) -> keras.Model | None:
@@ -165,4 +182,6 @@ def head_of(cut: Cut) -> Head:
         kernel, *bias = layer.get_weights()
         dense.append(Dense(kernel, bias[0] if bias else np.zeros(kernel.shape[1], np.float32),
                            layer.activation.__name__))
+    if cut.places is not None:
+        return Head("statistics", tuple(dense), cut.places)
     return Head("max_flatten" if isinstance(cut.pool, layers.MaxPooling2D) else "avg", tuple(dense))

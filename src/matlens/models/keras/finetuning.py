@@ -6,6 +6,7 @@ import keras
 from keras import layers, tree
 
 from matlens.errors import ModelError
+from matlens.models.heads.stages import Depth
 from matlens.models.keras.cut import find_backbone, find_cut, front_of, operations_of
 
 
@@ -29,6 +30,12 @@ def single_tensors(model: keras.Model) -> tuple[str, ...]:
             singles.append(layer.name)
         open_until = max(open_until, last_use[number])
     return tuple(singles)
+
+
+def depths_of(backbone: keras.Model) -> tuple[Depth, ...]:
+    """Return the layers of `single_tensors` with their sizes."""
+    shapes = {name: backbone.get_layer(name).output.shape for name in single_tensors(backbone)}
+    return tuple(Depth(name, shape[1] * shape[2], shape[3]) for name, shape in shapes.items())
 
 
 def cut_before(model: keras.Model, trainable: keras.layers.Layer) -> str:

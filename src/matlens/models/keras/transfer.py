@@ -8,9 +8,11 @@ import keras
 from keras import layers
 
 from matlens.errors import ModelError
+from matlens.models.heads.stages import ProbedFeatures
 from matlens.models.keras.cut import find_cut
 from matlens.models.keras.finetuning import normalisations
 from matlens.models.keras.networks.applications import backbone_of
+from matlens.models.keras.networks.statistics import with_statistics
 from matlens.models.keras.optimizers import compile_classifier, fast_adam
 from matlens.models.keras.preprocessing import preprocessing_layer
 from matlens.models.protocol import FINETUNING_LEARNING_RATE, BuildOrder
@@ -27,7 +29,10 @@ def build_model(spec: ModelSpec, order: BuildOrder) -> tuple[keras.Model, keras.
     shape = (*order.img_size, 3)
     if spec.network is None:
         return build_transfer(spec, shape, order.num_classes, order.weights_file, order.options,
-                              linear_head=order.linear_head)
+                              linear_head=order.linear_head, features=order.features)
+    if order.features == "multi":
+        raise ModelError(f"{spec.name} is no backbone under a head, so --features multi cannot look inside it. Use "
+                         "--features last, or --recipe guide.")
     model = build_network(spec, shape, spec.network(order), pretrained=order.weights_file is not None)
     if order.linear_head and len(dense := find_cut(model).dense) != 1:
         raise ModelError(f"The head of {spec.name} is {len(dense)} dense layers of its own, and the recipe probe fits "
@@ -49,7 +54,7 @@ def build_network(spec: ModelSpec, input_shape: Shape, network: Callable[[Any], 
 
 def build_transfer(spec: ModelSpec, input_shape: Shape, num_classes: int, weights: str | Path | None,
                    options: Options, include_top: bool = False, *, linear_head: bool = False,
-                   ) -> tuple[keras.Model, keras.Model]:
+                   features: ProbedFeatures = "last") -> tuple[keras.Model, keras.Model]:
     """Return (model, base_model): the spec's preprocessing, its backbone, and its head, compiled.
 
     Args:
@@ -57,6 +62,7 @@ def build_transfer(spec: ModelSpec, input_shape: Shape, num_classes: int, weight
         options: the backbone's own.
         include_top: keep the backbone's own ImageNet classes; the head then reads their probabilities.
         linear_head: put one dense layer on the backbone in place of the spec's head.
+        features: what of the backbone that sees.
 
     Raises:
         ModelError: keras.applications has no such backbone, or the spec no such option.
@@ -65,6 +71,8 @@ def build_transfer(spec: ModelSpec, input_shape: Shape, num_classes: int, weight
     assert spec.head is not None
     base_model = backbone_of(spec, weights, include_top=include_top, input_shape=input_shape,
                              **spec.all_options(options))
+    if features == "multi":
+        base_model = with_statistics(base_model)
     # Built before the input: the order in which layers are made decides their initial weights.
     preprocessing = [] if spec.preprocess is None else [preprocessing_layer(spec.preprocess)]
     base_model.trainable = weights is None

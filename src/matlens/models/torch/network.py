@@ -28,10 +28,12 @@ class DividedModule:
     pretrained: whether it starts from pretrained weights; batch normalisation then stays in inference mode.
     parts: modules that stand for parts of the trunk by their names, from maps (B, K, h, w) to maps; they share the
         module's weights. Where one wraps a module of `module`, that is its `part`.
+    shared: modules inside of `module` that hold weights of other modules in it; no file names those again.
     prefix: what precedes the trunk's names of modules in those of `module`, such as "backbone.".
     map_of: makes a map (B, K, h, w) of what a layer of the trunk gives, where that is another form of one.
     explained: the part that Grad-CAM looks at, where that is not the trunk's last one.
-    pooling: what the mean over places of the feature map is.
+    pooling: what the mean over places of the feature map is. places: see `models.head.AnyHead`.
+    prefix_tokens: how many tokens precede those of the patches, in a map that is a row of tokens (B, K, T, 1).
     size: (height, width) of the photos that it was built for; None where it takes any.
     cut: the part behind which the guide's second stage trains; None where it has no such stage.
     is_frozen: whether the trunk is frozen until fine-tuning begins.
@@ -44,10 +46,13 @@ class DividedModule:
     auxiliary_weight: float = 0.3
     pretrained: bool = False
     parts: Mapping[str, nn.Module] = field(default_factory=dict)
+    shared: tuple[str, ...] = ()
     prefix: str = ""
     map_of: Callable[[torch.Tensor], torch.Tensor] = lambda values: values
     explained: str | None = None
     pooling: Pooling = "avg"
+    places: int | None = None
+    prefix_tokens: int = 0
     size: tuple[int, int] | None = None
     cut: str | None = None
     is_frozen: bool = False
@@ -134,7 +139,7 @@ class DividedModule:
                              "divided from its trunk.")
         layers = [_dense(layer, activation) for layer, activation in dense]
         layers[-1] = Dense(layers[-1].kernel, layers[-1].bias, "softmax")
-        return Head(self.pooling, tuple(layers))
+        return Head(self.pooling, tuple(layers), self.places)
 
     def shift_logits(self, by: torch.Tensor, title: str) -> None:
         """Add to the biases of the last linear layer, (C,). Raises ModelError where it has none."""
@@ -146,21 +151,21 @@ class DividedModule:
             last.bias.add_(by.to(last.bias))
 
     @property
-    def _of_training_alone(self) -> tuple[str, ...]:
-        return tuple(f"{name}." for name in self.auxiliary.values())
+    def _in_no_file(self) -> tuple[str, ...]:
+        return tuple(f"{name}." for name in (*self.auxiliary.values(), *self.shared))
 
     def state_dict(self) -> dict[str, torch.Tensor]:
         """Return all that predicts, on the CPU: without the auxiliary classifiers."""
         return {name: values.detach().cpu().contiguous() for name, values in self.module.state_dict().items()
-                if not name.startswith(self._of_training_alone)}
+                if not name.startswith(self._in_no_file)}
 
     def counts(self) -> tuple[int, int]:
         """Return (all, trainable) numbers, without auxiliary classifiers; running statistics count as in Keras."""
         weights = [values for name, values in self.module.named_parameters()
-                   if not name.startswith(self._of_training_alone)]
+                   if not name.startswith(self._in_no_file)]
         statistics = [values for name, values in self.module.named_buffers()
                       if name.endswith(("running_mean", "running_var")) and not name.startswith(
-                          self._of_training_alone)]
+                          self._in_no_file)]
         every = sum(values.numel() for values in (*weights, *statistics))
         return every, sum(values.numel() for values in weights if values.requires_grad)
 

@@ -17,6 +17,7 @@ from matlens.models.spec import ModelSpec
 from matlens.models.torch.classifier import TorchClassifier
 from matlens.models.torch.devices import chosen_device, preflight
 from matlens.models.torch.network import DividedModule
+from matlens.models.torch.statistics import with_statistics
 
 
 class TorchRoom:
@@ -41,7 +42,10 @@ class TorchRoom:
         if not isinstance(network, DividedModule):
             raise ModelError(f"The network of {spec.name} is a {type(network).__name__}, and must be a "
                              "matlens.models.torch.network.DividedModule.")
-        if order.linear_head:
+        if order.features == "multi":
+            network.as_head(spec.title)  # raises ModelError where it does not pool by the mean over places
+            network = with_statistics(network, order.num_classes, order.img_size)
+        elif order.linear_head:
             network.make_linear(order.num_classes, spec.title)
         return TorchClassifier(spec, network, order, device, precision)
 

@@ -134,6 +134,8 @@ def _told(kind: str, results: Results) -> str:
         case "training_curves":
             if results.strength is not None:
                 return f"strength {results.strength:g} of the penalty is kept"
+            if results.neighbours is not None:
+                return f"{results.neighbours} neighbours vote"
             return f"best epoch {results.best_epoch or UNKNOWN} of {results.epochs or UNKNOWN}"
         case "confusion_matrix":
             return f"{percent(results.accuracy)} of {results.n_test:,} test photos are right"

@@ -67,11 +67,11 @@ class Standardisation:
         """Return features (N, K) standardised, float64."""
         return np.asarray((features - self.mean) / self.deviation)
 
-    def folded(self, fitted: Linear, pooling: Pooling = "avg") -> Head:
+    def folded(self, fitted: Linear, pooling: Pooling = "avg", places: int | None = None) -> Head:
         """Return the head that takes features as they are, and answers what `fitted` does of standardised ones."""
         kernel = fitted.kernel / self.deviation[:, None]
         bias = fitted.bias - self.mean @ kernel
-        return Head(pooling, (Dense(kernel.astype(np.float32), bias.astype(np.float32), "softmax"),))
+        return Head(pooling, (Dense(kernel.astype(np.float32), bias.astype(np.float32), "softmax"),), places)
 
 
 @dataclass(frozen=True)

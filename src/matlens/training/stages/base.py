@@ -21,7 +21,8 @@ from matlens.data.pixels.store import PixelStore
 from matlens.errors import WorkerError
 from matlens.features.artifact import assemble_artifact
 from matlens.features.model_file import HeadTask, write_model_file
-from matlens.models.head import Head
+from matlens.models.head import AnyHead, Head
+from matlens.models.heads.knn import KnnHead
 from matlens.models.protocol import Divisible, Tunable
 from matlens.runs.run import Run
 from matlens.system.files import write_json
@@ -60,7 +61,7 @@ class TrainedHead:
     """A head, and the key of the features (of view 0) on which it was trained. remarks: on how it was chosen."""
 
     history: History
-    head: Head
+    head: AnyHead
     features_key: str
     remarks: tuple[str, ...] = ()
 
@@ -118,8 +119,14 @@ class HeadStage(Stage):
         forget_states(run.paths, model)
 
 
-def leave_model_file(frozen: FrozenFeatures, head: Head) -> None:
-    """Write the model file: the converted model's own, with a trained head. Keras' takes no process of Keras."""
+def leave_model_file(frozen: FrozenFeatures, head: AnyHead) -> None:
+    """Write the model file: the converted model's own, with a trained head. Keras' takes no process of Keras.
+
+    A framework's network holds no training photos: where they vote, its file calls all classes equally probable.
+    """
+    if isinstance(head, KnnHead):
+        head = head.blank()
+    assert isinstance(head, Head)
     run, model, trunk = frozen.run, frozen.model, frozen.trunk(None)
     path, about = run.paths.model_file(model), about_model(model, frozen.prepared.split, run.settings)
     if trunk.model_template.suffix == ".h5":

@@ -1,4 +1,4 @@
-"""Fit a linear head on averaged features of a frozen trunk: the recipe `probe`."""
+"""Fit a linear head on pooled features of a frozen trunk: the recipe `probe`."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ import time
 from dataclasses import dataclass
 from typing import ClassVar
 
-import numpy as np
-
 from matlens.data.imbalance import logit_shift, photo_weights
-from matlens.features.cache import rows_of
 from matlens.models.registry import spec_of
 from matlens.training.frozen import FrozenFeatures
 from matlens.training.history import Epoch, History
-from matlens.training.probe.logistic import STRENGTHS, Linear, Standardisation, fits
+from matlens.training.probe.given import Given, pooling_of, scores_of
+from matlens.training.probe.logistic import STRENGTHS, Linear, fits
 from matlens.training.stages.base import HeadStage, TrainedHead, leave_model_file, register
-from matlens.types import Floats, Labels, Scores
+
+_COPIES = 5
+"""Of the features of the photos that it is fitted on, or chosen by: as they are, and twice in float64 meanwhile."""
 
 
 @register
@@ -38,23 +38,20 @@ class LinearHead(HeadStage):
     def train(self, frozen: FrozenFeatures, *, is_last: bool) -> TrainedHead:
         """Fit the head and leave the model file. The head is not fitted again on the validation photos, which chose it.
 
-        Raises ModelError where features are no finite numbers.
+        Raises ModelError where features are no finite numbers, and OutOfMemoryError where they are too many.
         """
         split, spec, reporter = frozen.prepared.split, spec_of(frozen.model), frozen.reporter
-        features = frozen.pooled()
-        train, val = (split.part(part) for part in ("train", "val"))
-        views = [features.views[0][rows_of(train, features.digests)], *features.views[1:]]
-        standard = Standardisation.of(given := np.concatenate(views))
-        photos, labels = standard.applied(given), np.tile(split.labels(train), len(views))
-        settings = frozen.run.settings
-        weights, shift = photo_weights(settings, split, labels), logit_shift(settings, split)
-        val_photos = standard.applied(features.views[0][rows_of(val, features.digests)])
+        given = Given.of(frozen, _COPIES)
+        standard, settings = given.standardisation(), frozen.run.settings
+        photos, val_photos = standard.applied(given.train), standard.applied(given.val)
+        weights, shift = photo_weights(settings, split, given.labels), logit_shift(settings, split)
         history, heads, started = History(), list[Linear](), time.perf_counter()
         with reporter.progress(spec.title, len(STRENGTHS)) as advance:
-            for fitted in fits(photos, labels, len(split.class_names), weights=weights):
+            for fitted in fits(photos, given.labels, len(split.class_names), weights=weights):
                 number, seconds = len(history.epochs) + 1, time.perf_counter() - started
                 history.epochs.append(Epoch(
-                    number, _scores(fitted, photos, labels), _scores(fitted, val_photos, split.labels(val)), 0.0,
+                    number, scores_of(fitted.log_probabilities(photos), given.labels),
+                    scores_of(fitted.log_probabilities(val_photos), given.val_labels), 0.0,
                     seconds, len(photos) * fitted.passes / seconds, STRENGTHS[number - 1]))
                 heads.append(fitted)
                 advance(number, "")
@@ -65,17 +62,11 @@ class LinearHead(HeadStage):
         reporter.say(f"  strength {strength}: loss {chosen.train.loss:.3f}, accuracy {chosen.train.accuracy:.1%}, "
                      f"val loss {chosen.val.loss:.3f}, val accuracy {chosen.val.accuracy:.1%}, "
                      f"{sum(epoch.seconds for epoch in history):.1f} s for all")
-        head = standard.folded(heads[chosen.number - 1], spec.pooling_of(settings.options_of(frozen.model)))
+        head = standard.folded(heads[chosen.number - 1], *pooling_of(frozen))
         if shift is not None:
             head = head.shifted(shift)
         leave_model_file(frozen, head)
         frozen.clock.lap("train")
-        return TrainedHead(history, head, features.key, (
+        return TrainedHead(history, head, given.key, (
             "recipe probe: a linear head on the frozen trunk; the loss of the validation photos chose the strength of "
             f"its L2 penalty ({strength})",))
-
-
-def _scores(head: Linear, photos: Floats, labels: Labels) -> Scores:
-    """Return the mean loss, without the penalty, and the accuracy."""
-    logs = head.log_probabilities(photos)
-    return Scores(float(-logs[np.arange(len(labels)), labels].mean()), float((logs.argmax(axis=1) == labels).mean()))

@@ -70,7 +70,8 @@ def transfer(spec: ModelSpec, order: NetworkOrder) -> DividedModule:
     width = division.channels * (2 if pooling == "token+avg" else 1)
     module = _Transfer(backbone, division.final, ending, width, spec.head, order.num_classes)
     return DividedModule(module, tuple(parts), HEAD, pretrained=is_pretrained, parts=parts, size=order.img_size,
-                         pooling=pooling, cut=cut_in(division), is_frozen=is_pretrained, prefix="backbone.",
+                         pooling=pooling, prefix_tokens=prefix_tokens(backbone), cut=cut_in(division),
+                         is_frozen=is_pretrained, prefix="backbone.",
                          map_of=partial(_map_of, division, prefix_tokens(backbone)),
                          explained=_before_last_block(division) if pooling == "token" else None)
 
