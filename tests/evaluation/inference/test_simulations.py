@@ -50,7 +50,7 @@ def test_intervals_of_scores_hold_the_truth(n, size):
     for name in simulate.SCORES:
         known = parts - found["none"][name]
         assert known == 0 or holds(found["held"][name], known, groups), (name, found)
-        # A part of few groups may be answered without a mistake, and then tells no interval: 3 of 2,000 of twelve groups.
+        # Few groups may be answered without a mistake, and then tell no interval: 3 of 2,000 parts of 12 groups.
         assert known >= 0.99 * parts or groups < 2 * simulate.CLASSES, name
 
 
