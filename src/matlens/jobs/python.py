@@ -97,7 +97,8 @@ class PhotoAnswers(Sequence[PhotoAnswer]):
     def __repr__(self) -> str:
         first = ", ".join(f"{Path(answer.path).name}: {answer.class_name or 'cannot be read'}"
                           for answer in self.answers[:3])
-        return f"PhotoAnswers({self.model}, {len(self)} photos: {first}{', ...' if len(self) > 3 else ''})"
+        more = ", ..." if len(self) > 3 else ""
+        return f"PhotoAnswers({self.model}, {len(self)} photo{'s' * (len(self) != 1)}: {first}{more})"
 
     def _repr_html_(self) -> str:
         rows = [(answer.path, answer.class_name or f"cannot be read: {answer.problem}",

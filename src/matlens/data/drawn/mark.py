@@ -20,5 +20,4 @@ def remarks_of_drawing(root: Path) -> tuple[str, ...]:
     """Return what a reader of results must know if a dataset is drawn."""
     if not (root / MARK).is_file():
         return ()
-    return ("These photos are drawn by matlens, not taken with a camera: no figure of theirs says anything about real "
-            "photos.",)
+    return ("the photos are drawn by matlens, not taken with a camera: no figure here says anything about real photos",)
