@@ -60,7 +60,8 @@ MISTAKES = {
     "a method": (("explain", RUN, "--method", "gradcm"), ("'gradcm'", "gradcam")),
     "photos and a choice among others": (("explain", RUN, PHOTO, "--worst", 3), ("--worst",)),
     "no label shown": (("labels", RUN, "--limit", 0), ("--limit must be at least 1 (got 0)",)),
-    "a split that is there": (("data", "split", "minc", "--out", "divided"), ("minc:1", "--anew", "matlens run minc")),
+    "a split that is there": (("data", "split", "minc", "--out", "divided"),
+                              ("minc:1", "--new-split", "matlens run minc")),
     "a kind of finding": (("data", "audit", "my photos", "--kind", "blury"), ("--kind", "blury")),
     "a picture's ending": (("data", "counts", "my photos", "--png", "counts.jpeg"), ("--png", "counts.jpeg", ".png")),
 }

@@ -76,10 +76,10 @@ def explain(run: RunArgument,
     if faithfulness is not None:
         measure_faithfulness(opened, names, faithfulness, request.method, reporter)
     if not on_request and not request.is_plain:
-        answer(opened, names, request, reporter.result)
+        answer(opened, names, request, reporter.result, reporter.say)
         return
     if not on_request:
         for name in names:
             reporter.result(str(explain_run(opened, name)))
     summarise(opened)
-    reporter.result(f"The report shows them: {opened.path / 'report.html'}")
+    reporter.say(f"  the report shows them: {opened.path / 'report.html'}")
