@@ -50,7 +50,7 @@ def explain(run: RunArgument,
 
     matlens explain last --worst 12
     """
-    from matlens.errors import SettingsError
+    from matlens.errors import DataError, SettingsError
     from matlens.explanation.explain import explain_run
     from matlens.explanation.registry import DEFAULT_METHOD
     from matlens.explanation.request import Request, answer
@@ -61,6 +61,9 @@ def explain(run: RunArgument,
 
     asked = tuple(file for given in (*(photos or ()), *(images or ())) for file in files_named(given))
     request = Request(asked, worst, class_name, target, method or DEFAULT_METHOD, score, layer)
+    if missing := [file for file in asked if not file.exists()]:
+        raise DataError(f"Cannot read {missing[0]}: there is no such file. Name a photo, or a "
+                        "pattern such as 'photos/*.jpg'.")
     on_request = faithfulness is not None or galleries
     if on_request and not request.names_method_alone:
         raise SettingsError("--faithfulness and --galleries explain the answers by the score that the method explains "
