@@ -96,8 +96,8 @@ def test_parts_inside_of_classes_are_parts(tmp_path):
     (("JPEGImages/1.jpg", "Annotations/1.xml", "ImageSets/Main/train.txt"), ("VOC", "Annotations/")),
     (("images/1.jpg", "masks/1.png"), ("masks/",)),
     (("cat.1.jpg", "dog.1.jpg"), ("2 photos", "cat.1.jpg", "no class folders")),
-    (("x/train/a/1.jpg", "x/test/a/1.jpg", "y/train/b/1.jpg", "y/test/b/1.jpg"), ("datasets", "--data", "x")),
-    (("brick/1.jpg", "wood/1.jpg", "out/train/brick/1.jpg", "out/test/brick/1.jpg"), ("out", "--data")),
+    (("x/train/a/1.jpg", "x/test/a/1.jpg", "y/train/b/1.jpg", "y/test/b/1.jpg"), ("datasets", "for example", "x")),
+    (("brick/1.jpg", "wood/1.jpg", "out/train/brick/1.jpg", "out/test/brick/1.jpg"), ("out", "for example")),
     (("obj_train_data/1.jpg", "obj_train_data/1.txt", "obj_train_data/2.jpg", "obj_train_data/2.txt", "train.txt"),
      ("YOLO", "obj_train_data")),
     (("brick/1.jpg", "wood/1.jpg", "glass/1.jpg", "test/brick/1.jpg", "test/wood/1.jpg"), ("test", "brick, wood")),
@@ -106,11 +106,11 @@ def test_parts_inside_of_classes_are_parts(tmp_path):
     (tuple(f"{part}/{name}/1.jpg" for part in ("train_a", "train_b", "test") for name in ("brick", "wood")),
      ("train_a", "train_b", "brick, wood")),
     (tuple(f"{fold}/{name}/1.jpg" for fold in ("fold1", "fold2", "fold3") for name in ("brick", "wood")),
-     ("fold1, fold2, fold3", "brick, wood", "--data")),
+     ("fold1, fold2, fold3", "brick, wood", "for example")),
     (tuple(f"{kind}/{name}/1.jpg" for kind in ("dataset-original", "dataset-resized") for name in ("brick", "wood")),
-     ("dataset-resized", "--data")),
+     ("dataset-resized", "for example")),
     (tuple(f"{kind}/{name}/1.jpg" for kind in ("original images", "augmented") for name in ("brick", "wood")),
-     ("augmented", "--data")),
+     ("augmented", "for example")),
     (tuple(f"{kind}/{name}/1.png" for kind in ("images", "Annotations") for name in ("brick", "wood")),
      ("Annotations", "/images")),
     (tuple(f"{name}/{kind}/1.png" for name in ("COVID", "Normal") for kind in ("images", "masks")),
@@ -131,7 +131,7 @@ def test_what_is_no_dataset_of_classes_is_refused_as_what_it_is(tmp_path, paths,
     (("brick/1.jpg", "validation/old/1.jpg", "validation/new/1.jpg", "wood/1.jpg"), ("validation",)),
     (("train/a/1.jpg", "train/b/1.jpg", "unlabeled_a/1.jpg", "unlabeled_b/1.jpg"), ("train",)),
     (tuple(f"d{number}/{name}/1.jpg" for number in (1, 2) for name in ("brick", "glass", "wood")),
-     ("d1", "d2", "brick, glass, wood", "--data")),
+     ("d1", "d2", "brick, glass, wood")),
     (tuple(f"{name}/{state}/1.jpg" for name in ("brick", "wood") for state in ("dry", "wet")), ("dry, wet",))])
 def test_classes_that_may_be_none_are_said(tmp_path, paths, facts):
     """Names and subfolders leave it open, so the results say it and nothing is refused."""
@@ -189,7 +189,7 @@ def test_the_ways_out_can_be_pasted_where_folders_have_spaces(tmp_path):
          *(f"{part}/{name}/1.jpg" for part in ("fold1/train", "fold1/test") for name in "ab"))
     with pytest.raises(DataError) as caught:
         open_source(tmp_path / "my photos")
-    words = shlex.split(str(caught.value).partition("--data ")[2].replace(", or", " or"))
+    words = shlex.split(str(caught.value).partition("for example: ")[2].replace(", or", " or"))
     assert Path(words[0]).is_dir()
 
 

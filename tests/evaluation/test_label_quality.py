@@ -190,7 +190,7 @@ def test_the_command_shows_the_likeliest_and_writes_all(tmp_path: Path) -> None:
     run = make_run(tmp_path / "run", {"inception_v1": predictions_of(rows, [0, 0, 0, 1, 2], "[b]")})
     done = CliRunner().invoke(app, ["labels", str(run.path), "--limit", "1", "--json", str(tmp_path / "all.json")])
     assert done.exit_code == 0, done.output
-    assert "[b]1" in done.output and "90.0%" in done.output and "[b]2" not in done.output
+    assert "[b]1" in done.output and "90.0 %" in done.output and "[b]2" not in done.output
     assert "2 of 5 photos may be mislabelled" in done.output and "the 1 likeliest" in done.output
     assert "not a verdict" in done.output
     assert run.paths.label_issues_file.read_text("utf-8") == (tmp_path / "all.json").read_text("utf-8")

@@ -57,10 +57,12 @@ MISTAKES = {
     "a model that the run has not": (("predict", RUN, PHOTO, "--model", "vgg19_scratch"),
                                         ("vgg19_scratch", "inception_v1")),
     "a class of an explanation": (("explain", RUN, "--class", "bleu"), ("--class", "bleu", "Did you mean blue")),
+    "a photo that is not there": (("explain", RUN, "none.jpg"), ("none.jpg", "no such file")),
     "a method": (("explain", RUN, "--method", "gradcm"), ("'gradcm'", "gradcam")),
     "photos and a choice among others": (("explain", RUN, PHOTO, "--worst", 3), ("--worst",)),
     "no label shown": (("labels", RUN, "--limit", 0), ("--limit must be at least 1 (got 0)",)),
-    "a split that is there": (("data", "split", "minc", "--out", "divided"), ("minc:1", "--anew", "matlens run minc")),
+    "a split that is there": (("data", "split", "minc", "--out", "divided"),
+                              ("minc:1", "--new-split", "matlens run minc")),
     "a kind of finding": (("data", "audit", "my photos", "--kind", "blury"), ("--kind", "blury")),
     "a picture's ending": (("data", "counts", "my photos", "--png", "counts.jpeg"), ("--png", "counts.jpeg", ".png")),
 }

@@ -70,6 +70,8 @@ def test_help_has_words_for_values_and_none_for_switches(matlens, monkeypatch, c
         assert code == 0
         assert not re.search(r"<(bool|int|str|Path|float|list|int range)", out), out
         assert max(map(len, out.splitlines())) <= COLUMNS
+        if command == "explain":
+            assert "--images PATH" in out
 
 
 def test_main_options_come_first_and_the_others_on_request(matlens, monkeypatch):

@@ -50,7 +50,7 @@ def explain(run: RunArgument,
 
     matlens explain last --worst 12
     """
-    from matlens.errors import SettingsError
+    from matlens.errors import DataError, SettingsError
     from matlens.explanation.explain import explain_run
     from matlens.explanation.registry import DEFAULT_METHOD
     from matlens.explanation.request import Request, answer
@@ -61,6 +61,9 @@ def explain(run: RunArgument,
 
     asked = tuple(file for given in (*(photos or ()), *(images or ())) for file in files_named(given))
     request = Request(asked, worst, class_name, target, method or DEFAULT_METHOD, score, layer)
+    if missing := [file for file in asked if not file.exists()]:
+        raise DataError(f"Cannot read {missing[0]}: there is no such file. Name a photo, or a "
+                        "pattern such as 'photos/*.jpg'.")
     on_request = faithfulness is not None or galleries
     if on_request and not request.names_method_alone:
         raise SettingsError("--faithfulness and --galleries explain the answers by the score that the method explains "
@@ -76,10 +79,10 @@ def explain(run: RunArgument,
     if faithfulness is not None:
         measure_faithfulness(opened, names, faithfulness, request.method, reporter)
     if not on_request and not request.is_plain:
-        answer(opened, names, request, reporter.result)
+        answer(opened, names, request, reporter.result, reporter.say)
         return
     if not on_request:
         for name in names:
             reporter.result(str(explain_run(opened, name)))
     summarise(opened)
-    reporter.result(f"The report shows them: {opened.path / 'report.html'}")
+    reporter.say(f"  the report shows them: {opened.path / 'report.html'}")

@@ -49,9 +49,9 @@ def _export_int8(folder: Run, name: str, max_drop: float, reporter: Reporter) ->
 
     def tell(event: dict[str, Any]) -> None:
         reporter.result(
-            f"{folder.paths.int8_artifact(name)}: accuracy {event['int8_accuracy']:.1%}, float32's "
-            f"{event['float32_accuracy']:.1%}, on {event['n_photos']} validation photos; the same class for "
-            f"{event['agreement']:.1%}")
+            f"{folder.paths.int8_artifact(name)}: accuracy {100 * event['int8_accuracy']:.1f} %, float32's "
+            f"{100 * event['float32_accuracy']:.1f} %, on {event['n_photos']} validation photos; the same class for "
+            f"{100 * event['agreement']:.1f} %")
 
     reporter.say(f"{name}: INT8 from training photos, judged on validation photos")
     run_job("quantise", QuantiseTask(folder.path.resolve(), name, max_drop), folder.paths.log_file(name), tell)

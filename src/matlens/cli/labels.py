@@ -39,7 +39,7 @@ def labels(runs: Annotated[list[Path], typer.Argument(
         table.columns[1].overflow = "fold"
         for rank, suspect in enumerate(suspects.issues[:limit], 1):
             names = (escape(printable(name)) for name in (suspect.path, suspect.given, suspect.suggested))
-            table.add_row(str(rank), *names, f"{suspect.suggested_probability:.1%}",
+            table.add_row(str(rank), *names, f"{100 * suspect.suggested_probability:.1f} %",
                           *[str(len(suspect.models_that_disagree))] * several)
         console.print(table)
     reporter = Reporter()

@@ -101,7 +101,7 @@ def _told(error: Exception) -> int:
         return 2
     if isinstance(error, OSError) and (error.filename is not None or why_unwritable(error)):
         _say_error(": ".join(filter(None, (_named(error.filename), error.strerror))) + ". What was finished before "
-                   "is kept; mend this, then go on with the same command.")
+                   "is kept. Fix the problem, then run the same command again.")
         return 2
     complain(printable(f"{type(error).__name__}: {error}. Please report it with what --debug adds to this command "
                        "shows."), "red", "matlens has a defect")

@@ -142,6 +142,7 @@ def _with_metavar(parameter: inspect.Parameter) -> inspect.Parameter:
         return parameter
     [inner] = [part for part in get_args(kind) if part is not type(None)][:1] or [kind]
     choices = get_args(inner) if get_origin(inner) is Literal else get_args(kind) if get_origin(kind) is Literal else ()
+    [inner] = get_args(inner)[:1] if get_origin(inner) is list else [inner]
     word = "|".join(choices) if choices else {Path: "PATH", int: "N", float: "X", str: "NAME"}.get(inner)
     if word is None or isinstance(info, typer.models.ArgumentInfo):
         return parameter

@@ -137,7 +137,7 @@ def _of_both(validation: Predictions, test: Predictions) -> Iterator[Trouble]:
         of_validation, of_test = (float((part.predicted == part.labels).mean()) for part in (validation, test))
         yield Trouble("validation_far_from_test", f"Validation accuracy {percent(of_validation)} and test accuracy "
                       f"{percent(of_test)} differ by more than chance explains ({100 * low:.1f} to {100 * high:.1f} "
-                      f"points, {CONFIDENCE:.0%} interval by independent groups of photos): the two parts hold "
+                      f"points, {100 * CONFIDENCE:.0f} % interval by independent groups of photos): the two parts hold "
                       "different photos, or photos of one object lie in training and in one of them. See matlens data "
                       "audit, and --groups.")
 

@@ -228,7 +228,7 @@ class ForwardMethod(Explainer):
         return np.random.default_rng([int.from_bytes(digest[:8], "big"), zlib.crc32(self.name.encode())])
 
 
-_MEND = "Mend it, or take its file out of MATLENS_PLUGINS."
+_MEND = "Fix it, or take its file out of MATLENS_PLUGINS."
 
 
 @contextmanager

@@ -91,10 +91,11 @@ class Request:
         return self.score if self.score != self.explainer.scores[0] else None
 
 
-def answer(run: Run, names: Sequence[str], request: Request, tell: Callable[[str], None]) -> None:
+def answer(run: Run, names: Sequence[str], request: Request, tell: Callable[[str], None],
+           say: Callable[[str], None]) -> None:
     """Draw a grid for each model and, where several explained photos by name, a picture of all side by side.
 
-    tell: is given each picture's path, or why there is none.
+    tell: is given each picture's path, or why there is none. say: what a model answers of each photo of `images`.
 
     Raises:
         SettingsError: no such class.
@@ -112,7 +113,7 @@ def answer(run: Run, names: Sequence[str], request: Request, tell: Callable[[str
         path = run.paths.picture(name, request.kind)
         plot_explained_grid(explained, request.title, title, path)
         for place, photo in zip(request.images, explained, strict=False):
-            tell(printable(f"{name}: {place}: {photo.predicted}, {100 * photo.probability:.1f} %"))
+            say(printable(f"  {name}: {place}: {photo.predicted}, {100 * photo.probability:.1f} %"))
         tell(str(path))
     if request.images and len(explained_by_title) > 1:
         path = run.paths.picture(SIDE_BY_SIDE, request.kind)

@@ -51,8 +51,9 @@ class Int8Comparison:
         """Raise ModelError if the drop is larger than `max_drop` percentage points."""
         if self.drop > max_drop:
             raise ModelError(
-                f"{model_name} in INT8 has an accuracy of {self.int8_accuracy:.1%} on {self.n_photos} validation "
-                f"photos, {self.drop:.2f} points below float32's {self.float32_accuracy:.1%} (allowed: {max_drop:g}). "
+                f"{model_name} in INT8 has an accuracy of {100 * self.int8_accuracy:.1f} % on {self.n_photos} "
+                f"validation photos, {self.drop:.2f} points below float32's {100 * self.float32_accuracy:.1f} % "
+                f"(allowed: {max_drop:g}). "
                 "It was not kept. Allow more with --max-drop, leave this model out with --models, or stay with float32 "
                 "(matlens predict without --int8).")
 

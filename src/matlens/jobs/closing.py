@@ -28,7 +28,8 @@ def closing_lines(run: Run, comparison: Comparison) -> list[str]:
     except ResultsError:  # the page names what is wrong with it
         return []
     mistakes = round((1 - results.accuracy) * results.n_test)
-    lines = [f"Best model: {best}. {weakest_class(results)}".rstrip()]
+    several = "Best model: " * (len(comparison.rows) > 1)
+    lines = [f"{several}{best}. {weakest_class(results)}".rstrip()]
     if mistakes:
         lines.append("See where it was wrong: "
                      f"{command('explain', run.path, '--models', best, '--worst', min(mistakes, _SHOWN))}")

@@ -153,7 +153,7 @@ class PhotoCheck:
 
     def _refuse(self, top: int, seen: str, mend: str, other: int) -> None:
         raise DataError(
-            f"The photos of {self._what} are not in [0, {top}], which the model takes: {seen}. Mend them with: "
+            f"The photos of {self._what} are not in [0, {top}], which the model takes: {seen}. Scale them with: "
             f"{self._what}.map(lambda images, labels: (images {mend}, labels)), of a list with: [(images {mend}, "
             f"labels) for images, labels in {self._what}]. A model that takes [0, {other}] says so by: "
             f"model.input_range = (0, {other})")

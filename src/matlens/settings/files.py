@@ -25,7 +25,7 @@ def read_settings(file: Path | None) -> tuple[dict[str, Any], dict[str, str]]:
     Raises:
         SettingsError: the file cannot be read, is no TOML, or sets something twice.
     """
-    way_out = "Mend it, or name another settings file with --config."
+    way_out = "Correct it, or name another settings file with --config."
     if file is None:
         return {}, {}
     with reading(file, "valid TOML", SettingsError, way_out):

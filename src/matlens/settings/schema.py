@@ -136,7 +136,7 @@ class Settings(BaseModel):
              "itself in parts of half the size.")] = Field(default_factory=lambda data: by_recipe(data, 64, 32))
     finetune_epochs: Annotated[int, Field(ge=0), AfterValidator(checks.finetune_epochs), Setting(
         option="--finetune-epochs", panel=TRAINING, resumed="must agree",
-        help="How many epochs follow in which the end of the backbone is trained too.")] = 0
+        help="How many epochs to fine-tune the last backbone layers afterwards.")] = 0
     cut: Annotated[str | None, AfterValidator(checks.cut), Setting(
         option="--cut", panel=TRAINING, resumed="must agree",
         shown="the guide's last 40 layers; strong: chosen for each model",
@@ -165,12 +165,10 @@ class Settings(BaseModel):
         resumed="must agree", why_no_option="the guide's; it is set in a settings file")] = 3
     seed: Annotated[int, Field(ge=0, lt=2**32), Setting(
         option="--seed", panel=TRAINING, resumed="must agree",
-        help="The number from which the division of the photos, initial weights, the order of photos and their "
-             "variations follow.")] = 42
+        help="Random seed for the split, the initial weights, and the order and augmentation of photos.")] = 42
     split_seed: Annotated[int | None, Field(ge=0, lt=2**32), AfterValidator(checks.split_seed), Setting(
         option="--split-seed", panel=TRAINING, resumed="must agree", since=SECOND_VERSION, shown="that of --seed",
-        help="The number from which the division of the photos follows, where it is to be another than that of the "
-             "training.")] = None
+        help="Random seed for the split, where it is to be another than that of the training.")] = None
     seeds: Annotated[int | None, AfterValidator(checks.seeds), Setting(
         option="--seeds", panel=TRAINING, resumed="may differ", since=SECOND_VERSION, shown="1",
         help="How many times to train on one and the same split, with seeds that count up from --seed: a run of each, "
@@ -205,8 +203,8 @@ class Settings(BaseModel):
             default_factory=default_cache_dir)
     cache_limit: Annotated[float, Field(ge=0, allow_inf_nan=False), Setting(
         option="--cache-limit", panel=MACHINE, resumed="may differ", of_machine=True,
-        help="How many GB the cache may hold after the run. Beyond that matlens removes what was unused for longest, "
-             "but never what a run is using.")] = 20
+        help="Maximum cache size in GB after the run; least recently used items are removed, but none that a run is "
+             "using.")] = 20
 
     @model_validator(mode="before")
     @classmethod

@@ -146,7 +146,7 @@ def load_plugins() -> None:
             if not isinstance(error, Exception | SystemExit):
                 raise
             raise SettingsError(f"{place}, which {PLUGINS} names, cannot be loaded ({type(error).__name__}: {error}). "
-                                f"Mend it, or take it out of {PLUGINS}.") from error
+                                f"Fix it, or take it out of {PLUGINS}.") from error
         finally:
             del _undo[earlier:]
             _importing.remove(place)

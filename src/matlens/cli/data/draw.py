@@ -11,7 +11,7 @@ import typer
 def draw(folder: Annotated[Path, typer.Argument(help="A new folder.", show_default=False)],
          photos: Annotated[int, typer.Option(help="How many photos of each material are drawn.", min=1)] = 40,
          size: Annotated[int, typer.Option(help="The side of a photo in pixels.", min=16)] = 96,
-         seed: Annotated[int, typer.Option(help="The seed of the drawing.", min=0)] = 42,
+         seed: Annotated[int, typer.Option(help="Random seed for drawing.", min=0)] = 42,
          samples: Annotated[bool, typer.Option("--samples", help="Draw samples that lie on a plain ground. Otherwise "
                                                "the materials fill the photos.")] = False) -> None:
     """Draw a dataset of materials, to try things out without photos."""

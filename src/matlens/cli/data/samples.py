@@ -13,7 +13,7 @@ from matlens.cli.data.shared import Folder, refuse_no_picture
 def samples(folder: Folder,
             out: Annotated[Path, typer.Option("--out", "-o", help="The picture: .png, .svg or .pdf.")],
             per_class: Annotated[int, typer.Option(help="How many photos of each class are drawn.", min=1, max=50)] = 6,
-            seed: Annotated[int, typer.Option(help="The seed of the choice of photos.", min=0)] = 42) -> None:
+            seed: Annotated[int, typer.Option(help="Random seed for choosing photos.", min=0)] = 42) -> None:
     """Draw photos of each class side by side; those that cannot be read are passed over.
 
     Example: matlens data samples photos --out samples.png

@@ -138,8 +138,8 @@ def find_odd(facts: Sequence[PhotoFacts], limits: Thresholds) -> Iterator[Findin
         if (size := _size_oddity(fact, side, limits)) is not None:
             yield Finding("odd_size", (fact.path,), f"{fact.width} x {fact.height} px: {size}")
         elif uniform >= limits.usual_share and _size(fact) != usual:
-            yield Finding("odd_size", (fact.path,), f"{fact.width} x {fact.height} px: {uniform:.1%} of the photos "
-                          f"have {usual[1]} x {usual[0]}")
+            yield Finding("odd_size", (fact.path,), f"{fact.width} x {fact.height} px: {100 * uniform:.1f} % of the "
+                          f"photos have {usual[1]} x {usual[0]}")
         if fact.animated:
             yield Finding("odd_mode", (fact.path,), "it holds several pictures; the first alone is used")
         elif fact.mode not in ("RGB", "L"):
@@ -147,7 +147,8 @@ def find_odd(facts: Sequence[PhotoFacts], limits: Thresholds) -> Iterator[Findin
                                      else "unusual")
             yield Finding("odd_mode", (fact.path,), f"mode {fact.mode}: {meaning}")
         elif coloured >= limits.usual_share and _is_grey(fact, limits):
-            yield Finding("odd_mode", (fact.path,), f"a grey photo, where {coloured:.1%} of the photos have colours")
+            yield Finding("odd_mode", (fact.path,), f"a grey photo, where {100 * coloured:.1f} % of the photos "
+                          "have colours")
 
 
 def _size(fact: PhotoFacts) -> tuple[int, int]:
@@ -178,21 +179,21 @@ def find_poor(facts: Sequence[PhotoFacts], limits: Thresholds) -> Iterator[Findi
             continue
         looks = fact.looks
         if looks.flat >= limits.blank:
-            yield Finding("blank", (fact.path,), f"{looks.flat:.1%} of it is one colour")
+            yield Finding("blank", (fact.path,), f"{100 * looks.flat:.1f} % of it is one colour")
         elif looks.high <= limits.dark:
             yield Finding("dark", (fact.path,), f"95 % of its pixels are at grey level {looks.high} of 255 or below")
         elif looks.burnt >= limits.burnt and looks.low >= limits.bright:
-            yield Finding("bright", (fact.path,), f"{looks.burnt:.0%} of it is burnt out to white, and 95 % of its "
-                          f"pixels are at grey level {looks.low} of 255 or above")
+            yield Finding("bright", (fact.path,), f"{100 * looks.burnt:.0f} % of it is burnt out to white, and 95 % "
+                          f"of its pixels are at grey level {looks.low} of 255 or above")
         elif (contrast := looks.high - looks.low) >= limits.contrast:
             if looks.edges <= limits.soft * contrast:
-                yield Finding("blurred", (fact.path,), f"its strongest edges are {looks.edges / contrast:.1%} of its "
-                              f"contrast ({limits.soft:.0%} or less is blurred)")
+                yield Finding("blurred", (fact.path,), f"its strongest edges are {100 * looks.edges / contrast:.1f} % "
+                              f"of its contrast ({100 * limits.soft:.0f} % or less is blurred)")
             elif looks.sharpness <= limits.blurred:
-                yield Finding("blurred", (fact.path,), f"a slight blur leaves {1 / looks.sharpness:.0%} of its "
-                              f"strongest edges ({1 / limits.blurred:.0%} or more is blurred)")
+                yield Finding("blurred", (fact.path,), f"a slight blur leaves {100 / looks.sharpness:.0f} % of its "
+                              f"strongest edges ({100 / limits.blurred:.0f} % or more is blurred)")
         if looks.filled >= limits.padding:
-            yield Finding("padding", (fact.path,), f"{looks.filled:.0%} of it are bands of MINC's fill colour")
+            yield Finding("padding", (fact.path,), f"{100 * looks.filled:.0f} % of it are bands of MINC's fill colour")
 
 
 def find_imbalance(counts: Mapping[str, int], folders: Mapping[str, str], limits: Thresholds) -> Iterator[Finding]:

@@ -51,7 +51,8 @@ class HiddenGroups:
         example = max(groups, key=len)
         return (f"{sum(map(len, groups)):,} photos form {len(groups):,} groups by {self.source}, such as "
                 f"{', '.join(example[:_EXAMPLES])}{', ...' if len(example) > _EXAMPLES else ''}. The photo that looks "
-                f"most alike is of the same group for {sure.together:.0%} of them (by chance: {sure.chance:.0%}).")
+                f"most alike is of the same group for {100 * sure.together:.0f} % of them (by chance: "
+                f"{100 * sure.chance:.0f} %).")
 
     def torn_in(self, split: Split) -> list[tuple[str, str]]:
         """List the test photos that have a photo of their group in another part, each with one such photo."""

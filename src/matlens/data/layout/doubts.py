@@ -66,7 +66,7 @@ def refuse_parts_and_datasets(place: Folder, holders: Sequence[Folder]) -> None:
             raise DataError(f"The folders {', '.join(folder.name for folder in alike[:5])} in {place.path} hold "
                             f"folders of the same names ({_shown(shared)}): they are parts or editions of a dataset, "
                             "and no classes. Rename parts to train, val and test, or name one dataset, for example: "
-                            f"--data {shell_word(one.path)}")
+                            f"{shell_word(one.path)}")
 
 
 def refuse_boxes(holders: Sequence[Folder]) -> None:
@@ -105,7 +105,7 @@ def doubts_about(places: Sequence[ClassFolder]) -> tuple[str, ...]:
     common = {name for name, count in counted.items() if count > 1 and 2 * count > len(places)}
     if len(common) > 1:
         said.append(f"{len(inner)} classes ({_shown(inner)}) hold folders of the same names ({_shown(common)}); if "
-                    "these are the classes, name one of the datasets with --data")
+                    "these are the classes, name the folder of one of the datasets instead")
     return tuple(said)
 
 

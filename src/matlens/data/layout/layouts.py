@@ -75,8 +75,8 @@ def layout_of(place: Folder) -> Layout | None:
              if layout_by_names(dataset := unwrapped(folder)) is not None]
     if inner:
         raise DataError(f"{place.path} holds {'datasets of their own' if len(inner) > 1 else 'a dataset of its own'} "
-                        f"beside other folders: {', '.join(folder.name for folder in inner[:5])}. Name one with --data "
-                        f"{shell_word(inner[0].path)}, or move it elsewhere.")
+                        f"beside other folders: {', '.join(folder.name for folder in inner[:5])}. Name one of them, "
+                        f"for example: {shell_word(inner[0].path)}, or move it elsewhere.")
     refuse_parts_and_datasets(place, holders)
     refuse_boxes(holders)
     return "folders"

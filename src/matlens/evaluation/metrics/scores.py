@@ -121,7 +121,7 @@ def _weighted_value(metric: Metric, photos: WeightedPhotos) -> Floats | None:
         value = metric.weighted(photos)
     if value is not None and np.shape(value) != photos.total.shape:
         raise ResultsError(f"The metric {metric.name} gives values of the shape {np.shape(value)} where one for each "
-                           f"weighting is due, {photos.total.shape}. Mend its function.")
+                           f"weighting is due, {photos.total.shape}. Fix its function.")
     return value
 
 
@@ -157,7 +157,7 @@ def _said_of(metric: Metric) -> Iterator[None]:
     except MatlensError:
         raise
     except Exception as error:
-        raise ResultsError(f"The metric {metric.name} cannot be computed ({type(error).__name__}: {error}). Mend its "
+        raise ResultsError(f"The metric {metric.name} cannot be computed ({type(error).__name__}: {error}). Fix its "
                            "function, or take its file out of MATLENS_PLUGINS.") from error
 
 
@@ -206,7 +206,7 @@ def _refuse_impossible(scores: Mapping[str, MetricValue]) -> None:
         value = scores[metric.name].value
         if value is not None and not metric.holds(value):
             raise ResultsError(f"The metric {metric.name} gives {value}, which is not between its bounds "
-                               f"{metric.bounds[0]:g} and {metric.bounds[1]:g}. Mend its declaration.")
+                               f"{metric.bounds[0]:g} and {metric.bounds[1]:g}. Fix its declaration.")
 
 
 def _put(fields: dict[str, Any], key: str, value: float | None) -> None:
