@@ -148,8 +148,8 @@ def find_odd(facts: Sequence[PhotoFacts], limits: Thresholds) -> Iterator[Findin
                                      else "unusual")
             yield Finding("odd_mode", (fact.path,), f"mode {fact.mode}: {meaning}")
         elif coloured >= limits.usual_share and _is_grey(fact, limits):
-            yield Finding("odd_mode", (fact.path,), f"a grey photo, while {100 * coloured:.1f} % of the photos are in "
-                          "colour")
+            yield Finding("odd_mode", (fact.path,), f"a grey photo, where {100 * coloured:.1f} % of the photos "
+                          "have colours")
 
 
 def _size(fact: PhotoFacts) -> tuple[int, int]:
@@ -184,18 +184,17 @@ def find_poor(facts: Sequence[PhotoFacts], limits: Thresholds) -> Iterator[Findi
         elif looks.high <= limits.dark:
             yield Finding("dark", (fact.path,), f"95 % of its pixels are at grey level {looks.high} of 255 or below")
         elif looks.burnt >= limits.burnt and looks.low >= limits.bright:
-            yield Finding("bright", (fact.path,), f"{100 * looks.burnt:.0f} % of it is burnt out to white, and 95 % of "
-                          f"its pixels are at grey level {looks.low} of 255 or above")
+            yield Finding("bright", (fact.path,), f"{100 * looks.burnt:.0f} % of it is burnt out to white, and 95 % "
+                          f"of its pixels are at grey level {looks.low} of 255 or above")
         elif (contrast := looks.high - looks.low) >= limits.contrast:
             if looks.edges <= limits.soft * contrast:
-                yield Finding("blurred", (fact.path,), "its strongest edges are "
-                              f"{100 * looks.edges / contrast:.1f} % of its contrast ({100 * limits.soft:.0f} % or "
-                              "less is blurred)")
+                yield Finding("blurred", (fact.path,), f"its strongest edges are {100 * looks.edges / contrast:.1f} % "
+                              f"of its contrast ({100 * limits.soft:.0f} % or less is blurred)")
             elif looks.sharpness <= limits.blurred:
                 yield Finding("blurred", (fact.path,), f"a slight blur leaves {100 / looks.sharpness:.0f} % of its "
                               f"strongest edges ({100 / limits.blurred:.0f} % or more is blurred)")
         if looks.filled >= limits.padding:
-            yield Finding("padding", (fact.path,), f"{100 * looks.filled:.0f} % of it is bands of MINC's fill colour")
+            yield Finding("padding", (fact.path,), f"{100 * looks.filled:.0f} % of it are bands of MINC's fill colour")
 
 
 def find_imbalance(counts: Mapping[str, int], folders: Mapping[str, str], limits: Thresholds) -> Iterator[Finding]:
