@@ -201,6 +201,7 @@ def test_intervals_and_verdicts_cannot_disagree(drawn, tmp_path, jobs):
     assert len(tests) == 3 and len({test.is_real for test in tests}) == 2, "both kinds are there"
     for test in tests:
         assert test.is_real == (test.interval[0] > 0 or test.interval[1] < 0) == (test.p_holm < 0.05)
+        assert -1 <= test.interval[0] <= test.interval[1] <= 1
     steps = sorted(round(0.05 / (1 - test.confidence)) for test in tests)
     assert steps[-1] == 3 and set(steps) <= {1, 2, 3}
 

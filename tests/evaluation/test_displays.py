@@ -99,13 +99,13 @@ def test_rows_of_a_confusion_matrix_are_the_truth() -> None:
     assert np.asarray(shades).reshape(2, 2) == pytest.approx(np.array([[5 / 7, 2 / 7], [0, 1]]))
     assert [label.get_text() for label in axes.get_yticklabels()] == ["glass (n=7)", "metal (n=9)"]
     assert (axes.get_ylabel(), axes.get_xlabel()) == ("True class", "Predicted class")
-    assert "16 photos, 87.5% right" in axes.get_title(loc="left")  # 14 of 16
+    assert "16 photos, 87.5 % right" in axes.get_title(loc="left")  # 14 of 16
 
 
 def test_a_class_without_photos_has_shares_of_zero_and_no_nan() -> None:
     figure = plot_confusion_matrix([[3, 1], [0, 0]], ["a", "b"], normalize=True)
     assert [text.get_text() for text in figure.axes[0].texts] == ["0.75", "0.25", "0.00", "0.00"]
-    assert "75.0% right" in figure.axes[0].get_title(loc="left")
+    assert "75.0 % right" in figure.axes[0].get_title(loc="left")
 
 
 def test_a_matrix_that_was_normalised_before_is_not_mistaken_for_counts() -> None:
@@ -130,7 +130,7 @@ def test_a_matrix_that_does_not_fit_its_classes_is_refused(cm: Any, names: list[
 def test_the_best_epoch_is_that_of_the_lowest_validation_loss() -> None:
     known = {"val_loss": [0.9, 0.4, 0.6], "val_accuracy": [0.5, 0.7, 0.8]}
     assert TrainingCurves.from_history(known).best_epoch == 2
-    assert "best epoch (2): 70.0%" in texts(plot_training_curves(known, "m"))
+    assert "best epoch (2): 70.0 %" in texts(plot_training_curves(known, "m"))
 
 
 def test_a_diverged_loss_does_not_hide_the_best_epoch() -> None:

@@ -61,7 +61,7 @@ def test_the_reliability_diagram_shows_what_is_in_the_bins():
               if line.get_marker() in ("o", "s")]
     assert points == [([0.5, 0.9], [0.2, 0.9]), ([0.73], [0.725])]
     assert [bar.get_height() for bar in figure.axes[1].patches] == [10, 30, 40]
-    assert {"as trained: ECE 7.5%", "temperature 1.50: ECE 0.5%"} <= set(texts(figure))
+    assert {"as trained: ECE 7.5 %", "temperature 1.50: ECE 0.5 %"} <= set(texts(figure))
 
 
 def test_the_coverage_curve_marks_what_can_be_answered():
@@ -69,8 +69,9 @@ def test_the_coverage_curve_marks_what_can_be_answered():
         "curve": [{"coverage": 0.5, "accuracy": 1.0, "threshold": 0.9}, {"coverage": 1.0, "accuracy": 0.8,
                                                                         "threshold": 0.4}],
         "coverage_at": {"0.9": 0.5, "0.95": 0.5, "0.99": None}, "aurc": 0.1}).draw()
-    assert {"90% right: 50.0% answered", "95% right: 50.0% answered", "all answered: 80.0% right"} <= set(texts(figure))
-    assert not [text for text in texts(figure) if text.startswith("99% right")]
+    assert {"90 % right: 50.0 % answered", "95 % right: 50.0 % answered",
+            "all answered: 80.0 % right"} <= set(texts(figure))
+    assert not [text for text in texts(figure) if text.startswith("99 % right")]
 
 
 def test_classes_stand_by_their_f1_with_their_intervals():

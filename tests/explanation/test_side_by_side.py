@@ -33,11 +33,11 @@ def test_all_models_share_the_scale_of_the_hottest(tmp_path):
     found = SideBySide.from_explained({"A": [explained(spread)], "B": [explained(narrow, "glass")]})
     assert found.tops == (found.densities["B"].max(),)
     assert found.tops[0] > 10
-    assert found.said == {"A": ("wood 90%",), "B": ("glass 90%",)}
+    assert found.said == {"A": ("wood 90 %",), "B": ("glass 90 %",)}
     figure = found.draw("Grad-CAM")
     shown = {axes.get_title(): axes.images[0].get_array() for axes in figure.axes if axes.images}
-    assert list(shown) == ["Photo", "A\nwood 90%", "B\nglass 90%"]
-    corner, other = shown["B\nglass 90%"][-1, -1], shown["A\nwood 90%"][-1, -1]
+    assert list(shown) == ["Photo", "A\nwood 90 %", "B\nglass 90 %"]
+    corner, other = shown["B\nglass 90 %"][-1, -1], shown["A\nwood 90 %"][-1, -1]
     assert corner.sum() > other.sum() + 0.5
     bar = next(axes for axes in figure.axes if "even spread" in axes.get_ylabel())
     assert bar.get_ylim() == pytest.approx((0, found.tops[0]))
@@ -50,7 +50,7 @@ def test_a_map_without_heat_says_so():
     both = SideBySide.from_explained({"A": [explained([[0, 0], [0, 0]])], "B": [explained([[1, 0], [0, 0]])]})
     figure = both.draw("Grad-CAM")
     assert [axes.get_title() for axes in figure.axes if "nothing speaks for it" in axes.get_title()] == [
-        "A\nwood 90%\n(nothing speaks for it)"]
+        "A\nwood 90 %\n(nothing speaks for it)"]
 
 
 def test_only_the_same_photos_can_stand_side_by_side():

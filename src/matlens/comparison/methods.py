@@ -199,5 +199,10 @@ def _corrected(over: Over, pairs: Sequence[_Pair]) -> tuple[MethodsTest, ...]:
         confidence = 1 - ALPHA / step
         tests.append(MethodsTest(pair.first.name, pair.second.name, over,
                                  (len(pair.first.results), len(pair.second.results)), pair.difference, pair.p_value,
-                                 p_holm, confidence, pair.interval(confidence)))
+                                 p_holm, confidence, _possible(pair.interval(confidence))))
     return tuple(tests)
+
+
+def _possible(interval: tuple[float, float] | None) -> tuple[float, float] | None:
+    """Cut an interval off where no difference of two shares can be: of few runs it may reach further."""
+    return interval and (max(interval[0], -1.0), min(interval[1], 1.0))

@@ -54,5 +54,5 @@ def plot_explained_grid(explained: Sequence[ExplainedPhoto], what: str, model_na
 
 def _said(shown: ExplainedPhoto, wrong: bool) -> str:
     """Write the answer and its probability, and below it the true class, where that is another."""
-    answer = f"{elided(shown.predicted)}, {shown.probability:.0%}"
+    answer = f"{elided(shown.predicted)}, {100 * shown.probability:.0f} %"
     return f"predicted {answer}\n(true: {elided(shown.truth)})" if wrong and shown.truth else answer

@@ -60,7 +60,7 @@ class SideBySide:
                                                     for a, b in zip(row, rows[0], strict=True)) for row in rows):
             raise ValueError("models to be shown side by side must have explained the same photos")
         return cls(tuple(first.photo for first in rows[0]),
-                   {title: tuple(f"{elided(answer.predicted)} {answer.probability:.0%}" for answer in row)
+                   {title: tuple(f"{elided(answer.predicted)} {100 * answer.probability:.0f} %" for answer in row)
                     for title, row in explained.items()},
                    {title: np.stack([density(answer.heat, answer.photo.shape[:2]) for answer in row])
                     for title, row in explained.items()})

@@ -39,7 +39,7 @@ class Contents:
 
 def read_contents(run_dir: Path, problems: list[str]) -> Contents:
     """Read a run's folder; sentences on what is missing or damaged are added to `problems`."""
-    run, split = (_read_object(run_dir / name, problems) for name in ("run.json", "split.json"))
+    run, split = (read_object(run_dir / name, problems) for name in ("run.json", "split.json"))
     asked = [str(name) for name in run.get("models") or ()]
     results = _read_results(run_dir, asked, problems)
     judged, failures = {model.model_name for model in results}, mapping(run.get("failures"))
@@ -64,7 +64,8 @@ def _why(run_dir: Path, name: str, failures: Mapping[str, Any]) -> str:
             "goes on with it.")
 
 
-def _read_object(path: Path, problems: list[str]) -> dict[str, Any]:
+def read_object(path: Path, problems: list[str]) -> dict[str, Any]:
+    """Read a JSON object; an empty one, and a sentence more in `problems`, where there is none."""
     try:
         content = read_json(path)
         if isinstance(content, dict):

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from urllib.parse import quote
 
-from matlens.comparison.paired_test import points
+from matlens.comparison.paired_test import p_cell, points
 from matlens.comparison.series import SeriesComparison
-from matlens.evaluation.metrics.metric import metrics_of
+from matlens.evaluation.metrics.metric import Metric, metrics_of
+from matlens.report.contents import read_object
 from matlens.report.downloads import PAGE_NAME
+from matlens.report.heading import heading_of
 from matlens.report.templating import write_page
 from matlens.runs.series import SeriesFolder
 
@@ -17,9 +20,23 @@ def write_series_report(series: SeriesFolder, comparison: SeriesComparison) -> P
     """Write report.html, whole or not at all."""
     links = {name: f"./{quote(folder)}/{PAGE_NAME}" for folder, name in series.runs_by_folder.items()}
     headline, sentences = _verdict(comparison)
-    shown = [metric for metric in metrics_of("further") if any(metric.name in row.scores for row in comparison.rows)]
-    return write_page(series.path / PAGE_NAME, "series.html.j2", {"points": points}, headline=headline,
-                      sentences=sentences, comparison=comparison, links=links, main=metrics_of("main"), further=shown)
+    run, split = next(((run, read_object(series.path / folder / "split.json", [])) for folder in series.runs_by_folder
+                       if (run := read_object(series.path / folder / "run.json", []))), ({}, {}))
+    main, further = ([metric for metric in metrics_of(table) if not _has_another_name(metric, comparison)
+                      and any(metric.name in row.scores for row in comparison.rows)] for table in ("main", "further"))
+    return write_page(series.path / PAGE_NAME, "series.html.j2", {"points": points, "p_value": p_cell},
+                      heading=heading_of(run, split), headline=headline, sentences=sentences, comparison=comparison,
+                      links=links, main=main, further=further)
+
+
+def _has_another_name(metric: Metric, comparison: SeriesComparison) -> bool:
+    """Tell whether a metric is the same number as one before it in every run: of classes of one size, for one."""
+    return any(metric.name == later and all(
+        later in row.scores and earlier in row.scores and all(map(math.isclose, row.scores[later].values,
+                                                                  row.scores[earlier].values))
+        for row in comparison.rows) for earlier, later in (
+            ("accuracy", "macro_recall"), ("macro_recall", "mean_class_accuracy"),
+            ("macro_recall", "balanced_accuracy")))
 
 
 def _verdict(comparison: SeriesComparison) -> tuple[str, list[str]]:

@@ -60,7 +60,7 @@ def plot_robustness(by_title: Mapping[str, Robustness], save_path: Path | None =
         axes.axhline(1 / len(first.per_class), color=FAINT, linestyle="--", linewidth=1)
         axes.set_xticks(x, ["as is", *(f"{strength:g}" for strength in curve["strengths"])], fontsize=8)
         axes.set_ylim(0, 1.02)
-        axes.yaxis.set_major_formatter(PercentFormatter(xmax=1))
+        axes.yaxis.set_major_formatter(PercentFormatter(xmax=1, symbol=" %"))
     if not alone:
         handles, labels = grid[0, 0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), frameon=False, fontsize=9)

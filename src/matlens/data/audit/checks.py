@@ -14,26 +14,27 @@ from matlens.data.source.sources import PARTS
 from matlens.system.console import listed
 
 ADVICE = {
+    "leak": "keep one photo of each group, or divide again so that a group is in one part; otherwise the test score is "
+            "too high",
+    "two_classes": "decide which class is right and keep one photo of it; if that cannot be told, take out the group",
+    "exact_duplicate": "keep one of each group",
+    "near_duplicate": "look at them, and keep one of each group if they show the same",
     "unreadable": "get these files again, or take them out",
     "empty": "get these files again, or take them out",
     "unsupported": "convert them to JPEG or PNG; they may be whole",
     "unreachable": "give this machine what it lacks, and audit again; they may be whole",
     "missing": "get these files, or strike them from the list",
     "wrong_extension": "rename them after what they are",
-    "odd_size": "look whether they belong here",
-    "odd_mode": "save them as 8-bit RGB; look whether they belong here",
-    "exact_duplicate": "keep one of each group",
-    "near_duplicate": "look, and keep one of each group",
-    "two_classes": "decide which class is right, or take the group out",
-    "leak": "keep one part's photo, or divide again: the test score is too good otherwise",
-    "class_imbalance": "add photos; judge by macro F1, not by accuracy",
+    "odd_size": "check whether they belong here",
+    "odd_mode": "check whether they belong here, and save them as 8-bit RGB",
+    "class_imbalance": "add photos, and judge by macro F1 rather than by accuracy",
     "blank": "take them out",
-    "dark": "look whether the material can be seen",
-    "bright": "look whether the material can be seen",
-    "blurred": "look whether the material can be seen",
-    "padding": "look whether enough of the photo is left",
+    "dark": "check whether the material can be seen",
+    "bright": "check whether the material can be seen",
+    "blurred": "check whether the material can be seen",
+    "padding": "check whether enough of the photo is left",
 }
-"""What to do about each kind of finding, in the order in which they are shown."""
+"""What to do about each kind of finding, in the order in which they are shown: what makes scores too good is first."""
 
 Divisions = Mapping[str, Mapping[str, tuple[str, ...]]]
 """By division (minc:1, split.json ...) and path: the parts that a path is in, one unless it is listed twice."""
@@ -108,7 +109,7 @@ def find_missing(divisions: Divisions, there: set[str]) -> Iterator[Finding]:
             if path not in there:
                 lists[path].append(f"{name} ({', '.join(parts)})")
     for path, names in lists.items():
-        yield Finding("missing", (path,), f"listed in {listed(names)}, and there is no such photo")
+        yield Finding("missing", (path,), f"listed in {listed(names)}, but there is no such file")
 
 
 def find_misnamed(facts: Sequence[PhotoFacts], others: Sequence[tuple[str, str]]) -> Iterator[Finding]:
@@ -230,16 +231,17 @@ def find_repeated(facts: Sequence[PhotoFacts], near: Sequence[tuple[Sequence[str
     groups = [*alike, *(same for digest, same in by_content.items() if digest not in in_groups)]
     for group in groups:
         classes = sorted({fact.class_name for fact in group})
-        how = "identical files" if len({fact.sha256 for fact in group}) == 1 else "nearly"
+        what = ("the photo is" if len(group) == 1 else "identical files"
+                if len({fact.sha256 for fact in group}) == 1 else "almost identical photos")
         if len(classes) > 1:
-            yield Finding("two_classes", _paths(group), f"the same photo, {how}, as {listed(classes)}")
+            yield Finding("two_classes", _paths(group), f"{what} in the classes {listed(classes)}")
         leaks = []
         for name, parts_of in divisions.items():
             parts = {part for fact in group for part in parts_of.get(fact.path, ())}
             if len(parts) > 1:
                 leaks.append(f"in {listed([part for part in PARTS if part in parts])} of {name}")
         if leaks:
-            yield Finding("leak", _paths(group), f"the same photo, {how}, {'; '.join(leaks)}")
+            yield Finding("leak", _paths(group), f"{what} {'; '.join(leaks)}")
 
 
 def _paths(group: Sequence[PhotoFacts]) -> tuple[str, ...]:

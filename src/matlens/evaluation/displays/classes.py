@@ -64,7 +64,7 @@ class ClassScores:
         axes.set_yticks(places, self.labels, fontsize=font, parse_math=False)
         axes.set(ylim=(n - 0.4, -0.6), xlim=(0, 1))
         axes.tick_params(axis="y", length=0)
-        axes.xaxis.set_major_formatter(PercentFormatter(xmax=1))
+        axes.xaxis.set_major_formatter(PercentFormatter(xmax=1, symbol=" %"))
         figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=3, fontsize=9, frameon=False)
         return figure
 
@@ -112,5 +112,5 @@ class ConfusedPairs:
         axes.tick_params(axis="y", length=0)
         axes.grid(axis="y", visible=False)
         axes.set_axisbelow(True)
-        axes.xaxis.set_major_formatter(PercentFormatter(xmax=1, decimals=0))
+        axes.xaxis.set_major_formatter(PercentFormatter(xmax=1, symbol=" %", decimals=0))
         return figure

@@ -71,10 +71,10 @@ class ReliabilityDiagram:
         style_axes(above, "on the dotted line a model is right as often as it says", "", "Photos that are right")
         style_axes(below, "", "Confidence (the largest probability)", "Photos")
         above.plot([0, 1], [0, 1], ":", color=MUTED, linewidth=1.2)
-        self._draw_curve(above, self.plain, COLORS[0], "-", "o", f"as trained: ECE {self.plain.ece:.1%}")
+        self._draw_curve(above, self.plain, COLORS[0], "-", "o", f"as trained: ECE {100 * self.plain.ece:.1f} %")
         if self.calibrated:
             self._draw_curve(above, self.calibrated, COLORS[1], "--", "s",
-                           f"{self.title}: ECE {self.calibrated.ece:.1%}")
+                           f"{self.title}: ECE {100 * self.calibrated.ece:.1f} %")
         if self.choice:
             figure.supxlabel("\n".join(wrap(self.choice, 96)), fontsize=8, color=MUTED, parse_math=False)
         above.legend(fontsize=9, loc="upper left", framealpha=0.9, edgecolor="none")
@@ -84,7 +84,7 @@ class ReliabilityDiagram:
             if curve:
                 below.bar(curve.confidence + shift, curve.n, 2 * width, color=color)
         for axis in (above.xaxis, above.yaxis, below.xaxis):
-            axis.set_major_formatter(PercentFormatter(xmax=1))
+            axis.set_major_formatter(PercentFormatter(xmax=1, symbol=" %"))
         above.set(xlim=(0, 1.03), ylim=(0, 1.02))
         return figure
 
@@ -122,15 +122,15 @@ class CoverageCurve:
                    "Photos answered", "Answers that are right")
         axes.step(self.coverage, self.accuracy, where="post", color=COLORS[0], linewidth=1.8)
         axes.plot(self.coverage[-1:], self.accuracy[-1:], "o", color=INK, markersize=6, clip_on=False, zorder=4,
-                  label=f"all answered: {self.accuracy[-1]:.1%} right")
+                  label=f"all answered: {100 * self.accuracy[-1]:.1f} % right")
         for (target, share), marker, color in zip(self.targets, "sD^", COLORS[1:4], strict=False):
             if share is not None and share < 1:
                 axes.plot(share, target, marker, color=color, markersize=7, clip_on=False, zorder=3,
-                          label=f"{target:.0%} right: {share:.1%} answered")
+                          label=f"{100 * target:.0f} % right: {100 * share:.1f} % answered")
         floor = min(float(self.accuracy.min()), *(target for target, _ in self.targets)) if self.targets else float(
             self.accuracy.min())
         axes.set(xlim=(0, 1), ylim=(max(floor - 0.05, 0) if floor > 0.05 else 0, 1.01))
         for axis in (axes.xaxis, axes.yaxis):
-            axis.set_major_formatter(PercentFormatter(xmax=1))
+            axis.set_major_formatter(PercentFormatter(xmax=1, symbol=" %"))
         axes.legend(fontsize=9, framealpha=0.9, edgecolor="none")
         return figure

@@ -113,7 +113,7 @@ class TrainingCurves:
                       drawstyle="default" if label else "steps-mid")
             if name.startswith("val_") and self.best_epoch and self.best_epoch <= len(values):
                 best = values[self.best_epoch - 1]
-                shown = f"{best:.1%}" if key == "accuracy" else f"{best:.3g}"
+                shown = f"{100 * best:.1f} %" if key == "accuracy" else f"{best:.3g}"
                 kept = f"best epoch ({self.best_epoch})" if tried is None else f"chosen ({self._best_place:g})"
                 axes.plot(self._best_place, best, "*", color=INK, markersize=12, zorder=3, label=f"{kept}: {shown}")
         if self.best_epoch:
@@ -126,7 +126,7 @@ class TrainingCurves:
             if tried == "strength":
                 axes.invert_xaxis()  # the order in which they were tried
         if key == "accuracy":
-            axes.yaxis.set_major_formatter(PercentFormatter(xmax=1))
+            axes.yaxis.set_major_formatter(PercentFormatter(xmax=1, symbol=" %"))
         if key == "learning_rate":
             rates = np.unique(self.series[key])
             if rates[0] > 0 and len(rates) <= 5:  # plateaus: name each; a long schedule has ticks of its own
@@ -173,7 +173,7 @@ class ConfusionMatrix:
         if self.support is None or not self.support.any():
             return kind
         right = float(np.diag(self.cells) @ (self.support if self.normalized else np.ones(len(self.support))))
-        return f"{self.support.sum():,} photos, {right / self.support.sum():.1%} right; {kind}"
+        return f"{self.support.sum():,} photos, {100 * (right / self.support.sum()):.1f} % right; {kind}"
 
     @property
     def shares(self) -> Floats:

@@ -132,7 +132,7 @@ def choose_calibrator(validation: Predictions) -> CalibratorChoice:
         chosen, remark = None, ("The validation photos do not determine a temperature between "
                                 f"{COLDEST:g} and {HOTTEST:g}.")
     elif chosen is None:
-        remark = "None lowers the log loss of validation photos that it was not fitted on by more than chance does."
+        remark = "No calibration significantly lowers the log loss of validation photos that it was not fitted on."
     calibrator = _FITS[chosen](validation.probabilities, validation.labels) if chosen else None
     return CalibratorChoice(calibrator, tuple(candidates), remark)
 

@@ -36,7 +36,7 @@ def plot_faithfulness(faithfulness: Faithfulness, model_name: str = "", save_pat
         if name == "road":
             axes.plot([], [], "-", color=MUTED, label="hottest first")
             axes.plot([], [], "--", color=MUTED, label="coldest first")
-        axes.xaxis.set_major_formatter(PercentFormatter(xmax=1))
+        axes.xaxis.set_major_formatter(PercentFormatter(xmax=1, symbol=" %"))
         axes.set_xlim(-0.02, 1.02)
         axes.set_ylim(0, 1.02)
         axes.legend(fontsize=8.5, frameon=False, loc="upper left", bbox_to_anchor=(0, -0.16), ncols=2,
