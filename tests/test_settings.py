@@ -140,12 +140,16 @@ def test_the_recipe_strong_brings_its_epochs_and_views_unless_told_otherwise(tmp
     ({"max_epochs": 4}, "--epochs"), ({"epochs_of": {"inception_v1": 2}}, "epochs_of"), ({"seeds": 2}, "--seeds"),
     ({"feature_cache": False}, "--no-feature-cache"), ({"weights": "none"}, "--weights imagenet"),
     ({"train_on": "train+val"}, "--train-on train"), ({"finetune_epochs": 1}, "finetune_epochs"),
-    ({"cut": "block_9_add"}, "cut")])
+    ({"cut": "block_9_add"}, "cut"),
+    ({"head": "knn", "class_weights": "balanced"}, "--head linear")])
 def test_what_means_nothing_to_the_recipe_probe_is_refused(options, named):
     """Passed over in silence it would be taken for what was done."""
     with pytest.raises(SettingsError, match=named):
         Settings.load(options={"recipe": "probe", **options})
     assert Settings.load(options={"recipe": "probe"}).max_epochs == 1
+    for option in ({"head": "knn"}, {"features": "multi"}):
+        with pytest.raises(SettingsError, match=f"--recipe probe, or leave --{next(iter(option))} out"):
+            Settings.load(options=option)
     assert Settings.load(options={"recipe": "probe", "views": 3, "seeds": 1}).views == 3
 
 

@@ -16,7 +16,7 @@ import pytest
 from matlens.cli import main as command_line
 from matlens.system import resources
 from matlens.system.console import ESCAPES, Reporter, complain, echo
-from matlens.system.resources import allowed_memory, is_want_of_memory, too_little_memory
+from matlens.system.resources import allowed_memory, available_memory, is_want_of_memory, too_little_memory
 
 COMMANDS = (("--help",), ("data", "counts", "PHOTOS"), ("data", "find", "PHOTOS"), ("data", "audit", "PHOTOS"))
 
@@ -106,6 +106,11 @@ def test_the_limit_of_a_container_is_known(tmp_path: Path, monkeypatch: pytest.M
     assert allowed_memory(tmp_path) == 100_000_000
     (tmp_path / "memory.max").write_text("50000000\n")
     assert allowed_memory(tmp_path) == 50_000_000
+    (tmp_path / "memory.current").write_text("20000000\n")
+    (meminfo := tmp_path / "meminfo").write_text("MemTotal: 90000 kB\nMemAvailable:   40000 kB\n")
+    assert available_memory(tmp_path, meminfo) == 30_000_000, "what the container has left is less"
+    assert available_memory(tmp_path / "none", meminfo) == 40_000 * 1024
+    assert available_memory(tmp_path / "none", tmp_path / "none") is None
     monkeypatch.setattr(resources, "allowed_memory", lambda: 50_000_000)
     assert "50 MB" in (too_little_memory() or "")
 

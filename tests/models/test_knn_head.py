@@ -14,17 +14,15 @@ CLASSES, DEPTH, PHOTOS = 3, 6, 20
 
 
 def by_hand(k: int, **more) -> KnnHead:
-    """Exemplars at 0 and 90 degrees of class 0 and 1, and at 180 of class 1; features are taken as they are."""
-    return KnnHead("avg", np.zeros(2, np.float32), np.ones(2, np.float32),
-                   np.array([[1, 0], [0, 1], [-1, 0]], np.float32), np.array([0, 1, 1]), k,
+    """Exemplars at 0 and 90 degrees of class 0 and 1, and at 180 of class 1."""
+    return KnnHead("avg", np.array([[1, 0], [0, 1], [-1, 0]], np.float32), np.array([0, 1, 1]), k,
                    np.zeros(CLASSES, np.float32), **more)
 
 
 def drawn(k: int = 7, places: int | None = None) -> KnnHead:
     rng = np.random.default_rng(0)
     exemplars = unit_rows(rng.normal(size=(PHOTOS, DEPTH)).astype(np.float32))[0]
-    return KnnHead("avg" if places is None else "statistics", rng.normal(size=DEPTH).astype(np.float32),
-                   rng.uniform(0.5, 2, DEPTH).astype(np.float32), exemplars, rng.integers(0, CLASSES, PHOTOS), k,
+    return KnnHead("avg" if places is None else "statistics", exemplars, rng.integers(0, CLASSES, PHOTOS), k,
                    np.zeros(CLASSES, np.float32), places)
 
 
@@ -42,7 +40,7 @@ def test_the_nearest_has_one_vote_the_next_less_and_one_vote_is_everybodys():
 
 
 def test_how_bright_a_photo_is_changes_nothing():
-    """Cosines know directions alone, and standardisation comes before."""
+    """Cosines know directions alone."""
     head, features = by_hand(3), np.array([[[[3, 1]]], [[[300, 100]]]], np.float32)
     first, second = head.probabilities(features)
     np.testing.assert_allclose(first, second, rtol=1e-5)
@@ -64,8 +62,7 @@ def test_the_heat_of_votes_is_what_makes_a_photo_more_like_its_neighbours(score)
     pooled = features.mean(axis=(1, 2))
 
     def similarities(values: np.ndarray) -> np.ndarray:
-        standard = (values - head.mean) * head.scale
-        return standard / np.linalg.norm(standard) @ head.exemplars.T.astype(np.float64)
+        return values / np.linalg.norm(values) @ head.exemplars.T.astype(np.float64)
 
     before = similarities(pooled)
     nearest = np.argsort(-before[0])[:head.k]
@@ -106,8 +103,9 @@ def test_an_artifact_gives_back_the_head_that_was_put_into_it(tmp_path):
 
 
 @pytest.mark.parametrize("change", [{"k": np.array(PHOTOS + 1)}, {"labels": np.full(PHOTOS, CLASSES)},
-                                    {"mean": np.zeros(DEPTH + 1, np.float32)}, {"places": np.array(2)}],
-                         ids=["too many neighbours", "a class too many", "another width", "places without statistics"])
+                                    {"exemplars": np.ones((PHOTOS + 1, DEPTH), np.float32)},
+                                    {"places": np.array(2)}],
+                         ids=["many neighbours", "a class too many", "a photo too many", "places without statistics"])
 def test_a_file_that_does_not_fit_together_is_refused(tmp_path, change):
     """A stranger's artifact must not answer something."""
     drawn().save(file := tmp_path / "head.npz")

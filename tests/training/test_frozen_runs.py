@@ -15,6 +15,7 @@ from in_process import InProcess
 from matlens import create_split
 from matlens.errors import ModelError
 from matlens.evaluation.judge import evaluate
+from matlens.explanation.explain import explain_run
 from matlens.features.artifact import Artifact
 from matlens.jobs import run
 from matlens.models.head import Head
@@ -26,6 +27,7 @@ from matlens.training.stages.tail_on_activations import TailOnActivations
 from matlens.training.stages.tail_on_photos import TailOnPhotos
 from matlens.training.stages.whole_network import WholeNetwork
 from matlens.training.train import train as train_model
+from matlens.workers.exporting import export_artifact
 from matlens.workers.frameworks import load_trained
 
 pytestmark = [pytest.mark.keras, pytest.mark.slow]
@@ -147,6 +149,27 @@ def test_a_linear_head_is_fitted_where_a_kill_left_nothing_and_all_else_works_as
     assert (loaded.predict(photos).argmax(axis=1) == 0).all()
     with pytest.raises(ModelError, match=r"1280, 4"):
         loaded.set_head(Head("avg", head.layers * 2))
+
+
+def test_features_of_several_depths_serve_a_linear_head_and_votes_alike(train, trained_layers, monkeypatch):
+    """Both are predicted, explained and exported; what the framework does not know of votes, it does not invent."""
+    InProcess(monkeypatch, "draft", "confirm")
+    linear = train("linear", recipe="probe", features="multi", max_epochs=1)
+    assert trained_layers(linear) == []
+    forbid(monkeypatch, COMPUTING)
+    voting = train("voting", recipe="probe", features="multi", head="knn", max_epochs=1)
+    heads = [Artifact.open(folder.paths.artifact(NAME)).head for folder in (linear, voting)]
+    assert [(head.pooling, head.places) for head in heads] == [("statistics", 1280)] * 2
+    results = evaluate(voting, NAME).results
+    assert (results.neighbours, results.strength) == (heads[1].k, None)
+    assert explain_run(voting, NAME).exists()
+    photos, loaded = np.random.default_rng(0).random((3, SIDE, SIDE, 3), dtype=np.float32), load_trained(voting, NAME)
+    wanted = Artifact.open(voting.paths.artifact(NAME)).predict(photos)
+    np.testing.assert_allclose(loaded.predict(photos), wanted, atol=1e-4)
+    again = export_artifact(voting, NAME, loaded, keep_marked=False)
+    np.testing.assert_allclose(again.predict(photos), wanted, atol=1e-4)
+    with pytest.raises(ModelError, match=rf"{NAME}.*--layer"):
+        loaded.features_and_gradients(photos, np.zeros(3, np.int64), CUT)
 
 
 def interrupted(*_: object) -> None:

@@ -58,6 +58,25 @@ def test_the_fit_is_scikit_learns_optimum(strength, is_weighted):
     assert theirs.n_iter_[0] < 100_000
 
 
+@pytest.mark.parametrize("is_weighted", [False, True])
+def test_more_features_than_photos_have_the_same_optimum(is_weighted):
+    """They are turned into a basis of as many directions as photos; two photos are copies, and leave one of them empty.
+    """
+    features, labels = drawn()
+    features = np.concatenate([features[:18], features[:2]])
+    labels = np.concatenate([labels[:18], labels[:2]])
+    assert features.shape[1] > len(features)
+    standard = Standardisation.of(features).applied(features)
+    weights = np.random.default_rng(1).uniform(0.2, 3, len(labels)) if is_weighted else np.ones(len(labels))
+    heads = list(fits(standard, labels, CLASSES, (0.5, 0.01), weights=weights if is_weighted else None))
+    for strength, head in zip((0.5, 0.01), heads, strict=True):
+        assert head.kernel.shape == (DEPTH, CLASSES)
+        best = fit(standard, labels, strength, zero(), weights)
+        assert objective(head, standard, labels, strength, weights) == pytest.approx(
+            objective(best, standard, labels, strength, weights), abs=5e-5)
+        np.testing.assert_allclose(head.kernel, best.kernel, atol=0.05)
+
+
 def test_a_weight_of_two_is_a_photo_twice():
     """Class weights that meant anything else could not be explained."""
     features, labels = drawn()

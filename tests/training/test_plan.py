@@ -14,6 +14,7 @@ from matlens.training.plan import plan, trunk_orders
 from matlens.training.stages.base import HeadStage, NetworkStage
 from matlens.training.stages.head_on_features import HeadOnFeatures
 from matlens.training.stages.linear_head import LinearHead
+from matlens.training.stages.nearest_photos import NearestPhotos
 from matlens.training.stages.tail_on_activations import TailOnActivations
 from matlens.training.stages.tail_on_photos import TailOnPhotos
 from matlens.training.stages.whole_network import WholeNetwork
@@ -53,6 +54,7 @@ GUIDES_HEAD = HeadOnFeatures(4, views=1)
      (WholeNetwork(4), TailOnPhotos(9, "strong", "block_12_add", is_second=True)), ("train", "strong")),
     # The recipe `probe`: a linear head, for any pretrained trunk whose features are averaged.
     (RESNET, {"recipe": "probe"}, (LinearHead(1),), ()), (GOOGLENET, {"recipe": "probe"}, (LinearHead(1),), ()),
+    (RESNET, {"recipe": "probe", "head": "knn"}, (NearestPhotos(1),), ()),
     # A model may have epochs of its own.
     (RESNET, {"epochs_of": {RESNET: 7}}, (HeadOnFeatures(7),), ()),
 ])
@@ -90,6 +92,8 @@ def test_a_probe_of_the_same_trunk_has_the_same_features_and_a_model_file_of_its
                           for recipe in ("guide", "probe"))
     assert guide.key == probe.key
     assert guide.folder(tmp_path) != probe.folder(tmp_path)
+    (several,) = trunk_orders(Settings.load(options={"recipe": "probe", "features": "multi"}), {MOBILENET: file}, 4)
+    assert several.key != probe.key, "features of several depths are others"
 
 
 @pytest.mark.parametrize(("model", "options", "untils"), [

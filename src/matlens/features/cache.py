@@ -117,11 +117,6 @@ class FeatureCache:
             self.warn(f"{error} This run goes on; another one computes these features again.")
             return computed[0]
 
-    @property
-    def width(self) -> int:
-        """K, the number of features of a photo. Opens the engine."""
-        return int(self._pooling.shape[0])
-
     def activations(self, digests: Sequence[str], view: int = 0, dtype: str = "float16",
                     on_progress: Progress = unheard) -> Activations:
         """Return activations (N, h, w, K) from the cache, or compute them. Raises CacheError where there is no room."""

@@ -61,6 +61,15 @@ class TrunkEngine:
         return maps
 
 
+def channels_of(model_file: Path) -> int:
+    """Return K of the feature maps (B, h, w, K) of an OpenVINO model (.xml with its .bin). Raises ModelError."""
+    try:
+        model = import_openvino().Core().read_model(str(model_file))
+        return int(model.output(0).get_partial_shape()[3].get_length())
+    except (RuntimeError, IndexError) as error:
+        raise _unopened(model_file, error) from error
+
+
 class Engine(Protocol):
     """Computes features of many photos.
 

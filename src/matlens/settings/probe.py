@@ -27,4 +27,4 @@ ProbeHead = Annotated[Literal["linear", "knn"], AfterValidator(_of_probe), Setti
 ProbeFeatures = Annotated[Literal["last", "multi"], AfterValidator(_of_probe), Setting(
     option="--features", panel=TRAINING, resumed="must agree", since=SECOND_VERSION,
     help="With --recipe probe: which features of the trunk it is fitted on. last is the mean of the last layer. multi "
-         "adds the last layer's maximum, and mean and deviation of each of the last three stages.")]
+         "adds mean and deviation of each of the last three stages.")]

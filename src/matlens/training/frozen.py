@@ -14,7 +14,7 @@ from matlens.data.prepare import Prepared
 from matlens.errors import CacheError, DeviceError, KilledError, ModelError
 from matlens.features.cache import FeatureCache, FeaturePart, feature_parts
 from matlens.features.conversion import Conversion, TrunkConversions
-from matlens.features.engine import Engine, PhotoEngine
+from matlens.features.engine import Engine, PhotoEngine, channels_of
 from matlens.features.trunks import CachedTrunk, TrunkOrder
 from matlens.models.registry import spec_of
 from matlens.runs.run import Run
@@ -101,7 +101,11 @@ class FrozenFeatures:
 
     def bytes_of_features(self) -> int:
         """Return the bytes of one photo's features of the whole trunk. Waits for its draft."""
-        return 4 * self._cache(self.conversions.of(self.model, None)).width
+        conversion = self.conversions.of(self.model, None)
+        try:
+            return 4 * channels_of(conversion.network / "trunk.xml")
+        except ModelError:  # a draft may have been confirmed, and so removed, before it was read
+            return 4 * channels_of(conversion.confirmed().folder / "trunk.xml")
 
     def activations(self, cut: str) -> ActivationViews | None:
         """Compute the activations at a cut, or take them from the cache.

@@ -1,11 +1,11 @@
 """A head that lets the most similar training photos vote.
 
-Similarity is the cosine of standardised features: minus their mean, over their deviation, of the training photos. The
-nearest k photos vote for their class with the weight exp((s - s1) / 0.07), where s is a photo's similarity and s1 the
-nearest one's (Wu, Xiong, Yu, Lin 2018: Unsupervised Feature Learning via Non-Parametric Instance Discrimination,
-section 3.4, with their temperature; the nearest has the weight 1 here, which changes no share). The probability of a
-class is its share of the votes, with one vote more that is divided equally among the classes, so that none is
-impossible (the m-estimate with m = 1; Cestnik 1990).
+Similarity is the cosine of pooled features, as the trunk gives them. The nearest k photos vote for their class with the
+weight exp((s - s1) / 0.07), where s is a photo's similarity and s1 the nearest one's (Wu, Xiong, Yu, Lin 2018:
+Unsupervised Feature Learning via Non-Parametric Instance Discrimination, section 3.4, with their temperature; the
+nearest has the weight 1 here, which changes no share). The probability of a class is its share of the votes, with one
+vote more that is divided equally among the classes, so that none is impossible (the m-estimate with m = 1; Cestnik
+1990).
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from matlens.types import Array, Labels
 
 TEMPERATURE = 0.07
 
-ARRAYS = {"pooling": ("U", 0), "exemplars": ("f", 2), "labels": ("i", 1), "k": ("i", 0), "mean": ("f", 1),
-           "scale": ("f", 1), "bias": ("f", 1), "places": ("i", 0)}
+ARRAYS = {"pooling": ("U", 0), "exemplars": ("f", 2), "labels": ("i", 1), "k": ("i", 0), "bias": ("f", 1),
+          "places": ("i", 0)}
 """The arrays of a file, see `head.ARRAYS`."""
 
 
@@ -32,14 +32,11 @@ class KnnHead(AnyHead):
     """Pooling, then the votes of the nearest training photos.
 
     pooling, places: see `AnyHead`.
-    mean, scale: (K,) float32: features are standardised as (features - mean) * scale; a constant one has the scale 0.
-    exemplars: (N, K) float32, standardised features of the training photos, each of length 1. labels: (N,) int64.
+    exemplars: (N, K) float32, features of the training photos, each of length 1. labels: (N,) int64.
     k: how many vote. bias: (C,) float32, added to the class scores.
     """
 
     pooling: Pooling
-    mean: Array
-    scale: Array
     exemplars: Array
     labels: Labels
     k: int
@@ -53,18 +50,14 @@ class KnnHead(AnyHead):
 
     def forward(self, features: Array) -> list[Array]:
         """Return pooled features (B, K), and class scores (B, C): logarithms of votes. See `AnyHead`."""
-        pooled = self._pool(features, len(self.mean))
+        pooled = self._pool(features, self.exemplars.shape[1])
         nearest, similarities = nearest_of(self.similarities(pooled), self.k)
         votes = votes_of(similarities, self.labels[nearest], self.classes)
         return [pooled, np.asarray(np.log(votes) + self.bias, dtype=np.float32)]
 
     def similarities(self, pooled: Array) -> Array:
         """Return the cosine of each photo's features (B, K) and each exemplar: (B, N) float32."""
-        return np.asarray(self._unit(pooled)[0] @ self.exemplars.T)
-
-    def _unit(self, pooled: Array) -> tuple[Array, Array]:
-        """Return standardised features at length 1, (B, K), and their lengths, (B, 1)."""
-        return unit_rows((pooled - self.mean) * self.scale)
+        return np.asarray(unit_rows(pooled)[0] @ self.exemplars.T)
 
     def shifted(self, by: Array) -> KnnHead:
         """Return a head whose class scores are higher by as much as `by` says, (C,) float32."""
@@ -87,7 +80,7 @@ class KnnHead(AnyHead):
         what makes the photo more like its neighbours of the class. A class without a neighbour has none.
         """
         pooled, logits = values[0], values[-1]
-        unit, lengths = self._unit(pooled)
+        unit, lengths = unit_rows(pooled)
         nearest, similarities = nearest_of(unit @ self.exemplars.T, self.k)
         weights = np.exp((similarities - similarities[:, :1]) / np.float32(TEMPERATURE))
         votes = votes_of(similarities, self.labels[nearest], self.classes)
@@ -101,11 +94,11 @@ class KnnHead(AnyHead):
         weights *= np.take_along_axis(of_classes / votes, self.labels[nearest], axis=1) / np.float32(TEMPERATURE)
         towards = np.einsum("bk,bkf->bf", weights, self.exemplars[nearest])
         slope = (towards - (weights * similarities).sum(axis=1, keepdims=True) * unit) / lengths
-        return np.asarray(slope * self.scale, dtype=np.float32)
+        return np.asarray(slope, dtype=np.float32)
 
     def blank(self) -> Head:
         """Return a dense head of the same sizes that calls all classes equally probable."""
-        return Head.blank(self.pooling, len(self.mean), self.classes, self.places)
+        return Head.blank(self.pooling, self.exemplars.shape[1], self.classes, self.places)
 
     def save(self, path: Path) -> None:
         """See `AnyHead`."""
@@ -116,18 +109,16 @@ class KnnHead(AnyHead):
     def of(cls, arrays: Mapping[str, Any]) -> KnnHead:
         """Return the head of the arrays of a file. Raises KeyError or ValueError where they do not fit together."""
         pooling, places = pooling_in(arrays)
-        head = cls(pooling, arrays["mean"], arrays["scale"], arrays["exemplars"], arrays["labels"], int(arrays["k"]),
-                   arrays["bias"], places)
+        head = cls(pooling, arrays["exemplars"], arrays["labels"], int(arrays["k"]), arrays["bias"], places)
         head._refuse_misfit()
         return head
 
     def _refuse_misfit(self) -> None:
-        floats = (self.mean, self.scale, self.exemplars, self.bias)
-        if (any(array.dtype != np.float32 for array in floats)
-                or self.exemplars.shape != (len(self.labels), len(self.mean)) or self.scale.shape != self.mean.shape
+        if ({self.exemplars.dtype, self.bias.dtype} != {np.dtype(np.float32)}
+                or len(self.exemplars) != len(self.labels)
                 or not 1 <= self.k <= len(self.labels)
                 or not 0 <= self.labels.min() <= self.labels.max() < len(self.bias)
-                or not are_places_of(self.pooling, self.places, len(self.mean))):
+                or not are_places_of(self.pooling, self.places, self.exemplars.shape[1])):
             raise ValueError("its arrays do not fit together")
 
 

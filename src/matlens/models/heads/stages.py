@@ -3,8 +3,8 @@
 With `--features multi` a trunk gives, in this order of channels:
 
 - its last map, whose mean over places is the feature of each channel;
-- of each of these channels the maximum over places;
-- of each of the last three stages the mean and the standard deviation of each channel over places.
+- of each of the last three stages the mean and the standard deviation of each channel over places; of the last map,
+  where a stage ends with it, the deviation alone.
 
 All but the first are the same at every place, so the mean over places of the whole is the vector of features
 (`head.Pooling`, `statistics`), and what takes a map takes these features too. A stage's mean and deviation describe a

@@ -62,10 +62,8 @@ class _Statistics(nn.Module):
             if number in self._ends and number != last:
                 of_patches = x[:, :, self._prefix:] if x.shape[3] == 1 else x
                 stages += _moments(of_patches)
-        if self._places:
-            of_places = x[:, :self._places]
-            deviation = [_moments(of_places)[1]] if last in self._ends else []  # the mean is the pooled map itself
-            stages = [of_places.amax((2, 3), keepdim=True), *stages, *deviation]
+        if self._places and last in self._ends:
+            stages.append(_moments(x[:, :self._places])[1])  # the mean is the pooled map itself
         everywhere = torch.cat(stages, 1).expand(-1, -1, x.shape[2], x.shape[3])
         return torch.cat((x, everywhere), 1)
 

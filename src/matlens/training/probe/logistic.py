@@ -11,7 +11,7 @@ scikit-learn's `LogisticRegression(C=1 / (strength * N))` on `StandardScaler`'s 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -38,6 +38,13 @@ _MEMORY = 20
 _ONE_THREAD = 100_000_000
 """Products in a pass below which one thread computes it: several wait for each other longer than they compute, most of
 all beside other work. TrashNet's features (1,768 x 1,280, six classes) take 14 million, MINC-2500's 1.4 billion."""
+
+_WIDE = 1.25
+"""Features for each photo from which on they are turned into a basis of as many directions as photos: a pass over
+TrashNet's 1,768 x 3,504 (`--features multi`) takes half, and turning them as long as some ten passes."""
+
+_NOTHING, _FEW = 1e-10, 4096
+"""The share of the mean square that is added to each photo's; and photos whose products one thread computes."""
 
 _CONSTANT = 1e-6
 """A deviation below this share of a feature's size is float32's rounding, and the feature counts as constant."""
@@ -140,10 +147,45 @@ def fits(features: Floats, labels: Labels, classes: int, strengths: Sequence[flo
     training photo is then improbable, not impossible.
     """
     counts = np.bincount(labels, weights, minlength=classes) + 1
-    head = Linear(np.zeros((features.shape[1], classes)), np.log(counts / counts.sum()))
+    turned = _Turned.of(features) if features.shape[1] > _WIDE * len(features) else None
+    given = features if turned is None else turned.photos
+    head = Linear(np.zeros((given.shape[1], classes)), np.log(counts / counts.sum()))
     for strength in sorted(strengths, reverse=True):
-        head = fit(features, labels, strength, head, weights)
-        yield head
+        head = fit(given, labels, strength, head, weights)
+        yield head if turned is None else turned.back(head)
+
+
+@dataclass(frozen=True)
+class _Turned:
+    """Features in a basis of as many directions as there are photos; no kernel of any use has others.
+
+    The products of all pairs of photos are the same, and so are the losses: the optimal kernel is a sum of the photos,
+    and its square is that of its coordinates (Schoelkopf, Herbrich, Smola 2001: A Generalized Representer Theorem).
+
+    features: (N, K), as they were. photos: (N, N), lower triangular: the Cholesky factor of features @ features.T.
+    """
+
+    features: Floats
+    photos: Floats
+
+    @classmethod
+    def of(cls, features: Floats) -> _Turned:
+        """Turn features (N, K)."""
+        from scipy.linalg import cholesky
+        from threadpoolctl import threadpool_limits
+
+        with threadpool_limits(1 if len(features) <= _FEW else None, user_api="blas"):
+            products = features @ features.T
+            # Copies of a photo, and means of 0, leave directions in which there is nothing.
+            products[np.diag_indices(len(products))] += _NOTHING * max(np.trace(products) / len(products), 1.0)
+            return cls(features, cholesky(products, lower=True, overwrite_a=True, check_finite=False))
+
+    def back(self, head: Linear) -> Linear:
+        """Return the head that answers of `features` what `head` does of `photos`."""
+        from scipy.linalg import solve_triangular
+
+        shares = solve_triangular(self.photos, head.kernel, lower=True, trans="T", check_finite=False)
+        return replace(head, kernel=self.features.T @ shares)
 
 
 def _log_softmax(logits: Floats) -> Floats:

@@ -34,9 +34,9 @@ class QuantiseTask:
 @job("quantise")
 def quantise(task: QuantiseTask, tell: Tell) -> None:
     """Make the INT8 artifact of the float32 one. Tells of `judged`: the fields of `Int8Comparison`."""
+    run = Run.open(task.run_dir)  # first: settings with a model of timm ask whether PyTorch is there
     # NNCF imports PyTorch wherever it is installed; for OpenVINO's models it needs none of it.
     spare_imports("torch", *NOT_NEEDED)
-    run = Run.open(task.run_dir)
     split, settings, artifact = run.split, run.settings, Artifact.open(run.paths.artifact(task.model))
 
     def read(photos: Sequence[Photo]) -> Iterator[Array]:

@@ -16,7 +16,7 @@ def with_statistics(backbone: keras.Model) -> keras.Model:
     depths = depths_of(backbone)
     last, ends = depths[-1].name, ends_of_stages(depths)
     x = backbone.get_layer(last).output
-    stages = [layers.GlobalMaxPooling2D(keepdims=True, name=f"{STATISTICS}_maximum")(x)]
+    stages: list[keras.KerasTensor] = []
     for name in ends:
         output = backbone.get_layer(name).output
         mean = layers.GlobalAveragePooling2D(keepdims=True, name=f"{STATISTICS}_{name}_mean")(output)
