@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
@@ -14,12 +14,8 @@ import pytest
 from matlens.cli import main as command_line
 from matlens.data.drawn.synthetic import draw_dataset
 from matlens.system.resources import has_nvidia_gpu
+from processes import GPU_TESTS_ON, Cli
 from published import publish
-
-Cli = Callable[..., "subprocess.CompletedProcess[str]"]
-
-GPU_TESTS_ON = os.environ.get("MATLENS_GPU_TESTS_ON", "cuda")
-"""The device of the tests marked `gpu`; "cpu" runs them without a card, which checks the tests themselves."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -110,12 +106,6 @@ def cli(tmp_path_factory: pytest.TempPathFactory) -> Cli:
                               timeout=timeout, env={**os.environ, "MATLENS_CACHE": str(cache)}, check=False)
 
     return run
-
-
-def without(*packages: str) -> dict[str, str]:
-    """Return what the environment of a process must say that is not to find some packages."""
-    places = [str(Path(__file__).with_name("without")), *filter(None, sys.path)]
-    return {"WITHOUT": ",".join(packages), "PYTHONPATH": os.pathsep.join(places)}
 
 
 @pytest.fixture

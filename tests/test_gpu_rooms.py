@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from conftest import GPU_TESTS_ON as GPU
 from matlens.data.batches import PhotoBatches, part_batches
 from matlens.data.prepare import Prepared, prepare
 from matlens.errors import DeviceError
@@ -19,6 +18,7 @@ from matlens.features.engine import TrunkEngine
 from matlens.models.protocol import BuildOrder, Divisible, Room, room_of
 from matlens.settings.schema import Settings
 from matlens.system.console import Reporter
+from processes import GPU_TESTS_ON as GPU
 
 SIDE, CLASSES = 64, 4
 

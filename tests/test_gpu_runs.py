@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from conftest import GPU_TESTS_ON, Cli
 from matlens.runs.paths import RunPaths
+from processes import GPU_TESTS_ON, Cli
 
 pytestmark = [pytest.mark.gpu, pytest.mark.slow]
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from builders import tree_hash
-from conftest import Cli, without
+from processes import Cli, without
 
 PICTURES = ("training_curves", "confusion_matrix", "roc_curves", "gradcam")
 

@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from conftest import without
 from matlens.errors import ModelError
+from processes import without
 
 CONTRACT = Path(__file__).with_name("back_end_contract.py")
 
