@@ -12,8 +12,13 @@ from builders import begin_run, split_of
 from matlens.errors import RunError, SettingsError
 from matlens.runs.record import RunRecord
 from matlens.runs.run import Run
-from matlens.settings.imbalance import CLASS_WEIGHTS_FILE, read_class_weights, refuse_other_classes, write_class_weights
 from matlens.settings.schema import Settings
+from matlens.settings.themes.imbalance import (
+    CLASS_WEIGHTS_FILE,
+    read_class_weights,
+    refuse_other_classes,
+    write_class_weights,
+)
 
 WEIGHTS = {"glass": 2.5, "oak, wood": 0.5}
 

@@ -6,8 +6,8 @@ import numpy as np
 
 from matlens.data.balance import Balance
 from matlens.data.split.splits import Split
-from matlens.settings.imbalance import refuse_other_classes
 from matlens.settings.schema import Settings
+from matlens.settings.themes.imbalance import refuse_other_classes
 from matlens.types import Array, Floats, Labels
 
 _UNEQUAL = 2

@@ -108,7 +108,7 @@ class PhotoAnswers(Sequence[PhotoAnswer]):
 
 @dataclass(frozen=True)
 class HeatMaps:
-    """Pictures of heat maps that were written. A notebook shows them. remarks: on models that have none."""
+    """Pictures of heat maps that were written. A notebook shows them. remarks: the answers, and models that have none."""
 
     paths: tuple[Path, ...]
     remarks: tuple[str, ...] = ()
@@ -190,7 +190,7 @@ def explain(run: Place, photos: Place | Sequence[Place] = (), *, models: Sequenc
     if request.is_plain:
         return HeatMaps(tuple(explain_run(opened, name) for name in names))
     told: list[str] = []
-    answer(opened, names, request, told.append)
+    answer(opened, names, request, told.append, lambda line: told.append(line.strip()))
     pictures = [Path(line) for line in told if line.endswith(".png")]
     return HeatMaps(tuple(pictures), tuple(line for line in told if not line.endswith(".png")))
 

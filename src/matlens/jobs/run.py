@@ -38,8 +38,8 @@ from matlens.runs.names import distinct_names
 from matlens.runs.paths import RunPaths
 from matlens.runs.record import RunRecord, is_trained, note_failures
 from matlens.runs.run import Run, refuse_if_foreign, with_its_batch
-from matlens.settings.imbalance import refuse_other_classes, write_class_weights
 from matlens.settings.schema import Settings
+from matlens.settings.themes.imbalance import refuse_other_classes, write_class_weights
 from matlens.system.caches import prune
 from matlens.system.console import Reporter, command
 from matlens.training.plan import refuse_no_probe, trunk_orders

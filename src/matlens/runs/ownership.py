@@ -9,7 +9,7 @@ from typing import Any
 from matlens.errors import RunError
 from matlens.models.registry import file_stem
 from matlens.runs.paths import SERIES_NAME, RunPaths
-from matlens.settings.imbalance import CLASS_WEIGHTS_FILE
+from matlens.settings.themes.imbalance import CLASS_WEIGHTS_FILE
 from matlens.system.files import read_json
 from matlens.system.ownership.inside import ways_out
 from matlens.system.ownership.locks import LOCK_NAME, is_lock

@@ -13,13 +13,14 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from matlens.models.precision import Wish
 from matlens.models.registry import default_models, spec_of
-from matlens.settings import checks, imbalance, probe
+from matlens.settings import checks
 from matlens.settings.declaration import FIRST_VERSION, SECOND_VERSION, Setting, by_recipe, declaration_of
 from matlens.settings.files import names_of, read_settings, validated
 from matlens.settings.model_options import OptionsByModel, listed, written
 from matlens.settings.panels import MACHINE, NETWORKS, PHOTOS, TRAINING
 from matlens.settings.protocols import is_series
 from matlens.settings.renames import as_version_recorded, brought_up_to_date
+from matlens.settings.themes import imbalance, probe
 from matlens.system.console import tell_once
 from matlens.system.ownership.places import default_cache_dir, default_data_dir, default_folder
 
