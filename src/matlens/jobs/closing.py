@@ -7,6 +7,7 @@ from pathlib import Path
 from matlens.comparison.table import Comparison
 from matlens.errors import ResultsError
 from matlens.evaluation.results import Results
+from matlens.report.verdict import weakest
 from matlens.runs.run import Run
 from matlens.system.console import command
 
@@ -29,24 +30,8 @@ def closing_lines(run: Run, comparison: Comparison) -> list[str]:
         return []
     mistakes = round((1 - results.accuracy) * results.n_test)
     several = "Best model: " * (len(comparison.rows) > 1)
-    lines = [f"{several}{best}. {weakest_class(results)}".rstrip()]
+    lines = [" ".join([f"{several}{best}.", *weakest(results)])]
     if mistakes:
         lines.append("See where it was wrong: "
                      f"{command('explain', run.path, '--models', best, '--worst', min(mistakes, _SHOWN))}")
     return [*lines, f"Try it on your own photos: {command('predict', run.path, 'PHOTO_OR_FOLDER')}"]
-
-
-def weakest_class(results: Results) -> str:
-    """Name the class of which the smallest share is recognised, and what is answered most often instead."""
-    matrix, names = results.confusion_matrix, results.class_names
-    totals = [sum(row) for row in matrix]
-    if len(matrix) != len(names) or not any(totals):
-        return ""
-    right = {number: matrix[number][number] for number, total in enumerate(totals) if total}
-    weakest = min(right, key=lambda number: right[number] / totals[number])
-    if right[weakest] == totals[weakest]:
-        return "All classes are recognised without a mistake."
-    mistaken = [0 if number == weakest else count for number, count in enumerate(matrix[weakest])]
-    other = mistaken.index(max(mistaken))
-    return (f"Its weakest class is {names[weakest]}: {right[weakest]} of {totals[weakest]} right, most often taken for "
-            f"{names[other]} ({matrix[weakest][other]}).")

@@ -108,7 +108,7 @@ class PhotoAnswers(Sequence[PhotoAnswer]):
 
 @dataclass(frozen=True)
 class HeatMaps:
-    """Pictures of heat maps that were written. A notebook shows them. remarks: the answers, and models that have none."""
+    """Pictures of heat maps that were written, which a notebook shows. remarks: answers, and models that have none."""
 
     paths: tuple[Path, ...]
     remarks: tuple[str, ...] = ()

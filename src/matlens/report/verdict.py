@@ -44,7 +44,7 @@ def verdict(comparison: ComparedModels, best: Results) -> Verdict:
     headline = _headline(comparison)
     sentences = [f"It is {right}."] if headline else []
     return Verdict(headline or f"{first.model} is right on {percent(first.accuracy)} of {first.tested}",
-                   (*(sentences or _interval_alone(ends)), *_weakest(best), *_of_the_first(comparison),
+                   (*(sentences or _interval_alone(ends)), *weakest(best), *_of_the_first(comparison),
                     *_chance(first, ends, best)))
 
 
@@ -96,8 +96,8 @@ def weakest_class(results: Results) -> str | None:
     return min(f1, key=f1.__getitem__) if f1 and min(f1.values()) < max(f1.values()) else None
 
 
-def _weakest(best: Results) -> list[str]:
-    """Name the class with the lowest F1, and the pair that is confused most often."""
+def weakest(best: Results) -> list[str]:
+    """Name the class with the lowest F1, and the pair that is confused most often, in a sentence or two of one item."""
     sentences = []
     if (name := weakest_class(best)) is not None:
         score = best.per_class[name]
