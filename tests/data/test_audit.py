@@ -43,7 +43,7 @@ def test_every_planted_fault_is_found_and_nothing_else(photos, matlens, tmp_path
     assert (content["format"], content["photos"], content["classes"]["tiny"]) == (1, 64, 1)
     assert content["thresholds"]["imbalance"] == 10
     number = sum(map(len, expected.values()))
-    assert out.endswith(f"{number} findings in 64 photos\n")
+    assert out.endswith(f"{number} findings in 64 photos\nwritten: {report}\nwritten: {page}\n")
     assert "a\\n<script>alert(1)<b> %s \\u202eü.jpg: it cannot be read" in out
     html = page.read_text(encoding="utf-8")
     assert "<script" not in html and "&lt;script&gt;" in html and "http" not in html.replace("http-equiv", "")
