@@ -59,9 +59,12 @@ def desk(small_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("desk")
     for run in ("first", "second", "strong"):
         shutil.copytree(small_run, folder / "runs" / run)
-    shutil.copytree(small_run.parent / "photos", folder / "photos")
-    shutil.copytree(folder / "photos" / "test" / "red", folder / "folder")
-    shutil.copyfile(folder / "folder" / "0.png", folder / "photo.jpg")
+    for photo in (small_run.parent / "photos").glob("*/*/*.png"):
+        part, name = photo.relative_to(small_run.parent / "photos").parts[:2]
+        (folder / "photos" / name).mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(photo, folder / "photos" / name / f"{part}_{photo.name}")
+    shutil.copytree(folder / "photos" / "red", folder / "folder")
+    shutil.copyfile(folder / "folder" / "test_0.png", folder / "photo.jpg")
     (folder / "weights").mkdir()
     return folder
 

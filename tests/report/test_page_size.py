@@ -109,7 +109,7 @@ def test_four_models_keep_below_15_megabytes(folder: Run, monkeypatch: pytest.Mo
     """Though all photos are noise, which compresses worst: real ones take a third of that."""
     monkeypatch.setattr(galleries, "explain_positions", explained)
     monkeypatch.setattr(galleries.Artifact, "open", lambda place, **_: SimpleNamespace(
-        head=SimpleNamespace(pooling="avg"),
+        head=SimpleNamespace(pooling="avg", tells_of_places=True),
         class_names=CLASSES, folder=place, unconfirmed=""))
     for name in MODELS:
         add_everything(folder, name)
