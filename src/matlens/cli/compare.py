@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from matlens.jobs.differences import Difference
     from matlens.system.console import Reporter
 
+_FIGURES = 53
+"""Columns of the table of a screen that are not the name's."""
+
 
 def compare(runs: RunArguments,
             out: Annotated[Path | None, typer.Option("--out", "-o", help="A folder for model_comparison.csv, .md, "
@@ -76,7 +79,8 @@ def _show(comparison: Comparison | SeriesComparison, differences: Sequence[Diffe
     from matlens.evaluation.metrics.metric import METRICS
     from matlens.system.console import on_screen, printable
 
-    if on_screen(console := Console(highlight=False)) is None:
+    columns = on_screen(console := Console(highlight=False))
+    if columns is None:
         reporter.result(comparison.to_markdown())
     elif isinstance(comparison, SeriesComparison):
         for line in comparison.lines():
@@ -90,20 +94,26 @@ def _show(comparison: Comparison | SeriesComparison, differences: Sequence[Diffe
             shown = [METRICS[name].in_words(row.value(name)) for name in ("accuracy", "macro_f1")]
             ends = METRICS["accuracy"].ends_in_words(row.interval("accuracy"))
             seconds = "" if row.training_seconds is None else f"{row.training_seconds:,.0f} s"
-            table.add_row(escape(printable(row.model)), shown[0], ends or "", shown[1], f"{row.n_test:,}", seconds)
+            name = escape(_in_lines(printable(row.model), columns - _FIGURES))
+            table.add_row(name, shown[0], ends or "", shown[1], f"{row.n_test:,}", seconds)
         console.print(table)
         if not comparison.same_photos:
             reporter.warn(f"{NOT_THE_SAME_PHOTOS} {comparison.whose_photos}")
         for sentence in comparison.sentences:
-            reporter.result(sentence)
+            reporter.result(f"- {sentence}")
         for row in comparison.rows:
             if row.remarks:
-                reporter.result(f"{row.model}: {row.remarks}")
+                reporter.result(f"- {row.model}: {row.remarks}")
         for other in comparison.published:
             reporter.result(f"published: {other.cells['model']}, accuracy {100 * other.cells['accuracy']:.1f} %; "
                             f"{other.differs}")
     for difference in differences:
         reporter.result(f"differs between the runs: {difference.in_words}")
+
+
+def _in_lines(name: str, columns: int) -> str:
+    """Return a model's name; on two lines, the library and the network, where it is too long for one."""
+    return name if len(name) <= columns else "/\n".join(name.rsplit("/", 1))
 
 
 def _refuse_others(folder: Path) -> None:
