@@ -67,7 +67,8 @@ def test_the_grid_shows_mistakes_and_every_class():
 
 @pytest.mark.slow
 @pytest.mark.keras
-@pytest.mark.parametrize(("model", "epochs"), [("mobilenetv2_transfer", 8), ("resnet50_transfer", 6)])
+@pytest.mark.parametrize(("model", "epochs"), [
+    ("mobilenetv2_transfer", 8), pytest.param("resnet50_transfer", 6, marks=pytest.mark.families)])
 def test_keras_models_light_up_the_marked_corner(tmp_path, model, epochs):
     """A quarter would be chance. VGG19 from scratch learns too slowly for it; its gradients are compared elsewhere."""
     from corner import share_of_found_corners
