@@ -39,7 +39,7 @@ MISTAKES = {
     "a folder": (("run", "my photo"), ("my photo", "'my photos'")),
     "a file for a folder": (("run", PHOTO), (PHOTO, "file")),
     "an empty folder": (("run", "empty"), ("empty",)),
-    "loose photos": (("run", "loose"), ("loose", "1 photos", "class folder")),
+    "loose photos": (("run", "loose"), ("loose", "1 photo in no class folder", "class folder")),
     "a part without classes": (("run", "one part"), ("train", "part", "train/wood/1.jpg")),
     "a class": (("run", "one class"), ("one class only", "wood")),
     "photos of another program": (("run", "heic"), (".raw9", "2 files", ".jpg")),

@@ -103,8 +103,8 @@ def _no_dataset(place: Folder, top: Folder) -> str:
     loose = readable(place).content.photos
     if loose:
         part = " It is a part by its name, so each class needs a folder in it." if part_named(place.name) else ""
-        return (f"{place.path} holds {len(loose)} photos, such as {loose[0]}, but they lie in no class folders.{part} "
-                "Put the photos of each class into a folder of its own.")
+        return (f"{place.path} holds {len(loose):,} photo{'s' * (len(loose) != 1)} in no class folder, such as "
+                f"{loose[0]}.{part} Put the photos of each class into a folder of its own.")
     files = [f"{folder.name}/{name}" for folder in place.content.folders for name in folder.content.others]
     if files:
         endings = sorted({PurePath(name).suffix.lower() or "no ending" for name in files})

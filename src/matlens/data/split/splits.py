@@ -262,7 +262,8 @@ def _refuse_gaps(split: Split, source: Source) -> None:
     loose = sum(unused.kind == "loose" for unused in source.unused)
     where = ""
     if empty:
-        where = f"in {' and '.join(empty)}" + (f" ({loose} photos lie in no class folder)" if loose else "") + ": none "
+        aside = f" ({loose} photo{'s' * (loose != 1)} in no class folder)" if loose else ""
+        where = f"in {' and '.join(empty)}{aside}: none "
     raise DataError(
         f"Every class must have photos in train, val and test, but in {source.root} ({split.protocol}) there are "
         f"none {where}for {', '.join(gaps[:10])}{' and more' if len(gaps) > 10 else ''}{lost}. "
