@@ -18,9 +18,9 @@ import numpy as np
 from matlens.comparison.paired_test import MacroF1Test, PairedTest
 from matlens.evaluation.inference.choosing import Optimism, winners_optimism
 from matlens.evaluation.inference.groups import FEWEST_FOR_BETTER, Groups, photos_in_words
-from matlens.evaluation.inference.paired import difference_interval, mcnemar, sign_flip
+from matlens.evaluation.inference.paired import difference_interval, holding_nothing, mcnemar, sign_flip
 from matlens.evaluation.inference.paired_macro_f1 import MacroF1Differences, macro_f1_differences
-from matlens.evaluation.inference.planning import plan, seed_spread
+from matlens.evaluation.inference.planning import ALPHA, plan, seed_spread
 from matlens.evaluation.inference.simultaneous import Family, holm, simultaneous, two_sided
 from matlens.evaluation.metrics.weighted import PredictedPhotos
 from matlens.evaluation.predictions import Predictions, same_photos
@@ -99,13 +99,14 @@ class SamePhotos:
         effect = float((sums**2).sum()) / (b + c) if b + c else 1.0
         spread = seed_spread(1 - min(one.mean(), other.mean()), n / max(effect, 1.0))
         count, effective = (None, None) if groups.are_single else (groups.count, groups.effective)
+        interval = difference_interval(groups, one, other, reach)
         test = PairedTest(self.names[first], self.names[second], n, both, b, c, n - both - b - c, (b - c) / n,
-                          difference_interval(groups, one, other, reach), p_value, p_together, None, spread, count,
-                          None if groups.are_single else effect, margin, effective)
+                          interval if p_together < ALPHA else holding_nothing(interval), p_value, p_together, None,
+                          spread, count, None if groups.are_single else effect, margin, effective)
         if test.is_real:
             return test
         needed = None if test.too_few_groups or test.interval is None else plan(
-            b, c, n, reach, difference_interval(groups, one, other, 1.0, corrected=False), max(effect, 1.0), count)
+            b, c, n, reach, difference_interval(groups, one, other, 1.0), max(effect, 1.0), count)
         return replace(test, needed=needed)
 
     def macro_f1(self, n_classes: int) -> MacroF1Differences:

@@ -16,9 +16,9 @@ from matlens.data.pixels.reader import PhotoReader
 from matlens.data.split.splits import Photo
 from matlens.evaluation.choice import drawn_evenly
 from matlens.evaluation.inference.groups import Groups
-from matlens.evaluation.inference.paired import difference_interval
+from matlens.evaluation.inference.paired import difference_interval, holding_nothing
 from matlens.evaluation.inference.simultaneous import Family, simultaneous
-from matlens.evaluation.intervals import Interval, share_interval
+from matlens.evaluation.intervals import CONFIDENCE, Interval, share_interval
 from matlens.explanation.on_request import Measurement, digest_of
 from matlens.robustness.registry import PERTURBATIONS, Perturbation
 from matlens.runs.run import Run
@@ -126,8 +126,9 @@ def _changes(right: Floats, groups: Groups) -> list[tuple[Interval | None, float
     sums, first = groups.sums(right), right[:, 0]
     changed = tuple((column, 0) for column in range(1, right.shape[1]))
     found = simultaneous([Family.of_counts(sums, changed, right)])
-    return [(difference_interval(groups, right[:, column], first, found.reach), round(float(p), 6))
-            for (column, _), p in zip(changed, found.p_values[0], strict=True)]
+    intervals = [difference_interval(groups, right[:, column], first, found.reach) for column, _ in changed]
+    return [(interval if p < 1 - CONFIDENCE else holding_nothing(interval), round(float(p), 6))
+            for interval, p in zip(intervals, found.p_values[0], strict=True)]
 
 
 def _json_of(interval: Interval | None) -> dict[str, Any] | None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from statistics import NormalDist
 
 import numpy as np
 
 from matlens.evaluation.inference.groups import Groups
-from matlens.evaluation.inference.simultaneous import group_interval, half_step
+from matlens.evaluation.inference.simultaneous import group_interval
 from matlens.evaluation.intervals import CONFIDENCE, Interval
 from matlens.types import Floats
 
@@ -57,14 +58,11 @@ def _binomial(n: int) -> Floats:
     return chances
 
 
-def tango(only_first: float, only_second: float, n: float, reach: float = _NORMAL_REACH, step: float = 0.0,
-          ) -> tuple[float, float]:
+def tango(only_first: float, only_second: float, n: float, reach: float = _NORMAL_REACH) -> tuple[float, float]:
     """Compute the ends of Tango's score interval of a difference of paired shares, (only_first - only_second) / n.
 
     It holds the differences that the score test does not refuse at `reach`; at 0 that test is McNemar's, without
     correction. Counts may be fractions: those of photos that are not independent are divided by the design effect.
-    step: so much is taken off the difference of the counts before it is judged; at 0 with a step of 1 the test is
-    McNemar's with the continuity correction of Edwards 1948.
 
     Tango 1998, doi:10.1002/(SICI)1097-0258(19980430)17:8<891::AID-SIM780>3.0.CO;2-B.
     """
@@ -73,7 +71,7 @@ def tango(only_first: float, only_second: float, n: float, reach: float = _NORMA
         inside, outside = (only_first - only_second) / n, -float(sign)
         for _ in range(_HALVINGS):
             tried = (inside + outside) / 2
-            if _score(only_first, only_second, n, tried, sign, step) > reach:
+            if sign * _score(only_first, only_second, n, tried) > reach:
                 outside = tried
             else:
                 inside = tried
@@ -81,21 +79,19 @@ def tango(only_first: float, only_second: float, n: float, reach: float = _NORMA
     return ends[0], ends[1]
 
 
-def _score(b: float, c: float, n: float, difference: float, sign: int, step: float) -> float:
-    """Return Tango's statistic (b - c - n d) / sqrt(n (2 q + d (1 - d))) times a sign, less a step towards 0.
+def _score(b: float, c: float, n: float, difference: float) -> float:
+    """Return Tango's statistic (b - c - n d) / sqrt(n (2 q + d (1 - d))).
 
     q is the likeliest chance of "only the second right" under the difference d: the larger root of
     2 n q^2 - (b + c - (2 n - b + c) d) q - c d (1 - d).
     """
     linear = (2 * n - b + c) * difference - b - c
     q = (math.sqrt(max(linear**2 + 8 * n * c * difference * (1 - difference), 0.0)) - linear) / (4 * n)
-    variance = n * (2 * q + difference * (1 - difference))
-    off = max(sign * (b - c - n * difference) - step, 0.0)
-    return off / math.sqrt(variance) if variance > 0 else math.inf if off else 0.0
+    variance, off = n * (2 * q + difference * (1 - difference)), b - c - n * difference
+    return off / math.sqrt(variance) if variance > 0 else math.copysign(math.inf, off) if off else 0.0
 
 
-def difference_interval(groups: Groups, first: Floats, second: Floats, reach: float = _NORMAL_REACH, *,
-                        corrected: bool = True) -> Interval | None:
+def difference_interval(groups: Groups, first: Floats, second: Floats, reach: float = _NORMAL_REACH) -> Interval | None:
     """Compute the interval of a difference of accuracies on the same photos.
 
     Of many groups it is Tango's, with counts divided by the design effect of the difference (sum d_g^2 of the groups to
@@ -106,7 +102,6 @@ def difference_interval(groups: Groups, first: Floats, second: Floats, reach: fl
     Args:
         first, second: (N,) 1 where the model is right, else 0.
         reach: how many standard errors it reaches; more than 1.96 where it is one of several.
-        corrected: whether it reaches half a step of the counts further, as the test does (`Family.of_counts`).
 
     Returns:
         None of fewer than FEWEST groups, or where so few refuse no difference.
@@ -117,12 +112,16 @@ def difference_interval(groups: Groups, first: Floats, second: Floats, reach: fl
     sums, apart = groups.sums(difference), float(np.abs(difference).sum())
     scatter = float((sums**2).sum())  # 0 where no photo tells the two apart, or groups cancel out: then each is a photo
     effect = max(scatter / apart, 1.0) if scatter else groups.n_photos / groups.effective
-    step = half_step(sums) if corrected else 0.0
-    of_groups = None if groups.are_single or groups.are_many else group_interval(sums, groups.sizes, reach, step)
+    of_groups = None if groups.are_single or groups.are_many else group_interval(sums, groups.sizes, reach)
     if of_groups:
         effect = 1.0
     only_first, only_second = float((difference > 0).sum()), float((difference < 0).sum())
-    low, high = tango(only_first / effect, only_second / effect, len(difference) / effect, reach, step / effect)
+    low, high = tango(only_first / effect, only_second / effect, len(difference) / effect, reach)
     if of_groups:
         return Interval(max(min(low, of_groups.low), -1.0), min(max(high, of_groups.high), 1.0), "t")
     return Interval(low, high, "tango")
+
+
+def holding_nothing(interval: Interval | None) -> Interval | None:
+    """Widen an interval to hold 0, of a difference that the test, with its half step, does not refuse."""
+    return interval and replace(interval, low=min(interval.low, 0.0), high=max(interval.high, 0.0))

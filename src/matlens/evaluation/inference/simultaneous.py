@@ -9,7 +9,7 @@ much of it lies beyond a |T| is that difference's p value: the two cannot disagr
 
 Counts move in steps, which normal numbers do not: of a total in whole numbers half a step is taken off before it is
 compared with them (Edwards 1948, doi:10.1007/BF02289261). The p of a pair is then close to that of the exact test, and
-where it is below 5 % so is the exact one. An interval of such a total reaches half a step further.
+where it is below 5 % so is the exact one. An interval holds 0 wherever that p does not refuse it.
 """
 
 from __future__ import annotations
