@@ -207,7 +207,7 @@ def test_one_photo_is_drawn_from_an_array_or_a_file(models, photo, tmp_path):
             assert len(np.unique(np.asarray(picture.convert("L")))) > 50
         (tmp_path / "new" / "one.png").unlink()
     chosen = visualize_gradcam(models["vgg19"], photo, pred_index=1)
-    assert chosen.axes[0].get_title() == f"1 {probabilities[1]:.0%}"
+    assert chosen.axes[0].get_title() == f"1, {100 * probabilities[1]:.0f} %"
     assert not (tmp_path / "new" / "one.png").exists()
 
 
