@@ -97,7 +97,7 @@ def test_models_of_two_runs_are_compared_photo_by_photo(tmp_path, matlens):
     _, out, _ = matlens("compare", first.path, second.path)
     row = next(line for line in out.splitlines() if line.startswith(f"| a/{MODELS[0]} | b/{MODELS[0]} |"))
     cells = row.strip("| ").split(" | ")
-    assert cells[2:5] == ["0", "0", "0.0"] and cells[6:] == ["1", "1", "no", "n/a"]
+    assert cells[2:5] == ["0", "0", "0.0"] and cells[6:] == ["1.000", "no", "n/a"]
 
 
 @pytest.mark.parametrize("options, says", [

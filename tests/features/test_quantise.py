@@ -119,7 +119,7 @@ def test_what_loses_more_is_refused_with_both_accuracies_and_the_ways_out(right,
     """One photo more than allowed."""
     with pytest.raises(ModelError) as refusal:
         Int8Comparison(300, 270 / 300, right / 300, 1.0, 0.1).refuse_beyond(max_drop, NAME)
-    for part in (NAME, f"{right / 300:.1%}", "90.0%", "300 validation", f"allowed: {max_drop}", "--max-drop",
+    for part in (NAME, f"{right / 3:.1f} %", "90.0 %", "300 validation", f"allowed: {max_drop}", "--max-drop",
                  "--models", "without --int8"):
         assert part in str(refusal.value)
     assert refusal.value.exit_code == 2

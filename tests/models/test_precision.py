@@ -35,7 +35,8 @@ def test_what_the_processor_cannot_is_refused_with_a_way_out(wish, capability, w
 
 def test_an_unknown_precision_is_refused_with_the_known_ones():
     """A typing error must not train in something else."""
-    with pytest.raises(SettingsError, match=r"precision = 'fp16'.*'auto', 'float32', 'bfloat16' or 'float16'"):
+    known = r"precision must be 'auto', 'float32', 'bfloat16' or 'float16' \(got 'fp16'\)"
+    with pytest.raises(SettingsError, match=known):
         Settings.load(options={"precision": "fp16"})
 
 

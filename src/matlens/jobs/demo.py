@@ -46,7 +46,7 @@ class DemoModel:
 
 
 SHOWN = (DemoModel("mobilenetv2_transfer", "MobileNetV2", "keras"),
-         DemoModel("keras/MobileNet", "MobileNet", "keras", epochs=16, options=("keras/MobileNet.alpha=0.5",),
+         DemoModel("keras/MobileNet", "MobileNet", "keras", epochs=12, options=("keras/MobileNet.alpha=0.5",),
                    in_place_of="torch"),
          DemoModel("timm/tf_efficientnet_lite0.in1k", "EfficientNet-Lite0 with ImageNet weights", "torch",
                    needs_weights=True),

@@ -27,9 +27,13 @@ from matlens.runs.run import Run
 from matlens.settings.schema import Settings
 from matlens.system.console import Reporter, command, html_table
 from matlens.system.ownership.places import new_run_folder
+from matlens.system.untrusted import read_bounded
 
 Place = str | os.PathLike[str]
 """A path, as text or as a path object."""
+
+_LARGEST = 64 << 20
+"""Bytes of a picture that a notebook shows."""
 
 
 @dataclass(frozen=True)
@@ -118,7 +122,7 @@ class HeatMaps:
 
     def _repr_html_(self) -> str:
         pictures = "".join(f'<img alt="heat maps: {path.stem}" style="max-width:100%" '
-                           f'src="data:image/png;base64,{base64.b64encode(path.read_bytes()).decode()}">'
+                           f'src="data:image/png;base64,{base64.b64encode(read_bounded(path, _LARGEST)).decode()}">'
                            for path in self.paths)
         return pictures + "".join(f"<p>{remark}</p>" for remark in self.remarks)
 

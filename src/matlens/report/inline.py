@@ -7,9 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from matlens.report.page import write_report
+from matlens.system.untrusted import read_text
 
 HEIGHT = 800
 """Pixels of the frame that holds the page."""
+
+_LARGEST = 128 << 20
+"""Bytes of a page that a notebook shows."""
 
 
 @dataclass(frozen=True)
@@ -22,7 +26,7 @@ class ReportPage:
         return f"ReportPage({str(self.path)!r})"
 
     def _repr_html_(self) -> str:
-        page = html.escape(self.path.read_text(encoding="utf-8"))
+        page = html.escape(read_text(self.path, _LARGEST))
         return f'<iframe srcdoc="{page}" style="width:100%; height:{HEIGHT}px; border:1px solid #bdbdbd"></iframe>'
 
 
