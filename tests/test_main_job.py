@@ -126,7 +126,9 @@ def test_predict_explain_compare_and_evaluate_work_on_a_finished_run(finished: P
     assert str(photo) in broken.stdout
     explained = cli("explain", finished, "--images", photo)
     assert explained.returncode == 0, explained.stderr
-    assert Path(explained.stdout.strip()).read_bytes().startswith(b"\x89PNG")
+    answer, picture = explained.stdout.splitlines()
+    assert str(photo) in answer and name in answer
+    assert Path(picture).read_bytes().startswith(b"\x89PNG")
     at_layer = cli("explain", finished, "--layer", "inception4e", "--class", "brick")
     assert at_layer.returncode == 0, at_layer.stderr
     assert Path(at_layer.stdout.strip()).name == "inception_v1_gradcam_brick_at_inception4e.png"

@@ -159,6 +159,6 @@ def test_other_photos_are_refused_before_training(run, here, tmp_path, matlens):
 def test_a_folder_that_is_no_run_is_named(tmp_path, matlens):
     """And the run's own folder is not run over."""
     code, _, err = matlens("rerun", tmp_path / "nowhere")
-    assert code == 2 and "not the folder of a run" in err
+    assert code == 2 and "nowhere" in err and "run.json" in err
     code, _, err = matlens("rerun", tmp_path, "--out", tmp_path)
     assert code == 2 and "is the run itself" in err

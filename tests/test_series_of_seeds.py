@@ -167,7 +167,7 @@ def test_a_series_of_another_program_is_not_named_as_a_run_of_its_own(tmp_path, 
     """A way out that names the very folder leads nowhere."""
     (tmp_path / "series.json").write_text('{"episodes": 3}')
     code, _, err = matlens("evaluate", tmp_path)
-    assert code == 2 and "--out" in err and "such as" not in err
+    assert code == 2 and "run.json" in err and "such as" not in err
 
 
 def test_the_methods_are_tested_and_what_is_shown_says_so(drawn, tmp_path, jobs):

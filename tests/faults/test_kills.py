@@ -42,11 +42,10 @@ def test_a_kill_after_epoch_2_goes_on_with_epoch_3(harness: tuple[Harness, str])
     assert Left.of(out, model).differences(made.whole[model]) == []
 
 
-@pytest.mark.parametrize("seed", [1, 2])
-def test_killed_runs_end_as_uninterrupted_ones(harness: tuple[Harness, str], seed: int) -> None:
+def test_a_killed_run_ends_as_an_uninterrupted_one(harness: tuple[Harness, str]) -> None:
     """At any moment, in either process."""
     made, model = harness
-    made.kill_and_go_on(model, np.random.default_rng(seed))
+    made.kill_and_go_on(model, np.random.default_rng(1))
 
 
 def test_a_signal_ends_a_run_in_an_orderly_way(harness: tuple[Harness, str]) -> None:
