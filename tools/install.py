@@ -108,9 +108,20 @@ def _watch(pip: subprocess.Popen[str], python: Path, total: int, lines: Lines) -
 
 
 def _site_packages(python: Path) -> Path:
+    """Return the folder of an environment's packages."""
     said = subprocess.run([str(python), "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"],
                           capture_output=True, text=True, check=True)
     return Path(said.stdout.strip())
+
+
+def compile_all(python: Path) -> None:
+    """Compile all packages, on all cores.
+
+    Otherwise the first start does it, or each start where PYTHONDONTWRITEBYTECODE is set: `matlens --version` takes
+    three times as long then. Some packages bring files for other versions of Python, which do not compile.
+    """
+    subprocess.run([str(python), "-m", "compileall", "-q", "-j", "0", str(_site_packages(python))], check=False,
+                   stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
 def size_of(folder: Path) -> float:
@@ -155,6 +166,8 @@ def main() -> int:
         [str(python), "-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation", "--no-compile",
          "--disable-pip-version-check", "--editable", str(PROJECT)], check=False).returncode
     if not failed:
+        lines.say("Compiling it, once")
+        compile_all(python)
         lines.say(f"{asked.venv} is ready: {size_of(asked.venv):.1f} GB, {time.monotonic() - started:.0f} s")
     return failed
 
