@@ -54,18 +54,16 @@ def compare(runs: RunArguments,
     if literature and not comparison.published:
         reporter.warn("--literature has published results on MINC-2500 alone. These models know other classes than its "
                       "23, so the table is as it would be without the option.")
+    differences = differences_of(runs)
     if html is not None:
         from matlens.report.compared_page import write_compared_page
 
-        write_compared_page(html, comparison, differences_of(runs))
+        write_compared_page(html, comparison, differences)
     if out is not None:
         comparison.write(out)
         draw_differences(comparison, out)
-    differences = differences_of(runs)
     _show(comparison, differences, reporter)
-    for file in (out, html):
-        if file is not None:
-            reporter.result(f"written: {file}")
+    reporter.written(out, html)
 
 
 def _show(comparison: Comparison | SeriesComparison, differences: Sequence[Difference], reporter: Reporter) -> None:

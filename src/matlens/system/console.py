@@ -12,6 +12,7 @@ import textwrap
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 
 from rich.console import Console
 from rich.markup import escape
@@ -196,6 +197,12 @@ class Reporter:
         shown = shown_on(self._console, printable_lines(text))
         self._console.print(escape(wrapped(shown, on_screen(self._console))), style=style or None)
         sys.stdout.flush()
+
+    def written(self, *files: Path | None) -> None:
+        """Name the files that were written; None was not asked for."""
+        for file in files:
+            if file is not None:
+                self.result(f"written: {file}")
 
     @contextmanager
     def progress(self, title: str, total: int) -> Iterator[Advance]:

@@ -190,7 +190,10 @@ def near(name: str, known: Iterable[str]) -> list[str]:
 
 def did_you_mean(name: str, known: Iterable[str], prefix: str = "") -> str:
     """Return " Did you mean a or b?", or "" where nothing is near. prefix: is put before each name."""
-    names = [f"{prefix}{one}" for one in near(name, known)]
+    return _asked_for([f"{prefix}{one}" for one in near(name, known)])
+
+
+def _asked_for(names: list[str]) -> str:
     return f" Did you mean {', '.join(names[:-1])}{' or ' * (len(names) > 1)}{names[-1]}?" if names else ""
 
 
@@ -201,5 +204,4 @@ def folders_near(missing: Path) -> str:
         names = [entry.name for entry in above.iterdir() if entry.is_dir() and not entry.name.startswith(".")]
     except OSError:  # there is no such folder either, or it cannot be read: nothing is near
         names = []
-    meant = [shell_word(above / name) for name in near(missing.name, names)]
-    return f" Did you mean {', '.join(meant[:-1])}{' or ' * (len(meant) > 1)}{meant[-1]}?" if meant else ""
+    return _asked_for([shell_word(above / name) for name in near(missing.name, names)])

@@ -74,9 +74,7 @@ def audit(
 
         write_audit_page(html, shown)
     _show(shown, reporter)
-    for file in (json, html):
-        if file is not None:
-            reporter.result(f"written: {file}")
+    reporter.written(json, html)
     if quarantine is not None or delete:
         _take_out(shown, kinds, quarantine, reporter)
     if strict and shown.findings:

@@ -38,7 +38,6 @@ def counts(folder: Folder,
     tell_unused(source, reporter)
     if json is not None:
         write_json(json, bars.by_part)
-        reporter.result(f"written: {json}")
     if png is not None:
         save_figure(bars.draw(), png)
-        reporter.result(f"written: {png}")
+    reporter.written(json, png)

@@ -17,6 +17,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import PlainSerializer, PlainValidator
 
 from matlens.data.batches import PhotoBatches
+from matlens.data.imbalance import logit_shift
 from matlens.data.pixels.store import PixelStore
 from matlens.errors import WorkerError
 from matlens.features.artifact import assemble_artifact
@@ -100,7 +101,14 @@ class Stage(ABC):
 
 @dataclass(frozen=True)
 class HeadStage(Stage):
-    """A stage that trains a head in the parent process, without a framework. It can only be the first one."""
+    """A stage that trains a head on features in the parent process, without a framework. It can only be the first."""
+
+    is_on_features: ClassVar[bool] = True
+
+    @property
+    def trunks(self) -> tuple[str | None, ...]:
+        """The whole trunk."""
+        return (None,)
 
     @abstractmethod
     def train(self, frozen: FrozenFeatures, *, is_last: bool) -> TrainedHead:
@@ -117,6 +125,12 @@ class HeadStage(Stage):
             weights_file=frozen.weights_file, remarks=(*trained.remarks, *remarks), versions=trunk.versions,
             views=run.settings.views, features_key=trained.features_key))
         forget_states(run.paths, model)
+
+
+def adjusted(head: AnyHead, frozen: FrozenFeatures) -> AnyHead:
+    """Return a trained head with the logit adjustment that the settings ask for."""
+    shift = logit_shift(frozen.run.settings, frozen.prepared.split)
+    return head if shift is None else head.shifted(shift)
 
 
 def leave_model_file(frozen: FrozenFeatures, head: AnyHead) -> None:

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from matlens.data.balance import NATURAL, Balance
-from matlens.data.imbalance import balance_of, logit_shift
+from matlens.data.imbalance import balance_of
 from matlens.errors import ModelError
 from matlens.features.cache import rows_of
+from matlens.models.head import AnyHead
 from matlens.models.registry import spec_of
 from matlens.training.checkpoints import checkpoints_of
 from matlens.training.feature_batches import FeatureBatches
@@ -18,7 +19,7 @@ from matlens.training.head_training import HeadTrainer
 from matlens.training.history import History
 from matlens.training.loop import fit
 from matlens.training.progress import Resumption, ShownProgress
-from matlens.training.stages.base import HeadStage, Stage, TrainedHead, leave_model_file, register
+from matlens.training.stages.base import HeadStage, Stage, TrainedHead, adjusted, leave_model_file, register
 from matlens.training.stages.whole_network import WholeNetwork
 from matlens.types import Array
 
@@ -37,12 +38,6 @@ class HeadOnFeatures(HeadStage):
     views: int | None = None
 
     name: ClassVar[str] = "head on features"
-    is_on_features: ClassVar[bool] = True
-
-    @property
-    def trunks(self) -> tuple[str | None, ...]:
-        """The whole trunk."""
-        return (None,)
 
     def on_photos(self) -> Stage:
         """Return the stage that trains the head as a part of the whole network."""
@@ -69,9 +64,9 @@ class HeadOnFeatures(HeadStage):
                           reduce_lr_patience=settings.reduce_lr_patience,
                           history=History(keep_last=split.train_on == "train+val", choose_by=settings.choose_by),
                           states=states.of("head", trainer))
-        head, shift = trainer.head(spec.pooling_of(settings.options_of(model))), logit_shift(settings, split)
-        if is_last and shift is not None:
-            head = head.shifted(shift)
+        head: AnyHead = trainer.head(spec.pooling_of(settings.options_of(model)))
+        if is_last:
+            head = adjusted(head, frozen)
         leave_model_file(frozen, head)
         frozen.clock.lap("train" if is_last else "head", sum(epoch.seconds for epoch in history))
         return TrainedHead(history, head, features.key)

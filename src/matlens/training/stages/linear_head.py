@@ -6,13 +6,13 @@ import time
 from dataclasses import dataclass
 from typing import ClassVar
 
-from matlens.data.imbalance import logit_shift, photo_weights
+from matlens.data.imbalance import photo_weights
 from matlens.models.registry import spec_of
 from matlens.training.frozen import FrozenFeatures
 from matlens.training.history import Epoch, History
 from matlens.training.probe.given import Given, pooling_of, scores_of
 from matlens.training.probe.logistic import STRENGTHS, Linear, fits
-from matlens.training.stages.base import HeadStage, TrainedHead, leave_model_file, register
+from matlens.training.stages.base import HeadStage, TrainedHead, adjusted, leave_model_file, register
 
 _COPIES = 5
 """Of the features of the photos that it is fitted on, or chosen by: as they are, and twice in float64 meanwhile."""
@@ -27,13 +27,7 @@ class LinearHead(HeadStage):
     """
 
     name: ClassVar[str] = "linear head"
-    is_on_features: ClassVar[bool] = True
     needs_features: ClassVar[bool] = True
-
-    @property
-    def trunks(self) -> tuple[str | None, ...]:
-        """The whole trunk."""
-        return (None,)
 
     def train(self, frozen: FrozenFeatures, *, is_last: bool) -> TrainedHead:
         """Fit the head and leave the model file. The head is not fitted again on the validation photos, which chose it.
@@ -44,7 +38,7 @@ class LinearHead(HeadStage):
         given = Given.of(frozen, _COPIES)
         standard, settings = given.standardisation(), frozen.run.settings
         photos, val_photos = standard.applied(given.train), standard.applied(given.val)
-        weights, shift = photo_weights(settings, split, given.labels), logit_shift(settings, split)
+        weights = photo_weights(settings, split, given.labels)
         history, heads, started = History(), list[Linear](), time.perf_counter()
         with reporter.progress(spec.title, len(STRENGTHS)) as advance:
             for fitted in fits(photos, given.labels, len(split.class_names), weights=weights):
@@ -62,9 +56,7 @@ class LinearHead(HeadStage):
         reporter.say(f"  strength {strength}: loss {chosen.train.loss:.3f}, accuracy {chosen.train.accuracy:.1%}, "
                      f"val loss {chosen.val.loss:.3f}, val accuracy {chosen.val.accuracy:.1%}, "
                      f"{sum(epoch.seconds for epoch in history):.1f} s for all")
-        head = standard.folded(heads[chosen.number - 1], *pooling_of(frozen))
-        if shift is not None:
-            head = head.shifted(shift)
+        head = adjusted(standard.folded(heads[chosen.number - 1], *pooling_of(frozen)), frozen)
         leave_model_file(frozen, head)
         frozen.clock.lap("train")
         return TrainedHead(history, head, given.key, (

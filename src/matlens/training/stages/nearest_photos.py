@@ -8,13 +8,12 @@ from typing import ClassVar
 
 import numpy as np
 
-from matlens.data.imbalance import logit_shift
 from matlens.errors import ModelError
 from matlens.models.heads.knn import KnnHead, nearest_of, unit_rows, votes_of
 from matlens.training.frozen import FrozenFeatures
 from matlens.training.history import Epoch, History
 from matlens.training.probe.given import Given, less_than, pooling_of, scores_of
-from matlens.training.stages.base import HeadStage, TrainedHead, leave_model_file, register
+from matlens.training.stages.base import HeadStage, TrainedHead, adjusted, leave_model_file, register
 from matlens.types import Array, Floats, Labels
 
 NEIGHBOURS = (1, 2, 5, 10, 20, 50, 100)
@@ -42,13 +41,7 @@ class NearestPhotos(HeadStage):
     """
 
     name: ClassVar[str] = "nearest photos"
-    is_on_features: ClassVar[bool] = True
     needs_features: ClassVar[bool] = True
-
-    @property
-    def trunks(self) -> tuple[str | None, ...]:
-        """The whole trunk."""
-        return (None,)
 
     def train(self, frozen: FrozenFeatures, *, is_last: bool) -> TrainedHead:
         """Choose the number of neighbours, and leave the model file.
@@ -85,12 +78,10 @@ class NearestPhotos(HeadStage):
                      f"accuracy {chosen.train.accuracy:.1%}, val loss {chosen.val.loss:.3f}, val accuracy "
                      f"{chosen.val.accuracy:.1%}, {seconds * len(tried):.1f} s for all. The artifact holds the "
                      f"features of {len(given.train):,} training photos ({exemplars.nbytes / 1e6:,.1f} MB)")
-        head = KnnHead(pooling, exemplars, given.labels, chosen.neighbours, head.bias, places)
-        if (shift := logit_shift(settings, split)) is not None:
-            head = head.shifted(shift)
-        leave_model_file(frozen, head)
+        voting = adjusted(KnnHead(pooling, exemplars, given.labels, chosen.neighbours, head.bias, places), frozen)
+        leave_model_file(frozen, voting)
         frozen.clock.lap("train")
-        return TrainedHead(history, head, given.key, (remark,))
+        return TrainedHead(history, voting, given.key, (remark,))
 
 
 def _refuse_large(frozen: FrozenFeatures) -> None:
