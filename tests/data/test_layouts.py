@@ -95,7 +95,7 @@ def test_parts_inside_of_classes_are_parts(tmp_path):
     (("train/images/1.jpg", "train/labels/1.txt", "valid/images/1.jpg", "valid/labels/1.txt"), ("YOLO", "train")),
     (("JPEGImages/1.jpg", "Annotations/1.xml", "ImageSets/Main/train.txt"), ("VOC", "Annotations/")),
     (("images/1.jpg", "masks/1.png"), ("masks/",)),
-    (("cat.1.jpg", "dog.1.jpg"), ("2 photos", "cat.1.jpg", "no class folders")),
+    (("cat.1.jpg", "dog.1.jpg"), ("2 photos", "cat.1.jpg", "no class folder")),
     (("x/train/a/1.jpg", "x/test/a/1.jpg", "y/train/b/1.jpg", "y/test/b/1.jpg"), ("datasets", "for example", "x")),
     (("brick/1.jpg", "wood/1.jpg", "out/train/brick/1.jpg", "out/test/brick/1.jpg"), ("out", "for example")),
     (("obj_train_data/1.jpg", "obj_train_data/1.txt", "obj_train_data/2.jpg", "obj_train_data/2.txt", "train.txt"),
