@@ -64,6 +64,7 @@ faults: install
 
 attacks: install
 	MATLENS_ATTACKS=all $(BIN)/python -m pytest -p no:cacheprovider -m "attacks and not keras and not torch"
+	MATLENS_ATTACKS=all $(BIN)/python -m pytest -p no:cacheprovider -m "attacks and keras"
 
 families: install
 	MATLENS_FAMILIES=all $(BIN)/python -m pytest -p no:cacheprovider -m "families and torch"

@@ -76,7 +76,7 @@ def test_efficientnet_sees_what_keras_shows_it(keras, monkeypatch):
     np.testing.assert_allclose(seen[0], (photos - MEAN) / DEVIATION, atol=1e-4)
 
 
-@pytest.mark.parametrize("name", [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow)
+@pytest.mark.parametrize("name", [name if name in QUICK else pytest.param(name, marks=pytest.mark.families)
                                   for name in NAMES])
 def test_its_weights_and_sizes_are_those_of_the_sources(keras, monkeypatch, name):
     """A file of another network, or another name in the cache of Keras, would be downloaded anew or not fit."""
@@ -104,7 +104,7 @@ def test_its_weights_and_sizes_are_those_of_the_sources(keras, monkeypatch, name
     assert (spec.published_side, spec.smallest_side) == (asked.get("side", SIDE), asked.get("smallest", 32))
 
 
-@pytest.mark.parametrize("name", [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow)
+@pytest.mark.parametrize("name", [name if name in QUICK else pytest.param(name, marks=pytest.mark.families)
                                   for name in NAMES])
 def test_its_cut_follows_the_rule(keras, name):
     """`strong` trains the last stage: a cut elsewhere costs more than it wins, or trains next to nothing."""
