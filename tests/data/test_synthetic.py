@@ -228,3 +228,10 @@ def test_texture_adds_what_colour_lacks(photos):
     both = accuracy(np.hstack([colour(images), texture(images)]), labels)
     assert both > 0.65
     assert both > accuracy(colour(images), labels) + 0.08
+
+
+def test_a_folder_may_be_named_by_a_string(tmp_path):
+    """In a notebook nobody writes Path."""
+    folder = draw_dataset(str(tmp_path / "photos"), photos_per_class=1, size=32, materials=("sky", "wood"))
+    assert folder == tmp_path / "photos"
+    assert len(list(folder.rglob("*.jpg"))) == 2

@@ -54,7 +54,7 @@ def draw_material(name: str, size: int, rng: np.random.Generator, *, as_sample: 
 
 
 def draw_dataset(
-    root: Path,
+    root: Path | str,
     *,
     photos_per_class: int = 40,
     size: int = 96,
@@ -80,7 +80,7 @@ def draw_dataset(
         on_progress: called with (photos drawn, all photos) after each photo.
 
     Returns:
-        `root`.
+        `root` as a path.
 
     Raises:
         DataError: `root` is a file or is not empty.
@@ -90,6 +90,7 @@ def draw_dataset(
     _check(materials, size)
     if photos_per_class < 1 or not materials or len(set(materials)) < len(materials):
         raise ValueError("draw at least one photo of each of at least one material, and no material twice")
+    root = Path(root)
     place = root.resolve()
     if place.exists() and (not place.is_dir() or any(place.iterdir())):
         raise DataError(f"{root} exists and is not an empty folder. Drawn photos go only into a new one: name another.")
