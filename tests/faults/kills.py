@@ -29,6 +29,7 @@ import numpy as np
 from kill_jobs import JOB_NAMES, Facts, KillJob, Stage, digest, facts_of, new_place, tree_hash
 
 from matlens.data.drawn.synthetic import draw_dataset
+from matlens.models.registry import file_stem
 
 MODELS = ("mobilenetv2_transfer", "inception_v1")
 EPOCHS = 5
@@ -47,13 +48,13 @@ class Left:
 
     @classmethod
     def of(cls, out: Path, model: str) -> Left:
-        results = json.loads((out / "reports" / f"{model}_results.json").read_text())
-        with np.load(out / "reports" / f"{model}_predictions.npz") as file:
+        results = json.loads((out / "reports" / f"{file_stem(model)}_results.json").read_text())
+        with np.load(out / "reports" / f"{file_stem(model)}_predictions.npz") as file:
             predictions = digest(b"".join(file[name].tobytes() for name in ("probabilities", "labels", "paths")))
         weights = {}
-        with np.load(out / "models" / f"{model}.artifact" / "head.npz") as head:
+        with np.load(out / "models" / f"{file_stem(model)}.artifact" / "head.npz") as head:
             weights |= {name: digest(head[name].tobytes()) for name in head.files}
-        weights["trunk"] = digest((out / "models" / f"{model}.artifact" / "trunk.bin").read_bytes())
+        weights["trunk"] = digest((out / "models" / f"{file_stem(model)}.artifact" / "trunk.bin").read_bytes())
         names = frozenset(str(path.relative_to(out)) for path in out.rglob("*"))
         return cls({key: value for key, value in results.items() if key not in _DIFFER}, predictions, weights, names)
 
