@@ -94,7 +94,7 @@ def test_a_notebook_runs_from_top_to_bottom(finished):
 
 @pytest.mark.slow
 def test_the_command_line_gives_the_notebooks_figures(finished, cli):
-    """Who moves from a notebook to the command line finds the same figures again, for all four models."""
+    """For all four models, in other processes, and without a seed that anybody set."""
     ran = cli("run", "--data", finished / "dataset", "--config", finished / "small.toml", "--weights", "none",
               "--out", finished / "command-line", "--quiet")
     assert ran.returncode == 0, ran.stderr

@@ -94,7 +94,8 @@ def kept(folder: Path, values: np.ndarray) -> Activations:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("name", "cut"), [
-    ("mobilenetv2_transfer", None), ("mobilenetv2_transfer", "block_14_add"), ("resnet50_transfer", None)])
+    ("mobilenetv2_transfer", None), ("mobilenetv2_transfer", "block_14_add"),
+    pytest.param("resnet50_transfer", None, marks=pytest.mark.families)])
 def test_finetuning_from_the_cut_is_finetuning_end_to_end(keras, published, tmp_path, name, cut):
     """Activations that are kept must not change what is learnt: four steps at the guide's rate, without dropout.
 

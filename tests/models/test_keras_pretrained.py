@@ -55,7 +55,7 @@ def assert_opens(keras, path: Path, name: str, photos: np.ndarray, expected: np.
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [pytest.param(NAMES[0], marks=pytest.mark.families), NAMES[1]])
 def test_a_pretrained_model_trains_its_head_only_and_opens_again_frozen_or_finetuned(keras, backbones, photos,
                                                                                     tmp_path, name):
     """`matlens export` opens these files; Keras lists frozen and trainable weights in another order."""

@@ -14,13 +14,13 @@ from matlens.system.registry import PLUGINS
 from published import publish
 
 HERE = Path(__file__).parent
-EFFICIENTNET, TINY = "efficientnetv2_b0", "acme/tiny"
+MOBILENET, TINY = "mobilenet", "acme/tiny"
 
 
 @pytest.fixture
 def plugged(monkeypatch) -> None:
     """Child processes read the variable; this process loads the files itself, as they register in one registry."""
-    monkeypatch.setenv(PLUGINS, f"{HERE / 'efficientnet.py'}:{HERE / 'tiny_torch.py'}")
+    monkeypatch.setenv(PLUGINS, f"{HERE / 'mobilenet.py'}:{HERE / 'tiny_torch.py'}")
 
 
 def trained(cli, run: Path, drawn: Path, name: str, *options: object) -> str:
@@ -55,12 +55,12 @@ def goes_all_the_way(cli, run: Path, drawn: Path, name: str, *options: object) -
 @pytest.mark.keras
 def test_a_keras_application_from_a_plug_in_is_a_model_like_the_others(keras, plugged, cli, drawn, tmp_path):
     """From random weights: the whole network is trained on photos."""
-    goes_all_the_way(cli, tmp_path / "run", drawn, EFFICIENTNET, "--weights", "none")
+    goes_all_the_way(cli, tmp_path / "run", drawn, MOBILENET, "--weights", "none")
     model = keras.models.load_model(next((tmp_path / "run" / "models").glob("*.h5")), safe_mode=True)
-    assert model.name == EFFICIENTNET
-    assert any(isinstance(layer, keras.Model) and layer.name == "efficientnetv2-b0" for layer in model.layers)
+    assert model.name == MOBILENET
+    assert any(isinstance(layer, keras.Model) and layer.name.startswith("mobilenet_1.00") for layer in model.layers)
     rescaling = next(layer for layer in model.layers if isinstance(layer, keras.layers.Rescaling))
-    np.testing.assert_allclose(rescaling(np.array([0.0, 1.0], np.float32)), [0, 255])
+    np.testing.assert_allclose(rescaling(np.array([0.0, 1.0], np.float32)), [-1, 1])
     np.testing.assert_allclose(model.predict(np.zeros((2, 48, 48, 3)), verbose=0).sum(axis=1), 1, atol=1e-5)
 
 
@@ -68,8 +68,8 @@ def test_a_keras_application_from_a_plug_in_is_a_model_like_the_others(keras, pl
 @pytest.mark.keras
 def test_its_frozen_backbone_is_computed_once(keras, plugged, cli, drawn, tmp_path):
     """From weights: trunk, features, head and artifact without the framework."""
-    publish(keras, keras.applications.EfficientNetV2B0, tmp_path / "efficientnetv2-b0_notop.h5", reach=127)
-    goes_all_the_way(cli, tmp_path / "run", drawn, EFFICIENTNET, "--weights-dir", tmp_path)
+    publish(keras, keras.applications.MobileNet, tmp_path / "mobilenet_1_0_224_tf_no_top.h5")
+    goes_all_the_way(cli, tmp_path / "run", drawn, MOBILENET, "--weights-dir", tmp_path)
     about = json.loads(next((tmp_path / "run").rglob("*_training.json")).read_text())
     assert about["parity"] < 1e-4
 

