@@ -16,6 +16,7 @@ FOR_DEMO := $(if $(wildcard $(ALL)),$(ALL),$(if $(CUDA_BUILD),$(if $(CARD),$(ALL
 
 help:
 	@echo "make demo      sets up what it needs in $(VENV), then the main job on drawn materials: one report"
+	@echo "               (DEMO='--epochs 1 --out DIR' gives it options: matlens demo --help)"
 	@echo "make install   set up $(VENV) with both frameworks and all tools"
 	@echo "make test      all tests"
 	@echo "make unit      the quick ones"
@@ -49,7 +50,7 @@ $(LIGHT):
 
 demo: $(FOR_DEMO)
 	@$(HERE)
-	$(BIN)/matlens demo
+	$(BIN)/matlens demo $(DEMO)
 
 test: install
 	$(BIN)/python tests/run_all.py
