@@ -43,7 +43,9 @@ def test_what_is_learned_keeps_to_the_rates_that_are_stated(artifact):
     assert figures["false_alarms"]["share"] == pytest.approx(0.05, abs=0.05)
     assert figures["coverage"]["overall"]["share"] == pytest.approx(0.9, abs=0.06)
     assert 1 <= figures["coverage"]["overall"]["mean_size"] <= 3
-    assert {each["detector"]: each["area"] > 0.9 for each in figures["candidates"]} == {"knn": True, "mahalanobis": True}
+    areas = {each["detector"]: each["area"] for each in figures["candidates"]}
+    assert set(areas) == {"knn", "mahalanobis"}
+    assert min(areas.values()) > 0.9
     strangers = np.full((5, 6), -1, np.float32)
     assert learned.novelty.are_unknown(learned.novelty.p_values(strangers)).all()
 
