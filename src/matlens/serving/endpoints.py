@@ -100,7 +100,8 @@ def openapi(version: str) -> dict[str, Any]:
 def docs_page() -> str:
     """Return the page that describes the endpoints: plain HTML without scripts."""
     return ("<!doctype html><html lang=en><meta charset=utf-8><title>matlens: REST interface</title>"
-            '<meta name=viewport content="width=device-width, initial-scale=1"><link rel=stylesheet href="/style.css">'
+            '<meta name=viewport content="width=device-width, initial-scale=1"><link rel=icon href="data:,">'
+            '<link rel=stylesheet href="/style.css">'
             "<main class=docs><h1>REST interface</h1><p>Where the server has a token, requests state it: "
             "<code>Authorization: Bearer TOKEN</code>. Refusals hold <code>error</code>, which says why. "
             'For programs: <a href="/openapi.json">openapi.json</a>. <a href="/">To the page</a></p>'
