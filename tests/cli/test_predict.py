@@ -15,7 +15,7 @@ from matlens.errors import DataError
 from matlens.features.artifact import Artifact
 from matlens.features.calibrator import Calibrator
 from matlens.jobs import predict as predicting
-from matlens.jobs.answers import Question
+from matlens.jobs.answers import AnswerOptions
 from matlens.jobs.predict import AskedPhotos, predict_files
 
 BRIGHT, DARK = 200, 50
@@ -54,7 +54,7 @@ def photos(tmp_path) -> Path:
 def answers(artifact, *paths: Path, raw: bool = False) -> tuple[dict[str, dict], dict[str, str]]:
     """{name: answer} and {name: error}."""
     lines = [(json.loads(line), is_error) for line, is_error in predict_files(
-        artifact, AskedPhotos.of(paths), as_json=True, question=Question(raw=raw))]
+        artifact, AskedPhotos.of(paths), as_json=True, question=AnswerOptions(raw=raw))]
     return ({Path(about["path"]).name: about for about, is_error in lines if not is_error},
             {Path(about["path"]).name: about["error"] for about, is_error in lines if is_error})
 

@@ -9,7 +9,7 @@ from matlens.errors import ModelError
 from matlens.features.artifact import Artifact, write_about
 from matlens.features.beside import note_novelty
 from matlens.features.novelty.conformal import Conformal, PredictionSets, groups_needed
-from matlens.features.novelty.detectors import DETECTORS, NearestClass, NearestPhotos
+from matlens.features.novelty.detectors import DETECTORS, NearestClass, NearestNeighbours
 from matlens.features.novelty.stored import FILE_NAME, Novelty
 
 SINGLE = np.arange(4)
@@ -86,8 +86,8 @@ def test_every_detector_scores_strangers_higher_than_photos_like_those_it_saw(na
 def test_the_distance_is_that_to_the_fifth_neighbour_at_length_1():
     """Five photos at 90 degrees to a sixth: between unit vectors that is the square root of 2; six of one kind: 0."""
     axes = np.eye(6, dtype=np.float32) * 7
-    assert NearestPhotos.fit(axes[:5], np.zeros(5)).strangeness(axes[5:])[0] == pytest.approx(2**0.5, abs=1e-3)
-    assert NearestPhotos.fit(np.repeat(axes[:1], 5, 0), np.zeros(5)).strangeness(axes[:1])[0] == pytest.approx(0)
+    assert NearestNeighbours.fit(axes[:5], np.zeros(5)).strangeness(axes[5:])[0] == pytest.approx(2**0.5, abs=1e-3)
+    assert NearestNeighbours.fit(np.repeat(axes[:1], 5, 0), np.zeros(5)).strangeness(axes[:1])[0] == pytest.approx(0)
 
 
 def test_the_mahalanobis_distance_is_that_of_another_library():

@@ -13,11 +13,11 @@ import httpx2
 import numpy as np
 from PIL import Image
 
-from matlens.features.novelty.detectors import NearestPhotos
+from matlens.features.novelty.detectors import NearestNeighbours
 from matlens.features.novelty.stored import Novelty
 from matlens.serving.app import make_app
 from matlens.serving.engine import AnsweringEngine
-from matlens.serving.limits import Limits
+from matlens.serving.limits import ServerLimits
 from matlens.serving.metrics import Metrics
 from matlens.serving.models import ServedModel, open_models
 from small_run import CLASSES, NAMES, patched
@@ -55,12 +55,12 @@ def novelty_of(model: ServedModel) -> Novelty:
     photos = np.stack([patched(colour, (0, 0), level) for colour in CLASSES for level in levels])
     labels = np.repeat(np.arange(len(CLASSES)), len(levels))
     own, features = model.artifact.predict_with_features(photos.astype(np.float32) / 255)
-    detector = NearestPhotos.fit(features, labels)
+    detector = NearestNeighbours.fit(features, labels)
     true = own[np.arange(len(labels)), labels].astype(np.float64)
     return Novelty(detector, detector.strangeness(features), true, labels, np.arange(len(labels)), len(CLASSES))
 
 
-def with_client(run: Path, talk: Talk, *, limits: Limits = Limits(), token: str | None = None,  # noqa: B008
+def with_client(run: Path, talk: Talk, *, limits: ServerLimits = ServerLimits(), token: str | None = None,  # noqa: B008
                 models: list[ServedModel] | None = None, base: str = LOCAL) -> Any:
     """Let `talk` ask a server of a run, and return what it returns."""
     async def main() -> Any:

@@ -15,7 +15,7 @@ import uvicorn
 
 from matlens.serving.app import make_app
 from matlens.serving.engine import AnsweringEngine
-from matlens.serving.limits import Limits
+from matlens.serving.limits import ServerLimits
 from matlens.serving.metrics import Metrics
 from matlens.serving.models import open_models
 from report.browser import chromium
@@ -30,7 +30,7 @@ def running(run: Path, token: str | None = None) -> Iterator[str]:
     """The address of a server in a thread; its first model tells unknown photos."""
     models = open_models([run], print)
     object.__setattr__(models[0].artifact, "novelty", novelty_of(models[0]))
-    server = uvicorn.Server(uvicorn.Config(make_app(AnsweringEngine(models, Limits(), Metrics()), token), port=0,
+    server = uvicorn.Server(uvicorn.Config(make_app(AnsweringEngine(models, ServerLimits(), Metrics()), token), port=0,
                                            log_level="error", lifespan="on"))
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()

@@ -8,7 +8,7 @@ import json
 import pytest
 
 from matlens.features.artifact import Artifact
-from matlens.jobs.answers import Question
+from matlens.jobs.answers import AnswerOptions
 from matlens.jobs.predict import AskedPhotos, predict_files
 from matlens.serving.models import ServedModel, open_models
 from serve.served import MODELS, STRANGER, novelty_of, photo_of, with_client, zip_of
@@ -21,7 +21,7 @@ def as_form(photos: dict[str, bytes]) -> list:
     return [("photos", (name, content, "image/png")) for name, content in photos.items()]
 
 
-def printed(run, tmp_path, model: str, question: Question = Question()) -> dict[str, dict]:  # noqa: B008
+def printed(run, tmp_path, model: str, question: AnswerOptions = AnswerOptions()) -> dict[str, dict]:  # noqa: B008
     """{name: what the command prints} of all photos."""
     for name, content in PHOTOS.items():
         (tmp_path / name).write_bytes(content)

@@ -12,7 +12,7 @@ import zlib
 import pytest
 
 from matlens.serving.engine import AnsweringEngine
-from matlens.serving.limits import Limits
+from matlens.serving.limits import ServerLimits
 from serve.served import photo_of, with_client, zip_of
 
 PHOTO = photo_of("red")
@@ -37,19 +37,21 @@ def lying_zip() -> bytes:
     return bytes(content)
 
 
-def status_and_words(run, *posts: dict, path: str = "/v1/predict", limits: Limits | None = None, **more) -> list:
+def status_and_words(run, *posts: dict, path: str = "/v1/predict", limits: ServerLimits | None = None, **more) -> list:
     async def talk(client, engine):
         answers = [await client.post(path, **post) for post in posts]
         assert (await client.post("/v1/predict", content=PHOTO, headers=more.get("headers"))).status_code == 200
         assert engine.waiting == 0
         return [(answer.status_code, answer.json()["error"]) for answer in answers]
 
-    return with_client(run, talk, limits=limits or Limits())
+    return with_client(run, talk, limits=limits or ServerLimits())
 
 
 @pytest.mark.parametrize(("content", "word"), [
     (b"", "no photo"), (b"\0" * 500, "not an image"), (b"<html>no</html>", "not an image"), (PHOTO[:60], "photo"),
-    (zip_of({"a.png": PHOTO}), "zip archive"), (huge_png(), "50,000,000"), (b"%PDF-1.7 ...", "PDF")])
+    (zip_of({"a.png": PHOTO}), "zip archive"), (huge_png(), "50,000,000"), (b"%PDF-1.7 ...", "PDF"),
+    (huge_png(8000), "50,000,000")], ids=["empty", "zeros", "html", "cut", "zip", "400 megapixels", "pdf",
+                                          "64 megapixels"])
 def test_what_is_no_photo_is_refused_with_the_reason(small_run, content, word):
     (status, words), = status_and_words(small_run, {"content": content})
     assert status in (400, 422)
@@ -69,8 +71,9 @@ def test_damaged_photos_end_no_others(small_run):
 
 
 @pytest.mark.parametrize(("members", "limits"), [
-    ({"a.png": b"\0" * 30_000_000, "b.png": b"\0" * 30_000_000}, Limits(request_bytes=1 << 20)),
-    ({f"{number}.png": PHOTO for number in range(5)}, Limits(photos=4)), ({"notes.txt": b"none"}, Limits())])
+    ({"a.png": b"\0" * 30_000_000, "b.png": b"\0" * 30_000_000}, ServerLimits(request_bytes=1 << 20)),
+    ({f"{number}.png": PHOTO for number in range(5)}, ServerLimits(photos=4)),
+    ({"notes.txt": b"none"}, ServerLimits())])
 def test_a_zip_that_holds_too_much_or_nothing_is_refused(small_run, members, limits):
     (status, words), = status_and_words(small_run, {"files": {"x": ("a.zip", zip_of(members))}}, limits=limits)
     assert 400 <= status < 500
@@ -97,7 +100,7 @@ def test_forms_that_are_damaged_are_refused(small_run):
 
 
 def test_limits_hold_for_bytes_photos_and_pixels(small_run):
-    limits = Limits(request_bytes=20_000, photo_bytes=1000, photos=2, photo_pixels=48 * 48)
+    limits = ServerLimits(request_bytes=20_000, photo_bytes=1000, photos=2, photo_pixels=48 * 48)
     three = [("photos", (f"{number}.png", PHOTO)) for number in range(3)]
     answers = status_and_words(small_run, {"content": b"\xff\xd8\xff" + b"\0" * 30_000}, {"files": three},
                                {"content": b"\x89PNG" + b"\0" * 2000}, {"content": huge_png(49)}, limits=limits)
@@ -118,7 +121,7 @@ def test_a_body_that_never_ends_is_given_up_and_others_are_answered(small_run):
         quick = await client.post("/v1/predict", content=PHOTO)
         return quick.status_code, (await slow).status_code, time.monotonic() - started
 
-    assert with_client(small_run, talk, limits=Limits(upload_seconds=0.5))[:2] == (200, 408)
+    assert with_client(small_run, talk, limits=ServerLimits(upload_seconds=0.5))[:2] == (200, 408)
 
 
 def test_overload_is_answered_with_429_and_when_to_come_back(small_run):
@@ -127,13 +130,13 @@ def test_overload_is_answered_with_429_and_when_to_come_back(small_run):
         later = await client.post("/v1/predict", content=PHOTO)
         return answers, later.status_code
 
-    answers, later = with_client(small_run, talk, limits=Limits(queue=3))
+    answers, later = with_client(small_run, talk, limits=ServerLimits(queue=3))
     assert {answer.status_code for answer in answers} == {200, 429}
     assert all(int(answer.headers["Retry-After"]) > 0 for answer in answers if answer.status_code == 429)
     assert later == 200
     assert {answer.status_code for answer in with_client(
         small_run, lambda client, engine: asyncio.gather(*(client.post("/v1/predict", content=PHOTO + b"\0" * 5000)
-                                                           for _ in range(20))), limits=Limits(held_bytes=20_000))
+                                                           for _ in range(20))), limits=ServerLimits(held_bytes=20_000))
             } <= {200, 429}
 
 

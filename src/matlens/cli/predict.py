@@ -43,12 +43,12 @@ def predict(run: Annotated[Path, typer.Argument(
     A photo that cannot be read is named on standard error, the others are predicted, and the command exits with 2.
     """
     from matlens.errors import DataError
-    from matlens.jobs.answers import Question, what_is_not_told
+    from matlens.jobs.answers import AnswerOptions, what_is_not_told
     from matlens.jobs.predict import AskedPhotos, predict_files, predicting_artifact
     from matlens.runs.names import distinct_names
     from matlens.system.console import command, echo
 
-    question = Question.in_percent(raw=raw, false_alarms=false_alarms, coverage=coverage, by_class=by_class)
+    question = AnswerOptions.in_percent(raw=raw, false_alarms=false_alarms, coverage=coverage, by_class=by_class)
     with_sets = coverage is not None or by_class
     runs = [run]
     while images and (more := _also_run(images[0])) is not None:

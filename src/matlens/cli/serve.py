@@ -31,7 +31,7 @@ def serve(runs: Annotated[list[Path], typer.Argument(
     No framework is loaded, and nothing that is uploaded touches the disk. Ctrl-C ends it.
     """
     from matlens.errors import SettingsError
-    from matlens.serving.limits import Limits
+    from matlens.serving.limits import ServerLimits
     from matlens.system.console import Reporter, echo
 
     try:
@@ -49,7 +49,7 @@ def serve(runs: Annotated[list[Path], typer.Argument(
 
     reporter = Reporter()
     refuse_open_door(host, token, tuple(runs))
-    limits = Limits(max_upload << 20, max_photo << 20, max_pixels * 1_000_000, max_photos, queue, timeout,
+    limits = ServerLimits(max_upload << 20, max_photo << 20, max_pixels * 1_000_000, max_photos, queue, timeout,
                     held_bytes=max(512, 2 * max_upload) << 20)
     models = open_models(runs, reporter.warn)
     bound = listening(host, port)

@@ -17,7 +17,7 @@ NONE_OF_THESE = "probably none of these materials"
 
 
 @dataclass(frozen=True)
-class Question:
+class AnswerOptions:
     """How photos are to be answered.
 
     raw: by the network's own probabilities where the artifact has a calibration.
@@ -32,7 +32,7 @@ class Question:
 
     @classmethod
     def in_percent(cls, *, raw: bool = False, false_alarms: float | None = None, coverage: float | None = None,
-                   by_class: bool = False) -> Question:
+                   by_class: bool = False) -> AnswerOptions:
         """Make a question of percentages; None is what is usual. Raises SettingsError for such as no rate can have."""
         for name, value in (("--false-alarms", false_alarms), ("--coverage", coverage)):
             if value is not None and not 0 < value < 100:
@@ -41,11 +41,11 @@ class Question:
                    COVERAGE if coverage is None else coverage / 100, by_class)
 
 
-AS_USUAL = Question()
+AS_USUAL = AnswerOptions()
 """Calibrated, at the usual rates."""
 
 
-def answers_to(artifact: Artifact, images: Array, question: Question = AS_USUAL) -> list[dict[str, Any]]:
+def answers_to(artifact: Artifact, images: Array, question: AnswerOptions = AS_USUAL) -> list[dict[str, Any]]:
     """Answer photos (B, H, W, 3) float32 in [0, 1].
 
     Returns of each `class`, `probability`, `probabilities` (by class), `model`, `calibration` (its method, or None),
@@ -61,7 +61,8 @@ def answers_to(artifact: Artifact, images: Array, question: Question = AS_USUAL)
     return answers_from(artifact, own, features, question)
 
 
-def answers_from(artifact: Artifact, own: Array, features: Array | None, question: Question) -> list[dict[str, Any]]:
+def answers_from(artifact: Artifact, own: Array, features: Array | None, question: AnswerOptions,
+                 ) -> list[dict[str, Any]]:
     """Answer photos by the network's own probabilities (B, C) and, if it is to tell of unknown ones, features (B, K).
     """
     calibrator, novelty = None if question.raw else artifact.calibrator, artifact.novelty
@@ -77,7 +78,7 @@ def answers_from(artifact: Artifact, own: Array, features: Array | None, questio
 
 
 def _told(artifact: Artifact, novelty: Novelty, own: Array, features: Array, chances: Array | Floats, best: Labels,
-          question: Question) -> list[dict[str, Any]]:
+          question: AnswerOptions) -> list[dict[str, Any]]:
     p_values = novelty.p_values(features)
     unknown = novelty.are_unknown(p_values, question.false_alarms) if novelty.tells(question.false_alarms) else None
     members = novelty.sets.members(own, question.coverage, by_class=question.by_class, answers=best) if (
@@ -87,7 +88,7 @@ def _told(artifact: Artifact, novelty: Novelty, own: Array, features: Array, cha
                  kind="stable") if members[row, number]]} for row in range(len(own))]
 
 
-def what_is_not_told(artifact: Artifact, question: Question) -> str:
+def what_is_not_told(artifact: Artifact, question: AnswerOptions) -> str:
     """Say why an artifact does not tell unknown photos, or gives no sets, and how to get it; empty where it does."""
     novelty = artifact.novelty
     if novelty is None:

@@ -16,7 +16,7 @@ from matlens.data.pixels.problems import Problem
 from matlens.data.pixels.reader import PhotoReader
 from matlens.errors import MatlensError, ModelError
 from matlens.features.artifact import Artifact
-from matlens.jobs.answers import AS_USUAL, NONE_OF_THESE, Question, answers_to
+from matlens.jobs.answers import AS_USUAL, NONE_OF_THESE, AnswerOptions, answers_to
 from matlens.runs.record import RunRecord
 from matlens.runs.training_record import TrainingRecord
 from matlens.system.console import command, printable
@@ -99,7 +99,7 @@ class AskedPhotos:
 
 
 def predict_files(artifact: Artifact, asked: AskedPhotos, *, as_json: bool = False, top: int = 1,
-                  of_run: str | None = None, question: Question = AS_USUAL, with_sets: bool = False,
+                  of_run: str | None = None, question: AnswerOptions = AS_USUAL, with_sets: bool = False,
                   ) -> Iterator[tuple[str, bool]]:
     """Yield a line for each photo, and whether it is an error: the photo could not be read. The others are predicted.
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from matlens import __version__
 from matlens.errors import SettingsError
-from matlens.jobs.answers import Question
+from matlens.jobs.answers import AnswerOptions
 from matlens.serving.endpoints import ENDPOINTS, docs_page, openapi
 from matlens.serving.engine import AnsweringEngine
 from matlens.serving.limits import Ledger, Refused
@@ -171,14 +171,14 @@ class _Handlers:
         return [by_name[name] for name in dict.fromkeys(names)] or list(self._engine.models)
 
 
-def _question(request: Request) -> Question:
+def _question(request: Request) -> AnswerOptions:
     """Read the options of the query. Raises Refused."""
     given = request.query_params
     try:
         numbers = {name: float(given[name]) if name in given else None for name in ("coverage", "false_alarms")}
         flags = {name: {"1": True, "true": True, "0": False, "false": False, "": True}[given[name].lower()]
                  if name in given else False for name in ("raw", "by_class")}
-        return Question.in_percent(raw=flags["raw"], by_class=flags["by_class"], coverage=numbers["coverage"],
+        return AnswerOptions.in_percent(raw=flags["raw"], by_class=flags["by_class"], coverage=numbers["coverage"],
                                    false_alarms=numbers["false_alarms"])
     except SettingsError as error:
         raise Refused(400, str(error)) from None

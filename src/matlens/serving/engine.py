@@ -16,8 +16,8 @@ from typing import Any
 
 from matlens.data.pixels.problems import Problem
 from matlens.data.pixels.reader import PhotoReader
-from matlens.jobs.answers import Question
-from matlens.serving.limits import Limits, Overloaded, Refused
+from matlens.jobs.answers import AnswerOptions
+from matlens.serving.limits import Overloaded, Refused, ServerLimits
 from matlens.serving.metrics import Metrics
 from matlens.serving.models import ServedModel
 from matlens.serving.uploads import Upload
@@ -30,7 +30,7 @@ BATCH = 32
 @dataclass(frozen=True, eq=False)
 class _Waiting:
     pixels: Pixels
-    question: Question
+    question: AnswerOptions
     answer: asyncio.Future[dict[str, Any]]
 
 
@@ -39,7 +39,7 @@ class AnsweringEngine:
     """Answers photos by models, within limits."""
 
     models: Sequence[ServedModel]
-    limits: Limits
+    limits: ServerLimits
     metrics: Metrics
     waiting: int = 0
     ready: bool = False
@@ -71,7 +71,7 @@ class AnsweringEngine:
         self._decoding.shutdown(wait=False, cancel_futures=True)
         self._computing.shutdown(wait=False, cancel_futures=True)
 
-    async def answer_all(self, uploads: Sequence[Upload], models: Sequence[ServedModel], question: Question,
+    async def answer_all(self, uploads: Sequence[Upload], models: Sequence[ServedModel], question: AnswerOptions,
                          ) -> list[dict[str, Any]]:
         """Answer photos by models, in their order: `name` with `answers`, or with `error` where it cannot be read.
 
@@ -114,7 +114,7 @@ class AnsweringEngine:
         finally:
             self.waiting -= 1
 
-    async def _answer(self, upload: Upload, models: Sequence[ServedModel], question: Question) -> dict[str, Any]:
+    async def _answer(self, upload: Upload, models: Sequence[ServedModel], question: AnswerOptions) -> dict[str, Any]:
         sizes = {model.artifact.img_size for model in models}
         decoded = {size: await self._decoded(upload, size) for size in sorted(sizes)}
         for pixels in decoded.values():
@@ -134,7 +134,7 @@ class AnsweringEngine:
         return await asyncio.get_running_loop().run_in_executor(
             self._decoding, partial(reader.attempt_content, upload.content))
 
-    async def _queued(self, model: ServedModel, pixels: Pixels | Problem, question: Question) -> dict[str, Any]:
+    async def _queued(self, model: ServedModel, pixels: Pixels | Problem, question: AnswerOptions) -> dict[str, Any]:
         assert not isinstance(pixels, Problem)
         answer: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
         self._queues[model.name].put_nowait(_Waiting(pixels, question, answer))

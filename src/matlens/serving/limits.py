@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Limits:
+class ServerLimits:
     """What a server takes.
 
     request_bytes: of a request's body; a ZIP may unpack to four times as many. photo_bytes: of one photo.

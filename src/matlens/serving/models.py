@@ -12,11 +12,11 @@ import numpy as np
 from matlens.errors import MatlensError, ModelError, ResultsError
 from matlens.evaluation.results import Results
 from matlens.explanation.artifact_model import ArtifactModel
-from matlens.explanation.explainer import Question as HeatQuestion
+from matlens.explanation.explainer import Question
 from matlens.explanation.galleries import heat_png
 from matlens.explanation.registry import DEFAULT_METHOD, EXPLAINERS
 from matlens.features.artifact import Artifact
-from matlens.jobs.answers import Question, answers_from
+from matlens.jobs.answers import AnswerOptions, answers_from
 from matlens.models.registry import spec_of
 from matlens.runs.names import distinct_names
 from matlens.runs.record import RunRecord
@@ -36,13 +36,13 @@ class ServedModel:
         """Compile the network and read all else, so that the first answer need not wait. Raises ModelError."""
         artifact = self.artifact
         blank = np.zeros((1, *artifact.img_size, 3), np.float32)
-        self._answered(blank, [Question()])
+        self._answered(blank, [AnswerOptions()])
 
-    def answers(self, photos: Sequence[Pixels], questions: Sequence[Question]) -> list[dict[str, Any]]:
+    def answers(self, photos: Sequence[Pixels], questions: Sequence[AnswerOptions]) -> list[dict[str, Any]]:
         """Answer photos (H, W, 3) uint8 of the model's size, each by its question, as `answers_to` does."""
         return self._answered(np.stack(photos).astype(np.float32) / np.float32(255), questions)
 
-    def _answered(self, images: Any, questions: Sequence[Question]) -> list[dict[str, Any]]:
+    def _answered(self, images: Any, questions: Sequence[AnswerOptions]) -> list[dict[str, Any]]:
         artifact = self.artifact
         if artifact.novelty is None:
             own, features = artifact.predict(images), None
@@ -60,7 +60,7 @@ class ServedModel:
         """
         names, method = self.artifact.class_names, EXPLAINERS[DEFAULT_METHOD]
         target = None if class_name is None else names.index(class_name)
-        maps, probabilities = method.maps(ArtifactModel(self.artifact), photo[None], HeatQuestion(target))
+        maps, probabilities = method.maps(ArtifactModel(self.artifact), photo[None], Question(target))
         number = int(probabilities[0].argmax()) if target is None else target
         tells = self.artifact.head.tells_of_places and maps[0].size > 1 and float(maps[0].max()) > 0
         return {"model": self.name, "class": names[number], "method": method.name, "title": method.title,

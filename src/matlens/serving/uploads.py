@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 
 from matlens.data.layout.walk import has_photo_ending
-from matlens.serving.limits import Account, Limits, Refused
+from matlens.serving.limits import Account, Refused, ServerLimits
 from matlens.system.console import printable
 from matlens.system.untrusted import in_short, reason_of, refuse_bomb
 
@@ -30,7 +30,7 @@ class Upload:
     refused: str = ""
 
 
-async def body_of(headers: Mapping[str, str], chunks: AsyncIterator[bytes], limits: Limits, account: Account,
+async def body_of(headers: Mapping[str, str], chunks: AsyncIterator[bytes], limits: ServerLimits, account: Account,
                   ) -> bytes:
     """Receive the body of a request.
 
@@ -54,7 +54,7 @@ async def body_of(headers: Mapping[str, str], chunks: AsyncIterator[bytes], limi
     return bytes(content)
 
 
-def photos_in(content: bytes, content_type: str, limits: Limits, account: Account) -> list[Upload]:
+def photos_in(content: bytes, content_type: str, limits: ServerLimits, account: Account) -> list[Upload]:
     """Take the photos out of a body, ZIPs unpacked.
 
     Raises:
@@ -96,7 +96,7 @@ def _parsed(content_type: str) -> tuple[bytes, dict[bytes, bytes]]:
 class _Form:
     """Collects the files of a form, as python-multipart's parser meets them."""
 
-    def __init__(self, content: bytes, limits: Limits) -> None:
+    def __init__(self, content: bytes, limits: ServerLimits) -> None:
         self.files: list[Upload] = []
         self._limits, self._field, self._value = limits, b"", b""
         self._headers: dict[bytes, bytes] = {}
@@ -129,7 +129,7 @@ class _Form:
             self.files.append(Upload(shown_name(name), bytes(self._data)))
 
 
-def _parts(content: bytes, boundary: bytes, limits: Limits) -> list[Upload]:
+def _parts(content: bytes, boundary: bytes, limits: ServerLimits) -> list[Upload]:
     """Take the files of a form. Raises Refused."""
     from python_multipart.exceptions import FormParserError
     from python_multipart.multipart import MultipartParser
@@ -151,7 +151,7 @@ def _parts(content: bytes, boundary: bytes, limits: Limits) -> list[Upload]:
     return form.files
 
 
-def _unpacked(upload: Upload, limits: Limits, account: Account) -> list[Upload]:
+def _unpacked(upload: Upload, limits: ServerLimits, account: Account) -> list[Upload]:
     """Take the photos of a ZIP, by their names; other members are passed over. Raises Refused."""
     photos: list[Upload] = []
     try:
@@ -177,9 +177,9 @@ def _unpacked(upload: Upload, limits: Limits, account: Account) -> list[Upload]:
     return photos
 
 
-def _too_large(limits: Limits) -> Refused:
+def _too_large(limits: ServerLimits) -> Refused:
     return Refused(413, f"The upload has more than {limits.request_bytes:,} bytes. Send fewer photos at once.")
 
 
-def _too_many(limits: Limits) -> Refused:
+def _too_many(limits: ServerLimits) -> Refused:
     return Refused(413, f"These are more than {limits.photos:,} photos. Send fewer at once.")

@@ -162,7 +162,7 @@ def _attempt(data: bytes, kind: str, exif: bytes, keep_truncated: bool, most_pix
     except UnidentifiedImageError as error:
         raise UnreadableImageError(_why_unidentified(data, kind)) from error
     except Image.DecompressionBombError as error:
-        raise UnreadableImageError(f"too many pixels, at most {MAX_PIXELS:,} are read", "unsupported") from error
+        raise UnreadableImageError(f"too many pixels, at most {most_pixels:,} are read", "unsupported") from error
     except DAMAGE as error:
         raise UnreadableImageError(_problem(error, data, kind)) from error
 

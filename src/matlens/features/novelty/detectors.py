@@ -64,7 +64,7 @@ class Detector(ABC):
 
 
 @dataclass(frozen=True, eq=False)
-class NearestPhotos(Detector):
+class NearestNeighbours(Detector):
     """The distance to the NEIGHBOURS-th nearest training photo. exemplars: (N, K) float16, at length 1."""
 
     exemplars: Any
@@ -157,5 +157,5 @@ class NearestClass(Detector):
         return cls(means, whitening)
 
 
-DETECTORS: dict[str, type[Detector]] = {detector.name: detector for detector in (NearestPhotos, NearestClass)}
+DETECTORS: dict[str, type[Detector]] = {detector.name: detector for detector in (NearestNeighbours, NearestClass)}
 """All detectors by name, the plainest first."""
