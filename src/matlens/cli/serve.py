@@ -53,6 +53,8 @@ def serve(runs: Annotated[list[Path], typer.Argument(
                     held_bytes=max(512, 2 * max_upload) << 20)
     models = open_models(runs, reporter.warn)
     bound = listening(host, port)
+    for model in models:
+        model.warm_up()  # what cannot be opened is said here, and not to the first who asks
     address = f"http://{f'[{host}]' if ':' in host else host}:{port}"
 
     def started() -> None:

@@ -54,9 +54,13 @@ def make_app(engine: AnsweringEngine, token: str | None = None) -> App:
         return refusal(Refused(error.status_code, f"{request.method} {request.url.path}: {error.detail}. "
                                                   "/docs says what there is."))
 
+    async def defect(request: Request, error: Exception) -> Any:
+        return refusal(Refused(500, "The server has a defect. Its standard error says more."))
+
     routes = [Route(endpoint.path, answering[endpoint.path], methods=[endpoint.method]) for endpoint in ENDPOINTS]
     routes += [Route(path, partial(_file, *content), methods=["GET"]) for path, content in page_files().items()]
-    app = Starlette(routes=routes, lifespan=lifespan, exception_handlers={Refused: refused, HTTPException: by_status})
+    app = Starlette(routes=routes, lifespan=lifespan, exception_handlers={
+        Refused: refused, HTTPException: by_status, Exception: defect})
     protected = frozenset(endpoint.path for endpoint in ENDPOINTS if endpoint.protected)
     return Guard(app, token, protected, frozenset(answering), engine.metrics)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -55,17 +56,18 @@ class Account:
 
     def take(self, n: int) -> None:
         """Hold so many bytes more. Raises Overloaded where all requests together would hold too many."""
-        if self._ledger.held + n > self._ledger.limit:
-            raise Overloaded("The uploads that are under way take all the memory that is there for them.")
-        self._ledger.held += n
-        self.held += n
+        with self._ledger.lock:  # ZIPs are unpacked in threads
+            if self._ledger.held + n > self._ledger.limit:
+                raise Overloaded("The uploads that are under way take all the memory that is there for them.")
+            self._ledger.held += n
+            self.held += n
 
 
 class Ledger:
     """Counts the bytes that all requests hold. limit: the most."""
 
     def __init__(self, limit: int) -> None:
-        self.limit, self.held = limit, 0
+        self.limit, self.held, self.lock = limit, 0, threading.Lock()
 
     @contextmanager
     def account(self) -> Iterator[Account]:
@@ -74,4 +76,5 @@ class Ledger:
         try:
             yield account
         finally:
-            self.held -= account.held
+            with self.lock:
+                self.held -= account.held

@@ -63,13 +63,15 @@ class Guard:
             await send(message)
 
         try:
-            self._refuse_strangers(scope)
-        except Refused as refused:
-            await refusal(refused)(scope, receive, send_with_headers)
-        else:
-            await self._app(scope, receive, send_with_headers)
-        path = scope["path"] if scope["path"] in self._known else "other"
-        self._metrics.request(path, status, time.perf_counter() - started)
+            try:
+                self._refuse_strangers(scope)
+            except Refused as refused:
+                await refusal(refused)(scope, receive, send_with_headers)
+            else:
+                await self._app(scope, receive, send_with_headers)
+        finally:
+            path = scope["path"] if scope["path"] in self._known else "other"
+            self._metrics.request(path, status, time.perf_counter() - started)
 
     def _refuse_strangers(self, scope: Scope) -> None:
         headers = {name.lower(): value.decode("latin-1") for name, value in scope["headers"]}

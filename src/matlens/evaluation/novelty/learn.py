@@ -80,6 +80,8 @@ def learn_novelty(parts: PartPredictions, predictions: Predictions, validation: 
 def learned_from(train: LookedAt, val: LookedAt, test: LookedAt, predictions: Predictions, validation: Predictions,
                  artifact: Artifact) -> Learned:
     """Fit, choose and judge."""
+    if not all(np.isfinite(part.features).all() for part in (train, val, test)):
+        return _nothing("The network's features are no finite numbers.")
     classes = len(artifact.class_names)
     apart = ~np.isin(val.groups, train.groups)
     left_out = int((~apart).sum())
