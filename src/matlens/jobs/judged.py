@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 from matlens.data.imbalance import may_need_balance
@@ -59,29 +58,27 @@ def keep_calibration(run: Run, results: Results, reporter: Reporter) -> None:
         return
     reporter.say(f"  {in_words(calibration)}")
     chosen = calibration.get("calibrator")
-    with _put_beside(run, name, "gets no calibration, so that matlens predict gives the network's own probabilities",
-                     reporter) as places:
-        for folder, copies in places:
-            calibrate_artifact(folder, Calibrator.from_json(chosen) if chosen else None, copies)
+    calibrator = Calibrator.from_json(chosen) if chosen else None
+    _put_beside(run, name, lambda folder, copies: calibrate_artifact(folder, calibrator, copies),
+                "gets no calibration, so that matlens predict gives the network's own probabilities", reporter)
 
 
 def keep_novelty(run: Run, name: str, novelty: Novelty | None, reporter: Reporter) -> None:
     """Give the artifact of a model, and its INT8 version, what is known of unknown photos, likewise."""
-    with _put_beside(run, name, "does not learn which photos it does not know", reporter) as places:
-        for folder, copies in places:
-            note_novelty(folder, novelty, copies)
+    _put_beside(run, name, lambda folder, copies: note_novelty(folder, novelty, copies),
+                "does not learn which photos it does not know", reporter)
 
 
-@contextmanager
-def _put_beside(run: Run, name: str, lost: str, reporter: Reporter) -> Iterator[list[tuple[Path, list[Path]]]]:
-    """Give the artifact's folder, if there is one, and its INT8 version's; warn of what is `lost` where that fails."""
+def _put_beside(run: Run, name: str, put: Callable[[Path, list[Path]], None], lost: str, reporter: Reporter) -> None:
+    """Call `put` with the artifact's folder, if there is one, and its INT8 version's; warn of what is `lost` else."""
     folder, int8 = run.paths.artifact(name), run.paths.int8_artifact(name)
+    if not (folder / _DESCRIPTION).exists():
+        return
     try:
         copies = [int8] if (int8 / _DESCRIPTION).exists() else []
-        is_there = (folder / _DESCRIPTION).exists()
-        for place in (folder, *copies) if is_there else ():
+        for place in (folder, *copies):
             inside(run.path, (place / _DESCRIPTION).relative_to(run.path).as_posix())
-        yield [(folder, copies)] if is_there else []
+        put(folder, copies)
     except (MatlensError, OSError, ValueError) as error:
         reporter.warn(f"{name}: {folder} {lost}: {error}")
 
