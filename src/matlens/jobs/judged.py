@@ -58,8 +58,11 @@ def keep_calibration(run: Run, results: Results, reporter: Reporter) -> None:
         return
     reporter.say(f"  {in_words(calibration)}")
     chosen = calibration.get("calibrator")
-    calibrator = Calibrator.from_json(chosen) if chosen else None
-    _put_beside(run, name, lambda folder, copies: calibrate_artifact(folder, calibrator, copies),
+
+    def calibrate(folder: Path, copies: list[Path]) -> None:
+        calibrate_artifact(folder, Calibrator.from_json(chosen) if chosen else None, copies)
+
+    _put_beside(run, name, calibrate,
                 "gets no calibration, so that matlens predict gives the network's own probabilities", reporter)
 
 
