@@ -99,7 +99,8 @@ class _Handlers:
             uploads = await self._uploads(request, account)
             photos = await self._engine.answer_all(uploads, chosen, question)
         answer = {"format": FORMAT, "photos": photos, "seconds": round(time.perf_counter() - started, 4)}
-        if all("error" in photo for photo in photos):
+        is_form = request.headers.get("content-type", "").lower().startswith("multipart/")
+        if not is_form and all("error" in photo for photo in photos):
             answer["error"] = "No photo can be read: " + "; ".join(
                 f"{photo['name']}: {photo['error']}" for photo in photos[:3]) + "."
         return JSONResponse(answer, 422 if "error" in answer else 200)
