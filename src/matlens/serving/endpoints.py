@@ -17,7 +17,8 @@ _BODY = {"multipart/form-data": {"schema": {"type": "object", "properties": {"ph
 REFUSALS = {400: "There is no photo, the form or the ZIP is damaged, or an option is impossible.",
             401: "The token is missing or wrong.", 403: "A page of another site asks.",
             408: "The upload did not end in time.", 413: "The upload, or the number of photos, is too large.",
-            422: "What the body is, and no form, cannot be read.", 429: "Too much is under way: try again after Retry-After."}
+            422: "The photo that is the body cannot be read; those of a form have their own `error`.",
+            429: "Too much is under way: try again after Retry-After."}
 """What a request may be refused with. Each says in `error` why."""
 
 
