@@ -124,14 +124,20 @@ class NearestClass(Detector):
 
     @classmethod
     def fit(cls, features: Array, labels: Labels) -> Self:
-        """Fit class means, and one covariance, shrunk towards a sphere by OAS (Chen, Wiesel, Eldar, Hero 2010)."""
-        from sklearn.covariance import oas
+        """Fit class means, and one covariance, shrunk towards a sphere by OAS (Chen, Wiesel, Eldar, Hero 2010).
 
+        The formula is that of scikit-learn's `oas`, which takes ten times as long.
+        """
         unit = unit_rows(features)[0].astype(np.float64)
         numbers, of_class = np.unique(labels, return_inverse=True)
         means = np.stack([unit[of_class == number].mean(axis=0) for number in range(len(numbers))])
-        covariance = oas(unit - means[of_class], assume_centered=True)[0]
-        covariance[np.diag_indices(len(covariance))] += 1e-12
+        off = unit - means[of_class]
+        covariance = off.T @ off / len(off)
+        square, mean = float((covariance**2).mean()), float(np.trace(covariance) / len(covariance))
+        excess = (len(off) + 1) * (square - mean**2 / len(covariance))
+        shrinkage = min(1.0, (square + mean**2) / excess) if excess > 0 else 1.0
+        covariance *= 1 - shrinkage
+        covariance[np.diag_indices(len(covariance))] += shrinkage * mean + 1e-12
         lower = np.linalg.cholesky(covariance)
         whitening = np.linalg.inv(lower).T
         return cls((means @ whitening).astype(np.float32), whitening.astype(np.float32))

@@ -126,7 +126,8 @@ function draw(photo, card, file) {
     }
     column.append(element("p", `${answer.class}, ${percent(answer.probability)}`, "answer"));
     if (answer.unknown) {
-      column.append(element("p", "Probably none of these materials: the photo is unlike those that the model was trained on.", "none"));
+      column.append(element("p", "Probably none of these materials: the photo is unlike those that the model was trained on. "
+        + "(Of photos of these materials, 5 % get this by mistake.)", "none"));
     }
     column.append(chances(answer.probabilities), element("p", about(answer), "muted"));
     side.append(column);
@@ -149,10 +150,10 @@ function chances(probabilities) {
 
 function about(answer) {
   const model = models.find(each => each.name === answer.model);
-  const calibrated = answer.calibration ? `Probabilities are calibrated (${model?.calibration ?? answer.calibration}).`
-    : "Probabilities are the network's own: no calibration was chosen.";
-  const set = answer.set?.length > 1 ? ` With 90 % coverage it may be: ${answer.set.join(", ")}.` : "";
-  return calibrated + set;
+  const calibrated = answer.calibration ? `Calibrated probabilities (${model?.calibration ?? answer.calibration}).`
+    : "Probabilities are not calibrated.";
+  const set = answer.set?.length > 1 ? `It may well be ${answer.set.join(", ")} (90 % coverage). ` : "";
+  return set + calibrated;
 }
 
 /** Lay the heat maps over a card's photo. */
@@ -229,6 +230,7 @@ document.addEventListener("paste", event => add([...event.clipboardData.files]))
 
 ask("/v1/models").then(answer => {
   models = answer.models ?? [];
+  $("results").classList.toggle("tiles", models.length === 1);
   const names = [...new Set(models.flatMap(model => model.classes))];
   $("models").textContent = models.length ? `${models.map(model => model.test_accuracy === null ? model.name
     : `${model.name} (${percent(model.test_accuracy)} of test photos right)`).join(", ")}. Materials: ${names.join(", ")}.`
