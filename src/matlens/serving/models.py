@@ -48,8 +48,12 @@ class ServedModel:
             own, features = artifact.predict(images), None
         else:
             own, features = artifact.predict_with_features(images)
-        return [answers_from(artifact, own[row:row + 1], None if features is None else features[row:row + 1],
-                             question)[0] for row, question in enumerate(questions)]
+        answered: dict[int, dict[str, Any]] = {}
+        for question in dict.fromkeys(questions):  # most ask the same, and are answered at once
+            rows = [row for row, asked in enumerate(questions) if asked == question]
+            answers = answers_from(artifact, own[rows], None if features is None else features[rows], question)
+            answered |= dict(zip(rows, answers, strict=True))
+        return [answered[row] for row in range(len(questions))]
 
     def heat(self, photo: Pixels, class_name: str | None) -> dict[str, Any]:
         """Explain a photo (H, W, 3) uint8: the class, and a PNG in base64 to be laid over the photo.
