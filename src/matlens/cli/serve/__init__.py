@@ -11,7 +11,7 @@ from matlens.cli.frame.places import run_folder
 
 
 def serve(runs: Annotated[list[Path], typer.Argument(
-              help="Folders of runs (last is the newest), or .artifact folders.", metavar="RUN...", parser=run_folder,
+              help="Folders of runs (last is the newest), or .artifact folders.", metavar="RUN", parser=run_folder,
               show_default=False)],
           port: Annotated[int, typer.Option(min=1, max=65535, help="The port to listen at.")] = 8000,
           host: Annotated[str, typer.Option(help="The address to listen at; another than this machine's own needs "
