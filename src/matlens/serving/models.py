@@ -102,7 +102,8 @@ def open_models(places: Sequence[Path], warn: Callable[[str], None]) -> list[Ser
 
 def _of_run(run: RunRecord, warn: Callable[[str], None]) -> list[ServedModel]:
     opened, reasons = [], []
-    for name in run.trained_models():
+    names = [name for name in run.model_names if run.paths.training_file(name).exists()]
+    for name in names or run.trained_models():  # which says that there is none, and how to train
         try:
             opened.append(ServedModel(name, Artifact.open(run.paths.artifact(name)), _accuracy(run, name)))
         except MatlensError as error:

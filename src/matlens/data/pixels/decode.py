@@ -78,7 +78,7 @@ with contextlib.suppress(OSError, AttributeError):  # a Pillow without libtiff, 
 
 
 def decode(data: bytes, *, min_size: tuple[int, int] | None = None, keep_truncated: bool = False,
-           most_pixels: int = MAX_PIXELS) -> Pixels:
+           most_pixels: int | None = None) -> Pixels:
     """Decode a whole photo.
 
     Args:
@@ -86,7 +86,7 @@ def decode(data: bytes, *, min_size: tuple[int, int] | None = None, keep_truncat
         min_size: (height, width). A far larger JPEG may be decoded at a half, a quarter or an eighth of its size, but
             never below twice this size.
         keep_truncated: accept a photo whose end is missing, the missing part grey or black.
-        most_pixels: larger photos are refused before they are decoded; at most MAX_PIXELS.
+        most_pixels: larger photos are refused before they are decoded; by default, and at most, MAX_PIXELS.
 
     Returns:
         (H, W, 3) uint8 RGB, upright, transparent pixels over white, greys of more than 8 bits and floating-point ones
@@ -96,6 +96,7 @@ def decode(data: bytes, *, min_size: tuple[int, int] | None = None, keep_truncat
         UnreadableImageError: the data is damaged (empty, truncated, not a photo), it is of a format or a size that
             matlens does not read, or there is not enough memory now; `problem.kind` says which.
     """
+    most_pixels = MAX_PIXELS if most_pixels is None else min(most_pixels, MAX_PIXELS)
     kind = format_of(data[:HEAD], (data[HEAD:] for _ in range(1)))  # a copy, where it is asked for
     try:
         if kind == "JPEG":

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import cv2
 
-from matlens.data.pixels.decode import MAX_PIXELS, decode, resize
+from matlens.data.pixels.decode import decode, resize
 from matlens.data.pixels.files import content_of, digest_of
 from matlens.data.pixels.problems import Problem, UnreadableImageError, problem_of
 from matlens.errors import DataError
@@ -24,13 +24,13 @@ class PhotoReader:
     img_size: (height, width) that photos are resized to; None leaves them as large as their files hold them.
     keep_truncated: accept a photo whose end is missing, the missing part grey or black.
     min_size: (height, width) that is large enough where nothing is resized: `decode` may then shrink a far larger JPEG.
-    most_pixels: of a photo that is read.
+    most_pixels: of a photo that is read, where that is fewer than `decode` reads.
     """
 
     img_size: tuple[int, int] | None = None
     keep_truncated: bool = False
     min_size: tuple[int, int] | None = None
-    most_pixels: int = MAX_PIXELS
+    most_pixels: int | None = None
 
     def attempt_content(self, content: bytes) -> Pixels | Problem:
         """Read a photo from the content of its file. Returns its pixels, or why there are none."""
