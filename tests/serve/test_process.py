@@ -71,9 +71,17 @@ def test_the_documented_examples_work_and_a_signal_waits_for_what_is_under_way(s
         assert said.startswith("red 0.9")
         body = photo_of("blue")
         port = int(address.rpartition(":")[2])
+        upload = (f"POST /v1/predict HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nContent-Length: {len(body)}\r\n\r\n"
+                  ).encode()
+        long_header = b"GET / HTTP/1.1\r\nA: " + b"b" * 200_000 + b"\r\n\r\n"
+        for junk in (b"\0" * 100 + b"\r\n\r\n", long_header, upload + body[:50]):
+            with contextlib.suppress(ConnectionError), socket.create_connection(("127.0.0.1", port)) as rude:
+                rude.sendall(junk)
+                if not junk.startswith(b"POST"):  # an upload is broken off instead
+                    assert rude.recv(65536).startswith(b"HTTP/1.1 4")
+        assert urlopen(f"{address}/healthz").status == 200
         with socket.create_connection(("127.0.0.1", port)) as slow:
-            slow.sendall(f"POST /v1/predict HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nContent-Length: {len(body)}\r\n\r\n"
-                         .encode() + body[:50])
+            slow.sendall(upload + body[:50])
             time.sleep(0.5)
             server.send_signal(signal.SIGTERM)
             time.sleep(0.5)

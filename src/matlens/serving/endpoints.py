@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -109,13 +110,18 @@ def docs_page() -> str:
             f"{''.join(map(_described, ENDPOINTS))}</main></html>")
 
 
+def _marked(text: str) -> str:
+    """Write text as HTML, with what stands between backticks as code."""
+    return re.sub("`([^`]+)`", r"<code>\1</code>", html.escape(text))
+
+
 def _described(endpoint: Endpoint) -> str:
     options = "".join(f"<tr><th scope=row><code>{option.name}</code></th><td>{option.kind}</td>"
-                      f"<td>{html.escape(option.meaning)}</td></tr>" for option in endpoint.options)
+                      f"<td>{_marked(option.meaning)}</td></tr>" for option in endpoint.options)
     table = f"<table><caption>Options in the query</caption><tbody>{options}</tbody></table>" if options else ""
-    refused = "".join(f"<li>{status}: {html.escape(REFUSALS[status])}</li>" for status in endpoint.refusals)
+    refused = "".join(f"<li>{status}: {_marked(REFUSALS[status])}</li>" for status in endpoint.refusals)
     example = f"<pre><code>{html.escape(endpoint.example)}</code></pre>" if endpoint.example else ""
     takes = "<p>Takes photos as files of a form, one as the body, or a ZIP.</p>" if endpoint.takes_photos else ""
     return (f"<section><h2><code>{endpoint.method} {endpoint.path}</code></h2><p>{html.escape(endpoint.summary)}</p>"
-            f"{takes}{table}<p>Answers: {html.escape(endpoint.answer)}</p>{example}<details><summary>Refusals</summary>"
+            f"{takes}{table}<p>Answers: {_marked(endpoint.answer)}</p>{example}<details><summary>Refusals</summary>"
             f"<ul>{refused}</ul></details></section>")
