@@ -10,6 +10,7 @@ import pytest
 from matlens.features.artifact import Artifact
 from matlens.jobs.answers import AnswerOptions
 from matlens.jobs.predict import AskedPhotos, predict_files
+from matlens.serving.endpoints import ENDPOINTS
 from matlens.serving.models import ServedModel, open_models
 from serve.served import MODELS, STRANGER, novelty_of, photo_of, with_client, zip_of
 from small_run import CLASSES
@@ -96,3 +97,20 @@ def test_models_are_chosen_by_name_and_heat_maps_drawn(small_run):
     assert [answer.status_code for answer in wrong] == [400] * 4
     assert "vgg20" in wrong[0].json()["error"]
     assert MODELS[0] in wrong[0].json()["error"]
+
+
+def test_every_endpoint_is_answered_and_described(small_run):
+    async def talk(client, engine):
+        statuses = {each.path: (await (client.get(each.path) if each.method == "GET" else client.post(
+            each.path, content=photo_of("red")))).status_code for each in ENDPOINTS}
+        return statuses, (await client.get("/openapi.json")).json(), (await client.get("/docs")).text
+
+    statuses, document, page = with_client(small_run, talk)
+    assert set(statuses.values()) == {200}
+    assert document["openapi"].startswith("3.")
+    for each in ENDPOINTS:
+        described = document["paths"][each.path][each.method.lower()]
+        assert [option["name"] for option in described["parameters"]] == [option.name for option in each.options]
+        assert ("requestBody" in described) == each.takes_photos
+        assert f"{each.method} {each.path}" in page
+    assert "http:" not in page.replace("http://127.0.0.1:8000", ""), "nothing is loaded from elsewhere"
