@@ -20,7 +20,7 @@ from matlens.notebook.label_space import LABEL_SPACE
 PACKAGE = Path(matlens.__file__).parent
 
 ROOMS = ("errors", "types", "system", "models", "settings", "data", "features", "runs", "training", "workers",
-         "evaluation", "explanation", "robustness", "comparison", "report", "notebook", "jobs", "cli")
+         "evaluation", "explanation", "robustness", "comparison", "report", "notebook", "jobs", "serving", "cli")
 """A module imports from the rooms before its own, and from its own (docs/architecture.md)."""
 
 FRAMEWORKS = {"tensorflow": "models/keras", "keras": "models/keras", "torch": "models/torch",
@@ -31,7 +31,7 @@ BACK_ENDS = "models/keras/backends"
 """What is particular to one of Keras' back ends; there alone its library is imported beside Keras."""
 
 HEAVY = (*FRAMEWORKS, "openvino", "matplotlib", "seaborn", "sklearn", "scipy", "pandas", "h5py", "nncf", "cleanlab",
-         "joblib", "kagglehub")
+         "joblib", "kagglehub", "starlette", "uvicorn", "python_multipart")
 """Slow to import, so imported where they are used: inside of functions."""
 
 ROOT_MODULES, FILES_IN_A_FOLDER, LINES_IN_A_FILE = 6, 14, 300

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from builders import begin_run, results_of
+from matlens.evaluation.novelty.learn import Learned
 from matlens.features.artifact import Artifact, write_about
 from matlens.features.calibrator import FILE_NAME
-from matlens.jobs.judged import pass_on, restore_calibration
+from matlens.features.novelty.detectors import NearestNeighbours
+from matlens.features.novelty.stored import FILE_NAME as NOVELTY_FILE
+from matlens.features.novelty.stored import Novelty
+from matlens.jobs.judged import novelty_kept, pass_on, restore_calibration
 from matlens.runs.run import Run
 from matlens.system.console import Reporter
 
@@ -70,3 +75,17 @@ def test_a_warning_is_told_even_when_quiet_and_a_hint_is_not(run, capsys):
     pass_on(run, results_of(NAME, warnings=warnings), Reporter(quiet=True))
     said = capsys.readouterr()
     assert "b is never answered." in said.err and "Hint." not in said.err + said.out
+
+
+def test_what_is_learned_goes_beside_the_artifact_and_survives_an_export(run):
+    detector = NearestNeighbours.fit(np.eye(6, dtype=np.float32), np.zeros(6))
+    novelty = Novelty(detector, np.arange(20.0), np.full(20, 0.9), np.zeros(20, np.int64), np.arange(20), 2)
+    learned = Learned(novelty, {"format": 1, "detector": None, "remark": "As told."})
+    pass_on(run, results_of(NAME), Reporter(quiet=True), learned)
+    kept = novelty_kept(run, NAME)
+    assert kept.p_values(np.ones((1, 6), np.float32)) == novelty.p_values(np.ones((1, 6), np.float32))
+    (run.paths.artifact(NAME) / NOVELTY_FILE).unlink()  # as a new export leaves it
+    restore_calibration(run, NAME, Reporter(quiet=True), kept)
+    assert novelty_kept(run, NAME) is not None
+    pass_on(run, results_of(NAME), Reporter(quiet=True), Learned(None, learned.figures))
+    assert novelty_kept(run, NAME) is None, "an earlier training's is not left"

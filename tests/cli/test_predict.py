@@ -14,7 +14,10 @@ from attacks import at_once
 from matlens.errors import DataError
 from matlens.features.artifact import Artifact
 from matlens.features.calibrator import Calibrator
+from matlens.features.novelty.detectors import NearestNeighbours
+from matlens.features.novelty.stored import Novelty
 from matlens.jobs import predict as predicting
+from matlens.jobs.answers import NONE_OF_THESE, AnswerOptions, what_is_not_told
 from matlens.jobs.predict import AskedPhotos, predict_files
 
 BRIGHT, DARK = 200, 50
@@ -53,7 +56,7 @@ def photos(tmp_path) -> Path:
 def answers(artifact, *paths: Path, raw: bool = False) -> tuple[dict[str, dict], dict[str, str]]:
     """{name: answer} and {name: error}."""
     lines = [(json.loads(line), is_error) for line, is_error in predict_files(
-        artifact, AskedPhotos.of(paths), as_json=True, raw=raw)]
+        artifact, AskedPhotos.of(paths), as_json=True, question=AnswerOptions(raw=raw))]
     return ({Path(about["path"]).name: about for about, is_error in lines if not is_error},
             {Path(about["path"]).name: about["error"] for about, is_error in lines if is_error})
 
@@ -131,3 +134,44 @@ def test_the_exit_code_says_that_some_photos_were_not_predicted(artifact, photos
         str(photos / "a.png"), str(photos / "sub" / "z.png"), str(photos / "a.png")]
     assert all(name in err for name in ("empty.jpg", "noise.jpg", "cut.png"))
     assert matlens("predict", "run", photos / "a.png")[0] == 0
+
+
+class Knowing(Stub):
+    """It was trained on bright photos alone; its two classes were told with 0.6 to 0.96 in 19 validation photos."""
+
+    novelty = Novelty(NearestNeighbours.fit(np.repeat(np.float32([[1, 0]]), 5, 0), np.zeros(5)), np.linspace(0, 1, 19),
+                      np.linspace(0.6, 0.96, 19), np.zeros(19, np.int64), np.arange(19), 2)
+
+    def predict_with_features(self, images):
+        bright = images.mean(axis=(1, 2, 3)) > 0.5
+        return self.predict(images), np.stack([bright, ~bright], axis=1).astype(np.float32)
+
+
+def test_a_photo_unlike_those_trained_on_is_called_so_and_sets_have_a_column(tmp_path, photos):
+    """A dark photo is stranger than all 19: p is 1 of 20, and so 5 %. 0.8 and 0.2 leave one class in a set of 90 %."""
+    knowing = Knowing(tmp_path, "m", ("bright", "dark"), (32, 32), 0.0)
+    asked = AskedPhotos.of([photos / "a.png", photos / "sub" / "z.png"])
+    plain, with_sets, strict = (
+        [line.split("\t")[3:] for line, _ in predict_files(knowing, asked, with_sets=sets, question=question)]
+        for sets, question in ((False, AnswerOptions()), (True, AnswerOptions()),
+                               (False, AnswerOptions(false_alarms=0.04))))
+    assert plain == [[], [NONE_OF_THESE]]
+    assert with_sets == [["bright"], ["dark", NONE_OF_THESE]]
+    assert strict == [[], []], "19 photos are too few for 4 %"
+    assert "--false-alarms" in what_is_not_told(knowing, AnswerOptions(false_alarms=0.04))
+
+
+def test_an_artifact_of_an_earlier_version_says_what_it_does_not_tell(artifact, photos, monkeypatch, matlens):
+    monkeypatch.setattr(predicting, "predicting_artifact", lambda *_, **__: artifact)
+    code, out, err = matlens("predict", "run", photos / "a.png")
+    assert (code, len(out.split("\t"))) == (0, 3)
+    assert "matlens evaluate" in err
+    about = answers(artifact, photos / "a.png")[0]["a.png"]
+    assert (about["unknown"], about["set"]) == (None, None)
+
+
+@pytest.mark.parametrize("option", [("--coverage", 100), ("--false-alarms", 0), ("--coverage", "x")])
+def test_impossible_rates_are_refused_by_their_names(matlens, photos, option):
+    code, _, err = matlens("predict", "run", photos / "a.png", *option)
+    assert code == 2
+    assert option[0] in err

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from matlens.errors import ModelError, WriteError
-from matlens.features.artifact import Artifact, calibrate_artifact, write_about
+from matlens.features.artifact import Artifact, write_about
+from matlens.features.beside import calibrate_artifact
 from matlens.features.calibrator import FILE_NAME, Calibrator
 
 HALF = Calibrator.at(2, 2)

@@ -48,11 +48,11 @@ def evaluate(run: RunArgument, models: Models = None, material_groups: MaterialG
     names = opened.trained_models(chosen_models(models))
     for name in names:
         with reporter.progress(f"{name}: predicting", photos_to_predict(opened, name)) as advance:
-            results = evaluate_one(opened, name, lambda done, _: advance(done, ""), every_picture=True,
-                                   svg=svg).results
+            evaluation = evaluate_one(opened, name, lambda done, _: advance(done, ""), every_picture=True, svg=svg)
+        results = evaluation.results
         reporter.result(f"{name}: accuracy {between(results)}, macro F1 {percent(results.macro_f1)} on "
                         f"{Row.from_results(results).tested}")
-        pass_on(opened, results, reporter)
+        pass_on(opened, results, reporter, evaluation.learned)
         note_in_results(opened, name, reporter)
     if robustness:
         measure_robustness(opened, names, robustness_photos or PHOTOS_MEASURED, reporter)

@@ -22,7 +22,7 @@ def export(run: RunArgument, models: Models = None,
     """Make the portable artifact again from the model file, and compare it with the framework's own output."""
     from matlens.evaluation.part_predictions import are_outdated
     from matlens.features.artifact import Artifact
-    from matlens.jobs.judged import restore_calibration
+    from matlens.jobs.judged import novelty_kept, restore_calibration
     from matlens.runs.run import Run
     from matlens.system.console import Reporter, command
     from matlens.system.transport import run_job
@@ -34,10 +34,11 @@ def export(run: RunArgument, models: Models = None,
             _export_int8(folder, name, max_drop, reporter)
         return
     for name in chosen_models(models) or folder.model_names:
+        novelty = novelty_kept(folder, name)
         run_job("export", ExportTask(folder.path.resolve(), name, chosen_device(device)), folder.paths.log_file(name))
         artifact = Artifact.open(folder.paths.artifact(name))
         reporter.result(f"{artifact.folder}: probabilities within {artifact.parity:.1g} of the framework's")
-        restore_calibration(folder, name, reporter)
+        restore_calibration(folder, name, reporter, novelty)
         if are_outdated(folder, name):
             reporter.result("  The saved predictions are still its framework's. Replace them by its own with: "
                             f"{command('evaluate', folder.path, '--models', name)}")

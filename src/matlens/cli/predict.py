@@ -26,18 +26,30 @@ def predict(run: Annotated[Path, typer.Argument(
                                                "probabilities.")] = False,
             raw: Annotated[bool, typer.Option("--raw", help="Print the network's own probabilities, without the "
                                               "calibration that its evaluation chose.")] = False,
+            false_alarms: Annotated[float | None, typer.Option(
+                help="Percentage of photos like the validation photos that may be called unknown.",
+                show_default="5")] = None,
+            coverage: Annotated[float | None, typer.Option(
+                help="Also print the classes that a photo may well be of: the true one is among them for this "
+                "percentage of photos.", show_default="90, with --json")] = None,
+            by_class: Annotated[bool, typer.Option("--by-class", help="Let --coverage hold for the photos of each "
+                                                   "class, not for all together.")] = False,
             ) -> None:
     """Say what photos show: one line a photo with path, class and probability.
 
-    Of several runs, each line ends in the run that answers.
+    A line ends in "probably none of these materials" where a photo is unlike those that the model was trained on. Of
+    several runs, each line ends in the run that answers.
 
     A photo that cannot be read is named on standard error, the others are predicted, and the command exits with 2.
     """
     from matlens.errors import DataError
+    from matlens.jobs.answers import AnswerOptions, what_is_not_told
     from matlens.jobs.predict import AskedPhotos, predict_files, predicting_artifact
     from matlens.runs.names import distinct_names
     from matlens.system.console import command, echo
 
+    question = AnswerOptions.in_percent(raw=raw, false_alarms=false_alarms, coverage=coverage, by_class=by_class)
+    with_sets = coverage is not None or by_class
     runs = [run]
     while images and (more := _also_run(images[0])) is not None:
         runs.append(more)
@@ -52,12 +64,15 @@ def predict(run: Annotated[Path, typer.Argument(
         if artifact.unconfirmed:
             echo(f"warning: {artifact.remark}", err=True)
         of_run = names.get(place, str(place)) if len(artifacts) > 1 else None
-        for line, is_error in predict_files(artifact, asked, as_json=json, raw=raw, top=top, of_run=of_run):
+        for line, is_error in predict_files(artifact, asked, as_json=json, top=top, of_run=of_run, question=question,
+                                            with_sets=with_sets):
             if not (is_error and number):  # what cannot be read is said once
                 echo(line, err=is_error)
                 failed += is_error
         if not json and not raw and artifact.calibrator:
             echo(f"calibrated by {artifact.calibrator.title}; --raw prints the network's own probabilities", err=True)
+        if reason := what_is_not_told(artifact, question):
+            echo(reason, err=True)
     if asked.others:
         echo(f"passed over: {asked.others} files that are no photos by their names", err=True)
     if failed:

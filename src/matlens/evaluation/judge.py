@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from matlens.data.imbalance import may_need_balance
-from matlens.errors import RunError
+from matlens.errors import MatlensError, RunError
 from matlens.evaluation.displays.classes import ClassScores, ConfusedPairs
 from matlens.evaluation.displays.confidence import CoverageCurve, ReliabilityDiagram
 from matlens.evaluation.displays.curves import ConfusionMatrix, RocCurves, TrainingCurves
 from matlens.evaluation.material_groups import FILE_NAME, MaterialGroups
 from matlens.evaluation.metrics.scores import judge
+from matlens.evaluation.novelty.learn import Learned, learn_novelty
 from matlens.evaluation.part_predictions import PartPredictions, are_outdated, photos_to_predict
 from matlens.evaluation.predictions import Predictions
 from matlens.evaluation.results import Results
@@ -39,11 +40,13 @@ class Evaluation:
     """What an evaluation worked out, for whoever goes on with it.
 
     results: as they are saved. predictions: of the test part. roc_curves: as `compute_roc_curves` gives them.
+    learned: what the model does not know.
     """
 
     results: Results
     predictions: Predictions
     roc_curves: Mapping[str, Any]
+    learned: Learned
 
 
 def evaluate(run: Run, name: str, on_progress: Progress = unheard, *, every_picture: bool = False, svg: bool = False,
@@ -75,6 +78,7 @@ def evaluate(run: Run, name: str, on_progress: Progress = unheard, *, every_pict
     neighbours = None if features is None else near_neighbours(split, features)
     judgement = judge(predictions, split.class_names, groups=groups_of(run), validation=validation,
                       no_validation=no_validation)
+    learned = learn_novelty(parts, predictions, validation, no_validation, _earlier(run, name))
     results = Results(
         model_name=name, split_hash=split.hash, protocol=split.protocol, train_on=split.train_on, seed=settings.seed,
         pretrained=training.pretrained, weights_sha256=training.weights_sha256, parameters=training.parameters,
@@ -88,8 +92,8 @@ def evaluate(run: Run, name: str, on_progress: Progress = unheard, *, every_pict
         remarks=(*training.remarks, *split.remarks, *([mark] if mark else []), *judgement.remarks),
         warnings=troubles(training, predictions, validation, split.class_names, neighbours,
                           may_need_balance=may_need_balance(settings, split)),
-        **judgement.fields)
-    evaluation = Evaluation(results, predictions, judgement.roc_curves)
+        novelty=learned.figures, **judgement.fields)
+    evaluation = Evaluation(results, predictions, judgement.roc_curves, learned)
     displays = _pictures(evaluation, training) | (_more_pictures(results) if every_picture else {})
     for kind, display in displays.items():
         figure = display.draw()
@@ -98,6 +102,14 @@ def evaluate(run: Run, name: str, on_progress: Progress = unheard, *, every_pict
             save_figure(figure, run.paths.picture(name, kind).with_suffix(".svg"))
     results.write(run.paths.results_file(name))
     return evaluation
+
+
+def _earlier(run: Run, name: str) -> dict[str, Any] | None:
+    """Return what earlier results of the model say of unknown photos; None where there are none."""
+    try:
+        return Results.read(run.paths.results_file(name)).novelty
+    except MatlensError:
+        return None
 
 
 def _pictures(evaluation: Evaluation, training: TrainingRecord) -> dict[str, _Display]:

@@ -40,6 +40,7 @@ class Results:
     trained in (float32, bfloat16, float16). Of a step's `batch_size` photos, `micro_batch` were computed at once.
     The test photos are of `n_groups` independent groups, and the variance of the accuracy is `design_effect` times that
     of independent photos; both are None, and not written, where each photo stands alone.
+    `novelty` says how well photos that the model does not know are told, and how prediction sets do.
     `faithfulness` and `robustness` sum up what was measured on request (`matlens.jobs.measure`).
     """
 
@@ -89,6 +90,7 @@ class Results:
     warnings: list[dict[str, str]] = field(default_factory=list)
     faithfulness: dict[str, Any] | None = None
     robustness: dict[str, Any] | None = None
+    novelty: dict[str, Any] | None = None
     scores: dict[str, MetricValue] = field(default_factory=dict)
     n_groups: int | None = None
     design_effect: float | None = None

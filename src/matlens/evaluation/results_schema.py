@@ -95,6 +95,53 @@ class _CalibrationSchema(_Part):
     remark: str | None = None
 
 
+class _StatedShareSchema(_Part):
+    share: _Share
+    interval: _IntervalSchema | None = None
+    stated: _Share | None = None
+
+
+class _SetsSchema(_StatedShareSchema):
+    mean_size: Annotated[float, Field(ge=0)]
+    single: _Share
+    lowest_class: _Share
+
+
+class _StatedSetsSchema(_Part):
+    stated: _Share
+    overall: _SetsSchema | None = None
+    by_class: _SetsSchema | None = None
+    untold: list[str] = []
+
+
+class _DetectorSchema(_Part):
+    detector: str
+    area: _Share
+
+
+class _NoveltySchema(_Part):
+    """Where a detector is named, all of the others are there."""
+
+    format: Annotated[int, Field(ge=1, le=1)]
+    detector: str | None
+    remark: str = ""
+    head: str = ""
+    candidates: list[_DetectorSchema] = []
+    n_validation: Count = 0
+    n_groups: Count = 0
+    left_out: Count = 0
+    n_test: Count = 0
+    false_alarms: _StatedShareSchema | None = None
+    coverage: _StatedSetsSchema | None = None
+
+    @model_validator(mode="after")
+    def _is_whole(self) -> _NoveltySchema:
+        alarms = self.false_alarms
+        if self.detector and (self.coverage is None or alarms is None or alarms.stated is None):
+            raise ValueError("what it says of unknown photos is not whole")
+        return self
+
+
 class _WarningSchema(_Part):
     kind: str
     text: str
@@ -186,6 +233,7 @@ class ResultsSchema(_Part):
     warnings: list[_WarningSchema] = []
     faithfulness: dict[str, Any] | None = None
     robustness: dict[str, Any] | None = None
+    novelty: _NoveltySchema | None = None
     scores: dict[str, _ScoreSchema] = {}
     n_groups: Count | None = None
     design_effect: Annotated[float, Field(ge=0)] | None = None

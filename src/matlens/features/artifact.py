@@ -5,6 +5,7 @@
         trunk.xml, .bin   OpenVINO: (B, H, W, 3) float32 in [0, 1] to feature maps, preprocessing inside
         head.npz          pooling and dense weights; of a head `knn` the features of the training photos
         calibration.json  where an evaluation chose one: what makes its probabilities as sure as it is right
+        novelty.npz       where an evaluation learned it: which photos are unlike those it was trained on
 
 A trained network whose export differs from its framework, or cannot be converted, is kept too, and its artifact is
 marked: `unconfirmed` in artifact.json says why. Such an artifact is not opened unless that is asked for; where it could
@@ -26,8 +27,9 @@ import numpy as np
 from pydantic import BaseModel, Field, field_validator, model_validator
 
 from matlens.errors import ConversionError, ModelError
-from matlens.features.calibrator import Calibrator, read_calibrator, write_calibrator
+from matlens.features.calibrator import Calibrator, read_calibrator
 from matlens.features.engine import TrunkEngine
+from matlens.features.novelty.stored import Novelty, read_novelty
 from matlens.features.trunks import CachedTrunk
 from matlens.features.unconverted import is_of_conversion, not_converted
 from matlens.models.head import AnyHead
@@ -110,6 +112,16 @@ class Artifact:
         """The calibration of `predict`'s probabilities, which is read when it is first used. Raises ModelError."""
         return read_calibrator(self.folder, self.head_digest, len(self.class_names))
 
+    @cached_property
+    def novelty(self) -> Novelty | None:
+        """What it knows of unknown photos, which is read when it is first used. Raises ModelError."""
+        return read_novelty(self.folder, self.head_digest, len(self.class_names))
+
+    def predict_with_features(self, images: Array) -> tuple[Array, Array]:
+        """Predict as `predict` does, and return the features (B, K), averaged over places, too."""
+        maps = self.trunk.features(images)
+        return self.predict(images, self.head.probabilities(maps)), maps.mean(axis=(1, 2), dtype=np.float32)
+
     def predict(self, images: Array, of_photos: Array | None = None) -> Array:
         """Predict photos (B, H, W, 3) float32 in [0, 1]: probabilities (B, C) float32.
 
@@ -191,20 +203,15 @@ def command_to_export(folder: Path, model: str) -> str:
     return command("export", run, "--models", model, "--device", "cpu")
 
 
-def calibrate_artifact(folder: Path, calibrator: Calibrator | None, copies: Sequence[Path] = ()) -> None:
-    """Give an artifact a calibration in place of any that it has; None takes it away. Raises ModelError or WriteError.
+def of_same_head(folder: Path, copies: Sequence[Path] = ()) -> tuple[str, int, tuple[Path, ...]]:
+    """Return an artifact's head's SHA-256, its number of classes, and its folder with those of copies of that head.
 
-    Descriptions alone are read, so that the artifact's large files need not be.
-
-    copies: artifacts that get the same, such as the INT8 version, where they have the same head.
+    Descriptions alone are read, so that the artifact's large files need not be. Raises ModelError.
     """
     about = _description(folder)
-    if calibrator is not None and len(calibrator.scale) != len(about.class_names):
-        raise ModelError(f"{folder} has {len(about.class_names)} classes, and the calibration {len(calibrator.scale)}. "
-                         "Make both again with: matlens export RUN; matlens evaluate RUN")
     head = about.sha256["head.npz"]
-    for place in (folder, *(copy for copy in copies if _description(copy).sha256["head.npz"] == head)):
-        write_calibrator(place, calibrator, head)
+    return head, len(about.class_names), (folder, *(copy for copy in copies
+                                                    if _description(copy).sha256["head.npz"] == head))
 
 
 def _way_out(folder: Path) -> str:

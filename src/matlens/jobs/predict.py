@@ -16,6 +16,7 @@ from matlens.data.pixels.problems import Problem
 from matlens.data.pixels.reader import PhotoReader
 from matlens.errors import MatlensError, ModelError
 from matlens.features.artifact import Artifact
+from matlens.jobs.answers import AS_USUAL, NONE_OF_THESE, AnswerOptions, answers_to
 from matlens.runs.record import RunRecord
 from matlens.runs.training_record import TrainingRecord
 from matlens.system.console import command, printable
@@ -97,14 +98,14 @@ class AskedPhotos:
         return cls(tuple(photos), tuple(unlisted), others)
 
 
-def predict_files(artifact: Artifact, asked: AskedPhotos, *, as_json: bool = False, raw: bool = False, top: int = 1,
-                  of_run: str | None = None) -> Iterator[tuple[str, bool]]:
+def predict_files(artifact: Artifact, asked: AskedPhotos, *, as_json: bool = False, top: int = 1,
+                  of_run: str | None = None, question: AnswerOptions = AS_USUAL, with_sets: bool = False,
+                  ) -> Iterator[tuple[str, bool]]:
     """Yield a line for each photo, and whether it is an error: the photo could not be read. The others are predicted.
 
-    raw: give the network's own probabilities where the artifact has a calibration.
     top: how many classes a line names, the likeliest first. of_run: is named where several runs answer.
+    with_sets: lines have a column with the classes that the photo may well be of.
     """
-    calibrator = None if raw else artifact.calibrator
     reader = PhotoReader(artifact.img_size)
     for place, reason in asked.unlisted:
         yield _error(place, reason, as_json), True
@@ -116,21 +117,17 @@ def predict_files(artifact: Artifact, asked: AskedPhotos, *, as_json: bool = Fal
         if isinstance(photo, Problem):
             yield _error(file, photo, as_json), True
             continue
-        probabilities = artifact.predict(photo[None].astype(np.float32) / np.float32(255))
-        chances = (calibrator.apply(probabilities) if calibrator else probabilities)[0]
-        best = int(chances.argmax())
+        answer = answers_to(artifact, photo[None].astype(np.float32) / np.float32(255), question)[0]
+        chances: dict[str, float] = answer["probabilities"]
+        likeliest = sorted(chances, key=lambda name: -chances[name])[:top]
         if as_json:
-            yield _as_json({
-                "path": str(file), "class": artifact.class_names[best], "probability": float(chances[best]),
-                "probabilities": {name: float(value) for name, value in zip(artifact.class_names, chances,
-                                                                           strict=True)},
-                "model": artifact.model_name, "calibration": calibrator.method if calibrator else None,
-                **({"top": [artifact.class_names[number] for number in (-chances).argsort(kind="stable")[:top]]}
-                   if top > 1 else {}), **({"run": of_run} if of_run else {})}), False
+            yield _as_json({"path": str(file), **answer, **({"top": likeliest} if top > 1 else {}),
+                            **({"run": of_run} if of_run else {})}), False
         else:
-            likeliest = [int(number) for number in (-chances).argsort(kind="stable")[:top]]
-            words = (str(file), *(word for number in likeliest for word in (
-                artifact.class_names[number], f"{chances[number]:.4f}")), *([of_run] if of_run else []))
+            unknown = NONE_OF_THESE if answer["unknown"] else ""
+            words = [str(file), *(word for name in likeliest for word in (name, f"{chances[name]:.4f}")),
+                     *(["|".join(answer["set"] or ())] if with_sets else []),
+                     *([unknown] if unknown or of_run else []), *([of_run] if of_run else [])]
             yield "\t".join(map(printable, words)), False
 
 

@@ -69,6 +69,8 @@ class PhotoAnswer:
 
     class_name, probability: its answer; None, with the reason in `problem`, where the photo could not be read.
     probabilities: of all classes, by name.
+    unknown: whether the photo is probably of none of the classes; None where the artifact does not tell.
+    may_be: the classes that it may well be of (with 90 % coverage), the likeliest first; empty likewise.
     """
 
     path: str
@@ -76,6 +78,8 @@ class PhotoAnswer:
     probability: float | None = None
     probabilities: dict[str, float] = field(default_factory=dict, repr=False)
     problem: str | None = None
+    unknown: bool | None = None
+    may_be: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -170,7 +174,7 @@ def predict(run: Place, photos: Place | Sequence[Place], *, model: str | None = 
     said = (json.loads(line) for line, _ in predict_files(artifact, asked, as_json=True))
     return PhotoAnswers(artifact.model_name, tuple(PhotoAnswer(
         about["path"], about.get("class"), about.get("probability"), about.get("probabilities", {}),
-        about.get("error")) for about in said))
+        about.get("error"), about.get("unknown"), tuple(about.get("set") or ())) for about in said))
 
 
 def explain(run: Place, photos: Place | Sequence[Place] = (), *, models: Sequence[str] | None = None,

@@ -160,12 +160,13 @@ def judge(run: Run, model: str, reporter: Reporter) -> Results:
         except ResultsError as error:
             reporter.warn(f"{error} matlens judges the model again.")
     with reporter.progress(f"{spec_of(model).title}: predicting", photos_to_predict(run, model)) as advance:
-        results = evaluate(run, model, lambda done, _: advance(done, "")).results
+        evaluation = evaluate(run, model, lambda done, _: advance(done, ""))
+    results = evaluation.results
     explain_run(run, model)
     # Headlines alone: the report has every metric.
     reporter.say(f"  test accuracy {percent(results.accuracy)}, macro F1 {percent(results.macro_f1)} "
                  f"({results.n_test} photos, {results.prediction_photos_per_second:.0f} photos/s)")
-    pass_on(run, results, reporter)
+    pass_on(run, results, reporter, evaluation.learned)
     return results
 
 

@@ -24,7 +24,7 @@ class Command(TyperCommand):
 class LazyGroup(TyperGroup):
     """The commands that the modules `names` of `package` define, in that order.
 
-    A module defines a function of its own name, or, if it is a package, the typer.Typer `app` of a group.
+    A module defines a function of its own name, or the typer.Typer `app` of a group.
     """
 
     package: ClassVar[str]

@@ -77,7 +77,8 @@ with contextlib.suppress(OSError, AttributeError):  # a Pillow without libtiff, 
     ctypes.CDLL(_imaging.__file__).TIFFSetErrorHandler(_ERROR_HANDLER)
 
 
-def decode(data: bytes, *, min_size: tuple[int, int] | None = None, keep_truncated: bool = False) -> Pixels:
+def decode(data: bytes, *, min_size: tuple[int, int] | None = None, keep_truncated: bool = False,
+           most_pixels: int | None = None) -> Pixels:
     """Decode a whole photo.
 
     Args:
@@ -85,6 +86,7 @@ def decode(data: bytes, *, min_size: tuple[int, int] | None = None, keep_truncat
         min_size: (height, width). A far larger JPEG may be decoded at a half, a quarter or an eighth of its size, but
             never below twice this size.
         keep_truncated: accept a photo whose end is missing, the missing part grey or black.
+        most_pixels: larger photos are refused before they are decoded; by default, and at most, MAX_PIXELS.
 
     Returns:
         (H, W, 3) uint8 RGB, upright, transparent pixels over white, greys of more than 8 bits and floating-point ones
@@ -94,18 +96,19 @@ def decode(data: bytes, *, min_size: tuple[int, int] | None = None, keep_truncat
         UnreadableImageError: the data is damaged (empty, truncated, not a photo), it is of a format or a size that
             matlens does not read, or there is not enough memory now; `problem.kind` says which.
     """
+    most_pixels = MAX_PIXELS if most_pixels is None else min(most_pixels, MAX_PIXELS)
     kind = format_of(data[:HEAD], (data[HEAD:] for _ in range(1)))  # a copy, where it is asked for
     try:
         if kind == "JPEG":
-            pixels = _decode_plain_jpeg(data, min_size)
+            pixels = _decode_plain_jpeg(data, min_size, most_pixels)
             if pixels is not None:
                 return pixels
-        return _decode_with_pillow(data, kind, keep_truncated)
+        return _decode_with_pillow(data, kind, keep_truncated, most_pixels)
     except (MemoryError, cv2.error) as error:  # OpenCV has an error of its own for want of memory
         raise UnreadableImageError(problem_of(MemoryError())) from error
 
 
-def _decode_plain_jpeg(data: bytes, min_size: tuple[int, int] | None) -> Pixels | None:
+def _decode_plain_jpeg(data: bytes, min_size: tuple[int, int] | None, most_pixels: int) -> Pixels | None:
     """Decode a JPEG by simplejpeg. Returns None where simplejpeg refuses it: Pillow then says what is wrong."""
     try:
         height, width, colorspace, _ = simplejpeg.decode_jpeg_header(data)
@@ -113,7 +116,7 @@ def _decode_plain_jpeg(data: bytes, min_size: tuple[int, int] | None) -> Pixels 
         return None
     if colorspace not in _PLAIN_JPEG:
         return None
-    _refuse_bomb(data, height, width)
+    _refuse_bomb(data, height, width, most_pixels)
     orientation = orientation_of(exif_of_jpeg(data))
     least = {}
     if min_size is not None:
@@ -128,30 +131,30 @@ def _decode_plain_jpeg(data: bytes, min_size: tuple[int, int] | None) -> Pixels 
     return _upright(pixels, orientation)
 
 
-def _decode_with_pillow(data: bytes, kind: str, keep_truncated: bool) -> Pixels:
+def _decode_with_pillow(data: bytes, kind: str, keep_truncated: bool, most_pixels: int) -> Pixels:
     """Decode by Pillow, and where that fails once more, alone: decoders report want of memory as broken data."""
     exif = b""
     if kind == "JPEG":
         exif = exif_of_jpeg(data)
         data = data.replace(EXIF_MAGIC, b"Gone\x00\x00")  # damaged EXIF data does not make a photo unreadable
     try:
-        return _attempt(data, kind, exif, keep_truncated)
+        return _attempt(data, kind, exif, keep_truncated, most_pixels)
     except UnreadableImageError as error:
         if error.problem.kind == "unsupported":
             raise
     with _large_lock:
         if not _has_room(data):
             raise UnreadableImageError(problem_of(MemoryError()))
-        return _attempt(data, kind, exif, keep_truncated)
+        return _attempt(data, kind, exif, keep_truncated, most_pixels)
 
 
-def _attempt(data: bytes, kind: str, exif: bytes, keep_truncated: bool) -> Pixels:
+def _attempt(data: bytes, kind: str, exif: bytes, keep_truncated: bool, most_pixels: int) -> Pixels:
     try:
         with Image.open(Metered(data), formats=FORMATS) as image:
             width, height = image.size
             tags = getattr(image, "tag_v2", {})
             # libtiff decodes whole tiles, however little of a tile is in the picture.
-            _refuse_bomb(data, max(height, tags.get(323, 0)), max(width, tags.get(322, 0)))
+            _refuse_bomb(data, max(height, tags.get(323, 0)), max(width, tags.get(322, 0)), most_pixels)
             with _turn(height * width):
                 _load(image, keep_truncated)
                 return _upright(to_rgb(image, tags, data), orientation_of(exif or image.info.get("exif", b"")))
@@ -160,7 +163,7 @@ def _attempt(data: bytes, kind: str, exif: bytes, keep_truncated: bool) -> Pixel
     except UnidentifiedImageError as error:
         raise UnreadableImageError(_why_unidentified(data, kind)) from error
     except Image.DecompressionBombError as error:
-        raise UnreadableImageError(f"too many pixels, at most {MAX_PIXELS:,} are read", "unsupported") from error
+        raise UnreadableImageError(f"too many pixels, at most {most_pixels:,} are read", "unsupported") from error
     except DAMAGE as error:
         raise UnreadableImageError(_problem(error, data, kind)) from error
 
@@ -217,9 +220,9 @@ def _turn(pixels: int) -> contextlib.AbstractContextManager[object]:
     return _large_lock if pixels > _ONE_AT_A_TIME else contextlib.nullcontext()
 
 
-def _refuse_bomb(data: bytes, height: int, width: int) -> None:
-    if height * width > MAX_PIXELS or max(height, width) > MAX_SIDE:
-        raise UnreadableImageError(f"{width} x {height} pixels are too many, at most {MAX_PIXELS:,} and at most "
+def _refuse_bomb(data: bytes, height: int, width: int, most_pixels: int) -> None:
+    if height * width > most_pixels or max(height, width) > MAX_SIDE:
+        raise UnreadableImageError(f"{width} x {height} pixels are too many, at most {most_pixels:,} and at most "
                                    f"{MAX_SIDE:,} a side are read", "unsupported")
     if data.startswith(_JPEG_MAGIC) and height * width * (scans := data.count(b"\xff\xda")) > MAX_SCANNED:
         raise UnreadableImageError(f"{scans} scans of {width} x {height} pixels are too many", "unsupported")

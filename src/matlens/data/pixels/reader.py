@@ -24,11 +24,20 @@ class PhotoReader:
     img_size: (height, width) that photos are resized to; None leaves them as large as their files hold them.
     keep_truncated: accept a photo whose end is missing, the missing part grey or black.
     min_size: (height, width) that is large enough where nothing is resized: `decode` may then shrink a far larger JPEG.
+    most_pixels: of a photo that is read, where that is fewer than `decode` reads.
     """
 
     img_size: tuple[int, int] | None = None
     keep_truncated: bool = False
     min_size: tuple[int, int] | None = None
+    most_pixels: int | None = None
+
+    def attempt_content(self, content: bytes) -> Pixels | Problem:
+        """Read a photo from the content of its file. Returns its pixels, or why there are none."""
+        try:
+            return self._pixels(content)
+        except UnreadableImageError as error:
+            return error.problem
 
     def attempt(self, path: Path, sha256: str | None = None) -> Pixels | Problem:
         """Read a photo. Returns its pixels, or why there are none. sha256: what its content must be."""
@@ -77,7 +86,8 @@ class PhotoReader:
         return pixels
 
     def _pixels(self, content: bytes) -> Pixels:
-        pixels = decode(content, min_size=self.img_size or self.min_size, keep_truncated=self.keep_truncated)
+        pixels = decode(content, min_size=self.img_size or self.min_size, keep_truncated=self.keep_truncated,
+                        most_pixels=self.most_pixels)
         try:
             return pixels if self.img_size is None else resize(pixels, self.img_size)
         except (MemoryError, cv2.error) as error:

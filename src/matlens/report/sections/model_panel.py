@@ -24,6 +24,7 @@ from matlens.report.sections.measures import (
     class_scores,
     measures,
 )
+from matlens.report.sections.novelty_view import NoveltyView, view_novelty
 from matlens.report.sections.pictures import ALWAYS, FIRST, ON_EVALUATION, TITLES, Picture, alt_text, read_picture
 from matlens.report.verdict import accuracy_interval, weakest_class
 from matlens.report.words import Ends
@@ -47,6 +48,7 @@ class ModelPanel:
 
     key: its panel's id on the page. title: its network's name. ends: the accuracy's interval.
     absent: titles of pictures that each run draws, and this one has not. calibration: which was chosen, in words.
+    novelty: what it does not know; None of results of earlier versions.
     weakest: the class with the lowest F1; None where all are alike.
     """
 
@@ -63,6 +65,7 @@ class ModelPanel:
     answered: tuple[tuple[str, str], ...]
     classes: tuple[ClassScore, ...]
     gallery: GalleryView | None
+    novelty: NoveltyView | None
     to_make: tuple[ToMake, ...]
     weakest: str | None
 
@@ -105,7 +108,8 @@ def view_model(paths: RunPaths, key: str, results: Results, row: Row, pool: Phot
     return ModelPanel(key, MODELS[row.model].title if row.model in MODELS else "", results, row, accuracy_interval(row),
                       tuple(pictures.values()), absent, measures(results), _calibration(results),
                       calibrated(results), answered(results), class_scores(results), gallery,
-                      _to_make(results, pictures.__contains__, gallery is not None), weakest_class(results))
+                      view_novelty(results), _to_make(results, pictures.__contains__, gallery is not None),
+                      weakest_class(results))
 
 
 def _calibration(results: Results) -> str:
@@ -122,6 +126,8 @@ def _to_make(results: Results, is_drawn: Callable[[str], bool], has_gallery: boo
     possible = [kind for kind in ON_EVALUATION if kind not in ("reliability", "coverage") or getattr(
         results, {"reliability": "calibration", "coverage": "coverage"}[kind])]
     wanted = (
+        (results.novelty is not None, "Which photos it does not know, and sets of classes that a photo may well be of",
+         "matlens evaluate RUN"),
         (all(map(is_drawn, possible)) and bool(results.intervals),
          "More pictures: class scores, most frequent mistakes, reliability, coverage", "matlens evaluate RUN"),
         (has_gallery, "Galleries of mistakes and of hits that were not sure, with heat maps",

@@ -1,0 +1,192 @@
+"""The application: the REST interface and the page, over an engine that answers photos (ASGI, by Starlette)."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import asdict
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from matlens import __version__
+from matlens.errors import SettingsError
+from matlens.jobs.answers import AnswerOptions
+from matlens.serving.endpoints import ENDPOINTS, docs_page, openapi
+from matlens.serving.engine import AnsweringEngine
+from matlens.serving.limits import Ledger, Refused
+from matlens.serving.models import ServedModel
+from matlens.serving.replies import refusal
+from matlens.serving.security import App, Guard
+from matlens.serving.uploads import Upload, body_of, photos_in
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+
+FORMAT = 1
+"""Of answers to photos; a later version that changes what is there has a higher one, and another path."""
+
+
+def make_app(engine: AnsweringEngine, token: str | None = None) -> App:
+    """Make the application. token: what protected paths ask for; None answers to this machine alone."""
+    from starlette.applications import Starlette
+    from starlette.exceptions import HTTPException
+    from starlette.routing import Route
+
+    handlers = _Handlers(engine)
+    answering: dict[str, Callable[[Request], Awaitable[Any]]] = {
+        "/v1/predict": handlers.predict, "/v1/explain": handlers.explain, "/v1/models": handlers.models,
+        "/metrics": handlers.metrics, "/healthz": handlers.healthz, "/readyz": handlers.readyz,
+        "/openapi.json": handlers.openapi, "/docs": handlers.docs}
+
+    @asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        await engine.start()
+        yield
+        await engine.stop()
+
+    async def refused(request: Request, error: Exception) -> Any:
+        assert isinstance(error, Refused)
+        return refusal(error)
+
+    async def by_status(request: Request, error: Exception) -> Any:
+        assert isinstance(error, HTTPException)
+        return refusal(Refused(error.status_code, f"{request.method} {request.url.path}: {error.detail}. "
+                                                  "/docs says what there is."))
+
+    async def defect(request: Request, error: Exception) -> Any:
+        return refusal(Refused(500, "The server has a defect. Its standard error says more."))
+
+    routes = [Route(endpoint.path, answering[endpoint.path], methods=[endpoint.method]) for endpoint in ENDPOINTS]
+    routes += [Route(path, partial(_file, *content), methods=["GET"]) for path, content in page_files().items()]
+    app = Starlette(routes=routes, lifespan=lifespan, exception_handlers={
+        Refused: refused, HTTPException: by_status, Exception: defect})
+    protected = frozenset(endpoint.path for endpoint in ENDPOINTS if endpoint.protected)
+    return Guard(app, token, protected, frozenset(answering), engine.metrics)
+
+
+def page_files() -> dict[str, tuple[bytes, str]]:
+    """Return the files of the page by path, with their types, from the package."""
+    from importlib.resources import files
+
+    style = files("matlens.report").joinpath("templates", "style.css").read_text("utf-8")
+    page = files("matlens.serving").joinpath("page")
+    own = page.joinpath("serve.css").read_text("utf-8")
+    return {"/": (page.joinpath("index.html").read_bytes(), "text/html; charset=utf-8"),
+            "/serve.js": (page.joinpath("serve.js").read_bytes(), "text/javascript; charset=utf-8"),
+            "/style.css": (f"{style}\n{own}".encode(), "text/css; charset=utf-8")}
+
+
+async def _file(content: bytes, media: str, request: Request) -> Any:
+    from starlette.responses import Response
+
+    return Response(content, media_type=media)
+
+
+class _Handlers:
+    """Answers the requests to each path."""
+
+    def __init__(self, engine: AnsweringEngine) -> None:
+        self._engine, self._ledger = engine, Ledger(engine.limits.held_bytes)
+
+    async def predict(self, request: Request) -> Any:
+        """Answer photos."""
+        from starlette.responses import JSONResponse
+
+        started = time.perf_counter()
+        question, chosen = _question(request), self._chosen(request)
+        with self._ledger.account() as account:
+            uploads = await self._uploads(request, account)
+            photos = await self._engine.answer_all(uploads, chosen, question)
+        answer = {"format": FORMAT, "photos": photos, "seconds": round(time.perf_counter() - started, 4)}
+        is_form = request.headers.get("content-type", "").lower().startswith("multipart/")
+        if not is_form and all("error" in photo for photo in photos):
+            answer["error"] = "No photo can be read: " + "; ".join(
+                f"{photo['name']}: {photo['error']}" for photo in photos[:3]) + "."
+        return JSONResponse(answer, 422 if "error" in answer else 200)
+
+    async def explain(self, request: Request) -> Any:
+        """Draw the heat maps of one photo."""
+        from starlette.responses import JSONResponse
+
+        chosen = self._chosen(request)
+        with self._ledger.account() as account:
+            uploads = await self._uploads(request, account)
+            if len(uploads) != 1:
+                raise Refused(400, f"One photo is explained at once, and these are {len(uploads)}.")
+            explained = await self._engine.explain(uploads[0], chosen, request.query_params.get("class"))
+        return JSONResponse({"format": FORMAT, "name": uploads[0].name, "explained": explained})
+
+    async def models(self, request: Request) -> Any:
+        """List the models."""
+        from starlette.responses import JSONResponse
+
+        return JSONResponse({"format": FORMAT, "models": [model.about() for model in self._engine.models],
+                             "limits": asdict(self._engine.limits)})
+
+    async def metrics(self, request: Request) -> Any:
+        """Give the counts."""
+        from starlette.responses import PlainTextResponse
+
+        return PlainTextResponse(self._engine.metrics.text(self._engine.waiting))
+
+    async def healthz(self, request: Request) -> Any:
+        """Say that the server runs."""
+        from starlette.responses import JSONResponse
+
+        return JSONResponse({"status": "alive"})
+
+    async def readyz(self, request: Request) -> Any:
+        """Say whether it answers photos."""
+        from starlette.responses import JSONResponse
+
+        return JSONResponse({"status": "ready"}) if self._engine.ready else JSONResponse({"status": "starting"}, 503)
+
+    async def openapi(self, request: Request) -> Any:
+        """Describe the interface for programs."""
+        from starlette.responses import JSONResponse
+
+        return JSONResponse(openapi(__version__))
+
+    async def docs(self, request: Request) -> Any:
+        """Describe the interface for people."""
+        from starlette.responses import HTMLResponse
+
+        return HTMLResponse(docs_page())
+
+    async def _uploads(self, request: Request, account: Any) -> list[Upload]:
+        """Receive a request's photos. Raises Refused."""
+        import asyncio
+
+        from starlette.requests import ClientDisconnect
+
+        try:
+            body = await body_of(request.headers, request.stream(), self._engine.limits, account)
+        except ClientDisconnect:
+            raise Refused(400, "The upload was broken off.") from None
+        return await asyncio.to_thread(photos_in, body, request.headers.get("content-type", ""), self._engine.limits,
+                                       account)
+
+    def _chosen(self, request: Request) -> list[ServedModel]:
+        """Return the models that are asked. Raises Refused for an unknown name."""
+        names = request.query_params.getlist("model")
+        by_name = {model.name: model for model in self._engine.models}
+        if unknown := [name for name in names if name not in by_name]:
+            raise Refused(400, f"There is no model '{unknown[0][:80]}' here. There are: {', '.join(by_name)}.")
+        return [by_name[name] for name in dict.fromkeys(names)] or list(self._engine.models)
+
+
+def _question(request: Request) -> AnswerOptions:
+    """Read the options of the query. Raises Refused."""
+    given = request.query_params
+    try:
+        numbers = {name: float(given[name]) if name in given else None for name in ("coverage", "false_alarms")}
+        flags = {name: {"1": True, "true": True, "0": False, "false": False, "": True}[given[name].lower()]
+                 if name in given else False for name in ("raw", "by_class")}
+        return AnswerOptions.in_percent(raw=flags["raw"], by_class=flags["by_class"], coverage=numbers["coverage"],
+                                   false_alarms=numbers["false_alarms"])
+    except SettingsError as error:
+        raise Refused(400, str(error)) from None
+    except (ValueError, KeyError):
+        raise Refused(400, "coverage and false_alarms are numbers (percentages), raw and by_class are true or false."
+                      ) from None

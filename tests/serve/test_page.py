@@ -1,0 +1,163 @@
+"""The page in a browser: photos given in every way, answers as they come, by keyboard, on a phone, with a token."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import os
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import uvicorn
+
+from matlens.serving.app import make_app
+from matlens.serving.engine import AnsweringEngine
+from matlens.serving.limits import ServerLimits
+from matlens.serving.metrics import Metrics
+from matlens.serving.models import open_models
+from report.browser import chromium
+from serve.served import STRANGER, novelty_of, photo_of, zip_of
+
+pytestmark = pytest.mark.slow
+TOKEN = "0123456789abcdef"
+
+
+@contextlib.contextmanager
+def running(run: Path, token: str | None = None) -> Iterator[str]:
+    """The address of a server in a thread; its first model tells unknown photos."""
+    models = open_models([run], print)
+    object.__setattr__(models[0].artifact, "novelty", novelty_of(models[0]))
+    server = uvicorn.Server(uvicorn.Config(make_app(AnsweringEngine(models, ServerLimits(), Metrics()), token), port=0,
+                                           log_level="error", lifespan="on"))
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    while not server.started:
+        time.sleep(0.05)
+    try:
+        yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        thread.join()
+
+
+@pytest.fixture(scope="module")
+def address(small_run) -> Iterator[str]:
+    with running(small_run) as place:
+        yield place
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory) -> dict[str, Path]:
+    folder = tmp_path_factory.mktemp("files")
+    contents = {"red.png": photo_of("red"), "yellow.png": STRANGER, "notes.png": b"no photo",
+                "two.zip": zip_of({"in/blue.png": photo_of("blue"), "green.png": photo_of("green"), "a.txt": b"a"})}
+    for name, content in contents.items():
+        (folder / name).write_bytes(content)
+    return {name: folder / name for name in contents}
+
+
+def until(driver, script: str, *arguments: object) -> object:
+    """Wait until a script in the page returns something, for a minute: a hang ends the test."""
+    for _ in range(600):
+        if found := driver.execute_script(script, *arguments):
+            return found
+        time.sleep(0.1)
+    raise AssertionError(f"{script} never came true; {driver.execute_script('return document.body.innerText')}")
+
+
+def cards(driver, n: int) -> list[str]:
+    """The text of the answers' cards, once so many are there and all are answered."""
+    return until(driver, """
+        const all = [...document.querySelectorAll('#results > li')];
+        return document.querySelector('#status').textContent.startsWith('All') && all.length === arguments[0]
+            && all.map(each => each.innerText)""", n)
+
+
+GIVE = """
+    const [how, name, content] = arguments, data = new DataTransfer();
+    data.items.add(new File([Uint8Array.from(atob(content), each => each.charCodeAt(0))], name));
+    document.dispatchEvent(how === 'paste' ? new ClipboardEvent('paste', {clipboardData: data, bubbles: true})
+        : new DragEvent('drop', {dataTransfer: data, bubbles: true, cancelable: true}));"""
+
+
+def test_photos_are_answered_however_they_are_given(address, files):
+    with chromium(1280) as driver:
+        driver.get(address)
+        driver.find_element("id", "files").send_keys("\n".join(map(str, files.values())))
+        red, yellow, notes, blue, green = cards(driver, 5)
+        for card, name in ((red, "red"), (blue, "blue"), (green, "green")):
+            assert f"{name}, " in card
+            assert "Probably none" not in card
+        assert yellow.count("Probably none of these materials") == 1, "of the model that tells it"
+        assert "not an image" in notes
+        heat = until(driver, "return document.querySelectorAll('.stack img + img').length")
+        assert heat >= 2
+        for how in ("paste", "drop"):
+            driver.execute_script(GIVE, how, f"{how}.png", base64.b64encode(photo_of("green")).decode())
+        assert [text.split("\n")[0] for text in cards(driver, 7)[5:]] == ["paste.png", "drop.png"]
+        assert driver.execute_script("return table().split('\\r\\n').length") == 1 + 2 * 6 + 1, "a row for each answer"
+        assert driver.execute_script("return document.documentElement.scrollWidth <= innerWidth")
+        assert driver.get_log("browser") == []
+
+
+def test_all_is_done_by_keyboard(address, files):
+    from selenium.webdriver.common.keys import Keys
+
+    with chromium(390) as driver:
+        driver.get(address)
+        driver.execute_script("document.getElementById('files').click = () => { window.asked = true; }")
+        seen = []
+        for _ in range(3):
+            driver.switch_to.active_element.send_keys(Keys.TAB)
+            seen.append(driver.execute_script("return document.activeElement.id"))
+        assert "choose" in seen
+        driver.find_element("id", "choose").send_keys(Keys.ENTER)
+        assert driver.execute_script("return window.asked")
+        driver.find_element("id", "files").send_keys(str(files["red.png"]))
+        cards(driver, 1)
+        until(driver, "return document.querySelector('.stack img + img')")
+        driver.find_element("id", "heat").send_keys(Keys.HOME)
+        assert until(driver, "return getComputedStyle(document.querySelector('.stack img + img')).opacity === '0'")
+        assert driver.execute_script("return document.documentElement.scrollWidth <= innerWidth"), "it fits a phone"
+        driver.find_element("id", "clear").send_keys(Keys.SPACE)
+        assert driver.execute_script("return document.activeElement.id") == "choose"
+        assert not driver.find_element("id", "answers").is_displayed()
+        assert driver.get_log("browser") == []
+
+
+def test_a_token_is_asked_for_and_a_wrong_one_is_named(small_run, files):
+    from selenium.webdriver.common.keys import Keys
+
+    with running(small_run, TOKEN) as place, chromium(390) as driver:
+        driver.get(place)
+        until(driver, "return document.activeElement.id === 'token'")
+        driver.find_element("id", "token").send_keys("wrong-token", Keys.ENTER)
+        until(driver, "return document.querySelector('#door-why').textContent.includes('wrong')"
+                      " && !document.querySelector('#door').hidden")
+        driver.execute_script("document.getElementById('token').value = ''")
+        driver.find_element("id", "token").send_keys(TOKEN, Keys.ENTER)
+        until(driver, "return document.querySelector('#models').textContent.includes('Materials')")
+        driver.find_element("id", "files").send_keys(str(files["red.png"]))
+        assert "red, " in cards(driver, 1)[0]
+
+
+@pytest.mark.skipif("AXE_CORE" not in os.environ, reason="AXE_CORE does not name axe.min.js (npm pack axe-core)")
+@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])
+def test_axe_finds_nothing(address, files, width, scheme):
+    with chromium(width) as driver:
+        driver.execute_cdp_cmd("Emulation.setEmulatedMedia",
+                               {"features": [{"name": "prefers-color-scheme", "value": scheme}]})
+        driver.get(address)
+        driver.find_element("id", "files").send_keys("\n".join(map(str, files.values())))
+        cards(driver, 5)
+        driver.execute_script("document.querySelector('#door').hidden = false")
+        for path in ("", "/docs"):
+            if path:
+                driver.get(address + path)
+            driver.execute_script(Path(os.environ["AXE_CORE"]).read_text("utf-8"))
+            assert driver.execute_async_script("""
+                const done = arguments[0];
+                axe.run().then(found => done(found.violations.map(each => [each.id, each.nodes[0].html])))""") == []
