@@ -168,9 +168,9 @@ def test_pages_of_other_sites_cannot_ask(small_run):
     async def talk(client, engine):
         return [(await client.post("/v1/predict", content=PHOTO, headers=headers)).status_code for headers in (
             {"Host": "evil.example"}, {"Origin": "http://evil.example"}, {"Origin": "null"},
-            {"Origin": "http://127.0.0.1:8000"}, {"Host": "localhost:8000"})]
+            {"Host": "["}, {"Origin": "http://["}, {"Origin": "http://127.0.0.1:8000"}, {"Host": "localhost:8000"})]
 
-    assert with_client(small_run, talk) == [403, 403, 403, 200, 200]
+    assert with_client(small_run, talk) == [403, 403, 403, 400, 400, 200, 200]
 
 
 def test_every_answer_has_a_strict_policy_and_unknown_paths_are_named(small_run):

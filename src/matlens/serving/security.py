@@ -76,10 +76,14 @@ class Guard:
     def _refuse_strangers(self, scope: Scope) -> None:
         headers = {name.lower(): value.decode("latin-1") for name, value in scope["headers"]}
         host, origin = headers.get(b"host", ""), headers.get(b"origin")
-        if origin is not None and urlsplit(origin).netloc != host:
+        try:
+            asked, asking = urlsplit(f"//{host}").hostname or "", None if origin is None else urlsplit(origin).netloc
+        except ValueError:
+            raise Refused(400, "The header Host or Origin is no address.") from None
+        if asking is not None and asking != host:
             raise Refused(403, "This request comes from a page of another site, which may not ask here.")
         if self._token is None:
-            if (urlsplit(f"//{host}").hostname or "") not in _LOCAL_NAMES:
+            if asked not in _LOCAL_NAMES:
                 raise Refused(403, "Without a token the server answers to localhost alone. Start it with --token to "
                                    "reach it by another name.")
         elif scope["path"] in self._protected and not self._is_right(headers.get(b"authorization", "")):
@@ -88,4 +92,4 @@ class Guard:
     def _is_right(self, authorization: str) -> bool:
         kind, _, given = authorization.partition(" ")
         assert self._token is not None
-        return kind.lower() == "bearer" and hmac.compare_digest(given.strip().encode(), self._token.encode())
+        return kind.lower() == "bearer" and hmac.compare_digest(given.strip().encode("latin-1"), self._token.encode())
