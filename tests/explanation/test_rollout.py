@@ -10,7 +10,7 @@ from matlens.explanation.artifact_model import ArtifactModel
 from matlens.explanation.explainer import Question
 from matlens.explanation.registry import EXPLAINERS, question_for
 from matlens.features.artifact import Artifact
-from matlens.models.attention import Attention, attention_of
+from matlens.models.capabilities.attention import Attention, attention_of
 from matlens.runs.run import Run
 from small_run import NAMES, patched
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from matlens.features.artifact import Artifact
-from matlens.models.attention import Attention, no_attention
+from matlens.models.capabilities.attention import Attention, no_attention
 from matlens.models.head import AnyHead
 from matlens.models.heads.knn import KnnHead
 from matlens.runs.run import Run

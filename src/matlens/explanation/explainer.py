@@ -24,7 +24,7 @@ import numpy as np
 
 from matlens.errors import MatlensError, ResultsError
 from matlens.explanation.layer_gradients import AtHead, ByFramework, LayerGradients
-from matlens.models.attention import Attention
+from matlens.models.capabilities.attention import Attention
 from matlens.models.head import AnyHead, Score, softmax
 from matlens.system.registry import LAST
 from matlens.types import Array, Labels, Pixels

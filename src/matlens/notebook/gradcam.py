@@ -19,7 +19,7 @@ from matlens.explanation.explainer import Explainer, Question, as_pixels
 from matlens.explanation.grid import plot_explained_grid
 from matlens.explanation.overlay import overlay_heatmap
 from matlens.explanation.registry import DEFAULT_METHOD, EXPLAINERS, question_for
-from matlens.models.attention import Attention, attention_of
+from matlens.models.capabilities.attention import Attention, attention_of
 from matlens.models.head import Head
 from matlens.models.protocol import Classifier
 from matlens.notebook.adapters import classifier_of, refuse_other_size

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Protocol
 
 from matlens.errors import ModelError
-from matlens.models.attention import Attention, attention_of
+from matlens.models.capabilities.attention import Attention, attention_of
 from matlens.models.head import AnyHead
 from matlens.models.heads.knn import KnnHead
 from matlens.models.protocol import Divisible

@@ -14,7 +14,7 @@ import numpy as np
 
 from matlens.explanation.explainer import AttentionMethod
 from matlens.explanation.registry import register
-from matlens.models.attention import Attention
+from matlens.models.capabilities.attention import Attention
 from matlens.types import Array
 
 

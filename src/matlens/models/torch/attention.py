@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from matlens.models.attention import Attention, no_attention
+from matlens.models.capabilities.attention import Attention, no_attention
 from matlens.models.head import Pooling
 from matlens.models.torch.network import DividedModule
 from matlens.types import Array

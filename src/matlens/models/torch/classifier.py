@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from matlens.errors import ModelError
-from matlens.models.attention import Attention
+from matlens.models.capabilities.attention import Attention
 from matlens.models.head import Head
 from matlens.models.precision import ChosenPrecision
 from matlens.models.preprocess import Preprocess
@@ -142,7 +142,7 @@ class TorchClassifier(TorchTrainable):
         return features, gradients
 
     def attention(self, images: Array) -> Attention:
-        """Return what tokens attend to; see `models.attention.ReadsAttention`."""
+        """Return what tokens attend to; see `models.capabilities.attention.ReadsAttention`."""
         with arithmetic(self._device, tf32=False):
             return read_attention(self.network, self._to_input(images, self._device), self._spec.title)
 

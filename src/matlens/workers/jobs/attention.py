@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from matlens.models.attention import attention_of
+from matlens.models.capabilities.attention import attention_of
 from matlens.runs.run import Run
 from matlens.workers.frameworks import load_trained
 from matlens.workers.registry import Tell, job
