@@ -41,7 +41,7 @@ TIMM = tuple(f"timm/{name}" for name in (
     "repvgg_a0", "ghostnet_100", "mobilenetv2_100", "mobilenetv3_small_050", "mobilenetv4_conv_small",
     "efficientnet_b0", "tf_efficientnetv2_b0", "tf_efficientnet_lite0", "convnext_atto", "convnextv2_atto",
     "efficientformerv2_s0", "fastvit_t8", "mobilevitv2_050", "vit_tiny_patch16_224", "vit_small_patch14_reg4_dinov2",
-    "deit3_small_patch16_224", "beit_base_patch16_224", "eva02_tiny_patch14_224", "cait_xxs24_224",
+    "deit3_small_patch16_224", "vit_relpos_small_patch16_224", "eva02_tiny_patch14_224", "cait_xxs24_224",
     "swin_tiny_patch4_window7_224", "maxvit_rmlp_pico_rw_256", "mixer_s32_224", "crossvit_tiny_240"))
 
 
