@@ -145,7 +145,7 @@ def test_heat_lights_the_marked_corner(name, tmp_path):
     """A quarter would be chance."""
     from corner import share_of_found_corners
 
-    n, epochs = (96, 5) if MARKED[name] > SIDES[name] else (48, 10 if name in QUICK else 12)
+    n, epochs = (96, 5) if MARKED[name] > SIDES[name] else (48, 10 if name in {*QUICK, *LEARNING_RATES} else 12)
     assert share_of_found_corners(f"timm/{name}", tmp_path, side=MARKED[name], epochs=epochs, n=n, batch_size=12,
                                   learning_rate=LEARNING_RATES.get(name)) > 0.5
 

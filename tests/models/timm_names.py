@@ -24,7 +24,7 @@ places at 64 pixels sees the whole photo: such a network learns the colours and 
 128 pixels there are 4 x 4."""
 
 LEARNING_RATES = {"swin_tiny_patch4_window7_224": 1e-4}
-"""From random weights, without a warm-up, Adam's 1e-3 of a new head is too much for it: it learns nothing."""
+"""Of Adam, from random weights: without a warm-up, the 1e-3 of a new head is too much for windows of attention."""
 
 
 def by_name(names: dict[str, int] | None = None) -> Any:
