@@ -1,28 +1,33 @@
 """Take networks of libraries through build, features and artifact, from random weights at a small size.
 
-    python benchmarks/backbones.py keras/MobileNetV3Small "keras/DenseNet*" timm/resnet18   # or: make backbones
+    python benchmarks/backbones.py                                                    # or: make backbones
+    python benchmarks/backbones.py keras/MobileNetV3Small "keras/DenseNet*" timm/resnet18
 
-Each network has a process of its own. Printed is a Markdown table: the numbers that training can change in the whole
-model, the seconds from the start of its process to the artifact, and the largest difference of a feature from the
-framework's, as a share of the largest feature; or why the network is refused.
+Printed is a Markdown table: the photo's side, the numbers that training can change in the whole model, the features of
+a photo, and the largest difference of a feature in the artifact from the framework's, as a share of the largest
+feature; or why the network is refused. Networks of one library share a process; one that ends it is named with how it
+ended, and the next ones get a new one.
 """
 
 from __future__ import annotations
 
+import gc
 import json
 import subprocess
 import sys
 import tempfile
-import time
+import threading
+from collections.abc import Iterator
+from itertools import groupby
 from pathlib import Path
 
 import numpy as np
 
 from matlens.errors import MatlensError
 from matlens.models.protocol import BuildOrder, room_of
-from matlens.models.registry import is_pattern, names_matching, spec_of
+from matlens.models.registry import is_pattern, look_at, names_matching, spec_of
 
-SIDE, PHOTOS, CLASSES = 64, 4, 3
+SIDE, PHOTOS, CLASSES = 64, 8, 3
 LONGEST = 1800
 """Seconds after which a network hangs."""
 
@@ -31,13 +36,22 @@ KERAS = tuple(f"keras/{name}" for name in (
     "DenseNet121", "NASNetMobile", "ConvNeXtTiny", "ResNet50", "ResNet50V2", "Xception", "InceptionV3",
     "InceptionResNetV2", "VGG16"))
 
+TIMM = tuple(f"timm/{name}" for name in (
+    "resnet18", "resnetv2_50", "resnext50_32x4d", "nf_resnet50", "regnety_002", "densenet121", "inception_v3",
+    "repvgg_a0", "ghostnet_100", "mobilenetv2_100", "mobilenetv3_small_050", "mobilenetv4_conv_small",
+    "efficientnet_b0", "tf_efficientnetv2_b0", "tf_efficientnet_lite0", "convnext_atto", "convnextv2_atto",
+    "efficientformerv2_s0", "fastvit_t8", "mobilevitv2_050", "vit_tiny_patch16_224", "vit_small_patch14_reg4_dinov2",
+    "deit3_small_patch16_224", "vit_relpos_small_patch16_224", "eva02_tiny_patch14_224", "cait_xxs24_224",
+    "swin_tiny_patch4_window7_224", "maxvit_rmlp_pico_rw_256", "mixer_s32_224", "crossvit_tiny_240"))
+
 
 def measured(name: str) -> dict[str, object]:
     """Do the work for one network. Raises MatlensError where it is refused."""
     from matlens.features.artifact import Artifact, write_artifact
 
     spec = spec_of(name)
-    size = spec.sizes[0] if spec.sizes else (max(SIDE, spec.smallest_side),) * 2
+    side = -(-max(SIDE, spec.smallest_side) // spec.multiple_of) * spec.multiple_of
+    size = spec.sizes[0] if spec.sizes else (side, side)
     photos = np.random.default_rng(0).random((PHOTOS, *size, 3), dtype=np.float32)
     room = room_of(name)
     room.seed(1, False)
@@ -48,38 +62,69 @@ def measured(name: str) -> dict[str, object]:
         write_artifact(Path(folder) / "a", classifier.export_trunk, classifier.predict, photos, name, ("a", "b", "c"))
         expected = classifier.features(photos)
         computed = Artifact.open(Path(folder) / "a").trunk.features(photos)
-    return {"size": size, "parameters": classifier.parameters[1],
+    return {"size": size, "parameters": classifier.parameters[1], "features": expected.shape[1:],
             "difference": float(np.abs(computed - expected).max() / np.abs(expected).max())}
 
 
-def row(name: str) -> str:
-    """Return the table's row of a network, which a process of its own measures."""
-    started = time.perf_counter()
-    done = subprocess.run([sys.executable, __file__, "--one", name], capture_output=True, text=True, check=False,
-                          timeout=LONGEST)
-    seconds = time.perf_counter() - started
-    lines = done.stdout.strip().splitlines() or ["{}"]
-    found = json.loads(lines[-1]) if done.returncode == 0 else {"refused": (
-        done.stderr.strip() or f"exit code {done.returncode}").splitlines()[-1]}
+def measure(names: list[str]) -> None:
+    """Print for each network what was measured, or why it is refused, as a line of JSON."""
+    for name in names:
+        try:
+            found = measured(name)
+        except MatlensError as error:
+            found = {"refused": str(error)}
+        print(json.dumps(found), flush=True)
+        gc.collect()
+
+
+def rows(names: list[str]) -> Iterator[str]:
+    """Yield the table's rows of networks of one library, which other processes measure."""
+    while names:
+        child = subprocess.Popen([sys.executable, __file__, "--measure", *names], stdout=subprocess.PIPE,
+                                 stderr=subprocess.PIPE, text=True)
+        said: list[str] = []
+        assert child.stdout is not None and child.stderr is not None
+        listener = threading.Thread(target=said.extend, args=(child.stderr,), daemon=True)
+        listener.start()
+        while names:
+            hanging = threading.Timer(LONGEST, child.kill)
+            hanging.start()
+            line = child.stdout.readline()
+            while line and not line.startswith("{"):  # what a framework prints
+                line = child.stdout.readline()
+            hanging.cancel()
+            if not line:
+                break
+            yield _row(names.pop(0), json.loads(line))
+        code = child.wait()
+        listener.join()
+        if names:
+            words = "".join(said).strip().splitlines() or ["it said nothing"]
+            yield _row(names.pop(0), {"refused": f"its process ended with code {code}: {words[-1]}"})
+
+
+def _row(name: str, found: dict[str, object]) -> str:
     if "refused" in found:
         return f"| `{name}` | | | | refused: {found['refused']} |"
-    side = " x ".join(map(str, found["size"]))
-    return (f"| `{name}` | {side} | {found['parameters'] / 1e6:.1f} million | {seconds:.0f} | "
-            f"{found['difference']:.1e} |")
+    size, features, parameters, difference = (found[key] for key in ("size", "features", "parameters", "difference"))
+    assert isinstance(size, list) and isinstance(features, list)
+    assert isinstance(parameters, int) and isinstance(difference, float)
+    return (f"| `{name}` | {' x '.join(map(str, size))} | {parameters / 1e6:.1f} million | "
+            f"{' x '.join(map(str, features))} | {difference:.1e} |")
 
 
 def main() -> None:
     """Print the table, row by row."""
-    if sys.argv[1:2] == ["--one"]:
-        try:
-            print(json.dumps(measured(sys.argv[2])), flush=True)
-        except MatlensError as error:
-            print(json.dumps({"refused": str(error)}), flush=True)
+    if sys.argv[1:2] == ["--measure"]:
+        measure(sys.argv[2:])
         return
-    print("| network | photo | parameters | seconds | largest difference |\n|---|---|---:|---:|---:|")
-    for asked in sys.argv[1:] or KERAS:
-        for name in names_matching(asked) if is_pattern(asked) else (asked,):
-            print(row(name), flush=True)
+    print("| network | photo | parameters | features | largest difference |\n|---|---|---:|---|---:|", flush=True)
+    names = [name for asked in sys.argv[1:] or (*TIMM, *KERAS)
+             for name in (names_matching(asked) if is_pattern(asked) else (asked,))]
+    look_at(names)
+    for _, of_library in groupby(names, key=lambda name: name.partition("/")[0]):
+        for row in rows(list(of_library)):
+            print(row, flush=True)
 
 
 if __name__ == "__main__":

@@ -52,11 +52,15 @@ class Marked:
 
 
 def share_of_found_corners(model: str, tmp_path, *, side: int, epochs: int, n: int = 96, batch_size: int = 16,
-                           ) -> float:
-    """Train from random weights, and say how often the heat of a right answer lies towards the marked corner."""
+                           learning_rate: float | None = None) -> float:
+    """Train from random weights, and say how often the heat of a right answer lies towards the marked corner.
+
+    learning_rate: Adam's; None: that which the network is built with.
+    """
     room = room_of(model)
     room.seed(0, False)
     classifier = room.build(BuildOrder(model, 3, (side, side)))
+    classifier.learning_rate = learning_rate or classifier.learning_rate
     data = Marked(n, side, batch_size)
     silent = SimpleNamespace(on_step=lambda *_: None, on_epoch=lambda *_: None)
     fit(classifier, data, list(data.head(1)), silent, epochs=epochs, early_stopping_patience=99)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from matlens.explanation.explainer import AtHead, ByFramework, GradientMethod
+from matlens.explanation.explainer import GradientMethod
+from matlens.explanation.layer_gradients import AtHead, ByFramework
 from matlens.explanation.registry import EXPLAINERS
 from matlens.models.head import Head, Score
 

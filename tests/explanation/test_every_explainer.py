@@ -21,9 +21,12 @@ def model(small_run) -> ArtifactModel:
     return ArtifactModel(Artifact.open(Run.open(small_run).paths.artifact(NAMES[0])))
 
 
-@pytest.mark.parametrize("name", EXPLAINERS)
-class TestEveryMethod:
-    """Over the registry."""
+of_classes = pytest.mark.parametrize("name", [method.name for method in EXPLAINERS.entries() if method.uses_class])
+
+
+@of_classes
+class TestEveryMethodOfClasses:
+    """Over the registry: what can be said of any model. What tokens attend to is tried on those that have some."""
 
     def test_points_at_the_patch_by_each_of_its_scores(self, name, model):
         """A patch of a colour decides; the network knows nothing but colours."""
@@ -73,12 +76,6 @@ class TestEveryMethod:
             alone, _ = EXPLAINERS[name].maps(model, given, Question(score=EXPLAINERS[name].scores[0]))
             np.testing.assert_allclose(alone[0], maps[1], atol=1e-6)
 
-    def test_says_what_it_is(self, name):
-        """Titles of pictures and the table of the documents are made of it."""
-        method = EXPLAINERS[name]
-        assert method.title == title_of(name)
-        assert method.source[-4:].isdigit()
-
     def test_answers_a_question_for_its_own_score_and_refuses_others(self, name):
         """And says who can."""
         method = EXPLAINERS[name]
@@ -86,8 +83,16 @@ class TestEveryMethod:
         for score in {"logit", "probability"} - set(method.scores):
             with pytest.raises(SettingsError) as raised:
                 question_for(method, score=score)
-            able = [other.name for other in EXPLAINERS.entries() if score in other.scores]
+            able = [other.name for other in EXPLAINERS.entries() if other.uses_class and score in other.scores]
             assert all(part in str(raised.value) for part in (method.title, score, *able))
+
+
+@pytest.mark.parametrize("name", EXPLAINERS)
+def test_a_method_says_what_it_is(name):
+    """Titles of pictures and the table of the documents are made of it."""
+    method = EXPLAINERS[name]
+    assert method.title == title_of(name)
+    assert method.source[-4:].isdigit()
 
 
 class Red:

@@ -118,6 +118,8 @@ def test_sides_that_are_no_multiples_of_a_transformers_patch_are_refused_with_on
     """A patch that is cut off at the edge would not be seen, and nobody would hear of it."""
     patches = declared(multiple_of=14, smallest_side=32)
     patches.refuse_size((56, 42))
+    with pytest.raises(ModelError, match=r"mine.*32 pixels or more.*28 x 28.*--img-size 42"):
+        patches.refuse_size((28, 28))
     with pytest.raises(ModelError, match=r"mine.*14.*100 x 98.*--img-size 98"):
         patches.refuse_size((100, 98))
 

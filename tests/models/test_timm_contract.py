@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from timm_names import QUICK, SIDES, by_name
+from timm_names import LEARNING_RATES, MARKED, QUICK, SIDES, by_name
 
 from matlens.errors import ModelError, WeightsError
 from matlens.features.artifact import write_artifact
@@ -145,8 +145,9 @@ def test_heat_lights_the_marked_corner(name, tmp_path):
     """A quarter would be chance."""
     from corner import share_of_found_corners
 
-    epochs = 10 if name in QUICK else 12
-    assert share_of_found_corners(f"timm/{name}", tmp_path, side=SIDES[name], epochs=epochs, n=48, batch_size=12) > 0.5
+    n, epochs = (96, 5) if MARKED[name] > SIDES[name] else (48, 10 if name in {*QUICK, *LEARNING_RATES} else 12)
+    assert share_of_found_corners(f"timm/{name}", tmp_path, side=MARKED[name], epochs=epochs, n=n, batch_size=12,
+                                  learning_rate=LEARNING_RATES.get(name)) > 0.5
 
 
 def test_a_class_token_alone_is_explained_at_the_last_blocks_input(torch):

@@ -111,3 +111,26 @@ def test_weights_that_an_installed_package_brings_are_found_without_importing_it
     assert weights.find_local(spec, None, {}, 64) is None
     monkeypatch.syspath_prepend(str(tmp_path))
     assert weights.find_local(spec, None, {}, 64) == package / "models" / "net.pth"
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_gated_weights_say_where_their_licence_is_accepted(tmp_path, monkeypatch, status):
+    """The file is there, and the network is on: who hears "no network" looks in the wrong place."""
+    import requests
+
+    def refuse(*_):
+        answer = requests.Response()
+        answer.status_code = status
+        raise requests.HTTPError("refused", response=answer)
+
+    monkeypatch.setattr(weights, "_download", refuse)
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "hub"))
+    gated = ModelSpec("acme/gated", "Gated", "torch", backbone="gated", head=MLP(4, 0.1), weights=(WeightsFile(
+        "gated.safetensors", "https://huggingface.co/acme/gated/resolve/main/model.safetensors", hub="acme/gated"),))
+    with pytest.raises(WeightsError) as caught:
+        weights.find_weights(gated, "imagenet", tmp_path)
+    for part in ("licence", "https://huggingface.co/acme/gated.", "hf download acme/gated model.safetensors",
+                 "gated.safetensors", "--weights-dir"):
+        assert part in str(caught.value)
+    remark = weights.find_weights(gated, "auto", tmp_path).remark
+    assert "https://huggingface.co/acme/gated" in remark and "no network" not in remark

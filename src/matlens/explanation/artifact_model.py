@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from matlens.features.artifact import Artifact
+from matlens.models.capabilities.attention import Attention, no_attention
 from matlens.models.head import AnyHead
 from matlens.models.heads.knn import KnnHead
 from matlens.runs.run import Run
 from matlens.system.transport import Event, run_job
 from matlens.types import Array, Labels, Pixels
+from matlens.workers.jobs.attention import AttentionTask
 from matlens.workers.jobs.gradients import GradientsTask
 
 
@@ -33,10 +36,12 @@ class ArtifactModel:
     """An artifact, explained at the trunk's last layer without a framework, or at another layer with it.
 
     layer: None for the trunk's last.
+    run: that trained it, whose model file a framework can open; None where the artifact is all there is.
     """
 
     artifact: Artifact
     layer: Layer | None = None
+    run: Run | None = None
 
     @property
     def head(self) -> AnyHead | None:
@@ -61,7 +66,7 @@ class ArtifactModel:
         """
         is_of_framework = layer is not None or not (
             artifact.head.tells_of_places or isinstance(artifact.head, KnnHead))
-        return cls(artifact, Layer(run, artifact.model_name, layer or "") if is_of_framework else None)
+        return cls(artifact, Layer(run, artifact.model_name, layer or "") if is_of_framework else None, run)
 
     def gradients(self, photos: Pixels | Array, classes: Labels, heat: Callable[[Array, Array], Array]) -> Array:
         """Start a process in which the framework differentiates the model file at the layer.
@@ -71,18 +76,43 @@ class ArtifactModel:
                 framework is not installed.
         """
         assert self.layer is not None
-        run, name = self.layer.run, self.layer.model
-        maps: list[Array] = []
+        run, name, layer = self.layer.run, self.layer.model, self.layer.name
+        return _by_job("gradients", run, name, {"photos": photos, "classes": classes},
+                       lambda given: GradientsTask(run.path.resolve(), name, layer, given),
+                       lambda arrays: heat(arrays["features"], arrays["gradients"]))
 
-        def hear(event: Event) -> None:
-            path = Path(event["file"])
-            with np.load(path, allow_pickle=False) as file:
-                maps.append(heat(file["features"], file["gradients"]))
-            path.unlink()
+    def attention(self, photos: Pixels | Array, heat: Callable[[Attention], Array]) -> Array:
+        """Start a process in which the framework reads what tokens attend to from the model file.
 
-        with tempfile.TemporaryDirectory(prefix="matlens-") as scratch:
-            given = Path(scratch) / "photos.npz"
-            np.savez(given, photos=photos, classes=classes)
-            task = GradientsTask(run.path.resolve(), name, self.layer.name, given.resolve())
-            run_job("gradients", task, run.paths.log_file(name), hear)
-        return np.concatenate(maps)
+        Raises:
+            ModelError: the model is no vision transformer, its attention cannot be read, there is no model file, or the
+                framework is not installed.
+        """
+        run, name = self.run, self.artifact.model_name
+        if run is None:
+            raise no_attention(name, "its artifact alone is given, and the attention is in its model file")
+        return _by_job("attention", run, name, {"photos": photos},
+                       lambda given: AttentionTask(run.path.resolve(), name, given),
+                       lambda arrays: heat(Attention(arrays["blocks"], arrays["pooled"],
+                                                     (int(arrays["grid"][0]), int(arrays["grid"][1])))))
+
+
+def _by_job(kind: str, run: Run, model: str, given: Mapping[str, Any], task: Callable[[Path], object],
+            heat: Callable[[Mapping[str, Array]], Array]) -> Array:
+    """Return the heat maps (N, h, w) that `heat` makes of the arrays that a job writes, some photos a file.
+
+    given: the arrays for the job. task: makes its task of the file of these.
+    """
+    maps: list[Array] = []
+
+    def hear(event: Event) -> None:
+        path = Path(event["file"])
+        with np.load(path, allow_pickle=False) as file:
+            maps.append(heat(file))
+        path.unlink()
+
+    with tempfile.TemporaryDirectory(prefix="matlens-") as scratch:
+        path = (Path(scratch) / "photos.npz").resolve()
+        np.savez(path, **given)
+        run_job(kind, task(path), run.paths.log_file(model), hear)
+    return np.concatenate(maps)

@@ -3,7 +3,8 @@
 A method is a class with a name and a title that overrides one function:
 
 - a gradient method (`GradientMethod`) goes from feature maps and a score's gradients there to evidence;
-- a forward-only method (`ForwardMethod`) gets a function that predicts, and a photo, and gives evidence.
+- a forward-only method (`ForwardMethod`) gets a function that predicts, and a photo, and gives evidence;
+- a method of vision transformers (`AttentionMethod`) gets what their tokens attend to, and gives evidence.
 
 Evidence is above 0 where a place speaks for the class and below 0 where it speaks against it. What speaks against the
 class is cut off, and each map is divided by its largest value. `matlens.explanation.registry` registers methods.
@@ -22,6 +23,8 @@ from typing import Protocol
 import numpy as np
 
 from matlens.errors import MatlensError, ResultsError
+from matlens.explanation.layer_gradients import AtHead, ByFramework, LayerGradients
+from matlens.models.capabilities.attention import Attention
 from matlens.models.head import AnyHead, Score, softmax
 from matlens.system.registry import LAST
 from matlens.types import Array, Labels, Pixels
@@ -67,59 +70,13 @@ class Explainable(Protocol):
         called batch by batch, so that the gradients of all photos need not fit into memory at once.
         """
 
+    def attention(self, photos: Pixels | Array, heat: Callable[[Attention], Array]) -> Array:
+        """Let the framework tell what the tokens of photos (N, H, W, 3) attend to; return the heat maps of `heat`.
 
-class LayerGradients(Protocol):
-    """The feature maps of some photos at a layer, and the gradients of each photo's class score there."""
+        heat: from the attention of some photos to heat maps (B, h, w). It is called batch by batch, too.
 
-    @property
-    def features(self) -> Array:
-        """(B, h, w, K)."""
-
-    def gradients(self) -> Array:
-        """Return the gradient at each place, (B, h, w, K)."""
-
-    def mean_gradients(self) -> Array:
-        """Return each channel's gradient, averaged over places, (B, K)."""
-
-
-@dataclass(frozen=True)
-class AtHead:
-    """Gradients in closed form at the trunk's output, after its activation: what follows it is the head.
-
-    values: what `head.forward(features)` gave. classes: (B,) the class to explain, for each photo.
-    """
-
-    features: Array
-    head: AnyHead
-    values: list[Array]
-    classes: Labels
-    score: Score = "logit"
-
-    def gradients(self) -> Array:
-        """Return the gradient at each place, (B, h, w, K)."""
-        return self.head.gradients(self.values, self.classes, self.features, self.score)
-
-    def mean_gradients(self) -> Array:
-        """Return each channel's mean gradient, (B, K), without the gradients at each place."""
-        _, height, width, channels = self.features.shape
-        sums = self.head.channel_gradients(self.values, self.classes, channels, self.score)
-        return sums / np.float32(height * width)
-
-
-@dataclass(frozen=True)
-class ByFramework:
-    """Gradients that a framework computed, at any layer."""
-
-    features: Array
-    at_places: Array
-
-    def gradients(self) -> Array:
-        """Return the gradient at each place, (B, h, w, K)."""
-        return self.at_places
-
-    def mean_gradients(self) -> Array:
-        """Return each channel's mean gradient, (B, K)."""
-        return np.asarray(self.at_places.mean(axis=(1, 2)), dtype=np.float32)
+        Raises ModelError where the model is no vision transformer, or its attention cannot be read.
+        """
 
 
 class Explainer(ABC):
@@ -130,6 +87,7 @@ class Explainer(ABC):
     source: the paper.
     scores: what of a class it can explain; the first is what it explains unless it is asked for another.
     uses_layer: whether it looks at a layer, so that another one can be chosen.
+    uses_class: whether its maps depend on the class that is explained.
     predictions_per_photo: what a heat map costs, beside the prediction that says which class to explain.
     rank: where it stands in lists.
     """
@@ -139,6 +97,7 @@ class Explainer(ABC):
     source: str = ""
     scores: tuple[Score, ...] = ("logit", "probability")
     uses_layer: bool = True
+    uses_class: bool = True
     predictions_per_photo: int = 0
     rank: int = LAST
 
@@ -226,6 +185,30 @@ class ForwardMethod(Explainer):
     def _generator(self, photo: Pixels | Array) -> np.random.Generator:
         digest = hashlib.sha256(as_pixels(photo).tobytes()).digest()
         return np.random.default_rng([int.from_bytes(digest[:8], "big"), zlib.crc32(self.name.encode())])
+
+
+class AttentionMethod(Explainer):
+    """A method that asks what the tokens of a vision transformer attend to: override `evidence`."""
+
+    uses_layer = False
+    uses_class = False
+
+    @abstractmethod
+    def evidence(self, attention: Attention) -> Array:
+        """Return what each token tells, (B, T), from the attention of B photos."""
+
+    def heat(self, attention: Attention) -> Array:
+        """Return heat maps (B, h, w) of photos: what their patches tell."""
+        with _said_of(self):
+            evidence = np.asarray(self.evidence(attention), np.float32)
+        count, (height, width) = len(attention.blocks), attention.grid
+        if evidence.shape != (count, len(attention.pooled)):
+            raise _misshapen(self, evidence, "(B, T)")
+        return scaled(evidence[:, -height * width:].reshape(count, height, width))
+
+    def maps(self, model: Explainable, photos: Pixels | Array, question: Question) -> tuple[Array, Array]:
+        """Make a heat map of each photo, the same whichever class is asked about."""
+        return model.attention(photos, self.heat), _answers(model, photos)
 
 
 _MEND = "Fix it, or take its file out of MATLENS_PLUGINS."

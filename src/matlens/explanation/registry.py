@@ -28,7 +28,8 @@ AnyExplainer = TypeVar("AnyExplainer", bound=Explainer)
 
 
 def register(declared: type[AnyExplainer]) -> type[AnyExplainer]:
-    """Register a subclass of `GradientMethod` or `ForwardMethod`; use it as a decorator of the class.
+    """Register a subclass of `GradientMethod`, `ForwardMethod` or `AttentionMethod`; use it as a decorator of the
+    class.
 
     Raises:
         ValueError: the declaration is incomplete, or its name is taken; the message names it.
@@ -40,8 +41,8 @@ def register(declared: type[AnyExplainer]) -> type[AnyExplainer]:
     if not declared.title or not declared.scores:
         raise ValueError(f"the explanation method '{called}' has no {'title' if not declared.title else 'scores'}")
     if inspect.isabstract(declared):
-        raise ValueError(f"the explanation method '{called}' says neither what it makes of gradients nor what it makes "
-                         f"of answers: it must override {', '.join(sorted(declared.__abstractmethods__))}")
+        raise ValueError(f"the explanation method '{called}' does not say what it makes of gradients, answers or "
+                         f"attention: it must override {', '.join(sorted(declared.__abstractmethods__))}")
     EXPLAINERS.register(declared())
     return declared
 
@@ -58,6 +59,10 @@ def question_for(method: Explainer, target: int | None = None, score: str | None
     Raises:
         SettingsError: the method cannot answer it; the message names methods that can.
     """
+    if not method.uses_class and (target is not None or score is not None):
+        asked_for = "class of your choice (--target)" if score is None else f"{score} of a class (--score)"
+        raise SettingsError(f"{method.title} shows what goes into the answer, whatever the class, so it can explain no "
+                            f"{asked_for}. Leave it out, or choose {_names(lambda other: other.uses_class)}.")
     if layer and not method.uses_layer:
         raise SettingsError(f"{method.title} looks at no layer, so it cannot look at {layer}. Leave the layer out, or "
                             f"choose {_names(lambda other: other.uses_layer)}.")
@@ -65,8 +70,9 @@ def question_for(method: Explainer, target: int | None = None, score: str | None
         raise SettingsError(f"There is no score '{score}' (--score). Choose from {', '.join(get_args(Score))}.")
     asked = method.scores[0] if score is None else cast(Score, score)
     if asked not in method.scores:
+        able = _names(lambda other: other.uses_class and asked in other.scores)
         raise SettingsError(f"{method.title} explains the {' or the '.join(method.scores)}, not the {asked} (--score). "
-                            f"Methods that explain the {asked}: {_names(lambda other: asked in other.scores)}.")
+                            f"Methods that explain the {asked}: {able}.")
     if layer and asked != "logit":
         raise SettingsError(f"At a layer of your choice (--layer {layer}) the framework differentiates the logit, not "
                             f"the {asked} (--score). Leave one of them out.")

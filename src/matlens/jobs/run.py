@@ -30,6 +30,7 @@ from matlens.explanation.registry import DEFAULT_METHOD
 from matlens.features.conversion import TrunkConversions
 from matlens.jobs.closing import closing_lines, report_line
 from matlens.jobs.judged import pass_on
+from matlens.jobs.memory import refuse_too_large
 from matlens.models.registry import spec_of
 from matlens.models.weights import FoundWeights, all_missing, find_weights
 from matlens.report.page import write_report
@@ -71,6 +72,8 @@ def start(settings: Settings, out: Path, reporter: Reporter, split_hash: str | N
     refuse_if_foreign(out, settings, root)
     paths = RunPaths(out)
     untrained = {model: start_from.path for model, start_from in weights.items() if not is_trained(paths, model)}
+    for model, path in untrained.items():
+        refuse_too_large(settings, model, path)
     conversions = TrunkConversions(trunk_orders(settings, untrained, len(source.class_names)), settings.cache_dir,
                                    reporter.say, reporter.warn)
     prepared = prepare(settings, reporter)

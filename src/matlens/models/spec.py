@@ -221,17 +221,19 @@ class ModelSpec:
 
     def refuse_size(self, img_size: tuple[int, int]) -> None:
         """Raise ModelError, which names the model and what it takes, for photos of a size that it cannot take."""
-        if min(img_size) < self.smallest_side:
-            raise ModelError(f"{self.name} takes photos of {self.smallest_side} pixels or more a side, not of "
-                             f"{img_size[0]} x {img_size[1]}. Use a larger --img-size.")
-        if any(side % self.multiple_of for side in img_size):
-            fitting = max(-(-self.smallest_side // self.multiple_of), img_size[0] // self.multiple_of)
-            raise ModelError(f"{self.name} takes photos whose sides are multiples of {self.multiple_of} pixels, not "
-                             f"{img_size[0]} x {img_size[1]}. Use --img-size {fitting * self.multiple_of}.")
+        given = f"{img_size[0]} x {img_size[1]}"
         if self.sizes and tuple(img_size) not in self.sizes:
             known = ", ".join(f"{height} x {width}" for height, width in self.sizes)
-            raise ModelError(f"{self.name} takes photos of {known} pixels, not of {img_size[0]} x {img_size[1]}. Use "
+            raise ModelError(f"{self.name} takes photos of {known} pixels, not of {given}. Use "
                              f"--img-size {self.sizes[0][0]}.")
+        smallest = -(-self.smallest_side // self.multiple_of) * self.multiple_of
+        if min(img_size) < self.smallest_side:
+            raise ModelError(f"{self.name} takes photos of {self.smallest_side} pixels or more a side, not of {given}. "
+                             f"Use --img-size {smallest} or a larger one.")
+        if any(side % self.multiple_of for side in img_size):
+            fitting = max(smallest, img_size[0] // self.multiple_of * self.multiple_of)
+            raise ModelError(f"{self.name} takes photos whose sides are multiples of {self.multiple_of} pixels, not "
+                             f"{given}. Use --img-size {fitting}.")
 
     def weights_files(self, options: Options, side: int) -> tuple[WeightsFile, ...]:
         """Return the files of its pretrained weights for a photo's side in pixels, the best first.

@@ -100,13 +100,18 @@ def find_weights(spec: ModelSpec, choice: WeightsChoice, weights_dir: Path | Non
     try:
         return FoundWeights(_download(wanted, spec.of_framework.weights_folder()))
     except (OSError, ValueError) as error:  # requests' errors are OSErrors, pooch's hash mismatch a ValueError
+        status = getattr(getattr(error, "response", None), "status_code", None)
+        accepted = f"to those who accept their licence at https://huggingface.co/{wanted.hub}"
+        is_gated = bool(wanted.hub) and status in (401, 403)
         if choice == "auto":
-            return FoundWeights(None, "trained from random weights: no ImageNet weights on this machine, no network")
-        if wanted.hub and getattr(getattr(error, "response", None), "status_code", None) in (401, 403):
+            return FoundWeights(None, "trained from random weights: " + (
+                f"its weights are given {accepted}" if is_gated else
+                "no ImageNet weights on this machine, no network"))
+        if is_gated:
             raise WeightsError(
-                f"The weights of {spec.name} are given to those who accept their licence at "
-                f"https://huggingface.co/{wanted.hub}. Accept it there, download {wanted.url} into a folder as "
-                f"{wanted.name}, and name the folder with --weights-dir.") from error
+                f"The weights of {spec.name} are given {accepted}. Accept it there, and fetch them with: hf auth login "
+                f"&& hf download {wanted.hub} {Path(wanted.url).name} (matlens finds them in that cache). Or download "
+                f"{wanted.url} into a folder as {wanted.name}, and name the folder with --weights-dir.") from error
         searched = ", ".join(dict.fromkeys(str(folder) for folder in search_folders(spec.of_framework, weights_dir)))
         raise WeightsError(
             f"No ImageNet weights for {spec.name}: {wanted.name} is not in {searched}, and downloading "

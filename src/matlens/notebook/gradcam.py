@@ -19,6 +19,7 @@ from matlens.explanation.explainer import Explainer, Question, as_pixels
 from matlens.explanation.grid import plot_explained_grid
 from matlens.explanation.overlay import overlay_heatmap
 from matlens.explanation.registry import DEFAULT_METHOD, EXPLAINERS, question_for
+from matlens.models.capabilities.attention import Attention, attention_of
 from matlens.models.head import Head
 from matlens.models.protocol import Classifier
 from matlens.notebook.adapters import classifier_of, refuse_other_size
@@ -66,6 +67,10 @@ class NotebookModel:
         layer = self.layer or self.classifier.last_conv_layer_name
         images = self._as_taken(np.asarray(photos, np.float32))
         return heat(*self.classifier.features_and_gradients(images, classes, layer))
+
+    def attention(self, photos: Pixels | Array, heat: Callable[[Attention], Array]) -> Array:
+        """Read what tokens attend to in the framework, in this process. Raises ModelError."""
+        return heat(attention_of(self.classifier, self._as_taken(np.asarray(photos, np.float32)), "the model"))
 
     def _as_taken(self, images: Array) -> Array:
         return images if self.top == 1 else np.asarray(images * np.float32(self.top), np.float32)

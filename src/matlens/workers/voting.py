@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Protocol
 
 from matlens.errors import ModelError
+from matlens.models.capabilities.attention import Attention, attention_of
 from matlens.models.head import AnyHead
 from matlens.models.heads.knn import KnnHead
 from matlens.models.protocol import Divisible
@@ -55,6 +56,10 @@ class Voting:
     def head(self) -> KnnHead:
         """Return the head."""
         return self._head
+
+    def attention(self, images: Array) -> Attention:
+        """Return what tokens attend to. Raises ModelError where the network cannot tell."""
+        return attention_of(self._classifier, images, self._model)
 
     def features_and_gradients(self, images: Array, classes: Labels, layer: str) -> tuple[Array, Array]:
         """Raise ModelError: the framework knows nothing of the votes."""

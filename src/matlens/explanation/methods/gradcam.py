@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from matlens.explanation.explainer import GradientMethod, LayerGradients, weighted
+from matlens.explanation.explainer import GradientMethod, weighted
+from matlens.explanation.layer_gradients import LayerGradients
 from matlens.explanation.registry import register
 from matlens.types import Array
 

@@ -13,11 +13,13 @@ import torch
 from torch import nn
 
 from matlens.errors import ModelError
+from matlens.models.capabilities.attention import Attention
 from matlens.models.head import Head
 from matlens.models.precision import ChosenPrecision
 from matlens.models.preprocess import Preprocess
 from matlens.models.protocol import FINETUNING_LEARNING_RATE, BuildOrder
 from matlens.models.spec import ModelSpec
+from matlens.models.torch.attention import read_attention
 from matlens.models.torch.files import load_state, save_state
 from matlens.models.torch.gpu.arithmetic import arithmetic
 from matlens.models.torch.gpu.features import Extractor, Sent, Uploads
@@ -138,6 +140,11 @@ class TorchClassifier(TorchTrainable):
         features, gradients = (self.network.map_of(values.detach()).permute(0, 2, 3, 1).cpu().numpy()
                                for values in (maps, slopes))
         return features, gradients
+
+    def attention(self, images: Array) -> Attention:
+        """Return what tokens attend to; see `models.capabilities.attention.ReadsAttention`."""
+        with arithmetic(self._device, tf32=False):
+            return read_attention(self.network, self._to_input(images, self._device), self._spec.title)
 
     def _at(self, seen: list[torch.Tensor], logits: torch.Tensor, classes: Labels, layer: str,
             ) -> tuple[torch.Tensor, torch.Tensor]:

@@ -13,6 +13,14 @@ from matlens.models.head import Activation, Dense, Head, Pooling, refuse_other_l
 
 
 @dataclass(frozen=True)
+class Tokens:
+    """The tokens of a vision transformer. grid: (h, w) of its patches. pooling: what of them goes into the head."""
+
+    grid: tuple[int, int]
+    pooling: Pooling
+
+
+@dataclass(frozen=True)
 class DividedModule:
     """A module that classifies photos, and how it divides: what a spec's `network` returns.
 
@@ -34,6 +42,7 @@ class DividedModule:
     explained: the part that Grad-CAM looks at, where that is not the trunk's last one.
     pooling: what the mean over places of the feature map is. places: see `models.head.AnyHead`.
     prefix_tokens: how many tokens precede those of the patches, in a map that is a row of tokens (B, K, T, 1).
+    tokens: what its trunk makes of a photo where that is a row of tokens; None where it makes a map.
     size: (height, width) of the photos that it was built for; None where it takes any.
     cut: the part behind which the guide's second stage trains; None where it has no such stage.
     is_frozen: whether the trunk is frozen until fine-tuning begins.
@@ -53,6 +62,7 @@ class DividedModule:
     pooling: Pooling = "avg"
     places: int | None = None
     prefix_tokens: int = 0
+    tokens: Tokens | None = None
     size: tuple[int, int] | None = None
     cut: str | None = None
     is_frozen: bool = False

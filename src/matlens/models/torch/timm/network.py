@@ -12,7 +12,7 @@ from torch import nn
 from matlens.errors import ModelError
 from matlens.models.head import Pooling
 from matlens.models.spec import MLP, ModelSpec, NetworkOrder
-from matlens.models.torch.network import DividedModule
+from matlens.models.torch.network import DividedModule, Tokens
 from matlens.models.torch.timm.division import Division, divide, prefix_tokens
 from matlens.models.torch.timm.forms import Ending, Form, to_map
 from matlens.models.torch.timm.weights import load_into
@@ -70,8 +70,9 @@ def transfer(spec: ModelSpec, order: NetworkOrder) -> DividedModule:
     width = division.channels * (2 if pooling == "token+avg" else 1)
     module = _Transfer(backbone, division.final, ending, width, spec.head, order.num_classes)
     return DividedModule(module, tuple(parts), HEAD, pretrained=is_pretrained, parts=parts, size=order.img_size,
-                         pooling=pooling, prefix_tokens=prefix_tokens(backbone), cut=cut_in(division),
-                         is_frozen=is_pretrained, prefix="backbone.",
+                         pooling=pooling, prefix_tokens=prefix_tokens(backbone),
+                         tokens=Tokens(division.grid, pooling) if division.final == "tokens" else None,
+                         cut=cut_in(division), is_frozen=is_pretrained, prefix="backbone.",
                          map_of=partial(_map_of, division, prefix_tokens(backbone)),
                          explained=_before_last_block(division) if pooling == "token" else None)
 

@@ -1,0 +1,1 @@
+"""What some classifiers can do besides: small protocols, each with the refusal of those that cannot."""
