@@ -12,6 +12,7 @@ from sklearn.model_selection import cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from matlens import create_split
 from matlens.data.drawn import synthetic
 from matlens.data.drawn.mark import MARK, remarks_of_drawing
 from matlens.data.drawn.sample import laid_down
@@ -117,6 +118,18 @@ def test_whoever_reads_a_split_of_drawn_photos_learns_that_they_are_drawn(tmp_pa
     assert prepare(settings, Reporter(quiet=True)).split.remarks == remarks_of_drawing(root) != ()
     (root / MARK).unlink()
     assert prepare(settings, Reporter(quiet=True)).split.remarks == remarks_of_drawing(root) == ()
+
+
+def test_a_divided_copy_of_drawn_photos_is_known_as_drawn_too(tmp_path):
+    """A report on `create_split`'s folder must not pass drawn photos off as real ones."""
+    photos = draw_dataset(tmp_path / "photos", photos_per_class=4, size=32, materials=["brick", "sky"])
+    out = tmp_path / "out"
+    assert create_split(photos, out).remarks == remarks_of_drawing(photos) != ()
+    settings = Settings.load(options={"data_dir": out, "img_size": 32, "cache_dir": tmp_path / "cache"})
+    assert prepare(settings, Reporter(quiet=True)).split.remarks == remarks_of_drawing(photos)
+    (photos / MARK).unlink()
+    create_split(photos, out, force=True)
+    assert remarks_of_drawing(out) == ()
 
 
 def test_progress_counts_every_photo_up_to_the_total(tmp_path):
