@@ -165,11 +165,12 @@ def test_the_verdict_names_the_weakest_class_and_the_most_frequent_mistake(tmp_p
 
 def test_what_goes_for_all_models_is_said_once() -> None:
     """The reader need not compare three long lines to learn that they are the same."""
-    assert caveats([("a", "few photos; old"), ("b", "few photos"), ("c", "from random weights; few photos")]) == [
-        ("All models", "few photos"), ("a", "old"), ("c", "from random weights")]
-    assert caveats([("a", "few photos"), ("b", "")]) == [("a", "few photos")]
-    assert caveats([("a", "few photos")]) == [("a", "few photos")]
-    assert caveats([("a", ""), ("b", "")]) == caveats([]) == []
+    random = "from random weights; no network"
+    assert caveats([("a", ["few photos.", "old"]), ("b", ["few photos"]), ("c", [random, "few photos"])]) == [
+        ("All models", "few photos"), ("a", "old"), ("c", random)]
+    assert caveats([("a", ["few photos"]), ("b", [])]) == [("a", "few photos")]
+    assert caveats([("a", ["few photos"])]) == [("a", "few photos")]
+    assert caveats([("a", [""]), ("b", [])]) == caveats([]) == []
 
 
 def test_the_name_of_an_option_is_not_divided() -> None:

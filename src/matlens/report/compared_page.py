@@ -35,7 +35,7 @@ def write_compared_page(path: Path, comparison: Comparison | SeriesComparison, d
         (row.model, [" ".join(filter(None, (metric.in_words(row.value(metric.name)),
                                             f"({ends})" if (ends := metric.ends_in_words(row.interval(metric.name)))
                                             else ""))) for metric in metrics]) for row in comparison.rows]
-    remarks = caveats([(row.model, row.remarks if isinstance(row.remarks, str) else "; ".join(row.remarks))
+    remarks = caveats([(row.model, (row.remarks,) if isinstance(row.remarks, str) else row.remarks)
                        for row in comparison.rows])
     return write_page(path, "compared.html.j2", {}, metrics=[metric.title for metric in metrics], table=table,
                       sentences=[line for line in sentences if line.strip()], remarks=remarks,

@@ -48,14 +48,14 @@ def whole_options(sentence: str) -> str:
     return Markup(_OPTION.sub(r'<span class="option">\g<0></span>', str(escape(sentence))))
 
 
-def caveats(remarks: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
+def caveats(remarks: Sequence[tuple[str, Sequence[str]]]) -> list[tuple[str, str]]:
     """Say once what was remarked on all of several models, first; then what each one has besides.
 
-    remarks: the name of each model with its remarks, joined by semicolons; "" where there are none.
+    remarks: the name of each model, and what was remarked on it.
     """
-    by_model = [(model, text.split("; ") if text else []) for model, text in remarks]
-    shared = [remark for remark in by_model[0][1] if all(remark in of_model for _, of_model in by_model)] if len(
-        by_model) > 1 else []
+    by_model = [(model, [remark.rstrip(".") for remark in of_model if remark]) for model, of_model in remarks]
+    several = len(by_model) > 1
+    shared = [remark for remark in by_model[0][1] if all(remark in others for _, others in by_model)] if several else []
     own = [(model, [remark for remark in of_model if remark not in shared]) for model, of_model in by_model]
     return [(who, "; ".join(words)) for who, words in [("All models", shared), *own] if words]
 
