@@ -68,7 +68,7 @@ def test_a_named_gpu_that_fails_is_not_replaced_and_another_device_goes_on(shell
     assert not (out / "run.json").exists()
     done = shell(*words, "--device", "cpu", preflight=NO_KERNELS)
     assert done.returncode == 0, done.stderr
-    assert read(out / "run.json")["failures"] == {}
+    assert not read(out / "run.json").get("failures")
     assert not [remark for remark in read(out / "reports" / "acme-sound_results.json")["remarks"] if "cuda" in remark]
 
 
