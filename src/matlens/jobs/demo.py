@@ -54,7 +54,7 @@ SHOWN = (DemoModel("mobilenetv2_transfer", "MobileNetV2", "keras"),
                    in_place_of="torch"),
          DemoModel("timm/tf_efficientnet_lite0.in1k", "EfficientNet-Lite0 with ImageNet weights", "torch",
                    needs_weights=True),
-         DemoModel("inception_v1", "GoogLeNet", "torch"))
+         DemoModel("inception_v1", "GoogLeNet", "torch", epochs=4))
 """What two cores train in three minutes. `--models` names others."""
 
 
