@@ -20,6 +20,7 @@ from matlens.errors import RunError
 from matlens.evaluation.label_quality import LabelIssues, Suspect
 from matlens.report.page import write_report
 from matlens.report.sections.measures import measures
+from matlens.report.words import caveats, whole_options
 from report.pages import Page, page, results
 
 EVIL = "<script>alert('glass & \"metal\"')</script>"
@@ -160,6 +161,21 @@ def test_the_verdict_names_the_weakest_class_and_the_most_frequent_mistake(tmp_p
     assert "weakest class is wood: 10 of 40 photos are found (F1 30.0 %)" in text
     assert "takes wood for glass: 30 of 40 photos of wood" in text
     assert "“glass”, the most frequent class, would be right on 60.0 %" in text
+
+
+def test_what_goes_for_all_models_is_said_once() -> None:
+    """The reader need not compare three long lines to learn that they are the same."""
+    random = "from random weights; no network"
+    assert caveats([("a", ["few photos.", "old"]), ("b", ["few photos"]), ("c", [random, "few photos"])]) == [
+        ("All models", "few photos"), ("a", "old"), ("c", random)]
+    assert caveats([("a", ["few photos"]), ("b", [])]) == [("a", "few photos")]
+    assert caveats([("a", ["few photos"])]) == [("a", "few photos")]
+    assert caveats([("a", [""]), ("b", [])]) == caveats([]) == []
+
+
+def test_the_name_of_an_option_is_not_divided() -> None:
+    """Browsers end lines behind hyphens."""
+    assert whole_options("<b> --choose-on val") == '&lt;b&gt; <span class="option">--choose-on</span> val'
 
 
 def test_remarks_stand_beside_the_verdict(tmp_path: Path) -> None:

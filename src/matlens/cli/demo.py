@@ -12,7 +12,7 @@ from matlens.system.stopping import orderly_stop
 
 OPTIONS = SettingsOptions(only=("models", "max_epochs", "seed", "weights", "weights_dir", "model_options", "cache_dir",
                                 "cache_limit", "device"),
-                          shown={"max_epochs": "10, more for models that declare more", "weights": "auto",
+                          shown={"max_epochs": "3, more for models that declare more", "weights": "auto",
                                  "models": "what two cores train in three minutes"})
 
 

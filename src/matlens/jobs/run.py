@@ -29,6 +29,7 @@ from matlens.explanation.explain import explain_run
 from matlens.explanation.registry import DEFAULT_METHOD
 from matlens.features.conversion import TrunkConversions
 from matlens.jobs.closing import closing_lines, report_line
+from matlens.jobs.device import refuse_device
 from matlens.jobs.judged import pass_on
 from matlens.jobs.memory import refuse_too_large
 from matlens.models.registry import spec_of
@@ -74,6 +75,7 @@ def start(settings: Settings, out: Path, reporter: Reporter, split_hash: str | N
     untrained = {model: start_from.path for model, start_from in weights.items() if not is_trained(paths, model)}
     for model, path in untrained.items():
         refuse_too_large(settings, model, path)
+    refuse_device(settings.device, untrained)
     conversions = TrunkConversions(trunk_orders(settings, untrained, len(source.class_names)), settings.cache_dir,
                                    reporter.say, reporter.warn)
     prepared = prepare(settings, reporter)

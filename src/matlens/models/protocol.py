@@ -288,4 +288,5 @@ def on_working_device(room: Room, order: BuildOrder) -> tuple[BuildOrder, Prefli
 
 def room_of(model: str) -> Room:
     """Import the framework of a model, named by the model. Raises ModelError."""
-    return open_room(spec_of(model).framework)
+    framework = spec_of(model).framework  # first: it may load a plug-in that replaces how rooms are opened
+    return open_room(framework)

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from matlens.data.audit.integrity import check_photos
+from matlens.data.drawn.mark import carry_over, remarks_of_drawing
 from matlens.data.hidden.find import AUTO, auto_groups
 from matlens.data.hidden.photos import hidden_among
 from matlens.data.layout.listing import below
@@ -84,7 +85,7 @@ def create_split(data_dir: str | Path, output_dir: str | Path, train_ratio: floa
                           lambda digest: PhotoReader().read(source.root / path_of[digest]), reporter)
     split = make_split(source, "random" if groups is None else "grouped", hashes, problems, seed=seed, ratios=ratios,
                        together=joined([*named, *copies]), groups=groups)
-    split = dataclasses.replace(split, remarks=(*remarks_of(source), *said))
+    split = dataclasses.replace(split, remarks=(*remarks_of_drawing(source.root), *remarks_of(source), *said))
     remember_prepared(out)
     if not force and _is_there(out, split):
         return split
@@ -108,6 +109,7 @@ def create_split(data_dir: str | Path, output_dir: str | Path, train_ratio: floa
                     shutil.copyfile(source.root / photo.path, target)
                     done += 1
                     advance(done, "")
+    carry_over(source.root, out)
     split.write(out / MANIFEST)
     (out / UNFINISHED).unlink(missing_ok=True)
     return split

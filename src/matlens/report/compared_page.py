@@ -11,6 +11,7 @@ from matlens.comparison.series import SeriesComparison
 from matlens.comparison.table import Comparison
 from matlens.evaluation.metrics.metric import metrics_of
 from matlens.report.templating import write_page
+from matlens.report.words import caveats
 
 
 class Differing(Protocol):
@@ -34,8 +35,8 @@ def write_compared_page(path: Path, comparison: Comparison | SeriesComparison, d
         (row.model, [" ".join(filter(None, (metric.in_words(row.value(metric.name)),
                                             f"({ends})" if (ends := metric.ends_in_words(row.interval(metric.name)))
                                             else ""))) for metric in metrics]) for row in comparison.rows]
-    remarks = [(row.model, row.remarks if isinstance(row.remarks, str) else "; ".join(row.remarks))
-               for row in comparison.rows if row.remarks]
+    remarks = caveats([(row.model, (row.remarks,) if isinstance(row.remarks, str) else row.remarks)
+                       for row in comparison.rows])
     return write_page(path, "compared.html.j2", {}, metrics=[metric.title for metric in metrics], table=table,
                       sentences=[line for line in sentences if line.strip()], remarks=remarks,
                       differences=[difference.in_words for difference in differences])

@@ -28,7 +28,7 @@ from matlens.report.sections.repeat import view_repeat
 from matlens.report.sections.second_look import second_look
 from matlens.report.templating import write_page
 from matlens.report.verdict import NOTHING_YET, verdict
-from matlens.report.words import FILTERS
+from matlens.report.words import FILTERS, caveats
 from matlens.runs.ownership import refuse_ways_out
 from matlens.runs.paths import RunPaths
 
@@ -60,6 +60,7 @@ def write_report(run_dir: Path | str, title: str | None = None, *, comparison: C
         rows=rows, metrics=[metric for metric in metrics_of("main") if not all(
             metric.name in same_as_others(result) for result in judged.values())],
         verdict=verdict(comparison, judged[rows[0].model]) if comparison else NOTHING_YET,
+        caveats=caveats([(row.model, judged[row.model].remarks) for row in rows]),
         plot=IntervalPlot.of(comparison) if comparison else None, missing=contents.missing, problems=problems,
         panels=[view_model(paths, key, judged[row.model], row, pool, problems)
                 for key, row in zip(keys, rows, strict=True)],

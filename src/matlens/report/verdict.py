@@ -23,6 +23,8 @@ class Verdict:
 
 NOTHING_YET = Verdict("No model has been judged yet", ("The same command goes on from here.",))
 
+_LEVEL = "are right equally often"
+
 
 def accuracy_interval(row: Row) -> Ends | None:
     """Return the accuracy's 95 % interval: the bootstrap's, or Wilson's where results of single photos hold none."""
@@ -42,7 +44,8 @@ def verdict(comparison: ComparedModels, best: Results) -> Verdict:
     if ends:
         right += f" (95\u00a0% interval: {percents(ends)})"
     headline = _headline(comparison)
-    sentences = [f"It is {right}."] if headline else []
+    subject = first.model if headline.endswith(_LEVEL) else "It"
+    sentences = [f"{subject} is {right}."] if headline else []
     return Verdict(headline or f"{first.model} is right on {percent(first.accuracy)} of {first.tested}",
                    (*(sentences or _interval_alone(ends)), *weakest(best), *_of_the_first(comparison),
                     *_chance(first, ends, best)))
@@ -67,7 +70,7 @@ def _headline(comparison: ComparedModels) -> str:
         return f"{leads} is the best of {len(comparison.rows)} models"
     level = [name for name in unclear if (test := tests[name]) and not test.difference]
     if level == unclear:
-        return f"{listed([first.model, *level])} are right equally often"
+        return f"{listed([first.model, *level])} {_LEVEL}"
     alike = [name for name in unclear if (test := tests[name]) and test.is_equivalent]
     if alike == unclear:
         return f"{leads} is equivalent to {listed(alike)}, within the margin"

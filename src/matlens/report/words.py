@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
@@ -14,6 +15,8 @@ from matlens.evaluation.metrics.metric import percent as plain_percent
 Ends = tuple[float, float]
 
 _NO_BREAK = "\u00a0"
+
+_OPTION = re.compile(r"--[a-z][a-z0-9-]*")
 
 
 def percent(share: float | None) -> str:
@@ -36,6 +39,25 @@ def breakable(name: str) -> str:
     from markupsafe import Markup, escape
 
     return escape(name).replace("_", Markup("_<wbr>")).replace("/", Markup("/<wbr>"))
+
+
+def whole_options(sentence: str) -> str:
+    """Keep the names of options in a sentence on one line: a browser would break them behind a hyphen."""
+    from markupsafe import Markup, escape
+
+    return Markup(_OPTION.sub(r'<span class="option">\g<0></span>', str(escape(sentence))))
+
+
+def caveats(remarks: Sequence[tuple[str, Sequence[str]]]) -> list[tuple[str, str]]:
+    """Say once what was remarked on all of several models, first; then what each one has besides.
+
+    remarks: the name of each model, and what was remarked on it.
+    """
+    by_model = [(model, [remark.rstrip(".") for remark in of_model if remark]) for model, of_model in remarks]
+    several = len(by_model) > 1
+    shared = [remark for remark in by_model[0][1] if all(remark in others for _, others in by_model)] if several else []
+    own = [(model, [remark for remark in of_model if remark not in shared]) for model, of_model in by_model]
+    return [(who, "; ".join(words)) for who, words in [("All models", shared), *own] if words]
 
 
 def percents(ends: Ends | None) -> str:
@@ -92,4 +114,4 @@ def text_of(value: Any) -> str:
 FILTERS: Mapping[str, Callable[..., Any]] = MappingProxyType({
     "percent": percent, "percents": percents, "duration": duration, "size": size, "millions": millions,
     "number": number, "three": three, "p_value": p_cell, "ends": ends, "points": points,
-    "breakable": breakable, "score_value": score_value, "score_ends": score_ends})
+    "breakable": breakable, "whole_options": whole_options, "score_value": score_value, "score_ends": score_ends})

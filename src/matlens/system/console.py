@@ -93,7 +93,7 @@ def shown_on(console: Console, text: str) -> str:
 
 
 _PASTED = re.compile(r"(?:matlens (?:data )?[a-z]+|pip install|magick mogrify|(?<= )--[\w-]+)"
-                     r"(?: (?:-[\w-]+(?: (?!-)[^\s'\"$]+)?|(?:\$?'[^']*'|\"'\")+"
+                     r"(?: (?:-+\w[\w-]*(?: (?!-)[^\s'\"$]+)?|(?:\$?'[^']*'|\"'\")+"
                      r"|(?=\S*[/A-Z0-9_.,;:)=~-]|(?:\S+ ){1,2}[-'$]|\S+$)[^\s'\"]+))*")
 """What is copied from a message: a command or an option with its arguments, which no line break may divide.
 
@@ -109,19 +109,55 @@ def on_screen(console: Console) -> int | None:
 
 
 def wrapped(text: str, columns: int | None) -> str:
-    """Return text whose lines end between words, and never inside of a command, where they are longer than a screen.
+    """Return text whose lines end between words where they are longer than a screen.
 
-    Tables stay as they are. columns: of the screen; None for a pipe or a file.
+    A command goes onto a line of its own rather than being divided. One that is longer than a line is divided between
+    its arguments, behind a backslash: what is pasted into a shell is still one command. Tables stay as they are.
+
+    columns: of the screen; None for a pipe or a file.
     """
     return "\n".join(line if columns is None or len(line) <= columns or line.lstrip().startswith("|") or _GLUE in line
                      else _broken(line, columns) for line in text.split("\n"))
 
 
 def _broken(line: str, columns: int) -> str:
-    indent = line[:len(line) - len(line.lstrip())]
-    glued = _PASTED.sub(lambda match: match[0].replace(" ", _GLUE), line)
-    return textwrap.fill(glued, max(columns, 20), subsequent_indent=indent, break_long_words=False,
-                         break_on_hyphens=False, drop_whitespace=True).replace(_GLUE, " ")
+    indent, room = line[:len(line) - len(line.lstrip())], max(columns, 20)
+    glued = _PASTED.sub(lambda match: _continued(match[0], room - len(indent)).replace(" ", _GLUE), line)
+    first, *others = glued.split("\n")
+    filled = [textwrap.fill(part, room, initial_indent=before, subsequent_indent=indent, break_long_words=False,
+                            break_on_hyphens=False)
+              for before, part in (("", first), *((indent, other) for other in others))]
+    return "\n".join(filled).replace(_GLUE, " ")
+
+
+_ARGUMENT = re.compile(r"(?:[^\s'\"]|'[^']*'|\"[^\"]*\")+")
+"""A word of a command: quoted blanks do not end it."""
+
+_CONTINUATION = "    "
+"""Before what goes on with a command on the next line."""
+
+
+def _continued(pasted: str, room: int) -> str:
+    """Divide a command that is longer than `room` into lines that end in a backslash, between arguments.
+
+    An option stays with its value where both fit. What is too long by itself stays whole, on a line of its own.
+    """
+    if len(pasted) <= room or pasted.startswith("-"):  # an option that a sentence speaks of
+        return pasted
+    units: list[str] = []
+    for word in _ARGUMENT.findall(pasted):
+        option = units[-1] if units and re.fullmatch(r"--?[\w-]+", units[-1]) and not word.startswith("-") else None
+        if option and len(f"{_CONTINUATION}{option} {word} \\") <= room:
+            units[-1] += f" {word}"
+        else:
+            units.append(word)
+    lines = units[:1]
+    for unit in units[1:]:
+        if len(f"{lines[-1]} {unit} \\") <= room:
+            lines[-1] += f" {unit}"
+        else:
+            lines.append(_CONTINUATION + unit)
+    return " \\\n".join(lines)
 
 
 def complain(text: str, style: str, heading: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -13,12 +14,13 @@ from matlens.system.files import refuse_unwritable, write_json
 
 if TYPE_CHECKING:
     from matlens.data.audit.audit import Audit
+    from matlens.data.audit.merged import Issue
     from matlens.system.console import Reporter
 
 _EXAMPLES = 3
 
 _OTHER_COLUMNS = 50
-"""What the table of findings takes of a screen beside its examples, lines between columns counted."""
+"""What the table of issues takes of a screen beside its examples, lines between columns counted."""
 
 _WIDE = 100
 """The columns of a screen from which on the table looks after itself."""
@@ -110,35 +112,46 @@ def _audited(folder: Path, split: Path | None, files: list[Path], quarantine: Pa
 
 
 def _show(result: Audit, reporter: Reporter) -> None:
+    from itertools import groupby
+
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    from matlens.data.audit.checks import ADVICE
+    from matlens.data.audit.merged import issues_of
     from matlens.system.console import on_screen, printable
 
     columns, table = on_screen(console := Console(highlight=False)), Table("kind", "found")
     screen = columns if columns is not None and columns < _WIDE else None
     table.add_column("such as", min_width=None if screen is None else _room(screen))
     table.add_column("what to do", max_width=None if screen is None else _OTHER_COLUMNS - _FIRST_COLUMNS)
-    for kind, advice in ADVICE.items():
-        if some := result.of(kind):
-            examples = [_example(finding.paths[:_EXAMPLES], screen) for finding in some[:_EXAMPLES]]
-            more = [f"and {len(some) - _EXAMPLES:,} more"] if len(some) > _EXAMPLES else []
-            table.add_row(kind, f"{len(some):,}", Text("\n".join(examples + more), overflow="fold"), advice)
-    if result.findings:
+    issues = issues_of(result)
+    for kind, of_kind in groupby(issues, key=lambda issue: issue.kind):
+        some = list(of_kind)
+        examples = [_example(issue.paths[:_EXAMPLES], screen) for issue in some[:_EXAMPLES]]
+        more = [f"and {len(some) - _EXAMPLES:,} more"] if len(some) > _EXAMPLES else []
+        table.add_row(kind, f"{len(some):,}", Text("\n".join(examples + more), overflow="fold"), _advice(some))
+    if issues:
         console.print(table)
     not_read = [finding for kind in ("unreadable", "unsupported", "unreachable") for finding in result.of(kind)]
     for finding in not_read[:_NAMED]:
         reporter.result(printable(f"{finding.paths[0]}: {finding.detail}"))
     if result.hidden is not None:
         reporter.result(printable(f"{result.hidden.summary()} A run keeps them together with {result.hidden.option}"))
-    n, photos = len(result.findings), result.photos
-    reporter.result(f"{n:,} finding{'s' * (n != 1)} in {photos:,} photos")
+    reporter.result(f"{len(issues):,} issue{'s' * (len(issues) != 1)} in {result.photos:,} photos")
+
+
+def _advice(issues: Sequence[Issue]) -> str:
+    """Say what to do about issues of one kind: what the kind asks for, then the exceptions."""
+    from matlens.data.audit.checks import ADVICE
+
+    usual = ADVICE[issues[0].kind]
+    others = Counter(issue.advice for issue in issues if issue.advice != usual)
+    return "\n".join([usual, *(f"{count:,} of them: {advice}" for advice, count in others.items())])
 
 
 def _example(paths: Sequence[str], screen: int | None) -> str:
-    """Write the photos of a finding: on one line or, on a narrow screen, each on its own without the first folders."""
+    """Write the photos of an issue: on one line or, on a narrow screen, each on its own without the first folders."""
     from matlens.system.console import printable
 
     names = [printable(path) for path in paths]

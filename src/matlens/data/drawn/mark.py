@@ -16,6 +16,14 @@ def mark(root: Path) -> None:
     (root / MARK).write_text(_WORDS, encoding="utf-8")
 
 
+def carry_over(source: Path, copy: Path) -> None:
+    """Mark a copy of a folder's photos as drawn where these are, and not where they are not."""
+    if remarks_of_drawing(source):
+        mark(copy)
+    else:
+        (copy / MARK).unlink(missing_ok=True)
+
+
 def remarks_of_drawing(root: Path) -> tuple[str, ...]:
     """Return what a reader of results must know if a dataset is drawn."""
     if not (root / MARK).is_file():

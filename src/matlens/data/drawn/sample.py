@@ -13,7 +13,7 @@ _GROUNDS = (WHITE, CREAM, SILVER, GREY, SLATE, CHARCOAL)
 def laid_down(material: Field, rng: np.random.Generator) -> Field:
     """Cut a sample out of a material and lay it on a plain ground, under a soft shadow.
 
-    The sample covers 30 to 55 % of the photo, is round, oval or cornered, and lies anywhere inside of it.
+    The sample covers 40 to 70 % of the photo, is round, oval or cornered, and lies anywhere inside of it.
 
     Args:
         material: (3, n, n) float32, nominally in 0..1.
@@ -24,8 +24,8 @@ def laid_down(material: Field, rng: np.random.Generator) -> Field:
     n = material.shape[-1]
     axis = (np.arange(n, dtype=np.float32) + 0.5) / n - 0.5
     x, y = np.meshgrid(axis, axis)
-    half = float(np.sqrt(rng.uniform(0.3, 0.55))) / 2
-    stretch = float(np.exp(rng.uniform(-0.25, 0.25)))
+    half = float(np.sqrt(rng.uniform(0.4, 0.7))) / 2
+    stretch = float(np.exp(rng.uniform(-0.15, 0.15)))
     angle, corners = rng.uniform(0, np.pi), float(np.exp(rng.uniform(np.log(2.2), np.log(9))))
     reach = 0.48 - half
     centre_x, centre_y = rng.uniform(-reach, reach, 2).tolist()
