@@ -7,8 +7,8 @@ import os
 import pytest
 
 from matlens.errors import OutOfMemoryError
-from matlens.jobs import memory
-from matlens.jobs.memory import refuse_too_large
+from matlens.jobs import machine
+from matlens.jobs.machine import refuse_too_large
 from matlens.models.library import LIBRARIES, ModelFacts
 from matlens.settings.schema import Settings
 
@@ -17,11 +17,11 @@ GB = 10**9
 
 @pytest.fixture(autouse=True)
 def on_a_cpu(monkeypatch):
-    monkeypatch.setattr(memory, "has_nvidia_gpu", lambda: False)
+    monkeypatch.setattr(machine, "has_nvidia_gpu", lambda: False)
 
 
 def free(monkeypatch, gigabytes: float | None) -> None:
-    monkeypatch.setattr(memory, "available_memory", lambda: None if gigabytes is None else int(gigabytes * GB))
+    monkeypatch.setattr(machine, "available_memory", lambda: None if gigabytes is None else int(gigabytes * GB))
 
 
 def counted(monkeypatch, millions: int) -> str:

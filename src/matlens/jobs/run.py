@@ -29,9 +29,8 @@ from matlens.explanation.explain import explain_run
 from matlens.explanation.registry import DEFAULT_METHOD
 from matlens.features.conversion import TrunkConversions
 from matlens.jobs.closing import closing_lines, report_line
-from matlens.jobs.device import refuse_device
 from matlens.jobs.judged import pass_on
-from matlens.jobs.memory import refuse_too_large
+from matlens.jobs.machine import refuse_device, refuse_too_large
 from matlens.models.registry import spec_of
 from matlens.models.weights import FoundWeights, all_missing, find_weights
 from matlens.report.page import write_report

@@ -1,14 +1,19 @@
-"""Refuse the models of a run whose weights alone do not fit into memory, before photos are decoded."""
+"""Refuse what this machine cannot do before any photo is read: models that do not fit, devices that do not compute."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
-from matlens.errors import ModelError, OutOfMemoryError
+from matlens.errors import DeviceError, ModelError, OutOfMemoryError
 from matlens.models.library import library_of
+from matlens.models.registry import spec_of
 from matlens.settings.schema import Settings
 from matlens.system.resources import available_memory, has_nvidia_gpu
+from matlens.system.transport import run_job
+from matlens.workers.jobs.device import DeviceTask
 
 _OF_FROZEN, _OF_TRAINED = 2, 4
 """Copies of the weights in memory at least: where the trunk is frozen the framework's and OpenVINO's, while it is
@@ -51,3 +56,31 @@ def _numbers_in(model: str, weights: Path | None) -> int | None:
         if counted is not None:
             return counted.parameters
     return None if weights is None else weights.stat().st_size // 4
+
+
+def refuse_device(device: str | None, models: Iterable[str]) -> None:
+    """Ask the frameworks of models, each in a process of its own, whether one of them computes on the device.
+
+    Where one does, the others' models fail by themselves and the run goes on.
+
+    Args:
+        device: as in `BuildOrder`. Nobody is asked about the CPU, or where the framework chooses.
+        models: those that are to be trained.
+
+    Raises:
+        DeviceError: none of them does; the first one's reason, and the way out.
+        ModelError: a framework is not installed.
+    """
+    if device in (None, "cpu"):
+        return
+    reasons = []
+    with TemporaryDirectory() as folder:
+        for model in {spec_of(name).framework: name for name in models}.values():
+            try:
+                run_job("device", DeviceTask(model, device), Path(folder) / "device.log")
+            except DeviceError as error:
+                reasons.append(error)
+            else:
+                return
+    if reasons:
+        raise reasons[0]
