@@ -53,6 +53,15 @@ def test_photos_are_explained_by_each_model_and_side_by_side(run, small_run, mat
     assert pictures(out) == [f"{NAMES[0]}_hirescam_images.png"]
 
 
+def test_a_model_that_cannot_be_explained_keeps_no_other_from_it(run, small_run, matlens):
+    """It is named with the reason, and the exit code says that something is missing."""
+    photo = small_run.parent / "photos" / "test" / "red" / "0.png"
+    (run / "models" / f"{NAMES[0]}.artifact" / "trunk.bin").unlink()
+    code, out, err = matlens("explain", run, "--images", photo)
+    assert code == 2 and pictures(out) == [f"{NAMES[1]}_gradcam_images.png"]
+    assert f"{NAMES[0]}.artifact" in err
+
+
 def test_the_worst_of_all_and_of_a_class(run, matlens):
     """There is one mistake in each class."""
     assert pictures(matlens("explain", run, "--worst", 2, "--models", NAMES[0])[1]) == [f"{NAMES[0]}_gradcam_worst.png"]

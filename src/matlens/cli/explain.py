@@ -50,7 +50,7 @@ def explain(run: RunArgument,
 
     matlens explain last --worst 12
     """
-    from matlens.errors import DataError, SettingsError
+    from matlens.errors import DataError, ModelError, SettingsError
     from matlens.explanation.explain import explain_run
     from matlens.explanation.registry import DEFAULT_METHOD
     from matlens.explanation.request import Request, answer
@@ -79,7 +79,8 @@ def explain(run: RunArgument,
     if faithfulness is not None:
         measure_faithfulness(opened, names, faithfulness, request.method, reporter)
     if not on_request and not request.is_plain:
-        answer(opened, names, request, reporter.result, reporter.say)
+        if refused := answer(opened, names, request, reporter.result, reporter.say):
+            raise ModelError("\n".join(map(str, refused)))
         return
     if not on_request:
         for name in names:

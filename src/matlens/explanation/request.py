@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from matlens.errors import SettingsError
+from matlens.errors import ModelError, SettingsError
 from matlens.evaluation.choice import chosen_for_grid, confident_mistakes
 from matlens.evaluation.predictions import Predictions
 from matlens.explanation.artifact_model import ArtifactModel
@@ -92,18 +92,26 @@ class Request:
 
 
 def answer(run: Run, names: Sequence[str], request: Request, tell: Callable[[str], None],
-           say: Callable[[str], None]) -> None:
+           say: Callable[[str], None]) -> list[ModelError]:
     """Draw a grid for each model and, where several explained photos by name, a picture of all side by side.
 
     tell: is given each picture's path, or why there is none. say: what a model answers of each photo of `images`.
 
+    Returns:
+        Why models were not explained, such as one without the layer that is asked for; the others are.
+
     Raises:
         SettingsError: no such class.
-        DataError, ModelError or ResultsError: a photo, a model or its predictions cannot be read or explained.
+        DataError or ResultsError: a photo, or a model's predictions, cannot be read.
     """
     explained_by_title: dict[str, list[ExplainedPhoto]] = {}
+    refused = []
     for name in names:
-        explained = _explained(run, name, request)
+        try:
+            explained = _explained(run, name, request)
+        except ModelError as error:
+            refused.append(error)
+            continue
         if not explained:
             tell(f"{name}: no {'mistake' if request.worst else 'photo'} among the test photos"
                  + (f" of {request.class_name}" if request.class_name else ""))
@@ -119,6 +127,7 @@ def answer(run: Run, names: Sequence[str], request: Request, tell: Callable[[str
         path = run.paths.picture(SIDE_BY_SIDE, request.kind)
         plot_side_by_side(explained_by_title, request.title, path)
         tell(str(path))
+    return refused
 
 
 def _explained(run: Run, name: str, request: Request) -> list[ExplainedPhoto]:

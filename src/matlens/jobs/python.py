@@ -190,7 +190,8 @@ def explain(run: Place, photos: Place | Sequence[Place] = (), *, models: Sequenc
 
     Raises:
         SettingsError: no such method, or both photos and `worst`.
-        DataError, ModelError or ResultsError: a photo, a model or its predictions cannot be read.
+        DataError or ResultsError: a photo, or a model's predictions, cannot be read.
+        ModelError: no model can be explained; where others can, the result says why.
     """
     request = Request(tuple(map(Path, _several(photos))), worst=worst, method=method)
     opened = Run.open(Path(run))
@@ -198,7 +199,10 @@ def explain(run: Place, photos: Place | Sequence[Place] = (), *, models: Sequenc
     if request.is_plain:
         return HeatMaps(tuple(explain_run(opened, name) for name in names))
     told: list[str] = []
-    answer(opened, names, request, told.append, lambda line: told.append(line.strip()))
+    refused = answer(opened, names, request, told.append, lambda line: told.append(line.strip()))
+    if refused and not told:
+        raise refused[0]
+    told += map(str, refused)
     pictures = [Path(line) for line in told if line.endswith(".png")]
     return HeatMaps(tuple(pictures), tuple(line for line in told if not line.endswith(".png")))
 
