@@ -56,6 +56,18 @@ def test_an_epoch_is_keras_own_fit(keras, ours, data, batches):
         np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-6, err_msg=one.path)
 
 
+def test_a_step_is_traced_once_for_each_size_of_a_batch(ours, batches, monkeypatch):
+    """TensorFlow traces a function that makes variables a second time, which takes a large network ten seconds."""
+    from matlens.models.keras.classifier import KerasClassifier
+
+    traced, train_step = [], ours.train_step
+    monkeypatch.setattr(ours, "train_step", lambda data: (traced.append(len(data)), train_step(data))[1])
+    classifier = KerasClassifier(ours)
+    for _ in range(2):
+        classifier.train_epoch(batches, unseen)
+    assert len(traced) == 2, "of 8 photos, and of 4"
+
+
 @pytest.mark.parametrize("ending", [".h5", ".keras"])
 def test_a_compiled_model_saved_from_a_notebook_is_keras_alone(keras, ours, batches, tmp_path, ending):
     """The optimiser goes along there, and whoever opens the file may not have matlens; training goes on as here.

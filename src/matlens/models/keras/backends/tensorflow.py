@@ -34,10 +34,22 @@ _ROUNDING = 1e-5
 class _Stepper(KerasStepper):
     """Keras' own steps, in which TensorFlow is told the photos' weights: see `_weights_apart`."""
 
+    _has_variables = False
+
     def train_on(self, images: Any, labels: Any) -> tuple[float, float]:
         """See `StepMaker`."""
         labels, weights = _weights_apart(labels)
+        self._make_variables(labels)
         return self._of(partial(self._model.train_on_batch, sample_weight=weights), images, labels)
+
+    def _make_variables(self, labels: Any) -> None:
+        """Make the variables of optimiser and metrics: TensorFlow traces a step that makes some a second time."""
+        if self._has_variables:
+            return
+        self._has_variables = True
+        if not self._model.optimizer.built:
+            self._model.optimizer.build(self._model.trainable_variables)
+        self._model.compute_metrics(None, labels, labels)  # reset before each step
 
 
 class TensorFlowBackend(Backend):
