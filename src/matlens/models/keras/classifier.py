@@ -164,16 +164,14 @@ class KerasClassifier:
     def recompute_statistics(self, batches: Iterable[Batch]) -> None:
         """Average each normalisation's batch mean and variance over the batches.
 
-        Batch i is weighted 1/(i + 1) by setting the momentum, which each eager call reads again.
+        Batch i is weighted 1/(i + 1), by the momentum.
         """
         layers = normalisations(self.model)
         momenta = [layer.momentum for layer in layers]
         try:
             with backend().exact_float32():
                 for number, (images, _) in enumerate(backend().fed(batches)):
-                    for layer in layers:
-                        layer.momentum = number / (number + 1)
-                    backend().without_gradients(self.model, backend().as_input(images), training=True)
+                    backend().update_statistics(self.model, layers, backend().as_input(images), number / (number + 1))
         finally:
             for layer, momentum in zip(layers, momenta, strict=True):
                 layer.momentum = momentum

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Protocol
 
@@ -201,6 +201,13 @@ class Backend:
     def without_gradients(self, model: keras.Model, images: Any, training: bool) -> Any:
         """Return what a model gives, a tensor; nothing is kept for a gradient."""
         return model(images, training=training)
+
+    def update_statistics(self, model: keras.Model, layers: Sequence[keras.layers.BatchNormalization], images: Any,
+                          momentum: float) -> None:
+        """Let photos go through a model whose normalisations, `layers`, average with a momentum, and leave it there."""
+        for layer in layers:
+            layer.momentum = momentum
+        self.without_gradients(model, images, training=True)
 
     def write_openvino(self, model: keras.Model, file: str) -> None:
         """Write a model as OpenVINO's .xml and .bin."""
