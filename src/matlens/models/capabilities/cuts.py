@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from matlens.system.registry import did_you_mean
 
-_NAMED = 12
+_NAMED = 24
 """Layers that are named: the last ones, where fine-tuning begins. A network may have hundreds."""
 
 
