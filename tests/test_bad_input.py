@@ -217,7 +217,7 @@ def test_a_run_with_other_settings_or_photos_is_left_alone(matlens, photos, draw
     assert matlens("run", "--data", photos, *start)[0] == 130
     before = tree_hash(tmp_path / "out")
     for data, options, named in ((photos, ("--seed", 7), "seed: 42 there, 7 now"),
-                                 (photos, ("--batch-size", 8), "batch_size: 64 there, 8 now"),
+                                 (photos, ("--batch-size", 8), "--batch-size: 64 there, 8 now"),
                                  (drawn, (), "photos: ")):
         code, message = matlens("run", "--data", data, *start, *options)
         assert code == 2

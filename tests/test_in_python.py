@@ -100,3 +100,18 @@ def test_photo_counts_knows_every_layout(run):
     """By part where there are parts."""
     counts = matlens.photo_counts(Path(run.data_root))
     assert set(counts) == {"train", "val", "test"} and counts["test"] == dict.fromkeys(CLASSES, 6)
+
+
+def test_no_weights_means_random_ones(monkeypatch, tmp_path):
+    """`weights=None` is what messages say for Python, and what Keras takes: it must not ask for ImageNet's."""
+    asked = []
+
+    def begun(settings, *others):
+        asked.append(settings.weights)
+        raise SettingsError("far enough")
+
+    monkeypatch.setattr(python, "run_job", begun)
+    for given in ({"weights": None}, {}):
+        with pytest.raises(SettingsError, match="far enough"):
+            matlens.run(tmp_path, **given)
+    assert asked == ["none", "imagenet"]

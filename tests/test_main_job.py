@@ -106,7 +106,7 @@ def test_the_same_command_again_trains_nothing(finished: Path, cli: Cli) -> None
     assert (finished / "models" / "inception_v1.pth").stat().st_mtime_ns == before
     other = cli(*again, "--epochs", 2)
     assert other.returncode == 2
-    assert "max_epochs: 1 there, 2 now" in other.stderr
+    assert "--epochs: 1 there, 2 now" in other.stderr
 
 
 @pytest.mark.slow

@@ -75,6 +75,8 @@ def test_settings_that_decided_nothing_are_not_shown() -> None:
     lines = dict(applied_settings(given, []))
     assert lines["recipe"] == "probe" and lines["seed"] == 7
     assert not {"dataset_name", "output_dir", "max_epochs", "batch_size", "cut", "margin", "epochs_of"} & lines.keys()
+    assert (lines["head"], lines["features"]) == ("linear", "last")
+    assert not {"head", "features"} & dict(applied_settings({**given, "recipe": "guide"}, [])).keys()
 
 
 @pytest.mark.parametrize("settings", [{}, {"img_size": "large"}, {"<b>": 1}])

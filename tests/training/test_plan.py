@@ -8,6 +8,7 @@ import pytest
 
 from matlens.errors import ModelError
 from matlens.features.trunks import LAST_LAYERS
+from matlens.models.capabilities.cuts import no_cut
 from matlens.models.registry import spec_of
 from matlens.settings.schema import Settings
 from matlens.training.plan import plan, trunk_orders
@@ -18,6 +19,7 @@ from matlens.training.stages.nearest_photos import NearestPhotos
 from matlens.training.stages.tail_on_activations import TailOnActivations
 from matlens.training.stages.tail_on_photos import TailOnPhotos
 from matlens.training.stages.whole_network import WholeNetwork
+from matlens.training.train import ignored_settings
 
 RESNET, MOBILENET, VGG, GOOGLENET = "resnet50_transfer", "mobilenetv2_transfer", "vgg19_scratch", "inception_v1"
 CACHELESS = {"feature_cache": False}
@@ -116,3 +118,18 @@ def test_where_there_is_no_room_the_plan_on_photos_is_that_without_a_cache(model
     cacheless = plan(Settings.load(options={**options, **CACHELESS}), spec_of(model), Path("weights.h5"))
     assert tuple(stage.on_photos() for stage in cached) == cacheless
     assert not any(isinstance(stage, HeadStage) for stage in cacheless)
+
+
+def test_what_random_weights_cannot_follow_is_named():
+    """A user who asks for fine-tuning must not believe that it happened."""
+    settings = Settings.load(options={"finetune_epochs": 2, "cut": "block_12_add", "views": 3})
+    assert ignored_settings(settings, None) == ["finetune_epochs 2", "cut block_12_add", "views 3"]
+    assert ignored_settings(settings, Path("weights.h5")) == []
+    assert ignored_settings(Settings.load(options={}), None) == []
+
+
+def test_a_misspelt_cut_is_answered_by_what_is_near():
+    """A network may have hundreds of layers, which no message lists."""
+    said = no_cut("A network", "block_12_ad", [f"block_{number}_add" for number in range(100)])
+    assert "Did you mean block_12_add" in said
+    assert "block_99_add" in said and "block_50_add" not in said

@@ -85,6 +85,8 @@ def _print_table(listed: list[ListedModel], refused: dict[str, str], *, asked: b
                           escape(printable(model.licence)))
     if table.row_count:
         Console(highlight=False).print(table)
+    if any(model.facts is None for model in listed if not model.refused and model.name not in refused):
+        echo("Parameters and FLOPs are blank where nobody has counted them yet: add --count.", err=True)
     reasons = {model.name: model.refused for model in listed if model.refused} | refused
     for name, reason in list(reasons.items())[:_REASONS]:
         echo(f"{name}: {reason}")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 import functools
 import inspect
+import sys
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -223,8 +224,9 @@ def with_photos_in(folder: Path | None, run: Run, *, needed: bool, words: str) -
 
     if folder is None:
         if needed and not run.data_root.is_dir():
+            typed = sys.argv[1:] if sys.argv[1:2] == [words] else (words, run.path)  # with all that was asked for
             raise DataError(f"The photos of {run.path} were in {run.data_root}, and that folder is gone. Say where "
-                            f"they are now: {command(words, run.path, '--data', 'FOLDER')}")
+                            f"they are now: {command(*typed, '--data', 'FOLDER')}")
         return run
 
     root = open_source(folder).root.resolve()

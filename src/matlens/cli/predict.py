@@ -55,6 +55,9 @@ def predict(run: Annotated[Path, typer.Argument(
         runs.append(more)
         images = images[1:]
     if not images:
+        if run.is_file() and len(runs) > 1:
+            raise DataError(f"{run} is a photo, and stands where a run is expected. Name the run first: "
+                            f"{command('predict', *runs[1:], run)}")
         raise DataError("No photos are named. Name them behind the run: "
                         f"{command('predict', *runs, 'PHOTO_OR_FOLDER')}")
     asked = AskedPhotos.of(file for given in images for file in files_named(given))

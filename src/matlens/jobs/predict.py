@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -115,7 +116,7 @@ def predict_files(artifact: Artifact, asked: AskedPhotos, *, as_json: bool = Fal
         except (MatlensError, OSError, MemoryError) as error:  # trouble of the machine with one photo ends no others
             photo = Problem(reason_of(error), "trouble")
         if isinstance(photo, Problem):
-            yield _error(file, photo, as_json), True
+            yield _error(file, _why_missing(file) if photo.kind == "missing" else photo, as_json), True
             continue
         answer = answers_to(artifact, photo[None].astype(np.float32) / np.float32(255), question)[0]
         chances: dict[str, float] = answer["probabilities"]
@@ -129,6 +130,15 @@ def predict_files(artifact: Artifact, asked: AskedPhotos, *, as_json: bool = Fal
                      *(["|".join(answer["set"] or ())] if with_sets else []),
                      *([unknown] if unknown or of_run else []), *([of_run] if of_run else [])]
             yield "\t".join(map(printable, words)), False
+
+
+def _why_missing(file: Path) -> str:
+    """Say what was looked for in vain: a file, what fits a pattern, or an address, which is no file."""
+    if re.match(r"https?:/", str(file)):
+        return "matlens opens files, not addresses. Download it, and name the file"
+    if set("*?[") & set(str(file)):
+        return "no file fits this pattern"
+    return f"there is no such file or folder in {file.absolute().parent}"
 
 
 def _error(path: Path, reason: str, as_json: bool) -> str:

@@ -141,12 +141,14 @@ def run(data: Place, *, out: Place | None = None, models: str | Sequence[str] | 
         models: names of models; by default the guide's four.
         quiet: print nothing but the last lines.
         settings: those of a settings file, such as `max_epochs=4`, `img_size=160`, `recipe="probe"`,
-            `weights="auto"`.
+            `weights="auto"`. `weights=None` means random weights, as "none" does.
 
     Raises:
         UsageError: before anything is trained.
         WorkerError: a model failed; the others are finished, and the report shows them.
     """
+    if "weights" in settings and settings["weights"] is None:  # as the guide's functions and Keras say it
+        settings["weights"] = "none"
     chosen = Settings.load(options={"data_dir": Path(data), "models": models, **settings})
     if chosen.is_series:
         raise SettingsError("matlens.run does one run. For several splits or seeds, use the command line, such as: "

@@ -122,7 +122,7 @@ def _settings(there: RunRecord, places: Places) -> Settings:
 
 def _recorded_root(there: RunRecord) -> Path:
     """Return the folder in which a run had its photos. Raises DataError unless a photo of each class is there now."""
-    way_out = "Say where they are now with --data."
+    way_out = f"Say where they are now: {command('rerun', there.path, '--data', 'FOLDER')}"
     if not there.data_root.is_dir():
         raise DataError(f"The photos of {there.path} were in {there.data_root}, which is not there. {way_out}")
     wanted = {photo.class_name: photo for photo in Split.read(there.paths.split_file).photos}

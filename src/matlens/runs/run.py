@@ -16,6 +16,8 @@ from matlens.runs.paths import RunPaths
 from matlens.runs.provenance import provenance
 from matlens.runs.record import RunRecord, fields_of, read_content
 from matlens.settings.declaration import FIRST_VERSION
+from matlens.settings.files import called
+from matlens.settings.repetition import run_command
 from matlens.settings.schema import DECLARED, Settings
 from matlens.system.files import make_folder, write_json
 
@@ -105,14 +107,17 @@ def refuse_if_foreign(path: Path, settings: Settings, data_root: Path) -> None:
 def _refuse_other_settings(path: Path, settings: Settings, data_root: Path) -> None:
     record = RunRecord.read(path)
     before, now = record.settings.agreed(), settings.agreed()
-    changed = [f"{key}: {before[key]} there, {now[key]} now" for key in before
-               if before[key] != now[key] and (key in record.settings.model_fields_set
-                                               or DECLARED[key].since > FIRST_VERSION)]  # unsaid then: its default
+    told_by_photos = {"data_dir"} if record.data_root != data_root else set()
+    differing = [key for key in before if key not in told_by_photos and before[key] != now[key]
+                 and (key in record.settings.model_fields_set
+                      or DECLARED[key].since > FIRST_VERSION)]  # unsaid then: its default
+    changed = [f"{called(key, DECLARED)}: {before[key]} there, {now[key]} now" for key in differing]
     if record.data_root != data_root:
         changed.append(f"photos: {record.data_root} there, {data_root} now")
     if changed:
+        going_on = run_command(read_content(record.paths)["settings"], record.data_root, "--out", path)[0]
         raise RunError(f"{path} holds a run with other settings ({'; '.join(changed)}). Name a new folder with --out, "
-                       "or give the same settings to go on with that run.")
+                       f"or go on with that run: {going_on or 'give the same settings'}")
 
 
 @contextmanager

@@ -44,10 +44,14 @@ def names_of(file: Path | None, spelled: Mapping[str, str], given: Iterable[str]
 
     spelled: how the file spells its settings. given: those that were given beside the file. declared: all settings.
     """
-    words = {key: option.partition("/")[0] for key in given if are_typed() and
-             (setting := declared.get(key)) and (option := setting.option)}
     of_file = {key: f"{in_short(name, 80)} in {file}" for key, name in spelled.items()}
-    return {**of_file, **{key: key for key in given}, **words}
+    return {**of_file, **{key: called(key, declared) for key in given}}
+
+
+def called(key: str, declared: Mapping[str, Setting]) -> str:
+    """Return what a user calls a setting: its option where a command line is typed, its name in Python."""
+    option = setting.option if are_typed() and (setting := declared.get(key)) else None
+    return option.partition("/")[0] if option else key
 
 
 _REASONS = {"greater_than_equal": "must be at least {ge}", "greater_than": "must be more than {gt}",

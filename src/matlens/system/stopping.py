@@ -16,7 +16,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
 
-from matlens.system.console import ESCAPES, command
+from matlens.system.console import ESCAPES, command, complain
 
 _SIGPIPE = 13
 """The signal by which a Unix tool ends when its reader has ended; Windows has no name for it."""
@@ -45,8 +45,9 @@ def orderly_stop(out: Path | None = None) -> Iterator[None]:
     except _Stopped as stopped:
         if stopped.number != _SIGPIPE:
             way_on = ("what was finished is kept. The same command makes what is missing." if out is None else
-                      f"what was finished is kept, of a training its last whole epoch. Go on with: {_command(out)}")
-            print(f"\nstopped by {signal.Signals(stopped.number).name}: {way_on}", file=sys.stderr, flush=True)
+                      f"what was finished is kept, a training up to its last whole epoch. Go on with: {_command(out)}")
+            print(file=sys.stderr)  # ends the line of a bar
+            complain(way_on, "yellow", f"stopped by {signal.Signals(stopped.number).name}")
         raise SystemExit(128 + stopped.number) from None
     finally:
         for number, handler in before.items():

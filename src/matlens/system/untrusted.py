@@ -126,7 +126,7 @@ def size_of_regular(path: Path) -> int:
     """Return the bytes of a regular file. Raises ValueError for a pipe or a device, which may never end."""
     about = path.stat()
     if not stat.S_ISREG(about.st_mode):
-        raise ValueError(f"{path.name} is no regular file")
+        raise ValueError("it is a folder" if stat.S_ISDIR(about.st_mode) else f"{path.name} is no regular file")
     return about.st_size
 
 

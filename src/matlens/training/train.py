@@ -15,7 +15,8 @@ from matlens.models.preflight import explained, trouble_in
 from matlens.models.registry import spec_of
 from matlens.models.weights import FoundWeights
 from matlens.runs.run import Run
-from matlens.settings.schema import Settings
+from matlens.settings.files import called
+from matlens.settings.schema import DECLARED, Settings
 from matlens.system.batching import batch_bounds
 from matlens.system.console import Reporter
 from matlens.system.transport import OnEvent, run_job
@@ -55,6 +56,9 @@ def train(inputs: TrainingInputs, model: str, reporter: Reporter) -> None:
         reporter.say(f"{spec_of(model).title}: already trained")
         forget_states(run.paths, model)
         return
+    if ignored := ignored_settings(run.settings, weights.path):
+        reporter.warn(f"{model}: {' and '.join(ignored)} {'have' if len(ignored) > 1 else 'has'} no effect. From "
+                      "random weights the whole network is trained on photos, from the first epoch on.")
     frozen = FrozenFeatures(run, model, weights.path, inputs.prepared, inputs.conversions, reporter)
     stages = _long_enough(plan(run.settings, spec_of(model), weights.path), frozen)
     try:
@@ -69,6 +73,15 @@ def train(inputs: TrainingInputs, model: str, reporter: Reporter) -> None:
                       f"trained on photos in each epoch, without cached features: {error}")
     if task is not None:
         _train_in_child(inputs, task, reporter)
+
+
+def ignored_settings(settings: Settings, weights: Path | None) -> list[str]:
+    """Name the settings that only a pretrained trunk can follow, as a user calls them, where there is none."""
+    if weights is not None or settings.recipe != "guide":
+        return []
+    asked = {"finetune_epochs": settings.finetune_epochs > 0, "cut": settings.cut is not None,
+             "views": settings.views > 1}
+    return [f"{called(key, DECLARED)} {getattr(settings, key)}" for key, is_asked in asked.items() if is_asked]
 
 
 def _begun(inputs: TrainingInputs, frozen: FrozenFeatures, stages: Sequence[Stage], *more: str) -> TrainTask | None:

@@ -53,7 +53,7 @@ def audit(
 
     Examples: matlens data audit photos --html audit.html
 
-    matlens data audit photos --kind unreadable --kind exact_duplicate --quarantine away
+    matlens data audit photos --kind unreadable --quarantine away
     """
     from matlens.system.console import Reporter
 

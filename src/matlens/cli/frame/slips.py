@@ -5,9 +5,22 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
+from matlens.system.console import command
 from matlens.system.registry import did_you_mean
+
+_TOO_MANY = re.compile(r"Got unexpected extra argument")
+
+_NO_COMMAND = re.compile(r"No such command '([a-z]+)'")
+
+_MEANT = {
+    "report": "There is no command report: a run's page is report.html in its folder. Write it again with: matlens "
+              "evaluate RUN",
+    **{word: f"There is no command {word} by itself: it is matlens data {word}."
+       for word in ("audit", "counts", "draw", "fetch", "find", "samples", "split", "store")}}
+"""What is meant by words that are no commands, and near none."""
 
 
 def is_slip(error: Exception) -> bool:
@@ -32,6 +45,11 @@ def _message(error: Any, context: Any) -> str:
         known = [word for option in context.command.get_params(context) if not getattr(option, "hidden", False)
                  for word in (*option.opts, *option.secondary_opts) if word.startswith("--")] if context else []
         return f"There is no option {error.option_name}.{did_you_mean(error.option_name, known)}"
+    unknown = _NO_COMMAND.match(str(error.message))
+    if unknown and context.parent is None and (meant := _MEANT.get(unknown[1])):
+        return meant
+    if _TOO_MANY.match(str(error.message)) and (whole := _quoted_line()):
+        return f"A name with blanks needs quotes: {whole}"
     if kind == "MissingParameter" and parameter is not None:
         what = " ".join((parameter.help or "").split())
         return f"{_called(parameter)} is missing: {what}"
@@ -39,6 +57,17 @@ def _message(error: Any, context: Any) -> str:
         reason = _reason(error.message, parameter)
         return f"{_called(parameter)}{'' if reason.startswith('must') else ':'} {reason}"
     return str(error.format_message())
+
+
+def _quoted_line() -> str | None:
+    """Return what was typed with quotes around the words that are one path together; None where no words are."""
+    words = sys.argv[1:]
+    for start in range(1, len(words)):
+        for end in range(len(words), start + 1, -1):
+            together = " ".join(words[start:end])
+            if not words[start].startswith("-") and Path(together).exists():
+                return command(*words[:start], together, *words[end:])
+    return None
 
 
 def _called(parameter: Any) -> str:

@@ -32,15 +32,15 @@ def splits_of_series(protocol: str, source: Source) -> tuple[str, ...]:
     if protocol == "minc:all":
         _need_lists(source, protocol)
         return tuple(f"minc:{number}" for number in source.split_numbers)
-    folds, _ = folds_of(f"{protocol}:1")
+    folds, _ = folds_of(f"{protocol}:1", protocol)
     return tuple(f"{protocol}:{fold}" for fold in range(1, folds + 1))
 
 
-def folds_of(protocol: str) -> tuple[int, int]:
-    """Return (number of folds, fold) of `kfold:K:I`. Raises SettingsError."""
+def folds_of(protocol: str, given: str | None = None) -> tuple[int, int]:
+    """Return (number of folds, fold) of `kfold:K:I`. Raises SettingsError, which names what was given."""
     folds, fold = map(int, protocol.split(":")[1:])
     if not 3 <= folds <= 100 or not 1 <= fold <= folds:
-        raise SettingsError(f"Impossible protocol '{protocol}': train, val and test need 3 to 100 folds, numbered from "
+        raise SettingsError(f"--protocol {given or protocol}: train, val and test need 3 to 100 folds, numbered from "
                             "1. Use --protocol kfold:5 for all folds, or --protocol kfold:5:1 for the first.")
     return folds, fold
 

@@ -20,6 +20,7 @@ from matlens.data.split.splits import Photo
 from matlens.errors import MatlensError
 from matlens.evaluation.inference.groups import Groups
 from matlens.evaluation.intervals import share_interval
+from matlens.evaluation.metrics.metric import percent
 from matlens.evaluation.novelty.choice import DetectorChoice, choose_detector
 from matlens.evaluation.part_predictions import PartPredictions
 from matlens.evaluation.predictions import Predictions
@@ -160,7 +161,7 @@ def in_words(figures: dict[str, Any]) -> str:
     if not figures.get("detector"):
         return f"unknown photos: not told. {figures.get('remark') or ''}".rstrip()
     alarms, sets = figures["false_alarms"], figures["coverage"]["overall"]
-    told = (f"unknown photos: told by the {figures['detector']} detector, chosen among {len(figures['candidates'])}; "
-            f"{alarms['share']:.1%} of test photos are called unknown (stated: {alarms['stated']:.0%})")
-    return told + ("" if sets is None else f"; sets of {sets['mean_size']:.2f} classes hold the true one of "
-                   f"{sets['share']:.1%} (stated: {figures['coverage']['stated']:.0%})")
+    told = (f"unknown photos: the detector {figures['detector']} (of {len(figures['candidates'])} tried) takes "
+            f"{percent(alarms['share'])} of the test photos for unknown; the aim is {percent(alarms['stated'])}.")
+    return told + ("" if sets is None else f" Prediction sets of {sets['mean_size']:.2f} classes on average hold the "
+                   f"true class of {percent(sets['share'])}; the aim is {percent(figures['coverage']['stated'])}.")

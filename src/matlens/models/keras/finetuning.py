@@ -6,6 +6,7 @@ import keras
 from keras import layers, tree
 
 from matlens.errors import ModelError
+from matlens.models.capabilities.cuts import no_cut
 from matlens.models.heads.stages import Depth
 from matlens.models.keras.cut import find_backbone, find_cut, front_of, operations_of
 
@@ -55,7 +56,7 @@ def tensor_at(model: keras.Model, cut: str) -> keras.KerasTensor:
     """Return the output of a layer of the trunk. Raises ModelError where later layers take other tensors too."""
     cuts = single_tensors(model)
     if cut not in cuts:
-        raise ModelError(f"{model.name} cannot be cut after '{cut}'. Layers after which it can: {', '.join(cuts)}.")
+        raise ModelError(no_cut(model.name, cut, cuts))
     tensor: keras.KerasTensor = next(operation.output for operation in _chain(model) if operation.name == cut)
     return tensor
 

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from matlens.errors import ModelError
+from matlens.models.capabilities.cuts import no_cut
 from matlens.models.head import Activation, Dense, Head, Pooling, refuse_other_layers
 
 
@@ -104,8 +105,7 @@ class DividedModule:
     def until(self, layer: str, title: str) -> tuple[str, ...]:
         """Return the trunk's parts up to one. Raises ModelError, which names them."""
         if layer not in self.trunk:
-            raise ModelError(f"{title} cannot be cut after '{layer}'. Layers after which it can: "
-                             f"{', '.join(self.trunk)}.")
+            raise ModelError(no_cut(title, layer, self.trunk))
         return self.trunk[:self.trunk.index(layer) + 1]
 
     def set_head(self, head: Head, title: str) -> None:

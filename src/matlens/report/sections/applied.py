@@ -20,6 +20,9 @@ _OF_EPOCHS = frozenset({"max_epochs", "batch_size", "early_stopping_patience", "
                         "sampling", "finetune_epochs"})
 """What a probe, which is fitted and not trained by epochs, takes no notice of."""
 
+_OF_A_PROBE = frozenset({"head", "features"})
+"""What the other recipes take no notice of: they train the head that a model declares."""
+
 _AUGMENTATION = ("augment", "views", "feature_cache")
 _VIEWS = re.compile(r"trained on \d+ fixed views[^;(]*")
 
@@ -41,6 +44,8 @@ def applied_settings(recorded: Mapping[str, Any], results: Iterable[Results]) ->
         if name in _OF_A_CUT and not (recorded.get("finetune_epochs") or recorded.get("recipe") == "strong"):
             continue
         if name in _OF_EPOCHS and recorded.get("recipe") == "probe":
+            continue
+        if name in _OF_A_PROBE and recorded.get("recipe") != "probe":
             continue
         yield name, value
 

@@ -20,6 +20,7 @@ from matlens.settings.declaration import SECOND_VERSION, Setting
 from matlens.settings.panels import TRAINING
 from matlens.system.files import write_text
 from matlens.system.ownership.places import expanded
+from matlens.system.registry import did_you_mean
 from matlens.system.untrusted import TOML_LIMIT, UNREADABLE_TABLE, in_short, quoted, read_pairs, read_toml, reading
 
 CLASS_WEIGHTS_FILE = "class_weights.csv"
@@ -108,6 +109,8 @@ def read_class_weights(given: str) -> Any:
         file = expanded(given)
     except ValueError as error:
         raise SettingsError(f"--class-weights {quoted(given)} {error}. {way_out}") from None
+    if not file.exists():
+        raise SettingsError(f"--class-weights {given}: no such file.{did_you_mean(given, _WORDS)} {way_out}")
     with reading(file, "a file of class weights", SettingsError, way_out, catching=UNREADABLE_TABLE):
         weights = _in_toml(file) if file.suffix.lower() == ".toml" else _in_table(file)
         return _class_weights(weights)
