@@ -116,7 +116,7 @@ def test_help_lists_it_with_its_price(done):
     """Beside those that cost nothing."""
     code, out, _ = done["help"]
     assert code == 0
-    assert "hirescam, rise (150 predictions a photo)" in " ".join(out.replace("│", " ").split())
+    assert "rise (150 predictions a photo)" in " ".join(out.replace("│", " ").split())
 
 
 @pytest.mark.parametrize(("slip", "named"), [
