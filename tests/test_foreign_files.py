@@ -46,6 +46,7 @@ NOT_FOREIGN = {
     "features/model_file.py": "a copy that this process has just made",
     "models/keras/classifier.py": "a file that this process has just written",
     "explanation/artifact_model.py": "what the package's own child process has written for this one",
+    "workers/jobs/attention.py": "what the package's own parent process has written for this one",
     "workers/jobs/gradients.py": "what the package's own parent process has written for this one",
     "models/weights.py::_download": "a file that pooch has just written",
     "data/pixels/decode.py": "bytes in memory",

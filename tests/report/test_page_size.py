@@ -109,9 +109,9 @@ def add_everything(folder: Run, name: str) -> None:
 def test_a_page_grows_by_less_than_4_megabytes_a_model(folder: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """Though all photos are noise, which compresses worst: real ones take a third of that."""
     monkeypatch.setattr(galleries, "explain_positions", explained)
-    monkeypatch.setattr(galleries.Artifact, "open", lambda place, **_: SimpleNamespace(
+    monkeypatch.setattr(galleries, "trained_artifact", lambda run, name: SimpleNamespace(
         head=SimpleNamespace(pooling="avg", tells_of_places=True),
-        class_names=CLASSES, folder=place, unconfirmed=""))
+        class_names=CLASSES, folder=run.paths.artifact(name), unconfirmed=""))
     for name in NAMES:
         add_everything(folder, name)
     summarise(folder)

@@ -126,7 +126,8 @@ def size_of_regular(path: Path) -> int:
     """Return the bytes of a regular file. Raises ValueError for a pipe or a device, which may never end."""
     about = path.stat()
     if not stat.S_ISREG(about.st_mode):
-        raise ValueError("it is a folder" if stat.S_ISDIR(about.st_mode) else f"{path.name} is no regular file")
+        kind = "a folder, and no file" if stat.S_ISDIR(about.st_mode) else "no regular file"
+        raise ValueError(f"{path.name} is {kind}")
     return about.st_size
 
 
