@@ -201,7 +201,8 @@ def test_strong_trains_from_its_cut_and_another_seed_uses_the_same_activations(t
     assert set(trained_layers(folder)) == BEHIND
     assert Artifact.open(folder.paths.artifact(NAME)).mirrored
     assert [text.partition(":")[0] for text in evaluate(folder, NAME).results.remarks] == [
-        "recipe strong", "trained on 2 fixed views of each photo (view 0 as it is)"]
+        "recipe strong", "trained on 2 fixed views of each photo (view 0 as it is)",
+        "the photos are drawn by matlens, not taken with a camera"]
 
     child.is_idle, child.elsewhere = True, ()
     monkeypatch.setattr("shutil.disk_usage", lambda path: SimpleNamespace(free=0))
