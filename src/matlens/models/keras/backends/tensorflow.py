@@ -172,14 +172,10 @@ class TensorFlowBackend(Backend):
     def update_statistics(self, model: keras.Model, layers: Sequence[keras.layers.BatchNormalization], images: Any,
                           momentum: float) -> None:
         """See `Backend`. It is traced, and kept with the model: an eager pass takes four times as long."""
-        def update(photos: Any, momentum: Any) -> None:
-            for layer in layers:
-                layer.momentum = momentum
-            model(photos, training=True)
-
         is_trained = [layer.trainable for layer in layers]  # the others are run in inference mode
         kept = vars(model).get(_UPDATE)
         if kept is None or kept[0] != is_trained:
+            update = partial(super().update_statistics, model, layers)
             kept = vars(model)[_UPDATE] = is_trained, tf.function(update, input_signature=[
                 tf.TensorSpec((None, *model.input_shape[1:]), tf.float32), tf.TensorSpec((), tf.float32)])
         kept[1](tf.cast(images, tf.float32), momentum)
