@@ -17,6 +17,7 @@ from matlens.data.balance import NATURAL, Balance
 from matlens.data.pixels.augment import augment, drawn_variation, generator_of
 from matlens.data.pixels.reader import PhotoReader
 from matlens.data.pixels.store import PixelStore
+from matlens.data.pixels.values import as_floats
 from matlens.data.split.splits import Photo, Split
 from matlens.errors import DataError
 from matlens.system.batching import batch_bounds
@@ -233,4 +234,4 @@ def read_photos(root: Path, photos: Sequence[Photo], img_size: tuple[int, int], 
                 keep_truncated: bool = False) -> Iterator[Array]:
     """Decode photos of a split as `read_pixels` does, in batches (B, H, W, 3) float32 in [0, 1]."""
     for pixels in read_pixels(root, photos, PhotoReader(img_size, keep_truncated), batch_size):
-        yield pixels.astype(np.float32) / _TOP
+        yield as_floats(pixels)

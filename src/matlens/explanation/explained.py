@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from matlens.explanation.explainer import Explainable, Explainer, Question, as_pixels
+from matlens.data.pixels.values import as_pixels
+from matlens.explanation.explainer import Explainable, Explainer, Question
 from matlens.explanation.overlay import overlay_heatmap
 from matlens.types import Array, Pixels
 

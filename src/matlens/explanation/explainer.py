@@ -22,6 +22,7 @@ from typing import Protocol
 
 import numpy as np
 
+from matlens.data.pixels.values import as_floats, as_pixels
 from matlens.errors import MatlensError, ResultsError
 from matlens.explanation.layer_gradients import AtHead, ByFramework, LayerGradients
 from matlens.models.capabilities.attention import Attention
@@ -175,7 +176,7 @@ class ForwardMethod(Explainer):
                 return _answers(model, images)[:, number]
 
             with _said_of(self):
-                maps.append(np.asarray(self.evidence(predict, _as_floats(photo), self._generator(photo))))
+                maps.append(np.asarray(self.evidence(predict, as_floats(photo), self._generator(photo))))
             if maps[-1].ndim != 2 or maps[-1].shape != maps[0].shape:
                 raise _misshapen(self, maps[-1], "(h, w), the same for all photos of one size")
             if not np.isfinite(maps[-1]).all():
@@ -243,18 +244,9 @@ def scaled(evidence: Array) -> Array:
     return np.asarray(np.divide(maps, peaks, out=np.zeros_like(maps), where=peaks > 0), dtype=np.float32)
 
 
-def as_pixels(photos: Pixels | Array) -> Pixels:
-    """Return photos of any shape as uint8; floats are in [0, 1]."""
-    return np.asarray(photos if photos.dtype == np.uint8 else (photos * 255).round(), dtype=np.uint8)
-
-
-def _as_floats(photos: Pixels | Array) -> Array:
-    return photos.astype(np.float32) / np.float32(255) if photos.dtype == np.uint8 else np.asarray(photos, np.float32)
-
-
 def _batches(photos: Pixels | Array) -> Iterator[Array]:
     for start in range(0, len(photos), _BATCH):
-        yield _as_floats(photos[start:start + _BATCH])
+        yield as_floats(photos[start:start + _BATCH])
 
 
 def _answers(model: Explainable, photos: Pixels | Array) -> Array:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from matlens.explanation.explainer import as_pixels
+from matlens.data.pixels.values import as_pixels
 from matlens.types import Array, Pixels
 
 _OPACITY = 0.75

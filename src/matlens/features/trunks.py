@@ -25,6 +25,7 @@ from pathlib import Path
 import numpy as np
 
 from matlens.data.drawn.synthetic import MATERIALS, draw_material
+from matlens.data.pixels.values import as_floats
 from matlens.errors import CacheError, ConversionError, MatlensError, ModelError
 from matlens.features.engine import TrunkEngine
 from matlens.features.layout import lay_channels_first
@@ -183,4 +184,4 @@ def _sample_photos(img_size: tuple[int, int]) -> Array:
     """Draw four materials, (4, H, W, 3) float32 in [0, 1]."""
     height, width = img_size
     drawn = [draw_material(name, max(img_size), np.random.default_rng(1)) for name in MATERIALS[:4]]
-    return np.stack(drawn)[:, :height, :width].astype(np.float32) / np.float32(255)
+    return as_floats(np.stack(drawn)[:, :height, :width])

@@ -53,12 +53,12 @@ def answers_to(artifact: Artifact, images: Array, question: AnswerOptions = AS_U
     at least as strange) and `set` (the classes that it may well be of, the likeliest first); these three are None where
     the artifact does not tell.
     """
-    novelty, features = artifact.novelty, None
-    if novelty is None:
-        own = artifact.predict(images)
-    else:
-        own, features = artifact.predict_with_features(images)
-    return answers_from(artifact, own, features, question)
+    return answers_from(artifact, *predicted(artifact, images), question)
+
+
+def predicted(artifact: Artifact, images: Array) -> tuple[Array, Array | None]:
+    """Return the network's own probabilities (B, C) and, where the artifact tells unknown photos, features (B, K)."""
+    return (artifact.predict(images), None) if artifact.novelty is None else artifact.predict_with_features(images)
 
 
 def answers_from(artifact: Artifact, own: Array, features: Array | None, question: AnswerOptions,

@@ -9,12 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from matlens.data.layout.listing import Unused, below
 from matlens.data.layout.walk import has_photo_ending, rooted
 from matlens.data.pixels.problems import Problem
 from matlens.data.pixels.reader import PhotoReader
+from matlens.data.pixels.values import as_floats
 from matlens.errors import MatlensError, ModelError
 from matlens.features.artifact import Artifact
 from matlens.jobs.answers import AS_USUAL, NONE_OF_THESE, AnswerOptions, answers_to
@@ -118,7 +117,7 @@ def predict_files(artifact: Artifact, asked: AskedPhotos, *, as_json: bool = Fal
         if isinstance(photo, Problem):
             yield _error(file, _why_missing(file) if photo.kind == "missing" else photo, as_json), True
             continue
-        answer = answers_to(artifact, photo[None].astype(np.float32) / np.float32(255), question)[0]
+        answer = answers_to(artifact, as_floats(photo[None]), question)[0]
         chances: dict[str, float] = answer["probabilities"]
         likeliest = sorted(chances, key=lambda name: -chances[name])[:top]
         if as_json:

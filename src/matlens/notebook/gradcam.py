@@ -12,10 +12,11 @@ import numpy as np
 
 from matlens.data.batches import as_photos_and_labels, refuse_other_length, source_of
 from matlens.data.pixels.reader import PhotoReader
+from matlens.data.pixels.values import as_floats, as_pixels
 from matlens.errors import DataError, ModelError
 from matlens.evaluation.labels_and_scores import class_numbers
 from matlens.explanation.explained import ExplainedPhoto, explain_photos
-from matlens.explanation.explainer import Explainer, Question, as_pixels
+from matlens.explanation.explainer import Explainer, Question
 from matlens.explanation.grid import plot_explained_grid
 from matlens.explanation.overlay import overlay_heatmap
 from matlens.explanation.registry import DEFAULT_METHOD, EXPLAINERS, question_for
@@ -216,7 +217,7 @@ def _samples(batches: Iterable[Any], wanted: int, names: Sequence[str], top: int
     if not turns:
         raise DataError("The dataset gave no photo to explain.")
     chosen = sorted((number, turn) for turn, number in turns)
-    photos = np.stack([by_class[number][turn] for number, turn in chosen]).astype(np.float32) / np.float32(255)
+    photos = as_floats(np.stack([by_class[number][turn] for number, turn in chosen]))
     return photos, [number for number, _ in chosen]
 
 
@@ -234,7 +235,7 @@ def _as_photo(given: Any, top: int = 1) -> Array:
     if array.ndim != 3 or array.shape[-1] != 3:
         raise DataError(f"One photo must be (H, W, 3) or (1, H, W, 3), not of shape {array.shape}.")
     if array.dtype == np.uint8:
-        return array.astype(np.float32) / np.float32(255)
+        return as_floats(array)
     photo = np.asarray(array, dtype=np.float32)
     if top == 255 and photo.max(initial=0) > 1 + 1e-3:
         photo = photo / np.float32(255)

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from matlens.data.batches import read_pixels
 from matlens.data.pixels.reader import PhotoReader
+from matlens.data.pixels.values import as_floats
 from matlens.data.split.splits import Photo
 from matlens.evaluation.choice import drawn_evenly
 from matlens.evaluation.inference.groups import Groups
@@ -166,7 +167,7 @@ def _batches(photos: Sequence[Pixels], digests: Sequence[str], change: Callable[
     def make(start: int) -> Array:
         some = slice(start, start + _BATCH)
         changed = [change(photo, digest) for photo, digest in zip(photos[some], digests[some], strict=True)]
-        return np.stack(changed).astype(np.float32) / np.float32(255)
+        return as_floats(np.stack(changed))
 
     starts = range(0, len(photos), _BATCH)
     with ThreadPoolExecutor(1) as pool:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from matlens.data.pixels.values import as_floats
 from matlens.errors import MatlensError, ModelError, ResultsError
 from matlens.evaluation.results import Results
 from matlens.explanation.artifact_model import ArtifactModel
@@ -16,7 +17,7 @@ from matlens.explanation.explainer import Question
 from matlens.explanation.galleries import heat_png
 from matlens.explanation.registry import DEFAULT_METHOD, EXPLAINERS
 from matlens.features.artifact import Artifact
-from matlens.jobs.answers import AnswerOptions, answers_from
+from matlens.jobs.answers import AnswerOptions, answers_from, predicted
 from matlens.models.registry import spec_of
 from matlens.runs.names import distinct_names
 from matlens.runs.record import RunRecord
@@ -40,14 +41,11 @@ class ServedModel:
 
     def answers(self, photos: Sequence[Pixels], questions: Sequence[AnswerOptions]) -> list[dict[str, Any]]:
         """Answer photos (H, W, 3) uint8 of the model's size, each by its question, as `answers_to` does."""
-        return self._answered(np.stack(photos).astype(np.float32) / np.float32(255), questions)
+        return self._answered(as_floats(np.stack(photos)), questions)
 
     def _answered(self, images: Any, questions: Sequence[AnswerOptions]) -> list[dict[str, Any]]:
         artifact = self.artifact
-        if artifact.novelty is None:
-            own, features = artifact.predict(images), None
-        else:
-            own, features = artifact.predict_with_features(images)
+        own, features = predicted(artifact, images)
         answered: dict[int, dict[str, Any]] = {}
         for question in dict.fromkeys(questions):  # most ask the same, and are answered at once
             rows = [row for row, asked in enumerate(questions) if asked == question]

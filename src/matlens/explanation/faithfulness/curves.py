@@ -20,6 +20,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from matlens.data.pixels.values import as_floats
 from matlens.explanation.faithfulness.imputation import (
     at_grid,
     blanked,
@@ -133,5 +134,5 @@ def _area(curve: Floats) -> Floats:
 
 def _answers(predict: Callable[[Array], Array], pictures: Sequence[Pixels]) -> Array:
     return np.concatenate([
-        predict(np.stack(pictures[start:start + _BATCH]).astype(np.float32) / np.float32(255))
+        predict(as_floats(np.stack(pictures[start:start + _BATCH])))
         for start in range(0, len(pictures), _BATCH)])

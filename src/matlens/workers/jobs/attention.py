@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from matlens.data.pixels.values import as_floats
 from matlens.models.capabilities.attention import attention_of
 from matlens.runs.run import Run
 from matlens.workers.frameworks import load_trained
@@ -39,9 +40,7 @@ def attention(task: AttentionTask, tell: Tell) -> None:
         photos = file["photos"]
     start, at_once = 0, 1
     while start < len(photos):
-        some = photos[start:start + at_once]
-        images = some.astype(np.float32) / np.float32(255) if some.dtype == np.uint8 else some
-        found = attention_of(classifier, images, task.model)
+        found = attention_of(classifier, as_floats(photos[start:start + at_once]), task.model)
         path = task.photos.with_name(f"{start}.npz")
         np.savez(path, blocks=found.blocks, pooled=found.pooled, grid=np.array(found.grid))
         tell("attention", file=str(path))

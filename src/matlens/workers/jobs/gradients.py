@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from matlens.data.pixels.values import as_floats
 from matlens.runs.run import Run
 from matlens.workers.frameworks import load_trained
 from matlens.workers.registry import Tell, job
@@ -20,7 +21,8 @@ class GradientsTask:
     """The layer of a trained model of a run, and the photos and classes for which it is differentiated.
 
     layer: "" for the one that Grad-CAM looks at.
-    photos: an .npz of `photos` (N, H, W, 3) uint8 and `classes` (N,) int64. The answers go to its folder.
+    photos: an .npz of `photos` (N, H, W, 3), uint8 or float32 in [0, 1], and `classes` (N,) int64. The answers go to
+        its folder.
     """
 
     run_dir: Path
@@ -37,8 +39,7 @@ def gradients(task: GradientsTask, tell: Tell) -> None:
         photos, classes = file["photos"], file["classes"]
     for start in range(0, len(photos), _AT_ONCE):
         some = slice(start, start + _AT_ONCE)
-        images = photos[some].astype(np.float32) / np.float32(255)
-        features, slopes = classifier.features_and_gradients(images, classes[some],
+        features, slopes = classifier.features_and_gradients(as_floats(photos[some]), classes[some],
                                                                  task.layer or classifier.last_conv_layer_name)
         path = task.photos.with_name(f"{start}.npz")
         np.savez(path, features=features, gradients=slopes)
