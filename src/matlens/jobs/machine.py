@@ -11,6 +11,7 @@ from matlens.errors import DeviceError, ModelError, OutOfMemoryError
 from matlens.models.library import library_of
 from matlens.models.registry import spec_of
 from matlens.settings.schema import Settings
+from matlens.system.console import command
 from matlens.system.resources import available_memory, has_nvidia_gpu
 from matlens.system.transport import run_job
 from matlens.workers.jobs.device import DeviceTask
@@ -37,7 +38,8 @@ def refuse_too_large(settings: Settings, model: str, weights: Path | None) -> No
     if needed <= free:
         return
     family = re.split("[_.]", model)[0]
-    smaller = f"Choose a smaller one: matlens models '{family}*' --count" if "/" in model else "Choose a smaller one"
+    listed = command("models", f"{family}*", "--count")
+    smaller = f"Choose a smaller one: {listed}" if "/" in model else "Choose a smaller one"
     frozen = ", or train only a head on it, with pretrained weights and --recipe probe" if is_trained else ""
     raise OutOfMemoryError(
         f"{model}: the {numbers / 1e6:,.0f} million numbers of this network take {needed / 1e9:,.1f} GB of memory at "

@@ -18,7 +18,7 @@ _NO_COMMAND = re.compile(r"No such command '([a-z]+)'")
 _MEANT = {
     "report": "There is no command report: a run's page is report.html in its folder. Write it again with: matlens "
               "evaluate RUN",
-    **{word: f"There is no command {word} by itself: it is matlens data {word}."
+    **{word: f"There is no command {word} by itself: it is {command('data', word)}."
        for word in ("audit", "counts", "draw", "fetch", "find", "samples", "split", "store")}}
 """What is meant by words that are no commands, and near none."""
 
