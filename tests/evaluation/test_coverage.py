@@ -7,7 +7,7 @@ from itertools import permutations
 import numpy as np
 import pytest
 
-from matlens.evaluation.metrics.coverage import MOST_POINTS, coverage
+from matlens.evaluation.metrics.coverage import MOST_POINTS, coverage, supported
 
 
 def two(confidences, right):
@@ -52,3 +52,11 @@ def test_a_long_curve_is_thinned_and_keeps_its_ends():
     found = coverage(*two(np.linspace(0.51, 0.99, 5000), np.arange(5000) % 2 == 0))
     assert len(found.curve) == MOST_POINTS
     assert (found.curve[0].coverage, found.curve[-1].coverage, found.curve[-1].accuracy) == (1 / 5000, 1, 0.5)
+
+
+def test_a_few_photos_tell_of_no_high_accuracy():
+    """Of 24 photos, the surest one alone was told as "4.2 % of photos with 99 % right"."""
+    told = {"0.9": 0.5, "0.95": 1 / 24, "0.99": None}
+    assert supported(told, 24) == {0.9: 0.5}
+    assert supported(told, 480) == {0.9: 0.5, 0.95: 1 / 24, 0.99: None}
+    assert supported(told, 479) == {0.9: 0.5, 0.99: None}

@@ -44,7 +44,7 @@ def test_no_label_is_cut_off_and_each_class_has_a_line_of_its_own(names):
 def test_no_label_of_confidence_is_cut_off(strength):
     found = judged(NAMES["6"], strength=strength)
     for display in (ReliabilityDiagram.from_calibration(found["calibration"], "m" * 80),
-                    CoverageCurve.from_coverage(found["coverage"], "m" * 80),
+                    CoverageCurve.from_coverage(found["coverage"], 400, "m" * 80),
                     ConfusedPairs.from_results(found["confused_pairs"])):
         assert_nothing_cut_off(save_figure(display.draw(), None))
 
@@ -68,7 +68,7 @@ def test_the_coverage_curve_marks_what_can_be_answered():
     figure = CoverageCurve.from_coverage({
         "curve": [{"coverage": 0.5, "accuracy": 1.0, "threshold": 0.9}, {"coverage": 1.0, "accuracy": 0.8,
                                                                         "threshold": 0.4}],
-        "coverage_at": {"0.9": 0.5, "0.95": 0.5, "0.99": None}, "aurc": 0.1}).draw()
+        "coverage_at": {"0.9": 0.5, "0.95": 0.5, "0.99": None}, "aurc": 0.1}, 100).draw()
     assert {"90 % right: 50.0 % answered", "95 % right: 50.0 % answered",
             "all answered: 80.0 % right"} <= set(texts(figure))
     assert not [text for text in texts(figure) if text.startswith("99 % right")]

@@ -22,12 +22,25 @@ def test_the_message_names_file_places_and_ways_out(tmp_path, monkeypatch):
 
     monkeypatch.setattr(weights, "_download", refuse)
     monkeypatch.setenv("KERAS_HOME", str(tmp_path / "k"))
+    (tmp_path / "w").mkdir()
     with pytest.raises(WeightsError) as caught:
         weights.find_weights(MODELS["resnet50_transfer"], "imagenet", tmp_path / "w")
     for part in ("resnet50_weights_tf_dim_ordering_tf_kernels_notop.h5", str(tmp_path / "w"),
                  str(tmp_path / "w" / "models"), str(tmp_path / "w" / "hub" / "checkpoints"),
                  str(tmp_path / "k" / "models"), "https://storage.googleapis.com", "--weights-dir", "--weights none"):
         assert part in str(caught.value)
+
+
+def test_a_folder_that_is_not_there_is_said_to_be_missing(tmp_path, monkeypatch):
+    """Weights of another place would be taken in silence."""
+    cache = tmp_path / "k" / "models"
+    cache.mkdir(parents=True)
+    (cache / "resnet50_weights_tf_dim_ordering_tf_kernels_notop.h5").write_bytes(b"weights")
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path / "k"))
+    assert weights.find_local(MODELS["resnet50_transfer"], None, {}, 224) is not None
+    (tmp_path / "weights").mkdir()
+    with pytest.raises(WeightsError, match=r"wieghts: there is no such folder\. Did you mean .*weights"):
+        weights.find_local(MODELS["resnet50_transfer"], tmp_path / "wieghts", {}, 224)
 
 
 def test_caches_are_the_frameworks_own(tmp_path, monkeypatch):
@@ -88,9 +101,10 @@ def test_weights_of_the_hub_are_found_where_people_and_its_own_client_put_them(t
     monkeypatch.setenv("HF_HOME", str(tmp_path / "h"))
     monkeypatch.delenv("HF_HUB_CACHE", raising=False)
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "t"))
+    (tmp_path / "w").mkdir()
     assert weights.find_local(of_hub(), tmp_path / "w", {}, 64) is None
     file = tmp_path / place
-    file.parent.mkdir(parents=True)
+    file.parent.mkdir(parents=True, exist_ok=True)
     file.write_bytes(b"weights")
     other = tmp_path / "w" / "models--timm--net.in21k" / "snapshots" / "0123" / "model.safetensors"
     other.parent.mkdir(parents=True)

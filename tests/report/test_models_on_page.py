@@ -84,7 +84,7 @@ def test_all_that_is_named_is_there_once(seen: Page) -> None:
 def test_each_picture_says_what_it_shows(seen: Page) -> None:
     alts = [found["alt"] or "" for tag, found in seen.tags if tag == "img"]
     for name in NAMES:
-        for title in ("Training curves", "Confusion matrix", "ROC curves", "Class scores", "Most frequent mistakes",
+        for title in ("Training curves", "Confusion matrix", "ROC curves", "Class scores", "Most confused pairs",
                       "Reliability", "Coverage and accuracy"):
             (alt,) = [each for each in alts if each.startswith(f"{title} of {name}: ")]
             assert len(alt) > len(f"{title} of {name}: .")

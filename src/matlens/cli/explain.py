@@ -7,7 +7,6 @@ from typing import Annotated, Any
 
 import typer
 
-from matlens.cli.frame.places import files_named
 from matlens.cli.options import Late, Models, MovedPhotos, Quiet, RunArgument, chosen_models, with_photos_in
 
 
@@ -50,20 +49,18 @@ def explain(run: RunArgument,
 
     matlens explain last --worst 12
     """
-    from matlens.errors import DataError, ModelError, SettingsError
+    from matlens.errors import ModelError, SettingsError
     from matlens.explanation.explain import explain_run
     from matlens.explanation.registry import DEFAULT_METHOD
     from matlens.explanation.request import Request, answer
     from matlens.jobs.measure import make_galleries, measure_faithfulness
     from matlens.jobs.run import summarise
+    from matlens.runs.places import photos_named
     from matlens.runs.run import Run
     from matlens.system.console import Reporter
 
-    asked = tuple(file for given in (*(photos or ()), *(images or ())) for file in files_named(given))
+    asked = photos_named((*(photos or ()), *(images or ())))
     request = Request(asked, worst, class_name, target, method or DEFAULT_METHOD, score, layer)
-    if missing := [file for file in asked if not file.exists()]:
-        raise DataError(f"Cannot read {missing[0]}: there is no such file. Name a photo, or a "
-                        "pattern such as 'photos/*.jpg'.")
     on_request = faithfulness is not None or galleries
     if on_request and not request.names_method_alone:
         raise SettingsError("--faithfulness and --galleries explain the answers by the score that the method explains "

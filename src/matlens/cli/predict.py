@@ -7,15 +7,15 @@ from typing import Annotated
 
 import typer
 
-from matlens.cli.frame.places import files_named, is_run, run_folder
+from matlens.cli.frame.places import run_folder
 
 
 def predict(run: Annotated[Path, typer.Argument(
                 help="A run's folder (last is the newest), or an .artifact folder. More of them may follow.",
                 metavar="RUN", parser=run_folder, show_default=False)],
-            images: Annotated[list[Path], typer.Argument(
+            images: Annotated[list[Path] | None, typer.Argument(
                 help="Photos, folders of photos, and patterns such as 'photos/*.jpg'.", metavar="PHOTOS",
-                show_default=False)],
+                show_default=False)] = None,
             top: Annotated[int, typer.Option("--top", min=1, help="Print so many classes for each photo, the likeliest "
                                              "first.")] = 1,
             model: Annotated[str | None, typer.Option(help="The model of the run that predicts.",
@@ -46,21 +46,22 @@ def predict(run: Annotated[Path, typer.Argument(
     from matlens.jobs.answers import AnswerOptions, what_is_not_told
     from matlens.jobs.predict import AskedPhotos, predict_files, predicting_artifact
     from matlens.runs.names import distinct_names
+    from matlens.runs.places import LAST, files_named
     from matlens.system.console import command, echo
 
     question = AnswerOptions.in_percent(raw=raw, false_alarms=false_alarms, coverage=coverage, by_class=by_class)
     with_sets = coverage is not None or by_class
-    runs = [run]
-    while images and (more := _also_run(images[0])) is not None:
+    runs, photos = [run], images or []
+    while photos and (more := _also_run(photos[0])) is not None:
         runs.append(more)
-        images = images[1:]
-    if not images:
-        if run.is_file() and len(runs) > 1:
-            raise DataError(f"{run} is a photo, and stands where a run is expected. Name the run first: "
-                            f"{command('predict', *runs[1:], run)}")
+        photos = photos[1:]
+    if run.is_file():
+        raise DataError(f"{run} is a photo, and stands where a run is expected. Name the run first: "
+                        f"{command('predict', *(runs[1:] or [Path(LAST)]), run, *photos)}")
+    if not photos:
         raise DataError("No photos are named. Name them behind the run: "
                         f"{command('predict', *runs, 'PHOTO_OR_FOLDER')}")
-    asked = AskedPhotos.of(file for given in images for file in files_named(given))
+    asked = AskedPhotos.of(files_named(photos))
     artifacts = {place: predicting_artifact(place, model, int8=int8) for place in dict.fromkeys(runs)}
     names, failed = distinct_names(artifacts), 0
     for number, (place, artifact) in enumerate(artifacts.items()):
@@ -84,5 +85,7 @@ def predict(run: Annotated[Path, typer.Argument(
 
 def _also_run(given: Path) -> Path | None:
     """Return the folder of a run or an artifact that stands among the photos; None where it is none."""
-    folder = run_folder(str(given)) if given == Path("last") else given
+    from matlens.runs.places import is_run
+
+    folder = run_folder(str(given))
     return folder if is_run(folder) else None

@@ -15,7 +15,8 @@ from matlens.system.console import listed
 NOT_RANKED = ("Rows marked as published hold others' figures under protocols of their own (see protocol and remarks). "
               "They stand below these models, and are not ranked with them.")
 NOT_THE_SAME_PHOTOS = ("These models were not judged on the same photos and must not be ranked by these "
-                       "scores. Judge all of them on one split first.")
+                       "scores. Train all of them in one run (matlens run PHOTOS --models A,B), or in runs of the same "
+                       "photos, --protocol and --seed.")
 
 _TEXT_COLUMNS = frozenset({"model", "pretrained", "protocol", "split_hash", "source"})
 

@@ -126,7 +126,7 @@ def _faults(source: Source, split: Split, named: Sequence[tuple[str, ...]], copi
     divided = _divided(split, copies)
     if alike := {path for group in divided for path in group} & tested - leaked:
         faults.append(f"{len(alike)} {'more ' if leaked else ''}of {len(tested)} test photos look the same as photos "
-                      f"of train or val, such as {min(alike)}")
+                      f"of the training or validation set, such as {min(alike)}")
     if torn := _divided(split, named):
         faults.append(f"{len(torn)} of {len(named)} groups of --groups {split.groups} are divided between parts, such "
                       f"as {' and '.join(torn[0][:2])}")

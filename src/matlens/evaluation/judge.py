@@ -128,7 +128,7 @@ def _more_pictures(results: Results) -> dict[str, _Display]:
         "class_scores": ClassScores.from_results(results.per_class, results.intervals["per_class"], title),
         "confused_pairs": ConfusedPairs.from_results(results.confused_pairs, title)}
     if results.coverage:
-        displays["coverage"] = CoverageCurve.from_coverage(results.coverage, title)
+        displays["coverage"] = CoverageCurve.from_coverage(results.coverage, results.n_test, title)
     if results.calibration:
         displays["reliability"] = ReliabilityDiagram.from_calibration(results.calibration, title)
     return displays

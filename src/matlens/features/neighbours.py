@@ -50,9 +50,9 @@ class NearNeighbours:
         if not self.is_suspicious:
             return None
         examples = "; ".join(f"{path} like {other}" for path, other in self.pairs[:_EXAMPLES])
-        return (f"{len(self.pairs):,} of {self.looked_at:,} test photos lie far nearer to a photo in train or val than "
-                f"photos of a class do (such as {examples}). If they show the same objects or scenes, the results are "
-                "too good for photos of others: say what belongs together with --groups.")
+        return (f"{len(self.pairs):,} of {self.looked_at:,} test photos lie far nearer to a photo of the training "
+                f"or validation set than photos of a class do (such as {examples}). If they show the same objects or "
+                "scenes, the results are too good for photos of others: say what belongs together with --groups.")
 
 
 def near_neighbours(split: Split, features: Array) -> NearNeighbours:

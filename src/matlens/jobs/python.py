@@ -23,14 +23,12 @@ from matlens.explanation.request import Request, answer
 from matlens.jobs.predict import AskedPhotos, predict_files, predicting_artifact
 from matlens.jobs.run import run as run_job
 from matlens.jobs.run import summarise
+from matlens.runs.places import files_named, photos_named, run_folder
 from matlens.runs.run import Run
 from matlens.settings.schema import Settings
 from matlens.system.console import Reporter, command, html_table
-from matlens.system.ownership.places import new_run_folder
+from matlens.system.ownership.places import Place, expanded, new_run_folder
 from matlens.system.untrusted import read_bounded
-
-Place = str | os.PathLike[str]
-"""A path, as text or as a path object."""
 
 _LARGEST = 64 << 20
 """Bytes of a picture that a notebook shows."""
@@ -149,11 +147,11 @@ def run(data: Place, *, out: Place | None = None, models: str | Sequence[str] | 
     """
     if "weights" in settings and settings["weights"] is None:  # as the guide's functions and Keras say it
         settings["weights"] = "none"
-    chosen = Settings.load(options={"data_dir": Path(data), "models": models, **settings})
+    chosen = Settings.load(options={"data_dir": data, "models": models, **settings})
     if chosen.is_series:
         raise SettingsError("matlens.run does one run. For several splits or seeds, use the command line, such as: "
                             + command("run", "--data", data, "--seeds", chosen.seeds or 5))
-    finished = run_job(chosen, new_run_folder() if out is None else Path(out), Reporter(quiet))
+    finished = run_job(chosen, new_run_folder() if out is None else expanded(out), Reporter(quiet))
     comparison = summarise(finished)
     assert comparison is not None  # a run without any result raised
     return FinishedRun(finished.path, comparison)
@@ -163,16 +161,16 @@ def predict(run: Place, photos: Place | Sequence[Place], *, model: str | None = 
     """Say what photos show, as `matlens predict` does.
 
     Args:
-        run: the folder of a run, or of an artifact.
-        photos: a photo, a folder of photos, or several of these.
+        run: the folder of a run, or of an artifact; "last" is the newest run.
+        photos: a photo, a folder of photos, a pattern such as "photos/*.jpg", or several of these.
         model: a model of the run; by default the one with the best validation accuracy.
 
     Raises:
         RunError: the folder is of no run, or holds no trained model.
         ModelError: the model's artifact is missing or damaged.
     """
-    artifact = predicting_artifact(Path(run), model)
-    asked = AskedPhotos.of(map(Path, _several(photos)))
+    artifact = predicting_artifact(run_folder(run), model)
+    asked = AskedPhotos.of(files_named(_several(photos)))
     said = (json.loads(line) for line, _ in predict_files(artifact, asked, as_json=True))
     return PhotoAnswers(artifact.model_name, tuple(PhotoAnswer(
         about["path"], about.get("class"), about.get("probability"), about.get("probabilities", {}),
@@ -184,8 +182,8 @@ def explain(run: Place, photos: Place | Sequence[Place] = (), *, models: Sequenc
     """Draw heat maps of what the models of a run looked at, as `matlens explain` does.
 
     Args:
-        run: the folder of a run.
-        photos: a photo, or several; by default test photos of the run.
+        run: the folder of a run; "last" is the newest.
+        photos: a photo, a pattern such as "photos/*.jpg", or several of these; by default test photos of the run.
         models: by default all that are trained.
         method: the name of an explanation method.
         worst: explain at most so many mistakes among the test photos, the most confident first.
@@ -195,8 +193,8 @@ def explain(run: Place, photos: Place | Sequence[Place] = (), *, models: Sequenc
         DataError or ResultsError: a photo, or a model's predictions, cannot be read.
         ModelError: no model can be explained; where others can, the result says why.
     """
-    request = Request(tuple(map(Path, _several(photos))), worst=worst, method=method)
-    opened = Run.open(Path(run))
+    request = Request(photos_named(_several(photos)), worst=worst, method=method)
+    opened = Run.open(run_folder(run))
     names = opened.trained_models(tuple(models) if models else None)
     if request.is_plain:
         return HeatMaps(tuple(explain_run(opened, name) for name in names))

@@ -117,8 +117,9 @@ def _run_alone(settings: Settings, out: Path, reporter: Reporter, split_hash: st
     comparison = summarise(run)
     if comparison is not None:
         reporter.say("")
+        width = max(len(row.model) for row in comparison.rows)
         for row in comparison.rows:
-            reporter.say(f"  {row.model:<22} {between(row)} accuracy on {row.tested}")
+            reporter.say(f"  {row.model:<{width}}  {between(row)} accuracy on {row.tested}")
         for sentence in comparison.sentences:
             reporter.say(f"  {sentence}")
         reporter.say("")
@@ -127,7 +128,8 @@ def _run_alone(settings: Settings, out: Path, reporter: Reporter, split_hash: st
         reporter.result(report_line(run.path, time.perf_counter() - started))
     if failures:
         raise WorkerError(f"{len(failures)} of {len(settings.models)} models failed ({', '.join(failures)}). "
-                          "Fix the problem and run the same command again; finished models are kept.")
+                          "Fix the problem and run the same command again; finished models are kept. A command with "
+                          "other settings needs a new folder (--out).")
     return run
 
 

@@ -9,7 +9,8 @@ from matlens.errors import ModelError
 from matlens.models.frameworks import FrameworkName
 from matlens.models.library import LIBRARIES, library_of
 from matlens.models.spec import ModelSpec
-from matlens.system.registry import Registry, did_you_mean
+from matlens.system.console import command
+from matlens.system.registry import Registry, did_you_mean, near
 
 
 def file_stem(name: str) -> str:
@@ -91,11 +92,19 @@ def names_matching(pattern: str) -> tuple[str, ...]:
         names = list(dict.fromkeys([*names, *(f"{library.name}/{name}" for name in library.names())]))
     fitting = tuple(name for name in names if fnmatch.fnmatchcase(name.casefold(), pattern.casefold()))
     if not fitting:
-        meant = did_you_mean("".join(letter for letter in pattern if letter not in "*?[]"), names)
-        libraries = ", ".join(f"{library.name}/*" for library in LIBRARIES.entries())
-        raise ModelError(f"No model fits '{pattern}'.{meant} There are {', '.join(MODELS)}, and those of {libraries}: "
-                         "matlens models lists them.")
+        raise ModelError(f"No model fits '{pattern}'.{_meant_by(pattern, names)} There are {', '.join(MODELS)}, and "
+                         f"those of {', '.join(f'{library}/*' for library in LIBRARIES)}: matlens models lists them.")
     return fitting
+
+
+def _meant_by(pattern: str, names: Sequence[str]) -> str:
+    """Return " Did you mean ...?" for a pattern that nothing fits; or where to look for it, or ""."""
+    library, slash, inside = pattern.partition("/")
+    if slash and library not in LIBRARIES:
+        return "".join(f" Did you mean '{close}/{inside}'?" for close in near(library, LIBRARIES)[:1])
+    letters = "".join(letter for letter in pattern if letter not in "*?[]")
+    elsewhere = [] if slash else [command("models", f"{library}/*{letters}*") for library in LIBRARIES]
+    return did_you_mean(letters, names) + (f" In libraries: {' or '.join(elsewhere)}." if elsewhere else "")
 
 
 def look_at(names: Sequence[str]) -> None:

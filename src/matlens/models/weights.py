@@ -15,6 +15,7 @@ from typing import Literal
 from matlens.errors import WeightsError
 from matlens.models.frameworks import Framework, home_folder
 from matlens.models.spec import ModelSpec, Options, WeightsFile
+from matlens.system.registry import folders_near
 
 WeightsChoice = Literal["imagenet", "none", "auto"]
 
@@ -39,12 +40,21 @@ def search_folders(framework: Framework, weights_dir: Path | None) -> Iterator[P
 
 
 def find_local(spec: ModelSpec, weights_dir: Path | None, options: Options, side: int) -> Path | None:
-    """Return the best file of this model's ImageNet weights that lies on this machine; None where there is none."""
+    """Return the best file of this model's ImageNet weights that lies on this machine; None where there is none.
+
+    Raises WeightsError where the user's folder is not there.
+    """
     return first_local(spec.weights_files(options, side), spec.of_framework, weights_dir)
 
 
 def first_local(files: Iterable[WeightsFile], framework: Framework, weights_dir: Path | None) -> Path | None:
-    """Return the first of some files that lies on this machine; None where none does."""
+    """Return the first of some files that lies on this machine; None where none does.
+
+    Raises WeightsError where the user's folder is not there: what was meant to come from it must not come from another.
+    """
+    if weights_dir is not None and not weights_dir.is_dir():
+        raise WeightsError(f"--weights-dir {weights_dir}: there is no such folder.{folders_near(weights_dir)} Name the "
+                           "folder that holds the weights, or leave --weights-dir out.")
     for file in files:
         for folder in search_folders(framework, weights_dir):
             if (folder / file.name).is_file():
@@ -80,7 +90,8 @@ def find_weights(spec: ModelSpec, choice: WeightsChoice, weights_dir: Path | Non
     """Find what a model starts from: a file on this machine, a download, or random weights.
 
     Raises:
-        WeightsError: `choice` is "imagenet", and the file is neither on this machine nor can it be downloaded.
+        WeightsError: `choice` is "imagenet", and the file is neither on this machine nor can it be downloaded; or the
+            user's folder is not there.
         ModelError: the model has no such option.
     """
     if spec.weights is None:

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from matlens.report.page import write_report
+from matlens.runs.places import run_folder
+from matlens.system.ownership.places import Place
 from matlens.system.untrusted import read_text
 
 HEIGHT = 800
@@ -30,13 +32,13 @@ class ReportPage:
         return f'<iframe srcdoc="{page}" style="width:100%; height:{HEIGHT}px; border:1px solid #bdbdbd"></iframe>'
 
 
-def report(run: Path | str) -> ReportPage:
+def report(run: Place) -> ReportPage:
     """Write a run's report.html again, and return it; as the last line of a cell it is shown in the notebook.
 
     Args:
-        run: the folder of a run.
+        run: the folder of a run; "last" is the newest.
 
     Raises:
         RunError: it is no folder of a run.
     """
-    return ReportPage(write_report(Path(run)))
+    return ReportPage(write_report(run_folder(run)))

@@ -71,8 +71,8 @@ class HiddenGroups:
             return None
         examples = "; ".join(f"{path} like {other}" for path, other in torn[:_EXAMPLES])
         return (f"{len(torn):,} of {len(split.part('test')):,} test photos seem to show the same object or scene as a "
-                f"photo in train or val, by {self.source} (such as {examples}): the results are too good for photos of "
-                f"other objects. Keep them together with {self.option}")
+                f"photo of the training or validation set, by {self.source} (such as {examples}): the results are too "
+                f"good for photos of other objects. Keep them together with {self.option}")
 
 
 def hidden_groups(classes: Mapping[str, str], describe: Callable[[Sequence[str]], Mapping[str, Array]],

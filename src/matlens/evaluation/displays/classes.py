@@ -95,7 +95,7 @@ class ConfusedPairs:
 
         n = len(self.labels)
         label_width = max((text_width(label, 9) for label in self.labels), default=0)
-        figure = new_figure(4.6 + label_width, 1.5 + 0.32 * max(n, 1), "Most frequent mistakes", self.model_name)
+        figure = new_figure(4.6 + label_width, 1.5 + 0.32 * max(n, 1), "Most confused pairs", self.model_name)
         if not n:
             figure.text(0.012, 0.5, "there is no mistake", color=MUTED)
             return figure

@@ -14,6 +14,7 @@ import numpy as np
 
 from matlens.evaluation.intervals import wilson
 from matlens.evaluation.metrics.calibration import in_words, title_of
+from matlens.evaluation.metrics.coverage import supported
 from matlens.system.figures import COLORS, INK, MUTED, new_figure, style_axes
 from matlens.types import Floats
 
@@ -106,11 +107,11 @@ class CoverageCurve:
     model_name: str = ""
 
     @classmethod
-    def from_coverage(cls, coverage: Mapping[str, Any], model_name: str = "") -> CoverageCurve:
-        """Take `coverage` of a results file."""
+    def from_coverage(cls, coverage: Mapping[str, Any], n: int, model_name: str = "") -> CoverageCurve:
+        """Take `coverage` of a results file, which is of n photos."""
         points = [[point[key] for point in coverage["curve"]] for key in ("coverage", "accuracy")]
-        return cls(np.array(points[0]), np.array(points[1]), tuple(
-            (float(target), share) for target, share in coverage["coverage_at"].items()), coverage["aurc"], model_name)
+        return cls(np.array(points[0]), np.array(points[1]), tuple(supported(coverage["coverage_at"], n).items()),
+                   coverage["aurc"], model_name)
 
     def draw(self) -> Figure:
         """Draw the accuracy on the photos answered against their share; marks show the share at each target."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -42,6 +43,19 @@ class Coverage:
     def to_json(self) -> dict[str, Any]:
         """Return the fields; points as {coverage, accuracy, threshold}."""
         return asdict(self)
+
+
+def supported(coverage_at: Mapping[str, float | None], n: int) -> dict[float, float | None]:
+    """Return the shares by the accuracy asked for, without those that too few photos tell of.
+
+    Answers of which 99 % are right are known from 100 photos on: of fewer, all would have to be.
+
+    Args:
+        coverage_at: as in `Coverage`.
+        n: the number of photos.
+    """
+    return {float(target): share for target, share in coverage_at.items()
+            if (n if share is None else share * n) * (1 - float(target)) > 1 - 1e-9}
 
 
 def coverage(probabilities: npt.ArrayLike, labels: Labels) -> Coverage:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from matlens.evaluation.metrics.coverage import supported
 from matlens.evaluation.metrics.metric import METRICS, Metric
 from matlens.evaluation.results import Results
 from matlens.report.words import ends, percent, percents, score_ends, score_value
@@ -94,8 +95,8 @@ def calibrated(results: Results) -> tuple[Calibrated, ...]:
 
 def answered(results: Results) -> tuple[tuple[str, str], ...]:
     """List (accuracy asked for, share of photos that can be answered with it), of the coverage curve."""
-    at = (results.coverage or {}).get("coverage_at") or {}
-    return tuple((f"{float(target):.0%}".replace("%", "\u00a0%"),
+    at = supported((results.coverage or {}).get("coverage_at") or {}, results.n_test)
+    return tuple((f"{target:.0%}".replace("%", "\u00a0%"),
                   "no share of photos" if share is None else f"{percent(share)} of photos")
                  for target, share in at.items())
 

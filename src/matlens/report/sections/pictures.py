@@ -39,7 +39,7 @@ TITLES = {
     "roc_curves": ("ROC curves", "The share of a class's photos that are found, by the share of other photos that are "
                    "taken for it."),
     "class_scores": ("Class scores", "Recall and precision of each class with 95 % intervals, the best F1 first."),
-    "confused_pairs": ("Most frequent mistakes", "True class and answer, as a share of the true class."),
+    "confused_pairs": ("Most confused pairs", "True class and answer, as a share of the true class."),
     "reliability": ("Reliability", "Whether the model is as often right as it says, before and after calibration."),
     "coverage": ("Coverage and accuracy", "Accuracy on the photos that are answered, where the least certain ones are "
                  "left to a person."),

@@ -10,6 +10,9 @@ from pathlib import Path
 from matlens.errors import SettingsError
 from matlens.system.untrusted import in_short
 
+Place = str | os.PathLike[str]
+"""A path, as text or as a path object."""
+
 KAGGLE_ROOT = Path("/kaggle")
 
 
@@ -43,12 +46,12 @@ def new_run_folder() -> Path:
     return working_folder() if is_kaggle() else Path("runs") / time.strftime("%Y-%m-%d_%H-%M-%S")
 
 
-def expanded(path: str | Path) -> Path:
+def expanded(path: Place) -> Path:
     """Return a path in which `~` stands for the home folder, as in a shell. Raises ValueError for what is no path.
 
     A shell expands it in `--out ~/x`, and not in `--out=~/x` or in a settings file.
     """
-    words = str(path)
+    words = os.fspath(path)
     if not words or "\0" in words:
         raise ValueError("must be a path: it is empty, or holds a NUL")
     try:
