@@ -280,16 +280,16 @@ class Reporter:
         return advance
 
     def _plain(self, title: str, total: int) -> Advance:
-        started = last = time.monotonic()
-        first: int | None = None
+        last = time.monotonic()
+        first: tuple[int, float] | None = None  # how much was done, and when; what came before it was starting
 
         def advance(done: int, words: str) -> None:
             nonlocal last, first
             now = time.monotonic()
-            first = done - 1 if first is None else first  # work that goes on did not begin at 0
+            first = (done, now) if first is None else first
             if now - last >= _PLAIN_EVERY and done < total:
                 last = now
-                left = (now - started) / max(done - first, 1) * (total - done)
-                self.say(f"{title}: {done}/{total} {words} ({left:.0f} s left)".replace("  ", " "))
+                left = f"({(now - first[1]) / (done - first[0]) * (total - done):.0f} s left)" if done > first[0] else ""
+                self.say(f"{title}: {done}/{total} {words} {left}".replace("  ", " ").rstrip())
 
         return advance
