@@ -143,3 +143,23 @@ def test_what_does_not_fit_is_refused_with_the_way_out(tmp_path, change):
     artifact = Artifact.open(folder)  # for what needs none of it
     with pytest.raises(ModelError, match=rf"{FILE_NAME}.*matlens evaluate"):
         _ = artifact.novelty
+
+
+@pytest.mark.parametrize("detector", [NearestNeighbours, NearestClass])
+def test_a_class_that_is_left_out_is_as_if_it_had_never_been_there(detector):
+    """The covariance without a class comes from the whole one: nothing of the class may stay in it."""
+    generator = np.random.default_rng(3)
+    labels = np.repeat([0, 2, 5, 7], [30, 40, 4, 50])
+    features = generator.normal(size=(len(labels), 24)).astype(np.float32) + labels[:, None] * np.float32(0.3)
+    looked_at = generator.normal(size=(9, 24)).astype(np.float32)
+    for number, scores in zip((0, 5, 9), detector.without_each(np.array([0, 5, 9]), features, labels, looked_at),
+                              strict=True):
+        others = labels != number
+        np.testing.assert_allclose(scores, detector.fit(features[others], labels[others]).strangeness(looked_at),
+                                   rtol=1e-4)
+
+
+def test_too_few_photos_of_other_classes_tell_nothing():
+    features, labels = np.ones((12, 3), np.float32), np.array([0] * 10 + [1] * 2)
+    for detector in (NearestNeighbours, NearestClass):
+        assert list(detector.without_each(np.array([0]), features, labels, features[:1])) == [None]

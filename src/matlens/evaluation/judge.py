@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import dataclasses
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -12,7 +14,7 @@ from matlens.evaluation.displays.classes import ClassScores, ConfusedPairs
 from matlens.evaluation.displays.confidence import CoverageCurve, ReliabilityDiagram
 from matlens.evaluation.displays.curves import ConfusionMatrix, RocCurves, TrainingCurves
 from matlens.evaluation.material_groups import FILE_NAME, MaterialGroups
-from matlens.evaluation.metrics.scores import judge
+from matlens.evaluation.metrics.scores import Judgement, judge
 from matlens.evaluation.novelty.learn import Learned, learn_novelty
 from matlens.evaluation.part_predictions import PartPredictions, are_outdated, photos_to_predict
 from matlens.evaluation.predictions import Predictions
@@ -75,11 +77,32 @@ def evaluate(run: Run, name: str, on_progress: Progress = unheard, *, every_pict
     mark = remark_on_artifact(run, name)
     training = TrainingRecord.read(run, name)  # with the time of predictions, if they were made now
     features = parts.features(split.photos)
-    neighbours = None if features is None else near_neighbours(split, features)
-    judgement = judge(predictions, split.class_names, groups=groups_of(run), validation=validation,
-                      no_validation=no_validation)
-    learned = learn_novelty(parts, predictions, validation, no_validation, _earlier(run, name))
-    results = Results(
+    with ThreadPoolExecutor(1, "matlens-novelty") as beside:  # pictures take one core, and this takes the other
+        learning = beside.submit(learn_novelty, parts, predictions, validation, no_validation, _earlier(run, name))
+        neighbours = None if features is None else near_neighbours(split, features)
+        judgement = judge(predictions, split.class_names, groups=groups_of(run), validation=validation,
+                          no_validation=no_validation)
+        results = _results(run, name, training, judgement, remarks=[mark] if mark else [], warnings=troubles(
+            training, predictions, validation, split.class_names, neighbours,
+            may_need_balance=may_need_balance(settings, split)))
+        displays = _pictures(results, judgement.roc_curves, training) | (
+            _more_pictures(results) if every_picture else {})
+        for kind, display in displays.items():
+            figure = display.draw()
+            save_figure(figure, run.paths.picture(name, kind))
+            if svg:
+                save_figure(figure, run.paths.picture(name, kind).with_suffix(".svg"))
+        learned = learning.result()
+    results = dataclasses.replace(results, novelty=learned.figures)
+    results.write(run.paths.results_file(name))
+    return Evaluation(results, predictions, judgement.roc_curves, learned)
+
+
+def _results(run: Run, name: str, training: TrainingRecord, judgement: Judgement, *, remarks: Sequence[str],
+             warnings: list[dict[str, str]]) -> Results:
+    """Put together what is known of a model, but for what it does not know."""
+    split, settings = run.split, run.settings
+    return Results(
         model_name=name, split_hash=split.hash, protocol=split.protocol, train_on=split.train_on, seed=settings.seed,
         pretrained=training.pretrained, weights_sha256=training.weights_sha256, parameters=training.parameters,
         trainable_parameters=training.trainable_parameters, img_size=settings.img_size,
@@ -89,19 +112,8 @@ def evaluate(run: Run, name: str, on_progress: Progress = unheard, *, every_pict
         micro_batch=training.micro_batch or settings.batch_size,
         seconds=training.seconds, peak_rss_bytes=training.peak_rss_bytes,
         versions={**run.versions, **training.versions},
-        remarks=(*training.remarks, *split.remarks, *([mark] if mark else []), *judgement.remarks),
-        warnings=troubles(training, predictions, validation, split.class_names, neighbours,
-                          may_need_balance=may_need_balance(settings, split)),
-        novelty=learned.figures, **judgement.fields)
-    evaluation = Evaluation(results, predictions, judgement.roc_curves, learned)
-    displays = _pictures(evaluation, training) | (_more_pictures(results) if every_picture else {})
-    for kind, display in displays.items():
-        figure = display.draw()
-        save_figure(figure, run.paths.picture(name, kind))
-        if svg:
-            save_figure(figure, run.paths.picture(name, kind).with_suffix(".svg"))
-    results.write(run.paths.results_file(name))
-    return evaluation
+        remarks=(*training.remarks, *split.remarks, *remarks, *judgement.remarks), warnings=warnings,
+        **judgement.fields)
 
 
 def _earlier(run: Run, name: str) -> dict[str, Any] | None:
@@ -112,13 +124,12 @@ def _earlier(run: Run, name: str) -> dict[str, Any] | None:
         return None
 
 
-def _pictures(evaluation: Evaluation, training: TrainingRecord) -> dict[str, _Display]:
+def _pictures(results: Results, roc_curves: Mapping[str, Any], training: TrainingRecord) -> dict[str, _Display]:
     """Collect the pictures that each run draws, by the kind that stands in the file's name."""
-    results = evaluation.results
     title = spec_of(results.model_name).title
     return {"training_curves": TrainingCurves.from_history(training.history, title, training.best_epoch),
             "confusion_matrix": ConfusionMatrix.from_matrix(results.confusion_matrix, results.class_names, title),
-            "roc_curves": RocCurves.from_roc_data(evaluation.roc_curves, title)}
+            "roc_curves": RocCurves.from_roc_data(roc_curves, title)}
 
 
 def _more_pictures(results: Results) -> dict[str, _Display]:

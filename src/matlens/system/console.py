@@ -289,7 +289,8 @@ class Reporter:
             first = (done, now) if first is None else first
             if now - last >= _PLAIN_EVERY and done < total:
                 last = now
-                left = f"({(now - first[1]) / (done - first[0]) * (total - done):.0f} s left)" if done > first[0] else ""
+                so_far, since = done - first[0], now - first[1]
+                left = f"({since / so_far * (total - done):.0f} s left)" if so_far else ""
                 self.say(f"{title}: {done}/{total} {words} {left}".replace("  ", " ").rstrip())
 
         return advance

@@ -39,9 +39,10 @@ def choose_detector(features: Array, labels: Labels, val_features: Array, val_la
     possible = {name: detector for name, detector in DETECTORS.items() if detector.fits(features, labels)}
     areas: dict[str, float] = {}
     for name, detector in possible.items():
-        by_class = [_area_without(detector, number, features, labels, val_features, val_labels)
-                    for number in _left_out(val_labels)]
-        if told := [area for area in by_class if area is not None]:
+        left_out = _left_out(val_labels)
+        scores = detector.without_each(left_out, features, labels, val_features)
+        if told := [area_under_roc(of_all[own], of_all[~own]) for number, of_all in zip(left_out, scores, strict=True)
+                    if of_all is not None and not (own := val_labels == number).all()]:
             areas[name] = float(np.mean(told))
     best = max(areas, key=lambda name: areas[name]) if areas else next(iter(possible), None)
     return DetectorChoice(possible[best] if best else None, areas)
@@ -58,13 +59,3 @@ def _left_out(labels: Labels) -> Labels:
     numbers = np.unique(labels)
     spread = np.linspace(0, len(numbers) - 1, min(len(numbers), MOST_CLASSES)).round().astype(int)
     return np.asarray(numbers[spread], dtype=np.int64)
-
-
-def _area_without(detector: type[Detector], number: int, features: Array, labels: Labels, val_features: Array,
-                  val_labels: Labels) -> float | None:
-    """Return the area where a class is left out; None where the others are no photos enough."""
-    others, usual = labels != number, val_labels != number
-    if not usual.any() or not detector.fits(features[others], labels[others]):
-        return None
-    scores = detector.fit(features[others], labels[others]).strangeness(val_features)
-    return area_under_roc(scores[~usual], scores[usual])
