@@ -199,10 +199,27 @@ def test_shades_grow_darker_and_class_colours_differ_for_the_colour_blind() -> N
     def luminance(color: str) -> float:  # ITU-R BT.709
         return float(np.dot(to_rgb(color), (0.2126, 0.7152, 0.0722)))
 
-    shades = [luminance(color) for color in SHADES.removeprefix("blend:").split(",")]
+    shades = [luminance(color) for color in SHADES]
     assert shades == sorted(shades, reverse=True)
-    seaborn = pytest.importorskip("seaborn")
-    np.testing.assert_allclose([to_rgb(color) for color in COLORS], seaborn.color_palette("colorblind"))
+    assert len(set(COLORS)) == 10
+
+
+def test_the_numbers_in_the_matrix_can_be_read_on_their_shades() -> None:
+    """White on dark shades, black on light ones: never less than WCAG asks of large letters, 3 to 1."""
+    def linear(value: float) -> float:
+        return value / 12.92 if value <= 0.03928 else float(((value + 0.055) / 1.055) ** 2.4)
+
+    def luminance(color: object) -> float:
+        return float(np.dot([linear(value) for value in to_rgb(color)], (0.2126, 0.7152, 0.0722)))
+
+    counts = np.array([[100 - share, share] for share in range(1, 51)])
+    for row in counts:
+        figure = plot_confusion_matrix(np.array([row, row[::-1]]), ["a", "b"])
+        axes = figure.axes[0]
+        shades = axes.collections[0].to_rgba(axes.collections[0].get_array()).reshape(-1, 4)
+        for text, shade in zip(axes.texts, shades, strict=True):
+            light, dark = sorted((luminance(text.get_color()), luminance(shade[:3])), reverse=True)
+            assert (light + 0.05) / (dark + 0.05) >= 3
 
 
 @pytest.mark.parametrize("suffix, magic", [(".png", b"\x89PNG\r\n\x1a\n"), ("", b"\x89PNG\r\n\x1a\n"),

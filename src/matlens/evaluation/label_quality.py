@@ -8,7 +8,6 @@ materials.
 from __future__ import annotations
 
 import dataclasses
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,6 +44,9 @@ class Suspect:
     quality: float
     models_that_disagree: tuple[str, ...]
 
+
+_ROUNDING = 1e-6
+"""By how much a probability may fall short of the average of its class, or of the largest one, and reach it."""
 
 LEAST_SKILL = 0.3
 """Of models whose suspicions mean something: how far they are on the way from always answering the most frequent class
@@ -95,6 +97,9 @@ def suspect_positions(probabilities: npt.NDArray[np.floating], labels: Labels) -
         probabilities: (N, C), of photos that the models were not trained on.
         labels: (N,) class numbers. A class without a photo has no average to reach: no photo is confidently of it.
 
+    It is the filter `confident_learning` of cleanlab, the library of the method's authors, and its normalized margin.
+    Its default filter would leave a photo of each class unlisted, whatever the models say.
+
     Raises LabelsError for what `labels_and_scores` refuses.
     """
     if not len(labels):
@@ -102,14 +107,16 @@ def suspect_positions(probabilities: npt.NDArray[np.floating], labels: Labels) -
     labels, exact = truth_and_columns(labels, probabilities)
     if min(len(np.unique(labels)), len(np.unique(exact.argmax(axis=1)))) < 2:
         return np.empty(0, np.int64), np.empty(0)
-    from cleanlab.filter import find_label_issues
-    from cleanlab.rank import get_label_quality_scores
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # about classes of few photos, or of none
-        # The default filter would leave a photo of each class unlisted, whatever the models say.
-        listed = np.flatnonzero(find_label_issues(labels, exact, filter_by="confident_learning", n_jobs=1))
-    quality = get_label_quality_scores(labels, exact, method="normalized_margin")[listed]
+    row, numbers = np.arange(len(labels)), np.arange(exact.shape[1])
+    usual = np.array([exact[labels == number, number].mean() if (labels == number).any() else np.inf
+                      for number in numbers])
+    confident = exact >= usual - _ROUNDING
+    answer = exact.argmax(axis=1)
+    of_class = np.where(confident.sum(axis=1) > 1, answer, confident.argmax(axis=1))
+    is_close = exact[row, labels] >= exact.max(axis=1) - _ROUNDING
+    listed = np.flatnonzero(confident.any(axis=1) & (of_class != labels) & ~is_close)
+    others = np.where(labels[:, None] == numbers, -np.inf, exact).max(axis=1)
+    quality = ((exact[row, labels] - others + 1) / 2)[listed]
     worst_first = np.argsort(quality, kind="stable")
     return listed[worst_first], quality[worst_first]
 

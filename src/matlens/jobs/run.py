@@ -135,7 +135,7 @@ def _run_alone(settings: Settings, out: Path, reporter: Reporter, split_hash: st
 
 def _import_ahead() -> None:
     """Import what evaluation needs, which takes two seconds, while the trunks are being converted."""
-    for name in ("sklearn.metrics", "scipy.optimize", "seaborn", "cleanlab.filter"):
+    for name in ("scipy.optimize", "scipy.special", "matplotlib.figure"):
         importlib.import_module(name)
 
 

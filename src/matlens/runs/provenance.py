@@ -16,7 +16,7 @@ from typing import Any
 from matlens.models.frameworks import FRAMEWORKS
 from matlens.system.devices import usable_cores
 
-_PACKAGES = ("matlens", "numpy", "pillow", "simplejpeg", "opencv-python-headless", "scikit-learn", "openvino")
+_PACKAGES = ("matlens", "numpy", "pillow", "simplejpeg", "opencv-python-headless", "scipy", "openvino")
 _OF_FRAMEWORKS = (*(name for framework in FRAMEWORKS.values() for name in framework.distributions), "h5py")
 
 _VARIABLES = ("KERAS_BACKEND", "OMP_NUM_THREADS", "TF_ENABLE_ONEDNN_OPTS", "TF_DETERMINISTIC_OPS",

@@ -35,7 +35,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-SHADES = "blend:#e3f1ec,#62b3a4,#2a6f8e,#1b2a49"  # steadily darker, so told apart without colours too
+SHADES = ("#e3f1ec", "#62b3a4", "#2a6f8e", "#1b2a49")  # steadily darker, so told apart without colours too
+DARK = 0.53  # the share from which white letters have more contrast than black ones
 MANY_CLASSES, NAMED_CLASSES = 10, 5  # the ROC legend names every class, or of many only the worst
 SMALLEST_NUMBER = 6.0  # points
 _AXES = {"loss": "Loss (cross-entropy)", "accuracy": "Photos that are right", "learning_rate": "Learning rate"}
@@ -186,7 +187,7 @@ class ConfusionMatrix:
 
         Each cell holds its number as long as one can read it; beyond that there is a colour bar.
         """
-        import seaborn
+        from matplotlib.colors import LinearSegmentedColormap
 
         n, labels = len(self.class_names), class_labels(self.class_names)
         rows = labels if self.support is None else [
@@ -203,17 +204,19 @@ class ConfusionMatrix:
         height = side + {0: font, 45: 0.72 * down, 90: down}[turn] / 72 + 1.3
         figure = new_figure(width, height, "Confusion matrix", self.model_name)
         axes = figure.subplots()
-        seaborn.heatmap(
-            self.shares, ax=axes, square=True, linewidths=1.0 if readable else 0.2, linecolor="white",
-            vmin=1e-9, vmax=1,
-            cmap=seaborn.color_palette(SHADES, as_cmap=True).with_extremes(under="#f7f7f7"),  # 0 steps back
-            annot=texts if readable else False, fmt="", annot_kws={"fontsize": number},
-            cbar=not readable,
-            cbar_kws=None if readable else {"label": "share of the true class", "shrink": 0.5, "pad": 0.02},
-            xticklabels=False, yticklabels=False)
+        shades = LinearSegmentedColormap.from_list("shares", SHADES).with_extremes(under="#f7f7f7")  # 0 steps back
+        mesh = axes.pcolormesh(self.shares, vmin=1e-9, vmax=1, cmap=shades, edgecolors="white",
+                               linewidth=1.0 if readable else 0.2)
+        axes.set_aspect("equal")
+        axes.invert_yaxis()
         style_axes(axes, self._heading(), "Predicted class", "True class", grid=False)
-        for text, value in zip(axes.texts, self.cells.flat, strict=False):
-            text.set_color(text.get_color() if value else MUTED)
+        axes.spines[:].set_visible(False)
+        if not readable:
+            bar = figure.colorbar(mesh, ax=axes, label="share of the true class", shrink=0.5, pad=0.02)
+            bar.outline.set_visible(False)
+        for (row, column), text in np.ndenumerate(texts) if readable else ():
+            color = MUTED if not self.cells[row, column] else "w" if self.shares[row, column] > DARK else ".15"
+            axes.text(column + 0.5, row + 0.5, text, ha="center", va="center", fontsize=number, color=color)
         axes.tick_params(length=0)
         ha, va = ("right", "center") if turn else ("center", "top")
         axes.set_xticks(np.arange(n) + 0.5, labels, rotation=turn, fontsize=font, parse_math=False,

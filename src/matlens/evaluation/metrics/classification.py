@@ -1,8 +1,8 @@
-"""The guide's metrics, computed by scikit-learn from labels and probabilities."""
+"""The guide's metrics, from labels and probabilities, as scikit-learn defines them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,12 +10,15 @@ import numpy.typing as npt
 
 from matlens.evaluation.intervals import Interval, wilson
 from matlens.evaluation.labels_and_scores import Given, truth_and_answers, truth_and_scores
-from matlens.types import Floats
+from matlens.evaluation.metrics.weighted import ratio
+from matlens.types import Floats, Labels
+
+_KINDS = ("precision", "recall", "f1")
 
 
 def compute_classification_metrics(y_true: Given, y_pred: Given, class_names: Sequence[str] | None = None,
                                    ) -> dict[str, Any]:
-    """Compute accuracy, per-class and macro precision, recall and F1, and scikit-learn's report as text.
+    """Compute accuracy, per-class and macro precision, recall and F1, and a report as text, as scikit-learn writes it.
 
     Every class of `class_names` counts in the macro averages; a score without a photo to divide by is 0.
 
@@ -30,22 +33,41 @@ def compute_classification_metrics(y_true: Given, y_pred: Given, class_names: Se
     Raises:
         LabelsError: labels or answers that are none, or do not fit together (`evaluation.labels_and_scores`).
     """
-    from sklearn.metrics import accuracy_score, classification_report, precision_recall_fscore_support
-
     truth, predicted, names = truth_and_answers(y_true, y_pred, class_names)
-    numbers = list(range(len(names)))
-    precision, recall, f1, support = precision_recall_fscore_support(truth, predicted, labels=numbers,
-                                                                     zero_division=0)
+    matrix = _counts(truth, predicted, len(names))
+    support, answered, hits = matrix.sum(axis=1), matrix.sum(axis=0), matrix.diagonal()
+    scores = np.nan_to_num([ratio(hits, answered), ratio(hits, support), ratio(2 * hits, support + answered)])
+    accuracy, macro = float(hits.sum() / len(truth)), scores.mean(axis=1)
     return {
-        "accuracy": float(accuracy_score(truth, predicted)),
-        "macro_precision": float(precision.mean()),
-        "macro_recall": float(recall.mean()),
-        "macro_f1": float(f1.mean()),
-        "per_class": {name: {"precision": float(precision[i]), "recall": float(recall[i]), "f1": float(f1[i]),
-                             "support": int(support[i])} for i, name in enumerate(names)},
-        "classification_report": classification_report(truth, predicted, labels=numbers, target_names=names,
-                                                       zero_division=0, digits=4),
+        "accuracy": accuracy,
+        **{f"macro_{kind}": float(value) for kind, value in zip(_KINDS, macro, strict=True)},
+        "per_class": {name: {**dict(zip(_KINDS, map(float, scores[:, i]), strict=True)), "support": int(support[i])}
+                      for i, name in enumerate(names)},
+        "classification_report": _report(names, scores, support, accuracy),
     }
+
+
+def _counts(truth: Labels, predicted: Labels, n_classes: int) -> npt.NDArray[np.int64]:
+    """Return how many photos of each class got each answer, (C, C)."""
+    counted = np.bincount(truth * n_classes + predicted, minlength=n_classes**2)
+    return counted.astype(np.int64).reshape(n_classes, n_classes)
+
+
+def _report(names: Sequence[str], scores: Floats, support: npt.NDArray[np.int64], accuracy: float) -> str:
+    """Write precision, recall and F1 (3, C), their means, and the accuracy, as scikit-learn's report does."""
+    width, total = max(len("weighted avg"), *map(len, names)), support.sum()
+    means = {"macro avg": scores.mean(axis=1), "weighted avg": scores @ support / total}
+
+    def line(name: str, values: Sequence[str], photos: object) -> str:
+        return f"{name:>{width}s} " + "".join(f" {value:>9}" for value in values) + f" {photos:>9}\n"
+
+    def rows(named: Iterable[tuple[str, Floats, Any]]) -> str:
+        return "".join(line(name, [f"{value:.4f}" for value in values], photos) for name, values, photos in named)
+
+    return (line("", ["precision", "recall", "f1-score"], "support") + "\n"
+            + rows(zip(names, scores.T, support, strict=True)) + "\n"
+            + line("accuracy", ["", "", f"{accuracy:.4f}"], total)
+            + rows((name, values, total) for name, values in means.items()))
 
 
 def compute_confusion_matrix(y_true: Given, y_pred: Given, class_names: Sequence[str] | None = None,
@@ -55,12 +77,9 @@ def compute_confusion_matrix(y_true: Given, y_pred: Given, class_names: Sequence
     It holds counts (int64), or with `normalize` each row's fractions (float64). Labels and answers are as in
     `compute_classification_metrics`, and so is what is raised.
     """
-    from sklearn.metrics import confusion_matrix
-
     truth, predicted, names = truth_and_answers(y_true, y_pred, class_names)
-    matrix: npt.NDArray[Any] = confusion_matrix(truth, predicted, labels=list(range(len(names))),
-                                                normalize="true" if normalize else None)
-    return matrix
+    matrix = _counts(truth, predicted, len(names))
+    return np.nan_to_num(ratio(matrix, matrix.sum(axis=1, keepdims=True))) if normalize else matrix
 
 
 def confused_pairs(matrix: npt.NDArray[Any], class_names: Sequence[str], most: int = 30,
@@ -103,12 +122,17 @@ def compute_roc_curves(y_true: Given, y_prob: Given, class_names: Sequence[str] 
 
 
 def _curve(hits: npt.NDArray[np.bool_], scores: Floats) -> dict[str, Any]:
-    from sklearn.metrics import auc, roc_curve
-
+    """Return the curve's corners: where it goes straight on, places on the line are left out."""
     if not 0 < hits.sum() < len(hits):
         return {"fpr": np.zeros(0), "tpr": np.zeros(0), "auc": None}
-    fpr, tpr, _ = roc_curve(hits, scores)
-    return {"fpr": fpr, "tpr": tpr, "auc": float(auc(fpr, tpr))}
+    order = np.argsort(-scores, kind="stable")
+    ends = np.append(np.flatnonzero(np.diff(scores[order])), len(scores) - 1)  # photos of one score come together
+    true = np.cumsum(hits[order])[ends].astype(np.float64)
+    false = 1 + ends - true
+    turns = np.append(True, (np.diff(false, 2) != 0) | (np.diff(true, 2) != 0))
+    corners = np.append(turns, True) if len(ends) > 2 else np.ones(len(ends), np.bool_)
+    fpr, tpr = (np.append(0, counted[corners]) / counted[-1] for counted in (false, true))
+    return {"fpr": fpr, "tpr": tpr, "auc": float(np.trapezoid(tpr, fpr))}
 
 
 def _macro(per_class: dict[str, dict[str, Any]]) -> dict[str, Any]:

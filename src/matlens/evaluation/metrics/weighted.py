@@ -44,7 +44,7 @@ def photo_losses(probabilities: npt.ArrayLike, labels: Labels) -> tuple[Floats, 
     return -np.log(np.clip(own, SMALLEST, 1 - SMALLEST)), (rows**2).sum(axis=1) - 2 * own + 1
 
 
-def ratio(above: Floats, below: Floats) -> Floats:
+def ratio(above: npt.NDArray[Any], below: npt.NDArray[Any]) -> Floats:
     """Divide; NaN where there is nothing to divide by."""
     quotients: Floats = np.full(np.broadcast(above, below).shape, np.nan)
     np.divide(above, below, out=quotients, where=below != 0)
