@@ -3,7 +3,8 @@
     python benchmarks/bench_job.py [--data DIR] [--weights-dir DIR] [--notebook-way FILE] [--repeats 3]
 
 The peer is the guide's pipeline as literally as its text allows (`notebook_way.py --input backbone`), run once. matlens
-runs with cold caches, with another view, again with other seeds and warm caches, and by the recipe `strong` with cold
+runs with cold caches, with photos that it has not seen and a trunk that it knows, with another view, again with other
+seeds and warm caches, and by the recipe `strong` with cold
 caches; medians of `--repeats` runs, each with a seed of its own.
 Defaults are the folders beside the project. Peak memory is the largest of the job's processes.
 """
@@ -13,6 +14,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shutil
 import statistics
 import subprocess
 import sys
@@ -65,6 +67,7 @@ def main() -> None:
         print(f"{'the notebook way':<34} {peer:6.1f} s, accuracy {peer_accuracy:.1%} (n = 1)", flush=True)
 
         def ours(what: str, cache: str, *options: str) -> None:
+            """Time runs. cache: its name, in which {} is the number of the run; one that is there is taken as it is."""
             runs = [matlens(chosen.data, chosen.weights_dir, work / f"{what}{number}".replace(" ", "-"),
                             work / cache.format(number), "--seed", str(42 + number), *options)
                     for number in range(chosen.repeats)]
@@ -75,6 +78,9 @@ def main() -> None:
                   f"{max(peaks):.2f} GB, {peer / middle:.1f} times faster (n = {len(runs)})", flush=True)
 
         ours("matlens run, cold caches", "cold{}")
+        for number in range(chosen.repeats):  # what is known of networks, and not of photos
+            shutil.copytree(work / f"cold{number}" / "trunks", work / f"known{number}" / "trunks")
+        ours("matlens run, new photos", "known{}")
         ours("matlens run, warm caches", "cold0")
         ours("matlens run --views 2, cold caches", "views{}", "--views", "2")
         ours("matlens run --recipe strong, cold", "strong{}", "--recipe", "strong")
