@@ -55,12 +55,13 @@ def explain(run: RunArgument,
     from matlens.explanation.request import Request, answer
     from matlens.jobs.measure import make_galleries, measure_faithfulness
     from matlens.jobs.run import summarise
-    from matlens.runs.places import photos_named
+    from matlens.runs.places import files_named, refuse_missing
     from matlens.runs.run import Run
     from matlens.system.console import Reporter
 
-    asked = photos_named((*(photos or ()), *(images or ())))
+    asked = tuple(files_named((*(photos or ()), *(images or ()))))
     request = Request(asked, worst, class_name, target, method or DEFAULT_METHOD, score, layer)
+    refuse_missing(asked)
     on_request = faithfulness is not None or galleries
     if on_request and not request.names_method_alone:
         raise SettingsError("--faithfulness and --galleries explain the answers by the score that the method explains "

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 _PER_ROW = 4
 _WRONG = "#b3261e"
 _NAME = 26  # letters
+_INCHES, _TITLE = 1.75, 0.5  # inches: a photo's width, and the height of the title
+_BETWEEN, _APART, _ABOVE, _BELOW = 0.04, 0.12, 0.26, 0.16  # photo widths: beside a photo, and between pairs
 _NOWHERE = "No heat maps (the photos are so small that the feature map has a single position)"
 
 
@@ -35,21 +37,34 @@ def plot_explained_grid(explained: Sequence[ExplainedPhoto], what: str, model_na
     height, width = explained[0].heat.shape
     is_map = height * width > 1
     heading = f"{what} ({height} x {width} grid)" if is_map else _NOWHERE
-    figure = new_figure((3.6 if is_map else 2.2) * columns, 2.5 * rows + 0.5, heading, model_name)
-    for axes in figure.subplots(rows, columns, squeeze=False).ravel():
-        axes.axis("off")
-    for axes, shown in zip(figure.axes, explained, strict=False):
-        height, width = shown.photo.shape[:2]
-        axes.imshow(shown.photo, extent=(0, width, height, 0))
+    wide, tall = (2 + _BETWEEN if is_map else 1), max(_tall(shown) for shown in explained)
+    across, down = columns * wide + (columns - 1) * _APART, rows * (tall + _ABOVE + _BELOW)  # photo widths
+    figure = new_figure(_INCHES * across + 0.2, _INCHES * down + _TITLE, heading, model_name, placed=True)
+    full_width, full_height = figure.get_size_inches()
+    axes = figure.add_axes((0.1 / full_width, 0, _INCHES * across / full_width, 1 - _TITLE / full_height))
+    axes.axis("off")
+    axes.set(xlim=(0, across), ylim=(down, 0))
+    for place, shown in enumerate(explained):
+        row, column = divmod(place, columns)
+        left, bottom = column * (wide + _APART), row * (tall + _ABOVE + _BELOW) + _ABOVE + tall
+        top = bottom - _tall(shown)
+        axes.imshow(shown.photo, extent=(left, left + 1, bottom, top), aspect="auto")
         if is_map:
-            axes.imshow(shown.overlay, extent=(width * 1.04, width * 2.04, height, 0))
-            axes.set_xlim(0, width * 2.04)
+            axes.imshow(shown.overlay, extent=(left + 1 + _BETWEEN, left + wide, bottom, top), aspect="auto")
         wrong = shown.truth is not None and shown.truth != shown.predicted
-        axes.set_title(_said(shown, wrong), fontsize=9, parse_math=False, color=_WRONG if wrong else INK)
+        axes.text(left + wide / 2, top - 0.03, _said(shown, wrong), fontsize=9, parse_math=False, ha="center",
+                  va="bottom", color=_WRONG if wrong else INK)
         if shown.name:
-            axes.text(0.5, -0.02, elided(shown.name, _NAME), fontsize=7.5, color=MUTED, parse_math=False,
-                      transform=axes.transAxes, ha="center", va="top")
+            axes.text(left + wide / 2, bottom + 0.03, elided(shown.name, _NAME), fontsize=7.5, color=MUTED,
+                      parse_math=False, ha="center", va="top")
+    axes.set(xlim=(0, across), ylim=(down, 0))
     return save_figure(figure, save_path)
+
+
+def _tall(shown: ExplainedPhoto) -> float:
+    """Return a photo's height by its width."""
+    height, width = shown.photo.shape[:2]
+    return float(height / width)
 
 
 def _said(shown: ExplainedPhoto, wrong: bool) -> str:

@@ -23,7 +23,7 @@ from matlens.explanation.request import Request, answer
 from matlens.jobs.predict import AskedPhotos, predict_files, predicting_artifact
 from matlens.jobs.run import run as run_job
 from matlens.jobs.run import summarise
-from matlens.runs.places import files_named, photos_named, run_folder
+from matlens.runs.places import files_named, refuse_missing, run_folder
 from matlens.runs.run import Run
 from matlens.settings.schema import Settings
 from matlens.system.console import Reporter, command, html_table
@@ -193,7 +193,8 @@ def explain(run: Place, photos: Place | Sequence[Place] = (), *, models: Sequenc
         DataError or ResultsError: a photo, or a model's predictions, cannot be read.
         ModelError: no model can be explained; where others can, the result says why.
     """
-    request = Request(photos_named(_several(photos)), worst=worst, method=method)
+    request = Request(tuple(files_named(_several(photos))), worst=worst, method=method)
+    refuse_missing(request.images)
     opened = Run.open(run_folder(run))
     names = opened.trained_models(tuple(models) if models else None)
     if request.is_plain:

@@ -58,10 +58,8 @@ def files_named(given: Iterable[Place]) -> list[Path]:
     return found
 
 
-def photos_named(given: Iterable[Place]) -> tuple[Path, ...]:
-    """Return the files of patterns and paths. Raises DataError where one is not there, ValueError for no path."""
-    files = files_named(given)
+def refuse_missing(files: Iterable[Path]) -> None:
+    """Raise DataError where one of the files of `files_named` is not there."""
     if missing := [file for file in files if not file.exists()]:
         raise DataError(f"Cannot read {missing[0]}: there is no such file. Name a photo, or a pattern such as "
                         "'photos/*.jpg'.")
-    return tuple(files)

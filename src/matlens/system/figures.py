@@ -64,11 +64,16 @@ def _notebook_figure() -> type[Figure]:
     return NotebookFigure
 
 
-def new_figure(width: float, height: float, title: str, model_name: str) -> Figure:
-    """Make an empty figure in this style. width, height: in inches; a long title widens the figure."""
+def new_figure(width: float, height: float, title: str, model_name: str, *, placed: bool = False) -> Figure:
+    """Make an empty figure in this style.
+
+    width, height: in inches; a long title widens the figure. placed: whether its axes get their places from the
+    caller, which spares a layout several drawings.
+    """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-    figure = _notebook_figure()(figsize=(max(width, TITLE_WIDTH), height), layout="constrained", facecolor="white")
+    figure = _notebook_figure()(figsize=(max(width, TITLE_WIDTH), height), layout=None if placed else "constrained",
+                                 facecolor="white")
     FigureCanvasAgg(figure)
     figure.suptitle(f"{title}: {elided(model_name)}" if model_name else title, x=0.012, ha="left",
                     fontsize=12, fontweight="bold", color=INK, parse_math=False)
@@ -117,14 +122,15 @@ def _missing_letters_told() -> Iterator[None]:
 
 
 def _saved(figure: Figure, save_path: Path | str | None) -> Figure:
-    figure.draw_without_rendering()
     layout = figure.get_layout_engine()
     if layout is not None:
+        figure.draw_without_rendering()
         layout.execute(figure)  # square axes find their place only in the second pass
     if save_path is not None:
         path = Path(save_path)
         form = path.suffix[1:] or "png"
-        figure.set_layout_engine("none")  # it is final; matplotlib would run it twice more
+        if layout is not None:
+            figure.set_layout_engine("none")  # it is final; matplotlib would run it twice more
         options_of: dict[str, dict[str, Any]] = {"png": {"pil_kwargs": {"compress_level": 3}},
                                                  "svg": {"metadata": {"Date": None}}}
         with whole_file(path) as partial:
