@@ -41,23 +41,22 @@ def plot_explained_grid(explained: Sequence[ExplainedPhoto], what: str, model_na
     across, down = columns * wide + (columns - 1) * _APART, rows * (tall + _ABOVE + _BELOW)  # photo widths
     figure = new_figure(_INCHES * across + 0.2, _INCHES * down + _TITLE, heading, model_name, placed=True)
     full_width, full_height = figure.get_size_inches()
-    axes = figure.add_axes((0.1 / full_width, 0, _INCHES * across / full_width, 1 - _TITLE / full_height))
-    axes.axis("off")
-    axes.set(xlim=(0, across), ylim=(down, 0))
     for place, shown in enumerate(explained):
         row, column = divmod(place, columns)
-        left, bottom = column * (wide + _APART), row * (tall + _ABOVE + _BELOW) + _ABOVE + tall
-        top = bottom - _tall(shown)
-        axes.imshow(shown.photo, extent=(left, left + 1, bottom, top), aspect="auto")
+        left, bottom = column * (wide + _APART), (rows - 1 - row) * (tall + _ABOVE + _BELOW) + _BELOW
+        own = _tall(shown)
+        axes = figure.add_axes(((_INCHES * left + 0.1) / full_width, _INCHES * bottom / full_height,
+                                _INCHES * wide / full_width, _INCHES * own / full_height))
+        axes.axis("off")
+        axes.imshow(shown.photo, extent=(0, 1, 0, own), aspect="auto")
         if is_map:
-            axes.imshow(shown.overlay, extent=(left + 1 + _BETWEEN, left + wide, bottom, top), aspect="auto")
+            axes.imshow(shown.overlay, extent=(1 + _BETWEEN, wide, 0, own), aspect="auto")
+        axes.set(xlim=(0, wide), ylim=(0, own))
         wrong = shown.truth is not None and shown.truth != shown.predicted
-        axes.text(left + wide / 2, top - 0.03, _said(shown, wrong), fontsize=9, parse_math=False, ha="center",
-                  va="bottom", color=_WRONG if wrong else INK)
+        axes.set_title(_said(shown, wrong), fontsize=9, pad=4, parse_math=False, color=_WRONG if wrong else INK)
         if shown.name:
-            axes.text(left + wide / 2, bottom + 0.03, elided(shown.name, _NAME), fontsize=7.5, color=MUTED,
-                      parse_math=False, ha="center", va="top")
-    axes.set(xlim=(0, across), ylim=(down, 0))
+            axes.text(wide / 2, -0.03, elided(shown.name, _NAME), fontsize=7.5, color=MUTED, parse_math=False,
+                      ha="center", va="top")
     return save_figure(figure, save_path)
 
 
