@@ -51,7 +51,7 @@ class LazyGroup(TyperGroup):
         """Return a stand-in that knows name and help: making a command's options takes longer than help should."""
         command = self.commands.get(cmd_name)
         if command is not None and command.help is None:
-            module = self._module(cmd_name)
+            module = self.module_of(cmd_name)
             command.help = module.app.info.help if hasattr(module, "app") else inspect.getdoc(getattr(module, cmd_name))
         return command
 
@@ -60,11 +60,13 @@ class LazyGroup(TyperGroup):
         name, command, rest = super().resolve_command(ctx, args)
         return name, command and self._whole(command.name or ""), rest
 
-    def _module(self, name: str) -> Any:
-        return import_module(".".join(filter(None, (self.package, self.folders.get(name), name))))
+    @classmethod
+    def module_of(cls, name: str) -> Any:
+        """Import the module that defines a command."""
+        return import_module(".".join(filter(None, (cls.package, cls.folders.get(name), name))))
 
     def _whole(self, name: str) -> Any:
-        module = self._module(name)
+        module = self.module_of(name)
         if hasattr(module, "app"):
             group = get_group(module.app)
             group.name = name

@@ -58,6 +58,7 @@ def review(run: Annotated[Path, typer.Argument(help="A run's folder; last is the
     address = address_of(host, port)
 
     def started() -> None:
-        echo(printable(f"{len(cards)} photos to look at: {address}\ndecisions: {file.path}"))
+        echo(f"{len(cards)} photos to look at: {address}")
+        echo(printable(f"decisions: {file.path}"))
 
     serve(make_review_app(ReviewDesk(opened, cards, file), token), bound, started)

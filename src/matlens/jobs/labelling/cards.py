@@ -78,8 +78,12 @@ def review_cards(run: Run, reporter: Reporter, *, with_audit: bool = True) -> li
                     f"labelled {suspect.given}, perhaps {suspect.suggested}: probability "
                     f"{100 * suspect.given_probability:.0f} % against {100 * suspect.suggested_probability:.0f} %"
                     + against * (len(issues.models) > 1))))
+    told: set[tuple[str, ...]] = set()
     for finding in _findings(run, reporter) if with_audit else ():
         is_repeated = finding.kind in _REPEATED
+        if is_repeated and finding.paths in told and finding.kind != "leak":
+            continue  # that these are copies was said with what is worse
+        told.update([finding.paths] * is_repeated)
         for path in finding.paths:
             entry = card(path)
             words = (_REPEATED if is_repeated else _POOR)[finding.kind]

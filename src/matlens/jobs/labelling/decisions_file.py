@@ -12,7 +12,7 @@ from matlens.errors import DataError, WriteError
 from matlens.settings.corrections.decisions import HEADER, Decision, DecisionLog
 from matlens.system.files import appending
 from matlens.system.ownership.locks import lock_at, turn
-from matlens.system.untrusted import reading
+from matlens.system.untrusted import open_regular, reading
 
 _WAY_OUT = "Mend that line in an editor, or name another file with --corrections."
 
@@ -75,6 +75,6 @@ class DecisionsFile:
 
 
 def _ends_a_line(path: Path, size: int) -> bool:
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         file.seek(size - 1)
         return file.read(1) == b"\n"

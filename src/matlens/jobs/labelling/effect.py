@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 from itertools import product
 from pathlib import Path
 
-from matlens.comparison.corrected import BeforeAndAfter, before_and_after
 from matlens.errors import MatlensError
+from matlens.evaluation.corrected import BeforeAndAfter, before_and_after
 from matlens.evaluation.predictions import Predictions
 from matlens.runs.names import distinct_names
 from matlens.runs.run import Run

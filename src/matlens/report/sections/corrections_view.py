@@ -6,10 +6,10 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from matlens.comparison.corrected import BothLabels, by_both_labels
 from matlens.data.source.sources import PARTS
 from matlens.data.split.splits import CorrectedPhoto, Split
 from matlens.errors import DataError, ResultsError
+from matlens.evaluation.corrected import BothLabels, by_both_labels
 from matlens.evaluation.predictions import Predictions
 from matlens.runs.paths import RunPaths
 

@@ -160,6 +160,7 @@ async function send(number, action, to) {
 
 async function decide(action, to) {
   const card = current();
+  if (card && to === photo(card.number).label) [action, to] = ["keep", undefined];
   if (!card || !await send(card.number, action, to)) return;
   done.push(card.number);
   const words = `${photo(card.number).path}: ${state(card.number)}.`;
@@ -189,7 +190,7 @@ document.addEventListener("keydown", event => {
   }
   const key = event.key.toLowerCase(), name = /^[1-9]$/.test(key) && current() ? keyed(current())[key - 1] : null;
   const acts = { k: () => decide("keep"), x: () => decide("leave_out"), u: undo, arrowleft: () => go(-1), arrowright: () => go(1),
-    "/": () => $("class").focus() };
+    "/": () => $("other").hidden || $("class").focus() };
   const act = name ? () => decide("relabel", name) : acts[key];
   if (!act) return;
   event.preventDefault();
@@ -228,6 +229,7 @@ ask("/v1/review").then(answer => {
     option.value = name;
     return option;
   }));
+  $("other").hidden = $("search").hidden = review.classes.length <= KEYS; // then each class has a key
   $("bar").hidden = false;
   shown = review.cards;
   place = Math.max(shown.findIndex(isOpen), 0);
