@@ -93,6 +93,10 @@ def test_what_the_artifact_keeps_of_training_photos_stands_in_for_the_cache(smal
     assert found.seeded == 90
     by_name = {Path(photo.path).name: photo for photo in found.photos}
     assert by_name["yellow.png"].unknown is True
+    known = suggest(run, model.artifact, AskedPhotos.of([folder]), 9, known_only=True)
+    assert {Path(photo.path).name for photo in known.photos} == by_name.keys() - {"yellow.png"} - {
+        name for name, photo in by_name.items() if photo.unknown}
+    assert known.strange == sum(bool(photo.unknown) for photo in found.photos)
     assert by_name["=sure.png"].distance == pytest.approx(0, abs=1e-3), "90 photos are like it"
 
 

@@ -21,7 +21,8 @@ def suggest(run: Annotated[Path, typer.Argument(help="A run's folder; last is th
             = Path("suggestions.csv"),
             model: Annotated[str | None, typer.Option(help="The model of the run that ranks.",
                                                       show_default="the one with the best validation accuracy")] = None,
-            ) -> None:
+            known_only: Annotated[bool, typer.Option("--known-only", help="Pass over photos that are probably of none "
+                                                     "of the classes, which otherwise come first.")] = False) -> None:
     """Rank unlabelled photos by what they would teach, the most first, into a CSV.
 
     Photos come first of which the model is unsure, and that are unlike labelled photos and unlike each other.
@@ -38,11 +39,12 @@ def suggest(run: Annotated[Path, typer.Argument(help="A run's folder; last is th
     refuse_unwritable(out)
     asked = AskedPhotos.of(files_named(folder))
     with reporter.progress("ranking photos", len(asked.photos)) as advance:
-        found = rank(opened, artifact, asked, photos, lambda done, _: advance(done, ""))
+        found = rank(opened, artifact, asked, photos, lambda done, _: advance(done, ""), known_only=known_only)
     for path, reason in found.unreadable:
         reporter.warn(printable(f"left out: {path}: {reason}"))
     for count, why in ((found.labelled, "are labelled in the run already"), (found.repeated, "are files of a content "
-                                                                             "that another one has")):
+                                                                             "that another one has"),
+                       (found.strange, "are probably of none of the classes")):
         if count:
             reporter.say(f"passed over: {count} photos that {why}")
     if not found.seeded:

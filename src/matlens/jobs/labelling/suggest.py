@@ -57,6 +57,7 @@ class Suggestions:
 
     looked_at: photos that were ranked. labelled: photos that were passed over, since the run has them with labels.
     repeated: photos that were passed over, since another one has the same content. unreadable: with the reasons.
+    strange: photos that were passed over as of none of the classes, where that was asked for.
     seeded: how many labelled photos the distances are measured from; 0 where their features are not known.
     """
 
@@ -65,6 +66,7 @@ class Suggestions:
     labelled: int
     repeated: int
     unreadable: tuple[tuple[str, str], ...]
+    strange: int
     seeded: int
 
     def write(self, path: Path) -> Path:
@@ -119,8 +121,11 @@ class _Pool:
             self._waiting.clear()
 
 
-def suggest(run: Run, artifact: Artifact, asked: AskedPhotos, n: int, on_progress: Progress = unheard) -> Suggestions:
+def suggest(run: Run, artifact: Artifact, asked: AskedPhotos, n: int, on_progress: Progress = unheard, *,
+            known_only: bool = False) -> Suggestions:
     """Rank photos, and return the first n. Features of all of them are in memory: 5 kB a photo, of MobileNetV2.
+
+    known_only: pass over photos that are probably of none of the classes, where the artifact tells.
 
     Raises:
         DataError: no photo can be ranked.
@@ -138,6 +143,16 @@ def suggest(run: Run, artifact: Artifact, asked: AskedPhotos, n: int, on_progres
                         f"the run already and {len(pool.unreadable)} cannot be read{first}. Name a folder with photos "
                         "that are not labelled.")
     own, features = np.concatenate(pool.own), np.concatenate(pool.features)
+    strange = 0
+    if known_only:
+        known = np.array([answer["unknown"] is not True for answer in answers_from(artifact, own, features,
+                                                                                AnswerOptions())])
+        strange = int((~known).sum())
+        if not known.any():
+            raise DataError(f"All {strange} photos are probably of none of the classes. Leave --known-only out to "
+                            "rank them all the same.")
+        own, features = own[known], features[known]
+        pool.paths = [path for path, keep in zip(pool.paths, known, strict=True) if keep]
     chances = artifact.calibrator.apply(own) if artifact.calibrator else own
     labelled = labelled_features(run, artifact, features.shape[1])
     ranking, margin = rank_photos(chances, features, labelled, n), margins(chances)
@@ -147,7 +162,7 @@ def suggest(run: Run, artifact: Artifact, asked: AskedPhotos, n: int, on_progres
                               float(distance), answer["unknown"])
                    for row, score, distance, answer in zip(chosen, ranking.score, ranking.distance, answers,
                                                            strict=True))
-    return Suggestions(photos, len(pool.paths), pool.labelled, pool.repeated, tuple(pool.unreadable),
+    return Suggestions(photos, len(pool.paths), pool.labelled, pool.repeated, tuple(pool.unreadable), strange,
                        0 if labelled is None else len(labelled))
 
 

@@ -60,7 +60,10 @@ def read_corrections(given: str) -> dict[str, Correction]:
     if log.torn:
         tell_once(f"The last line of {file} is not whole, as a process leaves it that is killed while it writes. It is "
                   "ignored; all decisions before it count.")
-    return corrections_of(log)
+    corrections = corrections_of(log)
+    if not corrections:
+        tell_once(f"{file} holds {len(log.decisions)} decisions, and none of them changes a label.")
+    return corrections
 
 
 def _checked(value: Any) -> Any:
