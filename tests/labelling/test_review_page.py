@@ -148,7 +148,8 @@ def test_axe_finds_nothing_on_the_page_of_a_review(run, width, scheme):
         until(driver, SHOWN)
         driver.find_element("tag name", "body").send_keys("x")
         until(driver, "return document.querySelector('#place').textContent.includes('(1 of')")
-        driver.execute_script("for (const each of document.querySelectorAll('main [hidden]:not(input, img)')) each.hidden = false")
+        driver.execute_script("document.querySelectorAll('main [hidden]:not(input, img)').forEach("
+                              "each => { each.hidden = false; })")
         driver.execute_script(Path(os.environ["AXE_CORE"]).read_text("utf-8"))
         assert driver.execute_async_script("""
             const done = arguments[0];

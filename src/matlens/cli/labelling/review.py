@@ -49,16 +49,15 @@ def review(run: Annotated[Path, typer.Argument(help="A run's folder; last is the
     if log.torn:
         reporter.warn(f"The last line of {file.path} is not whole, as a process leaves it that is killed while it "
                       "writes. It is ignored, and the next decision replaces it.")
-    bound = listening(host, port)
-    cards = review_cards(opened, reporter, with_audit=audit)
-    if not cards:
-        reporter.result("No label and no photo is worth a second look.")
-        bound.close()
-        return
     address = address_of(host, port)
+    with listening(host, port) as bound:  # first, since a port in use is said before photos are read
+        cards = review_cards(opened, reporter, with_audit=audit)
+        if not cards:
+            reporter.result("No label and no photo is worth a second look.")
+            return
 
-    def started() -> None:
-        echo(f"{len(cards)} photos to look at: {address}")
-        echo(printable(f"decisions: {file.path}"))
+        def started() -> None:
+            echo(f"{len(cards)} photos to look at: {address}")
+            echo(printable(f"decisions: {file.path}"))
 
-    serve(make_review_app(ReviewDesk(opened, cards, file), token), bound, started)
+        serve(make_review_app(ReviewDesk(opened, cards, file), token), bound, started)
