@@ -30,6 +30,7 @@ OTHER_SETTINGS: dict[str, dict[str, Any]] = {
     "output_dir": {"output_dir": "out"}, "models_dir": {"models_dir": "out"}, "reports_dir": {"reports_dir": "out"},
     "protocol": {"protocol": "minc:2"}, "groups": {"protocol": "kfold:5:1", "groups": "(scene[0-9]+)_'x'"},
     "train_on": {"train_on": "train+val"}, "keep_truncated": {"keep_truncated": True},
+    "corrections": {"corrections": {"wood/1.jpg": ["0" * 64, "wood", "paper"]}},
     "material_groups": {"material_groups": "material_groups.toml"}, "margin": {"margin": 2.5},
     "choose_on": {"choose_on": "val"},
     "models": {"models": "inception_v1,mobilenetv2_transfer"}, "weights": {"weights": "none"},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -71,11 +72,11 @@ def write_trunk(folder: Path) -> None:
     openvino.save_model(openvino.Model([maps], [photos]), folder / "trunk.xml", compress_to_fp16=False)
 
 
-def make_run(path: Path) -> Run:
-    """Both models know the colours; the second half as surely. Both are judged."""
+def make_run(path: Path, **options: Any) -> Run:
+    """Both models know the colours; the second half as surely. Both are judged. options: more settings."""
     write_photos(path / "photos")
     settings = Settings.load(options={"data_dir": path / "photos", "img_size": SIDE, "models": ",".join(NAMES),
-                                      "cache_dir": path / "cache"})
+                                      "cache_dir": path / "cache", **options})
     prepared = prepare(settings, Reporter(quiet=True))
     split = prepared.split
     folder = Run.begin(path / "run", settings, prepared.source.root, split)

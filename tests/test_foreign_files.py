@@ -37,7 +37,7 @@ CHECKED = {"open_regular", "size_of_regular", "read_bounded", "inside", "content
 
 NOT_FOREIGN = {
     "report/templating.py": "files of the package",
-    "serving/app.py::page_files": "files of the package",
+    "serving/frame.py::page_files": "files of the package",
     "serving/uploads.py::_unpacked": "bytes in memory",
     "system/devices.py::usable_cores": "the kernel's own files",
     "system/resources.py::allowed_memory": "the kernel's own files",

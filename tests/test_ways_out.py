@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 import matlens
+from matlens.cli import main as command_line
 from matlens.evaluation.label_quality import LabelIssues
 from matlens.evaluation.results import Results
 from matlens.explanation.faithfulness.results import Faithfulness
@@ -22,7 +23,7 @@ from matlens.runs.record import RunRecord
 from matlens.system.console import command, shell_word
 
 PACKAGE = Path(matlens.__file__).parent
-COMMANDS = "|".join({file.stem for file in (PACKAGE / "cli").glob("*.py")} - {"main", "options"} | {"data"})
+COMMANDS = "|".join(command_line.app.info.cls.names)
 COMMAND = re.compile(rf"matlens (?:{COMMANDS})\b[^.,:;!]*$")
 """The words of a command before a value that is put into a text."""
 

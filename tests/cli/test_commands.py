@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from importlib import import_module
 
 import pytest
 
@@ -18,7 +17,7 @@ COMMANDS = [(*above, name) for above, group in GROUPS.items() for name in group.
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
 def test_every_command_has_help_that_begins_with_its_line_in_the_list(matlens, command) -> None:
     """The list of commands and a command's own help say the same."""
-    module = import_module(".".join(("matlens.cli", *command)))
+    module = GROUPS[command[:-1]].module_of(command[-1])
     line = (module.app.info.help if hasattr(module, "app") else getattr(module, command[-1]).__doc__).split("\n")[0]
     code, listed, _ = matlens(*command[:-1], "--help")
     assert code == 0

@@ -58,7 +58,7 @@ VALUES = (*FILES, *WORDS)
 
 
 def function_of(command: tuple[str, ...]) -> Any:
-    return with_options(getattr(import_module(".".join(("matlens.cli", *command))), command[-1]))
+    return with_options(getattr(GROUPS[command[:-1]].module_of(command[-1]), command[-1]))
 
 
 def parameters_of(command: tuple[str, ...]) -> list[Any]:
@@ -99,7 +99,8 @@ def valid(drawn: Path, small_run: Path, tmp_path: Path, monkeypatch: pytest.Monk
 
     for place in ("matlens.jobs.run.train", "matlens.training.train.train", "matlens.jobs.demo.run_demo",
                   "matlens.data.source.fetch.download", "matlens.data.source.kaggle.fetch_from_kaggle",
-                  "matlens.data.drawn.synthetic.draw_dataset", "matlens.robustness.curves.measure"):
+                  "matlens.data.drawn.synthetic.draw_dataset", "matlens.robustness.curves.measure",
+                  "matlens.serving.server.serve"):
         monkeypatch.setattr(place, refuse, raising=False)
     monkeypatch.setattr(ChildProcess, "run", no_child)
     monkeypatch.setenv("MATLENS_CACHE", str(tmp_path / "cache"))

@@ -13,6 +13,7 @@ from matlens.cli import demo, run, train
 from matlens.cli.options import SettingsOptions
 from matlens.errors import SettingsError
 from matlens.models.registry import MODELS
+from matlens.settings.corrections.setting import write_corrections
 from matlens.settings.declaration import declaration_of, option_type
 from matlens.settings.schema import DECLARED, MAY_DIFFER, Settings
 
@@ -84,9 +85,12 @@ def test_a_setting_without_a_declaration_is_refused() -> None:
 
 
 @pytest.mark.parametrize("name", WITH_OPTION)
-def test_an_option_arrives_in_the_settings(given: Any, name: str) -> None:
+def test_an_option_arrives_in_the_settings(given: Any, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+                                           ) -> None:
     """Whatever is declared reaches the job with its value, and what is not given keeps its default."""
+    monkeypatch.chdir(tmp_path)
     wanted = Settings.load(options={"data_dir": "photos", **OTHER_SETTINGS[name]})
+    write_corrections(wanted.corrections, tmp_path)  # an option that names a file
     values = wanted.model_dump(mode="json")
     words = [word for key in OTHER_SETTINGS[name] for word in DECLARED[key].arguments(values[key]) or ()]
     data = () if name == "data_dir" else ("--data", "photos")

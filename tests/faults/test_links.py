@@ -23,9 +23,10 @@ from matlens.runs.series import SeriesFolder
 from matlens.settings.schema import Settings
 from matlens.system.console import Reporter
 
-PLACES = ("logs", "reports", "models", "states", "run.json", "split.json", "material_groups.toml", "report.html",
-          "reports/model_comparison.csv", "logs/mobilenetv2_transfer.log", "models/deep/er", ".lock", "series.json")
-COMMANDS = ("evaluate", "explain", "export", "labels", "compare", "predict", "rerun")
+PLACES = ("logs", "reports", "models", "states", "run.json", "split.json", "material_groups.toml", "corrections.csv",
+          "applied_corrections.csv", "report.html", "reports/model_comparison.csv", "logs/mobilenetv2_transfer.log",
+          "models/deep/er", ".lock", "series.json")
+COMMANDS = ("evaluate", "explain", "export", "labels", "review", "suggest", "compare", "predict", "rerun")
 
 
 @pytest.fixture
@@ -80,7 +81,8 @@ def test_each_command_refuses_a_run_that_leads_out(matlens, run, outside, comman
     """By name, with the way out."""
     put_in_place(run, "reports").symlink_to(outside)
     before = tree_hash(outside)
-    more = {"predict": [outside / "notes.txt"], "rerun": ["--out", run.parent / "again"]}.get(command, [])
+    more = {"predict": [outside / "notes.txt"], "suggest": [outside],
+            "rerun": ["--out", run.parent / "again"]}.get(command, [])
     code, _, err = matlens(command, run, *more)
     assert code == 2
     assert "reports" in err and str(outside) in err and "cp -rL" in err

@@ -26,6 +26,8 @@ from matlens.runs.paths import SERIES_NAME, RunPaths
 from matlens.runs.record import RunRecord
 from matlens.runs.series import SeriesFolder
 from matlens.runs.training_record import TrainingRecord
+from matlens.settings.corrections.decisions import HEADER
+from matlens.settings.corrections.setting import read_corrections
 from matlens.settings.schema import Settings
 from small_run import NAMES
 
@@ -103,6 +105,8 @@ READERS = {
     "groups": Reader(written("material_groups.toml", "[groups]\ncool = ['blue', 'green']\n"),
                      lambda path: MaterialGroups.read(path, ("blue", "green", "red")), SettingsError,
                      (*TOML, "empty", "large")),
+    "decisions": Reader(written("corrections.csv", f"{HEADER.decode()}2026,a/1.jpg,{'0' * 64},a,b,relabel\n"),
+                        lambda path: read_corrections(str(path)), SettingsError, (*TEXT, "number", "list", "large")),
     **{measured.kind: Reader(partial(made_measurement, measured), type(measured).read, ResultsError,
                              unread=frozenset({"format"})) for measured in MEASURED},
 }

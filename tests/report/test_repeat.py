@@ -14,6 +14,7 @@ import pytest
 from builders import OTHER_SETTINGS, begin_run, of_first_version, results_of
 from matlens.report.page import write_report
 from matlens.report.sections.applied import applied_settings
+from matlens.settings.corrections.setting import write_corrections
 from matlens.settings.repetition import run_command
 from matlens.settings.schema import DECLARED, Settings
 
@@ -33,6 +34,8 @@ def test_the_command_gives_the_same_settings_or_names_those_that_it_cannot(
     from matlens.cli.main import app
 
     settings = Settings.load(options=changes)
+    monkeypatch.chdir(tmp_path)
+    write_corrections(settings.corrections, tmp_path)  # the run's folder holds the file that the option names
     command, unsaid = run_command(settings.model_dump(mode="json"))
     assert command is not None
     given: list[Settings] = []

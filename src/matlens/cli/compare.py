@@ -44,6 +44,7 @@ def compare(runs: RunArguments,
     """
     from matlens.comparison.displays import draw_differences
     from matlens.jobs.differences import differences_of
+    from matlens.jobs.labelling.effect import effects_of_corrections
     from matlens.jobs.series import compare_folders
     from matlens.system.console import Reporter
 
@@ -63,6 +64,8 @@ def compare(runs: RunArguments,
         comparison.write(out)
         draw_differences(comparison, out)
     _show(comparison, differences, reporter)
+    for effect in effects_of_corrections(runs):
+        reporter.result(f"corrections of labels: {effect}")
     reporter.written(out, html)
 
 

@@ -17,6 +17,7 @@ from matlens.data.pixels.store import PixelStore, hash_photos, prepare_store
 from matlens.data.source.minc import deviations, is_minc_2500
 from matlens.data.source.sources import Source, open_source
 from matlens.data.split.copies import Keeping, look_alikes
+from matlens.data.split.correcting import remark_on, with_corrections
 from matlens.data.split.protocols import default_protocol, listed_by_protocol
 from matlens.data.split.splits import Split, make_split
 from matlens.data.split.together import joined, named_groups
@@ -71,6 +72,9 @@ def prepare(settings: Settings, reporter: Reporter) -> Prepared:
                           keeping=Keeping(settings.cache_dir, store.decoding, reporter.say))
     split = make_split(source, protocol, hashes, problems, seed=settings.seed_of_split,
                        together=joined([*named, *copies]), groups=groups, train_on=settings.train_on)
+    split = with_corrections(split, settings.corrections, source, reporter.warn)
+    if split.corrected:
+        said.append(remark_on(split.corrected))
     faults = _faults(source, split, named, copies)
     said += [remark for found in hidden[:1] if (remark := found.remark(split))]
     drawn = remarks_of_drawing(source.root)

@@ -57,7 +57,7 @@ def _record(folder: Path) -> RunRecord | None:
 
 def _settings_of(record: RunRecord) -> dict[str, Any]:
     """Return the settings on which results depend: those that a resumed run must agree on, and how many seeds."""
-    return {key: value for key, value in record.settings.agreed().items() if key != "data_dir"}
+    return {key: DECLARED[key].in_short(value) for key, value in record.settings.agreed().items() if key != "data_dir"}
 
 
 def _called(key: str) -> str:

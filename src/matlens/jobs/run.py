@@ -39,6 +39,7 @@ from matlens.runs.names import distinct_names
 from matlens.runs.paths import RunPaths
 from matlens.runs.record import RunRecord, is_trained, note_failures
 from matlens.runs.run import Run, refuse_if_foreign, with_its_batch
+from matlens.settings.corrections.setting import refuse_unknown_labels, write_corrections
 from matlens.settings.schema import Settings
 from matlens.settings.themes.imbalance import refuse_other_classes, write_class_weights
 from matlens.system.caches import prune
@@ -65,6 +66,7 @@ def start(settings: Settings, out: Path, reporter: Reporter, split_hash: str | N
     if settings.material_groups is not None:
         MaterialGroups.read(settings.material_groups, source.class_names)  # refused before anything is trained
     refuse_other_classes(settings.class_weights, source.class_names)
+    refuse_unknown_labels(settings.corrections, source.class_names)
     weights = _find_all_weights(settings, reporter)
     if not settings.cache_dir.is_absolute():
         settings = settings.model_copy(update={"cache_dir": settings.cache_dir.resolve()})
@@ -85,6 +87,7 @@ def start(settings: Settings, out: Path, reporter: Reporter, split_hash: str | N
     run = Run.begin(out, settings, root, prepared.split)
     copy_groups(settings.material_groups, run.path, prepared.split.class_names)
     write_class_weights(settings.class_weights, run.path)
+    write_corrections(settings.corrections, run.path)
     return TrainingInputs(run, prepared, weights, conversions)
 
 

@@ -19,6 +19,7 @@ from matlens.evaluation.results import Results
 from matlens.report.contents import mapping, read_contents
 from matlens.report.downloads import PAGE_NAME, view_downloads
 from matlens.report.heading import heading_of
+from matlens.report.sections.corrections_view import view_corrections
 from matlens.report.sections.data_view import view_data
 from matlens.report.sections.gallery_view import PhotoPool
 from matlens.report.sections.measures import same_as_others
@@ -66,6 +67,7 @@ def write_report(run_dir: Path | str, title: str | None = None, *, comparison: C
                 for key, row in zip(keys, rows, strict=True)],
         pictures=comparison_pictures(run_dir, comparison) if comparison else (), pool=pool,
         look=second_look(run_dir, contents.run, contents.split, problems) if comparison else None,
+        corrections=view_corrections(paths, [row.model for row in rows]),
         data=view_data(contents.split), audit=(run_dir / "audit.html").exists(), repeat=view_repeat(contents),
         downloads=view_downloads(run_dir), pairs_shown=PAIRS_SHOWN)
 

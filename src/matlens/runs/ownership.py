@@ -9,6 +9,7 @@ from typing import Any
 from matlens.errors import RunError
 from matlens.models.registry import file_stem
 from matlens.runs.paths import SERIES_NAME, RunPaths
+from matlens.settings.corrections.setting import APPLIED_FILE, DECISIONS_FILE
 from matlens.settings.themes.imbalance import CLASS_WEIGHTS_FILE
 from matlens.system.files import read_json
 from matlens.system.ownership.inside import ways_out
@@ -21,7 +22,8 @@ KAGGLE_WORKING = KAGGLE_ROOT / "working"
 """Holds the notebook's own files too, so it need not be empty."""
 
 OWN_NAMES = frozenset({"run.json", "split.json", "models", "reports", "logs", "states", "report.html", "audit.html",
-                       "material_groups.toml", CLASS_WEIGHTS_FILE, SERIES_NAME, LOCK_NAME})
+                       "material_groups.toml", CLASS_WEIGHTS_FILE, APPLIED_FILE, DECISIONS_FILE, SERIES_NAME,
+                       LOCK_NAME})
 """The names in the folder of a run or of a series that are matlens' own. Others are never read, written or removed."""
 
 RUN_LIMIT = 16 << 20

@@ -111,7 +111,8 @@ def _refuse_other_settings(path: Path, settings: Settings, data_root: Path) -> N
     differing = [key for key in before if key not in told_by_photos and before[key] != now[key]
                  and (key in record.settings.model_fields_set
                       or DECLARED[key].since > FIRST_VERSION)]  # unsaid then: its default
-    changed = [f"{called(key, DECLARED)}: {before[key]} there, {now[key]} now" for key in differing]
+    changed = [f"{called(key, DECLARED)}: {DECLARED[key].in_short(before[key])} there, "
+               f"{DECLARED[key].in_short(now[key])} now" for key in differing]
     if record.data_root != data_root:
         changed.append(f"photos: {record.data_root} there, {data_root} now")
     if changed:

@@ -6,7 +6,6 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import asdict
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from matlens import __version__
@@ -14,10 +13,10 @@ from matlens.errors import SettingsError
 from matlens.jobs.answers import AnswerOptions
 from matlens.serving.endpoints import ENDPOINTS, docs_page, openapi
 from matlens.serving.engine import AnsweringEngine
+from matlens.serving.frame import guarded, page_files
 from matlens.serving.limits import Ledger, Refused
 from matlens.serving.models import ServedModel
-from matlens.serving.replies import refusal
-from matlens.serving.security import App, Guard
+from matlens.serving.security import App
 from matlens.serving.uploads import Upload, body_of, photos_in
 
 if TYPE_CHECKING:
@@ -29,10 +28,6 @@ FORMAT = 1
 
 def make_app(engine: AnsweringEngine, token: str | None = None) -> App:
     """Make the application. token: what protected paths ask for; None answers to this machine alone."""
-    from starlette.applications import Starlette
-    from starlette.exceptions import HTTPException
-    from starlette.routing import Route
-
     handlers = _Handlers(engine)
     answering: dict[str, Callable[[Request], Awaitable[Any]]] = {
         "/v1/predict": handlers.predict, "/v1/explain": handlers.explain, "/v1/models": handlers.models,
@@ -40,47 +35,15 @@ def make_app(engine: AnsweringEngine, token: str | None = None) -> App:
         "/openapi.json": handlers.openapi, "/docs": handlers.docs}
 
     @asynccontextmanager
-    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+    async def lifespan(app: Any) -> AsyncIterator[None]:
         await engine.start()
         yield
         await engine.stop()
 
-    async def refused(request: Request, error: Exception) -> Any:
-        assert isinstance(error, Refused)
-        return refusal(error)
-
-    async def by_status(request: Request, error: Exception) -> Any:
-        assert isinstance(error, HTTPException)
-        return refusal(Refused(error.status_code, f"{request.method} {request.url.path}: {error.detail}. "
-                                                  "/docs says what there is."))
-
-    async def defect(request: Request, error: Exception) -> Any:
-        return refusal(Refused(500, "The server has a defect. Its standard error says more."))
-
-    routes = [Route(endpoint.path, answering[endpoint.path], methods=[endpoint.method]) for endpoint in ENDPOINTS]
-    routes += [Route(path, partial(_file, *content), methods=["GET"]) for path, content in page_files().items()]
-    app = Starlette(routes=routes, lifespan=lifespan, exception_handlers={
-        Refused: refused, HTTPException: by_status, Exception: defect})
-    protected = frozenset(endpoint.path for endpoint in ENDPOINTS if endpoint.protected)
-    return Guard(app, token, protected, frozenset(answering), engine.metrics)
-
-
-def page_files() -> dict[str, tuple[bytes, str]]:
-    """Return the files of the page by path, with their types, from the package."""
-    from importlib.resources import files
-
-    style = files("matlens.report").joinpath("templates", "style.css").read_text("utf-8")
-    page = files("matlens.serving").joinpath("page")
-    own = page.joinpath("serve.css").read_text("utf-8")
-    return {"/": (page.joinpath("index.html").read_bytes(), "text/html; charset=utf-8"),
-            "/serve.js": (page.joinpath("serve.js").read_bytes(), "text/javascript; charset=utf-8"),
-            "/style.css": (f"{style}\n{own}".encode(), "text/css; charset=utf-8")}
-
-
-async def _file(content: bytes, media: str, request: Request) -> Any:
-    from starlette.responses import Response
-
-    return Response(content, media_type=media)
+    return guarded([(endpoint.path, endpoint.method, answering[endpoint.path]) for endpoint in ENDPOINTS],
+                   page_files("matlens.serving", "serve"),
+                   frozenset(endpoint.path for endpoint in ENDPOINTS if endpoint.protected), token, engine.metrics,
+                   lifespan=lifespan, see="/docs says what there is.")
 
 
 class _Handlers:

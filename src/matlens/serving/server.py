@@ -19,14 +19,17 @@ _FINISH_SECONDS = 60
 _HEADER_BYTES = 32 << 10
 
 
-def refuse_open_door(host: str, token: str | None, runs: tuple[object, ...] = ("RUN",)) -> None:
-    """Raise SettingsError for an address that others reach, without a token; and for a token that is easily guessed."""
+def refuse_open_door(host: str, token: str | None, runs: tuple[object, ...] = ("RUN",), words: str = "serve") -> None:
+    """Raise SettingsError for an address that others reach, without a token; and for a token that is easily guessed.
+
+    words, runs: the command and what it serves, for the message.
+    """
     if token is not None and (len(token) < 8 or not token.isascii() or not token.isprintable() or " " in token):
         raise SettingsError("--token must have 8 characters or more, of ASCII and without blanks. This makes one: "
                             "openssl rand -hex 16")
     if token is None and not is_local(host):
         raise SettingsError(f"At {host} others can reach the server, so it needs a token: "
-                            f"{command('serve', *runs, '--host', host)} --token \"$(openssl rand -hex 16)\"")
+                            f"{command(words, *runs, '--host', host)} --token \"$(openssl rand -hex 16)\"")
 
 
 def listening(host: str, port: int) -> socket.socket:

@@ -46,6 +46,7 @@ class Setting:
     read: makes a value of what the command line gives, where that may name a file. Nothing else reads one: a recorded
         run, which may be a stranger's, must not decide which files are opened.
     since: the version of the package that first recorded it.
+    shown_as: writes a value that is too long for a table in a few words.
     """
 
     help: str
@@ -62,6 +63,11 @@ class Setting:
     written: Written = in_words
     read: Callable[[str], Any] | None = None
     since: int = FIRST_VERSION
+    shown_as: Callable[[Any], str] | None = None
+
+    def in_short(self, value: Any) -> Any:
+        """Return a value as a table shows it."""
+        return value if self.shown_as is None else self.shown_as(value)
 
     def arguments(self, value: Any) -> list[str] | None:
         """Return the words of the command line that state a value; None where no option can."""

@@ -14,6 +14,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from matlens.models.precision import Wish
 from matlens.models.registry import default_models, spec_of
 from matlens.settings import checks
+from matlens.settings.corrections.setting import LabelCorrections
 from matlens.settings.declaration import FIRST_VERSION, SECOND_VERSION, Setting, by_recipe, declaration_of
 from matlens.settings.files import names_of, read_settings, validated
 from matlens.settings.model_options import OptionsByModel, listed, written
@@ -76,6 +77,7 @@ class Settings(BaseModel):
              "last epoch is then kept, since no photos are left to choose an epoch by.")] = "train"
     keep_truncated: Annotated[bool, Setting(option="--keep-truncated", panel=PHOTOS, resumed="must agree",
                                             help="Also use photos whose end is missing.")] = False
+    corrections: LabelCorrections = Field(default_factory=dict)
     material_groups: Annotated[Path | None, BeforeValidator(checks.path), Setting(
         option="--material-groups", panel=PHOTOS, metavar="FILE", resumed="may differ",
         shown="MINC-2500's, for its classes", written=lambda value: ("material_groups.toml",) if value else None,

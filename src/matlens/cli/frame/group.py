@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Mapping
 from importlib import import_module
 from typing import Any, ClassVar
 
@@ -25,10 +26,13 @@ class LazyGroup(TyperGroup):
     """The commands that the modules `names` of `package` define, in that order.
 
     A module defines a function of its own name, or the typer.Typer `app` of a group.
+
+    folders: of the commands whose module lies in a folder of `package`, that folder's name.
     """
 
     package: ClassVar[str]
     names: ClassVar[tuple[str, ...]]
+    folders: ClassVar[Mapping[str, str]] = {}
 
     def __init__(self, **attributes: Any) -> None:
         super().__init__(**attributes)
@@ -47,7 +51,7 @@ class LazyGroup(TyperGroup):
         """Return a stand-in that knows name and help: making a command's options takes longer than help should."""
         command = self.commands.get(cmd_name)
         if command is not None and command.help is None:
-            module = import_module(f"{self.package}.{cmd_name}")
+            module = self.module_of(cmd_name)
             command.help = module.app.info.help if hasattr(module, "app") else inspect.getdoc(getattr(module, cmd_name))
         return command
 
@@ -56,8 +60,13 @@ class LazyGroup(TyperGroup):
         name, command, rest = super().resolve_command(ctx, args)
         return name, command and self._whole(command.name or ""), rest
 
+    @classmethod
+    def module_of(cls, name: str) -> Any:
+        """Import the module that defines a command."""
+        return import_module(".".join(filter(None, (cls.package, cls.folders.get(name), name))))
+
     def _whole(self, name: str) -> Any:
-        module = import_module(f"{self.package}.{name}")
+        module = self.module_of(name)
         if hasattr(module, "app"):
             group = get_group(module.app)
             group.name = name

@@ -30,16 +30,11 @@ def serve(runs: Annotated[list[Path], typer.Argument(
 
     No framework is loaded, and nothing that is uploaded touches the disk. Ctrl-C ends it.
     """
-    from matlens.errors import SettingsError
+    from matlens.serving.frame import address_of, refuse_without_server
     from matlens.serving.limits import ServerLimits
     from matlens.system.console import Reporter, echo
 
-    try:
-        import python_multipart  # noqa: F401
-        import starlette  # noqa: F401
-        import uvicorn  # noqa: F401
-    except ImportError as error:
-        raise SettingsError(f"Serving needs {error.name}: pip install 'matlens[serve]'") from error
+    refuse_without_server()
     from matlens.serving.app import make_app
     from matlens.serving.engine import AnsweringEngine
     from matlens.serving.metrics import Metrics
@@ -55,7 +50,7 @@ def serve(runs: Annotated[list[Path], typer.Argument(
     bound = listening(host, port)
     for model in models:
         model.warm_up()  # what cannot be opened is said here, and not to the first who asks
-    address = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+    address = address_of(host, port)
 
     def started() -> None:
         echo(f"{', '.join(model.name for model in models)}: {address}  (REST: {address}/docs)")

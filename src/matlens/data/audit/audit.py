@@ -103,7 +103,7 @@ def audit(source: Source, split: tuple[str, Split] | None = None, thresholds: Th
         find_broken(facts), find_missing(divisions, there | _listed_files(source.root, divisions, there)),
         find_misnamed(facts, list(other_photos(source.root, list(filter(_is_utf8, source.others))))),
         find_odd(facts, limits),
-        find_repeated(facts, _near(source.root, facts, reporter), divisions),
+        find_repeated(facts, near_copies(source.root, facts, reporter), divisions),
         find_imbalance(classes, folders, limits), find_poor(facts, limits),
     ), key=lambda finding: (list(ADVICE).index(finding.kind), finding.paths, finding.detail))
     hidden = _hidden(source.root, facts, reporter)
@@ -120,7 +120,7 @@ def _hidden(root: Path, facts: list[PhotoFacts], reporter: Reporter) -> HiddenGr
     return found[0] if found else None
 
 
-def _near(root: Path, facts: list[PhotoFacts], reporter: Reporter) -> list[tuple[list[str], tuple[str, ...]]]:
+def near_copies(root: Path, facts: list[PhotoFacts], reporter: Reporter) -> list[tuple[list[str], tuple[str, ...]]]:
     """Return groups of contents (SHA-256) that look the same, each with what tells its photos apart."""
     distinct = {fact.sha256: fact for fact in facts if fact.problem is None}
     digests, reader = sorted(distinct), PhotoReader(min_size=(_NEAR_SIDE, _NEAR_SIDE))

@@ -48,6 +48,16 @@ class LeftOut:
 
 
 @dataclass(frozen=True)
+class CorrectedPhoto:
+    """A photo whose label was corrected. given: its label before. to: after; empty where it was left out of `part`."""
+
+    path: str
+    given: str
+    to: str
+    part: str
+
+
+@dataclass(frozen=True)
 class Split:
     """Which photo is in which part.
 
@@ -59,6 +69,7 @@ class Split:
         puts each into one part; others may have divided it.
     train_on: `train+val` trains on the photos of both parts, as some papers do.
     remarks: what a reader of results must know about this split.
+    corrected: the photos whose labels were corrected after the parts were made.
     """
 
     protocol: str
@@ -71,6 +82,7 @@ class Split:
     together: tuple[tuple[str, ...], ...] = ()
     train_on: TrainOn = "train"
     remarks: tuple[str, ...] = ()
+    corrected: tuple[CorrectedPhoto, ...] = ()
 
     def __repr__(self) -> str:
         parts = ", ".join(f"{len(self.part(name))} {name}" for name in PARTS)
@@ -118,7 +130,8 @@ class Split:
                        for p in self.photos],
             "left_out": [dataclasses.asdict(left) for left in self.left_out],
         }
-        return write_json(path, content)
+        corrected = {"corrected": [dataclasses.asdict(photo) for photo in self.corrected]} if self.corrected else {}
+        return write_json(path, content | corrected)
 
     @classmethod
     def read(cls, path: Path) -> Split:
@@ -132,7 +145,9 @@ class Split:
                         tuple(LeftOut(_text(left["path"]), _text(left["reason"])) for left in content["left_out"]),
                         content["seed"], None if content["ratios"] is None else tuple(content["ratios"]),
                         content.get("groups"), tuple(map(tuple, content.get("together", ()))),
-                        content.get("train_on", "train"), tuple(map(_text, content.get("remarks", ()))))
+                        content.get("train_on", "train"), tuple(map(_text, content.get("remarks", ()))), tuple(
+                            CorrectedPhoto(*(_text(entry[key]) for key in ("path", "given", "to", "part")))
+                            for entry in content.get("corrected", ())))
             if split.train_on not in get_args(TrainOn):
                 raise ValueError(f"train_on is {split.train_on!r}")
             if unknown := {photo.class_name for photo in photos} - set(split.class_names):
@@ -197,7 +212,7 @@ def make_split(source: Source, protocol: str, hashes: Mapping[str, str], problem
                    for photo in sorted(readable, key=lambda photo: order[photo.part or ""]))
     split = Split(protocol, source.class_names, photos, left_out, seed if drawn else None,
                   ratios if drawn and not is_fold else None, groups, tuple(together), train_on)
-    _refuse_gaps(split, source)
+    refuse_gaps(split, source)
     return split
 
 
@@ -252,7 +267,8 @@ def _why_together(groups: str | None, source: Source) -> str:
             f"smaller groups or leave it out, and list the copies with: {audit}")
 
 
-def _refuse_gaps(split: Split, source: Source) -> None:
+def refuse_gaps(split: Split, source: Source) -> None:
+    """Raise DataError where a part has no photo of a class."""
     gaps = [f"'{name}' in {part}" for part, counts in split.counts().items()
             for name, count in counts.items() if count == 0]
     if not gaps:

@@ -47,7 +47,7 @@ def applied_settings(recorded: Mapping[str, Any], results: Iterable[Results]) ->
             continue
         if name in _OF_A_PROBE and recorded.get("recipe") != "probe":
             continue
-        yield name, value
+        yield name, DECLARED[name].in_short(value) if name in DECLARED else value
 
 
 def _augmentation(asked: bool, results: Iterable[Results]) -> Iterator[tuple[str, str]]:
