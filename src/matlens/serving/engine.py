@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
@@ -20,6 +20,7 @@ from matlens.jobs.answers import AnswerOptions
 from matlens.serving.limits import Overloaded, Refused, ServerLimits
 from matlens.serving.metrics import Metrics
 from matlens.serving.models import ServedModel
+from matlens.serving.nearest import with_pictures
 from matlens.serving.uploads import Upload
 from matlens.types import Pixels
 
@@ -93,22 +94,37 @@ class AnsweringEngine:
     async def explain(self, upload: Upload, models: Sequence[ServedModel], class_name: str | None,
                       ) -> list[dict[str, Any]]:
         """Explain a photo by models. Raises Refused where it cannot be read, or a model has no such class."""
-        if self.waiting + 1 > self.limits.queue:
-            raise Overloaded(f"{self.waiting:,} photos are waiting.")
         if lacking := [model.name for model in models
                        if class_name is not None and class_name not in model.artifact.class_names]:
             raise Refused(400, f"{lacking[0]} has no class '{class_name}'; /v1/models lists them.")
+        return await self.ask_each(upload, models, lambda model, pixels: model.heat(pixels, class_name))
+
+    async def nearest(self, upload: Upload, models: Sequence[ServedModel]) -> list[dict[str, Any]]:
+        """Find the training photos that models take for most like a photo. Raises Refused where it cannot be read."""
+        found = await self.ask_each(upload, models, ServedModel.nearest)
+        loop = asyncio.get_running_loop()
+        return [await loop.run_in_executor(self._decoding, with_pictures, nearest, model.photos)
+                for nearest, model in zip(found, models, strict=True)]
+
+    async def ask_each(self, upload: Upload, models: Sequence[ServedModel],
+                       ask: Callable[[ServedModel, Pixels], dict[str, Any]]) -> list[dict[str, Any]]:
+        """Ask models something of one photo, in the thread that computes. Raises Refused where it cannot be read.
+
+        ask: is called with a model, and the photo (H, W, 3) uint8 of the model's size.
+        """
+        if self.waiting + 1 > self.limits.queue:
+            raise Overloaded(f"{self.waiting:,} photos are waiting.")
         self.waiting += 1
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(self.limits.answer_seconds):
-                explained = []
+                answers = []
                 for model in models:
                     pixels = await self._decoded(upload, model.artifact.img_size)
                     if isinstance(pixels, Problem):
                         raise Refused(422, f"{upload.name} cannot be read: {pixels}.")
-                    explained.append(await loop.run_in_executor(self._computing, model.heat, pixels, class_name))
-                return explained
+                    answers.append(await loop.run_in_executor(self._computing, ask, model, pixels))
+                return answers
         except TimeoutError:
             raise Overloaded(f"There was no answer within {self.limits.answer_seconds:g} s.", 10) from None
         finally:
