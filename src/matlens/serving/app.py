@@ -42,7 +42,7 @@ def make_app(engine: AnsweringEngine, token: str | None = None) -> App:
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        await engine.start()
+        engine.begin()
         yield
         await engine.stop()
 

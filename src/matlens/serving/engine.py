@@ -46,18 +46,35 @@ class AnsweringEngine:
     ready: bool = False
     _queues: dict[str, asyncio.Queue[_Waiting]] = field(default_factory=dict)
     _tasks: list[asyncio.Task[None]] = field(default_factory=list)
+    _compiling: asyncio.Task[None] | None = None
 
     def __post_init__(self) -> None:
         self._decoding = ThreadPoolExecutor(os.cpu_count(), "matlens-decode")
         self._computing = ThreadPoolExecutor(1, "matlens-compute")
 
-    async def start(self) -> None:
-        """Begin to answer, and compile all networks, unless that was done."""
+    def begin(self) -> None:
+        """Begin to take photos, and compile all networks meanwhile, unless that was done. Called in the event loop."""
         if self._tasks:
             return
         for model in self.models:
             self._queues[model.name] = asyncio.Queue()
             self._tasks.append(asyncio.create_task(self._answer_batches(model)))
+        self._compiling = asyncio.create_task(self._compile())
+        self._tasks.append(self._compiling)
+
+    async def start(self) -> None:
+        """Begin, and wait until all networks are compiled. Raises what `is_ready` does."""
+        self.begin()
+        assert self._compiling is not None
+        await self._compiling
+
+    def is_ready(self) -> bool:
+        """Return whether all networks are compiled. Raises ModelError or SettingsError where one cannot be."""
+        if self._compiling is not None and self._compiling.done() and not self._compiling.cancelled():
+            self._compiling.result()
+        return self.ready
+
+    async def _compile(self) -> None:
         loop = asyncio.get_running_loop()
         for model in self.models:
             await loop.run_in_executor(self._computing, model.warm_up)

@@ -53,11 +53,10 @@ def serve(runs: Annotated[list[Path], typer.Argument(
                     held_bytes=max(512, 2 * max_upload) << 20)
     models = open_models(runs, reporter.warn)
     bound = listening(host, port)
-    for model in models:
-        model.warm_up()  # what cannot be opened is said here, and not to the first who asks
+    engine = AnsweringEngine(models, limits, Metrics())
     address = f"http://{f'[{host}]' if ':' in host else host}:{port}"
 
-    def started() -> None:
+    def ready() -> None:
         echo(f"{', '.join(model.name for model in models)}: {address}  (REST: {address}/docs)")
 
-    serve_app(make_app(AnsweringEngine(models, limits, Metrics()), token), bound, started)
+    serve_app(make_app(engine, token), bound, engine.is_ready, ready)

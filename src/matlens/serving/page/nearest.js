@@ -41,6 +41,6 @@ function alike(photo) {
   } else {
     item.append(element("span", photo.path, "path"));
   }
-  item.append(element("span", `${photo.class}, ${photo.similarity.toFixed(2)}`));
+  item.append(element("span", `${photo.class}, ${photo.similarity.toFixed(3)}`));
   return item;
 }
