@@ -1,4 +1,4 @@
-"""`matlens predict --csv` and `--submission`: whole tables, in the order of the photos, whatever stopped them before."""
+"""`matlens predict --csv` and `--submission`: whole tables in the order of the photos, whatever stopped them before."""
 
 from __future__ import annotations
 
@@ -18,7 +18,6 @@ from PIL import Image
 
 from matlens.features.artifact import Artifact
 from matlens.jobs import predict as predicting
-from matlens.jobs.predict import AskedPhotos
 from matlens.jobs.predicting import answered as batches
 from matlens.jobs.predicting.cells import text_cell
 from matlens.jobs.predicting.stream import asked_in_turn
@@ -70,7 +69,8 @@ def rows_of(file: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(content))
 
 
-def test_a_table_has_a_row_for_each_photo_in_their_order_and_damaged_ones_are_named(artifact, photos, tmp_path, matlens):
+def test_a_table_has_a_row_for_each_photo_in_their_order_and_damaged_ones_are_named(artifact, photos, tmp_path,
+                                                                                    matlens):
     code, out, err = matlens("predict", "run", photos, "--csv", tmp_path / "a.csv")
     rows = rows_of(tmp_path / "a.csv")
     assert code == 2
@@ -169,7 +169,7 @@ def test_a_submission_has_the_files_names_and_refuses_two_of_one_name(artifact, 
     assert (code, Counting.asked) == (2, before), "nothing is computed in vain"
     assert str(photos / "3.png") in err
     assert str(photos / "sub" / "3.png") in err
-    code, out, _ = matlens("predict", "run", photos / "1.png", photos / "1.png", "--submission", file)
+    code, *_ = matlens("predict", "run", photos / "1.png", photos / "1.png", "--submission", file)
     assert (code, len(rows_of(file))) == (0, 1), "a photo that is named twice is one photo"
 
 
@@ -218,7 +218,7 @@ def test_paths_on_standard_input_are_answered_as_they_come(artifact, photos, tmp
         buffer = io.BytesIO(os.fsencode(f"{photos / '2.png'}\n{photos / 'gone.png'}\n{photos / '[1].png'}\n"))
 
     monkeypatch.setattr("sys.stdin", Stdin)
-    code, out, err = matlens("predict", "run", "-", "--csv", tmp_path / "a.csv")
+    code, _, err = matlens("predict", "run", "-", "--csv", tmp_path / "a.csv")
     assert code == 2
     assert [row["path"] for row in rows_of(tmp_path / "a.csv")] == [str(photos / "2.png")]
     assert "gone.png" in err

@@ -1,4 +1,4 @@
-"""The training photos that a photo is most like, with pictures of the run's own photos alone; and groups of materials."""
+"""The training photos that a photo is most like, with pictures of the run's own photos alone; groups of materials."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import io
 import json
 import os
 import shutil
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,14 +14,11 @@ import pytest
 from PIL import Image
 
 from matlens.features.beside import note_novelty
-from matlens.features.novelty.detectors import NearestNeighbours
-from matlens.features.novelty.training_photos import TrainingPhotos
 from matlens.jobs.predict import AskedPhotos, predict_files
 from matlens.runs.run import Run
 from matlens.serving.models import open_models
 from matlens.serving.nearest import SHOWN, RunPhotos
-from serve.served import MODELS, novelty_of, photo_of, with_client
-from small_run import CLASSES, patched
+from serve.served import MODELS, novelty_with_names, photo_of, with_client
 
 
 @pytest.fixture
@@ -30,14 +26,7 @@ def run(small_run, tmp_path) -> Path:
     """A copy whose first model knows its training photos."""
     shutil.copytree(small_run, tmp_path / "run")
     opened = open_models([tmp_path / "run"], print)[0]
-    photos = Run.open(tmp_path / "run").split.part("train")
-    pixels = np.stack([patched(photo.class_name, [(0, 0), (0, 1)][number % 2], 250 - 2 * (number % 2))
-                       for number, photo in enumerate(photos)])
-    features = opened.artifact.predict_with_features(pixels.astype(np.float32) / 255)[1]
-    labels = np.array([CLASSES.index(photo.class_name) for photo in photos])
-    training = TrainingPhotos.of(tuple(photo.path for photo in photos), labels, features)
-    note_novelty(opened.artifact.folder, replace(novelty_of(opened), detector=NearestNeighbours.fit(features, labels),
-                                                 training=training))
+    note_novelty(opened.artifact.folder, novelty_with_names(opened, tmp_path / "run"))
     return tmp_path / "run"
 
 

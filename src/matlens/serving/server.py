@@ -50,15 +50,19 @@ def listening(host: str, port: int) -> socket.socket:
     return bound
 
 
-def serve(app: App, bound: socket.socket, is_ready: Callable[[], bool], on_ready: Callable[[], None]) -> None:
+def serve(app: App, bound: socket.socket, is_ready: Callable[[], bool], on_ready: Callable[[], None],
+          header_seconds: float = 30) -> None:
     """Answer requests until SIGINT or SIGTERM, and then until those under way are answered.
 
     Args:
         is_ready: whether photos are answered, which is asked until it says so. What it raises ends the server, and is
             raised here.
         on_ready: called then.
+        header_seconds: how long a client may take to state a request.
     """
     import uvicorn
+
+    from matlens.serving.connections import patient_protocol
 
     failures: list[Exception] = []
 
@@ -90,9 +94,9 @@ def serve(app: App, bound: socket.socket, is_ready: Callable[[], bool], on_ready
             return await super().on_tick(counter)
 
     config = uvicorn.Config(
-        app, log_level="warning", access_log=False, server_header=False, ws="none", http="h11", loop="asyncio",
-        lifespan="on", timeout_keep_alive=15, timeout_graceful_shutdown=_FINISH_SECONDS,
-        h11_max_incomplete_event_size=_HEADER_BYTES)
+        app, log_level="error", access_log=False, server_header=False, ws="none", loop="asyncio", lifespan="on",
+        http=patient_protocol(header_seconds), h11_max_incomplete_event_size=_HEADER_BYTES, timeout_keep_alive=15,
+        timeout_graceful_shutdown=_FINISH_SECONDS)
     Server(config).run(sockets=[bound])
     if failures:
         raise failures[0]

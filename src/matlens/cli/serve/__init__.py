@@ -24,7 +24,8 @@ def serve(runs: Annotated[list[Path], typer.Argument(
           max_photos: Annotated[int, typer.Option(min=1, max=10_000, help="Photos in a request.")] = 100,
           queue: Annotated[int, typer.Option(min=1, max=100_000, help="Photos that may wait; a request beyond gets "
                                              "status 429 with Retry-After.")] = 1024,
-          timeout: Annotated[float, typer.Option(min=0.1, max=3600, help="Seconds for an upload to arrive.")] = 30,
+          timeout: Annotated[float, typer.Option(min=0.1, max=3600, help="Seconds for a request, and for its upload, "
+                                                 "to arrive.")] = 30,
           ) -> None:
     """Serve a page and a REST interface that say what photos show, by the artifacts of runs.
 
@@ -59,4 +60,4 @@ def serve(runs: Annotated[list[Path], typer.Argument(
     def ready() -> None:
         echo(f"{', '.join(model.name for model in models)}: {address}  (REST: {address}/docs)")
 
-    serve_app(make_app(engine, token), bound, engine.is_ready, ready)
+    serve_app(make_app(engine, token), bound, engine.is_ready, ready, timeout)
