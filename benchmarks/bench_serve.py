@@ -11,7 +11,8 @@ many uploads at once, of photos in a folder, in turn. A 429 is sent again after 
   the same photos in this process;
 - of one client that sends a photo after the other, the median and the 99th percentile of the time to an answer;
 - of 32 clients at once the photos a second, as a share of what the engine alone makes of batches of 32 decoded photos:
-  both in turns, so that other work on the machine meets both, with n and the spread.
+  both in turns, so that other work on the machine meets both, with n and the spread; and the share by CPU time, which
+  other work changes least.
 """
 
 from __future__ import annotations
@@ -96,22 +97,27 @@ def engine_alone(artifact: Artifact, photos: list[Path]) -> float:
     """Return the CPU milliseconds for a photo of decoding and computing full batches, without a server."""
     reader = PhotoReader(artifact.img_size)
     artifact.predict(np.zeros((BATCH, *artifact.img_size, 3), np.float32))
-    started = resource.getrusage(resource.RUSAGE_SELF)
+    before = cpu_seconds()
     for start in range(0, len(photos), BATCH):
         images = np.stack([reader.read(path) for path in photos[start:start + BATCH]])
         answers_to(artifact, as_floats(images))
-    ended = resource.getrusage(resource.RUSAGE_SELF)
-    return 1000 * (ended.ru_utime + ended.ru_stime - started.ru_utime - started.ru_stime) / len(photos)
+    return 1000 * (cpu_seconds() - before) / len(photos)
 
 
-def engine_rate(artifact: Artifact, images: Any, seconds: float) -> float:
-    """Return the photos a second that the engine answers in full batches of decoded photos (BATCH, H, W, 3) uint8."""
+def cpu_seconds() -> float:
+    """Return the CPU seconds that this process took."""
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    return usage.ru_utime + usage.ru_stime
+
+
+def engine_rate(artifact: Artifact, images: Any, seconds: float) -> tuple[float, float]:
+    """Answer full batches of decoded photos (BATCH, H, W, 3) uint8. Returns photos a second, and CPU ms a photo."""
     answers_to(artifact, as_floats(images))
-    started, done = time.perf_counter(), 0
+    started, before, done = time.perf_counter(), cpu_seconds(), 0
     while (taken := time.perf_counter() - started) < seconds:
         answers_to(artifact, as_floats(images))
         done += len(images)
-    return done / taken
+    return done / taken, 1000 * (cpu_seconds() - before) / done
 
 
 async def latencies(address: str, photos: list[Path], seconds: float) -> list[float]:
@@ -126,9 +132,10 @@ async def latencies(address: str, photos: list[Path], seconds: float) -> list[fl
     return taken
 
 
-async def rate_of_clients(address: str, photos: list[Path], seconds: float, clients: int = BATCH) -> float:
-    """Let clients each send a photo after the other. Returns the photos a second that are answered."""
-    contents, done = [path.read_bytes() for path in photos[:BATCH]], 0
+async def rate_of_clients(address: str, server: int, photos: list[Path], seconds: float, clients: int = BATCH,
+                          ) -> tuple[float, float]:
+    """Let clients each send a photo after the other. Returns photos a second, and the server's CPU ms an answer."""
+    contents, done, before = [path.read_bytes() for path in photos[:BATCH]], 0, of_process(server)[1]
     limits = httpx2.Limits(max_connections=clients)
     async with httpx2.AsyncClient(base_url=address, timeout=600, limits=limits) as client:
         started = time.perf_counter()
@@ -140,22 +147,39 @@ async def rate_of_clients(address: str, photos: list[Path], seconds: float, clie
                 done += 1
 
         await asyncio.gather(*map(one, range(clients)))
-        return done / (time.perf_counter() - started)
+        return done / (time.perf_counter() - started), 1000 * (of_process(server)[1] - before) / done
 
 
-def rates(address: str, artifact: Artifact, photos: list[Path], seconds: float, turns: int = 5) -> None:
+def batches_and_photos(address: str) -> Any:
+    """Return how many batches and photos the server has computed."""
+    text = httpx2.get(f"{address}/metrics").text
+    return np.array([float(text.split(f"\nmatlens_{name}_total ")[1].split()[0]) for name in ("batches",
+                                                                                            "photos_answered")])
+
+
+def spread(values: list[float]) -> str:
+    """Write the median of some values, with the smallest and the largest."""
+    return f"{np.median(values):.0f} ({min(values):.0f} to {max(values):.0f})"
+
+
+def rates(address: str, server: int, artifact: Artifact, photos: list[Path], seconds: float, turns: int = 5) -> None:
     """Measure latency, and engine and server in turns, and print."""
     taken = 1000 * np.array(asyncio.run(latencies(address, photos, seconds)))
     print(f"one client: median {np.median(taken):.0f} ms, 99th percentile {np.percentile(taken, 99):.0f} ms "
           f"(n = {len(taken)})", flush=True)
     reader = PhotoReader(artifact.img_size)
     images = np.stack([reader.read(path) for path in (photos * BATCH)[:BATCH]])
-    pairs = [(asyncio.run(rate_of_clients(address, photos, seconds)), engine_rate(artifact, images, seconds))
+    before = batches_and_photos(address)
+    pairs = [(asyncio.run(rate_of_clients(address, server, photos, seconds)), engine_rate(artifact, images, seconds))
              for _ in range(turns)]
-    shares = [100 * served / alone for served, alone in pairs]
-    print(f"{BATCH} clients: {np.median([served for served, _ in pairs]):.0f} photos a second; the engine alone, in "
-          f"batches of {BATCH} decoded photos: {np.median([alone for _, alone in pairs]):.0f}; share "
-          f"{np.median(shares):.0f} % ({min(shares):.0f} to {max(shares):.0f}, n = {turns})", flush=True)
+    print(f"{BATCH} clients: {spread([served[0] for served, _ in pairs])} photos a second; the engine alone, in "
+          f"batches of {BATCH} decoded photos: {spread([alone[0] for _, alone in pairs])}; share "
+          f"{spread([100 * served[0] / alone[0] for served, alone in pairs])} % (n = {turns})")
+    batches, answered = batches_and_photos(address) - before
+    print(f"{answered / batches:.1f} photos in a batch of the server, on average")
+    print(f"CPU time: {np.median([served[1] for served, _ in pairs]):.1f} ms an answer of the server, "
+          f"{np.median([alone[1] for _, alone in pairs]):.1f} ms a photo of the engine; share "
+          f"{spread([100 * alone[1] / served[1] for served, alone in pairs])} % (n = {turns})", flush=True)
 
 
 def main() -> None:
@@ -193,7 +217,7 @@ def main() -> None:
         seen["has given its first answer"] = time.perf_counter() - started
         print("the server " + ", ".join(f"{what} after {seconds:.1f} s" for what, seconds in seen.items()), flush=True)
         asyncio.run(rounds(address, server.pid, photos, expected, given.uploads, given.rounds))
-        rates(address, artifact, photos, given.seconds)
+        rates(address, server.pid, artifact, photos, given.seconds)
     finally:
         server.terminate()
         print(f"SIGTERM: exit code {server.wait()}")

@@ -1,7 +1,8 @@
 """Answer the photos of many requests: threads decode, and one thread computes whatever waits as one batch.
 
-While a batch is computed, what arrives waits and makes up the next one. So a single photo waits for nothing, and many
-are computed at the rate of large batches.
+While a batch is computed, what arrives waits and makes up the next one. A batch waits a moment for photos that are
+being decoded, too: a small batch takes nearly as long as a large one. So a single photo waits for nothing, and many are
+computed at the rate of large batches.
 """
 
 from __future__ import annotations
@@ -27,6 +28,9 @@ from matlens.types import Pixels
 BATCH = 32
 """Photos that are computed at once at most."""
 
+_MOMENT = 0.03
+"""Seconds that a batch waits at most for photos that are being decoded."""
+
 
 @dataclass(frozen=True, eq=False)
 class _Waiting:
@@ -44,6 +48,7 @@ class AnsweringEngine:
     metrics: Metrics
     waiting: int = 0
     ready: bool = False
+    _being_decoded: int = 0
     _queues: dict[str, asyncio.Queue[_Waiting]] = field(default_factory=dict)
     _tasks: list[asyncio.Task[None]] = field(default_factory=list)
     _compiling: asyncio.Task[None] | None = None
@@ -164,8 +169,12 @@ class AnsweringEngine:
         if upload.refused:
             return Problem(upload.refused, "unsupported")
         reader = PhotoReader(size, most_pixels=self.limits.photo_pixels)
-        return await asyncio.get_running_loop().run_in_executor(
-            self._decoding, partial(reader.attempt_content, upload.content))
+        self._being_decoded += 1
+        try:
+            return await asyncio.get_running_loop().run_in_executor(
+                self._decoding, partial(reader.attempt_content, upload.content))
+        finally:
+            self._being_decoded -= 1
 
     async def _queued(self, model: ServedModel, pixels: Pixels | Problem, question: AnswerOptions) -> dict[str, Any]:
         assert not isinstance(pixels, Problem)
@@ -177,9 +186,14 @@ class AnsweringEngine:
         """Compute what waits for a model, batch by batch, until cancelled."""
         queue, loop = self._queues[model.name], asyncio.get_running_loop()
         while True:
-            batch = [await queue.get()]
-            while len(batch) < BATCH and not queue.empty():
-                batch.append(queue.get_nowait())
+            batch, until = [await queue.get()], loop.time() + _MOMENT
+            while len(batch) < BATCH:
+                if not queue.empty():
+                    batch.append(queue.get_nowait())
+                elif self._being_decoded and loop.time() < until:
+                    await asyncio.sleep(_MOMENT / 30)
+                else:
+                    break
             batch = [each for each in batch if not each.answer.done()]  # who has gone away is not waited for
             if not batch:
                 continue
