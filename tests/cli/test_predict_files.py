@@ -178,7 +178,8 @@ def test_files_hold_the_answers_of_one_run_alone(artifact, photos, tmp_path, mat
         (tmp_path / name).mkdir()
         (tmp_path / name / "run.json").write_text("{}")
     for arguments in ((tmp_path / "a", tmp_path / "b", photos, "--csv", tmp_path / "x.csv"),
-                      (tmp_path / "a", photos, "--json", "--submission", tmp_path / "x.csv")):
+                      (tmp_path / "a", photos, "--json", "--submission", tmp_path / "x.csv"),
+                      (tmp_path / "a", photos, "--csv", tmp_path / "x.csv", "--submission", tmp_path / "x.csv")):
         assert matlens("predict", *arguments)[0] == 2
     assert not (tmp_path / "x.csv").exists()
 

@@ -81,6 +81,8 @@ def predict(run: Annotated[Path, typer.Argument(
     to_files = csv is not None or submission is not None
     if to_files and json:
         raise SettingsError("--json prints objects, and --csv and --submission write files. Give one of them.")
+    if csv is not None and submission is not None and csv.absolute() == submission.absolute():
+        raise SettingsError(f"--csv and --submission both name {csv}. Name two files.")
     if to_files and len(set(runs)) > 1:
         raise SettingsError("--csv and --submission hold the answers of one model. Name one run.")
     artifacts = {place: predicting_artifact(place, model, int8=int8) for place in dict.fromkeys(runs)}
@@ -120,8 +122,8 @@ def _into_files(artifact: Artifact, asked: AskedPhotos, csv: Path | None, submis
 
     reporter = Reporter()
     written = write_answers(artifact, asked, FilesToWrite(csv, submission), question, reporter)
-    reporter.say(f"{written.answered:,} photos answered ({written.before:,} of them before), {written.left_out:,} left "
-                 "out")
+    reporter.say(f"photos answered: {written.answered:,} ({written.before:,} of them before), left out: "
+                 f"{written.left_out:,}")
     return written.left_out
 
 

@@ -52,7 +52,7 @@ def write_answers(artifact: Artifact, asked: AskedPhotos, files: FilesToWrite, q
     """
     places = list(dict.fromkeys(asked.photos))
     if again := len(asked.photos) - len(places):
-        reporter.say(f"{again:,} photos were named more than once, and are answered once.")
+        reporter.say(f"photos that were named again, and are answered once: {again:,}")
     if files.submission is not None:
         refuse_ambiguous(places)
         _refuse_other_submission(files.submission)
@@ -65,7 +65,7 @@ def write_answers(artifact: Artifact, asked: AskedPhotos, files: FilesToWrite, q
         missing = [place for place in places if not (table and table.has(place))]
         before = len(places) - len(missing)
         if before:
-            reporter.say(f"{before:,} of {len(places):,} photos are answered in {files.table} already.")
+            reporter.say(f"answered in {files.table} already: {before:,} of {len(places):,} photos")
         done = 0
         with reporter.progress("photos", len(missing)) as advance:
             for batch in answered(artifact, missing, question):
@@ -93,7 +93,7 @@ def write_answers(artifact: Artifact, asked: AskedPhotos, files: FilesToWrite, q
 
 def _finish(table: AnswerTable, places: Sequence[PhotoPlace], reporter: Reporter) -> None:
     if others := table.put_in_order(places):
-        reporter.say(f"{table.path} also holds {others:,} rows of photos that were not named now; they stand last.")
+        reporter.say(f"rows of other photos, which stand last in {table.path}: {others:,}")
 
 
 def _name(place: PhotoPlace) -> str:
