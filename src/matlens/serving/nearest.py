@@ -19,8 +19,8 @@ from matlens.data.pixels.values import as_floats
 from matlens.data.split.splits import Split
 from matlens.errors import DataError, MatlensError
 from matlens.features.artifact import Artifact
-from matlens.features.novelty.stored import how_to_get
 from matlens.runs.record import RunRecord
+from matlens.system.console import command
 from matlens.types import Pixels
 
 SHOWN = 5
@@ -86,7 +86,7 @@ def nearest_to(artifact: Artifact, photo: Pixels) -> dict[str, Any]:
     novelty = artifact.novelty
     if novelty is None or novelty.training is None:
         return {"photos": [], "remark": "The artifact does not hold the names and features of its training photos. "
-                                        f"This adds them, or says why not: {how_to_get(artifact.folder)}"}
+                                        f"This adds them, or says why not: {command('evaluate', 'RUN')}"}
     training = novelty.training
     _, features = artifact.predict_with_features(as_floats(photo[None]))
     places, similarities = training.nearest(features, SHOWN)
