@@ -112,7 +112,8 @@ def test_photos_are_answered_however_they_are_given(address, files):
         assert "warm 97.3 %, blue 2.7 %" in red, "94.6 % red and 2.7 % green"
         assert "Answered in" in red
         assert "matlens evaluate" in red, "of the model that does not know its training photos"
-        assert driver.execute_script("return results[0].answers[0].nearest.length") == 5
+        noted = "return results.find(each => each.name === 'red.png').answers[0].nearest.length"
+        assert driver.execute_script(noted) == 5, "JSON has them, too"
         for how in ("paste", "drop"):
             driver.execute_script(GIVE, how, f"{how}.png", base64.b64encode(photo_of("green")).decode())
         assert [text.split("\n")[0] for text in cards(driver, 7)[5:]] == ["paste.png", "drop.png"]
