@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
 from builders import predictions_of, results_of
-from matlens.errors import ResultsError
+from matlens.data.split.splits import Photo
+from matlens.errors import DataError, ResultsError
+from matlens.evaluation.novelty import learn
 from matlens.evaluation.novelty.choice import area_under_roc, choose_detector
 from matlens.evaluation.novelty.learn import LookedAt, in_words, learned_from
 from matlens.evaluation.results import Results
@@ -78,6 +83,39 @@ def test_of_too_few_independent_photos_nothing_is_promised(artifact, groups):
     learned = learned_from(_part(40, 1), val, val, _answers(val), _answers(val), artifact)
     assert learned.novelty is None
     assert "19" in in_words(learned.figures)
+
+
+def _learned_again(monkeypatch, artifact, novelty, photos_are_there: bool) -> learn.Learned:
+    """Of an artifact that knows `novelty` and whose features are not in the cache."""
+    parts = {name: replace(_part(n, seed), photos=tuple(Photo(f"{name}/{i}.png", "a", name, "") for i in range(3 * n)))
+             for name, n, seed in (("train", 40, 1), ("val", 60, 2), ("test", 60, 3))}
+    object.__setattr__(artifact, "novelty", novelty)
+
+    def looked_at(_, __, part):
+        if not photos_are_there:
+            raise DataError("gone")
+        return parts[part]
+
+    monkeypatch.setattr(learn, "looked_at", looked_at)
+    monkeypatch.setattr(learn, "trained_artifact", lambda *_: artifact)
+    monkeypatch.setattr(learn, "_are_cached", lambda _: False)
+    earlier = {"head": artifact.head_digest, "detector": "earlier"}
+    return learn.learn_novelty(SimpleNamespace(run=None, name="m"), _answers(parts["test"]), _answers(parts["val"]), "",
+                               earlier)
+
+
+def test_what_was_learned_without_names_of_training_photos_gets_them_or_stays(monkeypatch, artifact):
+    """Of artifacts of earlier versions; photos that are gone cost nothing of what is known."""
+    val = _part(60, 2)
+    nameless = replace(learned_from(_part(40, 1), val, val, _answers(val), _answers(val), artifact).novelty,
+                       training=None)
+    gone = _learned_again(monkeypatch, artifact, nameless, photos_are_there=False)
+    assert (gone.novelty, gone.figures["detector"]) == (nameless, "earlier")
+    named = _learned_again(monkeypatch, artifact, nameless, photos_are_there=True)
+    assert named.novelty.training.paths == tuple(f"train/{i}.png" for i in range(120))
+    assert named.figures["detector"] != "earlier"
+    again = _learned_again(monkeypatch, artifact, named.novelty, photos_are_there=True)
+    assert again.novelty is named.novelty, "nothing is computed again"
 
 
 def test_the_detector_is_chosen_by_classes_that_it_never_saw():

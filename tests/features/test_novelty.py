@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
+
 import numpy as np
 import pytest
+from sklearn.metrics.pairwise import cosine_similarity
 
 from matlens.errors import ModelError
 from matlens.features.artifact import Artifact, write_about
@@ -11,6 +15,7 @@ from matlens.features.beside import note_novelty
 from matlens.features.novelty.conformal import Conformal, PredictionSets, groups_needed
 from matlens.features.novelty.detectors import DETECTORS, NearestClass, NearestNeighbours
 from matlens.features.novelty.stored import FILE_NAME, Novelty
+from matlens.features.novelty.training_photos import TrainingPhotos
 
 SINGLE = np.arange(4)
 
@@ -128,6 +133,49 @@ def test_an_artifact_takes_what_it_knows_along(tmp_path, name):
     np.testing.assert_array_equal(read.p_values(features), novelty.p_values(features))
     assert read.are_unknown(read.p_values(features)).all()
     assert (tmp_path / "moved" / "artifact.json").read_bytes() == about, "what was measured of it stays valid"
+
+
+PATHS = tuple(f"train/a/{number:02}.png" for number in range(80))
+
+
+def _with_training(name: str) -> Novelty:
+    known, labels, _ = _clouds(np.random.default_rng(1))
+    return replace(_novelty(name), training=TrainingPhotos.of(PATHS, labels, known))
+
+
+@pytest.mark.parametrize("name", DETECTORS)
+def test_the_training_photos_that_a_photo_is_most_like_are_named_from_the_file(tmp_path, name):
+    """Each photo is most like itself, with a cosine of 1; scikit-learn names the others."""
+    folder = _artifact(tmp_path / "m.artifact")
+    note_novelty(folder, _with_training(name))
+    training, known = Artifact.open(folder).novelty.training, _clouds(np.random.default_rng(1))[0]
+    places, similarities = training.nearest(known * 7, 4)
+    assert training.paths == PATHS
+    assert (places[:, 0] == np.arange(80)).all()
+    expected = -np.sort(-cosine_similarity(known), axis=1)[:, :4]
+    np.testing.assert_allclose(similarities, expected, atol=2e-3)
+    assert training.nearest(known[:1], 200)[0].shape == (1, 80), "there are no more"
+
+
+def _named(*paths: str) -> np.ndarray:
+    return np.frombuffer(json.dumps(paths).encode(), np.uint8)
+
+
+@pytest.mark.parametrize("change", [
+    {"training_paths": _named("a.png")}, {"training_paths": _named(*["../a.png"] * 80)},
+    {"training_paths": _named(*["/etc/passwd"] * 80)}, {"training_paths": _named()},
+    {"training_paths": np.frombuffer(b"{}", np.uint8)}, {"training_labels": np.full(80, 2)},
+    {"training_labels": np.zeros(3, np.int64)}, {"training_features": np.zeros((80, 3), np.float16)},
+    {"training_features": np.full((80, 6), np.nan, np.float16)}])
+@pytest.mark.parametrize("name", DETECTORS)
+def test_training_photos_that_do_not_fit_or_lie_elsewhere_are_refused(tmp_path, name, change):
+    folder = _artifact(tmp_path / "m.artifact")
+    note_novelty(folder, _with_training(name))
+    with np.load(folder / FILE_NAME) as arrays:
+        content = {**arrays, **change}
+    np.savez(folder / FILE_NAME, **content)
+    with pytest.raises(ModelError, match=rf"{FILE_NAME}.*matlens evaluate"):
+        _ = Artifact.open(folder).novelty
 
 
 @pytest.mark.parametrize("change", [

@@ -15,10 +15,10 @@ from builders import digest_of
 from matlens.errors import DataError, SettingsError, WriteError
 from matlens.jobs.labelling.decisions_file import DecisionsFile
 from matlens.runs.ownership import OWN_NAMES
-from matlens.settings.corrections.cells import as_cell, of_cell
 from matlens.settings.corrections.decisions import HEADER, Decision, DecisionLog
 from matlens.settings.corrections.setting import corrections_of, read_corrections, write_corrections
 from matlens.settings.schema import Settings
+from matlens.system.files import as_cell, of_cell
 
 ONE, TWO = digest_of("one"), digest_of("two")
 NAMES = ["plain.jpg", "a,b/\"c\".jpg", "=cmd|' /C calc'!A0.jpg", "+1.jpg", "-x.jpg", "@sum.jpg", "'quoted.jpg",

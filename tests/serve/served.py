@@ -6,6 +6,7 @@ import asyncio
 import io
 import zipfile
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ from PIL import Image
 
 from matlens.features.novelty.detectors import NearestNeighbours
 from matlens.features.novelty.stored import Novelty
+from matlens.features.novelty.training_photos import TrainingPhotos
+from matlens.runs.run import Run
 from matlens.serving.app import make_app
 from matlens.serving.engine import AnsweringEngine
 from matlens.serving.limits import ServerLimits
@@ -58,6 +61,17 @@ def novelty_of(model: ServedModel) -> Novelty:
     detector = NearestNeighbours.fit(features, labels)
     true = own[np.arange(len(labels)), labels].astype(np.float64)
     return Novelty(detector, detector.strangeness(features), true, labels, np.arange(len(labels)), len(CLASSES))
+
+
+def novelty_with_names(model: ServedModel, run: Path) -> Novelty:
+    """The same, fitted on the training photos of the run, whose names it holds."""
+    photos = Run.open(run).split.part("train")
+    pixels = np.stack([patched(photo.class_name, [(0, 0), (0, 1)][number % 2], 250 - 2 * (number % 2))
+                       for number, photo in enumerate(photos)])
+    features = model.artifact.predict_with_features(pixels.astype(np.float32) / 255)[1]
+    labels = np.array([CLASSES.index(photo.class_name) for photo in photos])
+    training = TrainingPhotos.of(tuple(photo.path for photo in photos), labels, features)
+    return replace(novelty_of(model), detector=NearestNeighbours.fit(features, labels), training=training)
 
 
 def with_client(run: Path, talk: Talk, *, limits: ServerLimits = ServerLimits(), token: str | None = None,  # noqa: B008

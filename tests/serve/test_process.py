@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import json
 import os
 import re
 import shutil
@@ -10,18 +12,26 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.error import URLError
 from urllib.request import urlopen
 
+import httpx2
 import pytest
 
 from matlens.errors import ModelError, RunError, SettingsError, UsageError
+from matlens.serving.app import make_app
+from matlens.serving.engine import AnsweringEngine
+from matlens.serving.limits import ServerLimits
+from matlens.serving.metrics import Metrics
 from matlens.serving.models import open_models
 from matlens.serving.server import listening, refuse_open_door
+from matlens.system.files import checksum
 from serve.served import photo_of
+from small_run import NAMES
 
 DOCS = (Path(__file__).parents[2] / "docs" / "serve.md").read_text("utf-8")
 FRAMEWORKS = ("tensorflow", "keras", "torch")
@@ -144,3 +154,49 @@ def test_a_server_takes_artifacts_and_several_runs_under_names_of_their_own(smal
     assert len(set(names)) == 5
     assert os.sep in names[0]
     assert open_models([artifact], print)[0].name == artifact.stem
+
+
+def test_the_server_listens_before_networks_are_compiled_and_says_so(small_run):
+    """Whoever starts it asks /readyz; photos that are sent meanwhile wait, and are answered."""
+    models = open_models([small_run], print)
+    compiling, going_on = threading.Event(), threading.Event()
+
+    class Slow:
+        def __getattr__(self, name):
+            return getattr(models[0], name)
+
+        def warm_up(self):
+            compiling.set()
+            assert going_on.wait(60)
+
+    async def main() -> tuple[list[int], list[int]]:
+        engine = AnsweringEngine([Slow(), models[1]], ServerLimits(), Metrics())
+        transport = httpx2.ASGITransport(make_app(engine))
+        async with httpx2.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
+            engine.begin()
+            await asyncio.to_thread(compiling.wait, 60)
+            before = [(await client.get(path)).status_code for path in ("/healthz", "/readyz", "/", "/v1/models")]
+            photo = asyncio.create_task(client.post("/v1/predict", content=photo_of("red"), timeout=60))
+            await asyncio.sleep(0.05)
+            assert not photo.done()
+            going_on.set()
+            await engine.start()
+            after = [(await photo).status_code, (await client.get("/readyz")).status_code]
+        await engine.stop()
+        return before, after
+
+    assert asyncio.run(main()) == ([200, 503, 200, 200], [200, 200])
+
+
+def test_a_network_that_cannot_be_compiled_ends_the_server_with_its_reason(small_run, tmp_path):
+    artifact = Path(shutil.copytree(small_run / "models" / f"{NAMES[0]}.artifact", tmp_path / "broken.artifact"))
+    (artifact / "trunk.xml").write_text("<net name='broken' version='11'><layers/></net>")
+    about = json.loads((artifact / "artifact.json").read_text())
+    about["sha256"]["trunk.xml"] = checksum(artifact / "trunk.xml")
+    del about["seal"]
+    (artifact / "artifact.json").write_text(json.dumps(about))
+    done = subprocess.run([sys.executable, "-m", "matlens", "serve", str(artifact), "--port", str(free_port())],
+                          capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 2, done.stderr
+    assert "trunk.xml" in done.stderr
+    assert "Traceback" not in done.stderr

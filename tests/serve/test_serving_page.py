@@ -5,9 +5,11 @@ from __future__ import annotations
 import base64
 import contextlib
 import os
+import shutil
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -19,7 +21,7 @@ from matlens.serving.limits import ServerLimits
 from matlens.serving.metrics import Metrics
 from matlens.serving.models import open_models
 from report.browser import chromium
-from serve.served import STRANGER, novelty_of, photo_of, zip_of
+from serve.served import STRANGER, novelty_of, novelty_with_names, photo_of, zip_of
 
 pytestmark = pytest.mark.slow
 TOKEN = "0123456789abcdef"
@@ -27,9 +29,10 @@ TOKEN = "0123456789abcdef"
 
 @contextlib.contextmanager
 def running(run: Path, token: str | None = None) -> Iterator[str]:
-    """The address of a server in a thread; its first model tells unknown photos."""
+    """The address of a server in a thread; its first model tells unknown photos and knows its training photos."""
     models = open_models([run], print)
-    object.__setattr__(models[0].artifact, "novelty", novelty_of(models[0]))
+    training = novelty_with_names(models[0], run).training
+    object.__setattr__(models[0].artifact, "novelty", replace(novelty_of(models[0]), training=training))
     server = uvicorn.Server(uvicorn.Config(make_app(AnsweringEngine(models, ServerLimits(), Metrics()), token), port=0,
                                            log_level="error", lifespan="on"))
     thread = threading.Thread(target=server.run, daemon=True)
@@ -44,8 +47,10 @@ def running(run: Path, token: str | None = None) -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def address(small_run) -> Iterator[str]:
-    with running(small_run) as place:
+def address(small_run, tmp_path_factory) -> Iterator[str]:
+    run = Path(shutil.copytree(small_run, tmp_path_factory.mktemp("served") / "run"))
+    (run / "material_groups.toml").write_text('[groups]\nwarm = ["red", "green"]\n')
+    with running(run) as place:
         yield place
 
 
@@ -83,6 +88,13 @@ GIVE = """
         : new DragEvent('drop', {dataTransfer: data, bubbles: true, cancelable: true}));"""
 
 
+NEAREST = """
+    const all = [...document.querySelectorAll('#results > li:first-child .nearest li')];
+    return all.length === 5 && [all[0].innerText.split(',')[0].trim(),
+        all.every(each => each.querySelector('img').naturalWidth > 0
+            && each.querySelector('img').alt.startsWith('train/'))];"""
+
+
 def test_photos_are_answered_however_they_are_given(address, files):
     with chromium(1280) as driver:
         driver.get(address)
@@ -95,6 +107,13 @@ def test_photos_are_answered_however_they_are_given(address, files):
         assert "not an image" in notes
         heat = until(driver, "return document.querySelectorAll('.stack img + img').length")
         assert heat >= 2
+        assert until(driver, NEAREST) == ["red", True], "with pictures that are drawn"
+        assert red.count("groups of materials: warm ") == 2, "of each model"
+        assert "warm 97.3 %, blue 2.7 %" in red, "94.6 % red and 2.7 % green"
+        assert "Answered in" in red
+        assert "matlens evaluate" in red, "of the model that does not know its training photos"
+        noted = "return results.find(each => each.name === 'red.png').answers[0].nearest.length"
+        assert driver.execute_script(noted) == 5, "JSON has them, too"
         for how in ("paste", "drop"):
             driver.execute_script(GIVE, how, f"{how}.png", base64.b64encode(photo_of("green")).decode())
         assert [text.split("\n")[0] for text in cards(driver, 7)[5:]] == ["paste.png", "drop.png"]

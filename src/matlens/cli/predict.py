@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from matlens.cli.frame.places import run_folder
+
+if TYPE_CHECKING:
+    from matlens.features.artifact import Artifact
+    from matlens.jobs.answers import AnswerOptions
+    from matlens.jobs.predict import AskedPhotos
 
 
 def predict(run: Annotated[Path, typer.Argument(
                 help="A run's folder (last is the newest), or an .artifact folder. More of them may follow.",
                 metavar="RUN", parser=run_folder, show_default=False)],
             images: Annotated[list[Path] | None, typer.Argument(
-                help="Photos, folders of photos, and patterns such as 'photos/*.jpg'.", metavar="PHOTOS",
+                help="Photos, folders of photos, ZIPs, and patterns such as 'photos/*.jpg'; - takes paths from "
+                "standard input, a line each.", metavar="PHOTOS",
                 show_default=False)] = None,
             top: Annotated[int, typer.Option("--top", min=1, help="Print so many classes for each photo, the likeliest "
                                              "first.")] = 1,
@@ -34,6 +41,12 @@ def predict(run: Annotated[Path, typer.Argument(
                 "percentage of photos.", show_default="90, with --json")] = None,
             by_class: Annotated[bool, typer.Option("--by-class", help="Let --coverage hold for the photos of each "
                                                    "class, not for all together.")] = False,
+            csv: Annotated[Path | None, typer.Option(
+                "--csv", help="Write a table with a row for each photo and all probabilities. The same command goes on "
+                "with it where it was stopped.", metavar="FILE", show_default=False)] = None,
+            submission: Annotated[Path | None, typer.Option(
+                "--submission", help="Write two columns for Kaggle: id, the photo's file name, and label, its class.",
+                metavar="FILE", show_default=False)] = None,
             ) -> None:
     """Say what photos show: one line a photo with path, class and probability.
 
@@ -41,12 +54,16 @@ def predict(run: Annotated[Path, typer.Argument(
     several runs, each line ends in the run that answers.
 
     A photo that cannot be read is named on standard error, the others are predicted, and the command exits with 2.
+    With --csv or --submission nothing but progress is printed.
     """
-    from matlens.errors import DataError
+    import sys
+
+    from matlens.errors import DataError, SettingsError
     from matlens.jobs.answers import AnswerOptions, what_is_not_told
-    from matlens.jobs.predict import AskedPhotos, predict_files, predicting_artifact
+    from matlens.jobs.predict import predict_files, predicting_artifact
+    from matlens.jobs.predicting.stream import asked_in_turn, together
     from matlens.runs.names import distinct_names
-    from matlens.runs.places import LAST, files_named
+    from matlens.runs.places import LAST
     from matlens.system.console import command, echo
 
     question = AnswerOptions.in_percent(raw=raw, false_alarms=false_alarms, coverage=coverage, by_class=by_class)
@@ -61,26 +78,53 @@ def predict(run: Annotated[Path, typer.Argument(
     if not photos:
         raise DataError("No photos are named. Name them behind the run: "
                         f"{command('predict', *runs, 'PHOTO_OR_FOLDER')}")
-    asked = AskedPhotos.of(files_named(photos))
+    to_files = csv is not None or submission is not None
+    if to_files and json:
+        raise SettingsError("--json prints objects, and --csv and --submission write files. Give one of them.")
+    if csv is not None and submission is not None and csv.absolute() == submission.absolute():
+        raise SettingsError(f"--csv and --submission both name {csv}. Name two files.")
+    if to_files and len(set(runs)) > 1:
+        raise SettingsError("--csv and --submission hold the answers of one model. Name one run.")
     artifacts = {place: predicting_artifact(place, model, int8=int8) for place in dict.fromkeys(runs)}
-    names, failed = distinct_names(artifacts), 0
+    in_turn: Iterable[AskedPhotos] = asked_in_turn(photos, sys.stdin.buffer)
+    if to_files or len(artifacts) > 1:  # else what comes on standard input is answered as it comes
+        in_turn = [together(in_turn)]
+    names, failed, others = distinct_names(artifacts), 0, 0
     for number, (place, artifact) in enumerate(artifacts.items()):
         if artifact.unconfirmed:
             echo(f"warning: {artifact.remark}", err=True)
         of_run = names.get(place, str(place)) if len(artifacts) > 1 else None
-        for line, is_error in predict_files(artifact, asked, as_json=json, top=top, of_run=of_run, question=question,
-                                            with_sets=with_sets):
-            if not (is_error and number):  # what cannot be read is said once
-                echo(line, err=is_error)
-                failed += is_error
+        for asked in in_turn:
+            others += 0 if number else asked.others
+            if to_files:
+                failed += _into_files(artifact, asked, csv, submission, question)
+                continue
+            for line, is_error in predict_files(artifact, asked, as_json=json, top=top, of_run=of_run,
+                                                question=question, with_sets=with_sets):
+                if not (is_error and number):  # what cannot be read is said once
+                    echo(line, err=is_error)
+                    failed += is_error
         if not json and not raw and artifact.calibrator:
             echo(f"calibrated by {artifact.calibrator.title}; --raw prints the network's own probabilities", err=True)
         if reason := what_is_not_told(artifact, question):
             echo(reason, err=True)
-    if asked.others:
-        echo(f"passed over: {asked.others} files that are no photos by their names", err=True)
+    if others:
+        echo(f"passed over: {others} files that are no photos by their names", err=True)
     if failed:
         raise typer.Exit(2)
+
+
+def _into_files(artifact: Artifact, asked: AskedPhotos, csv: Path | None, submission: Path | None,
+                question: AnswerOptions) -> int:
+    """Write answers into files. Returns how many photos are left out since they cannot be read."""
+    from matlens.jobs.predicting.files import FilesToWrite, write_answers
+    from matlens.system.console import Reporter
+
+    reporter = Reporter()
+    written = write_answers(artifact, asked, FilesToWrite(csv, submission), question, reporter)
+    reporter.say(f"photos answered: {written.answered:,} ({written.before:,} of them before), left out: "
+                 f"{written.left_out:,}")
+    return written.left_out
 
 
 def _also_run(given: Path) -> Path | None:

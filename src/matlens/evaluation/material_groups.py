@@ -23,6 +23,7 @@ from matlens.evaluation.intervals import share_interval
 from matlens.evaluation.predictions import Predictions
 from matlens.system.files import write_text
 from matlens.system.untrusted import TOML_LIMIT, in_short, read_text, read_toml, reading
+from matlens.types import Array, Floats
 
 FILE_NAME = "material_groups.toml"
 """In a run's folder: what its classes are grouped by."""
@@ -82,6 +83,23 @@ class MaterialGroups:
     def known(cls, class_names: Sequence[str]) -> MaterialGroups | None:
         """Return MINC-2500's groups for its classes; None for others."""
         return cls.of(MINC_GROUPS, class_names, "MINC-2500") if set(class_names) == set(CLASS_NAMES) else None
+
+    @classmethod
+    def beside(cls, artifact: Path, class_names: Sequence[str]) -> MaterialGroups | None:
+        """Return the groups of the run that an artifact's folder lies in, else MINC-2500's for its classes.
+
+        Raises SettingsError where the run's file of groups is damaged.
+        """
+        given = artifact.parent.parent / FILE_NAME
+        return cls.read(given, class_names) if artifact.parent.name == "models" and given.exists() else cls.known(
+            class_names)
+
+    def shares(self, probabilities: Array | Floats) -> list[dict[str, float]]:
+        """Add up probabilities (B, C) by group: of each photo {group: probability}."""
+        of_class = np.array(self.of_class)
+        sums = np.stack([np.asarray(probabilities)[:, of_class == number].sum(axis=1, dtype=np.float64)
+                         for number in range(len(self.names))], axis=1)
+        return [dict(zip(self.names, map(float, row), strict=True)) for row in sums]
 
     def scores(self, predictions: Predictions) -> dict[str, Any]:
         """Score predictions by group: an answer is right if it is in the group of the true class.

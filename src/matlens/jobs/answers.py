@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
 from matlens.errors import SettingsError
+from matlens.evaluation.material_groups import MaterialGroups
 from matlens.features.artifact import Artifact
 from matlens.features.novelty.stored import COVERAGE, FALSE_ALARMS, Novelty, how_to_get
 from matlens.types import Array, Floats, Labels
@@ -48,10 +50,13 @@ AS_USUAL = AnswerOptions()
 def answers_to(artifact: Artifact, images: Array, question: AnswerOptions = AS_USUAL) -> list[dict[str, Any]]:
     """Answer photos (B, H, W, 3) float32 in [0, 1].
 
-    Returns of each `class`, `probability`, `probabilities` (by class), `model`, `calibration` (its method, or None),
-    and `unknown` (whether it is probably of none of the classes), `unknown_p` (the share of validation photos that look
-    at least as strange) and `set` (the classes that it may well be of, the likeliest first); these three are None where
-    the artifact does not tell.
+    Returns of each `class`, `probability`, `probabilities` (by class), `groups` (probabilities by group of materials;
+    None where the run has no groups), `model`, `calibration` (its method, or None), and `unknown` (whether it is
+    probably of none of the classes), `unknown_p` (the share of validation photos that look at least as strange) and
+    `set` (the classes that it may well be of, the likeliest first); these three are None where the artifact does not
+    tell.
+
+    Raises SettingsError where the run's groups of materials are damaged.
     """
     return answers_from(artifact, *predicted(artifact, images), question)
 
@@ -71,10 +76,19 @@ def answers_from(artifact: Artifact, own: Array, features: Array | None, questio
     told = [dict[str, Any](unknown=None, unknown_p=None, set=None) for _ in own]
     if novelty is not None and features is not None:
         told = _told(artifact, novelty, own, features, chances, best, question)
+    groups = _groups_of(artifact)
+    of_groups = [None] * len(own) if groups is None else groups.shares(chances)
     return [{"class": artifact.class_names[number], "probability": float(row[number]),
              "probabilities": {name: float(value) for name, value in zip(artifact.class_names, row, strict=True)},
-             "model": artifact.model_name, "calibration": calibrator.method if calibrator else None, **more}
-            for row, number, more in zip(chances, best, told, strict=True)]
+             "groups": shares, "model": artifact.model_name, "calibration": calibrator.method if calibrator else None,
+             **more} for row, number, shares, more in zip(chances, best, of_groups, told, strict=True)]
+
+
+def _groups_of(artifact: Artifact) -> MaterialGroups | None:
+    return _groups_beside(artifact.folder, artifact.class_names)
+
+
+_groups_beside = lru_cache(maxsize=256)(MaterialGroups.beside)
 
 
 def _told(artifact: Artifact, novelty: Novelty, own: Array, features: Array, chances: Array | Floats, best: Labels,

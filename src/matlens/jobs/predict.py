@@ -11,17 +11,18 @@ from typing import Any
 
 from matlens.data.layout.listing import Unused, below
 from matlens.data.layout.walk import has_photo_ending, rooted
+from matlens.data.pixels.archives import BROKEN, PhotoPlace, ZippedPhoto, opening, photos_in_zip
 from matlens.data.pixels.problems import Problem
 from matlens.data.pixels.reader import PhotoReader
 from matlens.data.pixels.values import as_floats
-from matlens.errors import MatlensError, ModelError
+from matlens.errors import ModelError
 from matlens.features.artifact import Artifact
 from matlens.jobs.answers import AS_USUAL, NONE_OF_THESE, AnswerOptions, answers_to
 from matlens.runs.record import RunRecord
 from matlens.runs.training_record import TrainingRecord
 from matlens.system.console import command, printable
 from matlens.system.files import checksum
-from matlens.system.untrusted import reason_of
+from matlens.system.untrusted import in_short, reason_of
 from matlens.workers.trained import trained_artifact
 
 
@@ -69,17 +70,26 @@ def _int8_artifact(run: RunRecord, model: str) -> Artifact:
 class AskedPhotos:
     """What paths stand for: photos, places that cannot be read with the reason, and how many files are no photos."""
 
-    photos: tuple[Path, ...]
+    photos: tuple[PhotoPlace, ...]
     unlisted: tuple[tuple[Path, str], ...] = ()
     others: int = 0
 
     @classmethod
     def of(cls, paths: Iterable[Path]) -> AskedPhotos:
-        """Take files as they are, whatever they are called, and of folders the photos in them and their sub-folders."""
-        photos: list[Path] = []
+        """Take files as they are, whatever they are called; of folders the photos in them and their sub-folders; and of
+        a ZIP, by its name, the photos in it.
+        """
+        photos: list[PhotoPlace] = []
         unlisted: list[tuple[Path, str]] = []
         others = 0
         for path in paths:
+            if path.suffix.lower() == ".zip" and path.is_file():
+                zipped = _zipped(path)
+                if isinstance(zipped, str):
+                    unlisted.append((path, zipped))
+                else:
+                    photos += zipped
+                continue
             if not path.is_dir():
                 photos.append(path)
                 continue
@@ -98,6 +108,14 @@ class AskedPhotos:
         return cls(tuple(photos), tuple(unlisted), others)
 
 
+def _zipped(path: Path) -> list[ZippedPhoto] | str:
+    """Return the photos of a ZIP, or why there are none."""
+    try:
+        return photos_in_zip(path) or "there is no photo in the ZIP, by the names of its files"
+    except BROKEN as error:
+        return f"it is no ZIP that is read here ({in_short(reason_of(error))})"
+
+
 def predict_files(artifact: Artifact, asked: AskedPhotos, *, as_json: bool = False, top: int = 1,
                   of_run: str | None = None, question: AnswerOptions = AS_USUAL, with_sets: bool = False,
                   ) -> Iterator[tuple[str, bool]]:
@@ -106,29 +124,31 @@ def predict_files(artifact: Artifact, asked: AskedPhotos, *, as_json: bool = Fal
     top: how many classes a line names, the likeliest first. of_run: is named where several runs answer.
     with_sets: lines have a column with the classes that the photo may well be of.
     """
-    reader = PhotoReader(artifact.img_size)
     for place, reason in asked.unlisted:
-        yield _error(place, reason, as_json), True
-    for file in asked.photos:
-        try:
-            photo = reader.attempt(file)
-        except (MatlensError, OSError, MemoryError) as error:  # trouble of the machine with one photo ends no others
-            photo = Problem(reason_of(error), "trouble")
-        if isinstance(photo, Problem):
-            yield _error(file, _why_missing(file) if photo.kind == "missing" else photo, as_json), True
-            continue
-        answer = answers_to(artifact, as_floats(photo[None]), question)[0]
-        chances: dict[str, float] = answer["probabilities"]
-        likeliest = sorted(chances, key=lambda name: -chances[name])[:top]
-        if as_json:
-            yield _as_json({"path": str(file), **answer, **({"top": likeliest} if top > 1 else {}),
-                            **({"run": of_run} if of_run else {})}), False
-        else:
+        yield error_line(place, reason, as_json), True
+    with opening(PhotoReader(artifact.img_size)) as opener:
+        for file in asked.photos:
+            photo = opener.attempt(file)
+            if isinstance(photo, Problem):
+                yield error_line(file, why_unread(file, photo), as_json), True
+                continue
+            answer = answers_to(artifact, as_floats(photo[None]), question)[0]
+            chances: dict[str, float] = answer["probabilities"]
+            likeliest = sorted(chances, key=lambda name: -chances[name])[:top]
+            if as_json:
+                yield _as_json({"path": str(file), **answer, **({"top": likeliest} if top > 1 else {}),
+                                **({"run": of_run} if of_run else {})}), False
+                continue
             unknown = NONE_OF_THESE if answer["unknown"] else ""
             words = [str(file), *(word for name in likeliest for word in (name, f"{chances[name]:.4f}")),
                      *(["|".join(answer["set"] or ())] if with_sets else []),
                      *([unknown] if unknown or of_run else []), *([of_run] if of_run else [])]
             yield "\t".join(map(printable, words)), False
+
+
+def why_unread(place: PhotoPlace, problem: Problem) -> str:
+    """Say why a photo cannot be read."""
+    return _why_missing(place) if problem.kind == "missing" and isinstance(place, Path) else problem
 
 
 def _why_missing(file: Path) -> str:
@@ -140,7 +160,8 @@ def _why_missing(file: Path) -> str:
     return f"there is no such file or folder in {file.absolute().parent}"
 
 
-def _error(path: Path, reason: str, as_json: bool) -> str:
+def error_line(path: PhotoPlace, reason: str, as_json: bool = False) -> str:
+    """Say in a line why a photo cannot be read."""
     return _as_json({"path": str(path), "error": reason}) if as_json else printable(
         f"error: cannot read {path}: {reason}")
 

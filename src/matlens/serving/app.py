@@ -31,12 +31,13 @@ def make_app(engine: AnsweringEngine, token: str | None = None) -> App:
     handlers = _Handlers(engine)
     answering: dict[str, Callable[[Request], Awaitable[Any]]] = {
         "/v1/predict": handlers.predict, "/v1/explain": handlers.explain, "/v1/models": handlers.models,
+        "/v1/nearest": handlers.nearest,
         "/metrics": handlers.metrics, "/healthz": handlers.healthz, "/readyz": handlers.readyz,
         "/openapi.json": handlers.openapi, "/docs": handlers.docs}
 
     @asynccontextmanager
     async def lifespan(app: Any) -> AsyncIterator[None]:
-        await engine.start()
+        engine.begin()
         yield
         await engine.stop()
 
@@ -74,11 +75,19 @@ class _Handlers:
 
         chosen = self._chosen(request)
         with self._ledger.account() as account:
-            uploads = await self._uploads(request, account)
-            if len(uploads) != 1:
-                raise Refused(400, f"One photo is explained at once, and these are {len(uploads)}.")
-            explained = await self._engine.explain(uploads[0], chosen, request.query_params.get("class"))
-        return JSONResponse({"format": FORMAT, "name": uploads[0].name, "explained": explained})
+            upload = await self._one_upload(request, account)
+            explained = await self._engine.explain(upload, chosen, request.query_params.get("class"))
+        return JSONResponse({"format": FORMAT, "name": upload.name, "explained": explained})
+
+    async def nearest(self, request: Request) -> Any:
+        """Find the training photos that are most like one photo."""
+        from starlette.responses import JSONResponse
+
+        chosen = self._chosen(request)
+        with self._ledger.account() as account:
+            upload = await self._one_upload(request, account)
+            nearest = await self._engine.nearest(upload, chosen)
+        return JSONResponse({"format": FORMAT, "name": upload.name, "nearest": nearest})
 
     async def models(self, request: Request) -> Any:
         """List the models."""
@@ -129,6 +138,13 @@ class _Handlers:
             raise Refused(400, "The upload was broken off.") from None
         return await asyncio.to_thread(photos_in, body, request.headers.get("content-type", ""), self._engine.limits,
                                        account)
+
+    async def _one_upload(self, request: Request, account: Any) -> Upload:
+        """Receive a request's only photo. Raises Refused."""
+        uploads = await self._uploads(request, account)
+        if len(uploads) != 1:
+            raise Refused(400, f"One photo is looked at at once, and these are {len(uploads)}.")
+        return uploads[0]
 
     def _chosen(self, request: Request) -> list[ServedModel]:
         """Return the models that are asked. Raises Refused for an unknown name."""

@@ -68,6 +68,12 @@ ENDPOINTS = (
         "place, to be laid over the photo; null where the model tells of no places.", takes_photos=True, options=(
             _MODEL, Option("class", "string", "Explain the score of this class. By default that of the answer.")),
         example="curl --data-binary @photo.jpg http://127.0.0.1:8000/v1/explain", refusals=tuple(REFUSALS)),
+    Endpoint(
+        "/v1/nearest", "POST", "Find the training photos that are most like one photo.",
+        "`nearest`: of each model `photos`, the most alike first, each with `path` (in the dataset's folder), `class`, "
+        "`similarity` (the cosine of features) and `jpeg`, a small picture in base64 with `width` and `height`, or "
+        "null; and `remark`, why there are no photos or no pictures.", takes_photos=True, options=(_MODEL,),
+        example="curl --data-binary @photo.jpg http://127.0.0.1:8000/v1/nearest", refusals=tuple(REFUSALS)),
     Endpoint("/v1/models", "GET", "List the models.", "`models`, and `limits` on what may be sent.",
              example="curl http://127.0.0.1:8000/v1/models"),
     Endpoint("/metrics", "GET", "Count what the server does.", "Prometheus' text format.", media="text/plain"),

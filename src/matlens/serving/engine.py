@@ -1,14 +1,15 @@
 """Answer the photos of many requests: threads decode, and one thread computes whatever waits as one batch.
 
-While a batch is computed, what arrives waits and makes up the next one. So a single photo waits for nothing, and many
-are computed at the rate of large batches.
+While a batch is computed, what arrives waits and makes up the next one. A batch waits a moment for photos that are
+being decoded, too: a small batch takes nearly as long as a large one. So a single photo waits for nothing, and many are
+computed at the rate of large batches.
 """
 
 from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
@@ -20,11 +21,15 @@ from matlens.jobs.answers import AnswerOptions
 from matlens.serving.limits import Overloaded, Refused, ServerLimits
 from matlens.serving.metrics import Metrics
 from matlens.serving.models import ServedModel
+from matlens.serving.nearest import with_pictures
 from matlens.serving.uploads import Upload
 from matlens.types import Pixels
 
 BATCH = 32
 """Photos that are computed at once at most."""
+
+_MOMENT = 0.03
+"""Seconds that a batch waits at most for photos that are being decoded."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,20 +48,38 @@ class AnsweringEngine:
     metrics: Metrics
     waiting: int = 0
     ready: bool = False
+    _being_decoded: int = 0
     _queues: dict[str, asyncio.Queue[_Waiting]] = field(default_factory=dict)
     _tasks: list[asyncio.Task[None]] = field(default_factory=list)
+    _compiling: asyncio.Task[None] | None = None
 
     def __post_init__(self) -> None:
         self._decoding = ThreadPoolExecutor(os.cpu_count(), "matlens-decode")
         self._computing = ThreadPoolExecutor(1, "matlens-compute")
 
-    async def start(self) -> None:
-        """Begin to answer, and compile all networks, unless that was done."""
+    def begin(self) -> None:
+        """Begin to take photos, and compile all networks meanwhile, unless that was done. Called in the event loop."""
         if self._tasks:
             return
         for model in self.models:
             self._queues[model.name] = asyncio.Queue()
             self._tasks.append(asyncio.create_task(self._answer_batches(model)))
+        self._compiling = asyncio.create_task(self._compile())
+        self._tasks.append(self._compiling)
+
+    async def start(self) -> None:
+        """Begin, and wait until all networks are compiled. Raises what `is_ready` does."""
+        self.begin()
+        assert self._compiling is not None
+        await self._compiling
+
+    def is_ready(self) -> bool:
+        """Return whether all networks are compiled. Raises ModelError or SettingsError where one cannot be."""
+        if self._compiling is not None and self._compiling.done() and not self._compiling.cancelled():
+            self._compiling.result()
+        return self.ready
+
+    async def _compile(self) -> None:
         loop = asyncio.get_running_loop()
         for model in self.models:
             await loop.run_in_executor(self._computing, model.warm_up)
@@ -93,22 +116,37 @@ class AnsweringEngine:
     async def explain(self, upload: Upload, models: Sequence[ServedModel], class_name: str | None,
                       ) -> list[dict[str, Any]]:
         """Explain a photo by models. Raises Refused where it cannot be read, or a model has no such class."""
-        if self.waiting + 1 > self.limits.queue:
-            raise Overloaded(f"{self.waiting:,} photos are waiting.")
         if lacking := [model.name for model in models
                        if class_name is not None and class_name not in model.artifact.class_names]:
             raise Refused(400, f"{lacking[0]} has no class '{class_name}'; /v1/models lists them.")
+        return await self.ask_each(upload, models, lambda model, pixels: model.heat(pixels, class_name))
+
+    async def nearest(self, upload: Upload, models: Sequence[ServedModel]) -> list[dict[str, Any]]:
+        """Find the training photos that models take for most like a photo. Raises Refused where it cannot be read."""
+        found = await self.ask_each(upload, models, ServedModel.nearest)
+        loop = asyncio.get_running_loop()
+        return [await loop.run_in_executor(self._decoding, with_pictures, nearest, model.photos)
+                for nearest, model in zip(found, models, strict=True)]
+
+    async def ask_each(self, upload: Upload, models: Sequence[ServedModel],
+                       ask: Callable[[ServedModel, Pixels], dict[str, Any]]) -> list[dict[str, Any]]:
+        """Ask models something of one photo, in the thread that computes. Raises Refused where it cannot be read.
+
+        ask: is called with a model, and the photo (H, W, 3) uint8 of the model's size.
+        """
+        if self.waiting + 1 > self.limits.queue:
+            raise Overloaded(f"{self.waiting:,} photos are waiting.")
         self.waiting += 1
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(self.limits.answer_seconds):
-                explained = []
+                answers = []
                 for model in models:
                     pixels = await self._decoded(upload, model.artifact.img_size)
                     if isinstance(pixels, Problem):
                         raise Refused(422, f"{upload.name} cannot be read: {pixels}.")
-                    explained.append(await loop.run_in_executor(self._computing, model.heat, pixels, class_name))
-                return explained
+                    answers.append(await loop.run_in_executor(self._computing, ask, model, pixels))
+                return answers
         except TimeoutError:
             raise Overloaded(f"There was no answer within {self.limits.answer_seconds:g} s.", 10) from None
         finally:
@@ -131,8 +169,12 @@ class AnsweringEngine:
         if upload.refused:
             return Problem(upload.refused, "unsupported")
         reader = PhotoReader(size, most_pixels=self.limits.photo_pixels)
-        return await asyncio.get_running_loop().run_in_executor(
-            self._decoding, partial(reader.attempt_content, upload.content))
+        self._being_decoded += 1
+        try:
+            return await asyncio.get_running_loop().run_in_executor(
+                self._decoding, partial(reader.attempt_content, upload.content))
+        finally:
+            self._being_decoded -= 1
 
     async def _queued(self, model: ServedModel, pixels: Pixels | Problem, question: AnswerOptions) -> dict[str, Any]:
         assert not isinstance(pixels, Problem)
@@ -144,9 +186,14 @@ class AnsweringEngine:
         """Compute what waits for a model, batch by batch, until cancelled."""
         queue, loop = self._queues[model.name], asyncio.get_running_loop()
         while True:
-            batch = [await queue.get()]
-            while len(batch) < BATCH and not queue.empty():
-                batch.append(queue.get_nowait())
+            batch, until = [await queue.get()], loop.time() + _MOMENT
+            while len(batch) < BATCH:
+                if not queue.empty():
+                    batch.append(queue.get_nowait())
+                elif self._being_decoded and loop.time() < until:
+                    await asyncio.sleep(_MOMENT / 30)
+                else:
+                    break
             batch = [each for each in batch if not each.answer.done()]  # who has gone away is not waited for
             if not batch:
                 continue

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,17 +21,22 @@ from matlens.jobs.answers import AnswerOptions, answers_from, predicted
 from matlens.models.registry import spec_of
 from matlens.runs.names import distinct_names
 from matlens.runs.record import RunRecord
+from matlens.serving.nearest import RunPhotos, nearest_to
 from matlens.system.console import command
 from matlens.types import Pixels
 
 
 @dataclass(frozen=True)
 class ServedModel:
-    """A model under the name by which it is asked for. accuracy: on its run's test part, where that is known."""
+    """A model under the name by which it is asked for.
+
+    accuracy: on its run's test part, where that is known. photos: of its run; None without a run.
+    """
 
     name: str
     artifact: Artifact
     accuracy: float | None = None
+    photos: RunPhotos | None = None
 
     def warm_up(self) -> None:
         """Compile the network and read all else, so that the first answer need not wait. Raises ModelError."""
@@ -68,6 +73,10 @@ class ServedModel:
         return {"model": self.name, "class": names[number], "method": method.name, "title": method.title,
                 "heat": heat_png(maps[0]) if tells else None}
 
+    def nearest(self, photo: Pixels) -> dict[str, Any]:
+        """Find the training photos that are most like a photo (H, W, 3) uint8, see `nearest.nearest_to`."""
+        return {"model": self.name, **nearest_to(self.artifact, photo)}
+
     def about(self) -> dict[str, Any]:
         """Describe the model for `/v1/models`."""
         artifact = self.artifact
@@ -76,7 +85,8 @@ class ServedModel:
                 "classes": list(artifact.class_names), "img_size": list(artifact.img_size),
                 "precision": artifact.precision, "test_accuracy": self.accuracy,
                 "calibration": calibrator.title if calibrator else None,
-                "tells_unknown": novelty is not None}
+                "tells_unknown": novelty is not None,
+                "tells_nearest": novelty is not None and novelty.training is not None}
 
 
 def open_models(places: Sequence[Path], warn: Callable[[str], None]) -> list[ServedModel]:
@@ -90,20 +100,20 @@ def open_models(places: Sequence[Path], warn: Callable[[str], None]) -> list[Ser
     served: list[ServedModel] = []
     for place, title in names.items():
         if (place / "artifact.json").exists():
-            served.append(ServedModel(title.removesuffix(".artifact"), Artifact.open(place)))
+            served.append(ServedModel(title.removesuffix(".artifact"), Artifact.open(place),
+                                      photos=RunPhotos.of_artifact(place)))
             continue
         opened = _of_run(RunRecord.read(place), warn)
-        served += [ServedModel(f"{title}/{each.name}" if len(names) > 1 else each.name, each.artifact, each.accuracy)
-                   for each in opened]
+        served += [replace(each, name=f"{title}/{each.name}") if len(names) > 1 else each for each in opened]
     return served
 
 
 def _of_run(run: RunRecord, warn: Callable[[str], None]) -> list[ServedModel]:
-    opened, reasons = [], []
+    opened, reasons, photos = [], [], RunPhotos.of_run(run)
     names = [name for name in run.model_names if run.paths.training_file(name).exists()]
     for name in names or run.trained_models():  # which says that there is none, and how to train
         try:
-            opened.append(ServedModel(name, Artifact.open(run.paths.artifact(name)), _accuracy(run, name)))
+            opened.append(ServedModel(name, Artifact.open(run.paths.artifact(name)), _accuracy(run, name), photos))
         except MatlensError as error:
             reasons.append(str(error))
     if not opened:

@@ -8,7 +8,6 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
 
 from matlens.errors import SettingsError, UsageError
 from matlens.serving.security import App, is_local
@@ -54,12 +53,21 @@ def listening(host: str, port: int) -> socket.socket:
     return bound
 
 
-def serve(app: App, bound: socket.socket, on_start: Callable[[], None]) -> None:
+def serve(app: App, bound: socket.socket, is_ready: Callable[[], bool], on_ready: Callable[[], None],
+          header_seconds: float = 30) -> None:
     """Answer requests until SIGINT or SIGTERM, and then until those under way are answered.
 
-    on_start: called when requests are answered.
+    Args:
+        is_ready: whether photos are answered, which is asked until it says so. What it raises ends the server, and is
+            raised here.
+        on_ready: called then.
+        header_seconds: how long a client may take to state a request.
     """
     import uvicorn
+
+    from matlens.serving.connections import patient_protocol
+
+    failures: list[Exception] = []
 
     class Server(uvicorn.Server):
         @contextmanager
@@ -75,13 +83,23 @@ def serve(app: App, bound: socket.socket, on_start: Callable[[], None]) -> None:
                 for number, handler in before.items():
                     signal.signal(number, handler)
 
-        async def startup(self, sockets: Any = None) -> None:
-            """Start, and say so."""
-            await super().startup(sockets)
-            on_start()
+        waits = True
+
+        async def on_tick(self, counter: int) -> bool:
+            """Look whether the server is ready, ten times a second, and whether it should end."""
+            try:
+                if self.waits and is_ready():
+                    self.waits = False
+                    on_ready()
+            except Exception as error:  # noqa: BLE001 -- it is raised when the server has ended
+                failures.append(error)
+                self.should_exit = True
+            return await super().on_tick(counter)
 
     config = uvicorn.Config(
-        app, log_level="warning", access_log=False, server_header=False, ws="none", http="h11", loop="asyncio",
-        lifespan="on", timeout_keep_alive=15, timeout_graceful_shutdown=_FINISH_SECONDS,
-        h11_max_incomplete_event_size=_HEADER_BYTES)
+        app, log_level="error", access_log=False, server_header=False, ws="none", loop="asyncio", lifespan="on",
+        http=patient_protocol(header_seconds), h11_max_incomplete_event_size=_HEADER_BYTES, timeout_keep_alive=15,
+        timeout_graceful_shutdown=_FINISH_SECONDS)
     Server(config).run(sockets=[bound])
+    if failures:
+        raise failures[0]

@@ -5,20 +5,17 @@ from __future__ import annotations
 import asyncio
 import io
 import zipfile
-import zlib
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 
-from matlens.data.layout.walk import has_photo_ending
+from matlens.data.pixels.archives import BROKEN, ZIP_MAGIC, content_of_member, photo_members
+from matlens.data.pixels.problems import Problem
 from matlens.serving.limits import Account, Refused, ServerLimits
 from matlens.system.console import printable
-from matlens.system.untrusted import in_short, reason_of, refuse_bomb
+from matlens.system.untrusted import MAX_MEMBERS, in_short, reason_of
 
 _LONGEST_NAME = 200
-_ZIP_MAGIC = b"PK\x03\x04"
 _ZIP_TYPES = ("application/zip", "application/x-zip-compressed")
-_BROKEN = (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, NotImplementedError, RuntimeError)
-"""What zipfile raises on damaged archives; encrypted ones and unknown compressions are among it."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +64,7 @@ def photos_in(content: bytes, content_type: str, limits: ServerLimits, account: 
         sent = [Upload("archive.zip" if kind.decode("latin-1") in _ZIP_TYPES else "photo", content)] if content else []
     uploads: list[Upload] = []
     for upload in sent:
-        is_zip = upload.content.startswith(_ZIP_MAGIC) and upload.name.lower().endswith(".zip")
+        is_zip = upload.content.startswith(ZIP_MAGIC) and upload.name.lower().endswith(".zip")
         uploads += _unpacked(upload, limits, account) if is_zip else [upload]
         if len(uploads) > limits.photos:
             raise _too_many(limits)
@@ -156,21 +153,17 @@ def _unpacked(upload: Upload, limits: ServerLimits, account: Account) -> list[Up
     photos: list[Upload] = []
     try:
         with zipfile.ZipFile(io.BytesIO(upload.content)) as archive:
-            refuse_bomb(archive, len(upload.content), limits.unpacked_bytes)
-            members = [member for member in archive.infolist() if has_photo_ending(member.filename)
-                       and not member.is_dir() and not member.filename.startswith("__MACOSX/")]
+            members = photo_members(archive, len(upload.content), limits.unpacked_bytes, MAX_MEMBERS)
             if len(members) > limits.photos:
                 raise _too_many(limits)
             for member in members:
-                name = shown_name(member.filename)
-                if member.file_size > limits.photo_bytes:
-                    photos.append(Upload(name, b"", f"it has more than {limits.photo_bytes:,} bytes"))
+                name, content = shown_name(member.filename), content_of_member(archive, member, limits.photo_bytes)
+                if isinstance(content, Problem):
+                    photos.append(Upload(name, b"", content))
                     continue
-                with archive.open(member) as file:
-                    content = file.read(limits.photo_bytes + 1)
                 account.take(len(content))
                 photos.append(Upload(name, content))
-    except _BROKEN as error:
+    except BROKEN as error:
         raise Refused(400, f"{upload.name} is no ZIP that is read here ({in_short(reason_of(error))}).") from error
     if not photos:
         raise Refused(400, f"There is no photo in {upload.name}, by the names of its files.")

@@ -1,15 +1,17 @@
-"""Write files and folders whole or not at all."""
+"""Write files and folders whole or not at all, and cells of tables that no spreadsheet computes."""
 
 from __future__ import annotations
 
+import csv
 import errno
 import hashlib
+import io
 import json
 import os
 import re
 import shutil
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -230,3 +232,24 @@ def write_json(path: Path, content: Any) -> Path:
 def read_json(path: Path, limit: int = JSON_LIMIT) -> Any:
     """Read JSON of at most `limit` bytes. Raises OSError or ValueError."""
     return parse_json(read_bounded(path, limit))
+
+
+_FORMULA, _MARK = ("=", "+", "-", "@", "\t", "\r"), "'"
+"""What a text begins with that a spreadsheet computes (OWASP: CSV injection), and the mark that makes it text again."""
+
+
+def as_cell(text: str) -> str:
+    """Return a text as a table holds it: with a mark before it where a spreadsheet would take it for a formula."""
+    return f"{_MARK}{text}" if text.startswith((*_FORMULA, _MARK)) else text
+
+
+def of_cell(cell: str) -> str:
+    """Return the text that `as_cell` wrote, to the letter."""
+    return cell.removeprefix(_MARK)
+
+
+def csv_line(cells: Iterable[object]) -> str:
+    """Write cells as a line of a CSV file, with its line break."""
+    line = io.StringIO()
+    csv.writer(line, lineterminator="\n").writerow(cells)
+    return line.getvalue()

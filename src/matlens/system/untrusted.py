@@ -47,7 +47,8 @@ _AT_ONCE = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0) | getattr(o
 UNPACKED_LIMIT = 1 << 30
 """The most bytes that the compressed members of an archive may unpack to. The file bounds uncompressed ones."""
 
-_MAX_MEMBERS = 10_000
+MAX_MEMBERS = 10_000
+"""The most members of an archive, unless another number is given."""
 
 UNREADABLE: tuple[type[Exception], ...] = (
     OSError, ValueError, KeyError, TypeError, AttributeError, IndexError, EOFError, OverflowError, RecursionError,
@@ -249,13 +250,14 @@ def _refuse_depth(parsed: object) -> None:
     raise ValueError(f"nested more than {MAX_DEPTH} deep")
 
 
-def refuse_bomb(archive: zipfile.ZipFile, size: int, limit: int = UNPACKED_LIMIT) -> None:
+def refuse_bomb(archive: zipfile.ZipFile, size: int, limit: int = UNPACKED_LIMIT, most_members: int = MAX_MEMBERS,
+                ) -> None:
     """Raise ValueError for a zip archive that says to hold more than a file of `size` bytes can or should hold.
 
     limit: the most bytes that all compressed members may unpack to.
     """
     members = archive.infolist()
-    if len(members) > _MAX_MEMBERS or len({member.filename for member in members}) < len(members):
+    if len(members) > most_members or len({member.filename for member in members}) < len(members):
         raise ValueError("it holds too many members, or two of one name")
     stored = sum(member.file_size for member in members if member.compress_type == zipfile.ZIP_STORED)
     unpacked = sum(member.file_size for member in members if member.compress_type != zipfile.ZIP_STORED)

@@ -60,4 +60,4 @@ def review(run: Annotated[Path, typer.Argument(help="A run's folder; last is the
             echo(f"{len(cards)} photos to look at: {address}")
             echo(printable(f"decisions: {file.path}"))
 
-        serve(make_review_app(ReviewDesk(opened, cards, file), token), bound, started)
+        serve(make_review_app(ReviewDesk(opened, cards, file), token), bound, lambda: True, started)

@@ -24,7 +24,8 @@ def serve(runs: Annotated[list[Path], typer.Argument(
           max_photos: Annotated[int, typer.Option(min=1, max=10_000, help="Photos in a request.")] = 100,
           queue: Annotated[int, typer.Option(min=1, max=100_000, help="Photos that may wait; a request beyond gets "
                                              "status 429 with Retry-After.")] = 1024,
-          timeout: Annotated[float, typer.Option(min=0.1, max=3600, help="Seconds for an upload to arrive.")] = 30,
+          timeout: Annotated[float, typer.Option(min=0.1, max=3600, help="Seconds for a request, and for its upload, "
+                                                 "to arrive.")] = 30,
           ) -> None:
     """Serve a page and a REST interface that say what photos show, by the artifacts of runs.
 
@@ -48,11 +49,10 @@ def serve(runs: Annotated[list[Path], typer.Argument(
                     held_bytes=max(512, 2 * max_upload) << 20)
     models = open_models(runs, reporter.warn)
     bound = listening(host, port)
-    for model in models:
-        model.warm_up()  # what cannot be opened is said here, and not to the first who asks
+    engine = AnsweringEngine(models, limits, Metrics())
     address = address_of(host, port)
 
-    def started() -> None:
+    def ready() -> None:
         echo(f"{', '.join(model.name for model in models)}: {address}  (REST: {address}/docs)")
 
-    serve_app(make_app(AnsweringEngine(models, limits, Metrics()), token), bound, started)
+    serve_app(make_app(engine, token), bound, engine.is_ready, ready, timeout)

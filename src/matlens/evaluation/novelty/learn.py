@@ -27,6 +27,7 @@ from matlens.evaluation.predictions import Predictions
 from matlens.features.artifact import Artifact
 from matlens.features.novelty.conformal import groups_needed
 from matlens.features.novelty.stored import COVERAGE, FALSE_ALARMS, Novelty
+from matlens.features.novelty.training_photos import TrainingPhotos
 from matlens.types import Array, Labels
 from matlens.workers.trained import trained_artifact
 
@@ -62,19 +63,23 @@ def learn_novelty(parts: PartPredictions, predictions: Predictions, validation: 
 
     Args:
         predictions, validation: of the test and the validation part; `no_validation` says why there are none.
-        earlier: what earlier results hold. It stays where no features are cached and the artifact has what it is of.
+        earlier: what earlier results hold. It stays where no features are cached and the artifact has what it is of;
+            if that names no training photos, as in earlier versions, only where the photos cannot be read either.
     """
     if validation is None:
         return _nothing(no_validation)
+    before: Learned | None = None
     try:
         artifact = trained_artifact(parts.run, parts.name)
         if earlier and earlier.get("head") == artifact.head_digest and not _are_cached(parts):
             with suppress(MatlensError):  # damaged: it is made again
                 if (novelty := artifact.novelty) is not None:
-                    return Learned(novelty, earlier)
+                    before = Learned(novelty, earlier)
+                    if novelty.training is not None:
+                        return before
         train, val, test = (looked_at(parts, artifact, part) for part in ("train", "val", "test"))
     except MatlensError as error:
-        return _nothing(f"The photos could not be looked at: {error}")
+        return before or _nothing(f"The photos could not be looked at: {error}")
     return learned_from(train, val, test, predictions, validation, artifact)
 
 
@@ -97,8 +102,9 @@ def learned_from(train: LookedAt, val: LookedAt, test: LookedAt, predictions: Pr
     detector = choice.detector.fit(train.features, train.labels)
     labels = val.labels[apart]
     true = validation.probabilities[val.rows[apart], labels].astype(np.float64)
+    training = TrainingPhotos.of(tuple(photo.path for photo in train.photos), train.labels, train.features)
     novelty = Novelty(detector, detector.strangeness(val.features[apart]), np.clip(true, 0, 1), labels,
-                      val.groups[apart], classes)
+                      val.groups[apart], classes, training)
     return Learned(novelty, _figures(novelty, choice, artifact, left_out, test, predictions))
 
 

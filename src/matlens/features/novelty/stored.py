@@ -5,6 +5,8 @@
     strangeness         (N,) of the calibration photos
     true_probabilities  (N,) the network's own probabilities of their true classes
     labels, groups      (N,) their classes, and the numbers of their groups
+    training_paths      JSON as bytes: the training photos that the detector was fitted on; `training_labels` (M,)
+    training_features   (M, K) float16, at length 1, where no array of the detector's holds them
 
 Thresholds are not stored: any rate of false alarms and any coverage follows from these scores.
 """
@@ -19,8 +21,10 @@ import numpy as np
 import numpy.typing as npt
 
 from matlens.errors import ModelError
+from matlens.features.novelty import training_photos
 from matlens.features.novelty.conformal import Conformal, PredictionSets
-from matlens.features.novelty.detectors import DETECTORS, Detector
+from matlens.features.novelty.detectors import DETECTORS, Detector, NearestNeighbours
+from matlens.features.novelty.training_photos import TrainingPhotos
 from matlens.system.console import command
 from matlens.system.files import whole_file
 from matlens.system.untrusted import inside, reading
@@ -45,6 +49,7 @@ class Novelty:
     """A detector with the scores of calibration photos (N,), and how probable their true classes were.
 
     groups: (N,) the numbers of the photos' groups. classes: how many the model tells apart.
+    training: the photos that the detector was fitted on; None in files of earlier versions.
     """
 
     detector: Detector
@@ -53,6 +58,7 @@ class Novelty:
     labels: Labels
     groups: Labels
     classes: int
+    training: TrainingPhotos | None = None
 
     @cached_property
     def _conformal(self) -> Conformal:
@@ -83,6 +89,8 @@ def write_novelty(folder: Path, novelty: Novelty | None, head: str) -> None:
         path.unlink(missing_ok=True)
         return
     arrays = {name: getattr(novelty, name) for name in ("strangeness", "true_probabilities", "labels", "groups")}
+    if novelty.training is not None:
+        arrays |= novelty.training.to_arrays(with_features=not isinstance(novelty.detector, NearestNeighbours))
     with whole_file(path) as partial:
         np.savez(partial, allow_pickle=False, format=np.array(_FORMAT), head=np.array(head),
                  detector=np.array(novelty.detector.name), **arrays, **novelty.detector.to_arrays())
@@ -96,7 +104,8 @@ def read_novelty(folder: Path, head: str, classes: int) -> Novelty | None:
     path = folder / FILE_NAME
     if not path.exists():
         return None
-    wanted = {**_ARRAYS, **{name: rule for detector in DETECTORS.values() for name, rule in detector.arrays.items()}}
+    of_detectors = {name: rule for detector in DETECTORS.values() for name, rule in detector.arrays.items()}
+    wanted = {**_ARRAYS, **training_photos.ARRAYS, **of_detectors}
     with reading(path, "what a matlens artifact says of unknown photos", ModelError,
                  f"Make it again with: {how_to_get(folder)}"):
         inside(folder, FILE_NAME)
@@ -112,7 +121,7 @@ def read_novelty(folder: Path, head: str, classes: int) -> Novelty | None:
             raise ValueError("its scores are impossible")
         detector = DETECTORS[str(arrays["detector"])].of(arrays)
         return Novelty(detector, strangeness.astype(np.float64), true.astype(np.float64), labels.astype(np.int64),
-                       groups.astype(np.int64), classes)
+                       groups.astype(np.int64), classes, TrainingPhotos.read(arrays, classes, detector.width))
 
 
 def how_to_get(folder: Path) -> str:

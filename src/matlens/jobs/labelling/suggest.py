@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -13,8 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from matlens.data.pixels.files import content_of
-from matlens.data.pixels.problems import Problem, UnreadableImageError
+from matlens.data.pixels.archives import PhotoPlace, opening
+from matlens.data.pixels.problems import Problem
 from matlens.data.pixels.reader import PhotoReader
 from matlens.data.pixels.values import as_floats
 from matlens.errors import DataError, MatlensError
@@ -26,8 +24,7 @@ from matlens.jobs.labelling.ranking import margins, rank_photos
 from matlens.jobs.predict import AskedPhotos
 from matlens.runs.run import Run
 from matlens.runs.training_record import TrainingRecord
-from matlens.settings.corrections.cells import as_cell
-from matlens.system.files import write_text
+from matlens.system.files import as_cell, csv_line, write_text
 from matlens.types import Array, Pixels, Progress, unheard
 
 COLUMNS = ("rank", "path", "score", "margin", "answer", "probability", "distance", "unknown")
@@ -72,14 +69,11 @@ class Suggestions:
     def write(self, path: Path) -> Path:
         """Write as CSV, whole or not at all. A path that a spreadsheet would take for a formula has a mark before it.
         """
-        text = io.StringIO()
-        table = csv.writer(text, lineterminator="\n")
-        table.writerow(COLUMNS)
-        for rank, photo in enumerate(self.photos, 1):
-            unknown = "" if photo.unknown is None else "yes" if photo.unknown else "no"
-            table.writerow([rank, as_cell(photo.path), f"{photo.score:.6f}", f"{photo.margin:.6f}",
-                            as_cell(photo.answer), f"{photo.probability:.6f}", f"{photo.distance:.6f}", unknown])
-        return write_text(path, text.getvalue())
+        rows = [(rank, as_cell(photo.path), f"{photo.score:.6f}", f"{photo.margin:.6f}", as_cell(photo.answer),
+                 f"{photo.probability:.6f}", f"{photo.distance:.6f}",
+                 "" if photo.unknown is None else "yes" if photo.unknown else "no")
+                for rank, photo in enumerate(self.photos, 1)]
+        return write_text(path, "".join(map(csv_line, (COLUMNS, *rows))))
 
 
 @dataclass
@@ -97,7 +91,7 @@ class _Pool:
     _seen: set[str] = field(default_factory=set)
     _waiting: list[Pixels] = field(default_factory=list)
 
-    def take(self, path: Path, digest: str, pixels: Pixels | Problem) -> None:
+    def take(self, path: PhotoPlace, digest: str, pixels: Pixels | Problem) -> None:
         """Take a photo, and answer those that wait once they make a batch."""
         if isinstance(pixels, Problem):
             self.unreadable.append((str(path), str(pixels)))
@@ -182,17 +176,14 @@ def labelled_features(run: Run, artifact: Artifact, width: int) -> Array | None:
     return None if found is None or found.shape[1] != width else np.asarray(found, dtype=np.float32)
 
 
-def _read(paths: tuple[Path, ...], reader: PhotoReader) -> Iterator[tuple[Path, str, Pixels | Problem]]:
-    """Yield path, SHA-256 and pixels of photos, in their order; some are read ahead."""
-    def read(path: Path) -> tuple[Path, str, Pixels | Problem]:
-        try:
-            content = content_of(path)
-        except UnreadableImageError as error:
-            return path, "", error.problem
-        except (OSError, MemoryError) as error:
-            return path, "", Problem(str(error) or type(error).__name__, "trouble")
-        return path, hashlib.sha256(content).hexdigest(), reader.attempt_content(content)
+def _read(places: Sequence[PhotoPlace], reader: PhotoReader) -> Iterator[tuple[PhotoPlace, str, Pixels | Problem]]:
+    """Yield place, SHA-256 and pixels of photos, in their order; some are read ahead."""
+    with opening(reader) as opener, ThreadPoolExecutor() as pool:
+        def read(place: PhotoPlace) -> tuple[PhotoPlace, str, Pixels | Problem]:
+            content = opener.content(place)
+            if isinstance(content, Problem):
+                return place, "", content
+            return place, hashlib.sha256(content).hexdigest(), reader.attempt_content(content)
 
-    with ThreadPoolExecutor() as pool:
-        for start in range(0, len(paths), 4 * _BATCH):
-            yield from pool.map(read, paths[start:start + 4 * _BATCH])
+        for start in range(0, len(places), 4 * _BATCH):
+            yield from pool.map(read, places[start:start + 4 * _BATCH])

@@ -59,9 +59,12 @@ async function show(file, card) {
     if (photo.error) return complain(cards[place], `This cannot be read: ${photo.error}.`);
     draw(photo, cards[place], isArchive ? null : file);
   });
-  const last = element("p", `${(1000 * answer.seconds).toFixed(0)} ms`, "muted");
+  const last = element("p", `Answered in ${(1000 * answer.seconds).toFixed(0)} ms.`, "muted time");
   cards[cards.length - 1].append(last);
-  if (!isArchive && answer.photos[0].answers) await explain(form, card);
+  if (!isArchive && answer.photos[0].answers) {
+    await explain(form, card);
+    await nearest(form, card, answer.photos[0]);
+  }
 }
 
 /** Draw the answers of all models to a photo, side by side. */
@@ -85,7 +88,7 @@ function draw(photo, card, file) {
       column.append(element("p", "Probably none of these materials: the photo is unlike those that the model was trained on. "
         + "(Of photos of these materials, 5 % get this by mistake.)", "none"));
     }
-    column.append(chances(answer.probabilities), element("p", about(answer), "muted"));
+    column.append(chances(answer.probabilities), ...groupsOf(answer), element("p", about(answer), "muted"));
     side.append(column);
   }
   card.append(side);

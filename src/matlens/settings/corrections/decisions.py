@@ -11,7 +11,6 @@ its photo that stands. All text is UTF-8; names of files that are none keep thei
 from __future__ import annotations
 
 import csv
-import io
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -19,7 +18,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Literal, get_args
 
-from matlens.settings.corrections.cells import as_cell, of_cell
+from matlens.system.files import as_cell, csv_line, of_cell
 from matlens.system.untrusted import quoted, read_bounded, stays_inside
 
 Action = Literal["keep", "relabel", "leave_out", "undo"]
@@ -55,9 +54,7 @@ class Decision:
         cells = [self.time, as_cell(self.path), self.sha256, as_cell(self.given), as_cell(self.to), self.action]
         if any(letter in cell for cell in cells for letter in "\r\n\0"):
             raise ValueError(f"a line break stands in the name {quoted(self.path)}: rename that file, or its class")
-        text = io.StringIO()
-        csv.writer(text, lineterminator="\n").writerow(cells)
-        return text.getvalue().encode("utf-8", "surrogateescape")
+        return csv_line(cells).encode("utf-8", "surrogateescape")
 
     @classmethod
     def of(cls, line: bytes) -> Decision:
