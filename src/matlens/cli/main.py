@@ -25,8 +25,8 @@ _LONGEST_MESSAGE = 4000
 
 class _Commands(LazyGroup):
     package = "matlens.cli"
-    names = ("demo", "run", "train", "evaluate", "explain", "labels", "rerun", "compare", "predict", "serve", "export",
-             "models", "data")
+    names = ("demo", "run", "train", "evaluate", "explain", "labels", "rerun", "compare", "predict", "map", "serve",
+             "export", "models", "data")
 
 
 app = typer.Typer(
