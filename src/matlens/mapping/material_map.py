@@ -128,8 +128,8 @@ def material_map(artifact: Artifact, photo: Pixels, options: MapOptions = MapOpt
     whole = found is not None
     scales, told = found or _by_windows(artifact, photo, patches, options.scales)
     calibrator = artifact.calibrator
-    logs = np.mean([np.log(np.maximum(calibrator.apply(own) if calibrator else own, SMALLEST)) for own, _ in told],
-                   axis=0, dtype=np.float64)
+    logs = np.asarray(np.mean([np.log(np.maximum(calibrator.apply(own) if calibrator else own, SMALLEST))
+                               for own, _ in told], axis=0), dtype=np.float64)
     answers = agreed(logs, near)
     raised = np.exp(logs - logs.max(axis=1, keepdims=True))
     confidence = (raised / raised.sum(axis=1, keepdims=True))[np.arange(len(answers)), answers]
@@ -169,7 +169,8 @@ def _by_whole_photo(artifact: Artifact, photo: Pixels, patches: Patches, near: A
 def _by_windows(artifact: Artifact, photo: Pixels, patches: Patches, scales: Sequence[float],
                 ) -> tuple[list[Scaled], list[_Told]]:
     """Average over the windows around each superpixel what the network answers to them."""
-    told, sizes = [], []
+    told: list[_Told] = []
+    sizes: list[Scaled] = []
     for scaled in scaled_sizes((photo.shape[0], photo.shape[1]), scales, artifact.img_size, 1):
         size = tuple(max(length, side) for length, side in zip(scaled.size, artifact.img_size, strict=True))
         if any(size == before.size for before in sizes):

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 from matlens import __version__
 from matlens.errors import SettingsError
 from matlens.jobs.answers import AnswerOptions
+from matlens.mapping.material_map import MapOptions
+from matlens.mapping.sizes import scales_of
 from matlens.serving.endpoints import ENDPOINTS, docs_page, openapi
 from matlens.serving.engine import AnsweringEngine
 from matlens.serving.limits import Ledger, Refused
@@ -35,8 +37,8 @@ def make_app(engine: AnsweringEngine, token: str | None = None) -> App:
 
     handlers = _Handlers(engine)
     answering: dict[str, Callable[[Request], Awaitable[Any]]] = {
-        "/v1/predict": handlers.predict, "/v1/explain": handlers.explain, "/v1/models": handlers.models,
-        "/metrics": handlers.metrics, "/healthz": handlers.healthz, "/readyz": handlers.readyz,
+        "/v1/predict": handlers.predict, "/v1/explain": handlers.explain, "/v1/map": handlers.map,
+        "/v1/models": handlers.models, "/metrics": handlers.metrics, "/healthz": handlers.healthz, "/readyz": handlers.readyz,
         "/openapi.json": handlers.openapi, "/docs": handlers.docs}
 
     @asynccontextmanager
@@ -73,7 +75,8 @@ def page_files() -> dict[str, tuple[bytes, str]]:
     page = files("matlens.serving").joinpath("page")
     own = page.joinpath("serve.css").read_text("utf-8")
     return {"/": (page.joinpath("index.html").read_bytes(), "text/html; charset=utf-8"),
-            "/serve.js": (page.joinpath("serve.js").read_bytes(), "text/javascript; charset=utf-8"),
+            **{f"/{name}": (page.joinpath(name).read_bytes(), "text/javascript; charset=utf-8")
+               for name in ("serve.js", "map.js")},
             "/style.css": (f"{style}\n{own}".encode(), "text/css; charset=utf-8")}
 
 
@@ -116,6 +119,18 @@ class _Handlers:
                 raise Refused(400, f"One photo is explained at once, and these are {len(uploads)}.")
             explained = await self._engine.explain(uploads[0], chosen, request.query_params.get("class"))
         return JSONResponse({"format": FORMAT, "name": uploads[0].name, "explained": explained})
+
+    async def map(self, request: Request) -> Any:
+        """Map the materials in one photo."""
+        from starlette.responses import JSONResponse
+
+        options, chosen = _map_options(request), self._chosen(request)
+        with self._ledger.account() as account:
+            uploads = await self._uploads(request, account)
+            if len(uploads) != 1:
+                raise Refused(400, f"One photo is mapped at once, and these are {len(uploads)}.")
+            maps = await self._engine.map(uploads[0], chosen, options)
+        return JSONResponse({"format": FORMAT, "name": uploads[0].name, "maps": maps})
 
     async def models(self, request: Request) -> Any:
         """List the models."""
@@ -190,3 +205,16 @@ def _question(request: Request) -> AnswerOptions:
     except (ValueError, KeyError):
         raise Refused(400, "coverage and false_alarms are numbers (percentages), raw and by_class are true or false."
                       ) from None
+
+
+def _map_options(request: Request) -> MapOptions:
+    """Read how a map is to be made from the query. Raises Refused."""
+    given, usual = request.query_params, MapOptions()
+    try:
+        alarms = AnswerOptions.in_percent(false_alarms=float(given["false_alarms"]) if "false_alarms" in given else None)
+        return MapOptions(scales_of(given["scales"]) if "scales" in given else usual.scales,
+                          float(given.get("window", usual.window)), alarms.false_alarms)
+    except SettingsError as error:
+        raise Refused(400, str(error)) from None
+    except ValueError:
+        raise Refused(400, "window and false_alarms are numbers.") from None

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
@@ -17,6 +17,8 @@ from typing import Any
 from matlens.data.pixels.problems import Problem
 from matlens.data.pixels.reader import PhotoReader
 from matlens.jobs.answers import AnswerOptions
+from matlens.mapping.answer import map_answer
+from matlens.mapping.material_map import MapOptions
 from matlens.serving.limits import Overloaded, Refused, ServerLimits
 from matlens.serving.metrics import Metrics
 from matlens.serving.models import ServedModel
@@ -93,22 +95,34 @@ class AnsweringEngine:
     async def explain(self, upload: Upload, models: Sequence[ServedModel], class_name: str | None,
                       ) -> list[dict[str, Any]]:
         """Explain a photo by models. Raises Refused where it cannot be read, or a model has no such class."""
-        if self.waiting + 1 > self.limits.queue:
-            raise Overloaded(f"{self.waiting:,} photos are waiting.")
         if lacking := [model.name for model in models
                        if class_name is not None and class_name not in model.artifact.class_names]:
             raise Refused(400, f"{lacking[0]} has no class '{class_name}'; /v1/models lists them.")
+        return await self._of_one(upload, models, lambda model: model.artifact.img_size,
+                                  lambda model, pixels: model.heat(pixels, class_name))
+
+    async def map(self, upload: Upload, models: Sequence[ServedModel], options: MapOptions) -> list[dict[str, Any]]:
+        """Map the materials in a photo by models. Raises Refused where it cannot be read."""
+        return await self._of_one(upload, models, lambda model: None,
+                                  lambda model, pixels: map_answer(model.name, model.artifact, pixels, options))
+
+    async def _of_one(self, upload: Upload, models: Sequence[ServedModel],
+                      size_of: Callable[[ServedModel], tuple[int, int] | None],
+                      compute: Callable[[ServedModel, Pixels], dict[str, Any]]) -> list[dict[str, Any]]:
+        """Compute something of a photo by models, in the thread that computes. Raises Refused or Overloaded."""
+        if self.waiting + 1 > self.limits.queue:
+            raise Overloaded(f"{self.waiting:,} photos are waiting.")
         self.waiting += 1
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(self.limits.answer_seconds):
-                explained = []
+                computed = []
                 for model in models:
-                    pixels = await self._decoded(upload, model.artifact.img_size)
+                    pixels = await self._decoded(upload, size_of(model))
                     if isinstance(pixels, Problem):
                         raise Refused(422, f"{upload.name} cannot be read: {pixels}.")
-                    explained.append(await loop.run_in_executor(self._computing, model.heat, pixels, class_name))
-                return explained
+                    computed.append(await loop.run_in_executor(self._computing, compute, model, pixels))
+                return computed
         except TimeoutError:
             raise Overloaded(f"There was no answer within {self.limits.answer_seconds:g} s.", 10) from None
         finally:
@@ -127,7 +141,7 @@ class AnsweringEngine:
         return {"name": upload.name, "answers": [{**answer, "model": model.name}
                                                  for model, answer in zip(models, answers, strict=True)]}
 
-    async def _decoded(self, upload: Upload, size: tuple[int, int]) -> Pixels | Problem:
+    async def _decoded(self, upload: Upload, size: tuple[int, int] | None) -> Pixels | Problem:
         if upload.refused:
             return Problem(upload.refused, "unsupported")
         reader = PhotoReader(size, most_pixels=self.limits.photo_pixels)
