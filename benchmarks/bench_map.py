@@ -6,13 +6,15 @@ A mosaic is a square of 3 to 5 regions (Voronoi cells of random points), each wi
 class, at the photo's own resolution, mirrored where the region is larger. The naive window has the size that the
 network was trained on, moves by half of that, and each pixel gets the answer of the window whose middle is nearest.
 "points above" is the mean over mosaics of the difference in pixel accuracy, with its 95 % bootstrap interval.
-Unknown areas count by the class that they would have. The time is the median of five maps of a mosaic of 1024 x 1024.
+Unknown areas count by the class that they would have. With --strangers each mosaic has a region more, of a photo of
+that folder, which is of none of the classes: only how much of it, and of the others, is called unknown is told then. The time is the median of five maps of a mosaic of 1024 x 1024.
 """
 
 from __future__ import annotations
 
 import argparse
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +22,8 @@ import numpy as np
 from matlens.data.pixels.reader import PhotoReader
 from matlens.data.pixels.values import as_floats
 from matlens.features.artifact import Artifact
-from matlens.mapping.material_map import MapOptions, material_map
+from matlens.jobs.predict import AskedPhotos
+from matlens.mapping.material_map import UNKNOWN, MapOptions, material_map
 from matlens.mapping.mosaics import Mosaic, mosaic_of
 from matlens.mapping.quality import MapQuality, quality_of
 from matlens.mapping.sizes import scales_of
@@ -30,8 +33,8 @@ from matlens.types import Labels, Pixels
 LARGE, TIMES = 1024, 5
 
 
-def mosaics(run: Run, part: str, n: int, side: int, seed: int = 0) -> list[Mosaic]:
-    """Make n mosaics of the photos of a part."""
+def mosaics(run: Run, part: str, n: int, side: int, strangers: Sequence[Path] = (), seed: int = 0) -> list[Mosaic]:
+    """Make n mosaics of the photos of a part, each with a region of a stranger (UNKNOWN), if there are any."""
     rng, reader = np.random.default_rng(seed), PhotoReader()
     photos = run.split.part(part)
     labels = run.split.labels(photos)
@@ -39,8 +42,11 @@ def mosaics(run: Run, part: str, n: int, side: int, seed: int = 0) -> list[Mosai
     for _ in range(n):
         classes = rng.permutation(len(run.split.class_names))[:rng.integers(3, 6)]
         chosen = [photos[rng.choice(np.flatnonzero(labels == number))] for number in classes]
-        made.append(mosaic_of([reader.read(run.data_root / photo.path) for photo in chosen], classes.tolist(), side,
-                              rng))
+        pixels, numbers = [reader.read(run.data_root / photo.path) for photo in chosen], classes.tolist()
+        if strangers:
+            pixels.append(reader.read(strangers[rng.integers(len(strangers))]))
+            numbers.append(UNKNOWN)
+        made.append(mosaic_of(pixels, numbers, side, rng))
     return made
 
 
@@ -54,6 +60,17 @@ def by_naive_window(artifact: Artifact, photo: Pixels) -> Labels:
     rows, columns = (np.abs(np.arange(length)[:, None] + 0.5 - (np.array(begin) + side / 2)).argmin(axis=1)
                      for length, begin, side in zip(photo.shape[:2], starts, artifact.img_size, strict=True))
     return np.asarray(answers[rows][:, columns], dtype=np.int64)
+
+
+def print_unknown(artifact: Artifact, made: list[Mosaic], options: MapOptions) -> None:
+    """Print how much of the strangers' area, and of the others', is called unknown."""
+    found, false = [], []
+    for mosaic in made:
+        unknown = material_map(artifact, mosaic.photo, options).numbers == UNKNOWN
+        found.append(unknown[mosaic.truth == UNKNOWN].mean())
+        false.append(unknown[mosaic.truth != UNKNOWN].mean())
+    print(f"{len(made)} mosaics with a stranger: {100 * np.mean(found):.1f} % of its area is called unknown, and "
+          f"{100 * np.mean(false):.1f} % of the others'")
 
 
 def row(name: str, qualities: list[MapQuality]) -> str:
@@ -73,10 +90,15 @@ def main() -> None:
     parser.add_argument("--part", default="test")
     parser.add_argument("--scales", default="1,1.5")
     parser.add_argument("--window", type=float, default=MapOptions().window)
+    parser.add_argument("--strangers", type=Path, help="a folder of photos of things that are of none of the classes")
     given = parser.parse_args()
     run = Run.open(given.run)
     artifact = Artifact.open(run.paths.artifact(given.model or run.model_names[0]))
     options = MapOptions(scales_of(given.scales), given.window)
+    if given.strangers:
+        strangers = AskedPhotos.of([given.strangers]).photos
+        print_unknown(artifact, mosaics(run, given.part, given.mosaics, given.side, strangers), options)
+        return
     ours, naive, unknown = [], [], []
     for mosaic in mosaics(run, given.part, given.mosaics, given.side):
         made = material_map(artifact, mosaic.photo, options)

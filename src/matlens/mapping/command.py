@@ -80,7 +80,8 @@ def _tell(photo: Path, out: Path, content: dict[str, Any], reporter: Reporter) -
     classes = list(content["classes"].items())
     words = [f"{name} {100 * entry['share']:.1f} %" for name, entry in classes[:_NAMED]]
     words += [f"{len(classes) - _NAMED} more"] * (len(classes) > _NAMED)
-    words += [f"unknown {100 * content['unknown_share']:.1f} %"] * bool(content["unknown_share"])
+    if content["unknown_share"]:
+        words.append(f"unknown {100 * content['unknown_share']:.1f} %")
     reporter.result(f"{photo}: {', '.join(words)}")
     if content["size"] != content["photo_size"]:
         reporter.result(f"  its map has {content['size'][1]} x {content['size'][0]} of {content['photo_size'][1]} x "

@@ -55,7 +55,7 @@ def whole_trunk(artifact: Artifact) -> WholeTrunk | None:
     return _whole(str(file), file.with_suffix(".bin").stat().st_mtime_ns, artifact.img_size)
 
 
-@lru_cache(maxsize=2)
+@lru_cache(maxsize=4)
 def _whole(model_file: str, changed: int, trained: tuple[int, int]) -> WholeTrunk | None:
     openvino = import_openvino()
     from openvino.preprocess import PrePostProcessor

@@ -38,8 +38,8 @@ def make_app(engine: AnsweringEngine, token: str | None = None) -> App:
     handlers = _Handlers(engine)
     answering: dict[str, Callable[[Request], Awaitable[Any]]] = {
         "/v1/predict": handlers.predict, "/v1/explain": handlers.explain, "/v1/map": handlers.map,
-        "/v1/models": handlers.models, "/metrics": handlers.metrics, "/healthz": handlers.healthz, "/readyz": handlers.readyz,
-        "/openapi.json": handlers.openapi, "/docs": handlers.docs}
+        "/v1/models": handlers.models, "/metrics": handlers.metrics, "/healthz": handlers.healthz,
+        "/readyz": handlers.readyz, "/openapi.json": handlers.openapi, "/docs": handlers.docs}
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
@@ -211,9 +211,10 @@ def _map_options(request: Request) -> MapOptions:
     """Read how a map is to be made from the query. Raises Refused."""
     given, usual = request.query_params, MapOptions()
     try:
-        alarms = AnswerOptions.in_percent(false_alarms=float(given["false_alarms"]) if "false_alarms" in given else None)
+        alarms = float(given["false_alarms"]) if "false_alarms" in given else None
         return MapOptions(scales_of(given["scales"]) if "scales" in given else usual.scales,
-                          float(given.get("window", usual.window)), alarms.false_alarms)
+                          float(given.get("window", usual.window)),
+                          AnswerOptions.in_percent(false_alarms=alarms).false_alarms)
     except SettingsError as error:
         raise Refused(400, str(error)) from None
     except ValueError:
