@@ -7,7 +7,8 @@ class, at the photo's own resolution, mirrored where the region is larger. The n
 network was trained on, moves by half of that, and each pixel gets the answer of the window whose middle is nearest.
 "points above" is the mean over mosaics of the difference in pixel accuracy, with its 95 % bootstrap interval.
 Unknown areas count by the class that they would have. With --strangers each mosaic has a region more, of a photo of
-that folder, which is of none of the classes: only how much of it, and of the others, is called unknown is told then. The time is the median of five maps of a mosaic of 1024 x 1024.
+that folder, which is of none of the classes: only how much of it, and of the others, is called unknown is told then.
+The time is the median of five maps of a mosaic of 1024 x 1024.
 """
 
 from __future__ import annotations

@@ -27,9 +27,10 @@ WINDOW = 1.25
 UNKNOWN = -1
 """The number of places that show none of the classes."""
 
-_WIDER = 4.0
-"""How much farther the neighbourhood reaches whose features say whether a place is known: what says so was fitted on
-whole photos, and a small area differs from these by its size alone. Chosen on validation mosaics."""
+_WIDER, _AROUND = 4.0, 1.0
+"""How far the neighbourhoods reach whose features say whether a place is known, in that by which it is answered: one of
+like colour, and one of any. Both must look strange: what says so was fitted on whole photos, and a small area, or one
+of a single colour, differs from these by that alone. Chosen on validation mosaics."""
 
 _SUPERPIXELS = 9
 """Along the side of a photo of the size that a network was trained on, where that does not make more than _MOST."""
@@ -152,7 +153,8 @@ def _by_whole_photo(artifact: Artifact, photo: Pixels, patches: Patches, near: A
     if trunk is None:
         return None
     sizes = scaled_sizes((photo.shape[0], photo.shape[1]), scales, artifact.img_size, trunk.step)
-    wide = None if artifact.novelty is None else patches.neighbourhood(_WIDER * reach)
+    wide = () if artifact.novelty is None else (
+        patches.neighbourhood(_WIDER * reach), patches.neighbourhood(_AROUND * reach, of_any_colour=True))
     told = []
     for scaled in sizes:
         maps = trunk.features(resized(photo, scaled.size))
@@ -162,7 +164,8 @@ def _by_whole_photo(artifact: Artifact, photo: Pixels, patches: Patches, near: A
         pooled = near @ means
         own = np.concatenate([artifact.head.probabilities(pooled[first:first + _ROWS, None, None])
                               for first in range(0, len(pooled), _ROWS)])
-        told.append((own, np.ones(len(own)) if wide is None else _chances(artifact.novelty, wide @ means)))
+        chances = [_chances(artifact.novelty, weights @ means) for weights in wide]
+        told.append((own, np.max(chances, axis=0) if chances else np.ones(len(own))))
     return sizes, told
 
 

@@ -85,12 +85,13 @@ class Patches:
             [place for _, place in entries]))), shape=(len(self), rows * columns)).tocsr()
         return np.asarray(matrix @ features.reshape(rows * columns, -1), dtype=np.float32)
 
-    def neighbourhood(self, reach: float) -> Array:
+    def neighbourhood(self, reach: float, *, of_any_colour: bool = False) -> Array:
         """Return the weights (S, S) float32 of the superpixels around each, whose rows sum to 1.
 
         reach: the standard deviation of the weights by distance, in pixels.
         """
-        points = np.concatenate([self.places / np.float32(reach), self.colours / np.float32(COLOUR)], axis=1)
+        near, alike = self.places / np.float32(reach), self.colours / np.float32(COLOUR)
+        points = near if of_any_colour else np.concatenate([near, alike], axis=1)
         squares = (points**2).sum(axis=1)
         weights = points @ points.T
         weights -= squares[:, None] / 2

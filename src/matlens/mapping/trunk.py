@@ -19,6 +19,9 @@ from matlens.system.openvino import import_openvino
 from matlens.types import Array, Pixels
 
 _FLOAT32 = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}
+_TRIED = 1024
+"""Pixels of sides for which a trunk is asked how many places it has; nothing is computed."""
+
 _WHOLE = ("avg",)
 """The pooling of heads that take the mean over any places."""
 
@@ -63,17 +66,9 @@ def _whole(model_file: str, changed: int, trained: tuple[int, int]) -> WholeTrun
     core = openvino.Core()
     try:
         model = core.read_model(str(Path(model_file)))
-        model.reshape([1, *trained, 3])
-        grid = [int(model.output(0).shape[axis]) for axis in (1, 2)]
-        step = round(max(length / places for length, places in zip(trained, grid, strict=True)))
-        if min(grid) < 2 or step < 1:  # a single place tells of none
+        step = _step(model, trained)
+        if step is None:
             return None
-        for sides in (2, 3):  # other sizes of maps follow, or an operation refuses them
-            model.reshape([1, sides * trained[0], (sides + 1) * trained[1], 3])
-            shape = model.output(0).shape
-            if shape[0] != 1 or abs(shape[1] - sides * grid[0]) > 2 * sides or abs(
-                    shape[2] - (sides + 1) * grid[1]) > 2 * (sides + 1):
-                return None
         model.reshape([1, -1, -1, 3])
         steps = PrePostProcessor(model)
         steps.input().tensor().set_element_type(openvino.Type.u8)
@@ -81,6 +76,22 @@ def _whole(model_file: str, changed: int, trained: tuple[int, int]) -> WholeTrun
         return WholeTrunk(core.compile_model(steps.build(), "CPU", _FLOAT32), step)
     except RuntimeError:
         return None
+
+
+def _step(model: Any, trained: tuple[int, int]) -> int | None:
+    """Return by how many pixels a photo must grow for a place more; None where the map does not grow with the photo.
+
+    Raises RuntimeError where an operation refuses another size.
+    """
+    maps = []
+    for size in (trained, (_TRIED, 2 * _TRIED), (2 * _TRIED, 3 * _TRIED)):
+        model.reshape([1, *size, 3])
+        maps.append(tuple(int(length) for length in model.output(0).shape))
+    small, large, larger = maps
+    grown = (larger[1] - large[1], larger[2] - large[2])
+    if small[0] != 1 or large[0] != 1 or min(small[1:3]) < 2 or grown[0] != grown[1] or grown[0] < 1:
+        return None  # a single place tells of none
+    return round(_TRIED / grown[0])
 
 
 def resized(photo: Pixels, size: tuple[int, int]) -> Pixels:
