@@ -40,7 +40,7 @@ def test_two_halves_are_told_apart(colours, rigid):
 
 
 @pytest.mark.parametrize("rigid", [False, True])
-@pytest.mark.parametrize("size", [(1, 1), (1, 400), (3, 900), (30, 20), (47, 49)])
+@pytest.mark.parametrize("size", [(1, 1), (1, 400), (1, 60_000), (30, 20), (47, 49)])
 def test_a_photo_of_any_size_has_a_map_of_its_size(colours, rigid, size):
     made = material_map(colours[rigid], flat("green", *size))
     assert made.numbers.shape == size

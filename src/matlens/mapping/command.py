@@ -82,7 +82,7 @@ def _tell(photo: Path, out: Path, content: dict[str, Any], reporter: Reporter) -
     words += [f"{len(classes) - _NAMED} more"] * (len(classes) > _NAMED)
     if content["unknown_share"]:
         words.append(f"unknown {100 * content['unknown_share']:.1f} %")
-    reporter.result(f"{photo}: {', '.join(words)}")
+    reporter.result(f"{printable(str(photo))}: {', '.join(words)}")
     if content["size"] != content["photo_size"]:
         reporter.result(f"  its map has {content['size'][1]} x {content['size'][0]} of {content['photo_size'][1]} x "
                         f"{content['photo_size'][0]} pixels: at most {MOST_PIXELS:,} are mapped")

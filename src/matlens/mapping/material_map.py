@@ -120,9 +120,11 @@ def material_map(artifact: Artifact, photo: Pixels, options: MapOptions = MapOpt
     photo = resized(photo, map_size(*photo_size))
     height, width = photo.shape[:2]
     side = sum(artifact.img_size) / 2
-    step = max(side / _SUPERPIXELS, math.sqrt(height * width / _MOST))
     enlarged = min(1.0, min(height, width) / (side / 2))  # a tiny photo is enlarged for the trunk, superpixels are not
-    patches = Patches.of(photo, superpixels(photo, max(step * enlarged, 1.0, math.sqrt(height * width / _MOST))))
+    step = max(1.0, side * enlarged / _SUPERPIXELS, math.sqrt(height * width / _MOST))
+    while max(1, round(height / step)) * max(1, round(width / step)) > 1.2 * _MOST:  # it is far longer than wide
+        step *= 1.2
+    patches = Patches.of(photo, superpixels(photo, step))
     reach = max(options.window * side * enlarged / math.sqrt(12), 0.5)
     near = patches.neighbourhood(reach)
     found = _by_whole_photo(artifact, photo, patches, near, reach, options.scales)
