@@ -113,8 +113,9 @@ def main() -> None:
     draws = np.random.default_rng(0).choice(above, (2000, len(above))).mean(axis=1)
     low, high = np.quantile(draws, (0.025, 0.975))
     print(f"\n{above.mean():.1f} points above (95 %: {low:.1f} to {high:.1f}; {len(above)} mosaics of "
-          f"{given.side} x {given.side}); {100 * np.mean(unknown):.1f} % of the area is called unknown, and all of it "
-          "is of known materials")
+          f"{given.side} x {given.side})")
+    if artifact.novelty is not None:
+        print(f"{100 * np.mean(unknown):.1f} % of the area is called unknown, and all of it is of known materials")
     large = mosaics(run, given.part, 1, LARGE)[0].photo
     material_map(artifact, large[:640, :480], options)  # the network is compiled
     seconds, used = [], []

@@ -56,7 +56,8 @@ def map_photos(artifact: Artifact, request: MapRequest, reporter: Reporter) -> i
             except (MatlensError, OSError, MemoryError) as error:  # trouble with one photo ends no others
                 pixels = Problem(reason_of(error), "trouble")
             if isinstance(pixels, Problem):
-                failed += _complain(photo, pixels, request.as_json)
+                reason = f"there is no such file or folder in {photo.absolute().parent}"
+                failed += _complain(photo, reason if pixels.kind == "missing" else pixels, request.as_json)
                 continue
             made = material_map(artifact, pixels, request.options)
             whole &= made.whole

@@ -26,7 +26,8 @@ def map(run: Annotated[Path, typer.Argument(
         false_alarms: Annotated[float | None, typer.Option(
             help="Percentage of photos like the validation photos that may be called unknown.",
             show_default="5")] = None,
-        out: Annotated[Path, typer.Option(help="The folder for the maps.", parser=path, show_default="maps")] = Path("maps"),
+        out: Annotated[Path, typer.Option(help="The folder for the maps.", parser=path, show_default="maps")]
+        = Path("maps"),
         json: Annotated[bool, typer.Option("--json", help="Print a JSON object for each photo.")] = False) -> None:
     """Say which material is where in photos: a coloured overlay, class numbers as PNG, and shares of the area as JSON.
 
