@@ -20,7 +20,8 @@ from matlens.notebook.label_space import LABEL_SPACE
 PACKAGE = Path(matlens.__file__).parent
 
 ROOMS = ("errors", "types", "system", "models", "settings", "data", "features", "runs", "training", "workers",
-         "evaluation", "explanation", "robustness", "comparison", "report", "notebook", "jobs", "serving", "cli")
+         "evaluation", "explanation", "mapping", "robustness", "comparison", "report", "notebook", "jobs",
+         "serving", "cli")
 """A module imports from the rooms before its own, and from its own (docs/architecture.md)."""
 
 FRAMEWORKS = {"tensorflow": "models/keras", "keras": "models/keras", "torch": "models/torch",

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 from matlens import __version__
 from matlens.errors import SettingsError
 from matlens.jobs.answers import AnswerOptions
+from matlens.mapping.material_map import MapOptions
+from matlens.mapping.sizes import scales_of
 from matlens.serving.endpoints import ENDPOINTS, docs_page, openapi
 from matlens.serving.engine import AnsweringEngine
 from matlens.serving.frame import guarded, page_files
@@ -31,7 +33,7 @@ def make_app(engine: AnsweringEngine, token: str | None = None) -> App:
     handlers = _Handlers(engine)
     answering: dict[str, Callable[[Request], Awaitable[Any]]] = {
         "/v1/predict": handlers.predict, "/v1/explain": handlers.explain, "/v1/models": handlers.models,
-        "/v1/nearest": handlers.nearest,
+        "/v1/nearest": handlers.nearest, "/v1/map": handlers.map,
         "/metrics": handlers.metrics, "/healthz": handlers.healthz, "/readyz": handlers.readyz,
         "/openapi.json": handlers.openapi, "/docs": handlers.docs}
 
@@ -88,6 +90,16 @@ class _Handlers:
             upload = await self._one_upload(request, account)
             nearest = await self._engine.nearest(upload, chosen)
         return JSONResponse({"format": FORMAT, "name": upload.name, "nearest": nearest})
+
+    async def map(self, request: Request) -> Any:
+        """Map the materials in one photo."""
+        from starlette.responses import JSONResponse
+
+        options, chosen = _map_options(request), self._chosen(request)
+        with self._ledger.account() as account:
+            upload = await self._one_upload(request, account)
+            maps = await self._engine.map(upload, chosen, options)
+        return JSONResponse({"format": FORMAT, "name": upload.name, "maps": maps})
 
     async def models(self, request: Request) -> Any:
         """List the models."""
@@ -169,3 +181,17 @@ def _question(request: Request) -> AnswerOptions:
     except (ValueError, KeyError):
         raise Refused(400, "coverage and false_alarms are numbers (percentages), raw and by_class are true or false."
                       ) from None
+
+
+def _map_options(request: Request) -> MapOptions:
+    """Read how a map is to be made from the query. Raises Refused."""
+    given, usual = request.query_params, MapOptions()
+    try:
+        alarms = float(given["false_alarms"]) if "false_alarms" in given else None
+        return MapOptions(scales_of(given["scales"]) if "scales" in given else usual.scales,
+                          float(given.get("window", usual.window)),
+                          AnswerOptions.in_percent(false_alarms=alarms).false_alarms)
+    except SettingsError as error:
+        raise Refused(400, str(error)) from None
+    except ValueError:
+        raise Refused(400, "window and false_alarms are numbers.") from None

@@ -74,6 +74,17 @@ ENDPOINTS = (
         "`similarity` (the cosine of features) and `jpeg`, a small picture in base64 with `width` and `height`, or "
         "null; and `remark`, why there are no photos or no pictures.", takes_photos=True, options=(_MODEL,),
         example="curl --data-binary @photo.jpg http://127.0.0.1:8000/v1/nearest", refusals=tuple(REFUSALS)),
+    Endpoint(
+        "/v1/map", "POST", "Say which material is where in one photo.",
+        "`maps`: of each model `legend` (class, number, colour, share of the area and confidence, the largest first), "
+        "`overlay` (a PNG in base64, at the map's `size`), `numbers` (a PNG of class numbers, 255 where unknown) and "
+        "what `matlens map` writes as JSON.", takes_photos=True, options=(
+            _MODEL, Option("scales", "string", "Sizes at which the photo is looked at, as factors of its own (1,1.5)."),
+            Option("window", "number", "Side of the neighbourhood that a place is answered by, in sides of the "
+                                       "network's photos (1.25)."),
+            Option("false_alarms", "number", "Percentage of photos like the validation photos that may be called "
+                                             "unknown (5).")),
+        example="curl --data-binary @photo.jpg http://127.0.0.1:8000/v1/map", refusals=tuple(REFUSALS)),
     Endpoint("/v1/models", "GET", "List the models.", "`models`, and `limits` on what may be sent.",
              example="curl http://127.0.0.1:8000/v1/models"),
     Endpoint("/metrics", "GET", "Count what the server does.", "Prometheus' text format.", media="text/plain"),

@@ -18,6 +18,8 @@ from typing import Any
 from matlens.data.pixels.problems import Problem
 from matlens.data.pixels.reader import PhotoReader
 from matlens.jobs.answers import AnswerOptions
+from matlens.mapping.answer import map_answer
+from matlens.mapping.material_map import MapOptions
 from matlens.serving.limits import Overloaded, Refused, ServerLimits
 from matlens.serving.metrics import Metrics
 from matlens.serving.models import ServedModel
@@ -128,11 +130,17 @@ class AnsweringEngine:
         return [await loop.run_in_executor(self._decoding, with_pictures, nearest, model.photos)
                 for nearest, model in zip(found, models, strict=True)]
 
+    async def map(self, upload: Upload, models: Sequence[ServedModel], options: MapOptions) -> list[dict[str, Any]]:
+        """Map the materials in a photo by models. Raises Refused where it cannot be read."""
+        return await self.ask_each(upload, models, lambda model, pixels: map_answer(model.name, model.artifact, pixels,
+                                                                                    options), in_own_size=True)
+
     async def ask_each(self, upload: Upload, models: Sequence[ServedModel],
-                       ask: Callable[[ServedModel, Pixels], dict[str, Any]]) -> list[dict[str, Any]]:
+                       ask: Callable[[ServedModel, Pixels], dict[str, Any]], *, in_own_size: bool = False,
+                       ) -> list[dict[str, Any]]:
         """Ask models something of one photo, in the thread that computes. Raises Refused where it cannot be read.
 
-        ask: is called with a model, and the photo (H, W, 3) uint8 of the model's size.
+        ask: is called with a model, and the photo (H, W, 3) uint8 of the model's size, or of its own.
         """
         if self.waiting + 1 > self.limits.queue:
             raise Overloaded(f"{self.waiting:,} photos are waiting.")
@@ -142,7 +150,7 @@ class AnsweringEngine:
             async with asyncio.timeout(self.limits.answer_seconds):
                 answers = []
                 for model in models:
-                    pixels = await self._decoded(upload, model.artifact.img_size)
+                    pixels = await self._decoded(upload, None if in_own_size else model.artifact.img_size)
                     if isinstance(pixels, Problem):
                         raise Refused(422, f"{upload.name} cannot be read: {pixels}.")
                     answers.append(await loop.run_in_executor(self._computing, ask, model, pixels))
@@ -165,7 +173,7 @@ class AnsweringEngine:
         return {"name": upload.name, "answers": [{**answer, "model": model.name}
                                                  for model, answer in zip(models, answers, strict=True)]}
 
-    async def _decoded(self, upload: Upload, size: tuple[int, int]) -> Pixels | Problem:
+    async def _decoded(self, upload: Upload, size: tuple[int, int] | None) -> Pixels | Problem:
         if upload.refused:
             return Problem(upload.refused, "unsupported")
         reader = PhotoReader(size, most_pixels=self.limits.photo_pixels)

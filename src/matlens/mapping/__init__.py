@@ -1,0 +1,1 @@
+"""Material maps: which material is where in a photo. Artifacts alone are used, and no framework."""
