@@ -78,6 +78,7 @@ def test_weights_are_looked_for_in_order_and_never_downloaded_if_there(tmp_path,
     name = "mobilenet_v2_weights_tf_dim_ordering_tf_kernels_1.0_224_no_top.h5"
     monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
     monkeypatch.setattr(weights, "_download", lambda *_: pytest.fail("downloaded"))
+    (tmp_path / "w").mkdir()
     for folder in (tmp_path / "keras" / "models", tmp_path / "w" / "hub" / "checkpoints", tmp_path / "w" / "models",
                    tmp_path / "w"):
         folder.mkdir(parents=True, exist_ok=True)
