@@ -34,9 +34,11 @@ def refuse_open_door(host: str, token: str | None, runs: tuple[object, ...] = ("
 def listening(host: str, port: int) -> socket.socket:
     """Return a socket that is bound. Raises UsageError where the port is in use, or the address is none of ours."""
     try:
-        family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM,
-                                                         flags=socket.AI_PASSIVE)[0]
-        bound = socket.socket(family, kind)
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP, flags=socket.AI_PASSIVE)[0]
+        # asyncio lets a socket send at once only if it says that it is of TCP; else each answer waits 40 ms for a
+        # client to confirm that its head arrived.
+        bound = socket.socket(family, kind, protocol)
     except OSError as error:
         raise UsageError(f"There is no address {host} here ({error.strerror or error}). Name one of this machine with "
                          "--host, such as 127.0.0.1.") from error
