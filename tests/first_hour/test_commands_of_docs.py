@@ -21,6 +21,7 @@ from typing import Any
 import click
 import pytest
 import typer.main
+from PIL import Image
 
 import matlens as package
 from matlens.cli.main import app
@@ -29,8 +30,8 @@ ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "docs" / "tutorial.md"]
 
 TRAINING = ("run", "train", "demo")
-READ_ONLY = (("data", "fetch"), ("rerun",), ("export",))
-"""These ask for a network connection, or a framework."""
+READ_ONLY = (("data", "fetch"), ("rerun",), ("export",), ("serve",), ("review",))
+"""These ask for a network connection, or a framework; or they serve until they are ended."""
 SLOW = ("--robustness", "--faithfulness", "--galleries", "audit", "timm/")
 """A name of timm is looked up in a process that imports it."""
 
@@ -66,6 +67,11 @@ def desk(small_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     shutil.copytree(folder / "photos" / "red", folder / "folder")
     shutil.copyfile(folder / "folder" / "test_0.png", folder / "photo.jpg")
     (folder / "weights").mkdir()
+    for name in ("unlabelled", "test"):
+        (folder / name).mkdir()
+        for shade in range(60, 240, 30):
+            Image.new("RGB", (24, 24), (shade, 40, 240 - shade)).save(folder / name / f"{shade}.png")
+    (folder / "runs" / "first" / "corrections.csv").write_text("time,path,sha256,from,to,action\n")
     return folder
 
 
