@@ -17,8 +17,7 @@ from matlens.jobs.predict import AskedPhotos, error_line, why_unread
 from matlens.jobs.predicting.answered import answered
 from matlens.jobs.predicting.table import AnswerTable, answer_table
 from matlens.system.console import Reporter, echo
-from matlens.system.files import csv_line, refuse_unwritable, whole_file
-from matlens.system.untrusted import open_regular, reading
+from matlens.system.files import csv_line, refuse_other_table, whole_file
 
 SUBMISSION_COLUMNS = ("id", "label")
 
@@ -54,7 +53,7 @@ def write_answers(artifact: Artifact, asked: AskedPhotos, files: FilesToWrite, q
         reporter.say(f"photos that were named again, and are answered once: {again:,}")
     if files.submission is not None:
         refuse_ambiguous(places)
-        _refuse_other_submission(files.submission)
+        refuse_other_table(files.submission, SUBMISSION_COLUMNS, "a submission", "Name another file with --submission.")
     for unlisted, reason in asked.unlisted:
         echo(error_line(unlisted, reason), err=True)
     left_out = len(asked.unlisted)
@@ -110,17 +109,6 @@ def refuse_ambiguous(places: Iterable[PhotoPlace]) -> None:
         raise DataError(f"A submission names photos by their files' names, and {len(twice):,} names are those of "
                         f"several photos, such as {name}: {found[0]} and {found[1]}. Name the photos of one folder "
                         "alone, or write a table, which has whole paths, with --csv.")
-
-
-def _refuse_other_submission(path: Path) -> None:
-    """Raise DataError where a file that is no submission would be replaced, WriteError where none can be written."""
-    way_out = "Name another file with --submission."
-    if path.exists():
-        with reading(path, "a submission", DataError, way_out), open_regular(path) as file:
-            if file.readline(1000).strip() != ",".join(SUBMISSION_COLUMNS).encode():
-                raise DataError(f"{path} is there already, and is no submission that matlens wrote: its first line is "
-                                f"not id,label. {way_out}")
-    refuse_unwritable(path)
 
 
 def write_submission(path: Path, rows: Iterable[tuple[str, str]]) -> None:
