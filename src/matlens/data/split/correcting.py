@@ -62,8 +62,8 @@ def with_corrections(split: Split, corrections: Mapping[str, Correction], source
                                 corrected=tuple(corrected))
     if gaps := gaps_of(after):
         raise DataError(f"The corrections of labels leave no photo of {gaps}, and every class must have photos in "
-                        "train, val and test. Undo some of them with matlens review; or, where a class is to go, move its "
-                        "photos into other class folders, or elsewhere.")
+                        "train, val and test. Undo some of them with matlens review; or, where a class is to go, move "
+                        "its photos into other class folders, or elsewhere.")
     return after
 
 
