@@ -173,6 +173,17 @@ def test_a_submission_has_the_files_names_and_refuses_two_of_one_name(artifact, 
     assert (code, len(rows_of(file))) == (0, 1), "a photo that is named twice is one photo"
 
 
+def test_two_photos_that_a_table_would_name_alike_are_refused_before_anything_is_computed(artifact, tmp_path, matlens):
+    """The second row would stand for both, and one photo have none."""
+    for name in ("a\nb.png", "a\\nb.png"):
+        (tmp_path / "alike" / name).parent.mkdir(exist_ok=True)
+        (tmp_path / "alike" / name).write_bytes(png(200))
+    code, _, err = matlens("predict", "run", tmp_path / "alike", "--csv", tmp_path / "a.csv")
+    assert (code, Counting.asked) == (2, 0)
+    assert "a\\nb.png" in err
+    assert not (tmp_path / "a.csv").exists()
+
+
 def test_files_hold_the_answers_of_one_run_alone(artifact, photos, tmp_path, matlens):
     for name in ("a", "b"):
         (tmp_path / name).mkdir()

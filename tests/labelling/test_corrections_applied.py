@@ -94,8 +94,9 @@ def test_a_class_that_is_none_and_a_part_without_a_class_are_refused(before):
     with pytest.raises(SettingsError, match=r"(?s)velvet.*wood"):
         with_corrections(split, {photo.path: (photo.sha256, photo.class_name, "velvet")}, source_of(split), print)
     gone = {each.path: (each.sha256, each.class_name, "") for each in split.part("val") if each.class_name == "sky"}
-    with pytest.raises(DataError, match="'sky' in val"):
+    with pytest.raises(DataError, match=r"(?s)corrections.*'sky' in val") as refused:
         with_corrections(split, gone, source_of(split), print)
+    assert "unreadable" not in str(refused.value), "all photos can be read"
 
 
 def test_both_accuracies_are_those_that_are_counted_by_hand():

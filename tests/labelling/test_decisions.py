@@ -106,6 +106,15 @@ def test_a_whole_last_line_without_its_end_counts_as_an_editor_leaves_it(tmp_pat
 def test_what_a_spreadsheet_saves_is_read(tmp_path: Path) -> None:
     content = b"\xef\xbb\xbf" + (HEADER + taken("relabel", "b").line()).replace(b"\n", b"\r\n")
     assert corrections_of(DecisionLog.parse(content)) == {"a/1.jpg": (ONE, "a", "b")}
+    quoted = b"".join(b'"' + line.replace(b",", b'","') + b'"\r\n' for line in content.splitlines())
+    assert DecisionLog.parse(quoted.replace(b'"\xef\xbb\xbf', b'\xef\xbb\xbf"')).decisions == (taken("relabel", "b"),)
+
+
+def test_a_table_of_which_only_the_head_is_left_holds_no_decision_and_takes_the_next(tmp_path: Path) -> None:
+    file = DecisionsFile(tmp_path / "c.csv")
+    file.path.write_bytes(b"\xef\xbb\xbf" + HEADER.rstrip())
+    assert file.read().decisions == ()
+    assert file.add(lambda log: taken("relabel", "b")).decisions == (taken("relabel", "b"),)
 
 
 GOOD = taken("relabel", "b").line().decode()

@@ -116,6 +116,16 @@ def test_the_command_writes_a_table_that_no_spreadsheet_computes(matlens, small_
     assert "yellow.png" in said
 
 
+def test_the_command_replaces_a_table_of_suggestions_and_no_other_file(matlens, small_run, folder, tmp_path):
+    """`suggest RUN *.jpg --out x` with a slip of the hand must not cost a photo."""
+    photo = next(folder.iterdir())
+    before = photo.read_bytes()
+    assert matlens("suggest", small_run, folder, "--out", photo)[0] == 2
+    assert photo.read_bytes() == before
+    for _ in range(2):
+        assert matlens("suggest", small_run, folder, "--out", tmp_path / "s.csv")[0] == 0
+
+
 def test_a_folder_without_a_photo_to_rank_is_refused_with_the_counts(small_run, tmp_path):
     run, artifact = Run.open(small_run), predicting_artifact(small_run)
     (tmp_path / "none").mkdir()

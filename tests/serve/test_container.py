@@ -145,7 +145,7 @@ def test_it_answers_photos_with_the_listed_packages_alone_and_ends_on_sigterm(sm
                               check=False).returncode == 0
         with pytest.raises(HTTPError, match="401"):
             urlopen(Request(f"{address}/v1/predict", photo_of("red")))
-        for path in ("predict", "explain", "nearest"):
+        for path in ("predict", "explain", "nearest", "map"):
             asked = Request(f"{address}/v1/{path}", photo_of("red"), {"Authorization": f"Bearer {TOKEN}"})
             assert b"mobilenetv2_transfer" in urlopen(asked).read()
         server.send_signal(signal.SIGTERM)

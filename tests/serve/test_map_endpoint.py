@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import io
+import threading
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from mapping.colour_model import CLASSES, colour_artifact, halves
+from matlens.data.pixels.reader import PhotoReader
 from matlens.serving.models import ServedModel
 from serve.served import png_of, with_client
 
@@ -57,3 +60,32 @@ def test_what_cannot_be_mapped_is_refused_with_the_reason(served, query, content
 def test_one_photo_is_mapped_at_once(served):
     files = [("photos", (f"{name}.png", png_of(halves("red", name)), "image/png")) for name in ("blue", "green")]
     assert asked(served, "/v1/map", files=files).status_code == 400
+
+
+def test_maps_that_wait_hold_no_photos_in_their_own_size(served, monkeypatch):
+    decoded, may_map = [], threading.Event()
+
+    class CountingReader(PhotoReader):
+        def attempt_content(self, content):
+            decoded.append(content)
+            return super().attempt_content(content)
+
+    def slow_map(name, *_):
+        may_map.wait(30)
+        return {"model": name}
+
+    monkeypatch.setattr("matlens.serving.engine.PhotoReader", CountingReader)
+    monkeypatch.setattr("matlens.serving.engine.map_answer", slow_map)
+
+    async def talk(client, engine):
+        asking = [asyncio.create_task(client.post("/v1/map", content=png_of(halves("red", "blue")))) for _ in range(8)]
+        while engine.waiting < 8 or not decoded:
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(0.2)  # what is decoded at all before the first map is made, is by now
+        before_the_first = len(decoded)
+        may_map.set()
+        return before_the_first, [answer.status_code for answer in await asyncio.gather(*asking)]
+
+    before_the_first, statuses = with_client(None, talk, models=served)
+    assert before_the_first <= 2
+    assert statuses == [200] * 8

@@ -141,6 +141,18 @@ def test_overload_is_answered_with_429_and_when_to_come_back(small_run):
             } <= {200, 429}
 
 
+@pytest.mark.parametrize("path", ["/v1/predict", "/v1/explain", "/v1/nearest", "/v1/map"])
+@pytest.mark.parametrize("limits", [ServerLimits(queue=0), ServerLimits(held_bytes=1)], ids=["queue", "memory"])
+def test_each_refusal_for_overload_is_counted(small_run, path, limits):
+    async def talk(client, engine):
+        status = (await client.post(path, content=PHOTO)).status_code
+        return status, (await client.get("/metrics")).text
+
+    status, counts = with_client(small_run, talk, limits=limits)
+    assert status == 429
+    assert "matlens_overloaded_total 1" in counts.splitlines()
+
+
 def test_a_defect_of_a_network_is_no_hang_and_names_no_secret(small_run, monkeypatch):
     async def talk(client, engine: AnsweringEngine):
         monkeypatch.setattr(type(engine.models[0]), "answers", lambda *_: 1 / 0)
@@ -171,6 +183,15 @@ def test_pages_of_other_sites_cannot_ask(small_run):
             {"Host": "["}, {"Origin": "http://["}, {"Origin": "http://127.0.0.1:8000"}, {"Host": "localhost:8000"})]
 
     assert with_client(small_run, talk) == [403, 403, 403, 400, 400, 200, 200]
+
+
+@pytest.mark.parametrize("base", ["http://127.0.0.2:8000", "http://[::1]:8000", "http://localhost:8000"])
+def test_each_address_of_this_machine_is_answered_without_a_token(small_run, base):
+    """`--host 127.0.0.2` needs no token, so what asks by that name must be answered."""
+    async def talk(client, engine):
+        return (await client.post("/v1/predict", content=PHOTO)).status_code
+
+    assert with_client(small_run, talk, base=base) == 200
 
 
 def test_every_answer_has_a_strict_policy_and_unknown_paths_are_named(small_run):

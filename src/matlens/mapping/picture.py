@@ -74,7 +74,7 @@ def _numbered(picture: Pixels, numbers: npt.NDArray[np.int64]) -> Pixels:
             inside = np.pad((labels[top:top + height, left:left + width] == area).astype(np.uint8), 1)
             depth = cv2.distanceTransform(inside, cv2.DIST_L2, 3)
             y, x = (int(at) for at in np.unravel_index(depth.argmax(), depth.shape))
-            draw.text((left + x - 1, top + y - 1), str(number), "white", _font(size), anchor="mm",
+            draw.text((left + x - 1, top + y - 1), str(number), "white", ImageFont.load_default(size), anchor="mm",
                       stroke_width=max(2, size // 8), stroke_fill="black")
     return np.asarray(image, dtype=np.uint8)
 
@@ -123,6 +123,7 @@ def numbers_picture(made: MaterialMap) -> Image.Image:
 
 @lru_cache(maxsize=8)
 def _font(size: int) -> ImageFont.FreeTypeFont:
+    """Return a font for names of classes; Pillow's own, which the server has, knows few letters beside digits."""
     import matplotlib
 
     return ImageFont.truetype(str(Path(matplotlib.get_data_path(), "fonts", "ttf", "DejaVuSans.ttf")), size)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from itertools import pairwise
 
 import cv2
 import numpy as np
@@ -69,21 +69,21 @@ class Patches:
 
     def means_of(self, features: Array) -> Array:
         """Return the mean of a feature map (h, w, K) over each superpixel, (S, K), interpolated between places."""
-        from scipy.sparse import coo_matrix
-
         y, x, superpixel = self._samples
         rows, columns = features.shape[:2]
         height, width = self.segments.shape
         (top, down), (left, right) = (_between((at + 0.5) * places / length - 0.5) for at, places, length in (
             (y, rows, height), (x, columns, width)))
-        entries: list[tuple[Any, Any]] = [
-            (share_y * share_x, np.clip(top + dy, 0, rows - 1) * columns + np.clip(left + dx, 0, columns - 1))
-            for dy, share_y in ((0, 1 - down), (1, down)) for dx, share_x in ((0, 1 - right), (1, right))]
-        counts = np.bincount(superpixel, minlength=len(self))
-        weights = np.concatenate([share for share, _ in entries]) / np.tile(counts[superpixel], 4)
-        matrix = coo_matrix((weights.astype(np.float32), (np.tile(superpixel, 4), np.concatenate(
-            [place for _, place in entries]))), shape=(len(self), rows * columns)).tocsr()
-        return np.asarray(matrix @ features.reshape(rows * columns, -1), dtype=np.float32)
+        corners = [(share_y * share_x, np.clip(top + dy, 0, rows - 1) * columns + np.clip(left + dx, 0, columns - 1))
+                   for dy, share_y in ((0, 1 - down), (1, down)) for dx, share_x in ((0, 1 - right), (1, right))]
+        shares, place = (np.concatenate(part) for part in zip(*corners, strict=True))
+        # A sparse product in NumPy: the server's container has no SciPy.
+        pairs, inverse = np.unique(np.tile(superpixel, len(corners)) * (rows * columns) + place, return_inverse=True)
+        owner, place = np.divmod(pairs, rows * columns)
+        weights = (np.bincount(inverse, shares) / np.bincount(superpixel)[owner]).astype(np.float32)
+        flat = features.reshape(rows * columns, -1)
+        begins = np.searchsorted(owner, np.arange(len(self) + 1))
+        return np.stack([weights[first:end] @ flat[place[first:end]] for first, end in pairwise(begins)])
 
     def neighbourhood(self, reach: float, *, of_any_colour: bool = False) -> Array:
         """Return the weights (S, S) float32 of the superpixels around each, whose rows sum to 1.

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -32,6 +33,10 @@ BATCH = 32
 
 _MOMENT = 0.03
 """Seconds that a batch waits at most for photos that are being decoded."""
+
+_IN_OWN_SIZE = 2
+"""Photos that are in memory in their own size: one is mapped, and the next one decoded. One of 50 megapixels is 150 MB,
+whose upload may be of 150 kB; and photos to predict wait for two maps at most."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,6 +63,7 @@ class AnsweringEngine:
     def __post_init__(self) -> None:
         self._decoding = ThreadPoolExecutor(os.cpu_count(), "matlens-decode")
         self._computing = ThreadPoolExecutor(1, "matlens-compute")
+        self._in_own_size = asyncio.Semaphore(_IN_OWN_SIZE)
 
     def begin(self) -> None:
         """Begin to take photos, and compile all networks meanwhile, unless that was done. Called in the event loop."""
@@ -102,18 +108,8 @@ class AnsweringEngine:
 
         Raises Overloaded where too many photos wait, or the answers take too long.
         """
-        if self.waiting + len(uploads) > self.limits.queue:
-            self.metrics.count("overloaded")
-            raise Overloaded(f"{self.waiting:,} photos are waiting, and at most {self.limits.queue:,} may.")
-        self.waiting += len(uploads)
-        try:
-            async with asyncio.timeout(self.limits.answer_seconds):
-                return await asyncio.gather(*(self._answer(upload, models, question) for upload in uploads))
-        except TimeoutError:
-            self.metrics.count("overloaded")
-            raise Overloaded(f"There was no answer within {self.limits.answer_seconds:g} s.", 10) from None
-        finally:
-            self.waiting -= len(uploads)
+        async with self._under_way(len(uploads)):
+            return await asyncio.gather(*(self._answer(upload, models, question) for upload in uploads))
 
     async def explain(self, upload: Upload, models: Sequence[ServedModel], class_name: str | None,
                       ) -> list[dict[str, Any]]:
@@ -133,32 +129,42 @@ class AnsweringEngine:
     async def map(self, upload: Upload, models: Sequence[ServedModel], options: MapOptions) -> list[dict[str, Any]]:
         """Map the materials in a photo by models. Raises Refused where it cannot be read."""
         return await self.ask_each(upload, models, lambda model, pixels: map_answer(model.name, model.artifact, pixels,
-                                                                                    options), in_own_size=True)
+                                                                                    options), self._in_own_size)
 
     async def ask_each(self, upload: Upload, models: Sequence[ServedModel],
-                       ask: Callable[[ServedModel, Pixels], dict[str, Any]], *, in_own_size: bool = False,
-                       ) -> list[dict[str, Any]]:
+                       ask: Callable[[ServedModel, Pixels], dict[str, Any]],
+                       in_own_size: asyncio.Semaphore | None = None) -> list[dict[str, Any]]:
         """Ask models something of one photo, in the thread that computes. Raises Refused where it cannot be read.
 
-        ask: is called with a model, and the photo (H, W, 3) uint8 of the model's size, or of its own.
+        Args:
+            ask: is called with a model, and the photo (H, W, 3) uint8 of the model's size, or of its own.
+            in_own_size: bounds how many photos are in memory in their own size; None gives `ask` the model's size.
         """
-        if self.waiting + 1 > self.limits.queue:
-            raise Overloaded(f"{self.waiting:,} photos are waiting.")
-        self.waiting += 1
         loop = asyncio.get_running_loop()
-        try:
-            async with asyncio.timeout(self.limits.answer_seconds):
-                answers = []
-                for model in models:
+        answers = []
+        async with self._under_way(1):
+            for model in models:
+                async with in_own_size or nullcontext():
                     pixels = await self._decoded(upload, None if in_own_size else model.artifact.img_size)
                     if isinstance(pixels, Problem):
                         raise Refused(422, f"{upload.name} cannot be read: {pixels}.")
                     answers.append(await loop.run_in_executor(self._computing, ask, model, pixels))
-                return answers
+                    del pixels
+        return answers
+
+    @asynccontextmanager
+    async def _under_way(self, n: int) -> AsyncIterator[None]:
+        """Count n photos as waiting meanwhile. Raises Overloaded where too many do, or their answers take too long."""
+        if self.waiting + n > self.limits.queue:
+            raise Overloaded(f"{self.waiting:,} photos are waiting, and at most {self.limits.queue:,} may.")
+        self.waiting += n
+        try:
+            async with asyncio.timeout(self.limits.answer_seconds):
+                yield
         except TimeoutError:
             raise Overloaded(f"There was no answer within {self.limits.answer_seconds:g} s.", 10) from None
         finally:
-            self.waiting -= 1
+            self.waiting -= n
 
     async def _answer(self, upload: Upload, models: Sequence[ServedModel], question: AnswerOptions) -> dict[str, Any]:
         sizes = {model.artifact.img_size for model in models}

@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from matlens.errors import SettingsError
-from matlens.serving.limits import Refused
+from matlens.serving.limits import Overloaded, Refused
 from matlens.serving.metrics import Metrics
 from matlens.serving.replies import refusal
 from matlens.serving.security import App, Guard
@@ -50,6 +50,8 @@ def guarded(answering: Sequence[tuple[str, str, Answer]], files: Files, protecte
 
     async def refused(request: Request, error: Exception) -> Any:
         assert isinstance(error, Refused)
+        if isinstance(error, Overloaded):
+            metrics.count("overloaded")
         return refusal(error)
 
     async def by_status(request: Request, error: Exception) -> Any:

@@ -104,7 +104,8 @@ def with_pictures(nearest: dict[str, Any], photos: RunPhotos | None) -> dict[str
     pictures = [photos.thumbnail(each["path"]) if photos is not None else None for each in found]
     without, remark = sum(picture is None for picture in pictures), nearest["remark"]
     if found and photos is None:
-        remark = "The model is served without its run, which says where the photos lie: names stand alone."
+        remark = ("The model is served without its run, which says where the photos lie, or the run's split cannot be "
+                  "read: names stand alone.")
     elif without:
         remark = (f"{without} of these photos do not lie where they lay when the run was made, or were changed: their "
                   "names stand alone.")

@@ -23,11 +23,9 @@ HEADERS = {
     "X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer", "Cache-Control": "no-store",
     "Cross-Origin-Opener-Policy": "same-origin", "Cross-Origin-Resource-Policy": "same-origin"}
 
-_LOCAL_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
-
 
 def is_local(host: str) -> bool:
-    """Return whether an address that a server listens at is reached from this machine alone."""
+    """Return whether a name or an address is one that is reached from this machine alone."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
@@ -83,7 +81,7 @@ class Guard:
         if asking is not None and asking != host:
             raise Refused(403, "This request comes from a page of another site, which may not ask here.")
         if self._token is None:
-            if asked not in _LOCAL_NAMES:
+            if not is_local(asked):
                 raise Refused(403, "Without a token the server answers to localhost alone. Start it with --token to "
                                    "reach it by another name.")
         elif scope["path"] in self._protected and not self._is_right(headers.get(b"authorization", "")):

@@ -11,14 +11,14 @@ import os
 import re
 import shutil
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from matlens.errors import WriteError
+from matlens.errors import DataError, WriteError
 from matlens.system.ownership.temporary import replaced_in, temporary_beside
-from matlens.system.untrusted import JSON_LIMIT, open_regular, parse_json, read_bounded
+from matlens.system.untrusted import JSON_LIMIT, open_regular, parse_json, read_bounded, reading
 
 _MANY = 1000
 """From this number of files on, all disks are flushed at once: one by one, 57,500 files took three minutes."""
@@ -163,6 +163,19 @@ def refuse_unwritable(path: Path) -> None:
     _refuse_other(path, stat.S_IFREG)
     with _named(path), temporary_beside(path):
         pass
+
+
+def refuse_other_table(path: Path, columns: Sequence[str], what: str, way_out: str) -> None:
+    """Raise DataError where a file lies whose first line is not of these columns, and which must not be replaced.
+
+    Raises WriteError where no file can be written.
+    """
+    if path.exists():
+        with reading(path, what, DataError, way_out), open_regular(path) as file:
+            if file.readline(1000).strip() != ",".join(columns).encode():
+                raise DataError(f"{path} is there already, and is not {what} that matlens wrote: its first line is not "
+                                f"{','.join(columns)}. {way_out}")
+    refuse_unwritable(path)
 
 
 def _refuse_other(path: Path, kind: int) -> None:

@@ -27,16 +27,17 @@ def suggest(run: Annotated[Path, typer.Argument(help="A run's folder; last is th
 
     Photos come first of which the model is unsure, and that are unlike labelled photos and unlike each other.
     """
+    from matlens.jobs.labelling.suggest import COLUMNS
     from matlens.jobs.labelling.suggest import suggest as rank
     from matlens.jobs.predict import AskedPhotos, predicting_artifact
     from matlens.runs.places import files_named
     from matlens.runs.run import Run
     from matlens.system.console import Reporter, command, printable
-    from matlens.system.files import refuse_unwritable
+    from matlens.system.files import refuse_other_table
 
     reporter = Reporter()
     opened, artifact = Run.open(run), predicting_artifact(run, model)
-    refuse_unwritable(out)
+    refuse_other_table(out, COLUMNS, "a table of suggestions", "Name another file with --out.")
     asked = AskedPhotos.of(files_named(folder))
     with reporter.progress("ranking photos", len(asked.photos)) as advance:
         found = rank(opened, artifact, asked, photos, lambda done, _: advance(done, ""), known_only=known_only)

@@ -10,7 +10,8 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 
 from matlens.data.source.sources import PARTS, Source
-from matlens.data.split.splits import CorrectedPhoto, LeftOut, Photo, Split, refuse_gaps
+from matlens.data.split.splits import CorrectedPhoto, LeftOut, Photo, Split, gaps_of
+from matlens.errors import DataError
 from matlens.settings.corrections.setting import Correction, refuse_unknown_labels
 from matlens.system.console import printable
 from matlens.types import Labels
@@ -59,7 +60,10 @@ def with_corrections(split: Split, corrections: Mapping[str, Correction], source
     left = tuple(LeftOut(photo.path, LEFT_OUT) for photo in corrected if not photo.to)
     after = dataclasses.replace(split, photos=tuple(photos), left_out=(*split.left_out, *left),
                                 corrected=tuple(corrected))
-    refuse_gaps(after, source)
+    if gaps := gaps_of(after):
+        raise DataError(f"The corrections of labels leave no photo of {gaps}, and every class must have photos in "
+                        "train, val and test. Undo some of them with matlens review; or, where a class is to go, move "
+                        "its photos into other class folders, or elsewhere.")
     return after
 
 

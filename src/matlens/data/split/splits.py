@@ -21,7 +21,7 @@ from matlens.errors import DataError, SettingsError
 from matlens.settings.protocols import draws
 from matlens.system.console import command, html_table, shell_word
 from matlens.system.files import read_json, write_json
-from matlens.system.untrusted import reading, stays_inside
+from matlens.system.untrusted import quoted, reading, stays_inside
 from matlens.types import Labels
 
 RATIOS = (0.7, 0.15, 0.15)
@@ -267,10 +267,16 @@ def _why_together(groups: str | None, source: Source) -> str:
             f"smaller groups or leave it out, and list the copies with: {audit}")
 
 
+def gaps_of(split: Split) -> str:
+    """Name the classes of which parts have no photo, ten at most; empty where there are none."""
+    gaps = [f"{quoted(name)} in {part}" for part, counts in split.counts().items()
+            for name, count in counts.items() if count == 0]
+    return ", ".join(gaps[:10]) + " and more" * (len(gaps) > 10)
+
+
 def refuse_gaps(split: Split, source: Source) -> None:
     """Raise DataError where a part has no photo of a class."""
-    gaps = [f"'{name}' in {part}" for part, counts in split.counts().items()
-            for name, count in counts.items() if count == 0]
+    gaps = gaps_of(split)
     if not gaps:
         return
     empty = [part for part, counts in split.counts().items() if not any(counts.values())]
@@ -282,5 +288,5 @@ def refuse_gaps(split: Split, source: Source) -> None:
         where = f"in {' and '.join(empty)}{aside}: none "
     raise DataError(
         f"Every class must have photos in train, val and test, but in {source.root} ({split.protocol}) there are "
-        f"none {where}for {', '.join(gaps[:10])}{' and more' if len(gaps) > 10 else ''}{lost}. "
+        f"none {where}for {gaps}{lost}. "
         "Add photos, remove that class folder, or divide the photos again with --protocol random.")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path, PurePath
@@ -15,10 +15,9 @@ from matlens.features.artifact import Artifact
 from matlens.jobs.answers import AnswerOptions
 from matlens.jobs.predict import AskedPhotos, error_line, why_unread
 from matlens.jobs.predicting.answered import answered
-from matlens.jobs.predicting.table import AnswerTable, answer_table
+from matlens.jobs.predicting.table import AnswerTable, answer_table, text_cell
 from matlens.system.console import Reporter, echo
-from matlens.system.files import csv_line, refuse_unwritable, whole_file
-from matlens.system.untrusted import open_regular, reading
+from matlens.system.files import csv_line, refuse_other_table, whole_file
 
 SUBMISSION_COLUMNS = ("id", "label")
 
@@ -52,9 +51,11 @@ def write_answers(artifact: Artifact, asked: AskedPhotos, files: FilesToWrite, q
     places = list(dict.fromkeys(asked.photos))
     if again := len(asked.photos) - len(places):
         reporter.say(f"photos that were named again, and are answered once: {again:,}")
+    if files.table is not None:
+        _refuse_alike(places)
     if files.submission is not None:
         refuse_ambiguous(places)
-        _refuse_other_submission(files.submission)
+        refuse_other_table(files.submission, SUBMISSION_COLUMNS, "a submission", "Name another file with --submission.")
     for unlisted, reason in asked.unlisted:
         echo(error_line(unlisted, reason), err=True)
     left_out = len(asked.unlisted)
@@ -101,26 +102,26 @@ def _name(place: PhotoPlace) -> str:
 
 def refuse_ambiguous(places: Iterable[PhotoPlace]) -> None:
     """Raise DataError where two photos have one file name, by which a submission names them."""
-    by_name: dict[str, list[PhotoPlace]] = defaultdict(list)
-    for place in places:
-        by_name[_name(place)].append(place)
-    twice = {name: found for name, found in by_name.items() if len(found) > 1}
-    if twice:
-        name, found = next(iter(twice.items()))
+    if twice := _named_twice(places, _name):
+        name, photos = next(iter(twice.items()))
         raise DataError(f"A submission names photos by their files' names, and {len(twice):,} names are those of "
-                        f"several photos, such as {name}: {found[0]} and {found[1]}. Name the photos of one folder "
+                        f"several photos, such as {name}: {photos[0]} and {photos[1]}. Name the photos of one folder "
                         "alone, or write a table, which has whole paths, with --csv.")
 
 
-def _refuse_other_submission(path: Path) -> None:
-    """Raise DataError where a file that is no submission would be replaced, WriteError where none can be written."""
-    way_out = "Name another file with --submission."
-    if path.exists():
-        with reading(path, "a submission", DataError, way_out), open_regular(path) as file:
-            if file.readline(1000).strip() != ",".join(SUBMISSION_COLUMNS).encode():
-                raise DataError(f"{path} is there already, and is no submission that matlens wrote: its first line is "
-                                f"not id,label. {way_out}")
-    refuse_unwritable(path)
+def _refuse_alike(places: Iterable[PhotoPlace]) -> None:
+    """Raise DataError where the paths of two photos are written alike in a table, since one has codes in its name."""
+    if twice := _named_twice(places, lambda place: text_cell(str(place))):
+        raise DataError(f"Two photos would both be {next(iter(twice))} in the table, where a code in a name, such as a "
+                        "line break, is written as an escape. Rename one of them.")
+
+
+def _named_twice(places: Iterable[PhotoPlace], name_of: Callable[[PhotoPlace], str]) -> dict[str, list[PhotoPlace]]:
+    """Return the photos of each name that several have."""
+    by_name: dict[str, list[PhotoPlace]] = defaultdict(list)
+    for place in places:
+        by_name[name_of(place)].append(place)
+    return {name: photos for name, photos in by_name.items() if len(photos) > 1}
 
 
 def write_submission(path: Path, rows: Iterable[tuple[str, str]]) -> None:

@@ -30,6 +30,7 @@ HEADER = (",".join(COLUMNS) + "\n").encode()
 FILE_LIMIT = 64 << 20
 """Bytes of the file: a decision takes 150."""
 
+_UTF8_MARK = b"\xef\xbb\xbf"
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _LONGEST = 4096
 """Letters of a cell: the longest path that Linux opens."""
@@ -99,10 +100,10 @@ class DecisionLog:
     def parse(cls, content: bytes) -> DecisionLog:
         """Read the content of a file. Raises ValueError, which names the line."""
         whole, end, torn = content.rpartition(b"\n")
-        if torn and _is_whole(torn):  # as an editor leaves it
+        if torn and (_is_decision(torn) or (not whole and _is_header(torn))):  # as an editor leaves it
             whole, end, torn = content, b"", b""
-        lines = whole.removeprefix(b"\xef\xbb\xbf").split(b"\n") if whole else []
-        if lines and lines[0].rstrip(b"\r") + b"\n" != HEADER:
+        lines = whole.split(b"\n") if whole else []
+        if lines and not _is_header(lines[0]):
             raise ValueError(f"its first line is not {','.join(COLUMNS)}")
         if not lines and torn and not HEADER.startswith(torn):
             raise ValueError(f"its first line is not {','.join(COLUMNS)}")
@@ -133,9 +134,15 @@ def standing(decisions: Iterable[Decision]) -> dict[Content, tuple[Decision, ...
     return {key: tuple(on_photo) for key, on_photo in by_photo.items()}
 
 
-def _is_whole(line: bytes) -> bool:
+def _is_decision(line: bytes) -> bool:
     try:
         Decision.of(line.rstrip(b"\r"))
     except ValueError:
-        return line.rstrip(b"\r") + b"\n" == HEADER
+        return False
     return True
+
+
+def _is_header(line: bytes) -> bool:
+    """Return whether a line is HEADER, as spreadsheets may write it: behind a mark of UTF-8, and in quotes."""
+    text = line.removeprefix(_UTF8_MARK).rstrip(b"\r").decode("utf-8", "surrogateescape")
+    return text.replace('"', "") + "\n" == HEADER.decode()
