@@ -54,7 +54,7 @@ MISTAKES = {
     "a run that is not trained": (("predict", "runs/unfinished", PHOTO), ("runs/unfinished", "matlens run")),
     "no photos to predict": (("predict", RUN), ("No photos are named",
                                                  "matlens predict 'runs/first run' PHOTO_OR_FOLDER")),
-    "photos and no run": (("predict", PHOTO, PHOTO), ("is a photo", "matlens predict last")),
+    "photos and no run": (("predict", PHOTO, PHOTO), ("is a file", "matlens predict last")),
     "a folder of weights that is not there": (("run", "my photos", "--weights-dir", "nothere"),
                                               ("--weights-dir nothere", "no such folder")),
     "a library's name": (("models", "kears/*"), ("Did you mean 'keras/*'",)),
@@ -84,6 +84,10 @@ MISTAKES = {
     "other settings": (("run", "my photos", "--models", "inception_v1", "--weights", "none", "--epochs", 2, "--out",
                         "runs/unfinished"),
                        ("--epochs: 4 there, 2 now", "matlens run --data", "--out runs/unfinished")),
+    "true for a number": (("run", "my photos", "--config", "true.toml"), ("MAX_EPOCHS in true.toml", "number", "True")),
+    "a path of Windows": (("run", "--config", "windows.toml"), ("windows.toml", "line 1", "single quotes")),
+    "an address for photos": (("run", "https://www.kaggle.com/datasets/a/b"),
+                              ("kaggle.com", "address", "matlens data fetch")),
     "a picture's ending": (("data", "counts", "my photos", "--png", "counts.jpeg"), ("--png", "counts.jpeg", ".png")),
 }
 """What was typed, and what the message must name. All exit with 2."""
