@@ -103,7 +103,10 @@ def predict(run: Annotated[Path, typer.Argument(
             for line, is_error in predict_files(artifact, asked, as_json=json, top=top, of_run=of_run,
                                                 question=question, with_sets=with_sets):
                 if not (is_error and number):  # what cannot be read is said once
-                    echo(line, err=is_error)
+                    if is_error and not json:
+                        remark(line)
+                    else:
+                        echo(line, err=is_error)
                     failed += is_error
                 answered += not is_error
         if not answered:
