@@ -88,6 +88,11 @@ MISTAKES = {
     "a path of Windows": (("run", "--config", "windows.toml"), ("windows.toml", "line 1", "single quotes")),
     "an address for photos": (("run", "https://www.kaggle.com/datasets/a/b"),
                               ("kaggle.com", "address", "matlens data fetch")),
+    "a number in words": (("export", RUN, "--int8", "--max-drop", "much"), ("--max-drop must be a number", "much")),
+    "a folder to explain": (("explain", RUN, "my photos"), ("my photos is a folder", "'my photos/*.jpg'")),
+    "a library's name alone": (("models", "timm"), ("matlens models 'timm/*'",)),
+    "the page of a dataset": (("data", "fetch", "https://www.kaggle.com/datasets/some/thing"),
+                              ("matlens data fetch some/thing",)),
     "a picture's ending": (("data", "counts", "my photos", "--png", "counts.jpeg"), ("--png", "counts.jpeg", ".png")),
 }
 """What was typed, and what the message must name. All exit with 2."""
