@@ -7,6 +7,7 @@ import shlex
 from pathlib import Path
 
 import pytest
+from rich.cells import cell_len
 
 from matlens.cli.data.audit import _example
 from matlens.system.console import Reporter, command, complain, wrapped
@@ -68,6 +69,15 @@ def test_tables_lines_that_fit_and_pipes_stay_as_they_are():
 
 def test_lines_of_a_list_keep_their_indent():
     assert wrapped("  " + "word " * 10, 20).split("\n") == ["  word word word", *["  word word word"] * 2, "  word"]
+
+
+def test_letters_that_take_two_columns_are_counted_as_two():
+    """Names of classes may be Chinese: 42 letters take 84 columns."""
+    line = " ".join(["\u6728\u6750\u77f3"] * 14)
+    lines = wrapped(line, 80).split("\n")
+    assert len(lines) == 2
+    assert " ".join(lines) == line
+    assert all(cell_len(part) <= 80 for part in lines)
 
 
 def test_warnings_and_lines_are_wrapped_where_a_screen_is_and_whole_in_a_pipe(monkeypatch, capsys):

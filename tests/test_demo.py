@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from matlens.errors import ModelError
+from matlens.errors import ModelError, RunError
 from matlens.jobs import demo
 from matlens.models.frameworks import Framework
 from matlens.settings.schema import Settings
@@ -76,3 +76,12 @@ def test_photos_are_of_at_least_96_pixels_and_every_map_has_places_to_explain(as
     given: dict[str, Any] = {"max_epochs": 2, "models": "vgg19_scratch"}
     demo.run_demo(tmp_path / "demo", given, Reporter(quiet=True))
     assert asked[1].epochs("vgg19_scratch") == 2
+
+
+def test_a_folder_that_is_taken_is_refused_before_anything_is_drawn(monkeypatch, tmp_path):
+    """Drawing takes twenty seconds, and its photos would be left beside a folder that is another's."""
+    (tmp_path / "taken").mkdir()
+    (tmp_path / "taken" / "letter.txt").touch()
+    with pytest.raises(RunError, match="is there already"):
+        demo.run_demo(tmp_path / "taken", {"models": "inception_v1"}, Reporter(quiet=True))
+    assert [path.name for path in tmp_path.iterdir()] == ["taken"]

@@ -13,7 +13,7 @@ import pytest
 import matlens
 from builders import drawn_predictions, results_of
 from matlens.comparison.table import compare
-from matlens.errors import SettingsError
+from matlens.errors import RunError, SettingsError
 from matlens.evaluation.metrics.scores import judge
 from matlens.jobs import python
 from matlens.notebook.evaluate_model import JudgedModel
@@ -62,6 +62,19 @@ def test_report_writes_the_page_and_shows_it_in_a_frame(run):
     importlib.import_module("matlens.report.page")
 
     assert matlens.report(run.path).path == page.path
+
+
+def test_report_writes_nothing_into_a_folder_that_is_no_run(tmp_path):
+    """A folder of photos, named by mistake, stays as it is; a series keeps its own page."""
+    (tmp_path / "photos" / "wood").mkdir(parents=True)
+    with pytest.raises(RunError, match="photos"):
+        matlens.report(tmp_path / "photos")
+    assert [path.name for path in (tmp_path / "photos").iterdir()] == ["wood"]
+    series = tmp_path / "series"
+    series.mkdir()
+    (series / "series.json").write_text("{}")
+    (series / "report.html").write_text("of all runs")
+    assert matlens.report(series).path.read_text() == "of all runs"
 
 
 def test_run_takes_the_names_of_settings_and_returns_what_was_compared(run, tmp_path, monkeypatch):

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from matlens.jobs.rerun import changed_since
+from matlens.jobs.rerun import _compared, changed_since
 from matlens.runs import provenance
+from matlens.runs.record import RunRecord
 
 NAME = "mobilenetv2_transfer"
 
@@ -162,3 +163,15 @@ def test_a_folder_that_is_no_run_is_named(tmp_path, matlens):
     assert code == 2 and "nowhere" in err and "run.json" in err
     code, _, err = matlens("rerun", tmp_path, "--out", tmp_path)
     assert code == 2 and "is the run itself" in err
+
+
+def test_what_was_measured_in_a_run_afterwards_is_no_difference(small_run, tmp_path):
+    """`matlens evaluate --robustness` adds a measurement to the results, and a repetition does not make it again."""
+    measured = RunRecord.read(shutil.copytree(small_run, tmp_path / "measured"))
+    for name in measured.settings.models:
+        file = measured.paths.results_file(name)
+        content = json.loads(file.read_text())
+        file.write_text(json.dumps({**content, "robustness": {"n_photos": 6}, "faithfulness": {"n_photos": 6}}))
+    repetition = _compared(measured, RunRecord.read(small_run), "")
+    assert repetition.differences == {}
+    assert set(repetition.same) == set(measured.settings.models)

@@ -17,7 +17,7 @@ from builders import begin_run
 from matlens.comparison.compared_methods import Spread
 from matlens.comparison.series import SeriesComparison
 from matlens.data.source.minc import CLASS_NAMES
-from matlens.errors import ResultsError, RunError, WorkerError
+from matlens.errors import DataError, ResultsError, RunError, WorkerError
 from matlens.evaluation.results import Results
 from matlens.features.engine import features_of
 from matlens.jobs.series import compare_folders, run_series, summarise_series
@@ -182,6 +182,14 @@ def test_a_model_that_fails_on_one_split_leaves_the_others_standing(drawn, tmp_p
         run_series(Settings.load(options={"data_dir": drawn, "protocol": "kfold:4"}), tmp_path / "out",
                    Reporter(quiet=True))
     assert done == [f"kfold:4:{fold}" for fold in (1, 2, 3, 4)]
+
+
+def test_a_series_whose_first_run_cannot_begin_leaves_nothing(drawn, tmp_path):
+    """An empty series would be the newest run, which `last` stands for."""
+    with pytest.raises(DataError, match="each of the 99 parts"):
+        run_series(Settings.load(options={"data_dir": drawn, "protocol": "kfold:99", "weights": "none",
+                                          "models": "inception_v1"}), tmp_path / "out", Reporter(quiet=True))
+    assert not (tmp_path / "out" / "series.json").exists()
 
 
 @pytest.mark.keras

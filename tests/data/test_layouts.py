@@ -347,3 +347,12 @@ def test_the_likeliest_dataset_has_its_classes_and_not_their_subfolders(tmp_path
     tree(tmp_path / "data" / "kth", *(f"{name}/sample_{letter}/1.png" for name in ("cork", "wool")
                                       for letter in "abcd"))
     assert find_dataset() == tmp_path / "data" / "kth"
+
+
+@pytest.mark.parametrize(("files", "words"), [(["a/notes.txt"], "1 file in a class folder is"),
+                                              (["a/notes.txt", "b/list.csv"], "2 files in class folders are")])
+def test_files_that_are_no_photos_are_counted_in_the_number_that_they_have(tmp_path, files, words):
+    tree(tmp_path, "a/1.jpg", "b/1.jpg", *files)
+    [note] = notes_of(open_source(tmp_path))
+    assert note.startswith(words)
+    assert files[0] in note

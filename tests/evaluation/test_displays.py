@@ -152,6 +152,12 @@ def test_a_keras_history_and_its_mapping_give_the_same_curves() -> None:
     assert all((one.series[key] == other.series[key]).all() for key in content)
 
 
+def test_learning_rates_are_written_in_three_digits() -> None:
+    """A cosine's last rate is 1.72586e-06: its six digits push the panel aside and tell nobody anything."""
+    figure = plot_training_curves({"loss": [1.0, 0.5], "learning_rate": [1e-3, 1.72586e-6]}, "m")
+    assert [label.get_text() for label in figure.axes[-1].get_yticklabels()] == ["1.73e-06", "0.001"]
+
+
 @pytest.mark.parametrize("known, panels", [({}, 0), ({"loss": [1.0]}, 1), ({"val_accuracy": [0.5]}, 1),
                                            (history(2), 3)])
 def test_what_was_not_recorded_has_no_panel(known: dict[str, list[float]], panels: int) -> None:

@@ -110,3 +110,11 @@ def test_importing_the_modules_and_asking_for_the_metrics_loads_nothing_heavy():
             "list(matlens.evaluation.metrics.scores.METRICS); "
             "sys.exit(bool({'matplotlib', 'seaborn', 'sklearn', 'pandas', 'scipy'} & set(sys.modules)))")
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_of_a_model_without_mistakes_the_picture_of_confused_pairs_is_written_without_a_warning(tmp_path, recwarn):
+    """Words alone have no axes that a layout could place, which matplotlib says on the terminal."""
+    save_figure(ConfusedPairs.from_results([]).draw(), tmp_path / "pairs.png")
+    assert (tmp_path / "pairs.png").stat().st_size > 0
+    assert not [str(warning.message) for warning in recwarn if "matplotlib" in str(warning.filename) or "grid" in str(
+        warning.message)]

@@ -124,7 +124,7 @@ def test_faithfulness_galleries_and_robustness_are_kept_and_noted_in_the_results
     write_json(about, read_json(about) | {"parity": 1e-5})
     code, _, err = matlens("evaluate", run, "--models", NAMES[0])
     assert code == 0
-    assert f"{NAMES[0]}_robustness.json is of an earlier training" in err
+    assert f"{NAMES[0]}_robustness.json was measured before {NAMES[0]} was trained or exported again" in err
     assert Results.read(reports / f"{NAMES[0]}_results.json").robustness is None
 
 

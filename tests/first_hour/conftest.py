@@ -37,6 +37,7 @@ def desk_template(tmp_path_factory: pytest.TempPathFactory, drawn: Path, small_r
         (desk / "minc" / "labels" / f"{part}1.txt").write_text("\n".join(paths[number::3]))
     for name, text in (("zero.toml", "max_epochs = 0"), ("misspelt.toml", "IMG_SIZES = 64"),
                        ("broken.toml", "SEED = ["),
+                       ("true.toml", "MAX_EPOCHS = true"), ("windows.toml", 'DATA_DIR = "C:\\Users\\me"'),
                        ("no data.toml", "SEED = 3"), ("with data.toml", 'DATA_DIR = "my photos"\nSEED = 3')):
         (desk / name).write_text(text)
     return desk

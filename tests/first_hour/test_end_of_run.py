@@ -35,6 +35,17 @@ def test_the_winner_its_weakest_class_and_the_next_commands(desk, matlens, monke
         assert code == 0, err
 
 
+def test_of_a_single_model_without_mistakes_nothing_is_said(desk, monkeypatch):
+    """Its name by itself would be a line that says nothing; the next command stays."""
+    run = Run.open(RUN)
+    comparison = summarise(run)
+    alone = dataclasses.replace(comparison, rows=comparison.rows[:1])
+    monkeypatch.setattr("matlens.jobs.closing.weakest", lambda results: [])
+    lines = closing_lines(run, alone)
+    assert all("matlens " in line for line in lines), lines
+    assert any("matlens predict" in line for line in lines)
+
+
 def test_the_report_is_named_and_can_be_opened(desk):
     """A file's address has no blanks, so that a terminal makes a link of it."""
     line = report_line(RUN, 3.2)

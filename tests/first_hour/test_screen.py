@@ -52,6 +52,8 @@ def states(text: str) -> list[str]:
 
 @pytest.mark.parametrize("arguments", [
     ("run", "--help"), ("run", "--help-all"), ("data", "--help"), ("run", "my photo"), ("predict", "last", "none.jpg"),
+    ("predict", "runs/first run", "my photos/sky/sky_000001.jpg"), ("predict", "runs/first run", "n" * 30 + ".jpg"),
+    ("map", "runs/first run", "my photos/sky/sky_000001.jpg", "--out", "maps"),
     ("compare", "runs/first run"), ("data", "split", "my photos", "--out", "divided photos", "--force")], ids=" ".join)
 def test_no_line_is_longer_than_the_screen(desk, arguments):
     lines = on_terminal(*arguments)
@@ -123,3 +125,12 @@ def test_progress_in_a_notebook_is_written_in_place(monkeypatch):
         advance(8, "")
     assert len(shown) == 1
     assert "8/8" in updates[-1]
+
+
+def test_a_backend_of_a_notebook_that_is_not_installed_here_stops_no_picture(desk, tmp_path):
+    """Notebooks hand their MPLBACKEND on to what `!` begins; a run would fail after its training."""
+    done = subprocess.run([sys.executable, "-m", "matlens", "data", "counts", "my photos", "--png", tmp_path / "n.png"],
+                          cwd=desk, env={**os.environ, "MPLBACKEND": "of_no_package"}, capture_output=True, text=True,
+                          check=False)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "n.png").read_bytes().startswith(b"\x89PNG")

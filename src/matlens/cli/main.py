@@ -73,6 +73,7 @@ def main() -> None:
     debug = "--debug" in sys.argv[1:]
     arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
     prepare_streams()
+    os.environ.pop("MPLBACKEND", None)  # pictures go to files; a notebook's backend may not be installed for a command
     with orderly_stop():
         try:
             _refuse_little_memory(arguments)

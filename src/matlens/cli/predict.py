@@ -64,7 +64,7 @@ def predict(run: Annotated[Path, typer.Argument(
     from matlens.jobs.predicting.stream import asked_in_turn, together
     from matlens.runs.names import distinct_names
     from matlens.runs.places import LAST
-    from matlens.system.console import command, echo
+    from matlens.system.console import command, echo, remark
 
     question = AnswerOptions.in_percent(raw=raw, false_alarms=false_alarms, coverage=coverage, by_class=by_class)
     with_sets = coverage is not None or by_class
@@ -73,7 +73,7 @@ def predict(run: Annotated[Path, typer.Argument(
         runs.append(more)
         photos = photos[1:]
     if run.is_file():
-        raise DataError(f"{run} is a photo, and stands where a run is expected. Name the run first: "
+        raise DataError(f"{run} is a file, and stands where a run is expected. Name the run first: "
                         f"{command('predict', *(runs[1:] or [Path(LAST)]), run, *photos)}")
     if not photos:
         raise DataError("No photos are named. Name them behind the run: "
@@ -89,27 +89,35 @@ def predict(run: Annotated[Path, typer.Argument(
     in_turn: Iterable[AskedPhotos] = asked_in_turn(photos, sys.stdin.buffer)
     if to_files or len(artifacts) > 1:  # else what comes on standard input is answered as it comes
         in_turn = [together(in_turn)]
-    names, failed, others = distinct_names(artifacts), 0, 0
+    names, failed, answered, others = distinct_names(artifacts), 0, 0, 0
     for number, (place, artifact) in enumerate(artifacts.items()):
         if artifact.unconfirmed:
-            echo(f"warning: {artifact.remark}", err=True)
+            remark(f"warning: {artifact.remark}")
         of_run = names.get(place, str(place)) if len(artifacts) > 1 else None
         for asked in in_turn:
             others += 0 if number else asked.others
             if to_files:
                 failed += _into_files(artifact, asked, csv, submission, question)
+                answered += 1
                 continue
             for line, is_error in predict_files(artifact, asked, as_json=json, top=top, of_run=of_run,
                                                 question=question, with_sets=with_sets):
                 if not (is_error and number):  # what cannot be read is said once
-                    echo(line, err=is_error)
+                    if is_error and not json:
+                        remark(line)
+                    else:
+                        echo(line, err=is_error)
                     failed += is_error
+                answered += not is_error
+        if not answered:
+            continue
         if not json and not raw and artifact.calibrator:
-            echo(f"calibrated by {artifact.calibrator.title}; --raw prints the network's own probabilities", err=True)
+            remark(f"calibrated by {artifact.calibrator.title}; --raw prints the network's own probabilities")
         if reason := what_is_not_told(artifact, question):
-            echo(reason, err=True)
+            remark(reason)
     if others:
-        echo(f"passed over: {others} files that are no photos by their names", err=True)
+        remark(f"passed over: {others} files that are no photos by their names" if others > 1 else
+               "passed over: 1 file that is no photo by its name")
     if failed:
         raise typer.Exit(2)
 

@@ -78,8 +78,8 @@ def _of_curves(training: TrainingRecord, *, chosen: bool) -> Iterator[Trouble]:
     first, last = training.head_epochs, training.epochs
     losses, val_losses = training.history["loss"][first:], training.history["val_loss"][first:]
     if chosen and 0 < training.best_epoch <= first < last:
-        yield Trouble("head_kept", f"None of the {last - first} epochs inside the network {_best(training, first)}, so "
-                      "the head of the guide's recipe is kept. Another --cut, --views or --epochs may do better.")
+        yield Trouble("head_kept", f"No epoch inside the network, of {last - first} tried, {_best(training, first)}, "
+                      "so the head of the guide's recipe is kept. Another --cut, --views or --epochs may do better.")
     if len(losses) > 1 and min(losses[1:]) >= losses[0]:
         yield Trouble("loss_did_not_fall", f"The training loss did not fall below that of the first epoch "
                       f"({losses[0]:.3f}). Look at the labels, or try another --batch-size.")

@@ -57,18 +57,18 @@ class Measurement:
         """Read what was measured of a run's model as it is now; None where nothing was.
 
         Raises:
-            ResultsError: the file is damaged, or of an earlier training of the model.
+            ResultsError: the file is damaged, or of an earlier training or export of the model.
         """
         path = paths.on_request_file(name, cls.kind)
         if not path.exists():
             return None
         measured, artifact = cls.read(path), paths.artifact(name)
         if artifact.exists() and digest_of(artifact) != measured.artifact:
-            raise ResultsError(f"{path.name} is of an earlier training of {name}, so it is left out. Make it again "
-                               f"with: {cls.command_for(paths.path)}")
+            raise ResultsError(f"{path.name} was measured before {name} was trained or exported again, so it is left "
+                               f"out. Make it again with: {cls.command_for(paths.path)}")
         return measured
 
 
 def digest_of(artifact: Path) -> str:
-    """Return the SHA-256 of an artifact's artifact.json, which tells one training from another."""
+    """Return the SHA-256 of an artifact's artifact.json, which tells one training or export from another."""
     return checksum(artifact / "artifact.json")

@@ -30,7 +30,8 @@ def closing_lines(run: Run, comparison: Comparison) -> list[str]:
         return []
     mistakes = round((1 - results.accuracy) * results.n_test)
     several = "Best model: " * (len(comparison.rows) > 1)
-    lines = [" ".join([f"{several}{best}.", *weakest(results)]).replace("\u00a0", " ")]
+    said = weakest(results)  # of one model that makes no mistake there is nothing to say
+    lines = [" ".join([f"{several}{best}.", *said]).replace("\u00a0", " ")] if several or said else []
     if mistakes:
         lines.append("See where it was wrong: "
                      f"{command('explain', run.path, '--models', best, '--worst', min(mistakes, _SHOWN))}")

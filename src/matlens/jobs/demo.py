@@ -13,7 +13,7 @@ from matlens.jobs.run import run
 from matlens.models.frameworks import FRAMEWORKS
 from matlens.models.registry import MODELS, spec_of
 from matlens.models.weights import find_local
-from matlens.runs.run import Run
+from matlens.runs.run import Run, refuse_if_foreign
 from matlens.settings.schema import Settings
 from matlens.system.console import Reporter, listed
 
@@ -85,6 +85,7 @@ def run_demo(out: Path, options: Mapping[str, Any], reporter: Reporter) -> Run:
                                  **{model.name: model.epochs for model in SHOWN if model.epochs}}
     photos = out.with_name(f"{out.name}-drawn-photos")
     settings = Settings.load(options={**defaults, **chosen, "data_dir": photos})
+    refuse_if_foreign(out, settings, photos.resolve())
     if not photos.exists():
         total = DRAWN_PER_CLASS * len(MATERIALS)
         with reporter.progress("drawing photos", total) as advance:

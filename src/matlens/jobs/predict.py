@@ -153,8 +153,9 @@ def why_unread(place: PhotoPlace, problem: Problem) -> str:
 
 def _why_missing(file: Path) -> str:
     """Say what was looked for in vain: a file, what fits a pattern, or an address, which is no file."""
-    if re.match(r"https?:/", str(file)):
-        return "matlens opens files, not addresses. Download it, and name the file"
+    if re.match(r"(https?|file|s3|gs):/", str(file)):
+        way_out = "Name the file as /folder/photo.jpg" if str(file)[:5] == "file:" else "Download it, and name the file"
+        return f"matlens opens files, not addresses. {way_out}"
     if set("*?[") & set(str(file)):
         return "no file fits this pattern"
     return f"there is no such file or folder in {file.absolute().parent}"

@@ -22,9 +22,10 @@ from matlens.runs.series import SeriesFolder, is_series_folder
 from matlens.settings.schema import Settings
 from matlens.system.console import Reporter, command, shell_word
 
-NOT_REPEATED = frozenset({"seconds", "peak_rss_bytes", "resumed_at_epoch", "versions", "photos_hash"})
-"""The keys of results that belong to a time and a machine, not to the model; and `photos_hash`, which earlier versions
-do not write and `split_hash` implies."""
+NOT_REPEATED = frozenset({"seconds", "peak_rss_bytes", "resumed_at_epoch", "versions", "photos_hash",
+                          "faithfulness", "robustness"})
+"""The keys of results that belong to a time and a machine, not to the model; `photos_hash`, which earlier versions do
+not write and `split_hash` implies; and what another command measured in a run afterwards."""
 
 _RECORDED = ("versions", "frameworks", "hardware", "git", "environment")
 

@@ -17,7 +17,7 @@ from matlens.comparison.table import Comparison, compare
 from matlens.data.source.sources import open_source, refuse_among_photos
 from matlens.data.split.protocols import default_protocol, listed_by_protocol, splits_of_series
 from matlens.data.split.splits import Split
-from matlens.errors import ResultsError, SettingsError, WorkerError
+from matlens.errors import ResultsError, SettingsError, UsageError, WorkerError
 from matlens.evaluation.results import Results
 from matlens.jobs.closing import report_line
 from matlens.jobs.run import judged_in, judged_models, predictions_in, run, saved_predictions
@@ -56,6 +56,9 @@ def _run_series_alone(settings: Settings, out: Path, reporter: Reporter) -> Seri
         reporter.say(f"\n{name} ({number} of {len(runs)}): {out / folder}", style="bold")
         try:
             run(series.settings_of(folder, settings), out / folder, reporter, _split_hash(series))
+        except UsageError:
+            series.withdraw_if_empty()
+            raise
         except WorkerError as error:
             reporter.warn(f"{name}: {error}")
             failures.append(name)

@@ -16,7 +16,7 @@ from matlens.features.novelty.stored import how_to_get
 from matlens.mapping.files import stems_of, write_map
 from matlens.mapping.material_map import MapOptions, material_map
 from matlens.mapping.sizes import MOST_PIXELS
-from matlens.system.console import Reporter, echo, printable
+from matlens.system.console import Reporter, echo, printable, remark
 from matlens.system.files import refuse_unwritable
 
 _NAMED = 5
@@ -66,11 +66,11 @@ def map_photos(artifact: Artifact, request: MapRequest, reporter: Reporter) -> i
                 _tell(photo, request.out, content, reporter)
             advance(done, photo.name)
     if not whole:
-        echo(f"{artifact.model_name} takes photos of one size alone, so that it answered overlapping windows: edges "
-             "are rougher, and it takes longer.", err=True)
-    if artifact.novelty is None:
-        echo(f"Unknown areas are not told: {artifact.folder} does not know them. This learns it, or says why not: "
-             f"{how_to_get(artifact.folder)}", err=True)
+        remark(f"{artifact.model_name} takes photos of one size alone, so that it answered overlapping windows: edges "
+               "are rougher, and it takes longer.")
+    if artifact.novelty is None and failed < len(request.photos) + len(request.unlisted):
+        remark(f"Unknown areas are not told: {artifact.folder} does not know them. This learns it, or says why not: "
+               f"{how_to_get(artifact.folder)}")
     return failed
 
 

@@ -103,6 +103,8 @@ def _meant_by(pattern: str, names: Sequence[str]) -> str:
     if slash and library not in LIBRARIES:
         return "".join(f" Did you mean '{close}/{inside}'?" for close in near(library, LIBRARIES)[:1])
     letters = "".join(letter for letter in pattern if letter not in "*?[]")
+    if meant := [library for library in LIBRARIES if letters.casefold().rstrip("/") == library]:
+        return f" The networks of {meant[0]} are listed by: {command('models', f'{meant[0]}/*')}."
     elsewhere = [] if slash else [command("models", f"{library}/*{letters}*") for library in LIBRARIES]
     return did_you_mean(letters, names) + (f" In libraries: {' or '.join(elsewhere)}." if elsewhere else "")
 

@@ -6,8 +6,11 @@ import html
 from dataclasses import dataclass
 from pathlib import Path
 
+from matlens.report.downloads import PAGE_NAME
 from matlens.report.page import write_report
 from matlens.runs.places import run_folder
+from matlens.runs.record import RunRecord
+from matlens.runs.series import is_series_folder
 from matlens.system.ownership.places import Place
 from matlens.system.untrusted import read_text
 
@@ -35,10 +38,16 @@ class ReportPage:
 def report(run: Place) -> ReportPage:
     """Write a run's report.html again, and return it; as the last line of a cell it is shown in the notebook.
 
+    A series' page is returned as its last run left it.
+
     Args:
-        run: the folder of a run; "last" is the newest.
+        run: the folder of a run or of a series; "last" is the newest.
 
     Raises:
-        RunError: it is no folder of a run.
+        RunError: it is no folder of a run, and nothing is written into it.
     """
-    return ReportPage(write_report(run_folder(run)))
+    folder = run_folder(run)
+    if is_series_folder(folder) and (folder / PAGE_NAME).is_file():
+        return ReportPage(folder / PAGE_NAME)
+    RunRecord.read(folder)
+    return ReportPage(write_report(folder))

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from matlens.errors import DataError, RunError
+from matlens.system.console import shell_word
 from matlens.system.ownership.places import Place, expanded, is_kaggle, working_folder
 
 LAST = "last"
@@ -58,8 +59,11 @@ def files_named(given: Iterable[Place]) -> list[Path]:
     return found
 
 
-def refuse_missing(files: Iterable[Path]) -> None:
-    """Raise DataError where one of the files of `files_named` is not there."""
+def refuse_missing(files: Sequence[Path]) -> None:
+    """Raise DataError where one of the files of `files_named` is not there, or is a folder."""
     if missing := [file for file in files if not file.exists()]:
         raise DataError(f"Cannot read {missing[0]}: there is no such file. Name a photo, or a pattern such as "
                         "'photos/*.jpg'.")
+    if folders := [file for file in files if file.is_dir()]:
+        raise DataError(f"{folders[0]} is a folder, and photos are explained one by one. Name photos, or a pattern "
+                        f"such as {shell_word(str(folders[0] / '*.jpg'))}.")

@@ -118,6 +118,11 @@ class SeriesFolder:
                 write_json(self.path / SERIES_NAME, {"format": 1, "protocol": self.protocol, **members})
         return self
 
+    def withdraw_if_empty(self) -> None:
+        """Remove what `create` wrote where none of the runs could begin, so that nothing is left of a mistake."""
+        if not any(self.path.glob("*/run.json")):
+            (self.path / SERIES_NAME).unlink(missing_ok=True)
+
 
 def _leads_out(folder: Path, name: str) -> bool:
     """Return whether a run of a series is a link to a folder elsewhere."""

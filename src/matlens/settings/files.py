@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
 
@@ -14,6 +15,7 @@ from matlens.settings.typed import are_typed
 from matlens.system.registry import did_you_mean
 from matlens.system.untrusted import in_short, quoted, read_toml, reading
 
+_OF_A_BACKSLASH = ("Invalid hex value", "Unescaped '\\'")
 _DIGITS = 40
 _NAMED = 5
 """How many of the settings that cannot be are named; a file may hold thousands."""
@@ -29,7 +31,14 @@ def read_settings(file: Path | None) -> tuple[dict[str, Any], dict[str, str]]:
     if file is None:
         return {}, {}
     with reading(file, "valid TOML", SettingsError, way_out):
-        content = read_toml(file)
+        try:
+            content = read_toml(file)
+        except tomllib.TOMLDecodeError as problem:
+            if not str(problem).startswith(_OF_A_BACKSLASH):
+                raise
+            raise SettingsError(f"{file} is not valid TOML ({problem}): a backslash between double quotes begins an "
+                                "escape. Write a path of Windows between single quotes, as in 'C:\\photos'."
+                                ) from problem
     lowered: dict[str, Any] = {}
     for key, value in content.items():
         if key.lower() in lowered:
@@ -69,6 +78,11 @@ Model = TypeVar("Model", bound=BaseModel)
 
 def validated(model: type[Model], values: Mapping[str, Any], names: Mapping[str, str]) -> Model:
     """Return settings of these values. names: what they are called where they stand. Raises SettingsError."""
+    for key, value in values.items():
+        if isinstance(value, bool) and (field := model.model_fields.get(key)) is not None:
+            kinds = {field.annotation, *get_args(field.annotation)}
+            if kinds & {int, float} and bool not in kinds:  # pydantic takes true for 1
+                raise SettingsError(f"{names.get(key, key)} must be a number (got {value}).")
     try:
         return model.model_validate(values)
     except ValidationError as error:

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from rich.cells import cell_len
 from rich.console import Console
 from rich.markup import escape
 
@@ -40,8 +41,7 @@ def shell_word(value: object) -> str:
     A name with line breaks, terminal codes or bytes that are no UTF-8 has escapes (bash's and zsh's $'...').
     """
     text = os.fspath(value) if isinstance(value, os.PathLike) else str(value)
-    if isinstance(value, os.PathLike) and text.startswith("-"):
-        text = f"./{text}"
+    text = f"./{text}" if isinstance(value, os.PathLike) and text.startswith("-") else text
     if text.isprintable():
         return shlex.quote(text)
     return "$'" + "".join(char if char.isprintable() and char not in "'\\" else "".join(
@@ -101,6 +101,7 @@ An argument is quoted, or has what words of a sentence do not have; or an option
 """
 
 _GLUE = "\uf8ff"  # of Unicode's private characters: stands for a space at which no line may end
+_SECOND = "\uf8fe"  # another: stands for the second column that a Chinese, Japanese or Korean letter takes
 
 
 def on_screen(console: Console) -> int | None:
@@ -116,25 +117,24 @@ def wrapped(text: str, columns: int | None) -> str:
 
     columns: of the screen; None for a pipe or a file.
     """
-    return "\n".join(line if columns is None or len(line) <= columns or line.lstrip().startswith("|") or _GLUE in line
+    return "\n".join(line if columns is None or cell_len(line) <= columns or line.lstrip()[:1] == "|" or _GLUE in line
                      else _broken(line, columns) for line in text.split("\n"))
 
 
 def _broken(line: str, columns: int) -> str:
     indent, room = line[:len(line) - len(line.lstrip())], max(columns, 20)
     glued = _PASTED.sub(lambda match: _continued(match[0], room - len(indent)).replace(" ", _GLUE), line)
-    first, *others = glued.split("\n")
+    first, *others = "".join(char + _SECOND * (cell_len(char) - 1) for char in glued).split("\n")
     filled = [textwrap.fill(part, room, initial_indent=before, subsequent_indent=indent, break_long_words=False,
                             break_on_hyphens=False)
               for before, part in (("", first), *((indent, other) for other in others))]
-    return "\n".join(filled).replace(_GLUE, " ")
+    return "\n".join(filled).replace(_GLUE, " ").replace(_SECOND, "")
 
 
 _ARGUMENT = re.compile(r"(?:[^\s'\"]|'[^']*'|\"[^\"]*\")+")
 """A word of a command: quoted blanks do not end it."""
 
-_CONTINUATION = "    "
-"""Before what goes on with a command on the next line."""
+_CONTINUATION = "    "  # before what goes on with a command on the next line
 
 
 def _continued(pasted: str, room: int) -> str:
@@ -172,6 +172,12 @@ def echo(text: str, *, err: bool = False) -> None:
     print(text, file=sys.stderr if err else sys.stdout, flush=True)
 
 
+def remark(text: str) -> None:
+    """Print a remark about a result on standard error, in lines that a screen holds."""
+    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    console.print(escape(wrapped(shown_on(console, printable_lines(text)), on_screen(console))))
+
+
 _told: set[str] = set()
 
 
@@ -179,8 +185,7 @@ def tell_once(text: str) -> None:
     """Print a remark on standard error, once in this process however often it is made."""
     if text not in _told:
         _told.add(text)
-        console = Console(stderr=True, highlight=False, soft_wrap=True)
-        console.print(escape(wrapped(shown_on(console, printable_lines(text)), on_screen(console))))
+        remark(text)
 
 
 _NOTEBOOK_BAR, _NOTEBOOK_EVERY = 20, 0.25
@@ -268,8 +273,7 @@ class Reporter:
             return {"text/plain": printable(f"{title} {'█' * filled}{'░' * (_NOTEBOOK_BAR - filled)} {done}/{total} "
                                             f"{words}").rstrip()}
 
-        handle, last = display(shown(0, ""), raw=True,  # type: ignore[no-untyped-call]
-                                display_id=True), time.monotonic()
+        handle, last = display(shown(0, ""), raw=True, display_id=True), time.monotonic()  # type: ignore[no-untyped-call]
 
         def advance(done: int, words: str) -> None:
             nonlocal last

@@ -123,6 +123,8 @@ def _missing_letters_told() -> Iterator[None]:
 
 def _saved(figure: Figure, save_path: Path | str | None) -> Figure:
     layout = figure.get_layout_engine()
+    if layout is not None and not figure.axes:  # words alone: there is nothing to lay out
+        figure.set_layout_engine(layout := None)
     if layout is not None:
         figure.draw_without_rendering()
         layout.execute(figure)  # square axes find their place only in the second pass

@@ -30,7 +30,7 @@ def fetch(name: Annotated[str, typer.Argument(help="minc-2500, or owner/slug of 
     """
     from matlens.data.source import minc
     from matlens.errors import SettingsError
-    from matlens.system.console import Reporter
+    from matlens.system.console import Reporter, command
 
     reporter = Reporter(quiet)
     if name == "minc-2500":
@@ -46,6 +46,9 @@ def fetch(name: Annotated[str, typer.Argument(help="minc-2500, or owner/slug of 
                                 f"{name} comes from Kaggle.")
         sources = fetch_from_kaggle(name, to)
     else:
+        if page := re.match(r"https?://(?:www\.)?kaggle\.com/(?:datasets/)?([\w-]+/[\w.-]+)", name):
+            raise SettingsError(f"{name} is the address of a page. Fetch its dataset with: "
+                                f"{command('data', 'fetch', page[1])}")
         raise SettingsError(f"{name}: give minc-2500, or owner/slug of a dataset on Kaggle, as in the address of its "
                             "page.")
     tell_sources(sources, reporter)

@@ -85,6 +85,8 @@ def _reason(message: str, parameter: Any) -> str:
         return f"{bounds} (got {value})"
     if value is not None and "integer" in message:
         return f"must be a whole number (got '{value}')"
+    if value is not None and "number" in message:
+        return f"must be a number (got '{value}')"
     return message
 
 

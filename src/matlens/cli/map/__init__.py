@@ -42,20 +42,20 @@ def map(run: Annotated[Path, typer.Argument(
     from matlens.mapping.material_map import MapOptions
     from matlens.mapping.sizes import SCALES, scales_of
     from matlens.runs.places import files_named
-    from matlens.system.console import Reporter, command, echo
+    from matlens.system.console import Reporter, command, remark
 
     usual = MapOptions()
     options = MapOptions(SCALES if scales is None else scales_of(scales), usual.window if window is None else window,
                          AnswerOptions.in_percent(false_alarms=false_alarms).false_alarms)
     if run.is_file():
-        raise DataError(f"{run} is a photo, and stands where a run is expected. Name the run first: "
+        raise DataError(f"{run} is a file, and stands where a run is expected. Name the run first: "
                         f"{command('map', 'last', run, *(images or ()))}")
     if not images:
         raise DataError(f"No photos are named. Name them behind the run: {command('map', run, 'PHOTO')}")
     asked = AskedPhotos.of(files_named(images))
     artifact = predicting_artifact(run, model)
     if artifact.unconfirmed:
-        echo(f"warning: {artifact.remark}", err=True)
+        remark(f"warning: {artifact.remark}")
     reporter = Reporter(quiet=json)
     request = MapRequest(asked.photos, asked.unlisted, out, options, json)
     if map_photos(artifact, request, reporter):

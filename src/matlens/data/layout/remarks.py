@@ -59,8 +59,9 @@ def notes_of(source: Source) -> tuple[str, ...]:
         n, shown = sum(source.linked.values()), _some([f"{link}: {n}" for link, n in source.linked.items()])
         notes.append(f"{n} photo{'s' * (n != 1)} {'are' if n != 1 else 'is'} reached by links ({shown})")
     if source.other_files:
-        notes.append(f"{source.other_files} files in class folders are no photos by their names and are not used "
-                     f"({_some(source.others)})")
+        words = ("file in a class folder is no photo by its name and is" if source.other_files == 1 else
+                 "files in class folders are no photos by their names and are")
+        notes.append(f"{source.other_files} {words} not used ({_some(source.others)})")
     return tuple(notes)
 
 

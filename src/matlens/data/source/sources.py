@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import unicodedata
 from collections import defaultdict
 from collections.abc import Mapping
@@ -75,6 +76,9 @@ def open_source(folder: Path) -> Source:
         DataError: there is no such folder, or it has no photos or fewer than two classes, or its photos are laid out
             for something else.
     """
+    if re.match(r"https?:/", str(folder)):
+        raise DataError(f"{folder} is an address, and matlens reads folders. Download the photos first; a dataset of "
+                        "Kaggle with: matlens data fetch OWNER/NAME")
     if not folder.exists():
         raise DataError(f"No such folder: {folder}.{folders_near(folder) or ' Name the folder that holds the photos.'}")
     if not folder.is_dir():

@@ -133,7 +133,7 @@ class TrainingCurves:
             if rates[0] > 0 and len(rates) <= 5:  # plateaus: name each; a long schedule has ticks of its own
                 if len(rates) > 1:  # a logarithmic scale of one very small rate has no width
                     axes.set_yscale("log")
-                axes.set_yticks(rates, [f"{rate:g}" for rate in rates])
+                axes.set_yticks(rates, [f"{rate:.3g}" for rate in rates])
                 axes.yaxis.set_minor_locator(NullLocator())
         axes.margins(y=0.12)
         if key != "learning_rate":
