@@ -63,7 +63,7 @@ class Attacked(NamedTuple):
     def raw(self, content: bytes) -> bytes:
         """What it says to some bytes, until it closes or says no more."""
         with socket.create_connection(("127.0.0.1", self.port), timeout=20) as client:
-            with contextlib.suppress(ConnectionError):
+            with contextlib.suppress(OSError):  # it may have closed already
                 client.sendall(content)
                 client.shutdown(socket.SHUT_WR)
             with contextlib.suppress(ConnectionError):
