@@ -90,3 +90,23 @@ def test_a_folder_that_cannot_be_written_is_named_before_the_work(artifact, tmp_
     (tmp_path / "file").write_text("a file")
     code, out, err = matlens("map", artifact, tmp_path / "red.png", "--out", tmp_path / "file" / "maps")
     assert code == 2 and str(tmp_path / "file") in err and "written" not in out
+
+
+@pytest.mark.parametrize("name", ["red_map.json", "red_map.png", "red_map_classes.png"])
+def test_no_file_is_replaced_that_is_of_no_map(artifact, tmp_path, matlens, name):
+    """A photo of that name was lost. What matlens wrote is replaced, also what a kill left of it."""
+    Image.fromarray(halves("red", "red")).save(tmp_path / "red.png")
+    folder = tmp_path / "maps"
+    folder.mkdir()
+    if name.endswith("png"):
+        Image.new("RGB", (9, 9)).save(folder / name)
+    else:
+        (folder / name).write_text('{"mine": 1}')
+    before = (folder / name).read_bytes()
+    code, _, err = matlens("map", artifact, tmp_path / "red.png", "--out", folder)
+    assert code == 2 and name in err and "--out" in err
+    assert [path.name for path in folder.iterdir()] == [name] and (folder / name).read_bytes() == before
+    (folder / name).unlink()
+    for left in ("red_map.json", "red_map_classes.png", "red_map.png"):
+        assert matlens("map", artifact, tmp_path / "red.png", "--out", folder)[0] == 0
+        (folder / left).unlink()

@@ -62,8 +62,10 @@ async function show(file, card) {
   const last = element("p", `Answered in ${(1000 * answer.seconds).toFixed(0)} ms.`, "muted time");
   cards[cards.length - 1].append(last);
   if (!isArchive && answer.photos[0].answers) {
-    await explain(form, card);
-    await nearest(form, card, answer.photos[0]);
+    // What is known is shown already: a server that ends now takes nothing of it away.
+    for (const more of [() => explain(form, card), () => nearest(form, card, answer.photos[0])]) {
+      await more().catch(error => card.append(element("p", `The server cannot be reached (${error.message}).`, "problem")));
+    }
   }
 }
 
