@@ -134,6 +134,14 @@ def test_series_compare_with_series_of_the_same_splits_only(series, tmp_path):
         compare_folders([series.path, other])
 
 
+def test_a_series_that_is_named_twice_is_one(series):
+    """Twice by the same name, and by another that leads there; a tie of a method with itself says nothing."""
+    alone = compare_folders([series.path])
+    for again in (series.path, series.path / ".." / series.path.name):
+        twice = compare_folders([series.path, again])
+        assert [row.model for row in twice.rows] == [row.model for row in alone.rows]
+
+
 def test_published_results_stand_below_with_their_protocol(series):
     """Bell et al. judged on five splits, others on one: a reader must see which."""
     comparison = compare_folders([series.path], literature=True)

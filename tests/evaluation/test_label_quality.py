@@ -15,7 +15,7 @@ import pytest
 
 from builders import predictions_of
 from matlens.data.split.splits import Photo, Split
-from matlens.errors import LabelsError, ResultsError
+from matlens.errors import LabelsError, ResultsError, RunError
 from matlens.evaluation.label_quality import LabelIssues, find_suspects, label_issues, suspect_positions
 from matlens.evaluation.predictions import Predictions
 from matlens.runs.run import Run
@@ -155,7 +155,7 @@ def test_runs_that_do_not_fit_are_named(tmp_path: Path) -> None:
     with pytest.raises(ResultsError, match=r"inception_v1_predictions\.npz .*diverged.*--models"):
         label_issues([run])
     run.paths.predictions_file("inception_v1").unlink()
-    with pytest.raises(ResultsError, match=r"holds no predictions\. Make them with: matlens evaluate"):
+    with pytest.raises(RunError, match=r"holds no trained model.* matlens run"):  # evaluate would say the same
         label_issues([run])
 
 

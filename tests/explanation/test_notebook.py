@@ -219,6 +219,8 @@ def test_what_cannot_be_drawn_is_named(models, photo, tmp_path):
             visualize_gradcam(models["vgg19"], tmp_path / name)
     with pytest.raises(ModelError, match="2 class names for a model of 3"):
         visualize_gradcam(models["vgg19"], photo, ["a", "b"])
+    with pytest.raises(SettingsError, match="alpha=4"):  # colours beyond white would wrap around
+        visualize_gradcam(models["vgg19"], photo, alpha=4)
     for broken, named in (([], "no photo"), (iter(()), "no photo")):
         with pytest.raises(DataError, match=named):
             visualize_gradcam_samples(models["vgg19"], broken, NAMES)

@@ -93,6 +93,8 @@ MISTAKES = {
     "a library's name alone": (("models", "timm"), ("matlens models 'timm/*'",)),
     "the page of a dataset": (("data", "fetch", "https://www.kaggle.com/datasets/some/thing"),
                               ("matlens data fetch some/thing",)),
+    "results of a run that is not trained": (("compare", "runs/unfinished"), ("runs/unfinished", "matlens run")),
+    "labels of a run that is not trained": (("labels", "runs/unfinished"), ("runs/unfinished", "matlens run")),
     "a picture's ending": (("data", "counts", "my photos", "--png", "counts.jpeg"), ("--png", "counts.jpeg", ".png")),
 }
 """What was typed, and what the message must name. All exit with 2."""

@@ -186,6 +186,7 @@ def label_issues(runs: Sequence[Run], chosen: Sequence[str] | None = None) -> La
     Raises:
         ResultsError, LabelsError or DataError: no or damaged predictions, or runs of other classes; the message
             names the run.
+        RunError: no model of a run is trained.
     """
     predictions: dict[str, Predictions] = {}
     class_names, names = runs[0].split.class_names, distinct_names(run.path for run in runs)
@@ -198,6 +199,8 @@ def label_issues(runs: Sequence[Run], chosen: Sequence[str] | None = None) -> La
         asked = chosen or [name for name in run.model_names if run.paths.predictions_file(name).exists()]
         absent = [name for name in asked if not run.paths.predictions_file(name).exists()]
         if absent or not asked:
+            if not asked:
+                run.trained_models()  # what is not trained cannot be evaluated either
             raise ResultsError(f"{run.path} holds no predictions{' of ' if absent else ''}{', '.join(absent)}. "
                                f"Make them with: {command('evaluate', run.path)}")
         for name in asked:

@@ -217,11 +217,14 @@ def judged_models(runs: Sequence[RunRecord]) -> list[Results]:
 
     Raises:
         ResultsError: a run without results.
+        RunError: a run without trained models.
     """
     names = distinct_names(run.path for run in runs)
     results_by_run = {run.path: judged_in(run) for run in runs if run.path in names}
+    records = {run.path: run for run in runs}
     for path, results in results_by_run.items():
         if not results:
+            records[path].trained_models()  # what is not trained cannot be evaluated either
             raise ResultsError(f"{path} holds no results yet. Make them with: {command('evaluate', path)}")
     return [dataclasses.replace(judged, model_name=_name_among(names, path, judged.model_name))
             for path, results in results_by_run.items() for judged in results]

@@ -128,14 +128,13 @@ def compare_folders(paths: Sequence[Path], *, literature: bool = False, margin: 
     if not all(map(is_series_folder, paths)):
         raise ResultsError("A series and a single run cannot be put side by side: a mean over runs is not the "
                            "accuracy of one. Name series only, or the runs inside of the series.")
-    all_series = [SeriesFolder.open(path) for path in paths]
+    names = distinct_names(paths)  # what is given twice is named once
+    all_series = [SeriesFolder.open(path) for path in dict.fromkeys(paths) if path in names]
     if len({(series.protocol, bool(series.seeds)) for series in all_series}) > 1:
         raise ResultsError("These series have other splits each and cannot be compared: " + ", ".join(
             f"{series.path} {series.protocol}{' with several seeds' * bool(series.seeds)}" for series in all_series))
-    names, methods = distinct_names(series.path for series in all_series), []
+    methods: list[JudgedMethod] = []
     for series in all_series:
-        if series.path not in names:  # it is given twice
-            continue
         if not (judged := methods_of(series, f"{names[series.path]}/" * (len(names) > 1))):
             raise ResultsError(f"{series.path} holds no results yet. The matlens run that began it goes on from here.")
         methods += judged

@@ -26,7 +26,7 @@ from matlens.models.protocol import Classifier
 from matlens.notebook.adapters import classifier_of, refuse_other_size
 from matlens.notebook.class_names import names_for
 from matlens.notebook.photos import taken_range
-from matlens.settings.arguments import whole_number
+from matlens.settings.arguments import number_from, whole_number
 from matlens.settings.knobs import notebook_setting
 from matlens.types import Array, Labels, Pixels
 
@@ -188,7 +188,11 @@ def _asked(explained: NotebookModel, photos: Array, method: str, class_number: i
 
 def _explained(explained: NotebookModel, photos: Array, truths: Sequence[int | None], names: Sequence[str],
                method: str, class_number: int | None, alpha: float) -> list[ExplainedPhoto]:
-    """Explain photos (N, H, W, 3); the class that is explained stands below each."""
+    """Explain photos (N, H, W, 3); the class that is explained stands below each.
+
+    Raises SettingsError for an `alpha` that is no share.
+    """
+    number_from(alpha, "alpha", 0, 1)
     explainer, question = _asked(explained, photos, method, class_number)
     return explain_photos(explained, photos, names,
                           [None if truth is None else names[truth] for truth in truths], explainer, question,

@@ -41,8 +41,8 @@ def alone_in(path: Path) -> Iterator[None]:
     try:
         lock.acquire(blocking=False)
     except Timeout:
-        raise RunError(f"Another matlens is at work in {path}. Wait until it has ended, then go on with the same "
-                       "command; or name another folder with --out.") from None
+        raise RunError(f"Another matlens is at work in {path}. Wait until it has ended, then give the same command "
+                       "again; a run can also be given a folder of its own with --out.") from None
     except OSError:
         if not was_there:
             with suppress(OSError):  # a full disk takes the file, and not its content

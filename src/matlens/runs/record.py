@@ -90,7 +90,8 @@ class RunRecord:
                                f"it holds: {', '.join(trained) or 'none'}.")
         if not trained:
             going_on = run_command(read_content(self.paths)["settings"], self.data_root, "--out", self.path)[0]
-            raise RunError(f"{self.path} holds no trained model yet. Train its models with: {going_on}")
+            raise RunError(f"{self.path} holds no trained model yet. If matlens is at work there now, wait until it "
+                           f"has ended; otherwise train its models with: {going_on}")
         return chosen or trained
 
 
