@@ -186,3 +186,12 @@ def test_what_runs_differ_in_is_told(desk, matlens, tmp_path, monkeypatch):
     assert "--seed" in (tmp_path / "page.html").read_text()
     code, out, _ = matlens("compare", RUN)
     assert "differs" not in out
+
+
+@pytest.mark.parametrize("typed", [("--groups", "nofile.csv"), ("--protocol", "minc:1"), ("--out", "runs/first run")])
+def test_a_mistake_is_named_before_weights_are_looked_for(desk, matlens, monkeypatch, typed):
+    """Who has no network heard of missing weights first, found them, and then heard of the mistake."""
+    monkeypatch.setattr("matlens.jobs.run.find_weights", lambda *_, **__: pytest.fail("looked for weights"))
+    code, _, err = matlens("run", "my photos", "--models", "mobilenetv2_transfer", *typed)
+    assert code == 2
+    assert typed[1] in err

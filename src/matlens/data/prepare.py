@@ -91,6 +91,16 @@ def prepare(settings: Settings, reporter: Reporter) -> Prepared:
     return Prepared(source, split, store)
 
 
+def refuse_division(source: Source, settings: Settings) -> None:
+    """Refuse a protocol that the dataset has not, and groups that cannot be read, before anything is fetched or read.
+
+    Raises DataError or SettingsError, as `prepare` does.
+    """
+    listed = listed_by_protocol(source, settings.protocol or default_protocol(source, settings.groups))
+    if settings.groups not in (None, AUTO):
+        named_groups(sorted({photo.path for photo in listed}), settings.groups, source.root, lambda _: None)
+
+
 def copies_among(hashes: Mapping[str, str], read: Callable[[str], Pixels | None], reporter: Reporter, *,
                  drawn: bool = True, keeping: Keeping | None = None) -> list[tuple[str, ...]]:
     """Return groups of photos that are copies of one, exact or nearly so.

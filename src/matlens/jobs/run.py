@@ -16,7 +16,7 @@ from matlens.comparison.choice import as_share
 from matlens.comparison.displays import draw_differences
 from matlens.comparison.row import between
 from matlens.comparison.table import Comparison, compare
-from matlens.data.prepare import prepare
+from matlens.data.prepare import prepare, refuse_division
 from matlens.data.source.sources import open_source, refuse_among_photos
 from matlens.errors import DataError, MatlensError, ResultsError, WeightsError, WorkerError
 from matlens.evaluation.judge import evaluate
@@ -67,11 +67,12 @@ def start(settings: Settings, out: Path, reporter: Reporter, split_hash: str | N
         MaterialGroups.read(settings.material_groups, source.class_names)  # refused before anything is trained
     refuse_other_classes(settings.class_weights, source.class_names)
     refuse_unknown_labels(settings.corrections, source.class_names)
-    weights = _find_all_weights(settings, reporter)
+    refuse_division(source, settings)
     if not settings.cache_dir.is_absolute():
         settings = settings.model_copy(update={"cache_dir": settings.cache_dir.resolve()})
     settings = with_its_batch(out, settings)
     refuse_if_foreign(out, settings, root)
+    weights = _find_all_weights(settings, reporter)  # after what is wrong wherever the weights are
     paths = RunPaths(out)
     untrained = {model: start_from.path for model, start_from in weights.items() if not is_trained(paths, model)}
     for model, path in untrained.items():
