@@ -124,7 +124,7 @@ def draw(samples: Sequence[Sample], path: Path) -> None:
                                    / (last.seconds - first.seconds) for first, last in spans],
                           color=color, linewidth=0, label=label)
     style_axes(busy, "how many cores are busy", "", "Cores")
-    busy.legend(fontsize=8, loc="upper right", edgecolor="none")
+    busy.legend(fontsize=8, loc="lower right", bbox_to_anchor=(1, 1), ncols=2, frameon=False)
     for row, name in enumerate(names):
         bars = [(sample.seconds, after.seconds - sample.seconds)
                 for sample, after in pairwise(samples) if sample.stage == name]
