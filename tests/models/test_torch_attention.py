@@ -119,7 +119,7 @@ def test_other_networks_are_refused_by_name(name, side, why):
 
 def test_the_command_draws_it(matlens, monkeypatch, drawn, tmp_path):
     """From the model file of a run, beside what every run has; a class of one's own choice is refused."""
-    for needed in ("matplotlib.pyplot", "pandas", "sklearn.metrics", "seaborn"):  # which jobs keep out of their process
+    for needed in ("matplotlib.pyplot", "pandas", "sklearn.metrics"):  # which jobs keep out of their process
         importlib.import_module(needed)
     InProcess(monkeypatch, "train", "export", "attention", "timm", "features", "confirm", "draft")
     run = tmp_path / "run"
