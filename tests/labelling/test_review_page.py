@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import os
-import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-import uvicorn
 
 from labelling.desks import copied, desk_of
 from matlens.serving.review.app import make_review_app
 from matlens.settings.corrections.setting import read_corrections
-from report.browser import chromium
+from report.browser import chromium, until
+from serve.live import live
 
 pytestmark = pytest.mark.slow
 TOKEN = "0123456789abcdef"
@@ -25,30 +23,13 @@ TOKEN = "0123456789abcdef"
 @contextlib.contextmanager
 def running(run: Path, token: str | None = None) -> Iterator[str]:
     """The address of a review in a thread."""
-    server = uvicorn.Server(uvicorn.Config(make_review_app(desk_of(run), token), port=0, log_level="error"))
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    while not server.started:
-        time.sleep(0.05)
-    try:
-        yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
-    finally:
-        server.should_exit = True
-        thread.join()
+    with live(make_review_app(desk_of(run), token)) as place:
+        yield place
 
 
 @pytest.fixture
 def run(small_run: Path, tmp_path: Path) -> Path:
     return copied(small_run, tmp_path / "run")
-
-
-def until(driver: Any, script: str) -> Any:
-    """Wait until a script in the page returns something, for a minute: a hang ends the test."""
-    for _ in range(600):
-        if found := driver.execute_script(script):
-            return found
-        time.sleep(0.1)
-    raise AssertionError(f"{script} never came true; {driver.execute_script('return document.body.innerText')}")
 
 
 def press(driver: Any, key: str, decided: int) -> None:

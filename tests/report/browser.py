@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -37,3 +38,12 @@ def chromium(width: int, height: int = 900, *, scripts: bool = True) -> Iterator
         yield driver
     finally:
         driver.quit()
+
+
+def until(driver: Any, script: str, *arguments: object) -> Any:
+    """Wait until a script in the page returns something, for a minute: a hang ends the test."""
+    for _ in range(600):
+        if found := driver.execute_script(script, *arguments):
+            return found
+        time.sleep(0.1)
+    raise AssertionError(f"{script} never came true; {driver.execute_script('return document.body.innerText')}")

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from report.browser import chromium
+from report.browser import chromium, until
 from serve.served import photo_of
-from serve.test_serving_page import GIVE, running, until
+from serve.test_serving_page import GIVE, running
 
 pytestmark = pytest.mark.slow
 

@@ -6,21 +6,19 @@ import base64
 import contextlib
 import os
 import shutil
-import threading
-import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import uvicorn
 
 from matlens.serving.app import make_app
 from matlens.serving.engine import AnsweringEngine
 from matlens.serving.limits import ServerLimits
 from matlens.serving.metrics import Metrics
 from matlens.serving.models import open_models
-from report.browser import chromium
+from report.browser import chromium, until
+from serve.live import live
 from serve.served import STRANGER, novelty_of, novelty_with_names, photo_of, zip_of
 
 pytestmark = pytest.mark.slow
@@ -33,17 +31,8 @@ def running(run: Path, token: str | None = None) -> Iterator[str]:
     models = open_models([run], print)
     training = novelty_with_names(models[0], run).training
     object.__setattr__(models[0].artifact, "novelty", replace(novelty_of(models[0]), training=training))
-    server = uvicorn.Server(uvicorn.Config(make_app(AnsweringEngine(models, ServerLimits(), Metrics()), token), port=0,
-                                           log_level="error", lifespan="on"))
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    while not server.started:
-        time.sleep(0.05)
-    try:
-        yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
-    finally:
-        server.should_exit = True
-        thread.join()
+    with live(make_app(AnsweringEngine(models, ServerLimits(), Metrics()), token)) as place:
+        yield place
 
 
 @pytest.fixture(scope="module")
@@ -62,15 +51,6 @@ def files(tmp_path_factory) -> dict[str, Path]:
     for name, content in contents.items():
         (folder / name).write_bytes(content)
     return {name: folder / name for name in contents}
-
-
-def until(driver, script: str, *arguments: object) -> object:
-    """Wait until a script in the page returns something, for a minute: a hang ends the test."""
-    for _ in range(600):
-        if found := driver.execute_script(script, *arguments):
-            return found
-        time.sleep(0.1)
-    raise AssertionError(f"{script} never came true; {driver.execute_script('return document.body.innerText')}")
 
 
 def cards(driver, n: int) -> list[str]:

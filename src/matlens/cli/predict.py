@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from matlens.cli.frame.places import run_folder
+from matlens.cli.frame.places import refuse_without_photos, run_folder
 
 if TYPE_CHECKING:
     from matlens.features.artifact import Artifact
@@ -58,13 +58,12 @@ def predict(run: Annotated[Path, typer.Argument(
     """
     import sys
 
-    from matlens.errors import DataError, SettingsError
+    from matlens.errors import SettingsError
     from matlens.jobs.answers import AnswerOptions, what_is_not_told
     from matlens.jobs.predict import predict_files, predicting_artifact
     from matlens.jobs.predicting.stream import asked_in_turn, together
     from matlens.runs.names import distinct_names
-    from matlens.runs.places import LAST
-    from matlens.system.console import command, echo, remark
+    from matlens.system.console import echo, remark
 
     question = AnswerOptions.in_percent(raw=raw, false_alarms=false_alarms, coverage=coverage, by_class=by_class)
     with_sets = coverage is not None or by_class
@@ -72,12 +71,7 @@ def predict(run: Annotated[Path, typer.Argument(
     while photos and (more := _also_run(photos[0])) is not None:
         runs.append(more)
         photos = photos[1:]
-    if run.is_file():
-        raise DataError(f"{run} is a file, and stands where a run is expected. Name the run first: "
-                        f"{command('predict', *(runs[1:] or [Path(LAST)]), run, *photos)}")
-    if not photos:
-        raise DataError("No photos are named. Name them behind the run: "
-                        f"{command('predict', *runs, 'PHOTO_OR_FOLDER')}")
+    refuse_without_photos("predict", runs, photos)
     to_files = csv is not None or submission is not None
     if to_files and json:
         raise SettingsError("--json prints objects, and --csv and --submission write files. Give one of them.")

@@ -48,12 +48,10 @@ def prepare(settings: Settings, reporter: Reporter) -> Prepared:
         CacheError: the decoded photos cannot be stored.
     """
     source = open_source(settings.data_dir)
-    protocol = settings.protocol or default_protocol(source, settings.groups)
-    paths = sorted({photo.path for photo in listed_by_protocol(source, protocol)})
     tell_unused(source, reporter)
     said: list[str] = []
     groups = settings.groups
-    named = named_groups(paths, groups, source.root, said.append) if groups not in (None, AUTO) else []
+    protocol, paths, named = _asked_division(source, settings, said.append)
     with reporter.progress("reading photos", len(paths)) as advance:
         hashes, problems = hash_photos(source.root, paths, lambda done, _: advance(done, ""))
     with reporter.progress("decoding photos", len(paths)) as advance:
@@ -96,9 +94,16 @@ def refuse_division(source: Source, settings: Settings) -> None:
 
     Raises DataError or SettingsError, as `prepare` does.
     """
-    listed = listed_by_protocol(source, settings.protocol or default_protocol(source, settings.groups))
-    if settings.groups not in (None, AUTO):
-        named_groups(sorted({photo.path for photo in listed}), settings.groups, source.root, lambda _: None)
+    _asked_division(source, settings, lambda remark: None)
+
+
+def _asked_division(source: Source, settings: Settings, say: Callable[[str], None],
+                    ) -> tuple[str, list[str], list[tuple[str, ...]]]:
+    """Return the protocol, the paths of the photos that it lists, and the groups that the user named of them."""
+    protocol = settings.protocol or default_protocol(source, settings.groups)
+    paths = sorted({photo.path for photo in listed_by_protocol(source, protocol)})
+    named = named_groups(paths, settings.groups, source.root, say) if settings.groups not in (None, AUTO) else []
+    return protocol, paths, named
 
 
 def copies_among(hashes: Mapping[str, str], read: Callable[[str], Pixels | None], reporter: Reporter, *,

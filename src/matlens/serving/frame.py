@@ -72,7 +72,8 @@ def guarded(answering: Sequence[tuple[str, str, Answer]], files: Files, protecte
 def page_files(package: str, name: str) -> dict[str, tuple[bytes, str]]:
     """Return the files of a page by path, with their types: index.html, NAME.css and all scripts in `package`/page.
 
-    /shared.js and /style.css are those of all pages, with the page's own style behind it.
+    /shared.js, /style.css (with the page's own style behind it) and the form that asks for a token, which stands in
+    index.html in place of a comment, are those of all pages.
     """
     from importlib.resources import files
 
@@ -81,7 +82,9 @@ def page_files(package: str, name: str) -> dict[str, tuple[bytes, str]]:
     of_all, own = (folder.joinpath(file).read_text("utf-8") for folder, file in ((shared, "controls.css"),
                                                                                (page, f"{name}.css")))
     scripts = [shared.joinpath("shared.js"), *(file for file in page.iterdir() if file.name.endswith(".js"))]
-    return {"/": (page.joinpath("index.html").read_bytes(), "text/html; charset=utf-8"),
+    door = shared.joinpath("door.html").read_text("utf-8")
+    index = page.joinpath("index.html").read_text("utf-8").replace("<!-- door -->\n", door)
+    return {"/": (index.encode(), "text/html; charset=utf-8"),
             **{f"/{file.name}": (file.read_bytes(), "text/javascript; charset=utf-8") for file in scripts},
             "/style.css": (f"{style}\n{of_all}{own}".encode(), "text/css; charset=utf-8")}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import typer
@@ -26,3 +27,17 @@ def run_folder(given: str) -> Path:
         return places.run_folder(path(given))
     except RunError as error:
         raise typer.BadParameter(str(error)) from None
+
+
+def refuse_without_photos(words: str, runs: Sequence[Path], photos: Sequence[Path]) -> None:
+    """Raise DataError where a photo stands first, in place of a run, or no photos are named. words: the command."""
+    from matlens.errors import DataError
+    from matlens.runs.places import LAST
+    from matlens.system.console import command
+
+    if runs[0].is_file():
+        raise DataError(f"{runs[0]} is a file, and stands where a run is expected. Name the run first: "
+                        f"{command(words, *(runs[1:] or [Path(LAST)]), runs[0], *photos)}")
+    if not photos:
+        raise DataError("No photos are named. Name them behind the run: "
+                        f"{command(words, *runs, 'PHOTO_OR_FOLDER')}")

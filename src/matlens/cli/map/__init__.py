@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from matlens.cli.frame.places import path, run_folder
+from matlens.cli.frame.places import path, refuse_without_photos, run_folder
 
 
 def map(run: Annotated[Path, typer.Argument(
@@ -35,24 +35,20 @@ def map(run: Annotated[Path, typer.Argument(
 
     Example: matlens map last photo.jpg --out maps
     """
-    from matlens.errors import DataError
     from matlens.jobs.answers import AnswerOptions
     from matlens.jobs.predict import AskedPhotos, predicting_artifact
     from matlens.mapping.command import MapRequest, map_photos
     from matlens.mapping.material_map import MapOptions
     from matlens.mapping.sizes import SCALES, scales_of
     from matlens.runs.places import files_named
-    from matlens.system.console import Reporter, command, remark
+    from matlens.system.console import Reporter, remark
 
     usual = MapOptions()
     options = MapOptions(SCALES if scales is None else scales_of(scales), usual.window if window is None else window,
                          AnswerOptions.in_percent(false_alarms=false_alarms).false_alarms)
-    if run.is_file():
-        raise DataError(f"{run} is a file, and stands where a run is expected. Name the run first: "
-                        f"{command('map', 'last', run, *(images or ()))}")
-    if not images:
-        raise DataError(f"No photos are named. Name them behind the run: {command('map', run, 'PHOTO')}")
-    asked = AskedPhotos.of(files_named(images))
+    photos = images or []
+    refuse_without_photos("map", [run], photos)
+    asked = AskedPhotos.of(files_named(photos))
     artifact = predicting_artifact(run, model)
     if artifact.unconfirmed:
         remark(f"warning: {artifact.remark}")
