@@ -20,13 +20,14 @@ function remember(tab) {
   }
 }
 
-function follow() {
-  const target = document.getElementById(decodeURIComponent(location.hash.slice(1)));
+function reveal(hash) {
+  const target = document.getElementById(decodeURIComponent(hash.slice(1)));
   const tab = target && tabs.find((each) => panelOf(each).contains(target));
-  if (!tab) return;
-  choose(tab);
-  (target.classList.contains("panel") ? list : target).scrollIntoView();
+  if (tab) choose(tab);
+  return tab && (target.classList.contains("panel") ? list : target);
 }
+
+const follow = () => reveal(location.hash)?.scrollIntoView();
 
 if (list) {
   list.hidden = false;
@@ -49,9 +50,11 @@ if (list) {
   choose(tabs[0]);
   follow();
   addEventListener("hashchange", follow);
-  document.addEventListener("click", (event) => { // the same link once more changes no address
+  document.addEventListener("click", (event) => { // at once: the browser tells of a new address later, of the same never
     const link = event.target.closest("a[href^='#']");
-    if (link && link.hash === location.hash) setTimeout(follow);
+    if (!link) return;
+    reveal(link.hash);
+    if (link.hash === location.hash) setTimeout(follow);
   });
 }
 
