@@ -187,6 +187,21 @@ def test_a_photo_and_its_copies_end_in_one_part(drawn, tmp_path):
     assert len({part[original.relative_to(photos).as_posix()] for original in originals}) > 1
 
 
+@pytest.mark.parametrize("trailing", [b"", b"\0"])
+def test_copies_under_different_classes_are_told(drawn, tmp_path, capsys, trailing):
+    """The same photo cannot be right in both: byte for byte, or the same pixels in another file."""
+    photos = shutil.copytree(drawn, tmp_path / "photos")
+    settings = Settings.load(options={"data_dir": photos, "img_size": (32, 32), "cache_dir": tmp_path / "cache"})
+    assert not any("different classes" in remark for remark in prepare(settings, Reporter(quiet=True)).split.remarks)
+    original, other = min((photos / "brick").iterdir()), max(photos.iterdir())
+    (other / "again.jpg").write_bytes(original.read_bytes() + trailing)
+    capsys.readouterr()
+    remarks = prepare(settings, Reporter(quiet=True)).split.remarks
+    (remark,) = [remark for remark in remarks if "different classes" in remark]
+    assert remark.startswith("2 photos") and f"brick/{original.name}" in remark and f"{other.name}/again.jpg" in remark
+    assert "data audit" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("groups", [r"^(\w+)/", None])
 def test_what_keeps_a_class_in_too_few_groups_is_named(drawn, tmp_path, groups):
     """More photos do not help where --groups makes one group of each class, or where all photos are one photo."""

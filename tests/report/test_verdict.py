@@ -13,7 +13,7 @@ from matlens.comparison.table import Comparison, compare
 from matlens.evaluation.part_predictions import SavedPredictions
 from matlens.evaluation.results import Results
 from matlens.report.sections.overview import IntervalPlot
-from matlens.report.verdict import Verdict, accuracy_interval, verdict
+from matlens.report.verdict import Verdict, accuracy_interval, verdict, weakest
 
 N = 100
 
@@ -107,3 +107,12 @@ def test_the_scale_has_a_width_without_any_interval() -> None:
 def test_no_p_value_is_zero() -> None:
     """No test is that sure."""
     assert [p_cell(value) for value in (0.0, 0.00099, 0.001, 0.5759)] == ["< 0.001", "< 0.001", "0.001", "0.576"]
+
+
+@pytest.mark.parametrize(("second", "is_claimed"), [(3, False), (2, True)])
+def test_the_pair_that_is_confused_most_is_named_where_there_is_one(second: int, is_claimed: bool) -> None:
+    pairs = [{"true": "wood", "predicted": "glass", "photos": 3},
+             {"true": "glass", "predicted": "wood", "photos": second}]
+    (told,) = weakest(results_of(classes=("glass", "wood"), confused_pairs=pairs))
+    assert "wood" in told and "glass" in told
+    assert ("most often takes" in told) == is_claimed

@@ -127,13 +127,13 @@ def copies_among(hashes: Mapping[str, str], read: Callable[[str], Pixels | None]
 
 def _faults(source: Source, split: Split, named: Sequence[tuple[str, ...]], copies: Sequence[tuple[str, ...]],
             ) -> list[str]:
-    """Return what is wrong with a split that was made elsewhere; splits that matlens draws have no such faults.
+    """Return what is wrong with the classes, and with a split that was made elsewhere: one that matlens draws is right.
 
     Args:
         named: the user's groups.
         copies: groups of photos that are copies of one, exact or nearly so.
     """
-    faults = []
+    faults = _in_two_classes(split, copies)
     parts_of: dict[str, set[str]] = defaultdict(set)
     for photo in split.photos:
         parts_of[photo.sha256].add(photo.part)
@@ -158,6 +158,19 @@ def _faults(source: Source, split: Split, named: Sequence[tuple[str, ...]], copi
             more = f" (and {len(deviating) - 1} more)" if len(deviating) > 1 else ""
             faults.append(f"this is not MINC-2500 as published: {deviating[0]}{more}")
     return faults
+
+
+def _in_two_classes(split: Split, copies: Sequence[tuple[str, ...]]) -> list[str]:
+    """Say how many photos have a copy under another class, as the split calls it; nothing where none has."""
+    class_of = {photo.path: photo.class_name for photo in split.photos}
+    used = ([path for path in group if path in class_of] for group in copies)
+    torn = [paths for paths in used if len({class_of[path] for path in paths}) > 1]
+    if not torn:
+        return []
+    first = torn[0][0]
+    other = next(path for path in torn[0] if class_of[path] != class_of[first])
+    return [f"{sum(map(len, torn))} photos are copies of each other, exact or nearly so, under different classes, such "
+            f"as {first} and {other}"]
 
 
 def _divided(split: Split, groups: Sequence[tuple[str, ...]]) -> list[tuple[str, ...]]:

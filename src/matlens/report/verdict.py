@@ -108,11 +108,19 @@ def weakest(best: Results) -> list[str]:
         sentences.append(f"Its weakest class is {name}: {found:,} of {round(score['support']):,} photos are found "
                          f"(F1 {percent(score['f1'])}).")
     if best.confused_pairs:
-        pair = best.confused_pairs[0]
-        of_class = round(best.per_class.get(pair["true"], {}).get("support", 0))
-        sentences.append(f"It most often takes {pair['true']} for {pair['predicted']}: {pair['photos']:,} of "
-                         f"{of_class:,} photos of {pair['true']}.")
+        sentences.append(_most_confused(best))
     return [" ".join(sentences)] if sentences else []
+
+
+def _most_confused(best: Results) -> str:
+    """Name the pair of classes that is confused most often, or say that several are as often."""
+    pair = best.confused_pairs[0]
+    if any(other["photos"] == pair["photos"] for other in best.confused_pairs[1:]):
+        return (f"No two classes are confused more often than all others: several, such as {pair['true']} taken for "
+                f"{pair['predicted']}, are by {pair['photos']:,} photo{'s' * (pair['photos'] != 1)} each.")
+    of_class = round(best.per_class.get(pair["true"], {}).get("support", 0))
+    return (f"It most often takes {pair['true']} for {pair['predicted']}: {pair['photos']:,} of {of_class:,} photos of "
+            f"{pair['true']}.")
 
 
 def _chance(first: Row, ends: Ends | None, best: Results) -> list[str]:

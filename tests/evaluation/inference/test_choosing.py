@@ -59,3 +59,8 @@ def test_the_spread_of_seeds_is_that_of_calibrated_runs():
     labels = rng.random(600) < chance
     accuracy = ((rng.random((4000, 600)) < chance) == labels).mean(axis=1)
     assert accuracy.std() == pytest.approx(seed_spread(1 - accuracy.mean(), 600), rel=0.08)
+
+
+def test_no_mistake_among_few_photos_is_no_promise_of_another_seed():
+    assert seed_spread(0.0, 6) == seed_spread(1 / 6, 6) > 0.1
+    assert seed_spread(0.3, 600) == pytest.approx((0.3 / 1200) ** 0.5)

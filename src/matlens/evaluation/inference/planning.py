@@ -85,6 +85,6 @@ def seed_spread(error: float, n: float) -> float:
     sqrt(error rate / (2 n)), in closed form for two classes where the runs' mean answers are calibrated and they err
     independently of each other on each photo, as trainings of standard networks do closely (Jordan 2024,
     arXiv:2304.01910). It is a first guess: the spread of a series of seeds is better, and small training sets vary
-    more.
+    more. An error rate below that of one photo cannot be seen on n photos, and counts as it.
     """
-    return math.sqrt(max(error, 0.0) / (2 * n))
+    return math.sqrt(max(error, 1 / n) / (2 * n))
