@@ -11,8 +11,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
 from made_values import Made, names, row_of
+
 from matlens.errors import CacheError
 from matlens.system import caches
 from matlens.system.caches import entries, prune
@@ -123,6 +123,23 @@ def test_shards_that_are_missing_can_be_built_one_by_one_in_any_order(tmp_path):
     assert asked.computed == []
 
 
+def test_missing_shards_are_built_elsewhere_while_the_index_keeps_them(tmp_path):
+    """The driver of a cluster asks for them; pruning on another node must not take what was just computed."""
+    asked, kept, told = Made(tmp_path, names(0, 20)), [], []
+
+    def build_all(shards, on_progress):
+        for shard in shards:
+            Made(tmp_path, list(shard.digests)).values.build(shard)
+            kept.append(prune(tmp_path, 0).removed)
+        on_progress(sum(len(shard.digests) for shard in shards), 20)
+
+    Made(tmp_path, names(0, 4)).check()
+    index = asked.values.opened_or_made(lambda done, total: told.append((done, total)), build_all)
+    np.testing.assert_array_equal(index.values, [row_of(digest) for digest in asked.digests])
+    assert asked.computed == [] and len(kept) > 1 and not any(kept)
+    assert told[-1] == (20, 20)
+
+
 def test_what_was_computed_before_a_failure_stays(tmp_path, monkeypatch):
     """A full disk, a broken photo or Ctrl-C after hours."""
     def full(file: Path, *_: object) -> None:
@@ -176,7 +193,7 @@ def child(code: str, *arguments: object) -> subprocess.Popen[str]:
     head = (f"import sys; sys.path[:0] = [{str(HERE)!r}]\nfrom pathlib import Path\n"
             f"from made_values import Made, in_small_shards, names\nin_small_shards({MOST})\n"
             "cache = Path(sys.argv[1])\n")
-    return subprocess.Popen([sys.executable, "-c", head + code, *map(str, arguments)], stdout=subprocess.PIPE, text=True,
+    return subprocess.Popen([sys.executable, "-c", head + code, *map(str, arguments)], text=True, stdout=subprocess.PIPE,
                             stderr=subprocess.PIPE)
 
 
@@ -192,8 +209,8 @@ def test_two_processes_at_once_compute_each_photo_once(tmp_path):
               for part in ((0, 60), (0, 60))]
     computed = [digest for process in shared for digest in ended(process)]
     assert sorted(computed) == sorted(names(0, 60))
-    for process in [child("Made(cache, names(int(sys.argv[2]), int(sys.argv[3])), pause=0.002).check()", tmp_path, *part)
-                    for part in ((0, 80), (20, 100))]:
+    code = "Made(cache, names(int(sys.argv[2]), int(sys.argv[3])), pause=0.002).check()"
+    for process in [child(code, tmp_path, *part) for part in ((0, 80), (20, 100))]:
         ended(process)
     last = Made(tmp_path, names(0, 100))
     last.check()
@@ -232,7 +249,7 @@ def test_a_kill_while_a_shard_is_replaced_leaves_the_old_or_the_new_one(tmp_path
 
 def test_more_shards_than_a_process_may_have_open_files_can_be_read(tmp_path):
     """A million photos are 256 shards and more of each view; systems allow 1,024 open files at first."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     if hard != resource.RLIM_INFINITY and hard < 1000:
         pytest.skip("this system allows few open files")
     ended(child("""

@@ -39,6 +39,9 @@ Fill = Callable[[tuple[str, ...], WriteRow, Progress], Mapping[str, Any]]
 """Computes the values of photos, by their SHA-256, and writes each with its number among them. Returns what else the
 shard's description says."""
 
+BuildAll = Callable[[tuple[Shard, ...], Progress], None]
+"""Has shards built, here or elsewhere, and tells how many of their photos are done, of all of them."""
+
 
 @dataclass(frozen=True, eq=False)
 class OpenIndex:
@@ -145,14 +148,17 @@ class ShardedValues:
         opened_or_made(self._place(shard.name), self.what, self._open, partial(self._make, shard, on_progress),
                        self.say, mark=False)
 
-    def opened_or_made(self, on_progress: Progress = unheard) -> OpenIndex:
+    def opened_or_made(self, on_progress: Progress = unheard, build_all: BuildAll | None = None) -> OpenIndex:
         """Open the values, and compute those that are missing first.
 
+        build_all: has the shards that are missing built in another way than one after the other here. While it works,
+            the index keeps them from being pruned.
+
         Raises:
-            CacheError: they cannot be written. What `fill` and `before` raise is raised here.
+            CacheError: they cannot be written. What `fill`, `before` and `build_all` raise is raised here.
         """
         index = opened_or_made(self.folder, self.what, partial(open_index, verify=self.verify),
-                               partial(self._make_missing, on_progress), self.say)
+                               partial(self._make_missing, on_progress, build_all or self._build_all), self.say)
         for shard in index.shards:
             note_use(shard.folder)
         return index
@@ -171,7 +177,7 @@ class ShardedValues:
             done += len(digests)
         return ShardedRows(tuple(parts), places)
 
-    def _make_missing(self, on_progress: Progress) -> None:
+    def _make_missing(self, on_progress: Progress, build_all: BuildAll) -> None:
         plan, places = self._plan(tell=True)
         shards = self._shards_of(plan)
         names = [*plan.used, *(shard.name for shard in shards)]
@@ -183,10 +189,15 @@ class ShardedValues:
             save_numbers(unfinished / _ROWS, places)
             write_json(unfinished / INDEX_NAME, {**content, "sha256": seal_of(content)})
         done = len(set(self.digests)) - sum(len(shard.digests) for shard in shards)
-        for shard in shards:
-            self.build(shard, partial(_shifted, on_progress, done, len(self.digests)))
-            done += len(shard.digests)
+        if shards:
+            build_all(shards, partial(_shifted, on_progress, done, len(self.digests)))
         on_progress(len(self.digests), len(self.digests))
+
+    def _build_all(self, shards: tuple[Shard, ...], on_progress: Progress) -> None:
+        done, total = 0, sum(len(shard.digests) for shard in shards)
+        for shard in shards:
+            self.build(shard, partial(_shifted, on_progress, done, total))
+            done += len(shard.digests)
 
     def _make(self, shard: Shard, on_progress: Progress) -> None:
         write_shard(self._place(shard.name), self.what, self.rules, packed(shard.digests), self.row_shape(), self.dtype,
