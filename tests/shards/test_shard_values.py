@@ -175,7 +175,7 @@ def test_shards_of_a_run_are_not_pruned_and_later_go_one_by_one(tmp_path, monkey
         os.utime(entry.folder, (1e9, 1e9) if used else (2e9, 2e9))
     oldest = entries(tmp_path)
     size = sum(entry.size for entry in oldest)
-    assert {entry.what for entry in oldest} >= {"m, 24 photos"}
+    assert {entry.what for entry in oldest} >= {"m, index of 24 photos"}
     gone = prune(tmp_path, size - 1).removed
     assert [entry.folder for entry in gone] == [oldest[0].folder]
     new.check()  # in use from here
@@ -193,8 +193,8 @@ def child(code: str, *arguments: object) -> subprocess.Popen[str]:
     head = (f"import sys; sys.path[:0] = [{str(HERE)!r}]\nfrom pathlib import Path\n"
             f"from made_values import Made, in_small_shards, names\nin_small_shards({MOST})\n"
             "cache = Path(sys.argv[1])\n")
-    return subprocess.Popen([sys.executable, "-c", head + code, *map(str, arguments)], text=True, stdout=subprocess.PIPE,
-                            stderr=subprocess.PIPE)
+    command = [sys.executable, "-c", head + code, *map(str, arguments)]
+    return subprocess.Popen(command, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
 
 def ended(process: subprocess.Popen[str]) -> list[str]:
@@ -273,3 +273,15 @@ def test_values_that_cannot_be_written_are_given_from_memory(tmp_path, monkeypat
     rows = more.values.in_memory(values_of)
     np.testing.assert_array_equal(rows, [row_of(digest) for digest in more.digests])
     assert sorted(asked) == sorted(names(12, 20))
+
+
+def test_the_cache_shows_shards_of_one_kind_on_one_line(tmp_path, matlens, monkeypatch):
+    """A million photos lie in some 1,500 shards, which nobody reads through."""
+    monkeypatch.setenv("COLUMNS", "200")
+    Made(tmp_path, names(0, 24)).check()
+    Made(tmp_path, names(0, 24), "other rules").check()
+    code, out, _ = matlens("data", "store", "--cache-dir", tmp_path)
+    assert code == 0
+    lines = [line for line in out.splitlines() if "features" in line]
+    assert sum("more shards of the same" in line for line in lines) == 2
+    assert sum("index of 24 photos" in line for line in lines) == 2 and len(lines) == 4

@@ -37,6 +37,7 @@ from matlens.system.ownership.cache_content import (
     ENTRY_MARK,
     ENTRY_MARK_NAME,
     ENTRY_NAME,
+    SHARD_NAME,
     is_cache,
     is_entry,
     is_entry_lock,
@@ -75,6 +76,12 @@ class CacheEntry:
     last_used: datetime
 
     @property
+    def stage(self) -> str | None:
+        """What the names of the shards begin with that hold values of the same kind; None for another entry."""
+        name = ENTRY_NAME.fullmatch(self.folder.name)
+        return name[1] if name and (self.folder / SHARD_NAME).exists() else None
+
+    @property
     def what(self) -> str:
         """Its model, photos and view in a few words, as far as its JSON tells; "damaged" if that cannot be read."""
         try:
@@ -82,9 +89,9 @@ class CacheEntry:
             name = ENTRY_NAME.fullmatch(self.folder.name)
             model = about.get("model", (name and name[1]) or "")
             photos = about.get("photos")
-            words = [model, "" if photos is None else f"{photos if isinstance(photos, int) else len(photos)} photos",
-                     " x ".join(map(str, about.get("img_size", ()))),
-                     f"view {about['view']}" if "view" in about else ""]
+            number = "" if photos is None else f"{photos if isinstance(photos, int) else len(photos)} photos"
+            words = [model, f"index of {number}" if "shards" in about else number,
+                     " x ".join(map(str, about.get("img_size", ()))), f"view {about['view']}" if "view" in about else ""]
             return ", ".join(word for word in words if word)
         except UNREADABLE:
             return "damaged"

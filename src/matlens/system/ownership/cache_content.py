@@ -34,6 +34,9 @@ ENTRY_MARK_NAME = "matlens-entry.txt"
 
 ENTRY_MARK = "matlens made this folder, and removes it when it makes room in its cache.\n"
 
+SHARD_NAME = "shard.json"
+"""In an entry that holds a shard of the values of many photos."""
+
 INDEX_NAME = "index.json"
 """In an entry that names the shards, entries of their own, in which some photos lie."""
 

@@ -25,10 +25,11 @@ import numpy.typing as npt
 
 from matlens.system.caches import whole_entry
 from matlens.system.files import read_json, seal_of, write_json
+from matlens.system.ownership.cache_content import SHARD_NAME
 from matlens.system.shards.planning import Digests, shard_name
 from matlens.system.untrusted import UNREADABLE, size_of_regular
 
-VALUES, CHECKSUMS, DESCRIPTION = "values.npy", "checksums.npy", "shard.json"
+VALUES, CHECKSUMS = "values.npy", "checksums.npy"
 
 _DIGESTS = "digests.npy"
 
@@ -67,7 +68,7 @@ class OpenShard:
 def open_shard(folder: Path, rules: str) -> OpenShard | None:
     """Open a shard. Returns None where it is missing, not whole, or not of these rules."""
     with suppress(*UNREADABLE):
-        about = read_json(folder / DESCRIPTION)
+        about = read_json(folder / SHARD_NAME)
         # The seal and the name matter: a row under another photo's name would be a wrong label.
         if about.pop("sha256") != seal_of(about) or about["format"] != _FORMAT or about["rules"] != rules:
             return None
@@ -116,7 +117,7 @@ def write_shard(folder: Path, what: str, rules: str, digests: Digests, shape: Se
         _save(partial / _DIGESTS, "|u1", np.frombuffer(digests.tobytes(), np.uint8).reshape(-1, 32))
         content = {**about, **more, "format": _FORMAT, "rules": rules, "photos": len(digests), "shape": list(shape),
                    "dtype": kind.str}
-        write_json(partial / DESCRIPTION, {**content, "sha256": seal_of(content)})
+        write_json(partial / SHARD_NAME, {**content, "sha256": seal_of(content)})
 
 
 def write_row_anew(shard: OpenShard, row: int, values: npt.NDArray[Any]) -> bool:

@@ -119,7 +119,7 @@ class ShardedValues:
     before: Callable[[int], object] = lambda _: None
     say: Say = silent
 
-    @property
+    @cached_property
     def folder(self) -> Path:
         """The folder of the index."""
         key = hashlib.sha256("\n".join([self.rules, *self.digests]).encode()).hexdigest()[:24]
