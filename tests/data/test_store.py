@@ -20,6 +20,7 @@ from matlens.data.pixels.store import PixelStore, hash_photos, prepare_store
 from matlens.data.prepare import prepare
 from matlens.errors import CacheError, DataError
 from matlens.settings.schema import Settings
+from matlens.system.caches import prune
 from matlens.system.console import Reporter
 from matlens.system.files import seal_of
 
@@ -278,3 +279,64 @@ def test_no_flipped_byte_of_a_header_changes_the_pixels(root, tmp_path, name):
             store = PixelStore.open(folder)
             assert store is None or store.read([0]).tolist() == np.full((1, 4, 4, 3), store.pixels[0, 0, 0, 0]).tolist()
             assert store is None or store.pixels.dtype == np.uint8
+
+
+@pytest.fixture
+def attempts(monkeypatch) -> list[str]:
+    """The names of the photos that are decoded."""
+    names: list[str] = []
+    attempt = PhotoReader.attempt
+
+    def counted(reader: PhotoReader, path: Path, sha256: str) -> object:
+        names.append(path.name)
+        return attempt(reader, path, sha256)
+
+    monkeypatch.setattr(PhotoReader, "attempt", counted)
+    return names
+
+
+def test_new_photos_alone_are_decoded(root, tmp_path, attempts):
+    """A dataset grows by ten photos a day; the whole of it must not be decoded each day."""
+    prepare_store(root, hashes_of(root), (4, 4), tmp_path / "cache")
+    photo(root / "new.png", 77)
+    (root / "bad.png").write_text("text")
+    attempts.clear()
+    hashes = hashes_of(root)
+    store = prepare_store(root, hashes, (4, 4), tmp_path / "cache")
+    assert sorted(attempts) == ["bad.png", "new.png"]
+    assert (len(store.shards), store.pixels.shape[0], len(store.rows)) == (2, 5, 4)
+    assert store.problems == {hashes["bad.png"]: "not an image"}
+    for name, grey in (("0.png", 10), ("2.png", 30), ("new.png", 77)):
+        assert store.photo(store.rows[hashes[name]]).tolist() == np.full((4, 4, 3), grey).tolist()
+    (root / "0.png").unlink()
+    attempts.clear()
+    fewer = prepare_store(root, hashes_of(root), (4, 4), tmp_path / "cache")
+    assert attempts == []
+    assert hashes["0.png"] not in fewer.rows and len(fewer.rows) == 3
+
+
+@pytest.mark.parametrize("name", ["shard.json", "digests.npy"])
+def test_a_damaged_shard_is_decoded_again_alone(root, tmp_path, attempts, name):
+    prepare_store(root, hashes_of(root), (4, 4), tmp_path / "cache")
+    photo(root / "new.png", 77)
+    store = prepare_store(root, hashes_of(root), (4, 4), tmp_path / "cache")
+    new = next(shard.folder for shard in store.shards if len(shard.digests) == 1)
+    flipped(new / name, -7)
+    attempts.clear()
+    said: list[str] = []
+    again = prepare_store(root, hashes_of(root), (4, 4), tmp_path / "cache", say=said.append)
+    assert attempts == ["new.png"]
+    assert [str(new) in text for text in said] == [True]
+    assert again.rows == store.rows
+
+
+def test_stores_of_earlier_versions_are_not_read_and_are_pruned(root, tmp_path):
+    """One array of all photos, under the name of an entry, with what marked it then."""
+    old = tmp_path / "cache" / "pixels" / ("0" * 24)
+    old.mkdir(parents=True)
+    np.save(old / "pixels.npy", np.zeros((1, 4, 4, 3), np.uint8))
+    (old / "store.json").write_text(json.dumps({"format": 4, "img_size": [4, 4], "photos": ["0" * 64]}))
+    assert PixelStore.open(old) is None
+    store = prepare_store(root, hashes_of(root), (4, 4), tmp_path / "cache")
+    assert len(store.rows) == 3
+    assert [entry.folder for entry in prune(tmp_path / "cache", 0).removed] == [old]

@@ -90,8 +90,9 @@ class CacheEntry:
             model = about.get("model", (name and name[1]) or "")
             photos = about.get("photos")
             number = "" if photos is None else f"{photos if isinstance(photos, int) else len(photos)} photos"
-            words = [model, f"index of {number}" if "shards" in about else number,
-                     " x ".join(map(str, about.get("img_size", ()))), f"view {about['view']}" if "view" in about else ""]
+            number = f"index of {number}" if "shards" in about else number
+            words = [model, number, " x ".join(map(str, about.get("img_size", ()))),
+                     f"view {about['view']}" if "view" in about else ""]
             return ", ".join(word for word in words if word)
         except UNREADABLE:
             return "damaged"
