@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from matlens.data.batches import one_hot
-from matlens.features.activations import Activations
+from matlens.features.activations import Activations, activation_shards
 from matlens.features.engine import PhotoEngine
 from matlens.models.protocol import BuildOrder, room_of
 from matlens.system.batching import batch_bounds
@@ -60,11 +60,12 @@ def measure(name: str, n: int, side: int) -> None:
         rest = classifier.after(cut)
         classifier.export_trunk(folder, cut)
         engine = PhotoEngine(folder / "trunk.xml", (side, side), pooled=False)
-        once = rate(n, lambda: Activations.write(
-            folder / "activations" / ("0" * 24), (n, *engine.shape), "float16",
-            lambda keep: engine.run(iter(photos), n, keep)))
-        kept = Activations.open(folder / "activations" / ("0" * 24))
-        assert kept is not None
+        digests = [f"{number:064x}" for number in range(n)]
+        shards = activation_shards(folder, name, digests, lambda: engine.shape, "float16",
+                                   lambda chosen, keep, progress: engine.run(
+                                       (photos[int(digest, 16)] for digest in chosen), len(chosen), keep, progress))
+        once = rate(n, shards.opened_or_made)
+        kept = Activations.of(shards.opened_or_made())
         batches = FeatureBatches((kept,), labels, CLASSES, BATCH, shuffle=True)
         model = classifier.model  # type: ignore[attr-defined]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable, Sequence
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -16,10 +17,12 @@ from matlens.data.split.splits import Photo, Split
 from matlens.evaluation.label_quality import LabelIssues, Suspect
 from matlens.evaluation.predictions import Predictions
 from matlens.evaluation.results import Results
+from matlens.features.activations import Activations, activation_shards
 from matlens.models.registry import file_stem
 from matlens.runs.run import Run
 from matlens.settings.schema import Settings
 from matlens.system.files import checksum, write_json
+from matlens.types import Progress
 
 CLASSES = ("a", "b")
 FIRST_VERSION = Path(__file__).parent / "data_of_versions" / "first"
@@ -139,6 +142,26 @@ def write_training(run: Run, name: str, **changes: Any) -> None:
         "split_hash": run.split.hash, **changes})
     run.paths.model_file(name).write_bytes(b"model")
     run.paths.artifact(name).mkdir(exist_ok=True)
+
+
+def cached_activations(folder: Path, values: npt.NDArray[np.float32], dtype: str = "float32",
+                       order: Sequence[int] = ()) -> Activations:
+    """Keep activations (N, h, w, K) in a cache at `folder`, computed in this order, and open them.
+
+    They are of photos in another order than that of their contents, as those of a split are.
+    """
+    digests = [digest_of(str(row)) for row in range(len(values))]
+    number = {digest: row for row, digest in enumerate(digests)}
+
+    def compute(chosen: tuple[str, ...], keep: Callable[[int, npt.NDArray[np.float32]], None], _: Progress) -> None:
+        for row in order or range(len(chosen)):
+            keep(row, values[number[chosen[row]]])
+
+    made = activation_shards(folder, "rules", digests, lambda: values.shape[1:], dtype, compute,
+                             {"model": "some_model"}).opened_or_made()
+    opened = Activations.open(made.folder)
+    assert opened is not None
+    return opened
 
 
 def png(width: int = 40, height: int = 20) -> bytes:

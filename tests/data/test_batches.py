@@ -203,7 +203,7 @@ def test_bytes_too_lie_in_memory_that_is_used_again_only_when_nobody_holds_them(
 
 def test_a_damaged_store_stops_the_epoch_with_its_reason(prepared):
     """The error arises in the reading thread; training must hear of it and not wait for ever."""
-    file = prepared.store.folder / "pixels.npy"
+    file = prepared.store.shards[0].folder / "values.npy"
     content = bytearray(file.read_bytes())
     content[-1] ^= 1
     file.write_bytes(content)

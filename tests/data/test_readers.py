@@ -46,9 +46,16 @@ def made_photo(folder: Path) -> Path:
 def made_store(name: str) -> Callable[[Path], Path]:
     def make(folder: Path) -> Path:
         hashes, _ = hash_photos(folder, [made_photo(folder).name])
-        return prepare_store(folder, hashes, (8, 8), folder / "cache").folder / name
+        store = prepare_store(folder, hashes, (8, 8), folder / "cache")
+        of_index = name in ("index.json", "rows.npy")
+        return (store.folder if of_index else store.shards[0].folder) / name
 
     return make
+
+
+def store_around(path: Path) -> PixelStore | None:
+    index, = (file.parent for file in path.parents[1].glob("*/index.json"))
+    return PixelStore.open(index)
 
 
 def made_log(folder: Path) -> Path:
@@ -76,9 +83,12 @@ def made_state(folder: Path) -> Path:
 REFUSED = (DataError,)
 READERS = {
     "split": Reader(made_split, Split.read, REFUSED, JSON),
-    "store's description": Reader(made_store("store.json"), lambda path: PixelStore.open(path.parent), None, JSON),
-    "store's pixels": Reader(made_store("pixels.npy"), lambda path: PixelStore.open(path.parent), None, ARRAY),
-    "store's checksums": Reader(made_store("checksums.npy"), lambda path: PixelStore.open(path.parent), None, ARRAY),
+    "store's index": Reader(made_store("index.json"), lambda path: PixelStore.open(path.parent), None, JSON),
+    "store's rows": Reader(made_store("rows.npy"), lambda path: PixelStore.open(path.parent), None, ARRAY),
+    "shard's description": Reader(made_store("shard.json"), store_around, None, JSON),
+    "shard's digests": Reader(made_store("digests.npy"), store_around, None, ARRAY),
+    "shard's pixels": Reader(made_store("values.npy"), store_around, None, ARRAY),
+    "shard's checksums": Reader(made_store("checksums.npy"), store_around, None, ARRAY),
     "quarantine log": Reader(made_log, lambda path: restore(path.parent / "photos", path.parent), REFUSED, JSON),
     "groups": Reader(made_groups, lambda path: named_groups(["a/1.jpg", "b/1.jpg"], str(path)),
                      (DataError, SettingsError), (*TEXT, "empty", "number", "nested")),

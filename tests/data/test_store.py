@@ -20,6 +20,7 @@ from matlens.data.pixels.store import PixelStore, hash_photos, prepare_store
 from matlens.data.prepare import prepare
 from matlens.errors import CacheError, DataError
 from matlens.settings.schema import Settings
+from matlens.system.caches import prune
 from matlens.system.console import Reporter
 from matlens.system.files import seal_of
 
@@ -35,6 +36,10 @@ def root(tmp_path: Path) -> Path:
     for number, grey in enumerate((10, 20, 30, 30)):
         photo(tmp_path / "photos" / f"{number}.png", grey)
     return tmp_path / "photos"
+
+
+def shards_in(cache: Path) -> list[Path]:
+    return sorted((cache / "pixels").glob("*-*"))
 
 
 def hashes_of(root: Path) -> dict[str, str]:
@@ -73,7 +78,7 @@ def test_an_interrupted_store_is_not_there(root, tmp_path, monkeypatch):
     monkeypatch.setattr(PhotoReader, "attempt", interrupted)
     with pytest.raises(KeyboardInterrupt):
         prepare_store(root, hashes_of(root), (4, 4), tmp_path / "cache")
-    assert not list((tmp_path / "cache" / "pixels").iterdir())
+    assert not shards_in(tmp_path / "cache")
 
 
 def test_a_full_disk_is_noticed_before_the_work(root, tmp_path, monkeypatch):
@@ -124,32 +129,37 @@ def test_two_official_splits_share_the_decoded_photos(tmp_path, monkeypatch):
     assert again.split.hash != prepared.split.hash
 
 
-@pytest.mark.parametrize("name", ["store.json", "pixels.npy", "checksums.npy"])
+@pytest.mark.parametrize("name", ["shard.json", "values.npy", "checksums.npy", "digests.npy", "index.json", "rows.npy"])
 def test_a_store_that_lost_a_file_is_made_again(root, tmp_path, name):
     """Cleaning tools take single files out of caches; that must cost time only."""
     hashes = hashes_of(root)
     store = prepare_store(root, hashes, (4, 4), tmp_path / "cache")
-    (store.folder / name).unlink()
+    of_index = name in ("index.json", "rows.npy")
+    ((store.folder if of_index else store.shards[0].folder) / name).unlink()
     assert PixelStore.open(store.folder) is None
     again = prepare_store(root, hashes, (4, 4), tmp_path / "cache")
     assert again.read([again.rows[hashes["1.png"]]]).tolist() == np.full((1, 4, 4, 3), 20).tolist()
 
 
-@pytest.mark.parametrize("damage", ["names swapped", "a problem less", "another version"])
+@pytest.mark.parametrize("damage", ["names swapped", "a problem less", "another version", "rows swapped"])
 def test_a_description_that_was_altered_is_not_believed(root, tmp_path, damage):
     """It still reads well, but gives photos each other's names, or takes a broken one for a black one."""
     (root / "bad.png").write_text("text")
     hashes = hashes_of(root)
     store = prepare_store(root, hashes, (4, 4), tmp_path / "cache")
-    about = json.loads((store.folder / "store.json").read_text())
+    file = store.shards[0].folder / "shard.json"
+    about = json.loads(file.read_text())
     if damage == "names swapped":
-        about["photos"] = about["photos"][::-1]
+        names = np.load(file.with_name("digests.npy"))
+        np.save(file.with_name("digests.npy"), names[::-1].copy())
     elif damage == "a problem less":
         about["problems"] = {}
+    elif damage == "rows swapped":
+        np.save(store.folder / "rows.npy", np.load(store.folder / "rows.npy")[::-1].copy())
     else:
         about["format"] = 99
         about["sha256"] = seal_of({key: value for key, value in about.items() if key != "sha256"})
-    (store.folder / "store.json").write_text(json.dumps(about))
+    file.write_text(json.dumps(about))
     assert PixelStore.open(store.folder) is None
     again = prepare_store(root, hashes, (4, 4), tmp_path / "cache")
     assert (again.rows, again.problems) == (store.rows, store.problems)
@@ -163,7 +173,7 @@ def test_a_disk_that_fills_up_while_decoding_is_told_and_leaves_nothing(root, tm
     monkeypatch.setattr(module, "_fill", full)
     with pytest.raises(CacheError, match=r"No space left.*--cache-dir"):
         prepare_store(root, hashes_of(root), (4, 4), tmp_path / "cache")
-    assert not list((tmp_path / "cache" / "pixels").iterdir())
+    assert not shards_in(tmp_path / "cache")
 
 
 def test_a_cache_folder_that_cannot_be_made_is_named(root, tmp_path):
@@ -182,7 +192,7 @@ def test_trouble_of_the_machine_is_an_error_and_is_not_kept(root, tmp_path, monk
                         problem if path.name == "1.png" else attempt(reader, path, sha256))
     with pytest.raises(DataError, match=r"1\.png"):
         prepare_store(root, hashes, (4, 4), tmp_path / "cache")
-    assert not list((tmp_path / "cache" / "pixels").iterdir())
+    assert not shards_in(tmp_path / "cache")
     monkeypatch.undo()
     assert prepare_store(root, hashes, (4, 4), tmp_path / "cache").problems == {}
 
@@ -214,14 +224,15 @@ def flipped(file: Path, at: int) -> None:
     file.write_bytes(content)
 
 
-@pytest.mark.parametrize(("name", "at"), [("pixels.npy", -1), ("pixels.npy", -48), ("pixels.npy", -100),
+@pytest.mark.parametrize(("name", "at"), [("values.npy", -1), ("values.npy", -48), ("values.npy", -100),
                                           ("checksums.npy", -1), ("checksums.npy", -9)])
 def test_a_row_that_rots_is_made_again_from_its_photo(root, tmp_path, name, at, capsys):
     """docs/formats.md promises it; the run goes on, and one line says so. The next run finds the row whole."""
     hashes = hashes_of(root)
     folder = prepare_store(root, hashes, (4, 4), tmp_path / "cache").folder
-    before = {file.name: file.read_bytes() for file in folder.iterdir()}
-    flipped(folder / name, at)
+    shard = shards_in(tmp_path / "cache")[0]
+    before = {file.name: file.read_bytes() for file in shard.iterdir()}
+    flipped(shard / name, at)
     capsys.readouterr()
     for lines in (1, 0):
         store = PixelStore.open(folder)
@@ -230,14 +241,14 @@ def test_a_row_that_rots_is_made_again_from_its_photo(root, tmp_path, name, at, 
             assert store.photo(store.rows[hashes[f"{number}.png"]]).tolist() == np.full((4, 4, 3), grey).tolist()
             assert store.photo(store.rows[hashes[f"{number}.png"]]).tolist() == np.full((4, 4, 3), grey).tolist()
         assert capsys.readouterr().err.count("\n") == lines
-    assert {file.name: file.read_bytes() for file in folder.iterdir()} == before
+    assert {file.name: file.read_bytes() for file in shard.iterdir()} == before
 
 
 def test_a_row_that_rots_in_a_cache_that_cannot_be_written_costs_this_run_alone(root, tmp_path, monkeypatch, capsys):
     """Decoded once, said once."""
     hashes = hashes_of(root)
     store = prepare_store(root, hashes, (4, 4), tmp_path / "cache")
-    flipped(store.folder / "pixels.npy", -1)
+    flipped(shards_in(tmp_path / "cache")[0] / "values.npy", -1)
     monkeypatch.setattr(PixelStore, "_write_row", lambda *_: False)
     row = len(store.checksums) - 1
     digest = next(digest for digest, number in store.rows.items() if number == row)
@@ -249,21 +260,83 @@ def test_a_row_that_rots_in_a_cache_that_cannot_be_written_costs_this_run_alone(
 def test_a_row_that_rots_without_its_photo_is_an_error_that_names_both(root, tmp_path):
     """There is nothing to make it from."""
     store = prepare_store(root, hashes_of(root), (4, 4), tmp_path / "cache")
-    flipped(store.folder / "pixels.npy", -1)
+    flipped(shards_in(tmp_path / "cache")[0] / "values.npy", -1)
     shutil.rmtree(root)
     with pytest.raises(DataError, match=r"(?s)row 2.*\.png"):
         store.read(range(3))
 
 
-@pytest.mark.parametrize("name", ["pixels.npy", "checksums.npy"])
+@pytest.mark.parametrize("name", ["values.npy", "checksums.npy"])
 def test_no_flipped_byte_of_a_header_changes_the_pixels(root, tmp_path, name):
     """|u1 may become |i1 or |b1: the bytes are the same, and the photo is another; other heads break NumPy's parser."""
     hashes = hashes_of(root)
     folder = prepare_store(root, hashes, (4, 4), tmp_path / "cache").folder
-    whole = (folder / name).read_bytes()
+    shard = shards_in(tmp_path / "cache")[0]
+    whole = (shard / name).read_bytes()
     for at in range(whole.index(b"\n") + 1):
         for bit in {0, at % 8}:
-            (folder / name).write_bytes(whole[:at] + bytes([whole[at] ^ 1 << bit]) + whole[at + 1:])
+            (shard / name).write_bytes(whole[:at] + bytes([whole[at] ^ 1 << bit]) + whole[at + 1:])
             store = PixelStore.open(folder)
             assert store is None or store.read([0]).tolist() == np.full((1, 4, 4, 3), store.pixels[0, 0, 0, 0]).tolist()
             assert store is None or store.pixels.dtype == np.uint8
+
+
+@pytest.fixture
+def attempts(monkeypatch) -> list[str]:
+    """The names of the photos that are decoded."""
+    names: list[str] = []
+    attempt = PhotoReader.attempt
+
+    def counted(reader: PhotoReader, path: Path, sha256: str) -> object:
+        names.append(path.name)
+        return attempt(reader, path, sha256)
+
+    monkeypatch.setattr(PhotoReader, "attempt", counted)
+    return names
+
+
+def test_new_photos_alone_are_decoded(root, tmp_path, attempts):
+    """A dataset grows by ten photos a day; the whole of it must not be decoded each day."""
+    prepare_store(root, hashes_of(root), (4, 4), tmp_path / "cache")
+    photo(root / "new.png", 77)
+    (root / "bad.png").write_text("text")
+    attempts.clear()
+    hashes = hashes_of(root)
+    store = prepare_store(root, hashes, (4, 4), tmp_path / "cache")
+    assert sorted(attempts) == ["bad.png", "new.png"]
+    assert (len(store.shards), store.pixels.shape[0], len(store.rows)) == (2, 5, 4)
+    assert store.problems == {hashes["bad.png"]: "not an image"}
+    for name, grey in (("0.png", 10), ("2.png", 30), ("new.png", 77)):
+        assert store.photo(store.rows[hashes[name]]).tolist() == np.full((4, 4, 3), grey).tolist()
+    (root / "0.png").unlink()
+    attempts.clear()
+    fewer = prepare_store(root, hashes_of(root), (4, 4), tmp_path / "cache")
+    assert attempts == []
+    assert hashes["0.png"] not in fewer.rows and len(fewer.rows) == 3
+
+
+@pytest.mark.parametrize("name", ["shard.json", "digests.npy"])
+def test_a_damaged_shard_is_decoded_again_alone(root, tmp_path, attempts, name):
+    prepare_store(root, hashes_of(root), (4, 4), tmp_path / "cache")
+    photo(root / "new.png", 77)
+    store = prepare_store(root, hashes_of(root), (4, 4), tmp_path / "cache")
+    new = next(shard.folder for shard in store.shards if len(shard.digests) == 1)
+    flipped(new / name, -7)
+    attempts.clear()
+    said: list[str] = []
+    again = prepare_store(root, hashes_of(root), (4, 4), tmp_path / "cache", say=said.append)
+    assert attempts == ["new.png"]
+    assert [str(new) in text for text in said] == [True]
+    assert again.rows == store.rows
+
+
+def test_stores_of_earlier_versions_are_not_read_and_are_pruned(root, tmp_path):
+    """One array of all photos, under the name of an entry, with what marked it then."""
+    old = tmp_path / "cache" / "pixels" / ("0" * 24)
+    old.mkdir(parents=True)
+    np.save(old / "pixels.npy", np.zeros((1, 4, 4, 3), np.uint8))
+    (old / "store.json").write_text(json.dumps({"format": 4, "img_size": [4, 4], "photos": ["0" * 64]}))
+    assert PixelStore.open(old) is None
+    store = prepare_store(root, hashes_of(root), (4, 4), tmp_path / "cache")
+    assert len(store.rows) == 3
+    assert [entry.folder for entry in prune(tmp_path / "cache", 0).removed] == [old]

@@ -13,9 +13,10 @@ from matlens.data.pixels.augment import view_of
 from matlens.data.pixels.store import PixelStore, hash_photos, prepare_store
 from matlens.data.source.sources import open_source
 from matlens.errors import CacheError, ModelError
-from matlens.features import cache as module
 from matlens.features.cache import FeatureCache, cached_features
+from matlens.system.caches import writing
 from matlens.system.console import Reporter
+from matlens.system.shards import shard as module
 
 SIDE = 32
 
@@ -73,9 +74,11 @@ def test_features_are_computed_once_and_are_of_the_photos_asked_for(cache, store
     np.testing.assert_allclose(first, expected, rtol=1e-6)
     np.testing.assert_array_equal(cache.features(digests), first)
     assert cache._pooling.calls == 1
-    cache.features(digests[::-1])
+    np.testing.assert_array_equal(cache.features(digests[::-1]), first[::-1])
+    np.testing.assert_array_equal(cache.features(digests[2:4] + digests[:1] * 2), first[[2, 3, 0, 0]])
+    assert cache._pooling.calls == 1, "in another order, and of some of them, they are the same features"
     cache.features(digests, view=1)
-    assert cache._pooling.calls == 3, "another order and another view are other features"
+    assert cache._pooling.calls == 2, "another view is other features"
     np.testing.assert_array_equal(cached_features(tmp_path, cache.key(digests), 5), first)
 
 
@@ -84,8 +87,8 @@ def test_what_is_not_whole_is_made_again(cache, store, tmp_path, damage):
     """A result must never come from a damaged cache."""
     digests = sorted(store.rows)[:4]
     first = np.array(cache.features(digests))
-    folder = tmp_path / "features" / cache.key(digests)
-    data, about = folder / "features.npy", folder / "features.json"
+    folder, = (tmp_path / "features").glob("*-*")
+    data, about = folder / "values.npy", folder / "shard.json"
     if damage == "altered":
         content = bytearray(data.read_bytes())
         content[-3] ^= 64
@@ -99,29 +102,32 @@ def test_what_is_not_whole_is_made_again(cache, store, tmp_path, damage):
     else:
         about.write_text("[]")
     assert cached_features(tmp_path, cache.key(digests), 4) is None
+    assert [shard.name for shard in cache.feature_shards(digests).missing()] == [folder.name]
     np.testing.assert_array_equal(cache.features(digests), first)
     assert cache._pooling.calls == 2
     assert cached_features(tmp_path, cache.key(digests), 4) is not None
 
 
-@pytest.mark.parametrize("name", ["features.npy", "features.json"])
+@pytest.mark.parametrize("name", ["whole_entry", "write_json", "_save"])
 def test_a_full_disk_costs_keeping_the_features_and_not_the_run(cache, store, tmp_path, monkeypatch, capsys, name):
     """They are in memory by then, after minutes of work; and half of them must not stay."""
     def full(path: Path, *_: object) -> None:
-        path.write_bytes(b"half")
-        raise OSError(errno.ENOSPC, "No space left on device")
+        if name != "whole_entry":
+            path.write_bytes(b"half")
+        with writing(path, "features"):
+            raise OSError(errno.ENOSPC, "No space left on device")
 
     digests = sorted(store.rows)[:4]
     with monkeypatch.context() as patch:
-        patch.setattr(module.np if name.endswith("npy") else module, "save" if name.endswith("npy") else "write_json",
-                      full)
+        patch.setattr(module, name, full)
         first = cache.features(digests)
     warning = " ".join(capsys.readouterr().err.split())
     assert "No space left" in warning
     assert f"{tmp_path}" in warning
     assert "--cache-dir" in warning
     np.testing.assert_allclose(first, [store.read([store.rows[each]])[0].mean(axis=(0, 1)) for each in digests], 1e-6)
-    assert not list((tmp_path / "features").iterdir())
+    assert not list((tmp_path / "features").glob("*-*"))
+    assert cache._pooling.calls == 1
     np.testing.assert_array_equal(cache.features(digests), first)
     assert cached_features(tmp_path, cache.key(digests), 4) is not None
 
@@ -147,7 +153,9 @@ def test_activations_are_computed_once_and_are_of_the_photos_asked_for(cache, st
     assert cache._mapping.calls == 1
     folders = {cache.activations(*wanted).folder for wanted in (
         (digests,), (digests[::-1],), (digests, 1), (digests, 0, "float32"))}
-    assert cache._mapping.calls == len(folders) == 4, "another order, view and precision are others"
+    assert len(folders) == 4
+    assert cache._mapping.calls == 3, "another view and precision are others; another order is the same maps"
+    np.testing.assert_array_equal(cache.activations(digests[::-1])[np.arange(5)], first[np.arange(5)][::-1])
 
 
 def test_how_much_activations_will_take_is_known_before_they_are_computed(cache, store):
@@ -158,7 +166,8 @@ def test_how_much_activations_will_take_is_known_before_they_are_computed(cache,
     kept = cache.activations(digests)
     assert cache.bytes_to_write(digests, 0, "float16") == 0
     assert cache.bytes_to_write(digests, 1, "float16") > 0
-    assert kept.values.nbytes == 5 * 2 * 2 * 3 * 2
+    assert kept.values[:].nbytes == 5 * 2 * 2 * 3 * 2
+    assert cache.bytes_to_write(sorted(store.rows)[:6], 0, "float16") == 2 * 2 * 3 * 2, "a new photo costs itself"
 
 
 def test_nothing_is_kept_of_a_trunk_that_is_not_confirmed(store, tmp_path):
@@ -171,7 +180,7 @@ def test_nothing_is_kept_of_a_trunk_that_is_not_confirmed(store, tmp_path):
         with pytest.raises(ModelError, match="the trunk differs"):
             compute(sorted(store.rows)[:3])
     assert (cache._pooling.calls, cache._mapping.calls) == (1, 1), "computed beside the confirmation"
-    assert not [file for kind in ("features", "activations") for file in (tmp_path / kind).glob("**/*")]
+    assert not [shard for kind in ("features", "activations") for shard in (tmp_path / kind).glob("*-*")]
 
 
 def test_activations_that_cannot_be_written_are_an_error(cache, store, tmp_path, monkeypatch):
@@ -179,7 +188,7 @@ def test_activations_that_cannot_be_written_are_an_error(cache, store, tmp_path,
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("matlens.features.activations.np.save", full)
+    monkeypatch.setattr(module, "_save", full)
     with pytest.raises(CacheError, match=r"activations.*No space left.*--cache-dir"):
         cache.activations(sorted(store.rows)[:3])
-    assert not list((tmp_path / "activations").iterdir())
+    assert not list((tmp_path / "activations").glob("*-*"))

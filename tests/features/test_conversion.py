@@ -142,12 +142,12 @@ def test_nothing_is_kept_where_the_trunk_turns_out_to_differ(tmp_path, order, mo
     one.do()
     cache = FeatureCache(tmp_path, order.key, NAME, Store(),  # type: ignore[arg-type]
                          lambda pooled: Engine(), confirm=one.confirmed)
-    for ask in (one.confirmed, lambda: one.network, lambda: cache.features(["a", "b"]),
-                lambda: cache.activations(["a", "b"])):
+    for ask in (one.confirmed, lambda: one.network, lambda: cache.features(["aa" * 32, "bb" * 32]),
+                lambda: cache.activations(["aa" * 32, "bb" * 32])):
         with pytest.raises(ModelError, match="differs from its framework"):
             ask()
     for kind in ("trunks", "features", "activations"):
-        assert [path for path in (tmp_path / kind).glob("*") if path.is_dir()] == []
+        assert [path for path in (tmp_path / kind).glob("*-*") if path.is_dir()] == []
 
 
 def test_a_defect_while_converting_reaches_who_waits(tmp_path, order, monkeypatch):

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from builders import cached_activations
 from matlens.data.batches import PhotoBatches
 from matlens.data.pixels.store import PixelStore
 from matlens.errors import ModelError
-from matlens.features.activations import Activations
 from matlens.models.protocol import BuildOrder, room_of
 from matlens.training.feature_batches import FeatureBatches
 from published import publish
@@ -85,13 +85,6 @@ def store() -> PixelStore:
     return PixelStore(Path(), PHOTOS, {}, np.array([zlib.crc32(photo.data) for photo in PHOTOS]), {})
 
 
-def kept(folder: Path, values: np.ndarray) -> Activations:
-    Activations.write(folder, values.shape, "float32", lambda keep: [keep(*row) for row in enumerate(values)])
-    found = Activations.open(folder)
-    assert found is not None
-    return found
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize(("name", "cut"), [
     ("mobilenetv2_transfer", None), ("mobilenetv2_transfer", "block_14_add"),
@@ -109,7 +102,7 @@ def test_finetuning_from_the_cut_is_finetuning_end_to_end(keras, published, tmp_
     classifier = build(name, file)
     classifier.model.get_layer("dropout").rate = 0.0
     layer = cut or classifier.cut_for_finetuning()
-    maps = kept(tmp_path / "activations" / "train", classifier.features(PHOTOS.astype(np.float32) / 255, layer))
+    maps = cached_activations(tmp_path, classifier.features(PHOTOS.astype(np.float32) / 255, layer))
     ways = {
         "photos": (PhotoBatches(store(), np.arange(8), LABELS, CLASSES, 4, seed=3, shuffle=True), lambda: classifier),
         "activations": (FeatureBatches((maps,), LABELS, CLASSES, 4, seed=3, shuffle=True),

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from builders import cached_activations
 from matlens.data.batches import PhotoBatches
 from matlens.data.pixels.store import PixelStore
 from matlens.errors import CacheError
@@ -84,26 +85,19 @@ def test_the_head_of_the_photos_is_of_view_0():
     np.testing.assert_array_equal(chosen, np.random.default_rng(5).permutation(11)[:8])
 
 
-def kept(folder: Path, values: np.ndarray) -> Activations:
-    Activations.write(folder, values.shape, "float32", lambda keep: [keep(*row) for row in enumerate(values)])
-    found = Activations.open(folder)
-    assert found is not None
-    return found
-
-
 def test_activations_come_as_photos_do_and_a_damaged_one_stops_the_training(tmp_path):
     """Read from the disk in another thread; a flipped bit must not be trained on."""
     maps = [values.reshape(6, 2, 2, 2) for values in numbered(6, 2, 8)]
-    views = tuple(kept(tmp_path / "activations" / str(view), values) for view, values in enumerate(maps))
+    views = tuple(cached_activations(tmp_path / str(view), values) for view, values in enumerate(maps))
     batches = FeatureBatches(views, np.arange(6) % CLASSES, CLASSES, 4, seed=1, shuffle=True, by_turns=True)
     assert sorted(seen(batches, 0) + seen(batches, 1)) == [(photo, view) for photo in range(6) for view in range(2)]
     for values, _ in batches.epoch(0):
         assert (values.shape[1:], values.dtype) == ((2, 2, 2), np.float32)
         np.testing.assert_array_equal(values, values[:, :1, :1, :1] * np.ones((1, 2, 2, 2)))
-    file = tmp_path / "activations" / "1" / "activations.npy"
+    file = views[1].shards[0] / "values.npy"
     content = bytearray(file.read_bytes())
     content[-1] ^= 1
     file.write_bytes(content)
-    damaged = FeatureBatches((Activations.open(file.parent),), np.arange(6) % CLASSES, CLASSES, 4)
+    damaged = FeatureBatches((Activations.open(views[1].folder),), np.arange(6) % CLASSES, CLASSES, 4)
     with pytest.raises(CacheError, match=str(file.parent)):
         list(damaged.epoch(0))

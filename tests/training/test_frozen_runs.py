@@ -113,8 +113,8 @@ def test_a_head_is_trained_on_features_and_a_second_seed_computes_nothing(kept_t
     assert not Artifact.open(folder.paths.artifact(NAME)).mirrored
     results = evaluate(folder, NAME).results
     folder.paths.predictions_file(NAME).unlink()
-    for each in (kept_trunks / "features").iterdir():
-        (each / "features.npy").write_bytes(b"damaged")
+    for each in (kept_trunks / "features").glob("*-*"):
+        (each / "values.npy").write_bytes(b"damaged")
     again = evaluate(folder, NAME).results
     assert again.confusion_matrix == results.confusion_matrix
 

@@ -1,17 +1,15 @@
 """Activations at a layer inside the trunk, one feature map a photo, cached on disk and read in batches.
 
-    <cache>/activations/<key>/
-        activations.npy     (N, h, w, K) float16 or float32, memory-mapped when read
-        checksums.npy       (N,) CRC-32 of each row, checked whenever the row is read
-        activations.json    the model, the trunk, the view and the number of photos
+They lie in shards of (n, h, w, K) float16 or float32 (`matlens.system.shards`). A row's checksum is compared whenever
+the row is read.
 """
 
 from __future__ import annotations
 
-import threading
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -20,22 +18,28 @@ import numpy as np
 import numpy.typing as npt
 
 from matlens.errors import CacheError, ModelError
-from matlens.system.caches import whole_entry
-from matlens.system.files import read_json, write_json
-from matlens.system.untrusted import UNREADABLE
-from matlens.system.untrusted_arrays import map_array
-from matlens.types import Array
+from matlens.system.caches import Say, silent
+from matlens.system.shards.gathered import ShardedRows
+from matlens.system.shards.shard import WriteRow
+from matlens.system.shards.sharded import OpenIndex, ShardedValues, open_index
+from matlens.types import Array, Progress
 
-_FORMAT = 1
+Compute = Callable[[tuple[str, ...], Callable[[int, Array], None], Progress], object]
+"""Computes the activations of photos, by their SHA-256, and calls the function with (number, values) of each, in any
+order."""
 
 
 @dataclass(frozen=True)
 class Activations:
-    """Feature maps on disk. values: (N, h, w, K), memory-mapped; checksums: (N,) CRC-32 of each row."""
+    """Feature maps on disk. folder: of their index. values: (N, h, w, K); checksums: (N,) CRC-32 of each row.
+
+    shards: the folders in which they lie.
+    """
 
     folder: Path
-    values: npt.NDArray[np.floating]
+    values: ShardedRows
     checksums: npt.NDArray[np.uint32]
+    shards: tuple[Path, ...]
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -47,57 +51,42 @@ class Activations:
         chosen = self.values[rows]
         for row, value in zip(rows, chosen, strict=True):
             if zlib.crc32(value.data) != self.checksums[row]:
-                raise CacheError(f"The activations in {self.folder} are damaged at row {row}. Delete that folder; "
-                                 "the same command computes them again.")
+                raise CacheError(f"The activations in {self.shards[self.values.where(int(row))[0]]} are damaged at row "
+                                 f"{row} of {self.folder}. The same command computes those of that folder again.")
         return np.asarray(chosen, dtype=np.float32)
 
     @classmethod
-    def open(cls, folder: Path) -> Activations | None:
-        """Open the activations in a folder. Returns None where they are missing, not whole, or of another version."""
-        try:
-            about = read_json(folder / "activations.json")
-            values, checksums = map_array(folder / "activations.npy"), map_array(folder / "checksums.npy")
-            if about["format"] != _FORMAT or list(values.shape) != about["shape"] or values.ndim != 4 or (
-                    checksums.shape != values.shape[:1]):
-                return None
-            return cls(folder, values, checksums)
-        except UNREADABLE:
-            return None
+    def of(cls, index: OpenIndex) -> Activations:
+        """Return the activations of an index."""
+        return cls(index.folder, index.values, index.checksums, tuple(shard.folder for shard in index.shards))
 
     @classmethod
-    def write(cls, folder: Path, shape: tuple[int, ...], dtype: str,
-              fill: Callable[[Callable[[int, Array], None]], None],
-              about: Mapping[str, Any] = MappingProxyType({})) -> None:
-        """Write N rows, whole or not at all.
+    def open(cls, folder: Path) -> Activations | None:
+        """Open the activations of an index. Returns None where they are missing, not whole, or of another version."""
+        index = open_index(folder)
+        return None if index is None or len(index.values.shape) != 4 else cls.of(index)
 
-        Args:
-            fill: gets a function and calls it with (row, values) once for each row, in any order.
-            about: goes into the JSON.
 
-        Raises:
-            CacheError: there is no room.
-            ModelError: a value is too large for `dtype` (float16 ends at 65504).
-        """
-        checksums = np.zeros(shape[0], dtype=np.uint32)
-        lock = threading.Lock()
-        with whole_entry(folder, "activations") as partial:
-            # Written, not mapped: a full disk is then an error to catch instead of a bus error.
-            with (partial / "activations.npy").open("wb") as file:
-                np.lib.format.write_array_header_1_0(file, {"descr": np.dtype(dtype).str, "fortran_order": False,
-                                                            "shape": shape})
-                start, size = file.tell(), np.dtype(dtype).itemsize * int(np.prod(shape[1:]))
+def activation_shards(cache_dir: Path, rules: str, digests: Sequence[str], row_shape: Callable[[], tuple[int, ...]],
+                      dtype: str, compute: Compute, about: Mapping[str, Any] = MappingProxyType({}), say: Say = silent,
+                      ) -> ShardedValues:
+    """Return activations as shards; see `ShardedValues`.
 
-                def write_row(row: int, values: Array) -> None:
-                    with np.errstate(over="ignore"):
-                        stored = values.astype(dtype)
-                    if not np.isfinite(stored).all():
-                        raise ModelError(f"Activations of photo {row} are too large for {dtype}. "
-                                         "Use --activations float32, or --no-feature-cache.")
-                    checksums[row] = zlib.crc32(stored.data)
-                    with lock:
-                        file.seek(start + row * size)
-                        file.write(stored.data)
+    Building one raises ModelError where a value is too large for `dtype` (float16 ends at 65504).
+    """
+    return ShardedValues(cache_dir, "activations", "activations", rules, digests, dtype, row_shape,
+                         partial(_fill, compute, dtype), about, say=say)
 
-                fill(write_row)
-            np.save(partial / "checksums.npy", checksums)
-            write_json(partial / "activations.json", {**about, "format": _FORMAT, "shape": list(shape)})
+
+def _fill(compute: Compute, dtype: str, digests: tuple[str, ...], write: WriteRow, on_progress: Progress,
+          ) -> Mapping[str, Any]:
+    def keep(row: int, values: Array) -> None:
+        with np.errstate(over="ignore"):
+            stored = values.astype(dtype)
+        if not np.isfinite(stored).all():
+            raise ModelError(f"Activations of the photo {digests[row]} (SHA-256) are too large for {dtype}. "
+                             "Use --activations float32, or --no-feature-cache.")
+        write(row, stored)
+
+    compute(digests, keep, on_progress)
+    return {}

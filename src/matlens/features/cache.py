@@ -1,21 +1,18 @@
 """Features and activations of photos: a frozen trunk, or the front of one, computes them once for each view.
 
-    <cache>/features/<key>/
-        features.npy      (N, K) float32, averaged over places
-        features.json     the model, the trunk, the view, the number of photos, and a checksum
-    <cache>/activations/<key>/      see `activations`
-
-The key is made of the trunk (`TrunkOrder.key`), the photos' content in their order, their decoding, and the view.
+Both lie in shards of photos (`matlens.system.shards`), whose key is made of the trunk (`TrunkOrder.key`), the photos'
+content, their decoding, and the view. Runs whose photos overlap share what is of the same photos. An index says where
+photos lie, in the order in which they were asked for.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -25,15 +22,15 @@ from matlens.data.pixels.augment import view_of
 from matlens.data.pixels.store import PixelStore
 from matlens.data.split.splits import Photo, Split
 from matlens.errors import CacheError
-from matlens.features.activations import Activations
+from matlens.features.activations import Activations, activation_shards
 from matlens.features.engine import Engine, features_of
-from matlens.system.caches import Say, note_use, opened_or_made, silent, whole_entry
-from matlens.system.files import checksum, read_json, write_json
-from matlens.system.untrusted import UNREADABLE
-from matlens.system.untrusted_arrays import map_array
+from matlens.system.caches import Say, note_use, silent
+from matlens.system.shards.gathered import ShardedRows
+from matlens.system.shards.shard import WriteRow
+from matlens.system.shards.sharded import ShardedValues, open_index
 from matlens.types import Array, Pixels, Progress, unheard
 
-_FORMAT = 1
+_FORMAT = 2
 
 _IN_A_THREAD = 16
 """Photos that a thread reads, and varies, at once."""
@@ -90,52 +87,60 @@ class FeatureCache:
     say: Say = silent
     warn: Say = silent
 
-    def features(self, digests: Sequence[str], view: int = 0, on_progress: Progress = unheard) -> Array:
+    def features(self, digests: Sequence[str], view: int = 0, on_progress: Progress = unheard) -> ShardedRows:
         """Return the features (N, K) float32 of photos, named by content, from the cache, or compute and cache them.
 
         Where they cannot be written, `warn` is told: they are in memory, so the run goes on.
         """
-        key = self.key(digests, view)
-        folder = features_folder(self.cache_dir, key)
-        computed: list[Array] = []
-
-        def make() -> None:
-            computed.append(features_of(self._pooling, self._photos(digests, view), len(digests), on_progress))
-            self.confirm()
-            with whole_entry(folder, "features") as partial_folder:
-                np.save(partial_folder / "features.npy", computed[0])
-                write_json(partial_folder / "features.json", {
-                    "format": _FORMAT, **self._about(digests, view),
-                    "sha256": checksum(partial_folder / "features.npy")})
-
+        unwritten: dict[tuple[str, ...], Array] = {}
+        shards = self.feature_shards(digests, view, unwritten)
         try:
-            return opened_or_made(folder, "features", lambda _: cached_features(self.cache_dir, key, len(digests)),
-                                  make, self.say)
+            return shards.opened_or_made(on_progress).values
         except CacheError as error:
-            if not computed:
-                raise
             self.warn(f"{error} This run goes on; another one computes these features again.")
-            return computed[0]
+
+        def values_of(digests: tuple[str, ...], on_progress: Progress) -> Array:
+            return unwritten[digests] if digests in unwritten else self._confirmed(digests, view, on_progress)
+
+        return shards.in_memory(values_of, on_progress)
 
     def activations(self, digests: Sequence[str], view: int = 0, dtype: str = "float16",
                     on_progress: Progress = unheard) -> Activations:
         """Return activations (N, h, w, K) from the cache, or compute them. Raises CacheError where there is no room."""
-        folder = self.activations_folder(digests, view, dtype)
+        return Activations.of(self.activation_shards(digests, view, dtype).opened_or_made(on_progress))
 
-        def make() -> None:
-            Activations.write(folder, (len(digests), *self.map_shape), dtype,
-                              partial(self._fill, digests, view, on_progress), self._about(digests, view))
+    def feature_shards(self, digests: Sequence[str], view: int = 0,
+                       unwritten: dict[tuple[str, ...], Array] | None = None) -> ShardedValues:
+        """Return the features of photos as shards, of which each can be computed by itself (`ShardedValues.build`).
 
-        return opened_or_made(folder, "activations", Activations.open, make, self.say)
+        unwritten: gets the features of the shard that was computed last, which may not be written.
+        """
+        def fill(digests: tuple[str, ...], write: WriteRow, on_progress: Progress) -> Mapping[str, Any]:
+            features = self._confirmed(digests, view, on_progress)
+            if unwritten is not None:
+                unwritten.clear()
+                unwritten[digests] = features
+            for row, values in enumerate(features):
+                write(row, values)
+            return {}
 
-    def _about(self, digests: Sequence[str], view: int) -> dict[str, object]:
-        return {"model": self.model, "trunk": self.trunk_key, "view": view, "photos": len(digests)}
+        return ShardedValues(self.cache_dir, "features", "features", self._rules(view, "pooled"), digests, "<f4",
+                             lambda: self._pooling.shape, fill, self._about(view), say=self.say)
+
+    def activation_shards(self, digests: Sequence[str], view: int, dtype: str) -> ShardedValues:
+        """Return the activations of photos as shards, of which each can be computed by itself."""
+        def compute(digests: tuple[str, ...], keep: Callable[[int, Array], None], on_progress: Progress) -> None:
+            self._mapping.run(self._photos(digests, view), len(digests), keep, on_progress)
+            self.confirm()
+
+        return activation_shards(self.cache_dir, self._rules(view, dtype), digests, lambda: self.map_shape, dtype,
+                                 compute, self._about(view), self.say)
 
     def holds(self, digests: Sequence[str], view: int, kind: str) -> bool:
         """Return whether features ("pooled") or activations (their dtype) are in the cache and whole."""
-        if kind == "pooled":
-            return cached_features(self.cache_dir, self.key(digests, view), len(digests)) is not None
-        return Activations.open(self.activations_folder(digests, view, kind)) is not None
+        shards = (self.feature_shards(digests, view) if kind == "pooled" else
+                  self.activation_shards(digests, view, kind))
+        return shards.opened() is not None
 
     @property
     def map_shape(self) -> tuple[int, ...]:
@@ -143,24 +148,28 @@ class FeatureCache:
         return self._mapping.shape
 
     def bytes_to_write(self, digests: Sequence[str], view: int, dtype: str) -> int:
-        """Return the bytes that activations will take on disk; 0 where they are in the cache already."""
-        if (self.activations_folder(digests, view, dtype) / "activations.json").exists():
+        """Return the bytes that activations will take on disk, without those that are in the cache already."""
+        missing = self.activation_shards(digests, view, dtype).missing(verify=False)
+        if not (photos := sum(len(shard.digests) for shard in missing)):
             return 0
-        return len(digests) * int(np.prod(self.map_shape)) * np.dtype(dtype).itemsize
+        return photos * int(np.prod(self.map_shape)) * np.dtype(dtype).itemsize
 
-    def activations_folder(self, digests: Sequence[str], view: int, dtype: str) -> Path:
-        """Name the folder of activations."""
-        return self.cache_dir / "activations" / self.key(digests, view, dtype)
+    def key(self, digests: Sequence[str], view: int = 0) -> str:
+        """Return the name of the folder that holds the index of features."""
+        return self.feature_shards(digests, view).folder.name
 
-    def key(self, digests: Sequence[str], view: int = 0, kind: str = "pooled") -> str:
-        """Return the name of the folder that holds features ("pooled") or activations (their dtype)."""
-        about = json.dumps([_FORMAT, self.trunk_key, self.store.decoding, view, kind, self.by])
-        return hashlib.sha256("\n".join([about, *digests]).encode()).hexdigest()[:24]
+    def _rules(self, view: int, kind: str) -> str:
+        """Return all that decides features ("pooled") or activations (their dtype) besides the photos' content."""
+        return json.dumps([_FORMAT, self.trunk_key, self.store.decoding, view, kind, self.by])
 
-    def _fill(self, digests: Sequence[str], view: int, on_progress: Progress,
-              write_row: Callable[[int, Array], None]) -> None:
-        self._mapping.run(self._photos(digests, view), len(digests), write_row, on_progress)
+    def _about(self, view: int) -> dict[str, object]:
+        return {"model": self.model, "trunk": self.trunk_key, "view": view}
+
+    def _confirmed(self, digests: tuple[str, ...], view: int, on_progress: Progress) -> Array:
+        """Compute features (n, K), and have the trunk confirmed before they are used."""
+        features = features_of(self._pooling, self._photos(digests, view), len(digests), on_progress)
         self.confirm()
+        return features
 
     @cached_property
     def _pooling(self) -> Engine:
@@ -187,17 +196,12 @@ def features_folder(cache_dir: Path, key: str) -> Path:
     return cache_dir / "features" / key
 
 
-def cached_features(cache_dir: Path, key: str, n: int) -> Array | None:
+def cached_features(cache_dir: Path, key: str, n: int) -> ShardedRows | None:
     """Read features (n, K) from the cache. Returns None where they are missing, of another version, or damaged."""
     folder = features_folder(cache_dir, key)
-    try:
-        about = read_json(folder / "features.json")
-        if about["format"] != _FORMAT or checksum(folder / "features.npy") != about["sha256"]:
-            return None
-        features: Array = map_array(folder / "features.npy")
-        if features.ndim != 2 or len(features) != n or features.dtype != np.float32:
-            return None
-        note_use(folder)
-        return features
-    except UNREADABLE:
+    index = open_index(folder, verify=True)
+    if index is None or len(index.values.shape) != 2 or len(index.values) != n or index.values.dtype != np.float32:
         return None
+    for used in (folder, *(shard.folder for shard in index.shards)):
+        note_use(used)
+    return index.values

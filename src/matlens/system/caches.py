@@ -37,10 +37,12 @@ from matlens.system.ownership.cache_content import (
     ENTRY_MARK,
     ENTRY_MARK_NAME,
     ENTRY_NAME,
+    SHARD_NAME,
     is_cache,
     is_entry,
     is_entry_lock,
     say_whose,
+    shards_named_in,
 )
 from matlens.system.ownership.locks import PATIENCE, is_held, let_go, lock_at, turn
 from matlens.system.ownership.temporary import is_temporary, is_unfilled, temporary_beside, whole_of
@@ -74,15 +76,22 @@ class CacheEntry:
     last_used: datetime
 
     @property
+    def stage(self) -> str | None:
+        """What the names of the shards begin with that hold values of the same kind; None for another entry."""
+        name = ENTRY_NAME.fullmatch(self.folder.name)
+        return name[1] if name and (self.folder / SHARD_NAME).exists() else None
+
+    @property
     def what(self) -> str:
         """Its model, photos and view in a few words, as far as its JSON tells; "damaged" if that cannot be read."""
         try:
             about = read_json(min(self.folder.glob("*.json")))
             name = ENTRY_NAME.fullmatch(self.folder.name)
-            model = about.get("model") or (name and name[1]) or ""
+            model = about.get("model", (name and name[1]) or "")
             photos = about.get("photos")
-            words = [model, "" if photos is None else f"{photos if isinstance(photos, int) else len(photos)} photos",
-                     " x ".join(map(str, about.get("img_size", ()))),
+            number = "" if photos is None else f"{photos if isinstance(photos, int) else len(photos)} photos"
+            number = f"index of {number}" if "shards" in about else number
+            words = [model, number, " x ".join(map(str, about.get("img_size", ()))),
                      f"view {about['view']}" if "view" in about else ""]
             return ", ".join(word for word in words if word)
         except UNREADABLE:
@@ -99,7 +108,7 @@ class Pruned:
 
 
 def opened_or_made(folder: Path, what: str, open_whole: Callable[[Path], Opened | None], make: Callable[[], object],
-                 say: Say = silent) -> Opened:
+                 say: Say = silent, *, mark: bool = True) -> Opened:
     """Open the entry in `folder`, or make it first; where several processes want it, one makes it and the others wait.
 
     The entry counts as in use, so it is not pruned, until this process ends.
@@ -109,13 +118,14 @@ def opened_or_made(folder: Path, what: str, open_whole: Callable[[Path], Opened 
         open_whole: returns None where the entry is not there or not whole.
         make: writes the entry, with `whole_entry`. What it raises is raised here.
         say: called with a message when this process waits for another one.
+        mark: whether the entry counts as in use; a shard does while an index that names it is in use.
 
     Raises:
         CacheError: what was written cannot be read back.
     """
     say_whose(folder.parents[1])
     with turn(_lock(folder, "lock"), lambda: say(f"another run is making {what} in {folder}; waiting for it")) as alone:
-        if alone:
+        if alone and mark:
             _mark(folder)
         opened = open_whole(folder)
         if opened is None:
@@ -211,13 +221,13 @@ def prune(cache_dir: Path, limit: float) -> Pruned:
     left = sum(entry.size for entry in listed)
     removed = []
     for entry in listed:
-        if left > limit and _remove(entry.folder):
+        if left > limit and removed_unless_used(entry.folder):
             removed.append(entry)
             left -= entry.size
     return Pruned(tuple(removed), left, left_over)
 
 
-def _remove(folder: Path) -> bool:
+def removed_unless_used(folder: Path) -> bool:
     """Remove an entry, unless it is in use. Returns whether it is gone."""
     lock = _lock(folder, "lock")
     try:
@@ -253,8 +263,12 @@ def _lock(folder: Path, ending: str) -> FileLock:
 
 
 def _is_marked(folder: Path) -> bool:
-    marks = (folder.parents[1] / _LOCKS).glob(f"{folder.parent.name}.{folder.name}.*.used")
-    return any(is_held(lock_at(mark)) for mark in marks)
+    """Return whether a living process uses an entry, or an index that names it."""
+    for mark in (folder.parents[1] / _LOCKS).glob(f"{folder.parent.name}.*.used"):
+        entry = mark.name.removeprefix(f"{folder.parent.name}.").rsplit(".", 2)[0]
+        if (entry == folder.name or folder.name in shards_named_in(folder.with_name(entry))) and is_held(lock_at(mark)):
+            return True
+    return False
 
 
 def _mark(folder: Path) -> None:

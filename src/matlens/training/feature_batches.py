@@ -16,7 +16,7 @@ from matlens.types import Array, Batch, Labels
 
 
 class Rows(Protocol):
-    """Features (N, ...) by row: an array, or `Activations`."""
+    """Features (N, ...) by row: an array, `ShardedRows`, or `Activations`."""
 
     @property
     def shape(self) -> tuple[int, ...]:

@@ -20,9 +20,10 @@ from matlens.models.registry import spec_of
 from matlens.runs.run import Run
 from matlens.system.console import Advance, Reporter
 from matlens.system.resources import has_nvidia_gpu
+from matlens.system.shards.gathered import ShardedRows
 from matlens.system.transport import Event, run_job
 from matlens.training.record import Clock
-from matlens.types import Array, Progress
+from matlens.types import Progress
 
 Computed = TypeVar("Computed")
 
@@ -48,12 +49,12 @@ class FeaturesTask:
 class PooledFeatures:
     """Features for the training of a head, averaged over places.
 
-    views: view 0 of all photos, (N, K), then the other views of the training photos.
+    views: view 0 of all photos, (N, K) mapped from the disk, then the other views of the training photos.
     digests: SHA-256 of the photos of view 0, in the order of its rows.
     trunk_key, key: of the trunk, and of view 0 in the cache.
     """
 
-    views: tuple[Array, ...]
+    views: tuple[ShardedRows, ...]
     digests: tuple[str, ...]
     trunk_key: str
     key: str

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from matlens.cli.options import CacheDir
 from matlens.errors import SettingsError
 from matlens.system.files import refuse_unwritable, write_json
 
@@ -45,6 +46,7 @@ def audit(
     restore: Annotated[bool, typer.Option("--restore", help="Put back what --quarantine moved; nothing is "
                                           "audited.")] = False,
     delete: Annotated[bool, typer.Option("--delete", help="Delete what was found, for good. Needs --kind.")] = False,
+    cache_dir: CacheDir = None,
 ) -> None:
     """Read every photo and tell what may be wrong: broken files, duplicates, leaks, odd or poor photos.
 
@@ -59,7 +61,7 @@ def audit(
 
     reporter = Reporter()
     if restore:
-        if quarantine is None or any((split, json, html, strict, kind, delete)):
+        if quarantine is None or any((split, json, html, strict, kind, delete, cache_dir)):
             raise SettingsError("--restore goes with --quarantine DIR, and with nothing else.")
         _put_back(folder, quarantine, reporter)
         return
@@ -67,7 +69,8 @@ def audit(
     if delete and (not kinds or quarantine is not None):
         raise SettingsError("--delete needs --kind KIND, so that nothing is deleted unawares, and goes without "
                             "--quarantine.")
-    whole = _audited(folder, split, [place for place in (json, html) if place is not None], quarantine, reporter)
+    whole = _audited(folder, split, [place for place in (json, html) if place is not None], quarantine, reporter,
+                     cache_dir)
     shown = whole.only(kinds) if kinds else whole
     if json is not None:
         write_json(json, shown.as_json())
@@ -93,12 +96,13 @@ def _checked(kinds: list[str]) -> tuple[str, ...]:
 
 
 def _audited(folder: Path, split: Path | None, files: list[Path], quarantine: Path | None,
-             reporter: Reporter) -> Audit:
+             reporter: Reporter, cache_dir: Path | None) -> Audit:
     from matlens.data.audit.audit import audit as audit_source
     from matlens.data.audit.quarantine import LOG, refuse_inside
     from matlens.data.layout.remarks import tell_unused
     from matlens.data.source.sources import open_source
     from matlens.data.split.splits import Split
+    from matlens.settings.knobs import notebook_setting
 
     source = open_source(folder)
     tell_unused(source, reporter)
@@ -108,7 +112,8 @@ def _audited(folder: Path, split: Path | None, files: list[Path], quarantine: Pa
         files = [*files, quarantine / LOG]
     for file in files:
         refuse_unwritable(file)
-    return audit_source(source, manifest, reporter=reporter)
+    return audit_source(source, manifest, reporter=reporter, cache_dir=(
+        notebook_setting("cache_dir") if cache_dir is None else cache_dir))
 
 
 def _show(result: Audit, reporter: Reporter) -> None:

@@ -25,7 +25,8 @@ def store(
     """Show what the cache holds, and make room in it.
 
     The cache holds decoded photos (pixels), which of them are copies (copies), converted networks (trunks), their
-    outputs for photos (features), and the sizes of models (counts).
+    outputs for photos (features, activations), what audits measured (facts), and the sizes of models (counts).
+    What is of photos lies in shards of at most 4,096 photos.
 
     A run makes again what it misses, so removing costs time only. matlens never removes what a living run uses.
 
@@ -71,9 +72,14 @@ def _show_content(folder: Path, limit: float) -> None:
     entries = caches.entries(folder)[::-1]
     if entries:
         shown = Table("kind", "what", "size", "last used", "in use")
+        together: dict[object, list[caches.CacheEntry]] = {}
         for entry in entries:
-            shown.add_row(entry.kind, entry.what, decimal(entry.size), f"{entry.last_used:%Y-%m-%d %H:%M}",
-                          "yes" if caches.in_use(entry.folder) else "")
+            together.setdefault((entry.kind, entry.stage or entry.folder), []).append(entry)
+        for first, *more in together.values():
+            others = f"; {len(more):,} more shard{'s' * (len(more) != 1)} of the same" if more else ""
+            shown.add_row(first.kind, first.what + others, decimal(sum(entry.size for entry in (first, *more))),
+                          f"{first.last_used:%Y-%m-%d %H:%M}",
+                          "yes" if any(caches.in_use(entry.folder) for entry in (first, *more)) else "")
         Console().print(shown)
         total = decimal(sum(entry.size for entry in entries))
         echo(f"{folder}: {total}, limit {limit:g} GB (cache_limit)")

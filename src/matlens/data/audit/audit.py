@@ -12,6 +12,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
+from matlens.data.audit.cached_facts import cached_facts
 from matlens.data.audit.checks import (
     ADVICE,
     Divisions,
@@ -77,13 +78,14 @@ class Audit:
 
 
 def audit(source: Source, split: tuple[str, Split] | None = None, thresholds: Thresholds | None = None,
-          reporter: Reporter | None = None) -> Audit:
+          reporter: Reporter | None = None, cache_dir: Path | None = None) -> Audit:
     """Read every photo of a dataset and collect what may be wrong.
 
     Args:
         split: the name and the content of a split of this dataset, in which leaks are looked for before the dataset's
             own divisions.
         reporter: shows the progress.
+        cache_dir: where the facts of photos are cached; None: nowhere.
 
     Raises:
         DataError: one of MINC's lists cannot be read, or the split belongs to another dataset.
@@ -95,7 +97,11 @@ def audit(source: Source, split: tuple[str, Split] | None = None, thresholds: Th
         raise DataError(f"No photo of the split {split[0]} is in {source.root}: it belongs to another dataset. Give "
                         "--split the split.json of a run on this dataset, or leave it out.")
     with reporter.progress("reading photos", len(source.photos)) as advance:
-        facts = read_facts(source.root, source.photos, lambda done, _: advance(done, ""))
+        def on_progress(done: int, _: int) -> None:
+            advance(done, "")
+
+        facts = (read_facts(source.root, source.photos, on_progress) if cache_dir is None else
+                 cached_facts(source.root, source.photos, cache_dir, on_progress, reporter.say))
     counts = Counter(photo.class_name for photo in source.photos)
     classes = {name: counts[name] for name in source.class_names}
     folders = {name: paths[0] for name, paths in source.folders.items()}

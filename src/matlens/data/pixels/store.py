@@ -1,14 +1,11 @@
-"""The pixel store: every readable photo, decoded and resized once, in one memory-mapped uint8 array.
+"""The pixel store: every readable photo, decoded and resized once, as bytes that are mapped into memory.
 
-The key of a store is the content of its photos and how they were decoded, so runs, models and splits of the same photos
-share it. Stores lie in the cache folder (`matlens.system.caches`).
+Photos lie in shards (`matlens.system.shards`), whose key is their content and how they were decoded, so runs, models
+and splits of the same photos share them. Stores lie in the cache folder (`matlens.system.caches`).
 """
 
 from __future__ import annotations
 
-import hashlib
-import io
-import math
 import os
 import shutil
 import zlib
@@ -16,7 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -27,13 +24,16 @@ from matlens.data.pixels.files import digest_of
 from matlens.data.pixels.problems import Problem, UnreadableImageError
 from matlens.data.pixels.reader import PhotoReader, unreadable
 from matlens.errors import CacheError, DataError, WriteError
-from matlens.system.caches import Say, opened_or_made, silent, whole_entry
+from matlens.system.caches import Say, silent
 from matlens.system.console import Reporter, command
-from matlens.system.files import read_json, seal_of, write_json
-from matlens.system.untrusted import UNREADABLE, size_of_regular
+from matlens.system.files import read_json, write_json
+from matlens.system.shards.gathered import DigestRows, ShardedRows
+from matlens.system.shards.shard import OpenShard, WriteRow, write_row_anew
+from matlens.system.shards.sharded import ShardedValues, open_index
+from matlens.system.untrusted import UNREADABLE
 from matlens.types import Pixels, Progress, unheard
 
-_FORMAT = 4
+_FORMAT = 5
 """Part of the key: a change of decoding or resizing must raise it."""
 
 _SOURCES = "where.json"
@@ -79,21 +79,24 @@ def hash_photos(root: Path, paths: Sequence[str], on_progress: Progress = unhear
 class PixelStore:
     """Decoded photos.
 
+    folder: of the index of these photos.
     pixels: (N, H, W, 3) uint8 RGB, memory-mapped, read-only.
     rows: the row of each photo, by the SHA-256 of its content.
     checksums: CRC-32 of each row, which a process compares when it first reads the row.
     problems: by content, why a photo could not be decoded; such a photo has no row.
     decoding: how the pixels were decoded; it is part of the keys of what is computed from them.
     keep_truncated: whether photos whose end is missing were decoded.
+    shards: those in which the rows lie.
     """
 
     folder: Path
-    pixels: Pixels
+    pixels: Pixels | ShardedRows
     rows: Mapping[str, int]
     checksums: npt.NDArray[np.uint32]
     problems: Mapping[str, str]
     decoding: str = ""
     keep_truncated: bool = False
+    shards: tuple[OpenShard, ...] = ()
 
     @cached_property
     def _repaired(self) -> dict[int, Pixels]:
@@ -122,7 +125,7 @@ class PixelStore:
 
     def _made_again(self, row: int) -> Pixels:
         digest = next(digest for digest, number in self.rows.items() if number == row)
-        path, height, width = self._source_of(digest), *self.pixels.shape[1:3]
+        path, (height, width) = self._source_of(row), self.pixels.shape[1:3]
         photo = (Problem("it is not known where the photo lies", "missing") if path is None else
                  PhotoReader((height, width), self.keep_truncated).attempt(path, digest))
         if isinstance(photo, Problem):
@@ -136,26 +139,21 @@ class PixelStore:
                         f"{'' if written else ', for this run only: the cache cannot be written'}")
         return photo
 
-    def _source_of(self, digest: str) -> Path | None:
-        """Return the file from which a content was last decoded or found."""
+    def _source_of(self, row: int) -> Path | None:
+        """Return the file from which the content of a row was last decoded or found."""
         with suppress(*UNREADABLE):
             about = read_json(self.folder / _SOURCES)
-            return Path(str(about["root"]), str(about["paths"][digest]))
+            return Path(str(about["root"]), str(about["paths"][row]))
         return None
 
     def _write_row(self, row: int, photo: Pixels) -> bool:
         """Write a row and its checksum in their places. Processes that do so at once write the same bytes."""
-        try:
-            for name, content in (("pixels.npy", photo.tobytes()),
-                                  ("checksums.npy", np.uint32(zlib.crc32(photo.data)).tobytes())):
-                with (self.folder / name).open("r+b") as file:
-                    rows = len(self.checksums)
-                    file.seek(-(rows - row) * len(content), os.SEEK_END)
-                    file.write(content)
-        except OSError:
+        if not isinstance(self.pixels, ShardedRows):
             return False
-        self.checksums[row] = zlib.crc32(photo.data)
-        return True
+        shard, place = self.pixels.where(row)
+        if written := write_row_anew(self.shards[shard], place, photo):
+            self.checksums[row] = self.shards[shard].checksums[place]
+        return written
 
     def read(self, rows: Iterable[int]) -> Pixels:
         """Copy rows, (B, H, W, 3) uint8. Raises DataError as `photo` does."""
@@ -163,53 +161,69 @@ class PixelStore:
 
     @classmethod
     def open(cls, folder: Path) -> PixelStore | None:
-        """Open a finished store. Returns None if it is missing, of another version, or not whole."""
+        """Open a finished store. Returns None if it or one of its shards is missing, of another version, or not whole.
+        """
         with suppress(*UNREADABLE):
-            about = read_json(folder / "store.json")
-            # The seal matters: a row under another photo's name would be a wrong label.
-            if about.pop("sha256") != seal_of(about) or about["format"] != _FORMAT:
+            index = open_index(folder)
+            if index is None or index.about["version"] != _FORMAT:
                 return None
-            n, (height, width), problems = len(about["photos"]), about["img_size"], about["problems"]
-            # A plain array over the mapped one, since np.memmap returns rows several times more slowly.
-            pixels = np.asarray(_mapped(folder / "pixels.npy", "|u1", (n, height, width, 3)))
-            checksums = np.array(_mapped(folder / "checksums.npy", "<u4", (n,)))
-            rows = {digest: row for row, digest in enumerate(about["photos"]) if digest not in problems}
-            return cls(folder, pixels, rows, checksums, problems,
-                       f"{about['format']} {about['img_size']} {about['keep_truncated']}", about["keep_truncated"])
+            problems = {digest: str(problem) for shard in index.shards
+                        for digest, problem in shard.about["problems"].items()}
+            digests = index.digests
+            everything = DigestRows(digests, np.ones(len(digests), np.bool_))
+            problems = {digest: problem for digest, problem in problems.items() if digest in everything}
+            has_row = np.ones(len(digests), np.bool_)
+            has_row[[everything[digest] for digest in problems]] = False
+            return cls(folder, index.values, DigestRows(digests, has_row), index.checksums, problems,
+                       index.about["rules"], index.about["keep_truncated"], index.shards)
         return None
 
 
-def prepare_store(root: Path, hashes: Mapping[str, str], img_size: tuple[int, int], cache_dir: Path, *,
-                  keep_truncated: bool = False, on_progress: Progress = unheard, say: Say = silent) -> PixelStore:
-    """Open the store of these photos, or make it by decoding and resizing each distinct content once, in parallel.
+def pixel_shards(root: Path, hashes: Mapping[str, str], img_size: tuple[int, int], cache_dir: Path, *,
+                 keep_truncated: bool = False, say: Say = silent) -> ShardedValues:
+    """Return the decoded photos as shards, of which each can be built by itself (`ShardedValues.build`).
 
     Args:
         hashes: SHA-256 by path relative to `root`.
         img_size: (height, width).
-        say: called with a message if another process is making the same store.
+        say: called with a message if another process is making the same photos, or a damaged shard is made again.
+    """
+    path_of, reader = _path_of(hashes), PhotoReader(img_size, keep_truncated)
+    return ShardedValues(
+        cache_dir, "pixels", "decoded photos", f"{_FORMAT} {list(img_size)} {keep_truncated}", sorted(path_of), "|u1",
+        lambda: (*img_size, 3), partial(_fill, root, path_of, reader),
+        {"version": _FORMAT, "img_size": list(img_size), "keep_truncated": keep_truncated, "model": ""}, verify=False,
+        before=lambda photos: _refuse_without_space(cache_dir, photos * img_size[0] * img_size[1] * 3), say=say)
+
+
+def prepare_store(root: Path, hashes: Mapping[str, str], img_size: tuple[int, int], cache_dir: Path, *,
+                  keep_truncated: bool = False, on_progress: Progress = unheard, say: Say = silent) -> PixelStore:
+    """Open the store of these photos, or make what it lacks by decoding and resizing each content once, in parallel.
+
+    Arguments are those of `pixel_shards`.
 
     Raises:
         CacheError: the cache folder has too little free space, or it cannot be written.
-        DataError: this machine cannot read or decode a photo now; the store is not made.
+        DataError: this machine cannot read or decode a photo now; its shard is not made.
     """
-    path_of = {digest: path for path, digest in sorted(hashes.items(), reverse=True)}
-    digests = sorted(path_of)
-    key = hashlib.sha256("\n".join([f"{_FORMAT} {img_size} {keep_truncated}", *digests]).encode()).hexdigest()[:24]
-    folder = cache_dir / "pixels" / key
-
-    def make() -> None:
-        with whole_entry(folder, "decoded photos") as partial:
-            _refuse_without_space(cache_dir, len(digests) * img_size[0] * img_size[1] * 3)
-            _fill(partial, root, path_of, digests, PhotoReader(img_size, keep_truncated), on_progress)
-
-    store = opened_or_made(folder, "decoded photos", PixelStore.open, make, say)
-    _note_sources(folder, root, path_of)
+    shards = pixel_shards(root, hashes, img_size, cache_dir, keep_truncated=keep_truncated, say=say)
+    folder = shards.opened_or_made(on_progress).folder
+    store = PixelStore.open(folder)
+    if store is None:
+        raise CacheError(f"What was written to {folder} (decoded photos) cannot be read back. Name another folder with "
+                         "--cache-dir.")
+    _note_sources(folder, root, _path_of(hashes))
     return store
+
+
+def _path_of(hashes: Mapping[str, str]) -> dict[str, str]:
+    """Return the first path of each content."""
+    return {digest: path for path, digest in sorted(hashes.items(), reverse=True)}
 
 
 def _note_sources(folder: Path, root: Path, path_of: Mapping[str, str]) -> None:
     """Record where the photos lie, unless the cache is read-only: a damaged row is made again from there."""
-    about = {"root": str(root.absolute()), "paths": dict(path_of)}
+    about = {"root": str(root.absolute()), "paths": [path_of[digest] for digest in sorted(path_of)]}
     with suppress(*UNREADABLE):
         if read_json(folder / _SOURCES) == about:
             return
@@ -228,48 +242,23 @@ def _pruning(cache_dir: Path) -> str:
     return command("data", "store", "--prune", "--all", "--cache-dir", cache_dir)
 
 
-def _header(descr: str, shape: tuple[int, ...]) -> bytes:
-    """Return the head of a .npy file of this content."""
-    head = io.BytesIO()
-    np.lib.format.write_array_header_1_0(head, {"descr": descr, "fortran_order": False, "shape": shape})
-    return head.getvalue()
-
-
-def _mapped(file: Path, descr: str, shape: tuple[int, ...]) -> npt.NDArray[Any]:
-    """Map a .npy file, which must begin as `_fill` wrote it and be as long. Raises ValueError."""
-    head, dtype = _header(descr, shape), np.dtype(descr)
-    if size_of_regular(file) != len(head) + dtype.itemsize * math.prod(shape):
-        raise ValueError(f"{file.name} has another length")
-    with file.open("rb") as content:
-        if content.read(len(head)) != head:
-            raise ValueError(f"{file.name} has another head")
-    return np.memmap(file, dtype, "r", len(head), shape)
-
-
-def _fill(folder: Path, root: Path, path_of: Mapping[str, str], digests: Sequence[str], reader: PhotoReader,
-          on_progress: Progress) -> None:
-    """Write the files of a store. `reader` has a size."""
+def _fill(root: Path, path_of: Mapping[str, str], reader: PhotoReader, digests: Sequence[str], write: WriteRow,
+          on_progress: Progress) -> Mapping[str, Any]:
+    """Decode photos. Returns why some could not be; their rows are blank. `reader` has a size."""
     assert reader.img_size is not None
     blank = np.zeros((*reader.img_size, 3), dtype=np.uint8)
-    checksums: list[int] = []
     problems: dict[str, str] = {}
-    # Written, not mapped: a full disk is then an error that can be caught, and no bus error.
-    with (folder / "pixels.npy").open("wb") as file, ThreadPoolExecutor(os.cpu_count()) as pool:
-        file.write(_header("|u1", (len(digests), *blank.shape)))
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
         for start in range(0, len(digests), _AT_ONCE):
             batch = digests[start:start + _AT_ONCE]
             outcomes = pool.map(lambda digest: reader.attempt(root / path_of[digest], digest), batch)
-            for offset, (digest, outcome) in enumerate(zip(batch, outcomes, strict=True), 1):
+            for row, (digest, outcome) in enumerate(zip(batch, outcomes, strict=True), start):
                 if isinstance(outcome, Problem):
                     if not outcome.is_of_the_photo:
                         pool.shutdown(cancel_futures=True)
                         raise unreadable(root / path_of[digest], outcome)
                     problems[digest] = str(outcome)
                     outcome = blank
-                file.write(outcome.data)
-                checksums.append(zlib.crc32(outcome.data))
-                on_progress(start + offset, len(digests))
-    (folder / "checksums.npy").write_bytes(_header("<u4", (len(checksums),)) + np.array(checksums, "<u4").tobytes())
-    about = {"format": _FORMAT, "img_size": list(reader.img_size), "photos": list(digests), "problems": problems,
-             "keep_truncated": reader.keep_truncated}
-    write_json(folder / "store.json", {**about, "sha256": seal_of(about)})
+                write(row, outcome)
+                on_progress(row + 1, len(digests))
+    return {"problems": problems}

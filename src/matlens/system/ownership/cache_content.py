@@ -17,7 +17,7 @@ from matlens.system.ownership.locks import is_lock
 from matlens.system.untrusted import UNREADABLE, open_regular, read_bounded
 
 ENTRY_KINDS = ("pixels", "features", "trunks", "drafts", "activations", "copies", "shots", "counts",
-               "libraries")
+               "libraries", "facts")
 """The folders of a cache that hold entries."""
 
 ENTRY_NAME = re.compile(r"(?:([\w.-]+)-)?[0-9a-f]{24}(?:-\d+)?")
@@ -33,6 +33,12 @@ ENTRY_MARK_NAME = "matlens-entry.txt"
 """In each entry; holds ENTRY_MARK."""
 
 ENTRY_MARK = "matlens made this folder, and removes it when it makes room in its cache.\n"
+
+SHARD_NAME = "shard.json"
+"""In an entry that holds a shard of the values of many photos."""
+
+INDEX_NAME = "index.json"
+"""In an entry that names the shards, entries of their own, in which some photos lie."""
 
 _DESCRIPTIONS = {"pixels": ("store.json", "img_size"), "features": ("features.json", "sha256"),
                  "trunks": ("trunk.json", "parity"), "activations": ("activations.json", "shape")}
@@ -75,6 +81,13 @@ def is_entry(folder: Path, name: str) -> bool:
             file.suffix in _ENDINGS or file.name == ENTRY_MARK_NAME) for file in list(folder.iterdir()))
         return are_of_entry and (_is_marked(folder) or _says_what(folder))
     return False
+
+
+def shards_named_in(folder: Path) -> frozenset[str]:
+    """Return the names of the entries that the index in a folder needs; none where there is no index."""
+    with suppress(*UNREADABLE):
+        return frozenset(map(str, read_json(folder / INDEX_NAME)["shards"]))
+    return frozenset()
 
 
 def is_entry_lock(file: Path) -> bool:

@@ -43,7 +43,7 @@ class Given:
         refuse_too_much(frozen, copies)
         split, features = frozen.prepared.split, frozen.pooled()
         train, val = (split.part(part) for part in ("train", "val"))
-        views = [features.views[0][rows_of(train, features.digests)], *features.views[1:]]
+        views = [features.views[0][rows_of(train, features.digests)], *(view[:] for view in features.views[1:])]
         return cls(np.concatenate(views), np.tile(split.labels(train), len(views)),
                    features.views[0][rows_of(val, features.digests)], split.labels(val), features.key)
 

@@ -12,6 +12,7 @@ from matlens.errors import ModelError
 from matlens.features.cache import rows_of
 from matlens.models.head import AnyHead
 from matlens.models.registry import spec_of
+from matlens.system.shards.gathered import ShardedRows
 from matlens.training.checkpoints import checkpoints_of
 from matlens.training.feature_batches import FeatureBatches
 from matlens.training.frozen import FrozenFeatures, PooledFeatures
@@ -21,7 +22,6 @@ from matlens.training.loop import fit
 from matlens.training.progress import Resumption, ShownProgress
 from matlens.training.stages.base import HeadStage, Stage, TrainedHead, adjusted, leave_model_file, register
 from matlens.training.stages.whole_network import WholeNetwork
-from matlens.types import Array
 
 _APART = 2.0
 """Seconds between two states of a head's training: an epoch may take less than a state takes to be written."""
@@ -72,10 +72,10 @@ class HeadOnFeatures(HeadStage):
         return TrainedHead(history, head, features.key)
 
 
-def _batches(frozen: FrozenFeatures, features: PooledFeatures, part: str, more_views: Sequence[Array] = (),
+def _batches(frozen: FrozenFeatures, features: PooledFeatures, part: str, more_views: Sequence[ShardedRows] = (),
              balance: Balance = NATURAL) -> FeatureBatches:
     split, settings = frozen.prepared.split, frozen.run.settings
     photos = split.part(part)
-    return FeatureBatches((features.views[0][rows_of(photos, features.digests)], *more_views), split.labels(photos),
-                          len(split.class_names), settings.batch_size, settings.seed, shuffle=part == "train",
-                          balance=balance)
+    plain = features.views[0].take(rows_of(photos, features.digests))
+    return FeatureBatches((plain, *more_views), split.labels(photos), len(split.class_names), settings.batch_size,
+                          settings.seed, shuffle=part == "train", balance=balance)
