@@ -142,8 +142,8 @@ def test_a_head_on_bfloat16_features_is_judged_in_float32_and_given_up_where_val
     """Whoever saves time must not get another model without being told, nor figures of another arithmetic."""
     InProcess(monkeypatch)
     kernels = {}
-    for name, allowed, options in (("exact", 100, {}), ("kept", 100, SHORTER), ("given-up", -1, SHORTER)):
-        monkeypatch.setattr(comparison, "MOST_APART", allowed)
+    for name, allowed, options in (("exact", 100, {}), ("kept", 100, SHORTER), ("given-up", -101, SHORTER)):
+        monkeypatch.setattr(comparison, "MOST_LOST", allowed)
         folder = train(name, views=2, **options)
         record, artifact = read_json(folder.paths.training_file(NAME)), Artifact.open(folder.paths.artifact(NAME))
         assert record.get("feature_precision", {}).get("used") == {

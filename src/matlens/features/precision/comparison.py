@@ -10,8 +10,8 @@ from matlens.features.precision.instructions import FeaturePrecision
 from matlens.models.head import AnyHead
 from matlens.types import Array, Labels
 
-MOST_APART = 1.0
-"""Percentage points between the accuracies: as many as `matlens export --int8` allows."""
+MOST_LOST = 1.0
+"""Percentage points of accuracy: as many as `matlens export --int8` allows."""
 
 
 @dataclass(frozen=True)
@@ -33,15 +33,15 @@ class PrecisionComparison:
     parity: float
 
     @property
-    def apart(self) -> float:
-        """Percentage points between the two accuracies, either way: a head must take both for the same."""
+    def lost(self) -> float:
+        """Percentage points that the head loses on float32's features, which the model sees; negative where it gains."""
         # Rounded, so that 3 photos of 300 are one point and not a little more.
-        return round(100 * abs(self.float32_accuracy - self.accuracy), 6)
+        return round(100 * (self.accuracy - self.float32_accuracy), 6)
 
     @property
     def holds(self) -> bool:
         """Whether the head may stay."""
-        return self.apart <= MOST_APART
+        return self.lost <= MOST_LOST
 
     @property
     def remark(self) -> str:
@@ -52,7 +52,7 @@ class PrecisionComparison:
         if self.used == self.asked:
             return f"its head was trained on features computed in {self.asked}: {figures}; what is judged is float32"
         return (f"features were computed in float32, although {self.asked} was asked for: {figures} (allowed: "
-                f"{MOST_APART:g} point apart)")
+                f"{MOST_LOST:g} point less)")
 
 
 def compare_precisions(head: AnyHead, shorter: Array, float32: Array, labels: Labels,
