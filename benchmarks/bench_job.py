@@ -3,9 +3,9 @@
     python benchmarks/bench_job.py [--data DIR] [--weights-dir DIR] [--notebook-way FILE] [--repeats 3]
 
 The peer is the guide's pipeline as literally as its text allows (`notebook_way.py --input backbone`), run once. matlens
-runs with cold caches, with photos that it has not seen and a trunk that it knows, with another view, again with other
-seeds and warm caches, and by the recipe `strong` with cold
-caches; medians of `--repeats` runs, each with a seed of its own.
+runs with cold caches, with photos that it has not seen and a trunk that it knows, again with other seeds and warm
+caches, with cold caches and features in bfloat16 where the processor has it, with another view, and by the recipe
+`strong`; medians of `--repeats` runs, each with a seed of its own.
 Defaults are the folders beside the project. Peak memory is the largest of the job's processes.
 """
 
@@ -21,6 +21,9 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+
+from matlens.errors import DeviceError
+from matlens.features.precision.instructions import refuse_without_bfloat16
 
 SHARED = Path(__file__).parents[2] / "shared"
 MODEL = "mobilenetv2_transfer"
@@ -82,6 +85,12 @@ def main() -> None:
             shutil.copytree(work / f"cold{number}" / "trunks", work / f"known{number}" / "trunks")
         ours("matlens run, new photos", "known{}")
         ours("matlens run, warm caches", "cold0")
+        try:
+            refuse_without_bfloat16()
+        except DeviceError as error:
+            print(f"bfloat16 is not measured: {error}")
+        else:
+            ours("matlens run, bfloat16, cold caches", "short{}", "--feature-precision", "bfloat16")
         ours("matlens run --views 2, cold caches", "views{}", "--views", "2")
         ours("matlens run --recipe strong, cold", "strong{}", "--recipe", "strong")
 

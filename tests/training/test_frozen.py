@@ -33,7 +33,9 @@ class Conversion:
 
 @pytest.fixture
 def engine_of(tmp_path, monkeypatch):
-    def opened(file: Path, img_size: tuple[int, int], *, pooled: bool) -> tuple[Path, tuple[int, int], bool]:
+    def opened(file: Path, img_size: tuple[int, int], *, pooled: bool, precision: str,
+               ) -> tuple[Path, tuple[int, int], bool]:
+        assert precision == "float32"
         if not file.parent.exists():
             raise ModelError(f"OpenVINO cannot open {file}")
         return file, img_size, pooled

@@ -13,10 +13,14 @@ import pytest
 
 from in_process import InProcess
 from matlens import create_split
-from matlens.errors import ModelError
+from matlens.data.batches import read_photos
+from matlens.errors import DeviceError, ModelError
 from matlens.evaluation.judge import evaluate
+from matlens.evaluation.results import Results
 from matlens.explanation.explain import explain_run
 from matlens.features.artifact import Artifact
+from matlens.features.precision import comparison
+from matlens.features.precision.instructions import refuse_without_bfloat16
 from matlens.jobs import run
 from matlens.models.head import Head
 from matlens.runs.run import Run
@@ -37,7 +41,20 @@ BEHIND = {*(f"block_{number}_{part}" for number in range(13, 17) for part in ("e
           "Conv_1"}
 """The layers with weights after the cut, but for normalisation, which stays as it was published."""
 
+SHORTER = {"feature_precision": "bfloat16"}
+
 Train = Callable[..., Run]
+
+
+def has_bfloat16() -> bool:
+    try:
+        refuse_without_bfloat16()
+    except DeviceError:
+        return False
+    return True
+
+
+needs_bfloat16 = pytest.mark.skipif(not has_bfloat16(), reason="this processor does not compute in bfloat16")
 
 
 @pytest.fixture(scope="module")
@@ -117,6 +134,31 @@ def test_a_head_is_trained_on_features_and_a_second_seed_computes_nothing(kept_t
         (each / "values.npy").write_bytes(b"damaged")
     again = evaluate(folder, NAME).results
     assert again.confusion_matrix == results.confusion_matrix
+
+
+@needs_bfloat16
+def test_a_head_on_bfloat16_features_is_judged_in_float32_and_given_up_where_validation_suffers(train, trained_layers,
+                                                                                                monkeypatch, capsys):
+    """Whoever saves time must not get another model without being told, nor figures of another arithmetic."""
+    InProcess(monkeypatch)
+    kernels = {}
+    for name, allowed, options in (("exact", 100, {}), ("kept", 100, SHORTER), ("given-up", -101, SHORTER)):
+        monkeypatch.setattr(comparison, "MOST_LOST", allowed)
+        folder = train(name, views=2, **options)
+        record, artifact = read_json(folder.paths.training_file(NAME)), Artifact.open(folder.paths.artifact(NAME))
+        assert record.get("feature_precision", {}).get("used") == {
+            "exact": None, "kept": "bfloat16", "given-up": "float32"}[name]
+        assert any("bfloat16" in remark for remark in record["remarks"]) == (name != "exact")
+        kernels[name] = artifact.head.layers[0].kernel
+        judged = evaluate(folder, NAME)
+        assert (judged.results.feature_precision or {}).get("used") == record.get("feature_precision", {}).get("used")
+        assert Results.read(folder.paths.results_file(NAME)).feature_precision == judged.results.feature_precision
+        photos = read_photos(folder.data_root, folder.split.part("test"), artifact.img_size)
+        np.testing.assert_allclose(judged.predictions.probabilities, np.concatenate(
+            [artifact.predict(batch) for batch in photos]), atol=1e-4)
+        assert trained_layers(folder) == []
+    assert not np.array_equal(kernels["kept"], kernels["exact"])
+    np.testing.assert_array_equal(kernels["given-up"], kernels["exact"])
 
 
 def test_a_linear_head_is_fitted_where_a_kill_left_nothing_and_all_else_works_as_ever(train, trained_layers,

@@ -109,6 +109,7 @@ def _results(run: Run, name: str, training: TrainingRecord, judgement: Judgement
         epochs=training.epochs, best_epoch=training.best_epoch, strength=training.strength,
         neighbours=training.neighbours,
         arithmetic=training.arithmetic, batch_size=settings.batch_size,
+        feature_precision=training.feature_precision.model_dump() if training.feature_precision else None,
         micro_batch=training.micro_batch or settings.batch_size,
         seconds=training.seconds, peak_rss_bytes=training.peak_rss_bytes,
         versions={**run.versions, **training.versions},

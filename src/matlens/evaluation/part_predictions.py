@@ -13,7 +13,7 @@ from matlens.errors import DataError
 from matlens.evaluation.predictions import Predictions, hash_of_photos, predict_part
 from matlens.evaluation.results import Results, a_photo
 from matlens.features.artifact import Artifact
-from matlens.features.cache import cached_features, feature_parts, rows_of
+from matlens.features.precision.parts import kept_features
 from matlens.runs.run import Run
 from matlens.runs.training_record import TrainingRecord, note_predictor, note_seconds
 from matlens.types import Array, Progress, unheard
@@ -139,7 +139,5 @@ class PartPredictions:
         """Return the features (N, K) of these photos that the training computed, if the cache still has them."""
         if not self.training.features_key:
             return None
-        split = self.run.split
-        digests = feature_parts(split, 1, pooled=True)[0].digests
-        features = cached_features(self.run.settings.cache_dir, self.training.features_key, len(digests))
-        return None if features is None else features[rows_of(photos, digests)]
+        return kept_features(self.run.settings.cache_dir, self.run.split, photos, self.training.features_key,
+                             self.training.judged_features_key)

@@ -37,7 +37,9 @@ class Results:
     `seconds` maps a stage (train, predict, ...) to its wall-clock seconds. `remarks` are sentences that a reader must
     know before comparing this model (untrained backbone, no augmentation, ...), `warnings` what went wrong in its
     training, as {kind, text} (`evaluation.trouble`). `arithmetic` is what the network was
-    trained in (float32, bfloat16, float16). Of a step's `batch_size` photos, `micro_batch` were computed at once.
+    trained in (float32, bfloat16, float16); `feature_precision` says in which arithmetic the features of its head were
+    computed, where another one than float32 was asked for, and what that costs. Of a step's `batch_size` photos,
+    `micro_batch` were computed at once.
     The test photos are of `n_groups` independent groups, and the variance of the accuracy is `design_effect` times that
     of independent photos; both are None, and not written, where each photo stands alone.
     `novelty` says how well photos that the model does not know are told, and how prediction sets do.
@@ -81,6 +83,7 @@ class Results:
     strength: float | None = None
     neighbours: int | None = None
     arithmetic: str | None = None
+    feature_precision: dict[str, Any] | None = None
     batch_size: int | None = None
     micro_batch: int | None = None
     seconds: dict[str, float] = field(default_factory=dict)
@@ -111,7 +114,7 @@ class Results:
     def to_json(self) -> dict[str, Any]:
         """Return the content of the file."""
         absent = {"n_groups", "design_effect"} if self.n_groups is None else set()
-        absent |= {name for name in ("strength", "neighbours") if getattr(self, name) is None}
+        absent |= {name for name in ("strength", "neighbours", "feature_precision") if getattr(self, name) is None}
         return {key: value for key, value in dataclasses.asdict(self).items() if key not in absent}
 
     def write(self, path: Path) -> Path:

@@ -9,6 +9,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 from matlens.evaluation.metrics.metric import METRICS
 from matlens.evaluation.metrics.stored import value_at
 from matlens.features.calibrator import Calibrator
+from matlens.runs.training_record import PrecisionSchema
 from matlens.types import Count
 
 _Share = Annotated[float, Field(ge=0, le=1)]
@@ -224,6 +225,7 @@ class ResultsSchema(_Part):
     strength: Annotated[float, Field(gt=0)] | None = None
     neighbours: Annotated[int, Field(gt=0)] | None = None
     arithmetic: str | None = None
+    feature_precision: PrecisionSchema | None = None
     batch_size: Count | None = None
     micro_batch: Count | None = None
     seconds: dict[str, Annotated[float, Field(ge=0)]] = {}

@@ -38,7 +38,7 @@ _IN_A_THREAD = 16
 
 @dataclass(frozen=True)
 class FeaturePart:
-    """One view of the photos of a part ("all", "train" or "val"). digests: SHA-256 of each photo's content."""
+    """One view of the photos of a part ("all", "train", "val", or two of them). digests: SHA-256 of their contents."""
 
     part: str
     view: int
@@ -72,7 +72,7 @@ class FeatureCache:
     model: the model to which the trunk belongs.
     engine_for: returns the engine that averages over places (True) or the one that does not (False); called only if
         something has to be computed.
-    by: what computes, "openvino" or "framework": the numbers differ in the last digits.
+    by: what computes, "openvino", "openvino bfloat16" or "framework": the numbers differ, at least in the last digits.
     confirm: called before anything is written to the cache; raises if the trunk differs from its framework.
     say: called with a message where another run computes the same. warn: called where features could not be written.
     """

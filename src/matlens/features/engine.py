@@ -15,13 +15,15 @@ from typing import Any, Protocol
 import numpy as np
 
 from matlens.data.ahead import Recycled, prepared_ahead
-from matlens.errors import ModelError
+from matlens.errors import DeviceError, ModelError
+from matlens.features.precision.instructions import INFERENCE_HINTS, FeaturePrecision
 from matlens.models.micro_batches import Parts
 from matlens.models.protocol import Divisible
 from matlens.system.openvino import import_openvino
 from matlens.types import Array, Pixels, Progress, unheard
 
-_FLOAT32 = {"INFERENCE_PRECISION_HINT": "f32"}
+_HINT = "INFERENCE_PRECISION_HINT"
+_FLOAT32 = {_HINT: INFERENCE_HINTS["float32"]}
 """OpenVINO chooses bfloat16 by itself where the processor has it, and features then differ in the second digit."""
 
 _VAST = 1 << 28
@@ -90,8 +92,12 @@ class Engine(Protocol):
 class PhotoEngine:
     """An `Engine` of OpenVINO: a compiled trunk, or its front, takes bytes and computes several photos at once."""
 
-    def __init__(self, model_file: Path, img_size: tuple[int, int], *, pooled: bool) -> None:
-        """Read a trunk, and put scaling of bytes and averaging over places into its graph. Raises ModelError."""
+    def __init__(self, model_file: Path, img_size: tuple[int, int], *, pooled: bool,
+                 precision: FeaturePrecision = "float32") -> None:
+        """Read a trunk, and put scaling of bytes and averaging over places into its graph.
+
+        Raises ModelError where it cannot be opened, and DeviceError where OpenVINO does not compute in `precision`.
+        """
         openvino = import_openvino()
         from openvino import opset13
         from openvino.preprocess import PrePostProcessor
@@ -107,9 +113,13 @@ class PhotoEngine:
             steps = PrePostProcessor(model)
             steps.input().tensor().set_element_type(openvino.Type.u8)
             steps.input().preprocess().convert_element_type(openvino.Type.f32).scale(255.0)
-            compiled = core.compile_model(steps.build(), "CPU", {**_FLOAT32, "PERFORMANCE_HINT": "THROUGHPUT"})
+            compiled = core.compile_model(steps.build(), "CPU", {_HINT: INFERENCE_HINTS[precision],
+                                                                 "PERFORMANCE_HINT": "THROUGHPUT"})
         except RuntimeError as error:
             raise _unopened(model_file, error) from error
+        if compiled.get_property(_HINT).to_string() != INFERENCE_HINTS[precision]:  # it falls back without a word
+            raise DeviceError(f"OpenVINO does not compute in {precision} on this processor. Leave --feature-precision "
+                              "out.")
         self.shape: tuple[int, ...] = tuple(compiled.output(0).shape[1:])
         self._queue: Any = openvino.AsyncInferQueue(compiled)
 

@@ -28,6 +28,7 @@ from matlens.evaluation.results import Results
 from matlens.explanation.explain import explain_run
 from matlens.explanation.registry import DEFAULT_METHOD
 from matlens.features.conversion import TrunkConversions
+from matlens.features.precision.instructions import refuse_without_bfloat16
 from matlens.jobs.closing import closing_lines, report_line
 from matlens.jobs.judged import pass_on
 from matlens.jobs.machine import refuse_device, refuse_too_large
@@ -78,6 +79,8 @@ def start(settings: Settings, out: Path, reporter: Reporter, split_hash: str | N
     for model, path in untrained.items():
         refuse_too_large(settings, model, path)
     refuse_device(settings.device, untrained)
+    if untrained and settings.feature_precision == "bfloat16":
+        refuse_without_bfloat16()
     conversions = TrunkConversions(trunk_orders(settings, untrained, len(source.class_names)), settings.cache_dir,
                                    reporter.say, reporter.warn)
     prepared = prepare(settings, reporter)

@@ -15,9 +15,25 @@ from matlens.system.files import read_json, write_json
 from matlens.system.untrusted import reading
 from matlens.types import Count
 
+_Share = Annotated[float, Field(ge=0, le=1)]
+
 Predictor = Literal["artifact", "framework"]
 
 _CURVES = frozenset({"loss", "accuracy", "val_loss", "val_accuracy"})
+
+
+class PrecisionSchema(BaseModel):
+    """What features in fewer bits cost, with the bounds of its values; see `features.precision.comparison`."""
+
+    model_config = ConfigDict(allow_inf_nan=False)
+
+    asked: Literal["bfloat16"]
+    used: Literal["float32", "bfloat16"]
+    n_photos: Count
+    float32_accuracy: _Share
+    accuracy: _Share
+    agreement: _Share
+    parity: _Share
 
 
 class TrainingRecord(BaseModel):
@@ -41,6 +57,8 @@ class TrainingRecord(BaseModel):
     pretrained: bool
     weights_sha256: str | None = None
     features_key: str | None = None
+    judged_features_key: str | None = None
+    feature_precision: PrecisionSchema | None = None
     split_hash: str
     arithmetic: Annotated[Precision, Field(validation_alias=AliasChoices("arithmetic", "precision"))] = "float32"
     micro_batch: Count | None = None

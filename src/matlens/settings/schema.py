@@ -21,6 +21,7 @@ from matlens.settings.model_options import OptionsByModel, listed, written
 from matlens.settings.panels import MACHINE, NETWORKS, PHOTOS, TRAINING
 from matlens.settings.protocols import is_series
 from matlens.settings.renames import as_version_recorded, brought_up_to_date
+from matlens.settings.themes import feature_precision as arithmetic
 from matlens.settings.themes import imbalance, probe
 from matlens.system.console import tell_once
 from matlens.system.ownership.places import default_cache_dir, default_data_dir, default_folder
@@ -199,6 +200,7 @@ class Settings(BaseModel):
     features_on: Annotated[Literal["auto", "openvino", "framework"], Setting(
         help="What computes the features of frozen trunks: OpenVINO, the model's own framework, or whichever is "
              "faster.", resumed="must agree", why_no_option="for comparisons; it is set in a settings file")] = "auto"
+    feature_precision: arithmetic.FeaturePrecision = "float32"
     cache_dir: Annotated[Path, BeforeValidator(checks.path), Setting(
         option="--cache-dir", panel=MACHINE, resumed="may differ", of_machine=True,
         shown="MATLENS_CACHE or the platform's cache folder",

@@ -98,8 +98,9 @@ def save_figure(figure: Figure, save_path: Path | str | None) -> Figure:
     from matplotlib.text import Text
 
     installed = {font.name for font in fontManager.ttflist}
+    families = ["DejaVu Sans", *(name for name in FALLBACK_FONTS if name in installed)]
     for text in figure.findobj(lambda artist: isinstance(artist, Text)):
-        text.set(fontfamily=["DejaVu Sans", *(name for name in FALLBACK_FONTS if name in installed)])
+        text.set_fontfamily(families)
     with _missing_letters_told():
         return _saved(figure, save_path)
 
@@ -122,17 +123,22 @@ def _missing_letters_told() -> Iterator[None]:
 
 
 def _saved(figure: Figure, save_path: Path | str | None) -> Figure:
+    import matplotlib as mpl
+
     layout = figure.get_layout_engine()
     if layout is not None and not figure.axes:  # words alone: there is nothing to lay out
         figure.set_layout_engine(layout := None)
     if layout is not None:
-        figure.draw_without_rendering()
-        layout.execute(figure)  # square axes find their place only in the second pass
+        for _ in range(2):  # square axes find their place only in the second pass
+            layout.execute(figure)
     if save_path is not None:
         path = Path(save_path)
         form = path.suffix[1:] or "png"
-        if layout is not None:
-            figure.set_layout_engine("none")  # it is final; matplotlib would run it twice more
+        if layout is not None:  # it is final; matplotlib would run it twice more
+            figure.set_layout_engine("none")
+            if form == "png":  # and draw the figure once for nothing, which only moves letters of an SVG
+                with mpl.rc_context({"figure.autolayout": False, "figure.constrained_layout.use": False}):
+                    figure.set_layout_engine(None)
         options_of: dict[str, dict[str, Any]] = {"png": {"pil_kwargs": {"compress_level": 3}},
                                                  "svg": {"metadata": {"Date": None}}}
         with whole_file(path) as partial:

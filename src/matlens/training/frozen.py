@@ -5,17 +5,22 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TypeVar
 
+
 from matlens.data.prepare import Prepared
 from matlens.errors import CacheError, DeviceError, KilledError, ModelError
-from matlens.features.cache import FeatureCache, FeaturePart, feature_parts
+from matlens.features.cache import FeatureCache, FeaturePart, feature_parts, rows_of
 from matlens.features.conversion import Conversion, TrunkConversions
 from matlens.features.engine import Engine, PhotoEngine, channels_of
+from matlens.features.precision.comparison import PrecisionComparison, compare_precisions
+from matlens.features.precision.instructions import FeaturePrecision
+from matlens.features.precision.parts import judged_part, learned_parts
 from matlens.features.trunks import CachedTrunk, TrunkOrder
+from matlens.models.head import AnyHead
 from matlens.models.registry import spec_of
 from matlens.runs.run import Run
 from matlens.system.console import Advance, Reporter
@@ -50,13 +55,15 @@ class PooledFeatures:
     """Features for the training of a head, averaged over places.
 
     views: view 0 of all photos, (N, K) mapped from the disk, then the other views of the training photos.
-    digests: SHA-256 of the photos of view 0, in the order of its rows.
-    trunk_key, key: of the trunk, and of view 0 in the cache.
+    digests: SHA-256 of the photos of view 0, in the order of its rows. Of two rows of a photo the last one counts.
+    computed_by: what computed those of training photos: the key of the trunk, and the arithmetic if it is a shorter
+        one.
+    key: of view 0 in the cache.
     """
 
     views: tuple[ShardedRows, ...]
     digests: tuple[str, ...]
-    trunk_key: str
+    computed_by: str
     key: str
 
 
@@ -79,6 +86,7 @@ class FrozenFeatures:
 
     weights_file: the file of pretrained weights; None for random ones, of which nothing is frozen.
     remarks: why a GPU that the machine has did not compute features; grows as they are computed.
+    precision: in which pooled features for the training of a head are computed.
     """
 
     run: Run
@@ -89,16 +97,50 @@ class FrozenFeatures:
     reporter: Reporter
     clock: Clock = field(default_factory=Clock)
     remarks: list[str] = field(default_factory=list)
+    precision: FeaturePrecision = "float32"
 
     def pooled(self, n_views: int | None = None) -> PooledFeatures:
         """Compute the features of the whole trunk, or take them from the cache. n_views: if not as set."""
         conversion = self.conversions.of(self.model, None)
+        if self.precision != "float32":
+            return self._pooled_in_two(conversion, n_views or self.run.settings.views)
         parts = feature_parts(self.prepared.split, n_views or self.run.settings.views, pooled=True)
         cache = self._cache(conversion, self._computes_in_framework(conversion, parts))
         views = self._computed("features", parts, lambda part, progress: cache.features(
             part.digests, part.view, progress))
         self.clock.lap("features")
         return PooledFeatures(tuple(views), parts[0].digests, conversion.order.key, cache.key(parts[0].digests))
+
+    def _pooled_in_two(self, conversion: Conversion, views: int) -> PooledFeatures:
+        """Compute what a head learns from in the shorter arithmetic, and what judges it in float32, by OpenVINO."""
+        split = self.prepared.split
+        parts, judged = learned_parts(split, views), judged_part(split)
+        shorter, float32 = self._cache(conversion, precision=self.precision), self._cache(conversion)
+        view, *others, of_judged = self._computed("features", (*parts, judged), lambda part, progress: (
+            float32 if part is judged else shorter).features(part.digests, part.view, progress))
+        self.clock.lap("features")
+        return PooledFeatures(
+            (view.followed_by(of_judged), *others), (*parts[0].digests, *judged.digests),
+            f"{conversion.order.key} {self.precision}", shorter.key(parts[0].digests))
+
+    def judged_key(self) -> str | None:
+        """Return the key of features that are float32 beside shorter ones; None where all are float32."""
+        if self.precision == "float32":
+            return None
+        return self._cache(self.conversions.of(self.model, None)).key(judged_part(self.prepared.split).digests)
+
+    def compared(self, head: AnyHead) -> PrecisionComparison:
+        """Compare the arithmetic of the features that a head was trained on with float32, on validation photos."""
+        conversion, split = self.conversions.of(self.model, None), self.prepared.split
+        photos, judged, learned = split.part("val"), judged_part(split), learned_parts(split, 1)[0]
+        shorter, float32 = (
+            self._cache(conversion, precision=precision).features(part.digests)[rows_of(photos, part.digests)]
+            for precision, part in ((self.precision, learned), ("float32", judged)))
+        return compare_precisions(head, shorter, float32, split.labels(photos), self.precision)
+
+    def in_float32(self) -> FrozenFeatures:
+        """Return the same, whose features are all computed in float32."""
+        return replace(self, precision="float32")
 
     def bytes_of_features(self) -> int:
         """Return the bytes of one photo's features of the whole trunk. Waits for its draft."""
@@ -141,16 +183,19 @@ class FrozenFeatures:
         """Wait for the trunk up to a layer, converted and confirmed."""
         return self.conversions.of(self.model, until).confirmed()
 
-    def _cache(self, conversion: Conversion, by_framework: bool = False) -> FeatureCache:
+    def _cache(self, conversion: Conversion, by_framework: bool = False,
+               precision: FeaturePrecision = "float32") -> FeatureCache:
         def engine(pooled: bool) -> Engine:
             size = self.run.settings.img_size
             try:
-                return PhotoEngine(conversion.network / "trunk.xml", size, pooled=pooled)
+                return PhotoEngine(conversion.network / "trunk.xml", size, pooled=pooled, precision=precision)
             except ModelError:  # a draft may have been confirmed, and so removed, before it was read
-                return PhotoEngine(conversion.confirmed().folder / "trunk.xml", size, pooled=pooled)
+                return PhotoEngine(conversion.confirmed().folder / "trunk.xml", size, pooled=pooled,
+                                   precision=precision)
 
+        by_openvino = "openvino" if precision == "float32" else f"openvino {precision}"
         return FeatureCache(self.run.settings.cache_dir, conversion.order.key, self.model, self.prepared.store,
-                            engine, "framework" if by_framework else "openvino", conversion.confirmed,
+                            engine, "framework" if by_framework else by_openvino, conversion.confirmed,
                             self.reporter.say, self.reporter.warn)
 
     def _computed(self, what: str, parts: Sequence[FeaturePart], compute: Callable[[FeaturePart, Progress], Computed],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,6 +12,7 @@ import numpy as np
 
 from matlens.data.split.splits import Split
 from matlens.features.artifact import Artifact
+from matlens.features.precision.comparison import PrecisionComparison
 from matlens.models.precision import Precision
 from matlens.models.registry import spec_of
 from matlens.settings.schema import Settings
@@ -42,7 +44,8 @@ def about_model(name: str, split: Split, settings: Settings) -> dict[str, Any]:
 def training_record(name: str, history: History, split: Split, artifact: Artifact, seconds: Mapping[str, float], *,
                     parameters: tuple[int, int], weights_file: Path | None, remarks: Sequence[str],
                     versions: Mapping[str, str], arithmetic: Precision = "float32", views: int | None = None,
-                    features_key: str | None = None, cut: str | None = None,
+                    features_key: str | None = None, judged_features_key: str | None = None,
+                    feature_precision: PrecisionComparison | None = None, cut: str | None = None,
                     micro_batch: int | None = None, device: str = "cpu") -> dict[str, Any]:
     """Make the content of `<name>_training.json`.
 
@@ -50,6 +53,8 @@ def training_record(name: str, history: History, split: Split, artifact: Artifac
         arithmetic: in which the training steps were computed.
         views: the number of fixed views of each photo; None where each epoch varied the photos, or none did.
         features_key: of the features on which a head was trained; None where anything else was trained.
+        judged_features_key: of those that are float32 where `features_key` names shorter ones.
+        feature_precision: what features in fewer bits cost; None where they were not asked for.
         cut: the layer after which the network was trained; None where all of it was, or its head alone.
         micro_batch: the number of photos of a batch that were computed at once, if memory did not hold the whole.
         device: on which the network was trained.
@@ -60,6 +65,8 @@ def training_record(name: str, history: History, split: Split, artifact: Artifac
     if micro_batch is not None:
         remarks = [*remarks, f"memory was short: batches went through in parts of {micro_batch}, which batch "
                              "normalisation, where it was trained, saw apart"]
+    shorter = {} if feature_precision is None else {
+        "judged_features_key": judged_features_key, "feature_precision": dataclasses.asdict(feature_precision)}
     return {
         "model_name": name, "history": history.history, "best_epoch": history.best.number,
         "epochs": len(history.epochs), "head_epochs": history.head_epochs,
@@ -67,7 +74,7 @@ def training_record(name: str, history: History, split: Split, artifact: Artifac
         "parameters": total, "trainable_parameters": trainable, "pretrained": weights_file is not None,
         "weights_file": weights_file.name if weights_file else None,
         "weights_sha256": checksum(weights_file) if weights_file else None, "views": views,
-        "features_key": features_key, "cut": cut, "split_hash": split.hash,
+        "features_key": features_key, **shorter, "cut": cut, "split_hash": split.hash,
         "parity": artifact.parity, "arithmetic": arithmetic, "micro_batch": micro_batch, "device": device,
         "remarks": list(remarks), "seconds": dict(seconds),
         "peak_rss_bytes": peak_rss_bytes(), "versions": dict(versions)}

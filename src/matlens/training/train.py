@@ -11,6 +11,7 @@ from matlens.data.imbalance import remarks_on
 from matlens.data.prepare import Prepared
 from matlens.errors import ConversionError, CrashedError, DeviceError, KilledError, WorkerError
 from matlens.features.conversion import TrunkConversions
+from matlens.features.precision.comparison import PrecisionComparison
 from matlens.models.preflight import explained, trouble_in
 from matlens.models.registry import spec_of
 from matlens.models.weights import FoundWeights
@@ -26,7 +27,7 @@ from matlens.training.frozen import FrozenFeatures
 from matlens.training.history import Epoch
 from matlens.training.plan import plan
 from matlens.training.progress import ChildProgress
-from matlens.training.stages.base import HeadStage, NetworkStage, Stage
+from matlens.training.stages.base import HeadStage, NetworkStage, Stage, TrainedHead
 from matlens.training.strong import STRONG
 from matlens.training.tasks import TrainTask
 
@@ -59,7 +60,8 @@ def train(inputs: TrainingInputs, model: str, reporter: Reporter) -> None:
     if ignored := ignored_settings(run.settings, weights.path):
         reporter.warn(f"{model}: {' and '.join(ignored)} {'have' if len(ignored) > 1 else 'has'} no effect. From "
                       "random weights the whole network is trained on photos, from the first epoch on.")
-    frozen = FrozenFeatures(run, model, weights.path, inputs.prepared, inputs.conversions, reporter)
+    frozen = FrozenFeatures(run, model, weights.path, inputs.prepared, inputs.conversions, reporter,
+                            precision=run.settings.feature_precision)
     stages = _long_enough(plan(run.settings, spec_of(model), weights.path), frozen)
     try:
         task = _begun(inputs, frozen, _prepared(stages, frozen))
@@ -99,14 +101,29 @@ def _begun(inputs: TrainingInputs, frozen: FrozenFeatures, stages: Sequence[Stag
     epochs: tuple[Epoch, ...] = ()
     if isinstance(head_stage := stages[0], HeadStage):
         stages = stages[1:]
-        trained = head_stage.train(frozen, is_last=not stages)
+        trained, compared = head_stage.train(frozen, is_last=not stages), None
+        if frozen.precision != "float32":
+            frozen, trained, compared = _checked(head_stage, frozen, trained, is_last=not stages)
+            remarks = (*remarks, compared.remark)
         if not stages:
-            head_stage.finish(frozen, trained, (*remarks, *frozen.remarks))
+            head_stage.finish(frozen, trained, (*remarks, *frozen.remarks), compared)
             return None
         epochs = tuple(trained.history)
     return TrainTask(run.path.resolve(), model, inputs.prepared.store.folder.resolve(), tuple(stages),
                      weights.path.resolve() if weights.path else None, epochs, (*remarks, *frozen.remarks),
                      frozen.clock.seconds, device=run.settings.device)
+
+
+def _checked(stage: HeadStage, frozen: FrozenFeatures, trained: TrainedHead, *, is_last: bool,
+             ) -> tuple[FrozenFeatures, TrainedHead, PrecisionComparison]:
+    """Keep a head that was trained on features in fewer bits, or train it again on float32's if validation suffers."""
+    compared = frozen.compared(trained.head)
+    if compared.holds:
+        frozen.reporter.say(f"  {compared.remark}")
+        return frozen, trained, compared
+    compared, frozen = dataclasses.replace(compared, used="float32"), frozen.in_float32()
+    frozen.reporter.warn(f"{frozen.model}: {compared.remark}. Its head is trained again.")
+    return frozen, stage.train(frozen, is_last=is_last), compared
 
 
 def _long_enough(stages: Sequence[Stage], frozen: FrozenFeatures) -> Sequence[Stage]:

@@ -67,6 +67,11 @@ class ShardedRows:
         """Return these rows as a sequence of their own. Nothing is read."""
         return ShardedRows(self.parts, self.places[rows])
 
+    def followed_by(self, others: ShardedRows) -> ShardedRows:
+        """Return these rows and then others, of the same shape and dtype. Nothing is read."""
+        rows = sum(map(len, self.parts))
+        return ShardedRows((*self.parts, *others.parts), np.concatenate([self.places, rows + others.places]))
+
     @cached_property
     def _starts(self) -> Labels:
         return np.cumsum([0, *map(len, self.parts)])[:-1]

@@ -22,6 +22,7 @@ from matlens.data.pixels.store import PixelStore
 from matlens.errors import WorkerError
 from matlens.features.artifact import assemble_artifact
 from matlens.features.model_file import HeadTask, write_model_file
+from matlens.features.precision.comparison import PrecisionComparison
 from matlens.models.head import AnyHead, Head
 from matlens.models.heads.knn import KnnHead
 from matlens.models.protocol import Divisible, Tunable
@@ -114,8 +115,12 @@ class HeadStage(Stage):
     def train(self, frozen: FrozenFeatures, *, is_last: bool) -> TrainedHead:
         """Train the head and leave the model file. is_last: whether no other stage follows."""
 
-    def finish(self, frozen: FrozenFeatures, trained: TrainedHead, remarks: tuple[str, ...]) -> None:
-        """Leave the artifact and, last, the record of the training. Called where no other stage follows."""
+    def finish(self, frozen: FrozenFeatures, trained: TrainedHead, remarks: tuple[str, ...],
+               compared: PrecisionComparison | None = None) -> None:
+        """Leave the artifact and, last, the record of the training. Called where no other stage follows.
+
+        compared: what features in fewer bits cost, where they were asked for.
+        """
         run, model, split, trunk = frozen.run, frozen.model, frozen.prepared.split, frozen.trunk(None)
         artifact = assemble_artifact(run.paths.artifact(model), trunk, trained.head, model, split.class_names,
                                      run.settings.img_size)
@@ -123,7 +128,8 @@ class HeadStage(Stage):
         write_json(run.paths.training_file(model), training_record(
             model, trained.history, split, artifact, frozen.clock.seconds, parameters=trunk.parameters,
             weights_file=frozen.weights_file, remarks=(*trained.remarks, *remarks), versions=trunk.versions,
-            views=run.settings.views, features_key=trained.features_key))
+            views=run.settings.views, features_key=trained.features_key, judged_features_key=frozen.judged_key(),
+            feature_precision=compared))
         forget_states(run.paths, model)
 
 

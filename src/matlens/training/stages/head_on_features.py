@@ -56,7 +56,7 @@ class HeadOnFeatures(HeadStage):
             settings, split, split.labels(split.part("train"))))
         trainer = HeadTrainer.fresh(features.views[0].shape[1], spec.head.hidden_units, len(split.class_names),
                                     spec.head.dropout, spec.head.learning_rate, settings.seed)
-        states = checkpoints_of(run, model, Resumption(run, model, frozen.reporter), features.trunk_key, _APART)
+        states = checkpoints_of(run, model, Resumption(run, model, frozen.reporter), features.computed_by, _APART)
         with frozen.reporter.progress(spec.title, len(train) * self.epochs) as advance:
             history = fit(trainer, train, _batches(frozen, features, "val"),
                           ShownProgress(frozen.reporter, advance, len(train)), epochs=self.epochs,
