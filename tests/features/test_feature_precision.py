@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -16,7 +17,8 @@ from matlens.features.precision.instructions import instructions_in, refuse_with
 from matlens.features.precision.parts import judged_part, kept_features, learned_parts
 from matlens.models.head import Dense, Head
 from matlens.settings.schema import Settings
-from matlens.system.files import checksum, write_json
+from matlens.system.shards.sharded import ShardedValues
+from matlens.types import Progress
 
 SHORTER = {"feature_precision": "bfloat16"}
 
@@ -68,11 +70,15 @@ def test_what_openvino_says_decides_where_the_system_lists_no_instructions(tmp_p
         refuse_without_bfloat16(tmp_path / "nowhere")
 
 
-def keep(cache: Path, key: str, features: np.ndarray) -> None:
-    folder = cache / "features" / key
-    folder.mkdir(parents=True)
-    np.save(folder / "features.npy", features)
-    write_json(folder / "features.json", {"format": 1, "sha256": checksum(folder / "features.npy")})
+def keep(cache: Path, rules: str, digests: Sequence[str], value_of: Callable[[str], float]) -> str:
+    """Keep one number for each photo, and return the key."""
+    def fill(chosen: tuple[str, ...], write: Callable[[int, np.ndarray], None], _: Progress) -> dict[str, object]:
+        for row, digest in enumerate(chosen):
+            write(row, np.array([value_of(digest)], np.float32))
+        return {}
+
+    return ShardedValues(cache, "features", "features", rules, digests, "<f4", lambda: (1,), fill,
+                         ).opened_or_made().folder.name
 
 
 def test_what_is_judged_is_float32_and_each_photo_gets_its_own_row(tmp_path):
@@ -87,19 +93,18 @@ def test_what_is_judged_is_float32_and_each_photo_gets_its_own_row(tmp_path):
         tuple(photo.sha256 for photo in split.part("train"))] * 2
     number = {digest: float(row) for row, digest in enumerate(sorted(contents["train"] | contents["val"]
                                                                      | contents["test"]))}
-    for key, part, arithmetic in (("learned", learned, 0.5), ("judged", judged, 0.0)):
-        keep(tmp_path, key, np.array([[number[digest] + arithmetic] for digest in part.digests], np.float32))
-    found = kept_features(tmp_path, split, split.photos, "learned", "judged")
+    learned_key = keep(tmp_path, "learned", learned.digests, lambda digest: number[digest] + 0.5)
+    judged_key = keep(tmp_path, "judged", judged.digests, number.__getitem__)
+    found = kept_features(tmp_path, split, split.photos, learned_key, judged_key)
     assert found is not None
-    assert found[:, 0].tolist() == [
+    assert found[:][:, 0].tolist() == [
         number[photo.sha256] + (0.5 if photo.sha256 not in contents["val"] | contents["test"] else 0.0)
         for photo in split.photos]
-    assert kept_features(tmp_path, split, split.photos, "learned", "gone") is None
+    assert kept_features(tmp_path, split, split.photos, learned_key, "gone") is None
     everything = feature_parts(split, 1, pooled=True)[0].digests
-    keep(tmp_path, "all", np.array([[number[digest]] for digest in everything], np.float32))
-    exact = kept_features(tmp_path, split, split.photos, "all", None)
+    exact = kept_features(tmp_path, split, split.photos, keep(tmp_path, "all", everything, number.__getitem__), None)
     assert exact is not None
-    assert exact[:, 0].tolist() == [number[photo.sha256] for photo in split.photos]
+    assert exact[:][:, 0].tolist() == [number[photo.sha256] for photo in split.photos]
 
 
 def test_a_head_is_given_up_where_it_loses_more_than_a_point_on_what_the_model_sees():

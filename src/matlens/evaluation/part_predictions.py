@@ -16,6 +16,7 @@ from matlens.features.artifact import Artifact
 from matlens.features.precision.parts import kept_features
 from matlens.runs.run import Run
 from matlens.runs.training_record import TrainingRecord, note_predictor, note_seconds
+from matlens.system.shards.gathered import ShardedRows
 from matlens.types import Array, Progress, unheard
 from matlens.workers.trained import remark_on_artifact, trained_artifact
 
@@ -137,6 +138,11 @@ class PartPredictions:
 
     def features(self, photos: Sequence[Photo]) -> Array | None:
         """Return the features (N, K) of these photos that the training computed, if the cache still has them."""
+        rows = self.feature_rows(photos)
+        return None if rows is None else rows[:]
+
+    def feature_rows(self, photos: Sequence[Photo]) -> ShardedRows | None:
+        """Return the same mapped from the disk: rows are read when they are asked for."""
         if not self.training.features_key:
             return None
         return kept_features(self.run.settings.cache_dir, self.run.split, photos, self.training.features_key,

@@ -10,7 +10,6 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import TypeVar
 
-
 from matlens.data.prepare import Prepared
 from matlens.errors import CacheError, DeviceError, KilledError, ModelError
 from matlens.features.cache import FeatureCache, FeaturePart, feature_parts, rows_of

@@ -7,14 +7,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import reduce
 from itertools import chain
 from pathlib import Path
 
-import numpy as np
-
 from matlens.data.split.splits import Photo, Split
 from matlens.features.cache import FeaturePart, cached_features, feature_parts, rows_of
-from matlens.types import Array
+from matlens.system.shards.gathered import ShardedRows
 
 
 def learned_parts(split: Split, views: int) -> tuple[FeaturePart, ...]:
@@ -30,8 +29,8 @@ def judged_part(split: Split) -> FeaturePart:
 
 
 def kept_features(cache_dir: Path, split: Split, photos: Sequence[Photo], key: str, judged_key: str | None,
-                  ) -> Array | None:
-    """Return the features (N, K) float32 of photos that a training computed, if the cache still has them.
+                  ) -> ShardedRows | None:
+    """Return the features (N, K) float32, mapped from the disk, of photos that a training computed, if the cache still has them.
 
     key, judged_key: under which they are in the cache; the second is None where all were computed in float32.
     """
@@ -40,11 +39,11 @@ def kept_features(cache_dir: Path, split: Split, photos: Sequence[Photo], key: s
     else:
         wanted = [(key, learned_parts(split, 1)[0].digests), (judged_key, judged_part(split).digests)]
     features = [cached_features(cache_dir, key, len(digests)) for key, digests in wanted]
-    whole = [array for array in features if array is not None]
+    whole = [rows for rows in features if rows is not None]
     if len(whole) < len(wanted):
         return None
     rows = rows_of(photos, tuple(chain.from_iterable(digests for _, digests in wanted)))
-    return (whole[0] if len(whole) == 1 else np.concatenate(whole))[rows]
+    return reduce(ShardedRows.followed_by, whole).take(rows)
 
 
 def _contents(split: Split, *parts: str) -> tuple[str, ...]:
