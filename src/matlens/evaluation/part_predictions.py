@@ -8,12 +8,15 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+import numpy as np
+
 from matlens.data.split.splits import Photo, Split
 from matlens.errors import DataError
 from matlens.evaluation.predictions import Predictions, hash_of_photos, predict_part
 from matlens.evaluation.results import Results, a_photo
 from matlens.features.artifact import Artifact
 from matlens.features.cache import cached_features, feature_parts, rows_of
+from matlens.features.rows.chosen import ChosenRows
 from matlens.runs.run import Run
 from matlens.runs.training_record import TrainingRecord, note_predictor, note_seconds
 from matlens.types import Array, Progress, unheard
@@ -137,9 +140,14 @@ class PartPredictions:
 
     def features(self, photos: Sequence[Photo]) -> Array | None:
         """Return the features (N, K) of these photos that the training computed, if the cache still has them."""
+        rows = self.feature_rows(photos)
+        return None if rows is None else rows[np.arange(len(photos))]
+
+    def feature_rows(self, photos: Sequence[Photo]) -> ChosenRows | None:
+        """Return the same without a copy: rows are read from the cache when they are asked for."""
         if not self.training.features_key:
             return None
         split = self.run.split
         digests = feature_parts(split, 1, pooled=True)[0].digests
         features = cached_features(self.run.settings.cache_dir, self.training.features_key, len(digests))
-        return None if features is None else features[rows_of(photos, digests)]
+        return None if features is None else ChosenRows(features, rows_of(photos, digests))

@@ -67,7 +67,7 @@ def write_report(run_dir: Path | str, title: str | None = None, *, comparison: C
                 for key, row in zip(keys, rows, strict=True)],
         pictures=comparison_pictures(run_dir, comparison) if comparison else (), pool=pool,
         look=second_look(run_dir, contents.run, contents.split, problems) if comparison else None,
-        corrections=view_corrections(paths, [row.model for row in rows]),
+        corrections=view_corrections(paths, [row.model for row in rows]) if contents.split.get("corrected") else None,
         data=view_data(contents.split), audit=(run_dir / "audit.html").exists(), repeat=view_repeat(contents),
         downloads=view_downloads(run_dir), pairs_shown=PAIRS_SHOWN)
 

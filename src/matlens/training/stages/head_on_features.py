@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
+
+import numpy as np
 
 from matlens.data.balance import NATURAL, Balance
 from matlens.data.imbalance import balance_of
 from matlens.errors import ModelError
 from matlens.features.cache import rows_of
+from matlens.features.rows.chosen import ChosenRows, Rows
 from matlens.models.head import AnyHead
 from matlens.models.registry import spec_of
 from matlens.training.checkpoints import checkpoints_of
@@ -22,6 +26,9 @@ from matlens.training.progress import Resumption, ShownProgress
 from matlens.training.stages.base import HeadStage, Stage, TrainedHead, adjusted, leave_model_file, register
 from matlens.training.stages.whole_network import WholeNetwork
 from matlens.types import Array
+
+_COPIED = 512 << 20
+"""Bytes of a part's features. Fewer are copied once, so that a batch's lie together; more stay mapped from the disk."""
 
 _APART = 2.0
 """Seconds between two states of a head's training: an epoch may take less than a state takes to be written."""
@@ -76,6 +83,9 @@ def _batches(frozen: FrozenFeatures, features: PooledFeatures, part: str, more_v
              balance: Balance = NATURAL) -> FeatureBatches:
     split, settings = frozen.prepared.split, frozen.run.settings
     photos = split.part(part)
-    return FeatureBatches((features.views[0][rows_of(photos, features.digests)], *more_views), split.labels(photos),
+    rows: Rows = ChosenRows(features.views[0], rows_of(photos, features.digests))
+    if 4 * math.prod(rows.shape) <= _COPIED:
+        rows = rows[np.arange(len(photos))]
+    return FeatureBatches((rows, *more_views), split.labels(photos),
                           len(split.class_names), settings.batch_size, settings.seed, shuffle=part == "train",
                           balance=balance)
