@@ -39,6 +39,15 @@ def unsure_hits(predictions: Predictions, n: int, of_class: int | None = None) -
     return list(map(int, right[np.argsort(confidence, kind="stable")[:n]]))
 
 
+def weakest_classes(predictions: Predictions, n: int) -> list[int]:
+    """Choose up to `n` classes with the lowest F1, in ascending order of their numbers."""
+    classes = predictions.probabilities.shape[1]
+    hits = np.bincount(predictions.labels[predictions.labels == predictions.predicted], minlength=classes)
+    f1 = 2 * hits / np.maximum(sum(np.bincount(of, minlength=classes) for of in (
+        predictions.labels, predictions.predicted)), 1)
+    return sorted(np.argsort(f1, kind="stable")[:n].tolist())
+
+
 def confused_pairs(predictions: Predictions, n: int) -> list[tuple[int, int, list[int]]]:
     """List up to `n` (true class, answer, positions of the photos), the most frequent first.
 

@@ -17,9 +17,9 @@ from matlens.data.layout.remarks import conversion_of, in_utf8
 from matlens.data.source.sources import PARTS, Listed, Source
 from matlens.data.split.division import divide
 from matlens.data.split.manifest.columns import columns_beside, is_large, read_beside, write_beside
-from matlens.data.split.manifest.photos import SplitPhotos, text
 from matlens.data.split.manifest.photos import LeftOut as LeftOut
 from matlens.data.split.manifest.photos import Photo as Photo
+from matlens.data.split.manifest.photos import SplitPhotos, text
 from matlens.data.split.protocols import folds_of, listed_by_protocol
 from matlens.errors import DataError, SettingsError
 from matlens.settings.protocols import draws

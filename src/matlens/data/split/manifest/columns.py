@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from matlens.data.source.sources import PARTS
-from matlens.data.split.manifest.photos import SplitPhotos, LeftOut, Photo
+from matlens.data.split.manifest.photos import LeftOut, Photo, SplitPhotos
 from matlens.system.tables.columns import read_columns, write_columns
 
 MOST_IN_JSON = 100_000
