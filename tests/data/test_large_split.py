@@ -1,4 +1,4 @@
-"""A large split: the same photos from columns as from JSON, a small split.json, and nothing believed that was damaged."""
+"""A large split: the same photos from columns as from JSON, a small split.json, and nothing damaged is believed."""
 
 from __future__ import annotations
 

@@ -61,7 +61,7 @@ def test_of_many_photos_the_order_is_by_probability_and_then_by_place():
 
 
 def test_the_weakest_classes_are_those_with_the_lowest_f1():
-    """Right of class 0: all, of 1: none, of 2: all, beside one more answer; class 3 has no photo and no answer, which is F1 0."""
+    """Of class 1 none is right, and class 3 has neither photo nor answer, which is F1 0."""
     predictions = Predictions(np.eye(4, dtype=np.float32)[[0, 0, 2, 2, 2]], np.array([0, 0, 1, 2, 2]), tuple("abcde"))
     assert weakest_classes(predictions, 2) == [1, 3]
     assert weakest_classes(predictions, 9) == [0, 1, 2, 3]
