@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +22,17 @@ Pixels = npt.NDArray[np.uint8]
 
 Labels = npt.NDArray[np.int64]
 """Class numbers (N,)."""
+
+
+class Rows(Protocol):
+    """Features (N, ...) by row: an array, or what reads rows from the disk when they are asked for."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape (N, ...)."""
+
+    def __getitem__(self, rows: Labels) -> Array:
+        """Copy rows, by their numbers."""
 
 
 @dataclass(frozen=True, eq=False)

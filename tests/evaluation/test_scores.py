@@ -10,6 +10,7 @@ from scipy import stats
 from sklearn import metrics
 
 from builders import certain_predictions, drawn_predictions, predictions_of
+from matlens.evaluation.inference.bootstrap import drawn_positions
 from matlens.evaluation.metrics.scores import judge
 from matlens.evaluation.predictions import Predictions
 from matlens.evaluation.results import Results
@@ -118,3 +119,10 @@ def test_answers_that_are_no_probabilities_have_no_calibration():
     found = judge(predictions_of([[3, -1], [0, 5]], [0, 0]), NAMES[:2]).fields
     assert (found["accuracy"], found["log_loss"], found["brier"], found["calibration"]) == (0.5, None, None, None)
     json.dumps(Results("m", **found).to_json(), allow_nan=False)
+
+
+def test_draws_made_one_by_one_are_those_made_at_once():
+    """500 draws of 150,000 photos take 0.6 GB together; intervals are the same either way."""
+    at_once, one_by_one = (np.random.default_rng(0) for _ in range(2))
+    expected = drawn_positions(1001, 50, at_once)
+    np.testing.assert_array_equal([drawn_positions(1001, 1, one_by_one)[0] for _ in range(50)], expected)

@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 
 from matlens.data.split.splits import Photo, Split
+from matlens.features import neighbours
 from matlens.features.neighbours import near_neighbours
+from matlens.system.shards.gathered import ShardedRows
 from matlens.types import Array
 
 CLASSES = ("cork", "wood")
@@ -83,3 +85,36 @@ def test_classes_of_few_photos_are_passed_over() -> None:
 def test_photos_with_equal_features_do_not_break_it() -> None:
     split = _random_split(np.random.default_rng(0))
     near_neighbours(split, np.ones((2 * PER_CLASS, 4), np.float32))
+
+
+def _with_shots(rng: np.random.Generator, share: float) -> tuple[Split, Array]:
+    """Photos of which a share has another one close by."""
+    split, features = _random_split(rng), _placed(rng, 12)
+    shown = np.flatnonzero(rng.random(PER_CLASS) < share) * 2
+    pairs = shown[shown + 2 < len(features)]
+    features[pairs + 2] = features[pairs] + rng.normal(size=(len(pairs), 13)).astype(np.float32) * 0.01
+    return split, features
+
+
+def test_photos_compared_in_parts_give_what_all_at_once_give(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a million photos neither features nor distances fit into memory."""
+    split, features = _with_shots(np.random.default_rng(3), 0.4)
+    whole = near_neighbours(split, features)
+    assert len(whole.pairs) > 3
+    monkeypatch.setattr(neighbours, "_CELLS", 400)
+    order = np.random.default_rng(0).permutation(len(features))
+    assert near_neighbours(split, ShardedRows((features[order],), np.argsort(order))) == whole
+
+
+def test_some_test_photos_tell_the_share_of_all() -> None:
+    """Each that is drawn is compared with all others of its class."""
+    split, features = _with_shots(np.random.default_rng(4), 0.5)
+    whole = near_neighbours(split, features)
+    labels = split.labels(split.photos)
+    is_test = np.array([photo.part == "test" for photo in split.photos])
+    pairs = sum(int((is_test & (labels == number)).sum()) * int((~is_test & (labels == number)).sum())
+                for number in range(2))
+    some = near_neighbours(split, features, most_pairs=pairs // 2)
+    assert whole.looked_at // 2 - 1 <= some.looked_at <= whole.looked_at // 2 + 1
+    assert near_neighbours(split, features, most_pairs=pairs // 2) == some
+    assert len(some.pairs) / some.looked_at == pytest.approx(len(whole.pairs) / whole.looked_at, abs=0.2)

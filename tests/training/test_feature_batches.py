@@ -13,6 +13,7 @@ from matlens.data.batches import PhotoBatches
 from matlens.data.pixels.store import PixelStore
 from matlens.errors import CacheError
 from matlens.features.activations import Activations
+from matlens.system.shards.gathered import ShardedRows
 from matlens.training.feature_batches import FeatureBatches
 
 CLASSES = 4
@@ -101,3 +102,16 @@ def test_activations_come_as_photos_do_and_a_damaged_one_stops_the_training(tmp_
     damaged = FeatureBatches((Activations.open(views[1].folder),), np.arange(6) % CLASSES, CLASSES, 4)
     with pytest.raises(CacheError, match=str(file.parent)):
         list(damaged.epoch(0))
+
+
+def test_rows_that_stay_on_the_disk_give_the_same_batches() -> None:
+    """Features of many photos are not copied into memory."""
+    labels, features = np.arange(20) % CLASSES, np.random.default_rng(0).random((50, 3), np.float32)
+    numbers = np.random.default_rng(1).permutation(50)[:20]
+    there = ShardedRows((features,), numbers)
+    assert there.shape == (20, 3)
+    batches = [list(FeatureBatches((rows,), labels, CLASSES, 6, seed=5, shuffle=True).epoch(2))
+               for rows in (there, features[numbers])]
+    for (lazy, of_lazy), (copied, of_copied) in zip(*batches, strict=True):
+        np.testing.assert_array_equal(lazy, copied)
+        np.testing.assert_array_equal(of_lazy, of_copied)

@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 
 from matlens.errors import ModelError
+from matlens.system.shards.gathered import ShardedRows
+from matlens.training.probe import blocks
 from matlens.training.probe.logistic import Linear, Standardisation, fit, fits
 
 PHOTOS, DEPTH, CLASSES = 90, 24, 3
@@ -147,3 +149,19 @@ def test_features_that_are_no_numbers_are_refused_by_their_count():
     features[4, 6] = np.inf
     with pytest.raises(ModelError, match=f"2 of {DEPTH} features"):
         Standardisation.of(features)
+
+
+def test_features_that_stay_on_the_disk_give_the_same_head(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a million photos not one copy fits into memory; blocks of five photos are summed up in another order."""
+    features, labels = drawn()
+    order = np.random.default_rng(0).permutation(len(features))
+    rows = ShardedRows((features[order],), np.argsort(order))
+    monkeypatch.setattr(blocks, "_NUMBERS", 5 * features.shape[1])
+    whole, by_blocks = Standardisation.of(features), Standardisation.of(rows)
+    np.testing.assert_allclose(by_blocks.mean, whole.mean, rtol=1e-9)
+    np.testing.assert_allclose(by_blocks.deviation, whole.deviation, rtol=1e-6)
+    standard, later = whole.applied(features), whole.applied_later(rows)
+    weights = np.random.default_rng(1).uniform(0.2, 3, len(labels)).astype(np.float32)
+    ours, theirs = fit(later, labels, 0.1, zero(), weights), fit(standard, labels, 0.1, zero(), weights)
+    np.testing.assert_allclose(ours.log_probabilities(later), theirs.log_probabilities(standard), atol=1e-5)
+    assert ours.passes == theirs.passes

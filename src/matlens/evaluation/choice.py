@@ -27,14 +27,25 @@ def chosen_for_grid(predictions: Predictions, n: int = GRID_PHOTOS, of_class: in
 
 def confident_mistakes(predictions: Predictions, n: int, of_class: int | None = None) -> list[int]:
     """Choose positions of up to `n` photos with a wrong answer, the most probable one first."""
-    confidence, wrong = predictions.probabilities.max(axis=1), _right_and_wrong(predictions, of_class)[1]
-    return sorted(wrong.tolist(), key=lambda index: (-confidence[index], index))[:n]
+    wrong = _right_and_wrong(predictions, of_class)[1]
+    confidence = predictions.probabilities[wrong].max(axis=1)
+    return list(map(int, wrong[np.argsort(-confidence, kind="stable")[:n]]))
 
 
 def unsure_hits(predictions: Predictions, n: int, of_class: int | None = None) -> list[int]:
     """Choose positions of up to `n` photos with a right answer, the least probable one first."""
-    confidence, right = predictions.probabilities.max(axis=1), _right_and_wrong(predictions, of_class)[0]
-    return sorted(right.tolist(), key=lambda index: (confidence[index], index))[:n]
+    right = _right_and_wrong(predictions, of_class)[0]
+    confidence = predictions.probabilities[right].max(axis=1)
+    return list(map(int, right[np.argsort(confidence, kind="stable")[:n]]))
+
+
+def weakest_classes(predictions: Predictions, n: int) -> list[int]:
+    """Choose up to `n` classes with the lowest F1, in ascending order of their numbers."""
+    classes = predictions.probabilities.shape[1]
+    hits = np.bincount(predictions.labels[predictions.labels == predictions.predicted], minlength=classes)
+    f1 = 2 * hits / np.maximum(sum(np.bincount(of, minlength=classes) for of in (
+        predictions.labels, predictions.predicted)), 1)
+    return sorted(np.argsort(f1, kind="stable")[:n].tolist())
 
 
 def confused_pairs(predictions: Predictions, n: int) -> list[tuple[int, int, list[int]]]:
@@ -43,9 +54,10 @@ def confused_pairs(predictions: Predictions, n: int) -> list[tuple[int, int, lis
     The photo with the most probable answer comes first. Pairs that are equally frequent stand in the order of classes.
     """
     by_pair: dict[tuple[int, int], list[int]] = {}
-    for index in confident_mistakes(predictions, len(predictions.labels)):
-        pair = int(predictions.labels[index]), int(predictions.predicted[index])
-        by_pair.setdefault(pair, []).append(index)
+    mistakes, answers = confident_mistakes(predictions, len(predictions.labels)), predictions.predicted
+    for index, truth, answer in zip(mistakes, predictions.labels[mistakes].tolist(), answers[mistakes].tolist(),
+                                    strict=True):
+        by_pair.setdefault((truth, answer), []).append(index)
     ordered = sorted(by_pair.items(), key=lambda item: (-len(item[1]), item[0]))
     return [(true, answer, positions) for (true, answer), positions in ordered[:n]]
 
@@ -66,7 +78,8 @@ def _right_and_wrong(predictions: Predictions, of_class: int | None,
 def _in_turn(candidates: Labels, labels: Labels,
              confidence: Array) -> list[int]:
     by_class: dict[int, list[int]] = {}
-    for index in sorted(candidates.tolist(), key=lambda i: -confidence[i]):
-        by_class.setdefault(int(labels[index]), []).append(index)
+    order = candidates[np.argsort(-confidence[candidates], kind="stable")]
+    for index, label in zip(order.tolist(), labels[order].tolist(), strict=True):
+        by_class.setdefault(label, []).append(index)
     turns = [(turn, label, index) for label, indices in by_class.items() for turn, index in enumerate(indices)]
     return [index for _, _, index in sorted(turns)]

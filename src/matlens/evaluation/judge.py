@@ -76,7 +76,7 @@ def evaluate(run: Run, name: str, on_progress: Progress = unheard, *, every_pict
     parts.note_predictor()
     mark = remark_on_artifact(run, name)
     training = TrainingRecord.read(run, name)  # with the time of predictions, if they were made now
-    features = parts.features(split.photos)
+    features = parts.feature_rows(split.photos)
     with ThreadPoolExecutor(1, "matlens-novelty") as beside:  # pictures take one core, and this takes the other
         learning = beside.submit(learn_novelty, parts, predictions, validation, no_validation, _earlier(run, name))
         neighbours = None if features is None else near_neighbours(split, features)

@@ -24,6 +24,7 @@ from matlens.runs.names import distinct_names
 from matlens.runs.run import Run
 from matlens.system.console import command
 from matlens.system.files import read_json, write_json
+from matlens.system.tables.columns import read_columns, write_columns
 from matlens.system.untrusted import reading
 from matlens.types import Count, Floats, Labels
 
@@ -47,6 +48,11 @@ class Suspect:
 
 _ROUNDING = 1e-6
 """By how much a probability may fall short of the average of its class, or of the largest one, and reach it."""
+
+MOST_IN_JSON = 50_000
+"""Suspects, the worst, that `label_issues.json` holds of more: some 15 MB. MINC-2500's test part has 5,750 photos."""
+
+_NUMBERS = ("given_probability", "suggested_probability", "quality")
 
 LEAST_SKILL = 0.3
 """Of models whose suspicions mean something: how far they are on the way from always answering the most frequent class
@@ -77,15 +83,45 @@ class LabelIssues:
         return self.accuracy - self.chance < LEAST_SKILL * (1 - self.chance)
 
     def write(self, path: Path) -> Path:
-        """Write as JSON, whole or not at all."""
-        return write_json(path, {"format": 1, **dataclasses.asdict(self)})
+        """Write as JSON, whole or not at all; of more than MOST_IN_JSON suspects all as columns beside it."""
+        if len(self.issues) <= MOST_IN_JSON:
+            return write_json(path, {"format": 1, **dataclasses.asdict(self)})
+        issues = self.issues
+        write_columns(_columns_beside(path), {
+            "path": [issue.path for issue in issues], "given": [issue.given for issue in issues],
+            "suggested": [issue.suggested for issue in issues],
+            "against": np.array([[name in issue.models_that_disagree for name in self.models] for issue in issues],
+                                np.uint8).ravel(),
+            **{name: np.array([getattr(issue, name) for issue in issues], np.float64) for name in _NUMBERS}})
+        worst = dataclasses.replace(self, issues=issues[:MOST_IN_JSON])
+        return write_json(path, {"format": 2, "n_issues": len(issues), "all_in": _columns_beside(path).name,
+                                 **dataclasses.asdict(worst)})
 
     @classmethod
     def read(cls, path: Path) -> LabelIssues:
         """Read what `write` wrote. Raises ResultsError."""
-        with reading(path, "a list of label issues of matlens", ResultsError,
-                     f"Make it with: {command('labels', path.parent.parent)}"):
-            return TypeAdapter(cls).validate_python(read_json(path))
+        again = f"Make it with: {command('labels', path.parent.parent)}"
+        with reading(path, "a list of label issues of matlens", ResultsError, again):
+            content = read_json(path)
+            listed = TypeAdapter(cls).validate_python(content)
+            if "all_in" not in content:
+                return listed
+        with reading(_columns_beside(path), f"the list of all issues of {path.name}", ResultsError, again):
+            return dataclasses.replace(listed, issues=_issues_in(_columns_beside(path), listed.models))
+
+
+def _columns_beside(path: Path) -> Path:
+    return path.with_name(f"{path.stem}_all.npz")
+
+
+def _issues_in(path: Path, models: Sequence[str]) -> tuple[Suspect, ...]:
+    """Read suspects that were written as columns. Raises OSError or ValueError."""
+    texts, numbers = read_columns(path, ("path", "given", "suggested"),
+                                  {"against": "u", **dict.fromkeys(_NUMBERS, "f")})
+    against = numbers["against"].reshape(len(texts["path"]), len(models)).astype(bool)
+    disagree = [tuple(name for name, is_against in zip(models, row, strict=True) if is_against) for row in against]
+    return tuple(Suspect(*values) for values in zip(
+        *texts.values(), *(numbers[name].tolist() for name in _NUMBERS), disagree, strict=True))
 
 
 def suspect_positions(probabilities: npt.NDArray[np.floating], labels: Labels) -> tuple[Labels, Floats]:

@@ -8,6 +8,7 @@ import json
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -59,7 +60,7 @@ class Predictions:
         """The number of the group of each photo, (N,): photos of one group are not independent of each other."""
         return np.arange(len(self.paths), dtype=np.int64) if self.together is None else self.together
 
-    @property
+    @cached_property
     def predicted(self) -> Labels:
         """The most probable class of each photo, (N,)."""
         return np.asarray(self.probabilities.argmax(axis=1), dtype=np.int64)

@@ -13,7 +13,7 @@ from typing import ClassVar
 import numpy as np
 
 from matlens.data.pixels.thumbnails import small_jpeg
-from matlens.evaluation.choice import confident_mistakes, confused_pairs, unsure_hits
+from matlens.evaluation.choice import confident_mistakes, confused_pairs, unsure_hits, weakest_classes
 from matlens.evaluation.predictions import Predictions
 from matlens.explanation.artifact_model import ArtifactModel
 from matlens.explanation.explain import explain_positions
@@ -28,6 +28,9 @@ from matlens.workers.trained import trained_artifact
 
 SHOWN, SHOWN_PER_CLASS, PAIRS, SHOWN_PER_PAIR = 12, 3, 10, 4
 """At most so many photos in a gallery of the whole test part, photos of a class, pairs, and photos of a pair."""
+
+MOST_CLASSES = 200
+"""Of more classes those with the lowest F1 have a gallery of their own: photos of a thousand would take 60 MB."""
 
 PHOTO_SIDE = 144
 """The longer side of a photo in pixels. With 23 classes a model's gallery so keeps to about a megabyte."""
@@ -106,9 +109,9 @@ def make_gallery(run: Run, name: str, method: str = DEFAULT_METHOD) -> Gallery:
     artifact = trained_artifact(run, name)
     names = artifact.class_names
     mistakes, hits = confident_mistakes(predictions, SHOWN), unsure_hits(predictions, SHOWN)
-    per_class = {class_name: {"mistakes": confident_mistakes(predictions, SHOWN_PER_CLASS, number),
-                              "hits": unsure_hits(predictions, SHOWN_PER_CLASS, number)}
-                 for number, class_name in enumerate(names)}
+    per_class = {names[number]: {"mistakes": confident_mistakes(predictions, SHOWN_PER_CLASS, number),
+                                 "hits": unsure_hits(predictions, SHOWN_PER_CLASS, number)}
+                 for number in weakest_classes(predictions, MOST_CLASSES)}
     pairs = confused_pairs(predictions, PAIRS)
     shown = sorted({*mistakes, *hits, *(index for of_class in per_class.values() for indices in of_class.values()
                                         for index in indices),

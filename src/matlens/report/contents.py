@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,6 +48,15 @@ def read_contents(run_dir: Path, problems: list[str]) -> Contents:
     problems += [f"{model.model_name} was judged on another split than the one in split.json."
                  for model in results if model.split_hash != split.get("hash", model.split_hash)]
     return Contents(run, split, results, missing)
+
+
+def photo_counts(split: Mapping[str, Any]) -> Counter[tuple[str, str]]:
+    """Count a split's photos by class and part, from what split.json holds of them: each photo, or the numbers."""
+    photos, counts = split.get("photos"), mapping(split.get("counts"))
+    if isinstance(photos, list):
+        return Counter((str(photo.get("class")), str(photo.get("part"))) for photo in photos if isinstance(photo, dict))
+    return Counter({(name, part): n for part, of_part in counts.items() for name, n in mapping(of_part).items()
+                    if isinstance(n, int)})
 
 
 def mapping(value: Any) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from matlens.report.contents import photo_counts
 from matlens.report.words import number
 
 _NO_NAME = "Report of a run"
@@ -29,9 +30,9 @@ def heading_of(run: Mapping[str, Any], split: Mapping[str, Any], title: str | No
     title: of the user's; the dataset's name is then the first fact.
     """
     name = dataset_name(run.get("data_root"))
-    photos, classes = split.get("photos"), split.get("class_names")
+    photos, classes = sum(photo_counts(split).values()), split.get("class_names")
     versions = run.get("versions")
-    facts = (title and name, isinstance(photos, list) and photos and f"{number(len(photos))} photos",
+    facts = (title and name, photos and f"{number(photos)} photos",
              isinstance(classes, list) and classes and f"{number(len(classes))} classes", _day(run.get("started")),
              isinstance(versions, dict) and versions.get("matlens") and f"matlens {versions['matlens']}")
     return Heading(str(title or name or _NO_NAME), tuple(str(fact) for fact in facts if fact))

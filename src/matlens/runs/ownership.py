@@ -21,9 +21,9 @@ from matlens.system.untrusted import UNREADABLE
 KAGGLE_WORKING = KAGGLE_ROOT / "working"
 """Holds the notebook's own files too, so it need not be empty."""
 
-OWN_NAMES = frozenset({"run.json", "split.json", "models", "reports", "logs", "states", "report.html", "audit.html",
-                       "material_groups.toml", CLASS_WEIGHTS_FILE, APPLIED_FILE, DECISIONS_FILE, SERIES_NAME,
-                       LOCK_NAME})
+OWN_NAMES = frozenset({"run.json", "split.json", "split_photos.npz", "models", "reports", "logs", "states",
+                       "report.html", "audit.html", "material_groups.toml", CLASS_WEIGHTS_FILE, APPLIED_FILE,
+                       DECISIONS_FILE, SERIES_NAME, LOCK_NAME})
 """The names in the folder of a run or of a series that are matlens' own. Others are never read, written or removed."""
 
 RUN_LIMIT = 16 << 20

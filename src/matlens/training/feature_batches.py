@@ -4,26 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
-import numpy.typing as npt
 
 from matlens.data.ahead import prepared_ahead
 from matlens.data.balance import NATURAL, Balance
 from matlens.system.batching import batch_bounds
-from matlens.types import Array, Batch, Labels
-
-
-class Rows(Protocol):
-    """Features (N, ...) by row: an array, `ShardedRows`, or `Activations`."""
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """The shape (N, ...)."""
-
-    def __getitem__(self, rows: npt.NDArray[np.int64]) -> Array:
-        """Copy rows."""
+from matlens.types import Batch, Labels, Rows
 
 
 @dataclass(frozen=True)

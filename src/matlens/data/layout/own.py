@@ -14,7 +14,7 @@ _MANIFESTS = {"run.json": {"format", "settings", "models"}, "series.json": {"for
 _LOCK = ".lock"
 _RUNS = "runs"
 _FOLDERS = {"models", "reports", "logs", "states"}
-_REMAINS = {*_FOLDERS, "split.json", "report.html", "run.json"}
+_REMAINS = {*_FOLDERS, "split.json", "split_photos.npz", "report.html", "run.json"}
 
 
 def is_run(folder: Folder) -> bool:

@@ -155,11 +155,12 @@ class _Division:
 
     def _room(self, name: str, photos: int) -> list[int]:
         """Return how many of a class's single photos each part gets: what groups left missing there."""
-        missing, has = self.missing[self.number[name]], self.has[self.number[name]].copy()
-        sizes = np.zeros(len(self.shares), np.int64)
+        missing, has = self.missing[self.number[name]].tolist(), self.has[self.number[name]].tolist()
+        sizes, parts = [0] * len(self.shares), range(len(self.shares))
         for left in range(photos, 0, -1):
-            open_parts = ~has if left <= (~has).sum() else np.ones_like(has)
-            part = int(np.argmax(np.where(open_parts, missing - sizes, np.iinfo(np.int64).min)))
+            empty = [part for part in parts if not has[part]]
+            part = max(empty if empty and left <= len(empty) else parts, key=missing.__getitem__)
+            missing[part] -= 1
             sizes[part] += 1
             has[part] = True
-        return [int(size) for size in sizes]
+        return sizes

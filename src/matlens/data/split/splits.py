@@ -16,6 +16,10 @@ import numpy as np
 from matlens.data.layout.remarks import conversion_of, in_utf8
 from matlens.data.source.sources import PARTS, Listed, Source
 from matlens.data.split.division import divide
+from matlens.data.split.manifest.columns import columns_beside, is_large, read_beside, write_beside
+from matlens.data.split.manifest.photos import LeftOut as LeftOut
+from matlens.data.split.manifest.photos import Photo as Photo
+from matlens.data.split.manifest.photos import SplitPhotos, text
 from matlens.data.split.protocols import folds_of, listed_by_protocol
 from matlens.errors import DataError, SettingsError
 from matlens.settings.protocols import draws
@@ -27,24 +31,6 @@ from matlens.types import Labels
 RATIOS = (0.7, 0.15, 0.15)
 
 TrainOn = Literal["train", "train+val"]
-
-
-@dataclass(frozen=True)
-class Photo:
-    """One photo of a split. path: relative to the dataset's root. sha256: of the file's content."""
-
-    path: str
-    class_name: str
-    part: str
-    sha256: str
-
-
-@dataclass(frozen=True)
-class LeftOut:
-    """A photo that could not be read, and why."""
-
-    path: str
-    reason: str
 
 
 @dataclass(frozen=True)
@@ -97,7 +83,10 @@ class Split:
     def hash(self) -> str:
         """Return the SHA-256 of which photo is in which part under which class, wherever the dataset lies."""
         lines = sorted(f"{photo.part}\t{photo.class_name}\t{photo.path}\t{photo.sha256}" for photo in self.photos)
-        return hashlib.sha256("\n".join([*self.class_names, *lines]).encode()).hexdigest()
+        whole = hashlib.sha256("\n".join(self.class_names).encode())
+        for line in lines:  # one by one, since all of a million photos' lines in one text take 0.5 GB
+            whole.update(f"\n{line}".encode())
+        return whole.hexdigest()
 
     def part(self, name: str) -> tuple[Photo, ...]:
         """Return the photos to train on (train), to validate on (val) or to test on (test)."""
@@ -121,38 +110,40 @@ class Split:
         return {part: {name: counted[part, name] for name in self.class_names} for part in PARTS}
 
     def write(self, path: Path) -> Path:
-        """Write the manifest, whole or not at all."""
-        content = {
-            "format": 1, "protocol": self.protocol, "hash": self.hash, "seed": self.seed, "ratios": self.ratios,
-            "groups": self.groups, "together": self.together, "train_on": self.train_on, "remarks": self.remarks,
-            "class_names": self.class_names,
-            "photos": [{"path": p.path, "class": p.class_name, "part": p.part, "sha256": p.sha256}
-                       for p in self.photos],
-            "left_out": [dataclasses.asdict(left) for left in self.left_out],
-        }
-        corrected = {"corrected": [dataclasses.asdict(photo) for photo in self.corrected]} if self.corrected else {}
-        return write_json(path, content | corrected)
+        """Write the manifest, whole or not at all; of a large split, its photos as columns beside it."""
+        contents = SplitPhotos(self.photos, self.together, self.left_out)
+        large = is_large(contents)
+        of_photos = write_beside(path, contents, self.class_names) if large else contents.to_json()
+        about = {"format": 2 if large else 1, "protocol": self.protocol, "hash": self.hash, "seed": self.seed,
+                 "ratios": self.ratios, "groups": self.groups, "together": of_photos.pop("together"),
+                 "train_on": self.train_on, "remarks": self.remarks, "class_names": self.class_names, **of_photos}
+        if self.corrected:
+            about["corrected"] = [dataclasses.asdict(photo) for photo in self.corrected]
+        return write_json(path, about)
 
     @classmethod
     def read(cls, path: Path) -> Split:
         """Read a manifest. Raises DataError if it is damaged, was altered, or points out of its folder."""
-        with reading(path, "a split manifest", DataError, "If it belongs to a run, repeat that run's command "
-                     "(matlens run ...), which makes it again."):
+        way_out = "If it belongs to a run, repeat that run's command (matlens run ...), which makes it again."
+        with reading(path, "a split manifest", DataError, way_out):
             content = read_json(path)
-            photos = tuple(Photo(*(_text(p[key]) for key in ("path", "class", "part", "sha256")))
-                           for p in content["photos"])
-            split = cls(_text(content["protocol"]), tuple(map(_text, content["class_names"])), photos,
-                        tuple(LeftOut(_text(left["path"]), _text(left["reason"])) for left in content["left_out"]),
+            class_names = tuple(map(text, content["class_names"]))
+            if "photos_in" in content:
+                with reading(columns_beside(path), f"the photos of {path.name}", DataError, way_out):
+                    contents = read_beside(path, class_names)
+            else:
+                contents = SplitPhotos.from_json(content)
+            split = cls(text(content["protocol"]), class_names, contents.photos, contents.left_out,
                         content["seed"], None if content["ratios"] is None else tuple(content["ratios"]),
-                        content.get("groups"), tuple(map(tuple, content.get("together", ()))),
-                        content.get("train_on", "train"), tuple(map(_text, content.get("remarks", ()))), tuple(
-                            CorrectedPhoto(*(_text(entry[key]) for key in ("path", "given", "to", "part")))
+                        content.get("groups"), contents.together,
+                        content.get("train_on", "train"), tuple(map(text, content.get("remarks", ()))), tuple(
+                            CorrectedPhoto(*(text(entry[key]) for key in ("path", "given", "to", "part")))
                             for entry in content.get("corrected", ())))
             if split.train_on not in get_args(TrainOn):
                 raise ValueError(f"train_on is {split.train_on!r}")
-            if unknown := {photo.class_name for photo in photos} - set(split.class_names):
+            if unknown := {photo.class_name for photo in split.photos} - set(split.class_names):
                 raise ValueError(f"it has photos of {min(unknown)}, which is none of its classes")
-            for photo in photos:
+            for photo in split.photos:
                 if not stays_inside(photo.path):
                     raise DataError(f"{path} names a photo outside of its dataset: '{photo.path}'. Use a split.json "
                                     "that matlens made.")
@@ -160,12 +151,6 @@ class Split:
                 raise DataError(f"{path} was altered: its photos do not give the hash that it states. Use an unchanged "
                                 "copy, or start a new run.")
         return split
-
-
-def _text(value: object) -> str:
-    if not isinstance(value, str):
-        raise TypeError(f"it has {value!r} where text should be")
-    return value
 
 
 def check_ratios(ratios: Sequence[float]) -> tuple[float, float, float]:

@@ -175,8 +175,8 @@ def _plain_interval(metric: Metric, predictions: Predictions, value: float | Non
         return math.nan if drawn is None else drawn
 
     if together.are_single:
-        return from_draws(np.array([of(positions) for positions in drawn_positions(
-            len(predictions.labels), PLAIN_DRAWS, np.random.default_rng(SEED))]), value)
+        rng, n = np.random.default_rng(SEED), len(predictions.labels)
+        return from_draws(np.array([of(drawn_positions(n, 1, rng)[0]) for _ in range(PLAIN_DRAWS)]), value)
     by_name = group_bootstrap(
         lambda weights: {metric.name: np.array([of(np.repeat(np.arange(len(column)), column.astype(np.int64)))
                                                 for column in weights.T])},

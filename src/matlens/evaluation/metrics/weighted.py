@@ -53,32 +53,37 @@ def ratio(above: npt.NDArray[Any], below: npt.NDArray[Any]) -> Floats:
 
 @dataclass(frozen=True)
 class OneAgainstRest:
-    """The order of the photos by the probability of one class.
+    """The order of N photos by the probability of one class.
 
-    photos: of the class. others: all other photos, by rising probability. below, level: for each photo of the class,
-    how many of the others lie below it, and below it or level with it.
+    photos: those of the class. place: (N,) where each photo lies among the M different probabilities of these, sorted:
+    2 k below the k-th of them and above the one before, 2 k + 1 level with it.
     """
 
     photos: npt.NDArray[np.int64]
-    others: npt.NDArray[np.int64]
-    below: npt.NDArray[np.int64]
-    level: npt.NDArray[np.int64]
+    place: npt.NDArray[np.int64]
 
     @classmethod
     def of(cls, scores: Floats, is_class: npt.NDArray[np.bool_]) -> OneAgainstRest:
         """Sort photos by their scores (N,)."""
-        photos, others = np.flatnonzero(is_class), np.flatnonzero(~is_class)
-        others = others[np.argsort(scores[others], kind="stable")]
-        return cls(photos, others, np.searchsorted(scores[others], scores[photos], "left"),
-                   np.searchsorted(scores[others], scores[photos], "right"))
+        levels = np.unique(scores[is_class])
+        return cls(np.flatnonzero(is_class), np.asarray(
+            np.searchsorted(levels, scores, "left") + np.searchsorted(levels, scores, "right"), np.int64))
 
     def auc(self, weights: Floats) -> Floats:
-        """Return the weighted share of pairs (photo of the class, other photo) in right order, ties one half: (B,)."""
-        own = weights[self.photos]
-        others = np.zeros((len(self.others) + 1, weights.shape[1]))
-        np.cumsum(weights[self.others], axis=0, out=others[1:])
-        won = (own * (others[self.below] + others[self.level])).sum(axis=0) / 2
-        return ratio(won, own.sum(axis=0) * others[-1])
+        """Return the weighted share of pairs (photo of the class, other photo) in right order, ties one half: (B,).
+
+        Weights are summed up by place, and places then compared. Sums of whole numbers, as of draws, are exact.
+
+        weights: (B, N), contiguous.
+        """
+        places, own_place = int(self.place.max(initial=0)) // 2 * 2 + 3, self.place[self.photos]
+        won, of_class, of_others = (np.zeros(len(weights)) for _ in range(3))
+        for draw, of_photos in enumerate(weights):
+            own = np.bincount(own_place, of_photos[self.photos], places)
+            others = np.cumsum(np.bincount(self.place, of_photos, places) - own)
+            won[draw] = own[1::2] @ (others[:-1:2] + others[1::2]) / 2
+            of_class[draw], of_others[draw] = own.sum(), others[-1]
+        return ratio(won, of_class * of_others)
 
 
 class PredictedPhotos:
@@ -160,7 +165,8 @@ class WeightedPhotos:
     @cached_property
     def auc(self) -> Floats:
         """(C, B) area under each class's ROC curve; NaN where it has no photo, or all."""
-        return np.array([order.auc(self.weights) for order in self.photos.orders])
+        of_draws = np.ascontiguousarray(self.weights.T)
+        return np.array([order.auc(of_draws) for order in self.photos.orders])
 
     @staticmethod
     def mean_over(values: Floats, classes: npt.NDArray[np.bool_]) -> Floats:

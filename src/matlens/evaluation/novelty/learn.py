@@ -157,7 +157,9 @@ def looked_at(parts: PartPredictions, artifact: Artifact, part: str) -> LookedAt
             artifact.trunk.features(images).mean(axis=(1, 2), dtype=np.float32)
             for images in read_photos(run.data_root, chosen, artifact.img_size,
                                       keep_truncated=run.settings.keep_truncated)])
-    number = {photo.path: group for photo, group in zip(split.photos, split.groups_of(split.photos), strict=True)}
+    wanted = {photo.path for photo in chosen}
+    number = {photo.path: group for photo, group in zip(split.photos, split.groups_of(split.photos), strict=True)
+              if photo.path in wanted}
     return LookedAt(chosen, np.asarray(rows, dtype=np.int64), split.labels(chosen),
                    np.array([number[photo.path] for photo in chosen], dtype=np.int64), features)
 

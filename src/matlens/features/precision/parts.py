@@ -30,7 +30,7 @@ def judged_part(split: Split) -> FeaturePart:
 
 def kept_features(cache_dir: Path, split: Split, photos: Sequence[Photo], key: str, judged_key: str | None,
                   ) -> ShardedRows | None:
-    """Return the features (N, K) float32, mapped from the disk, of photos that a training computed, if the cache still has them.
+    """Return the features (N, K) float32 of photos that a training computed, mapped from the disk, if still there.
 
     key, judged_key: under which they are in the cache; the second is None where all were computed in float32.
     """

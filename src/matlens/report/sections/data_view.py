@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from matlens.data.source.sources import PARTS
+from matlens.report.contents import mapping, photo_counts
 from matlens.report.words import text_of
 
 LEFT_OUT_SHOWN = 50
@@ -36,17 +37,18 @@ class DataView:
 
 def view_data(split: Mapping[str, Any]) -> DataView:
     """Count what is in the content of split.json."""
-    photos, left_out = split.get("photos", []), split.get("left_out", [])
-    counts = Counter((photo["class"], photo["part"]) for photo in photos)
+    left_out, counts = split.get("left_out", []), photo_counts(split)
+    reasons = mapping(split.get("left_out_reasons")) or Counter(left["reason"] for left in left_out)
+    together = split.get("together") or ()
     parts = tuple(part for part in PARTS if any(key[1] == part for key in counts))
     facts = [("Protocol", split.get("protocol")), ("Seed", split.get("seed")),
              ("Shares of the parts", split.get("ratios")), ("Groups", split.get("groups")),
              ("Trained on", split.get("train_on")), ("Split hash", split.get("hash")),
              ("Copies kept in one part" if split.get("seed") is not None else "Groups of copies, not all in one part",
-              len(split.get("together") or ()) or None)]
+              (together if isinstance(together, int) else len(together)) or None)]
     return DataView(
         tuple((what, text_of(value)) for what, value in facts if value not in (None, "")), parts,
         tuple((name, tuple(counts[name, part] for part in parts)) for name in split.get("class_names", [])),
         tuple((left["path"], left["reason"]) for left in left_out[:LEFT_OUT_SHOWN]),
-        max(len(left_out) - LEFT_OUT_SHOWN, 0), tuple(Counter(left["reason"] for left in left_out).most_common()),
+        max(split.get("n_left_out", len(left_out)) - LEFT_OUT_SHOWN, 0), tuple(Counter(reasons).most_common()),
         tuple(map(str, split.get("remarks") or ())))

@@ -18,7 +18,7 @@ from matlens.runs.paths import RunPaths
 from matlens.system.untrusted import reading
 
 CLASSES_SHOWN = 24
-"""At most so many classes have a gallery of their own on the page, those with the lowest F1. The file has all."""
+"""At most so many classes have a gallery of their own on the page, those with the lowest F1. The file has more."""
 
 _LONGEST = 150_000
 """The most characters of a photo or a heat map in base64: 144 px of pure noise keep to a third of that."""
@@ -39,6 +39,11 @@ class PhotoPool:
     """The photos of all galleries of a page, each once."""
 
     photos: dict[str, PooledPhoto] = field(default_factory=dict)
+
+    @property
+    def size(self) -> int:
+        """Characters of all photos."""
+        return sum(len(photo.jpeg) for photo in self.photos.values())
 
     def add(self, photo: GalleryPhoto) -> PooledPhoto:
         """Put a photo into the pool, once. Raises ValueError where it is larger than any that matlens makes."""
@@ -83,6 +88,13 @@ class GalleryView:
         return any(card.heat for _, _, shelves in self.galleries for shelf in shelves for card in shelf.cards)
 
 
+    @property
+    def size(self) -> int:
+        """Characters of all heat maps."""
+        return sum(len(card.heat or "") for _, _, shelves in self.galleries for shelf in shelves
+                   for card in shelf.cards)
+
+
 def view_gallery(paths: RunPaths, results: Results, pool: PhotoPool) -> GalleryView | None:
     """Read the galleries of a model, and add their photos to the pool; None where none were made.
 
@@ -103,8 +115,8 @@ def _view(gallery: Gallery, results: Results, pool: PhotoPool) -> GalleryView:
     f1 = {name: score["f1"] for name, score in results.per_class.items()}
     classes = sorted(gallery.per_class, key=lambda name: f1.get(name, 1.0))
     chosen = classes[:CLASSES_SHOWN]
-    left = (f" Of {len(classes)} classes those with the lowest F1 are shown; the file has all."
-            if chosen != classes else "")
+    left = (f" Of {len(f1)} classes those with the lowest F1 are shown; the file has "
+            f"{'all' if len(classes) >= len(f1) else len(classes)}." if chosen != classes else "")
     of_classes = [shelf(f"{name}: {kind}", gallery.per_class[name][key], SHOWN_PER_CLASS) for name in chosen
                   for kind, key in (("mistakes", "mistakes"), ("least confident correct answers", "hits"))]
     pairs = [shelf(f"{pair.truth} taken for {pair.predicted}: {pair.count:,} photo{'s' * (pair.count != 1)}",

@@ -70,6 +70,11 @@ class ModelPanel:
     weakest: str | None
 
     @property
+    def size(self) -> int:
+        """Characters of its pictures and heat maps; the photos of its galleries are in the pool."""
+        return sum(len(picture.base64) for picture in self.pictures) + (self.gallery.size if self.gallery else 0)
+
+    @property
     def first_pictures(self) -> tuple[Picture, ...]:
         """The pictures that are seen before anything is unfolded."""
         return tuple(picture for picture in self.pictures if picture.kind in FIRST)
@@ -92,23 +97,40 @@ def panel_keys(names: list[str]) -> list[str]:
 
 
 def view_model(paths: RunPaths, key: str, results: Results, row: Row, pool: PhotoPool, problems: list[str],
-               ) -> ModelPanel:
-    """Gather what there is of a model; sentences on what is damaged are added to `problems`."""
+               room: int) -> ModelPanel:
+    """Gather what there is of a model; sentences on what is damaged, or has no room, are added to `problems`.
+
+    room: characters that the page has for its pictures and galleries. The pictures that say most come first.
+    """
     pictures = {kind: picture for kind in TITLES if _belongs(kind, results) and (
         picture := read_picture(paths.picture(row.model, kind), kind, *TITLES[kind], alt_text(kind, results),
                                 link_to(f"reports/{file_stem(row.model)}_{kind}.png")))}
-    gallery = None
+    left_out = []
+    for kind in sorted(pictures, key=lambda kind: kind not in FIRST):
+        if (size := len(pictures[kind].base64)) <= room:
+            room -= size
+        else:
+            left_out.append(TITLES[kind][0])
+    gallery, before = None, dict(pool.photos)
     try:
         gallery = view_gallery(paths, results, pool)
     except ResultsError as error:
         problems.append(str(error))
+    has_gallery = gallery is not None
+    if gallery is not None and pool.size - sum(len(photo.jpeg) for photo in before.values()) + gallery.size > room:
+        pool.photos, gallery = before, None
+        left_out.append("galleries")
+    if left_out:
+        problems.append(f"{row.model}: {', '.join(left_out)} are not on this page, which would be too large with them. "
+                        "The files are in the folder reports.")
     absent = tuple(TITLES[kind][0] for kind in ALWAYS if kind not in pictures)
     if absent:
         problems.append(f"{row.model}: no picture of {', '.join(absent)}.")
     return ModelPanel(key, MODELS[row.model].title if row.model in MODELS else "", results, row, accuracy_interval(row),
-                      tuple(pictures.values()), absent, measures(results), _calibration(results),
-                      calibrated(results), answered(results), class_scores(results), gallery,
-                      view_novelty(results), _to_make(results, pictures.__contains__, gallery is not None),
+                      tuple(shown for shown in pictures.values() if shown.title not in left_out), absent,
+                      measures(results), _calibration(results), calibrated(results), answered(results),
+                      class_scores(results), gallery,
+                      view_novelty(results), _to_make(results, pictures.__contains__, has_gallery),
                       weakest_class(results))
 
 

@@ -9,9 +9,11 @@ from typing import Any
 
 from matlens.data.pixels.reader import PhotoReader
 from matlens.data.pixels.thumbnails import THUMBNAIL_SIDE, Thumbnail, small_jpeg
+from matlens.data.split.splits import Split
 from matlens.errors import DataError, ResultsError
 from matlens.evaluation.label_quality import LabelIssues, Suspect
 from matlens.report.contents import mapping
+from matlens.runs.paths import RunPaths
 from matlens.system.untrusted import stays_inside
 
 SUSPECTS_SHOWN = 24
@@ -39,7 +41,8 @@ def second_look(run_dir: Path, run: Mapping[str, Any], split: Mapping[str, Any],
     except ResultsError as error:
         problems.append(str(error))
         return None
-    root, digests = run.get("data_root"), _digests(split)
+    shown = issues.issues[:SUSPECTS_SHOWN]
+    root, digests = run.get("data_root"), _digests(run_dir, split, {suspect.path for suspect in shown})
     reader = PhotoReader(min_size=(THUMBNAIL_SIDE, THUMBNAIL_SIDE),
                          keep_truncated=bool(mapping(run.get("settings")).get("keep_truncated")))
 
@@ -51,12 +54,18 @@ def second_look(run_dir: Path, run: Mapping[str, Any], split: Mapping[str, Any],
         except DataError:
             return None
 
-    return SecondLook(issues, tuple((suspect, picture(suspect.path)) for suspect in issues.issues[:SUSPECTS_SHOWN]))
+    return SecondLook(issues, tuple((suspect, picture(suspect.path)) for suspect in shown))
 
 
-def _digests(split: Mapping[str, Any]) -> dict[str, str]:
-    """Return the SHA-256 of each photo by its path, as far as split.json is in order."""
+def _digests(run_dir: Path, split: Mapping[str, Any], paths: set[str]) -> dict[str, str]:
+    """Return the SHA-256 of some photos by their paths, as far as the split is in order."""
+    if "photos_in" in split:
+        try:
+            known = Split.read(RunPaths(run_dir).split_file).photos if paths else ()
+        except DataError:
+            return {}
+        return {photo.path: photo.sha256 for photo in known if photo.path in paths}
     photos = split.get("photos")
     texts = [(photo.get("path"), photo.get("sha256")) for photo in photos if isinstance(photo, dict)] if isinstance(
         photos, list) else []
-    return {path: digest for path, digest in texts if isinstance(path, str) and isinstance(digest, str)}
+    return {path: digest for path, digest in texts if path in paths and isinstance(digest, str)}

@@ -18,7 +18,8 @@ import numpy as np
 
 from matlens.errors import ModelError
 from matlens.models.head import Dense, Head, Pooling
-from matlens.types import Array, Floats, Labels
+from matlens.training.probe.blocks import Standardised, StandardisedRows, blocks_of, raw_blocks
+from matlens.types import Array, Floats, Labels, Rows
 
 STRENGTHS = tuple(float(f"{10 ** (-step / 2):.3g}") for step in range(11))
 """Strengths of the L2 penalty that are tried: 1 to 1e-5, two a decade, the strongest first."""
@@ -59,20 +60,28 @@ class Standardisation:
     deviation: Floats
 
     @classmethod
-    def of(cls, features: Array) -> Standardisation:
+    def of(cls, features: Rows) -> Standardisation:
         """Measure features (N, K). Raises ModelError where one is no finite number."""
-        mean = features.mean(axis=0, dtype=np.float64)
+        whole = features if isinstance(features, np.ndarray) else None
+        mean = whole.mean(axis=0, dtype=np.float64) if whole is not None else np.sum(
+            [block.sum(axis=0, dtype=np.float64) for _, block in raw_blocks(features)], axis=0) / features.shape[0]
         if not np.isfinite(mean).all():
             raise ModelError(f"{np.count_nonzero(~np.isfinite(mean))} of {len(mean)} features of the frozen trunk are "
                              "not finite numbers for some photo, so no linear head can be fitted on them. Look at the "
                              "photos with matlens data audit, or begin with other weights (--weights-dir).")
-        deviation = features.std(axis=0, dtype=np.float64)
-        largest = np.abs(features).max(axis=0).astype(np.float64)
+        deviation = whole.std(axis=0, dtype=np.float64) if whole is not None else np.sqrt(np.sum(
+            [((block - mean) ** 2).sum(axis=0) for _, block in raw_blocks(features)], axis=0) / features.shape[0])
+        largest = np.max([np.abs(block).max(axis=0) for _, block in (
+            raw_blocks(features) if whole is None else [(slice(None), whole)])], axis=0).astype(np.float64)
         return cls(mean, np.where(deviation > _CONSTANT * largest, deviation, np.inf))
 
     def applied(self, features: Array) -> Floats:
         """Return features (N, K) standardised, float64."""
         return np.asarray((features - self.mean) / self.deviation)
+
+    def applied_later(self, features: Rows) -> StandardisedRows:
+        """Return features (N, K) that are standardised whenever they are read."""
+        return StandardisedRows(features, self.mean, self.deviation)
 
     def folded(self, fitted: Linear, pooling: Pooling = "avg", places: int | None = None) -> Head:
         """Return the head that takes features as they are, and answers what `fitted` does of standardised ones."""
@@ -92,12 +101,12 @@ class Linear:
     bias: Floats
     passes: int = 0
 
-    def log_probabilities(self, features: Floats) -> Floats:
+    def log_probabilities(self, features: Standardised) -> Floats:
         """Return the logarithms of probabilities (N, C) from standardised features (N, K)."""
-        return _log_softmax(features @ self.kernel + self.bias)
+        return np.concatenate([_log_softmax(block @ self.kernel + self.bias) for _, block in blocks_of(features)])
 
 
-def fit(features: Floats, labels: Labels, strength: float, start: Linear, weights: Array | None = None) -> Linear:
+def fit(features: Standardised, labels: Labels, strength: float, start: Linear, weights: Array | None = None) -> Linear:
     """Fit a linear head by L-BFGS.
 
     Args:
@@ -111,19 +120,23 @@ def fit(features: Floats, labels: Labels, strength: float, start: Linear, weight
 
     share = np.full(len(labels), 1 / len(labels)) if weights is None else np.asarray(
         weights, dtype=np.float64) / np.sum(weights, dtype=np.float64)
-    rows, shape = np.arange(len(labels)), (len(start.kernel) + 1, len(start.bias))
+    shape = (len(start.kernel) + 1, len(start.bias))
     slope, passes = np.zeros(shape), 0
 
     def loss_and_slope(values: Floats) -> tuple[float, Floats]:
         nonlocal slope, passes
         passes += 1
         kernel, bias = values.reshape(shape)[:-1], values.reshape(shape)[-1]
-        logs = _log_softmax(features @ kernel + bias)
-        error = np.exp(logs)
-        error[rows, labels] -= 1
-        error *= share[:, None]
-        slope = np.vstack([features.T @ error + strength * kernel, error.sum(axis=0)])
-        return float(-share @ logs[rows, labels] + strength / 2 * (kernel**2).sum()), slope.ravel()
+        loss, slope = strength / 2 * (kernel**2).sum(), np.vstack([strength * kernel, np.zeros(shape[1])])
+        for here, block in blocks_of(features):
+            logs, own = _log_softmax(block @ kernel + bias), labels[here]
+            error, rows = np.exp(logs), np.arange(len(own))
+            error[rows, own] -= 1
+            error *= share[here, None]
+            slope[:-1] += block.T @ error
+            slope[-1] += error.sum(axis=0)
+            loss -= share[here] @ logs[rows, own]
+        return float(loss), slope.ravel()
 
     def stop_at_optimum(intermediate_result: OptimizeResult) -> None:
         if (slope**2).sum() <= 2 * min(strength, _OF_BIAS) * TOLERANCE:
@@ -139,7 +152,7 @@ def fit(features: Floats, labels: Labels, strength: float, start: Linear, weight
     return Linear(values[:-1], values[-1], passes)
 
 
-def fits(features: Floats, labels: Labels, classes: int, strengths: Sequence[float] = STRENGTHS,
+def fits(features: Standardised, labels: Labels, classes: int, strengths: Sequence[float] = STRENGTHS,
          weights: Array | None = None) -> Iterator[Linear]:
     """Yield a linear head for each strength, the strongest first; each fit begins where the one before ended.
 
@@ -147,7 +160,8 @@ def fits(features: Floats, labels: Labels, classes: int, strengths: Sequence[flo
     training photo is then improbable, not impossible.
     """
     counts = np.bincount(labels, weights, minlength=classes) + 1
-    turned = _Turned.of(features) if features.shape[1] > _WIDE * len(features) else None
+    wide = not isinstance(features, StandardisedRows) and features.shape[1] > _WIDE * len(features)
+    turned = _Turned.of(np.asarray(features)) if wide else None
     given = features if turned is None else turned.photos
     head = Linear(np.zeros((given.shape[1], classes)), np.log(counts / counts.sum()))
     for strength in sorted(strengths, reverse=True):

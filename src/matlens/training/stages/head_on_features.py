@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
+
+import numpy as np
 
 from matlens.data.balance import NATURAL, Balance
 from matlens.data.imbalance import balance_of
@@ -12,7 +15,6 @@ from matlens.errors import ModelError
 from matlens.features.cache import rows_of
 from matlens.models.head import AnyHead
 from matlens.models.registry import spec_of
-from matlens.system.shards.gathered import ShardedRows
 from matlens.training.checkpoints import checkpoints_of
 from matlens.training.feature_batches import FeatureBatches
 from matlens.training.frozen import FrozenFeatures, PooledFeatures
@@ -22,6 +24,10 @@ from matlens.training.loop import fit
 from matlens.training.progress import Resumption, ShownProgress
 from matlens.training.stages.base import HeadStage, Stage, TrainedHead, adjusted, leave_model_file, register
 from matlens.training.stages.whole_network import WholeNetwork
+from matlens.types import Rows
+
+_COPIED = 512 << 20
+"""Bytes of a part's features. Fewer are copied once, so that a batch's lie together; more stay mapped from the disk."""
 
 _APART = 2.0
 """Seconds between two states of a head's training: an epoch may take less than a state takes to be written."""
@@ -72,10 +78,12 @@ class HeadOnFeatures(HeadStage):
         return TrainedHead(history, head, features.key)
 
 
-def _batches(frozen: FrozenFeatures, features: PooledFeatures, part: str, more_views: Sequence[ShardedRows] = (),
+def _batches(frozen: FrozenFeatures, features: PooledFeatures, part: str, more_views: Sequence[Rows] = (),
              balance: Balance = NATURAL) -> FeatureBatches:
     split, settings = frozen.prepared.split, frozen.run.settings
     photos = split.part(part)
-    plain = features.views[0].take(rows_of(photos, features.digests))
-    return FeatureBatches((plain, *more_views), split.labels(photos), len(split.class_names), settings.batch_size,
+    rows: Rows = features.views[0].take(rows_of(photos, features.digests))
+    if 4 * math.prod(rows.shape) <= _COPIED:
+        rows = rows[np.arange(len(photos))]
+    return FeatureBatches((rows, *more_views), split.labels(photos), len(split.class_names), settings.batch_size,
                           settings.seed, shuffle=part == "train", balance=balance)

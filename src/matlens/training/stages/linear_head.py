@@ -6,11 +6,13 @@ import time
 from dataclasses import dataclass
 from typing import ClassVar
 
+import numpy as np
+
 from matlens.data.imbalance import photo_weights
 from matlens.models.registry import spec_of
 from matlens.training.frozen import FrozenFeatures
 from matlens.training.history import Epoch, History
-from matlens.training.probe.given import Given, pooling_of, scores_of
+from matlens.training.probe.given import Given, pooling_of, scores_of, stays_on_disk
 from matlens.training.probe.logistic import STRENGTHS, Linear, fits
 from matlens.training.stages.base import HeadStage, TrainedHead, adjusted, leave_model_file, register
 
@@ -35,9 +37,11 @@ class LinearHead(HeadStage):
         Raises ModelError where features are no finite numbers, and OutOfMemoryError where they are too many.
         """
         split, spec, reporter = frozen.prepared.split, spec_of(frozen.model), frozen.reporter
-        given = Given.of(frozen, _COPIES)
-        standard, settings = given.standardisation(), frozen.run.settings
-        photos, val_photos = standard.applied(given.train), standard.applied(given.val)
+        on_disk, settings = stays_on_disk(frozen), frozen.run.settings
+        given = Given.on_disk(frozen) if on_disk else Given.of(frozen, _COPIES)
+        standard = given.standardisation()
+        photos, val_photos = (standard.applied_later(rows) if on_disk else standard.applied(np.asarray(rows))
+                              for rows in (given.train, given.val))
         weights = photo_weights(settings, split, given.labels)
         history, heads, started = History(), list[Linear](), time.perf_counter()
         with reporter.progress(spec.title, len(STRENGTHS)) as advance:

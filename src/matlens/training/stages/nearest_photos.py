@@ -55,19 +55,19 @@ class NearestPhotos(HeadStage):
         _refuse_large(frozen)
         given = Given.of(frozen, _COPIES)
         given.standardisation()  # raises where features are no numbers
-        settings, exemplars, classes = frozen.run.settings, unit_rows(given.train)[0], len(split.class_names)
+        settings, exemplars, classes = frozen.run.settings, unit_rows(given.train_array)[0], len(split.class_names)
         tried = [k for k in NEIGHBOURS if k < len(split.part("train"))] or [1]
         pooling, places = pooling_of(frozen)
         head = KnnHead(pooling, exemplars, given.labels, tried[0], np.zeros(classes, np.float32), places)
         history, started = History(), time.perf_counter()
         own = np.linspace(0, len(split.part("train")) - 1, min(_MOST_SCORED, len(split.part("train")))).astype(np.int64)
-        of_train = _neighbours(head, given.train[own], tried[-1], own, settings.views)
-        of_val = _neighbours(head, given.val, tried[-1])
+        of_train = _neighbours(head, given.train_array[own], tried[-1], own, settings.views)
+        of_val = _neighbours(head, np.asarray(given.val), tried[-1])
         seconds = (time.perf_counter() - started) / len(tried)
         for number, k in enumerate(tried, 1):
             train, val = (scores_of(_logarithms(found, k, classes), labels) for found, labels in (
                 (of_train, given.labels[own]), (of_val, given.val_labels)))
-            history.epochs.append(Epoch(number, train, val, 0.0, seconds, len(given.train) / max(seconds, 1e-6),
+            history.epochs.append(Epoch(number, train, val, 0.0, seconds, len(given.labels) / max(seconds, 1e-6),
                                         neighbours=k))
         chosen = history.best
         assert chosen.neighbours is not None
@@ -77,7 +77,7 @@ class NearestPhotos(HeadStage):
         reporter.say(f"  {chosen.neighbours} neighbours of {', '.join(map(str, tried))}: loss {chosen.train.loss:.3f}, "
                      f"accuracy {chosen.train.accuracy:.1%}, val loss {chosen.val.loss:.3f}, val accuracy "
                      f"{chosen.val.accuracy:.1%}, {seconds * len(tried):.1f} s for all. The artifact holds the "
-                     f"features of {len(given.train):,} training photos ({exemplars.nbytes / 1e6:,.1f} MB)")
+                     f"features of {len(given.labels):,} training photos ({exemplars.nbytes / 1e6:,.1f} MB)")
         voting = adjusted(KnnHead(pooling, exemplars, given.labels, chosen.neighbours, head.bias, places), frozen)
         leave_model_file(frozen, voting)
         frozen.clock.lap("train")
