@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from builders import split_of
+from builders import digest_of, split_of
 from matlens.errors import DeviceError, SettingsError
 from matlens.features.cache import feature_parts
 from matlens.features.precision.comparison import compare_precisions
@@ -84,6 +85,7 @@ def keep(cache: Path, rules: str, digests: Sequence[str], value_of: Callable[[st
 def test_what_is_judged_is_float32_and_each_photo_gets_its_own_row(tmp_path):
     """Rows of another photo, or of the wrong arithmetic, would be results that no one could explain."""
     split = split_of(per_class=6)
+    split = replace(split, photos=tuple(replace(photo, sha256=digest_of(photo.sha256)) for photo in split.photos))
     (learned,), judged = learned_parts(split, 1), judged_part(split)
     contents = {part: {photo.sha256 for photo in split.part(part)} for part in ("train", "val", "test")}
     assert all(contents.values())
