@@ -16,8 +16,9 @@ from matlens.data.drawn.synthetic import draw_material
 from matlens.data.pixels.decode import decode, resize
 from matlens.data.pixels.reader import PhotoReader
 from matlens.data.source.sources import open_source
+from matlens.data.split.candidates import MOST_CANDIDATES, candidates
 from matlens.data.split.duplicates import Copies, find_copies
-from matlens.data.split.signatures import MOST_CANDIDATES, candidates, oriented, signature_of
+from matlens.data.split.signatures import oriented, signature_of
 from scale import rounds
 
 Change = Callable[[np.ndarray, np.random.Generator], np.ndarray]

@@ -16,8 +16,9 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from matlens.data.split.alignment import PhotoView, how_same, view_of
+from matlens.data.split.candidates import Candidates, candidates
 from matlens.data.split.clusters import Clusters
-from matlens.data.split.signatures import ORIENTATIONS, Candidates, candidates, oriented
+from matlens.data.split.signatures import ORIENTATIONS, oriented
 from matlens.types import Labels, Pixels, Progress, unheard
 
 _PAIRS = 128
