@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 
 import numpy as np
@@ -72,7 +72,27 @@ def share_of_found_corners(model: str, tmp_path, *, side: int, epochs: int, n: i
     right = predicted == classes
     assert right.mean() > 0.6, f"{model} has not learnt the colours: {right.mean():.0%} right"
     maps = heatmaps(features, artifact.head, predicted)
-    middle = (np.arange(maps.shape[1]) - (maps.shape[1] - 1) / 2)
-    down, right_of = (maps * middle[None, :, None]).sum((1, 2)), (maps * middle[None, None, :]).sum((1, 2))
-    found = ((down > 0) == corners[:, 0]) & ((right_of > 0) == corners[:, 1])
-    return float(found[right].mean())
+    return float((_corner_of(maps) == corners).all(1)[right].mean())
+
+
+def changed_corners(features_of: Callable[[np.ndarray], np.ndarray], side: int) -> tuple[np.ndarray, np.ndarray]:
+    """Paint each corner of a photo in turn, and say towards which corner the features move most.
+
+    It takes no training: whatever the weights are, a place of the map must tell of its own place in the photo.
+
+    features_of: photos (B, side, side, 3) to maps (B, h, w, K). Returns both as (4, 2): (row, column) in 0, 1.
+    """
+    plain = np.random.default_rng(3).uniform(0.3, 0.6, (side, side, 3)).astype(np.float32)
+    corners, patch = np.array([(down, right) for down in (0, 1) for right in (0, 1)]), side // 4
+    photos = np.stack([plain] * 5)
+    for photo, (down, right) in zip(photos[1:], corners, strict=True):
+        top, left = down * (side - patch), right * (side - patch)
+        photo[top:top + patch, left:left + patch] = COLOURS[0]
+    features = features_of(photos)
+    return _corner_of(np.square(features[1:] - features[:1]).sum(-1)), corners
+
+
+def _corner_of(maps: np.ndarray) -> np.ndarray:
+    """Say towards which corner the weight of maps (B, h, w) lies: (B, 2), row and column in 0, 1."""
+    down, right = (np.arange(places) - (places - 1) / 2 for places in maps.shape[1:])
+    return np.stack(((maps * down[:, None]).sum((1, 2)) > 0, (maps * right).sum((1, 2)) > 0), 1).astype(int)

@@ -141,6 +141,38 @@ def test_its_artifact_predicts(name, tmp_path):
 
 
 @by_name()
+@pytest.mark.usefixtures("one_thread")
+def test_its_training_goes_on_in_a_fresh_network(name):
+    """A run that was killed must end as it would have: weights, moments, statistics and dropout."""
+    room, photos = room_of(f"timm/{name}"), photos_for(name)
+    batches = [(photos[order], np.eye(CLASSES, dtype=np.float32)[order % CLASSES]) for order in (
+        np.array([0, 1, 2, 3]), np.array([3, 1, 0, 2]))]
+    room.seed(1, False)
+    whole, stopped, fresh = (room.build(order_of(name)) for _ in range(3))
+    for classifier in (whole, stopped):
+        classifier.resume(built(name).snapshot(), classifier.training_state())
+        classifier.train_epoch(batches[:1], lambda *_: None)
+    fresh.resume(stopped.snapshot(), stopped.training_state())
+    expected = whole.train_epoch(batches[1:], lambda *_: None)
+    assert fresh.train_epoch(batches[1:], lambda *_: None).loss == pytest.approx(expected.loss, rel=1e-5)
+    moved = 0.0
+    for one, other, before in zip(whole.snapshot(), fresh.snapshot(), stopped.snapshot(), strict=True):
+        np.testing.assert_allclose(other, one, rtol=1e-4, atol=1e-6)
+        moved = max(moved, float(np.abs(one - before).max()))
+    assert moved > 1e-4, "the second epoch trains"
+
+
+@by_name()
+def test_each_place_of_its_map_is_where_the_photo_has_it(name):
+    """Tokens in another order, registers among them or rows in the place of columns would light another corner."""
+    from corner import changed_corners
+
+    classifier = built(name)
+    found, painted = changed_corners(classifier.features, SIDES[name])
+    np.testing.assert_array_equal(found, painted)
+
+
+@by_name()
 def test_heat_lights_the_marked_corner(name, tmp_path):
     """A quarter would be chance."""
     from corner import share_of_found_corners
