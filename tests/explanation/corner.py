@@ -75,21 +75,25 @@ def share_of_found_corners(model: str, tmp_path, *, side: int, epochs: int, n: i
     return float((_corner_of(maps) == corners).all(1)[right].mean())
 
 
-def changed_corners(features_of: Callable[[np.ndarray], np.ndarray], side: int) -> tuple[np.ndarray, np.ndarray]:
-    """Paint each corner of a photo in turn, and say towards which corner the features move most.
+def moved_most_by(features_of: Callable[[np.ndarray], np.ndarray], side: int) -> np.ndarray:
+    """Paint each corner of a photo in turn; say for each corner of the map which painting moved it most.
 
-    It takes no training: whatever the weights are, a place of the map must tell of its own place in the photo.
+    It takes no training: whatever the weights are, a place of the map tells most of its own place in the photo. What
+    moves all places alike, such as a class token, counts for none of them.
 
-    features_of: photos (B, side, side, 3) to maps (B, h, w, K). Returns both as (4, 2): (row, column) in 0, 1.
+    features_of: photos (B, side, side, 3) to maps (B, h, w, K). Returns numbers of paintings as (2, 2): [[0, 1],
+    [2, 3]] where the map lies as the photo does.
     """
     plain = np.random.default_rng(3).uniform(0.3, 0.6, (side, side, 3)).astype(np.float32)
-    corners, patch = np.array([(down, right) for down in (0, 1) for right in (0, 1)]), side // 4
-    photos = np.stack([plain] * 5)
-    for photo, (down, right) in zip(photos[1:], corners, strict=True):
+    photos, patch = np.stack([plain] * 5), side // 4
+    for photo, (down, right) in zip(photos[1:], ((0, 0), (0, 1), (1, 0), (1, 1)), strict=True):
         top, left = down * (side - patch), right * (side - patch)
         photo[top:top + patch, left:left + patch] = COLOURS[0]
     features = features_of(photos)
-    return _corner_of(np.square(features[1:] - features[:1]).sum(-1)), corners
+    moved = np.square(features[1:] - features[:1]).sum(-1)
+    moved -= moved.min((1, 2), keepdims=True)
+    moved /= moved.sum((1, 2), keepdims=True)
+    return np.asarray(moved[:, [0, 0, -1, -1], [0, -1, 0, -1]].argmax(0).reshape(2, 2))
 
 
 def _corner_of(maps: np.ndarray) -> np.ndarray:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from timm_names import LEARNING_RATES, MARKED, QUICK, SIDES, by_name
+from timm_names import LEARNING_RATES, MARKED, OF_PLACES, QUICK, SIDES, by_name
 
 from matlens.errors import ModelError, WeightsError
 from matlens.features.artifact import write_artifact
@@ -165,11 +165,14 @@ def test_its_training_goes_on_in_a_fresh_network(name):
 @by_name()
 def test_each_place_of_its_map_is_where_the_photo_has_it(name):
     """Tokens in another order, registers among them or rows in the place of columns would light another corner."""
-    from corner import changed_corners
+    from corner import moved_most_by
 
-    classifier = built(name)
-    found, painted = changed_corners(classifier.features, SIDES[name])
-    np.testing.assert_array_equal(found, painted)
+    side, room = OF_PLACES[name], room_of(f"timm/{name}")
+    room.seed(1, False)
+    classifier = room.build(replace(order_of(name), img_size=(side, side)))
+    photos = np.random.default_rng(0).random((4, side, side, 3), dtype=np.float32)
+    classifier.recompute_statistics([(photos, np.zeros((4, CLASSES), np.float32))])
+    assert moved_most_by(classifier.features, side).tolist() == [[0, 1], [2, 3]]
 
 
 @by_name()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 
 from matlens.errors import OutOfMemoryError
@@ -87,20 +89,25 @@ def test_a_network_that_is_given_its_own_weights_is_counted(torch):
 
 def test_sides_that_must_be_multiples_are_found(describe, networks):
     """A run with another size would end in its first batch."""
-    assert not describe._takes_all(networks["twice"], (64, 64), 4)
-    assert describe._takes_all(networks["twice"], (64, 64), 8)
-    assert describe._takes_all(networks["unpadded"], (224, 224), 1)
+    twice, unpadded = (partial(describe._takes, networks[kind]) for kind in ("twice", "unpadded"))
+    assert [describe._takes_multiples(twice, (64, 64), raster) for raster in (1, 4, 8)] == [False, False, True]
+    assert describe._takes_multiples(unpadded, (224, 224), 1)
 
 
 @pytest.mark.parametrize(("kind", "smallest"), [("unpadded", 40), ("twice", 32)])
 def test_the_smallest_side_is_the_first_that_gives_features(describe, networks, kind, smallest):
     """timm says 32 pixels of Inception, which takes 75."""
     raster = 8 if kind == "twice" else 1
-    assert describe._smallest(networks[kind], 32, 224, raster) == smallest
+    assert describe._smallest(partial(describe._takes, networks[kind]), 32, 224, raster) == smallest
 
 
 @pytest.mark.slow
-def test_inceptions_smallest_side_is_the_one_that_its_paper_has(describe):
-    """3 x 3 places are what the last unpadded convolution of its stem's grids leaves."""
-    card = describe.card("inception_v3")
-    assert (card["smallest_side"], card["multiple_of"], card["sizes"]) == (75, 1, [])
+@pytest.mark.parametrize(("name", "sizes", "multiple", "smallest"), [
+    ("inception_v3", [], 1, 75),  # as keras.applications says of the same network
+    ("halonet50ts", [(256, 256)], 1, 256),  # blocks of 8 x 8 places of 32 pixels; one block more is 512 pixels
+    ("efficientformer_l1", [(224, 224)], 1, 32),  # it takes an img_size, and has a bias for each of 7 x 7 places
+    ("swin_tiny_patch4_window7_224", [], 32, 32)])
+def test_the_sizes_that_a_network_takes_are_tried(describe, name, sizes, multiple, smallest):
+    """What timm says of them is not enough."""
+    card = describe.card(name)
+    assert (card["sizes"], card["multiple_of"], card["smallest_side"]) == (sizes, multiple, smallest)

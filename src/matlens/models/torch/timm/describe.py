@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any, cast
 
 import timm
@@ -84,25 +86,33 @@ def _sizes(name: str, size: tuple[int, int], backbone: nn.Module, division: Divi
     least = max(about.min_input_size[1:]) if about.min_input_size else 32
     alone = {"sizes": [size], "multiple_of": 1, "smallest_side": min(least, *size)}
     if not about.fixed_input_size:
-        raster = next((raster for raster in _RASTERS if _takes_all(backbone, size, raster)), None)
-        return alone if raster is None else {
-            "sizes": [], "multiple_of": raster, "smallest_side": _smallest(backbone, least, min(size), raster)}
-    raster = size[0] // division.grid[0]
-    other = (size[0] - raster, size[1] - raster)
-    if takes_size and min(other) >= raster and _is_same_but_for_positions(name, other, backbone):
-        return {"sizes": [], "multiple_of": raster, "smallest_side": max(least, raster)}
-    return alone
+        takes = partial(_takes, backbone)
+        raster = next((raster for raster in _RASTERS if _takes_multiples(takes, size, raster)), None)
+    else:
+        def takes(other: tuple[int, int]) -> bool:
+            return _takes(_built(name, other)[0], other)
+
+        raster = size[0] // division.grid[0]
+        other = (size[0] - raster, size[1] - raster)
+        if not (takes_size and min(other) >= raster and _is_same_but_for_positions(name, other, backbone)
+                and takes(other)):
+            return alone
+    return alone if raster is None else {"sizes": [], "multiple_of": raster,
+                                         "smallest_side": _smallest(takes, least, min(size), raster)}
 
 
 _RASTERS = (1, 2, 4, 8, 16, 32, 64)
 """Multiples that sides of photos may have to be of, in pixels, in networks that halve maps and join them again."""
 
+_Takes = Callable[[tuple[int, int]], bool]
+"""Tells whether a network takes photos of (height, width)."""
 
-def _takes(backbone: nn.Module, size: tuple[int, int]) -> bool:
-    photo = torch.zeros(1, 3, *size, device=next(backbone.parameters()).device)
+
+def _takes(network: nn.Module, size: tuple[int, int]) -> bool:
+    photo = torch.zeros(1, 3, *size, device=next(network.parameters()).device)
     try:
         with torch.no_grad():
-            cast(Any, backbone.eval()).forward_features(photo)
+            cast(Any, network.eval()).forward_features(photo)
     except Exception as error:  # PyTorch has many for shapes that do not fit
         if is_out_of_memory(error):
             raise
@@ -110,20 +120,20 @@ def _takes(backbone: nn.Module, size: tuple[int, int]) -> bool:
     return True
 
 
-def _takes_all(backbone: nn.Module, size: tuple[int, int], raster: int) -> bool:
-    """Return whether it takes sides of all multiples of a raster, judged by two odd ones below its own size."""
-    last = [(side // raster - 2) | 1 for side in size]
-    return all(_takes(backbone, (raster * (last[0] - less), raster * (last[1] - less))) for less in (0, 2))
+def _takes_multiples(takes: _Takes, size: tuple[int, int], raster: int) -> bool:
+    """Return whether sides may be any multiples of a raster, judged by two odd ones that are larger than its own."""
+    height, width = (side // raster for side in size)
+    return all(takes((raster * (height + more | 1), raster * (width + more | 1))) for more in (1, height // 4 + 1))
 
 
-def _smallest(backbone: nn.Module, least: int, most: int, raster: int) -> int:
-    """Return the smallest multiple of a raster, from `least` pixels on, that it takes as the side of a square."""
+def _smallest(takes: _Takes, least: int, most: int, raster: int) -> int:
+    """Return the smallest multiple of a raster, from `least` pixels on, that is taken as the side of a square."""
     low, high = -(-least // raster), most // raster
-    if _takes(backbone, (low * raster, low * raster)):
+    if takes((low * raster, low * raster)):
         return low * raster
     while low < high:
         middle = (low + high) // 2
-        low, high = (low, middle) if _takes(backbone, (middle * raster, middle * raster)) else (middle + 1, high)
+        low, high = (low, middle) if takes((middle * raster, middle * raster)) else (middle + 1, high)
     return low * raster
 
 
