@@ -28,6 +28,8 @@ from matlens.models.protocol import BuildOrder, room_of
 from matlens.models.registry import is_pattern, look_at, names_matching, spec_of
 
 SIDE, PHOTOS, CLASSES = 64, 8, 3
+"""Photos have twice the smallest side that a network takes, or `SIDE`: of the smallest one place is left, and
+normalisation that is fitted to 8 numbers enlarges every rounding."""
 LONGEST = 1800
 """Seconds after which a network hangs."""
 
@@ -50,7 +52,7 @@ def measured(name: str) -> dict[str, object]:
     from matlens.features.artifact import Artifact, write_artifact
 
     spec = spec_of(name)
-    side = -(-max(SIDE, spec.smallest_side) // spec.multiple_of) * spec.multiple_of
+    side = -(-max(SIDE, 2 * spec.smallest_side) // spec.multiple_of) * spec.multiple_of
     size = spec.sizes[0] if spec.sizes else (side, side)
     photos = np.random.default_rng(0).random((PHOTOS, *size, 3), dtype=np.float32)
     room = room_of(name)
@@ -105,7 +107,7 @@ def rows(names: list[str]) -> Iterator[str]:
 
 def _row(name: str, found: dict[str, object]) -> str:
     if "refused" in found:
-        return f"| `{name}` | | | | refused: {found['refused']} |"
+        return f"| `{name}` | | | | refused: {' '.join(str(found['refused']).split())} |"
     size, features, parameters, difference = (found[key] for key in ("size", "features", "parameters", "difference"))
     assert isinstance(size, list) and isinstance(features, list)
     assert isinstance(parameters, int) and isinstance(difference, float)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 
 import numpy as np
@@ -72,7 +72,31 @@ def share_of_found_corners(model: str, tmp_path, *, side: int, epochs: int, n: i
     right = predicted == classes
     assert right.mean() > 0.6, f"{model} has not learnt the colours: {right.mean():.0%} right"
     maps = heatmaps(features, artifact.head, predicted)
-    middle = (np.arange(maps.shape[1]) - (maps.shape[1] - 1) / 2)
-    down, right_of = (maps * middle[None, :, None]).sum((1, 2)), (maps * middle[None, None, :]).sum((1, 2))
-    found = ((down > 0) == corners[:, 0]) & ((right_of > 0) == corners[:, 1])
-    return float(found[right].mean())
+    return float((_corner_of(maps) == corners).all(1)[right].mean())
+
+
+def moved_most_by(features_of: Callable[[np.ndarray], np.ndarray], side: int) -> np.ndarray:
+    """Paint each corner of a photo in turn; say for each corner of the map which painting moved it most.
+
+    It takes no training: whatever the weights are, a place of the map tells most of its own place in the photo. What
+    moves all places alike, such as a class token, counts for none of them.
+
+    features_of: photos (B, side, side, 3) to maps (B, h, w, K). Returns numbers of paintings as (2, 2): [[0, 1],
+    [2, 3]] where the map lies as the photo does.
+    """
+    plain = np.random.default_rng(3).uniform(0.3, 0.6, (side, side, 3)).astype(np.float32)
+    photos, patch = np.stack([plain] * 5), side // 4
+    for photo, (down, right) in zip(photos[1:], ((0, 0), (0, 1), (1, 0), (1, 1)), strict=True):
+        top, left = down * (side - patch), right * (side - patch)
+        photo[top:top + patch, left:left + patch] = COLOURS[0]
+    features = features_of(photos)
+    moved = np.square(features[1:] - features[:1]).sum(-1)
+    moved -= moved.min((1, 2), keepdims=True)
+    moved /= moved.sum((1, 2), keepdims=True)
+    return np.asarray(moved[:, [0, 0, -1, -1], [0, -1, 0, -1]].argmax(0).reshape(2, 2))
+
+
+def _corner_of(maps: np.ndarray) -> np.ndarray:
+    """Say towards which corner the weight of maps (B, h, w) lies: (B, 2), row and column in 0, 1."""
+    down, right = (np.arange(places) - (places - 1) / 2 for places in maps.shape[1:])
+    return np.stack(((maps * down[:, None]).sum((1, 2)) > 0, (maps * right).sum((1, 2)) > 0), 1).astype(int)

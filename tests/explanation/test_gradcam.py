@@ -83,3 +83,15 @@ def test_googlenet_lights_up_the_marked_corner(tmp_path):
     from corner import share_of_found_corners
 
     assert share_of_found_corners("inception_v1", tmp_path, side=96, epochs=4) > 0.5
+
+
+def test_the_check_of_places_sees_a_map_that_lies_otherwise():
+    """Else it would say of any network that its map lies right."""
+    from corner import moved_most_by
+
+    def places(photos):
+        return photos.reshape(len(photos), 4, 8, 4, 8, 3).mean((2, 4))
+
+    assert moved_most_by(places, 32).tolist() == [[0, 1], [2, 3]]
+    assert moved_most_by(lambda photos: places(photos).transpose(0, 2, 1, 3), 32).tolist() == [[0, 2], [1, 3]]
+    assert moved_most_by(lambda photos: places(photos)[:, ::-1], 32).tolist() == [[2, 3], [0, 1]]

@@ -21,12 +21,14 @@ CLASSES, SIDE = 3, 64
 LABELS = np.array([0, 1, 2, 0, 1, 2, 0, 1])
 ONE_HOT = np.eye(CLASSES, dtype=np.float32)[LABELS]
 QUICK = ("MobileNetV3Small",)
+OF_PLACES = 128
+"""The side of photos of which networks that halve them five times leave 4 x 4 places, so that corners are four."""
 
 every_family = pytest.mark.parametrize("name", [
     *(f"keras/{name}" for name in QUICK),
     *(pytest.param(f"keras/{name}", marks=(pytest.mark.slow, pytest.mark.families)) for name in (
-        "DenseNet121", "NASNetMobile", "Xception", "ConvNeXtTiny", "ResNet50V2", "InceptionV3", "InceptionResNetV2",
-        "VGG16", "MobileNet", "EfficientNetB0"))])
+        "EfficientNetV2B0", "DenseNet121", "NASNetMobile", "Xception", "ConvNeXtTiny", "ResNet50V2", "InceptionV3",
+        "InceptionResNetV2", "VGG16", "MobileNet", "EfficientNetB0"))])
 
 
 def order_of(name: str) -> BuildOrder:
@@ -109,6 +111,45 @@ def test_what_follows_its_cut_is_trained_and_nothing_else(name):
     np.testing.assert_allclose(classifier.features(photos, cut), before, atol=1e-5 * max(1, np.abs(before).max()))
     assert np.abs(classifier.predict(photos) - answers).max() > 1e-6
     classifier.restore(snapshot)
+
+
+@every_family
+def test_its_training_goes_on_in_a_fresh_network(name):
+    """A run that was killed must end as it would have: weights, moments, statistics and dropout."""
+    room, photos = room_of(name), photos_of(name)[:4]
+    batches = [(photos[order], ONE_HOT[order]) for order in (np.array([0, 1, 2, 3]), np.array([3, 1, 0, 2]))]
+    whole, fresh = (room.build(order_of(name)) for _ in range(2))
+    whole.resume(built(name).snapshot(), whole.training_state())
+    whole.train_epoch(batches[:1], lambda *_: None)
+    stopped, state = whole.snapshot(), whole.training_state()
+    fresh.resume(stopped, state)
+    for one, other in zip([*stopped, *state.values()], [*fresh.snapshot(), *fresh.training_state().values()],
+                          strict=True):
+        np.testing.assert_array_equal(one, other)
+    expected = whole.train_epoch(batches[1:], lambda *_: None)
+    assert fresh.train_epoch(batches[1:], lambda *_: None).loss == pytest.approx(expected.loss, rel=1e-3)
+
+
+@every_family
+def test_each_place_of_its_map_is_where_the_photo_has_it(name):
+    """Rows in the place of columns, or places in another order, would light another corner."""
+    from corner import moved_most_by
+
+    room = room_of(name)
+    room.seed(1, False)
+    classifier = room.build(BuildOrder(name, CLASSES, (OF_PLACES, OF_PLACES)))
+    photos = np.random.default_rng(0).random((4, OF_PLACES, OF_PLACES, 3), dtype=np.float32)
+    if classifier.trains_statistics:
+        classifier.recompute_statistics([(photos, ONE_HOT[:4])])
+    assert moved_most_by(classifier.features, OF_PLACES).tolist() == [[0, 1], [2, 3]]
+
+
+@every_family
+def test_heat_lights_the_marked_corner(name, tmp_path):
+    """A quarter would be chance."""
+    from corner import share_of_found_corners
+
+    assert share_of_found_corners(name, tmp_path, side=OF_PLACES, epochs=5, batch_size=12) > 0.5
 
 
 def test_names_of_layers_do_not_depend_on_what_was_built_before(keras):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from matlens.errors import ModelError, SettingsError, WeightsError
+from matlens.errors import CrashedError, ModelError, SettingsError, WeightsError
 from matlens.models.library import LIBRARIES, Library
 from matlens.models.registry import MODELS, names_matching
 from matlens.models.weights import find_weights
@@ -87,3 +87,22 @@ def test_weights_of_another_width_are_another_file():
     with pytest.raises(WeightsError, match=r"keras/MobileNet .*alpha=0\.6.*--weights none"):
         find_weights(spec, "imagenet", options={"alpha": 0.6})
     assert find_weights(spec, "auto", options={"alpha": 0.6}).path is None
+
+
+def test_what_a_library_said_before_its_process_ended_is_kept(monkeypatch, tmp_path):
+    """One network of 400 that ends the process would cost all of them another look, again and again."""
+    from matlens.models.libraries import kept
+
+    asked = []
+
+    def ended(job, subjects, log_file, on_event):
+        asked.append(subjects)
+        on_event({"event": "said", "networks": {"first": {"refused": ""}}})
+        raise CrashedError("signal SIGSEGV")
+
+    monkeypatch.setenv("MATLENS_CACHE", str(tmp_path))
+    monkeypatch.setattr(kept, "run_job", ended)
+    for _ in range(2):
+        with pytest.raises(CrashedError):
+            kept.LibraryFacts("acme", (), "acme").of(["first", "second"], tuple)
+    assert asked == [("first", "second"), ("second",)]

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from timm_names import LEARNING_RATES, MARKED, QUICK, SIDES, by_name
+from timm_names import LEARNING_RATES, MARKED, OF_PLACES, QUICK, SIDES, by_name
 
 from matlens.errors import ModelError, WeightsError
 from matlens.features.artifact import write_artifact
@@ -138,6 +138,41 @@ def test_its_artifact_predicts(name, tmp_path):
     artifact = write_artifact(tmp_path / "a", classifier.export_trunk, classifier.predict, photos, name,
                               ("a", "b", "c"))
     np.testing.assert_allclose(artifact.predict(photos), classifier.predict(photos), atol=1e-4)
+
+
+@by_name()
+@pytest.mark.usefixtures("one_thread")
+def test_its_training_goes_on_in_a_fresh_network(name):
+    """A run that was killed must end as it would have: weights, moments, statistics and dropout."""
+    room, photos = room_of(f"timm/{name}"), photos_for(name)
+    batches = [(photos[order], np.eye(CLASSES, dtype=np.float32)[order % CLASSES]) for order in (
+        np.array([0, 1, 2, 3]), np.array([3, 1, 0, 2]))]
+    room.seed(1, False)
+    whole, stopped, fresh = (room.build(order_of(name)) for _ in range(3))
+    for classifier in (whole, stopped):
+        classifier.resume(built(name).snapshot(), classifier.training_state())
+        classifier.train_epoch(batches[:1], lambda *_: None)
+    fresh.resume(stopped.snapshot(), stopped.training_state())
+    expected = whole.train_epoch(batches[1:], lambda *_: None)
+    assert fresh.train_epoch(batches[1:], lambda *_: None).loss == pytest.approx(expected.loss, rel=1e-5)
+    moved = 0.0
+    for one, other, before in zip(whole.snapshot(), fresh.snapshot(), stopped.snapshot(), strict=True):
+        np.testing.assert_allclose(other, one, rtol=1e-4, atol=1e-6)
+        moved = max(moved, float(np.abs(one - before).max()))
+    assert moved > 1e-4, "the second epoch trains"
+
+
+@by_name()
+def test_each_place_of_its_map_is_where_the_photo_has_it(name):
+    """Tokens in another order, registers among them or rows in the place of columns would light another corner."""
+    from corner import moved_most_by
+
+    side, room = OF_PLACES[name], room_of(f"timm/{name}")
+    room.seed(1, False)
+    classifier = room.build(replace(order_of(name), img_size=(side, side)))
+    photos = np.random.default_rng(0).random((4, side, side, 3), dtype=np.float32)
+    classifier.recompute_statistics([(photos, np.zeros((4, CLASSES), np.float32))])
+    assert moved_most_by(classifier.features, side).tolist() == [[0, 1], [2, 3]]
 
 
 @by_name()

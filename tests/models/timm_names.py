@@ -17,11 +17,16 @@ SLOW = {"resnet18": 64, "resnext50_32x4d": 64, "tf_efficientnetv2_b0": 64, "conv
 
 SIDES = {**QUICK, **SLOW}
 
-MARKED = {**SIDES, **dict.fromkeys(("tf_efficientnetv2_b0", "mobilenetv3_small_050", "mobilenetv4_conv_small",
-                                    "tf_efficientnet_lite0"), 128)}
+_EXPANDING = ("tf_efficientnetv2_b0", "mobilenetv3_small_050", "mobilenetv4_conv_small", "tf_efficientnet_lite0")
+
+MARKED = {**SIDES, **dict.fromkeys(_EXPANDING, 128)}
 """By name the side of photos with a marked corner. In rows of expanding blocks, with gates over channels, each of 2 x 2
 places at 64 pixels sees the whole photo: such a network learns the colours and its map lights any corner, by chance. At
 128 pixels there are 4 x 4."""
+
+OF_PLACES = {**dict.fromkeys(SIDES, 128), **dict.fromkeys((*_EXPANDING, "mixer_s32_224"), 224),
+             "vit_small_patch14_reg4_dinov2": 126}
+"""By name the side of photos of which each corner of the map sees one corner of the photo: 4 x 4 places, or 7 x 7."""
 
 LEARNING_RATES = {"swin_tiny_patch4_window7_224": 1e-4}
 """Of Adam, from random weights: without a warm-up, the 1e-3 of a new head is too much for windows of attention."""

@@ -93,11 +93,10 @@ def img_size(value: tuple[int, int], info: ValidationInfo) -> tuple[int, int]:
         names = ", ".join(spec.name for spec in specs if spec.smallest_side == smallest)
         raise ValueError(f"each side must be {smallest} to {LARGEST_SIDE} pixels for {names}")
     for spec in specs:
-        if any(side % spec.multiple_of for side in value):
-            raise ValueError(f"{spec.name} takes photos whose sides are multiples of {spec.multiple_of} pixels")
-        if spec.sizes and value not in spec.sizes:
-            known = ", ".join(f"{height} x {width}" for height, width in spec.sizes)
-            raise ValueError(f"{spec.name} takes photos of {known} pixels only")
+        try:
+            spec.refuse_size(value)
+        except ModelError as error:
+            raise ValueError(str(error)) from error
     return value
 
 

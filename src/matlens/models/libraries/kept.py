@@ -22,7 +22,7 @@ from matlens.system.ownership.places import default_cache_dir
 from matlens.system.transport import Event, run_job
 from matlens.system.untrusted import UNREADABLE
 
-_FORMAT = 1
+_FORMAT = 2
 _FILE = "said.json"
 
 Said = dict[str, Any]
@@ -51,11 +51,9 @@ class LibraryFacts:
             versions = self._versions()
             folders = {subject: self._folder(subject, versions) for subject in missing}
             opened = {subject: _opened(folder) for subject, folder in folders.items()}
-            unsaid = tuple(subject for subject, said in opened.items() if said is None)
-            answers = self._asked(task(unsaid)) if unsaid else {}
-            for subject in missing:
-                said = opened[subject]
-                self._known[subject] = _keep(folders[subject], answers[subject]) if said is None else said
+            self._known.update({subject: said for subject, said in opened.items() if said is not None})
+            if unsaid := tuple(subject for subject, said in opened.items() if said is None):
+                self._ask(task(unsaid), folders)
         return {subject: self._known[subject] for subject in subjects}
 
     def kept(self, subject: str) -> Said | None:
@@ -77,16 +75,15 @@ class LibraryFacts:
         key = hashlib.sha256(json.dumps([_FORMAT, self._library, versions, subject]).encode()).hexdigest()[:24]
         return default_cache_dir() / "libraries" / f"{self._library}-{key}"
 
-    def _asked(self, task: object) -> dict[str, Said]:
-        answers: dict[str, Said] = {}
-
+    def _ask(self, task: object, folders: Mapping[str, Path]) -> None:
+        """Keep each answer as it comes, so that one subject that ends the process costs none of those before it."""
         def hear(event: Event) -> None:
             if event["event"] == "said":
-                answers.update(event["networks"])
+                for subject, said in event["networks"].items():
+                    self._known[subject] = _keep(folders[subject], said)
 
         with tempfile.TemporaryDirectory(prefix="matlens-") as scratch:
             run_job(self._library, task, Path(scratch) / "log.txt", hear)
-        return answers
 
 
 def _opened(folder: Path) -> Said | None:

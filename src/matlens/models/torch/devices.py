@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from matlens.errors import DeviceError
+from matlens.errors import DeviceError, OutOfMemoryError
 from matlens.models import preflight as flights
 from matlens.models.preflight import Gpu, Preflight
 
@@ -86,6 +86,18 @@ def is_out_of_memory(error: BaseException) -> bool:
     """Return whether a GPU, PyTorch's allocator on the CPU (which raises a bare RuntimeError) or NumPy is full."""
     return isinstance(error, torch.OutOfMemoryError | MemoryError) or (
         isinstance(error, RuntimeError) and any(words in str(error) for words in _FULL))
+
+
+@contextmanager
+def enough_memory(for_what: str) -> Iterator[None]:
+    """Raise OutOfMemoryError, which names what there is too little memory for, where a step inside finds too little."""
+    try:
+        yield
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+        raise OutOfMemoryError(f"There is too little memory for {for_what}. End other programs that hold memory, or "
+                               "take a smaller network or smaller photos (--img-size).") from error
 
 
 @contextmanager

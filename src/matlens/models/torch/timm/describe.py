@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from functools import partial
+from typing import Any, cast
 
 import timm
 import torch
@@ -10,6 +12,7 @@ from torch import nn
 
 from matlens.errors import ModelError
 from matlens.models.torch.counting import operations
+from matlens.models.torch.devices import enough_memory, is_out_of_memory
 from matlens.models.torch.timm.division import Division, divide
 from matlens.models.torch.timm.network import created, cut_in, has_class_token
 
@@ -35,17 +38,26 @@ def card(name: str) -> dict[str, Any]:
     """Return what is seen of a network that is built without weights, on PyTorch's meta device where that works.
 
     Its keys are the fields of `models.libraries.timm.NetworkCard`; `refused` says why it cannot be a model, or nothing.
+
+    Raises:
+        OutOfMemoryError: it cannot be built without numbers, and its numbers do not fit into memory.
     """
     size = _said(name).input_size[1:]
-    try:
-        backbone, takes_size, device = _built(name, size)
-        division = divide(backbone, name, size, device)
-        return {**_sizes(name, size, backbone, division, takes_size), **_cost(backbone, size, device),
-                "cut": cut_in(division), "cuts": list(division.parts), "channels": division.channels,
-                "has_token": division.final == "tokens" and has_class_token(backbone),
-                "pools_mean": getattr(backbone, "global_pool", "") == "avg", "refused": ""}
-    except ModelError as error:
-        return {"refused": str(error)}
+    with enough_memory(name):
+        try:
+            backbone, takes_size, device = _built(name, size)
+            division = divide(backbone, name, size, device)
+            return {**_sizes(name, size, backbone, division, takes_size), **_cost(backbone, size, device),
+                    "cut": cut_in(division), "cuts": list(division.parts), "channels": division.channels,
+                    "has_token": division.final == "tokens" and has_class_token(backbone),
+                    "pools_mean": getattr(backbone, "global_pool", "") == "avg", "refused": ""}
+        except ModelError as error:
+            return {"refused": str(error)}
+        except Exception as error:  # whatever a network's own code fails with: others are still to be looked at
+            if is_out_of_memory(error):  # which says nothing of the network
+                raise
+            return {"refused": f"{name} cannot be a model here: {type(error).__name__} while its parts were looked at: "
+                               f"{str(error)[:200]}"}
 
 
 def _said(name: str) -> Any:
@@ -64,7 +76,7 @@ def _cost(backbone: nn.Module, size: tuple[int, int], device: str) -> dict[str, 
     """Count weights, and floating-point operations for one photo of the network's own size: two for each product."""
     forward: Any = backbone.eval().forward_features
     return {"parameters": sum(values.numel() for values in backbone.parameters()),
-            "flops": operations(lambda: forward(torch.zeros(1, 3, *size, device=device)))}
+            "flops": operations(backbone, lambda: forward(torch.zeros(1, 3, *size, device=device)))}
 
 
 def _sizes(name: str, size: tuple[int, int], backbone: nn.Module, division: Division, takes_size: bool,
@@ -72,13 +84,57 @@ def _sizes(name: str, size: tuple[int, int], backbone: nn.Module, division: Divi
     """Return the sizes of photos that it takes: any, or those of a raster, or one alone."""
     about = _said(name)
     least = max(about.min_input_size[1:]) if about.min_input_size else 32
+    alone = {"sizes": [size], "multiple_of": 1, "smallest_side": min(least, *size)}
     if not about.fixed_input_size:
-        return {"sizes": [], "multiple_of": 1, "smallest_side": least}
-    raster = size[0] // division.grid[0]
-    other = (size[0] - raster, size[1] - raster)
-    if takes_size and min(other) >= raster and _is_same_but_for_positions(name, other, backbone):
-        return {"sizes": [], "multiple_of": raster, "smallest_side": max(least, raster)}
-    return {"sizes": [size], "multiple_of": 1, "smallest_side": min(least, *size)}
+        takes = partial(_takes, backbone)
+        raster = next((raster for raster in _RASTERS if _takes_multiples(takes, size, raster)), None)
+    else:
+        def takes(other: tuple[int, int]) -> bool:
+            return _takes(_built(name, other)[0], other)
+
+        raster = size[0] // division.grid[0]
+        other = (size[0] - raster, size[1] - raster)
+        if not (takes_size and min(other) >= raster and _is_same_but_for_positions(name, other, backbone)
+                and takes(other)):
+            return alone
+    return alone if raster is None else {"sizes": [], "multiple_of": raster,
+                                         "smallest_side": _smallest(takes, least, min(size), raster)}
+
+
+_RASTERS = (1, 2, 4, 8, 16, 32, 64)
+"""Multiples that sides of photos may have to be of, in pixels, in networks that halve maps and join them again."""
+
+_Takes = Callable[[tuple[int, int]], bool]
+"""Tells whether a network takes photos of (height, width)."""
+
+
+def _takes(network: nn.Module, size: tuple[int, int]) -> bool:
+    photo = torch.zeros(1, 3, *size, device=next(network.parameters()).device)
+    try:
+        with torch.no_grad():
+            cast(Any, network.eval()).forward_features(photo)
+    except Exception as error:  # PyTorch has many for shapes that do not fit
+        if is_out_of_memory(error):
+            raise
+        return False
+    return True
+
+
+def _takes_multiples(takes: _Takes, size: tuple[int, int], raster: int) -> bool:
+    """Return whether sides may be any multiples of a raster, judged by two odd ones that are larger than its own."""
+    height, width = (side // raster for side in size)
+    return all(takes((raster * (height + more | 1), raster * (width + more | 1))) for more in (1, height // 4 + 1))
+
+
+def _smallest(takes: _Takes, least: int, most: int, raster: int) -> int:
+    """Return the smallest multiple of a raster, from `least` pixels on, that is taken as the side of a square."""
+    low, high = -(-least // raster), most // raster
+    if takes((low * raster, low * raster)):
+        return low * raster
+    while low < high:
+        middle = (low + high) // 2
+        low, high = (low, middle) if takes((middle * raster, middle * raster)) else (middle + 1, high)
+    return low * raster
 
 
 def _is_same_but_for_positions(name: str, size: tuple[int, int], backbone: nn.Module) -> bool:

@@ -18,6 +18,7 @@ import torch
 from torch import nn
 
 from matlens.errors import ModelError
+from matlens.models.torch.devices import is_out_of_memory
 from matlens.models.torch.timm.forms import AsMaps, Form, form_of
 
 EMBED = "embed"
@@ -108,6 +109,8 @@ def _recorded(backbone: nn.Module, name: str, photos: torch.Tensor) -> tuple[dic
         with torch.no_grad():
             features = cast(Any, backbone).forward_features(photos)
     except Exception as error:
+        if is_out_of_memory(error):
+            raise
         raise ModelError(f"{name} cannot be a model here: it computes no features of a photo of {photos.shape[2]} x "
                          f"{photos.shape[3]} pixels ({type(error).__name__}: {str(error)[:200]}).") from error
     finally:

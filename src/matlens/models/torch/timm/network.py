@@ -12,6 +12,7 @@ from torch import nn
 from matlens.errors import ModelError
 from matlens.models.head import Pooling
 from matlens.models.spec import MLP, ModelSpec, NetworkOrder
+from matlens.models.torch.devices import enough_memory, is_out_of_memory
 from matlens.models.torch.network import DividedModule, Tokens
 from matlens.models.torch.timm.division import Division, divide, prefix_tokens
 from matlens.models.torch.timm.forms import Ending, Form, to_map
@@ -45,16 +46,22 @@ def created(name: str, size: tuple[int, int] | None) -> tuple[nn.Module, bool]:
                     raise
         return timm.create_model(name, num_classes=0), False
     except Exception as error:
+        if is_out_of_memory(error):
+            raise
         of = f" for photos of {size[0]} x {size[1]} pixels" if size else ""
         raise ModelError(f"timm cannot build {name}{of} ({type(error).__name__}: {str(error)[:200]}).") from error
 
 
 def transfer(spec: ModelSpec, order: NetworkOrder) -> DividedModule:
-    """Build a network of timm under a new head; pretrained weights are frozen. Raises ModelError or WeightsError."""
+    """Build a network of timm under a new head; pretrained weights are frozen.
+
+    Raises ModelError, WeightsError, or OutOfMemoryError.
+    """
     assert spec.backbone is not None and spec.head is not None
     name = spec.backbone
-    backbone, _ = created(name, order.img_size)
-    division = divide(backbone, name, order.img_size)
+    with enough_memory(f"{name} for photos of {order.img_size[0]} x {order.img_size[1]} pixels"):
+        backbone, _ = created(name, order.img_size)
+        division = divide(backbone, name, order.img_size)
     if order.weights_file is not None:
         load_into(backbone, order.weights_file, name, division.unused)
     pooling = spec.pooling_of(order.options)
