@@ -83,6 +83,15 @@ def address_of(given: Any) -> Address | None:
     return _local(words) if isinstance(words, str) else None
 
 
+def store_address_of(given: Any) -> Address | None:
+    """Return the address of a store or a server that a word stands for; None for whatever lies on this machine.
+
+    Raises ValueError as `address_of` does.
+    """
+    address = address_of(given)
+    return address if address is not None and address.scheme else None
+
+
 def _remote(scheme: str, rest: str) -> Address:
     if scheme not in SCHEMES:
         raise ValueError(f"begins with {in_short(scheme, 20)}:// -- matlens reads folders, and addresses that begin "

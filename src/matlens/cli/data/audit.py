@@ -90,8 +90,8 @@ def audit(
 def _copy_of(address: Address, quarantine: Path | None, delete: bool, reporter: Reporter) -> Path:
     """Return the folder in which the photos of an address are; nothing is taken out at an address."""
     if quarantine is not None or delete:
-        raise SettingsError(f"matlens changes nothing at {address}. Leave --quarantine, --restore and --delete out, and "
-                            "take out there what --json FILE names.")
+        raise SettingsError(f"matlens changes nothing at {address}. Leave --quarantine, --restore and --delete out, "
+                            "and take out there what --json FILE names.")
     return folder_of(address, reporter)
 
 

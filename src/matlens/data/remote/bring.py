@@ -249,7 +249,8 @@ def _changes(address: Address, cache_dir: Path, reporter: Reporter, patience: Pa
     index, store_of = read_index(folder), stores_of(address, patience, reporter.say)
     then = {here.origin: here.tag for here in index.values()}
     with tempfile.TemporaryDirectory() as scratch:
-        now = {stored.public: stored for stored in plan_of(address, store_of, Path(scratch, "manifest")).objects.values()}
+        plan = plan_of(address, store_of, Path(scratch, "manifest"))
+    now = {stored.public: stored for stored in plan.objects.values()}
     changed = [origin for origin, tag in then.items() if origin not in now or now[origin].tag not in ("", tag)]
     asked = [origin for origin in then if origin in now and not now[origin].tag][:_LARGEST_LOOK]
     with ThreadPoolExecutor(_AT_ONCE) as pool:

@@ -65,6 +65,7 @@ class Failure:
 
 
 NOT_THERE = Failure("missing", "it is not there")
+NO_CREDENTIALS = Failure("denied", _DENIED_KINDS["NoCredentialsError"])
 
 
 class Cut(OSError):
@@ -184,8 +185,8 @@ class StoreError(DataError):
 def _way_out(name: str, kind: Kind) -> str:
     scheme = name.partition("://")[0]
     if kind == "denied" and scheme == "s3":
-        return ("Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (and AWS_SESSION_TOKEN), or AWS_PROFILE, to credentials "
-                "that may list and read it, then repeat the command.")
+        return ("Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (and AWS_SESSION_TOKEN), or AWS_PROFILE, to "
+                "credentials that may list and read it, then repeat the command.")
     if kind == "denied" and scheme == "gs":
         return ("Set GOOGLE_APPLICATION_CREDENTIALS to the file of an account that may list and read it, then repeat "
                 "the command.")

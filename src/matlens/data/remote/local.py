@@ -44,8 +44,8 @@ class LocalFiles:
             if _object(file, "").tag != wanted.tag:
                 raise changed(wanted.public)
         except (OSError, ValueError) as error:
-            raise DataError(f"Cannot read {wanted.public}: {reason_of(error)}. Put the file back, or take it out of the "
-                            "list.") from error
+            raise DataError(f"Cannot read {wanted.public}: {reason_of(error)}. Put the file back, or take it out of "
+                            "the list.") from error
         return Arrived(to.stat().st_size, wanted.tag)
 
     def has_changed(self, wanted: StoredObject, known: str) -> bool:

@@ -22,13 +22,15 @@ COLUMNS = ("path", "label")
 LARGEST = JSON_LIMIT
 """The most bytes of a manifest; of a Parquet file also those of the two columns, unpacked."""
 
-_ALIKE = {"path": ("file", "filename", "file_name", "filepath", "file_path", "image", "image_path", "img", "photo", "key",
-                   "uri", "url", "name"),
+_ALIKE = {"path": ("file", "filename", "file_name", "filepath", "file_path", "image", "image_path", "img", "photo",
+                   "key", "uri", "url", "name"),
           "label": ("class", "class_name", "classname", "category", "target", "material", "species", "y", "labels")}
 _DAMAGE: tuple[type[Exception], ...] = UNREADABLE_TABLE
 _MOST_ROWS = 10_000_000
 _AT_ONCE = 4096
 _SHOWN = 20
+_SHORTEST = 3
+"""Letters of a name that may be a slip."""
 
 
 @dataclass(frozen=True)
@@ -76,8 +78,8 @@ def read_manifest(file: Path, address: Address) -> Manifest:
         taken = [Row(number, _text(path).removeprefix("./"), _text(label))
                  for number, (path, label) in enumerate(cells, 1)]
     except _DAMAGE as problem:
-        raise DataError(f"{address} is not a table of photos ({in_short(reason_of(problem))}). Write it as CSV in UTF-8 "
-                        "or as Parquet, with the columns path and label.") from None
+        raise DataError(f"{address} is not a table of photos ({in_short(reason_of(problem))}). Write it as CSV in "
+                        "UTF-8 or as Parquet, with the columns path and label.") from None
     for row in taken:
         if wrong := _wrong(row, address.scheme):
             raise DataError(f"{address}: row {row.number} {wrong}. Correct the row.")
@@ -146,7 +148,8 @@ def _chosen(names: Sequence[str], address: Address) -> tuple[int, int]:
 
 def _meant(column: str, names: Sequence[str], lowered: Sequence[str]) -> str:
     free = [name for name in lowered if name not in COLUMNS]
-    for name in [*(alike for alike in _ALIKE[column] if alike in free), *near(column, free)]:
+    usual = [name for name in _ALIKE[column] if name in free]
+    for name in [*usual, *near(column, [name for name in free if len(name) >= _SHORTEST])]:
         return in_short(names[lowered.index(name)].strip(), 40)
     return ""
 

@@ -10,8 +10,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from matlens.data.remote.failures import NOT_THERE, Cut, StoreError, patiently
-from matlens.data.remote.stores import Arrived, StoredObject, changed, file_system, too_large
+from matlens.data.remote.failures import NO_CREDENTIALS, NOT_THERE, Cut, StoreError, patiently
+from matlens.data.remote.stores import Arrived, StoredObject, changed, file_system, refuse_missing, too_large
 from matlens.data.source.patience import Patience
 from matlens.errors import DataError
 from matlens.system.caches import Say
@@ -32,6 +32,7 @@ class ObjectStore:
 
     def __init__(self, scheme: str, patience: Patience, say: Say) -> None:
         self._scheme, self._patience, self._say = scheme, patience, say
+        refuse_missing(scheme)
         self._system = self._opened()
         self._is_anonymous = False
 
@@ -50,8 +51,8 @@ class ObjectStore:
         except StoreError as error:
             if error.failure != NOT_THERE or "/" not in prefix[:-1]:
                 raise
-            raise DataError(f"Nothing lies at {top}.{self._near(top)} Name the folder that holds a folder of photos for "
-                            "each class.") from None
+            raise DataError(f"Nothing lies at {top}.{self._near(top)} Name the folder that holds a folder of photos "
+                            "for each class.") from None
         for entry in entries:
             if entry["type"] == "directory":
                 inside = self._asked(functools.partial(_found, folder=entry["name"]), top)
@@ -126,14 +127,12 @@ class ObjectStore:
         try:
             return patiently(lambda: action(self._system), name, self._patience, self._say)
         except StoreError as error:
-            if self._scheme != "s3" or self._is_anonymous or error.failure.words != "no credentials were found":
+            if self._is_anonymous and error.failure.kind == "denied":
+                raise StoreError(name, NO_CREDENTIALS) from None
+            if self._is_anonymous or error.failure != NO_CREDENTIALS or self._scheme != "s3":
                 raise
-            refused = error
         self._system, self._is_anonymous = self._opened(anon=True), True
-        try:
-            return patiently(lambda: action(self._system), name, self._patience, self._say)
-        except StoreError as error:
-            raise (refused if error.failure.kind == "denied" else error) from None
+        return self._asked(action, name)
 
     def _object(self, entry: dict[str, Any], prefix: str) -> StoredObject:
         name = str(entry["name"])

@@ -57,7 +57,8 @@ def photos_at(address: Address, say: Say) -> list[RemotePhoto] | str:
     try:
         store = open_store(address.scheme, PATIENCE, say)
         if has_photo_ending(address.name):
-            stored = list(store.beside(address.opening.partition("?")[0].rpartition("/")[0], [address.opening]).values())
+            folder = address.opening.partition("?")[0].rpartition("/")[0]
+            stored = list(store.beside(folder, [address.opening]).values())
         else:
             stored = sorted((found for found in store.below(address.opening)
                              if is_photo(found.name.rpartition("/")[2])), key=lambda found: found.name)

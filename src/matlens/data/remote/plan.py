@@ -118,9 +118,9 @@ def _of_manifest(address: Address, stores: Stores, scratch: Path) -> Plan:
     for scheme, paths in by_scheme.items():
         objects |= stores(scheme).beside(_parent(address.opening), paths)
     if missing := [row for row in manifest.rows if row.path not in objects]:
-        raise DataError(f"{len(missing):,} of the {len(manifest.rows):,} photos that {address} names are not there, such "
-                        f"as {in_short(missing[0].path, 200)} (row {missing[0].number}). Put them there, or take their "
-                        "rows out.")
+        raise DataError(f"{len(missing):,} of the {len(manifest.rows):,} photos that {address} names are not there, "
+                        f"such as {in_short(missing[0].path, 200)} (row {missing[0].number}). Put them there, or take "
+                        "their rows out.")
     remarks = []
     if manifest.others:
         remarks.append(f"{len(manifest.others):,} rows of {address} are passed over, since their paths do not end as "

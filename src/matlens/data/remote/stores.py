@@ -65,16 +65,22 @@ class Store(Protocol):
         """Return whether an object is another one than when it had this tag, or gone."""
 
 
-def file_system(scheme: str, **options: Any) -> Any:
-    """Return fsspec's file system for a scheme. Raises DataError, which names the extra, where it is not installed."""
+def refuse_missing(scheme: str) -> None:
+    """Raise DataError, which names the extra, where a package that reads a scheme is not installed."""
     package, extra = _NEEDED[scheme]
     try:
         importlib.import_module(package)
-        fsspec = importlib.import_module("fsspec")
+        importlib.import_module("fsspec")
     except ImportError as error:
         missing = error.name if error.name in ("fsspec", package) else package
         raise DataError(f"{scheme}:// needs {missing}, which is not installed. Install it with: "
                         f"pip install 'matlens[{extra}]'") from None
+
+
+def file_system(scheme: str, **options: Any) -> Any:
+    """Return fsspec's file system for a scheme, one that remembers no listing. Its packages must be installed."""
+    import fsspec
+
     return fsspec.filesystem(scheme, skip_instance_cache=True, use_listings_cache=False, **options)
 
 
@@ -109,5 +115,5 @@ def refuse_odd(names: list[str], where: str) -> None:
             raise DataError(f"{where} holds {name[:200]!r}, which no file can be called. Rename the object.")
         for end in range(1, len(parts)):
             if "/".join(parts[:end]) in files:
-                raise DataError(f"{where} holds both {'/'.join(parts[:end])!r} and, as if that were a folder, {name!r}. "
-                                "Rename one of the two.")
+                raise DataError(f"{where} holds both {'/'.join(parts[:end])!r} and, as if that were a folder, "
+                                f"{name!r}. Rename one of the two.")

@@ -1,4 +1,4 @@
-"""Tar shards as WebDataset lays them out: files of one name are a sample, `0001.jpg` beside `0001.cls`, `.txt` or `.json`.
+"""Tar shards as WebDataset lays them out: `0001.jpg` and `0001.cls` (or `.txt`, `.json`) are a photo and its label.
 
 Names are read as WebDataset does: what stands before the first dot of the last part is the key, the rest says what a
 file is.
@@ -129,7 +129,7 @@ def unpack_shard(shard: Path, public: str, into: Path, most: int, taken: Collect
                 if not member.isreg() or member.issparse() or member.size < 0:
                     raise ValueError(f"{quoted(member.name)} is a link or a device")
                 most -= _read(tar, member, samples, into, number, most)
-                tar.members.clear()  # else tarfile keeps all of them
+                tar.members.clear()  # type: ignore[attr-defined]  # else tarfile keeps all of them
             if tar.offset >= size_of_regular(shard):  # tarfile takes a file that is cut off there for a whole one
                 raise ValueError("its end is missing")
     except DataError:
@@ -167,8 +167,7 @@ def _read(tar: tarfile.TarFile, member: tarfile.TarInfo, samples: dict[str, _Sam
             sample.labels[kind] = text_of(content.read(longest + 1)).strip()
         elif f".{kind}" in IMAGE_SUFFIXES and sample.photo is None:
             if member.size > most:
-                raise DataError(f"The photos of the shard with {quoted(name)} take more room than --cache-limit leaves. "
-                                "Give it a larger number.")
+                raise DataError(f"There is no room for {quoted(name)} within --cache-limit. Give it a larger number.")
             sample.photo, sample.ending = into / f"{number:08d}", f".{ending.lower()}"
             with sample.photo.open("xb") as file:
                 shutil.copyfileobj(content, file)

@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
 from matlens.data.remote.failures import StoreError, patiently
-from matlens.data.remote.stores import Arrived, StoredObject, changed, file_system, too_large
+from matlens.data.remote.stores import Arrived, StoredObject, changed, file_system, refuse_missing, too_large
 from matlens.data.source.patience import Patience
 from matlens.settings.addresses import Address, address_of
 from matlens.system.caches import Say
@@ -34,6 +34,7 @@ class WebServer:
 
     def __init__(self, scheme: str, patience: Patience, say: Say) -> None:
         self._patience, self._say = patience, say
+        refuse_missing(scheme)
         self._system = file_system(scheme, encoded=True, simple_links=False, client_kwargs={
             "trust_env": True, "timeout": _timeout(patience)})
 

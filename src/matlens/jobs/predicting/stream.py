@@ -9,7 +9,7 @@ from typing import BinaryIO
 
 from matlens.jobs.predict import AskedPhotos
 from matlens.runs.places import files_named
-from matlens.settings.addresses import Address, address_of
+from matlens.settings.addresses import Address, store_address_of
 
 STDIN = Path("-")
 _LONGEST = 1 << 16
@@ -32,10 +32,9 @@ def asked_in_turn(named: Iterable[Path | Address], stream: BinaryIO) -> Iterator
 
 def _place(line: str) -> Path | Address:
     try:
-        address = address_of(line)
+        return store_address_of(line) or Path(line)
     except ValueError:  # the file that is looked for in its stead is not there, and the line is named
         return Path(line)
-    return address if address is not None and address.scheme else Path(line)
 
 
 def together(asked: Iterable[AskedPhotos]) -> AskedPhotos:
