@@ -25,7 +25,7 @@ from matlens.jobs.run import run as run_job
 from matlens.jobs.run import summarise
 from matlens.runs.places import files_named, refuse_missing, run_folder
 from matlens.runs.run import Run
-from matlens.settings.addresses import store_address_of
+from matlens.settings.addresses import Address, store_address_of
 from matlens.settings.schema import Settings
 from matlens.system.console import Reporter, command, html_table
 from matlens.system.ownership.places import Place, expanded, new_run_folder
@@ -172,8 +172,7 @@ def predict(run: Place, photos: Place | Sequence[Place], *, model: str | None = 
         ModelError: the model's artifact is missing or damaged.
     """
     artifact = predicting_artifact(run_folder(run), model)
-    asked = AskedPhotos.of(place for named in _several(photos) for place in (
-        [address] if (address := store_address_of(named)) else files_named([named])))
+    asked = AskedPhotos.of(place for named in _several(photos) for place in _places(named))
     said = (json.loads(line) for line, _ in predict_files(artifact, asked, as_json=True))
     return PhotoAnswers(artifact.model_name, tuple(PhotoAnswer(
         about["path"], about.get("class"), about.get("probability"), about.get("probabilities", {}),
@@ -209,6 +208,15 @@ def explain(run: Place, photos: Place | Sequence[Place] = (), *, models: Sequenc
     told += map(str, refused)
     pictures = [Path(line) for line in told if line.endswith(".png")]
     return HeatMaps(tuple(pictures), tuple(line for line in told if not line.endswith(".png")))
+
+
+def _places(named: Place) -> Sequence[Path | Address]:
+    """Return the photos that a word stands for. Raises SettingsError for an address that is none."""
+    try:
+        address = store_address_of(named)
+    except ValueError as error:
+        raise SettingsError(f"the address {error}.") from None
+    return files_named([named]) if address is None else [address]
 
 
 def _several(places: Place | Sequence[Place]) -> Sequence[Place]:

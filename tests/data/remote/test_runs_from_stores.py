@@ -39,7 +39,7 @@ def test_a_run_on_a_bucket_is_that_on_a_folder_and_goes_on_with_the_same_source_
 
     again = cli("run", address, *ASKED, "--out", tmp_path / "there", "--cache-dir", tmp_path / "another cache")
     assert again.returncode == 0, again.stderr
-    assert model.stat().st_mtime_ns == before and "48 brought now" in again.stdout + again.stderr
+    assert model.stat().st_mtime_ns == before and "49 brought now" in again.stdout + again.stderr
 
     bucket.fill(drawn, "copy")
     elsewhere = cli("run", f"s3://{bucket.name}/copy", *ASKED, "--out", tmp_path / "there")

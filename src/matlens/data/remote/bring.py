@@ -112,7 +112,7 @@ class _Following:
                                f"brought here last, such as {some}")
         size = sum(here.size for here in self.mirror.index.values())
         count = len(self.mirror.index)
-        self.reporter.say(f"{count:,} photos of {self.address} are here ({decimal(size)}): {brought:,} brought now, "
+        self.reporter.say(f"{count:,} files of {self.address} are here ({decimal(size)}): {brought:,} brought now, "
                           f"{count - brought:,} were here")
 
     def _plan(self) -> Plan:

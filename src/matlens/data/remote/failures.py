@@ -68,7 +68,7 @@ NOT_THERE = Failure("missing", "it is not there")
 NO_CREDENTIALS = Failure("denied", _DENIED_KINDS["NoCredentialsError"])
 
 
-class Cut(OSError):
+class Truncated(OSError):
     """An object ended before its end."""
 
 
@@ -86,7 +86,7 @@ def failures() -> tuple[type[BaseException], ...]:
 def failure_of(error: BaseException) -> Failure:
     """Say what an error of a store's library means."""
     for link in _chain(error):
-        if isinstance(link, Cut):
+        if isinstance(link, Truncated):
             return Failure("passing", str(link))
         if (found := _by_answer(link)) or (found := _by_class(link)):
             return found

@@ -34,7 +34,7 @@ _SHORTEST = 3
 
 
 @dataclass(frozen=True)
-class Row:
+class ManifestRow:
     """A photo of a manifest. number: of its line or row, from 1, the names of columns not counted."""
 
     number: int
@@ -60,8 +60,8 @@ class Row:
 class Manifest:
     """The rows of a manifest that name photos. others: those whose paths end otherwise; unused: columns not read."""
 
-    rows: tuple[Row, ...]
-    others: tuple[Row, ...]
+    rows: tuple[ManifestRow, ...]
+    others: tuple[ManifestRow, ...]
     unused: tuple[str, ...]
 
 
@@ -75,7 +75,7 @@ def read_manifest(file: Path, address: Address) -> Manifest:
     read = _parquet if ending in (".parquet", ".pq") else _csv
     try:
         names, cells = read(file, address)
-        taken = [Row(number, _text(path).removeprefix("./"), _text(label))
+        taken = [ManifestRow(number, _text(path).removeprefix("./"), _text(label))
                  for number, (path, label) in enumerate(cells, 1)]
     except _DAMAGE as problem:
         raise DataError(f"{address} is not a table of photos ({in_short(reason_of(problem))}). Write it as CSV in "
@@ -161,11 +161,11 @@ def _text(value: Any) -> str:
     return "" if value is None else str(value).strip()
 
 
-def _file_name(row: Row) -> str:
+def _file_name(row: ManifestRow) -> str:
     return PurePosixPath(urlsplit(row.path).path if "://" in row.path else row.path).name
 
 
-def _wrong(row: Row, scheme: str) -> str:
+def _wrong(row: ManifestRow, scheme: str) -> str:
     """Say what is wrong with a row; "" of one that is right."""
     label, path = row.label, row.path
     if not path or not label:

@@ -19,6 +19,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from matlens.data.layout.walk import has_photo_ending
 from matlens.settings.addresses import Address
 from matlens.system.files import read_json, write_json, write_text
 from matlens.system.ownership.cache_content import ENTRY_MARK, ENTRY_MARK_NAME
@@ -96,7 +97,7 @@ class Mirror:
 
     def finish(self, address: Address, is_changed: bool) -> None:
         """Remove what is not in the index, empty folders too; and where photos went, write the index anew."""
-        write_json(self.folder / _ABOUT, {"format": _FORMAT, "address": str(address), "photos": len(self.index)})
+        write_json(self.folder / _ABOUT, {"format": _FORMAT, "address": str(address), "photos": sum(map(has_photo_ending, self.index))})
         self.write_shard()
         for folder, _, files in os.walk(self.photos, topdown=False):
             inside = Path(folder).relative_to(self.photos).as_posix()

@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from matlens.data.remote.failures import NO_CREDENTIALS, NOT_THERE, Cut, StoreError, patiently
+from matlens.data.remote.failures import NO_CREDENTIALS, NOT_THERE, StoreError, Truncated, patiently
 from matlens.data.remote.stores import Arrived, StoredObject, changed, file_system, refuse_missing, too_large
 from matlens.data.source.patience import Patience
 from matlens.errors import DataError
@@ -107,7 +107,7 @@ class ObjectStore:
                 if (now.size, now.tag) != (wanted.size, wanted.tag):
                     raise changed(wanted.public)
                 if size != wanted.size:
-                    raise Cut(f"it ended after {size:,} of {wanted.size or 0:,} bytes")
+                    raise Truncated(f"it ended after {size:,} of {wanted.size or 0:,} bytes")
             return size
 
         return Arrived(self._asked(once, wanted.public), wanted.tag)

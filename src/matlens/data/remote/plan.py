@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
+from matlens.data.drawn.mark import MARK
 from matlens.data.layout.walk import has_photo_ending, is_hidden
 from matlens.data.remote.manifest import LARGEST, read_manifest
 from matlens.data.remote.opening import Stores
@@ -62,7 +63,8 @@ def plan_of(address: Address, stores: Stores, scratch: Path) -> Plan:
         return _of_shards(address, store)
     objects = {stored.name: stored for stored in store.below(address.opening)}
     photos = {name: stored for name, stored in objects.items()
-              if (has_photo_ending(name) or _LISTS.fullmatch(name)) and not _has_hidden(name)}
+              if (has_photo_ending(name) or _LISTS.fullmatch(name) or PurePosixPath(name).name == MARK)
+              and not _has_hidden(name)}
     shards = {name: stored for name, stored in objects.items() if name.lower().endswith(SHARD)}
     if not any(map(has_photo_ending, photos)) and shards:
         refuse_odd(sorted(shards), str(address))

@@ -77,9 +77,9 @@ def open_source(folder: Path) -> Source:
             for something else.
     """
     if match := re.match(r"[A-Za-z][A-Za-z0-9+.-]+:/", str(folder)):
-        raise DataError(f"An address ({match[0]}/...) stands where a folder is read. matlens run, train and matlens data "
-                        "find, counts, audit, samples and split take addresses: matlens run --data ADDRESS. A dataset "
-                        "of Kaggle is downloaded with: matlens data fetch OWNER/NAME")
+        raise DataError(f"An address ({match[0]}/...) stands where a folder is read. matlens run, train and matlens "
+                        "data find, counts, audit, samples and split take addresses: matlens run --data ADDRESS. A "
+                        "dataset of Kaggle is downloaded with: matlens data fetch OWNER/NAME")
     if not folder.exists():
         raise DataError(f"No such folder: {folder}.{folders_near(folder) or ' Name the folder that holds the photos.'}")
     if not folder.is_dir():
