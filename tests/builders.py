@@ -30,6 +30,7 @@ FIRST_VERSION = Path(__file__).parent / "data_of_versions" / "first"
 
 OTHER_SETTINGS: dict[str, dict[str, Any]] = {
     "dataset_name": {"dataset_name": "someone/set"}, "data_dir": {"data_dir": "elsewhere"},
+    "data_address": {"data_dir": "elsewhere", "data_address": "s3://bucket/photos"},
     "output_dir": {"output_dir": "out"}, "models_dir": {"models_dir": "out"}, "reports_dir": {"reports_dir": "out"},
     "protocol": {"protocol": "minc:2"}, "groups": {"protocol": "kfold:5:1", "groups": "(scene[0-9]+)_'x'"},
     "train_on": {"train_on": "train+val"}, "keep_truncated": {"keep_truncated": True},

@@ -18,10 +18,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_origin
 import typer
 
 from matlens.cli.frame.help import MORE, show_all
-from matlens.cli.frame.places import path, run_folder
+from matlens.cli.frame.places import path, photos_place, run_folder
 
 if TYPE_CHECKING:
     from matlens.runs.run import Run
+    from matlens.settings.addresses import Address
     from matlens.settings.schema import Settings
 
 
@@ -168,8 +169,10 @@ CacheDir = Annotated[Path | None, _declared("cache_dir")]
 Out = Annotated[Path | None, typer.Option(
     "--out", "-o", help="The run's folder. If it holds an unfinished run of the same settings, that run goes on.",
     show_default="runs/<time>, on Kaggle /kaggle/working")]
-Photos = Annotated[Path | None, typer.Argument(
-    help="The dataset, as with --data.", metavar="PHOTOS", show_default=False)]
+Photos = Annotated[Any, typer.Argument(
+    help="The dataset, as with --data: a folder, or an address such as s3://bucket/photos.", metavar="PHOTOS",
+    parser=photos_place, show_default=False)]
+"""A path or an address."""
 RunArguments = Annotated[list[Path], typer.Argument(
     help="Run folders; last is the newest.", metavar="RUN", parser=run_folder, show_default=False)]
 Config = Annotated[Path | None, typer.Option(
@@ -177,7 +180,7 @@ Config = Annotated[Path | None, typer.Option(
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print the result only.")]
 
 
-def loaded(config: Path | None, given: Mapping[str, Any], photos: Path | None, words: str) -> Settings:
+def loaded(config: Path | None, given: Mapping[str, Any], photos: Path | Address | None, words: str) -> Settings:
     """Return the settings of a command that trains, whose photos an argument, --data or the settings file names.
 
     words: the command up to its photos, for the message. Raises SettingsError, also where nothing names photos.
@@ -192,7 +195,7 @@ def loaded(config: Path | None, given: Mapping[str, Any], photos: Path | None, w
         raise SettingsError(f"Two datasets are named: {photos}, and --data {named}. Name one: "
                             f"matlens {words} {shell_word(photos)}")
     settings = Settings.load(config, {**given, "data_dir": photos or named})
-    if photos is None and named is None and "data_dir" not in read_settings(config)[0]:
+    if photos is None and named is None and not {"data_dir", "data_address"} & read_settings(config)[0].keys():
         there = settings.data_dir if settings.data_dir.is_dir() else Path("PHOTOS")
         of_file = f", and {config} sets no DATA_DIR" if config else ""
         raise SettingsError(f"No photos are named{of_file}. Name the folder that holds a folder of photos for each "
@@ -207,12 +210,13 @@ def default_out() -> Path:
     return new_run_folder()
 
 
-MovedPhotos = Annotated[Path | None, typer.Option(
-    "--data", "-d", help="The folder in which the run's photos are now.", show_default="where they were")]
+MovedPhotos = Annotated[Any, typer.Option(
+    "--data", "-d", help="The folder or the address at which the run's photos are now.", metavar="PATH",
+    parser=photos_place, show_default="where they were")]
 
 
-def with_photos_in(folder: Path | None, run: Run, *, needed: bool, words: str) -> Run:
-    """Return a run whose photos lie in another folder than they did. Raises DataError where they are not there.
+def with_photos_in(folder: Path | Address | None, run: Run, *, needed: bool, words: str) -> Run:
+    """Return a run whose photos lie elsewhere than they did. Raises DataError where they are not there.
 
     needed: whether the command reads the run's photos. words: the command's name.
     """
@@ -226,9 +230,13 @@ def with_photos_in(folder: Path | None, run: Run, *, needed: bool, words: str) -
         if needed and not run.data_root.is_dir():
             typed = sys.argv[1:] if sys.argv[1:2] == [words] else (words, run.path)  # with all that was asked for
             raise DataError(f"The photos of {run.path} were in {run.data_root}, and that folder is gone. Say where "
-                            f"they are now: {command(*typed, '--data', 'FOLDER')}")
+                            f"they are now: {command(*typed, '--data', run.settings.data_address or 'FOLDER')}")
         return run
+    if not isinstance(folder, Path):
+        from matlens.data.remote.bring import bring
+        from matlens.system.console import Reporter
 
+        folder = bring(folder, run.settings.cache_dir, run.settings.cache_limit, Reporter())
     root = open_source(folder).root.resolve()
     photos = run.split.part("test")
     missing = [photo.path for photo in photos if not (root / photo.path).is_file()]

@@ -4,25 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from matlens.cli.frame.places import refuse_without_photos, run_folder
+from matlens.cli.frame.places import photo_place, refuse_without_photos, run_folder
 
 if TYPE_CHECKING:
     from matlens.features.artifact import Artifact
     from matlens.jobs.answers import AnswerOptions
     from matlens.jobs.predict import AskedPhotos
+    from matlens.settings.addresses import Address
 
 
 def predict(run: Annotated[Path, typer.Argument(
                 help="A run's folder (last is the newest), or an .artifact folder. More of them may follow.",
                 metavar="RUN", parser=run_folder, show_default=False)],
-            images: Annotated[list[Path] | None, typer.Argument(
-                help="Photos, folders of photos, ZIPs, and patterns such as 'photos/*.jpg'; - takes paths from "
-                "standard input, a line each.", metavar="PHOTOS",
-                show_default=False)] = None,
+            images: Annotated[list[Any] | None, typer.Argument(
+                help="Photos, folders of photos, their addresses (s3://, https://), ZIPs, and patterns such as "
+                "'photos/*.jpg'; - takes paths from standard input, a line each.", metavar="PHOTOS",
+                parser=photo_place, show_default=False)] = None,
             top: Annotated[int, typer.Option("--top", min=1, help="Print so many classes for each photo, the likeliest "
                                              "first.")] = 1,
             model: Annotated[str | None, typer.Option(help="The model of the run that predicts.",
@@ -129,9 +130,11 @@ def _into_files(artifact: Artifact, asked: AskedPhotos, csv: Path | None, submis
     return written.left_out
 
 
-def _also_run(given: Path) -> Path | None:
+def _also_run(given: Path | Address) -> Path | None:
     """Return the folder of a run or an artifact that stands among the photos; None where it is none."""
     from matlens.runs.places import is_run
 
+    if not isinstance(given, Path):
+        return None
     folder = run_folder(str(given))
     return folder if is_run(folder) else None

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from matlens.cli.frame.places import run_folder
-from matlens.cli.options import Groups, Quiet, SettingsOptions
+from matlens.cli.options import Groups, MovedPhotos, Quiet, SettingsOptions
 
 _NAMED = 3
 PLACES = SettingsOptions(only=("weights_dir", "cache_dir", "cache_limit", "device"))
@@ -20,8 +20,7 @@ def rerun(run: Annotated[Path, typer.Argument(
               show_default=False)],
           out: Annotated[Path | None, typer.Option("--out", "-o", help="The new run's folder.",
                                                    show_default="RUN-again-<time>")] = None,
-          data: Annotated[Path | None, typer.Option("--data", "-d", help="The folder in which its photos are now.",
-                                                    show_default="where they were")] = None,
+          data: MovedPhotos = None,
           groups: Groups = None,
           strict: Annotated[bool, typer.Option("--strict", help="Exit with code 3 if a figure differs.")] = False,
           quiet: Quiet = False, **places: Annotated[Any, PLACES]) -> None:

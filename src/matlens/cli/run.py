@@ -21,6 +21,8 @@ def run(photos: Photos = None, out: Out = None, config: Config = None, quiet: Qu
 
     Examples: matlens run photos
 
+    matlens run s3://bucket/photos
+
     matlens run photos --models inception_v1 --epochs 8 --out runs/first
     """
     from matlens.jobs.run import run as run_all

@@ -14,6 +14,7 @@ from matlens.data.hidden.find import AUTO, auto_groups
 from matlens.data.hidden.photos import hidden_among
 from matlens.data.layout.remarks import remarks_of, tell_unused
 from matlens.data.pixels.store import PixelStore, hash_photos, prepare_store
+from matlens.data.remote.bring import with_photos_here
 from matlens.data.source.minc import deviations, is_minc_2500
 from matlens.data.source.sources import Source, open_source
 from matlens.data.split.copies import Keeping, look_alikes
@@ -42,11 +43,14 @@ class Prepared:
 def prepare(settings: Settings, reporter: Reporter) -> Prepared:
     """Read, decode and divide the dataset at `settings.data_dir`, without changing anything there.
 
+    Photos at an address are brought into the cache first.
+
     Raises:
         DataError: there is no dataset, or it cannot be divided as the settings say.
         SettingsError: the protocol is unknown, or the groups are neither a file nor a pattern.
         CacheError: the decoded photos cannot be stored.
     """
+    settings = with_photos_here(settings, reporter)
     source = open_source(settings.data_dir)
     tell_unused(source, reporter)
     said: list[str] = []

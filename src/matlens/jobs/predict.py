@@ -15,12 +15,14 @@ from matlens.data.pixels.archives import BROKEN, PhotoPlace, ZippedPhoto, openin
 from matlens.data.pixels.problems import Problem
 from matlens.data.pixels.reader import PhotoReader
 from matlens.data.pixels.values import as_floats
+from matlens.data.remote.photos import photos_at
 from matlens.errors import ModelError
 from matlens.features.artifact import Artifact
 from matlens.jobs.answers import AS_USUAL, NONE_OF_THESE, AnswerOptions, answers_to
 from matlens.runs.record import RunRecord
 from matlens.runs.training_record import TrainingRecord
-from matlens.system.console import command, printable
+from matlens.settings.addresses import Address
+from matlens.system.console import command, printable, remark
 from matlens.system.files import checksum
 from matlens.system.untrusted import in_short, reason_of
 from matlens.workers.trained import trained_artifact
@@ -71,18 +73,25 @@ class AskedPhotos:
     """What paths stand for: photos, places that cannot be read with the reason, and how many files are no photos."""
 
     photos: tuple[PhotoPlace, ...]
-    unlisted: tuple[tuple[Path, str], ...] = ()
+    unlisted: tuple[tuple[Path | Address, str], ...] = ()
     others: int = 0
 
     @classmethod
-    def of(cls, paths: Iterable[Path]) -> AskedPhotos:
-        """Take files as they are, whatever they are called; of folders the photos in them and their sub-folders; and of
-        a ZIP, by its name, the photos in it.
+    def of(cls, paths: Iterable[Path | Address]) -> AskedPhotos:
+        """Take files as they are, whatever they are called; of folders the photos in them and their sub-folders, here
+        and at addresses; and of a ZIP, by its name, the photos in it.
         """
         photos: list[PhotoPlace] = []
-        unlisted: list[tuple[Path, str]] = []
+        unlisted: list[tuple[Path | Address, str]] = []
         others = 0
         for path in paths:
+            if isinstance(path, Address):
+                remote = photos_at(path, remark)
+                if isinstance(remote, str):
+                    unlisted.append((path, remote))
+                else:
+                    photos += remote
+                continue
             if path.suffix.lower() == ".zip" and path.is_file():
                 zipped = _zipped(path)
                 if isinstance(zipped, str):
@@ -155,13 +164,13 @@ def _why_missing(file: Path) -> str:
     """Say what was looked for in vain: a file, what fits a pattern, or an address, which is no file."""
     if re.match(r"(https?|file|s3|gs):/", str(file)):
         way_out = "Name the file as /folder/photo.jpg" if str(file)[:5] == "file:" else "Download it, and name the file"
-        return f"matlens opens files, not addresses. {way_out}"
+        return f"addresses are not opened here. {way_out}"
     if set("*?[") & set(str(file)):
         return "no file fits this pattern"
     return f"there is no such file or folder in {file.absolute().parent}"
 
 
-def error_line(path: PhotoPlace, reason: str, as_json: bool = False) -> str:
+def error_line(path: PhotoPlace | Address, reason: str, as_json: bool = False) -> str:
     """Say in a line why a photo cannot be read."""
     return _as_json({"path": str(path), "error": reason}) if as_json else printable(
         f"error: cannot read {path}: {reason}")

@@ -25,6 +25,7 @@ from matlens.jobs.run import run as run_job
 from matlens.jobs.run import summarise
 from matlens.runs.places import files_named, refuse_missing, run_folder
 from matlens.runs.run import Run
+from matlens.settings.addresses import Address, store_address_of
 from matlens.settings.schema import Settings
 from matlens.system.console import Reporter, command, html_table
 from matlens.system.ownership.places import Place, expanded, new_run_folder
@@ -134,7 +135,8 @@ def run(data: Place, *, out: Place | None = None, models: str | Sequence[str] | 
     """Do the whole job, as `matlens run` does: train models on a folder of photos, judge, explain, compare and report.
 
     Args:
-        data: the dataset: a folder of class folders, one that is divided into train/ val/ test/, or MINC-2500.
+        data: the dataset: a folder of class folders, one that is divided into train/ val/ test/, or MINC-2500; or an
+            address, such as "s3://bucket/photos", a manifest or tar shards.
         out: the run's folder; by default a new one under runs/. The same call goes on with an unfinished run.
         models: names of models; by default the guide's four.
         quiet: print nothing but the last lines.
@@ -150,7 +152,7 @@ def run(data: Place, *, out: Place | None = None, models: str | Sequence[str] | 
     chosen = Settings.load(options={"data_dir": data, "models": models, **settings})
     if chosen.is_series:
         raise SettingsError("matlens.run does one run. For several splits or seeds, use the command line, such as: "
-                            + command("run", "--data", data, "--seeds", chosen.seeds or 5))
+                            + command("run", "--data", chosen.data_address or data, "--seeds", chosen.seeds or 5))
     finished = run_job(chosen, new_run_folder() if out is None else expanded(out), Reporter(quiet))
     comparison = summarise(finished)
     assert comparison is not None  # a run without any result raised
@@ -162,7 +164,7 @@ def predict(run: Place, photos: Place | Sequence[Place], *, model: str | None = 
 
     Args:
         run: the folder of a run, or of an artifact; "last" is the newest run.
-        photos: a photo, a folder of photos, a pattern such as "photos/*.jpg", or several of these.
+        photos: a photo, a folder of photos, an address of one, a pattern such as "photos/*.jpg", or several of these.
         model: a model of the run; by default the one with the best validation accuracy.
 
     Raises:
@@ -170,7 +172,7 @@ def predict(run: Place, photos: Place | Sequence[Place], *, model: str | None = 
         ModelError: the model's artifact is missing or damaged.
     """
     artifact = predicting_artifact(run_folder(run), model)
-    asked = AskedPhotos.of(files_named(_several(photos)))
+    asked = AskedPhotos.of(place for named in _several(photos) for place in _places(named))
     said = (json.loads(line) for line, _ in predict_files(artifact, asked, as_json=True))
     return PhotoAnswers(artifact.model_name, tuple(PhotoAnswer(
         about["path"], about.get("class"), about.get("probability"), about.get("probabilities", {}),
@@ -206,6 +208,15 @@ def explain(run: Place, photos: Place | Sequence[Place] = (), *, models: Sequenc
     told += map(str, refused)
     pictures = [Path(line) for line in told if line.endswith(".png")]
     return HeatMaps(tuple(pictures), tuple(line for line in told if not line.endswith(".png")))
+
+
+def _places(named: Place) -> Sequence[Path | Address]:
+    """Return the photos that a word stands for. Raises SettingsError for an address that is none."""
+    try:
+        address = store_address_of(named)
+    except ValueError as error:
+        raise SettingsError(f"the address {error}.") from None
+    return files_named([named]) if address is None else [address]
 
 
 def _several(places: Place | Sequence[Place]) -> Sequence[Place]:

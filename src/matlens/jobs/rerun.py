@@ -19,6 +19,7 @@ from matlens.jobs.series import run_series
 from matlens.runs.provenance import provenance
 from matlens.runs.record import OF_THIS_MACHINE, RunRecord
 from matlens.runs.series import SeriesFolder, is_series_folder
+from matlens.settings.addresses import Address
 from matlens.settings.schema import Settings
 from matlens.system.console import Reporter, command, shell_word
 
@@ -62,12 +63,12 @@ def _differences(old: Any, new: Any, name: str = "") -> Iterator[tuple[str, Any,
 class Places:
     """Where this user has what a repetition needs: a recorded run, which may be a stranger's, does not decide that.
 
-    data: the folder of the photos; None where they are in the recorded one, which must hold them.
+    data: the folder or the address of the photos; None where they are in the recorded one, which must hold them.
     groups: the file by which photos are kept together, of a run that was given one.
     settings: this user's own settings of the machine, such as cache_dir; None for the default.
     """
 
-    data: Path | None = None
+    data: Path | Address | None = None
     groups: str | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
 
@@ -107,7 +108,8 @@ def rerun(path: Path, out: Path, reporter: Reporter, places: Places = HERE) -> R
 
 def _settings(there: RunRecord, places: Places) -> Settings:
     """Return the settings of a run, apart from those that say where something is: these are this user's."""
-    recorded = {name: value for name, value in there.settings.model_dump().items() if name not in OF_THIS_MACHINE}
+    recorded = {name: value for name, value in there.settings.model_dump().items()
+                if name not in OF_THIS_MACHINE and name != "data_address"}
     if there.settings.material_groups is not None:
         copied = there.path / GROUPS_FILE
         recorded["material_groups"] = copied.resolve() if copied.exists() else None
@@ -123,7 +125,8 @@ def _settings(there: RunRecord, places: Places) -> Settings:
 
 def _recorded_root(there: RunRecord) -> Path:
     """Return the folder in which a run had its photos. Raises DataError unless a photo of each class is there now."""
-    way_out = f"Say where they are now: {command('rerun', there.path, '--data', 'FOLDER')}"
+    way_out = ("Say where they are now: "
+               f"{command('rerun', there.path, '--data', there.settings.data_address or 'FOLDER')}")
     if not there.data_root.is_dir():
         raise DataError(f"The photos of {there.path} were in {there.data_root}, which is not there. {way_out}")
     wanted = {photo.class_name: photo for photo in Split.read(there.paths.split_file).photos}

@@ -17,6 +17,7 @@ from matlens.comparison.displays import draw_differences
 from matlens.comparison.row import between
 from matlens.comparison.table import Comparison, compare
 from matlens.data.prepare import prepare, refuse_division
+from matlens.data.remote.bring import tell_changes, with_photos_here
 from matlens.data.source.sources import open_source, refuse_among_photos
 from matlens.errors import DataError, MatlensError, ResultsError, WeightsError, WorkerError
 from matlens.evaluation.judge import evaluate
@@ -60,6 +61,7 @@ def start(settings: Settings, out: Path, reporter: Reporter, split_hash: str | N
     Raises:
         UsageError: what is wrong, and the way out.
     """
+    settings = with_photos_here(settings, reporter)
     source = open_source(settings.data_dir)
     refuse_among_photos(out, source)
     root = source.root.resolve()
@@ -120,6 +122,7 @@ def _run_alone(settings: Settings, out: Path, reporter: Reporter, split_hash: st
             failures[model] = str(error)
             reporter.warn(f"{model} failed: {error}")
     note_failures(run.paths, failures, settings.models)
+    tell_changes(run.settings, reporter)
     keep_to_limit(run.settings, reporter)
     comparison = summarise(run)
     if comparison is not None:

@@ -14,6 +14,7 @@ from matlens.comparison.literature import published_beside
 from matlens.comparison.methods import JudgedMethod
 from matlens.comparison.series import SeriesComparison
 from matlens.comparison.table import Comparison, compare
+from matlens.data.remote.bring import with_photos_here
 from matlens.data.source.sources import open_source, refuse_among_photos
 from matlens.data.split.protocols import default_protocol, listed_by_protocol, splits_of_series
 from matlens.data.split.splits import Split
@@ -47,6 +48,7 @@ def run_series(settings: Settings, out: Path, reporter: Reporter) -> SeriesFolde
 
 def _run_series_alone(settings: Settings, out: Path, reporter: Reporter) -> SeriesFolder:
     started = time.perf_counter()
+    settings = with_photos_here(settings, reporter)
     series = _series_of(settings, out)
     _refuse_other_settings(series, settings)
     series.create()

@@ -16,6 +16,7 @@ from matlens.features.novelty.stored import how_to_get
 from matlens.mapping.files import stems_of, write_map
 from matlens.mapping.material_map import MapOptions, material_map
 from matlens.mapping.sizes import MOST_PIXELS
+from matlens.settings.addresses import Address
 from matlens.system.console import Reporter, echo, printable, remark
 from matlens.system.files import refuse_unwritable
 
@@ -28,7 +29,7 @@ class MapRequest:
     """Which photos are mapped, and how. unlisted: places that cannot be read, with the reason."""
 
     photos: Sequence[PhotoPlace]
-    unlisted: Sequence[tuple[Path, str]]
+    unlisted: Sequence[tuple[Path | Address, str]]
     out: Path
     options: MapOptions
     as_json: bool = False
@@ -87,7 +88,7 @@ def _tell(photo: PhotoPlace, out: Path, content: dict[str, Any], reporter: Repor
     reporter.written(out / content["files"]["overlay"])
 
 
-def _complain(place: PhotoPlace, reason: str, as_json: bool) -> int:
+def _complain(place: PhotoPlace | Address, reason: str, as_json: bool) -> int:
     if as_json:
         echo(json.dumps({"photo": str(place), "error": str(reason)}))
     else:

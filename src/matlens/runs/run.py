@@ -107,13 +107,16 @@ def refuse_if_foreign(path: Path, settings: Settings, data_root: Path) -> None:
 def _refuse_other_settings(path: Path, settings: Settings, data_root: Path) -> None:
     record = RunRecord.read(path)
     before, now = record.settings.agreed(), settings.agreed()
-    told_by_photos = {"data_dir"} if record.data_root != data_root else set()
+    is_moved = record.data_root != data_root
+    if now["data_address"] is not None and before["data_address"] == now["data_address"]:  # another cache has them now
+        before["data_dir"], is_moved = now["data_dir"], False
+    told_by_photos = {"data_dir"} if is_moved else set()
     differing = [key for key in before if key not in told_by_photos and before[key] != now[key]
                  and (key in record.settings.model_fields_set
                       or DECLARED[key].since > FIRST_VERSION)]  # unsaid then: its default
     changed = [f"{called(key, DECLARED)}: {DECLARED[key].in_short(before[key])} there, "
                f"{DECLARED[key].in_short(now[key])} now" for key in differing]
-    if record.data_root != data_root:
+    if is_moved:
         changed.append(f"photos: {record.data_root} there, {data_root} now")
     if changed:
         going_on = run_command(read_content(record.paths)["settings"], record.data_root, "--out", path)[0]

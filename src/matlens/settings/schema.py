@@ -14,6 +14,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from matlens.models.precision import Wish
 from matlens.models.registry import default_models, spec_of
 from matlens.settings import checks
+from matlens.settings.addresses import divided
 from matlens.settings.corrections.setting import LabelCorrections
 from matlens.settings.declaration import FIRST_VERSION, SECOND_VERSION, Setting, by_recipe, declaration_of
 from matlens.settings.files import names_of, read_settings, validated
@@ -22,7 +23,7 @@ from matlens.settings.panels import MACHINE, NETWORKS, PHOTOS, TRAINING
 from matlens.settings.protocols import is_series
 from matlens.settings.renames import as_version_recorded, brought_up_to_date
 from matlens.settings.themes import feature_precision as arithmetic
-from matlens.settings.themes import imbalance, probe
+from matlens.settings.themes import imbalance, photos, probe
 from matlens.system.console import tell_once
 from matlens.system.ownership.places import default_cache_dir, default_data_dir, default_folder
 
@@ -43,10 +44,8 @@ class Settings(BaseModel):
     dataset_name: Annotated[str, Setting(
         help="The dataset's name on Kaggle, from which the default of data_dir follows.", resumed="may differ",
         why_no_option="--data names the folder itself", of_machine=True)] = "minc2500/minc-2500"
-    data_dir: Annotated[Path, BeforeValidator(checks.path), Setting(
-        option="--data", short="-d", required=True, resumed="must agree", of_machine=True,
-        help="The dataset: a folder of class folders, one that is divided into train/ val/ test/ of class folders, or "
-             "MINC-2500.")] = Field(default_factory=lambda data: default_data_dir(data["dataset_name"]))
+    data_dir: photos.DataFolder = Field(default_factory=lambda data: default_data_dir(data["dataset_name"]))
+    data_address: photos.DataAddress = None
     output_dir: Annotated[Path, BeforeValidator(checks.path), Setting(
         help="Where the notebook guide's functions put a divided dataset.", resumed="may differ", of_machine=True,
         why_no_option="a run divides photos without copying them")] = Field(
@@ -268,8 +267,8 @@ class Settings(BaseModel):
             given["model_options"] = [*listed(values["model_options"]), *listed(given["model_options"])]
         for remark in [*remarks, *more]:
             tell_once(remark)
-        return validated(cls, values | given, names_of(file, {key: spelled.get(key, key) for key in values}, given,
-                                                         DECLARED))
+        names = names_of(file, {key: spelled.get(key, key) for key in values}, given, DECLARED)
+        return validated(cls, divided(values, names) | divided(given, names), names)
 
     @classmethod
     def recorded(cls, values: Mapping[str, Any], place: Path) -> Settings:

@@ -87,7 +87,7 @@ class CacheEntry:
         try:
             about = read_json(min(self.folder.glob("*.json")))
             name = ENTRY_NAME.fullmatch(self.folder.name)
-            model = about.get("model", (name and name[1]) or "")
+            model = about.get("model") or about.get("address") or (name and name[1]) or ""
             photos = about.get("photos")
             number = "" if photos is None else f"{photos if isinstance(photos, int) else len(photos)} photos"
             number = f"index of {number}" if "shards" in about else number
@@ -194,6 +194,13 @@ def size_of(folder: Path) -> int:
 def in_use(folder: Path) -> bool:
     """Return whether a living process uses an entry, or makes or removes it."""
     return _is_marked(folder) or is_held(_lock(folder, "lock"))
+
+
+def used_by_others(folder: Path) -> bool:
+    """Return whether a living process other than this one uses an entry."""
+    own = _marks.get(folder.absolute())
+    marks = (folder.parents[1] / _LOCKS).glob(f"{folder.parent.name}.{folder.name}.*.used")
+    return any(is_held(lock_at(mark)) for mark in marks if own is None or Path(own.lock_file).name != mark.name)
 
 
 def left_overs(cache_dir: Path) -> list[Path]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import signal
 import sys
 import threading
@@ -109,8 +110,15 @@ def prepare_streams() -> None:
                     line_buffering=stream.line_buffering, write_through=stream.write_through))
 
 
+_OPENING = re.compile(r"(https?://)(?:[^/@\s]*@)?([^?#\s]*)(?:[?#]\S*)?", re.IGNORECASE)
+"""An address; what opens it, which no message shows, is in none of the groups."""
+
+
 def _command(out: Path) -> str:
-    """Return the command that was given, with the run's folder, whose name may come from the time."""
-    given = sys.argv[1:]
+    """Return the command that was given, with the run's folder, whose name may come from the time.
+
+    Addresses are without user, password and query.
+    """
+    given = [_OPENING.sub(r"\1\2", argument) for argument in sys.argv[1:]]
     named = any(argument.startswith(("--out", "-o")) for argument in given)
     return command(*given, *(() if named else ("--out", out)))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from matlens.cli.data.shared import Dataset, folder_of
 from matlens.cli.options import CacheDir
 from matlens.errors import SettingsError
 from matlens.system.files import refuse_unwritable, write_json
@@ -16,6 +17,7 @@ from matlens.system.files import refuse_unwritable, write_json
 if TYPE_CHECKING:
     from matlens.data.audit.audit import Audit
     from matlens.data.audit.merged import Issue
+    from matlens.settings.addresses import Address
     from matlens.system.console import Reporter
 
 _EXAMPLES = 3
@@ -33,7 +35,7 @@ _NAMED = 20
 
 
 def audit(
-    folder: Annotated[Path, typer.Argument(help="A dataset's folder.", show_default=False)],
+    folder: Dataset,
     split: Annotated[Path | None, typer.Option(help="A split.json of this dataset: look for photos in two of its "
                                                "parts, too.")] = None,
     json: Annotated[Path | None, typer.Option(help="A file for all findings, with the thresholds.")] = None,
@@ -60,6 +62,8 @@ def audit(
     from matlens.system.console import Reporter
 
     reporter = Reporter()
+    if not isinstance(folder, Path):
+        folder = _copy_of(folder, quarantine, delete, reporter)
     if restore:
         if quarantine is None or any((split, json, html, strict, kind, delete, cache_dir)):
             raise SettingsError("--restore goes with --quarantine DIR, and with nothing else.")
@@ -84,6 +88,14 @@ def audit(
         _take_out(shown, kinds, quarantine, reporter)
     if strict and shown.findings:
         raise typer.Exit(3)
+
+
+def _copy_of(address: Address, quarantine: Path | None, delete: bool, reporter: Reporter) -> Path:
+    """Return the folder in which the photos of an address are; nothing is taken out at an address."""
+    if quarantine is not None or delete:
+        raise SettingsError(f"matlens changes nothing at {address}. Leave --quarantine, --restore and --delete out, "
+                            "and take out there what --json FILE names.")
+    return folder_of(address, reporter)
 
 
 def _checked(kinds: list[str]) -> tuple[str, ...]:

@@ -7,10 +7,10 @@ from typing import Annotated
 
 import typer
 
-from matlens.cli.data.shared import Folder, refuse_no_picture
+from matlens.cli.data.shared import Dataset, folder_of, refuse_no_picture
 
 
-def counts(folder: Folder,
+def counts(folder: Dataset,
            png: Annotated[Path | None, typer.Option("--png", help="A file for the bars: .png, .svg or .pdf.",
                                                     show_default=False)] = None,
            json: Annotated[Path | None, typer.Option("--json", help="A file for the numbers: {part: {class: photos}}.",
@@ -30,11 +30,11 @@ def counts(folder: Folder,
 
     if png is not None:
         refuse_no_picture(png, "--png")
-    source = open_source(folder)
+    reporter = Reporter()
+    source = open_source(folder_of(folder, reporter))
     bars = ClassBars.from_source(source)
     console = Console()
     console.print(bars.table(console.width, blocks=console.encoding.lower().startswith("utf")))
-    reporter = Reporter()
     tell_unused(source, reporter)
     if json is not None:
         write_json(json, bars.by_part)

@@ -7,10 +7,10 @@ from typing import Annotated
 
 import typer
 
-from matlens.cli.data.shared import Folder, refuse_no_picture
+from matlens.cli.data.shared import Dataset, folder_of, refuse_no_picture
 
 
-def samples(folder: Folder,
+def samples(folder: Dataset,
             out: Annotated[Path, typer.Option("--out", "-o", help="The picture: .png, .svg or .pdf.")],
             per_class: Annotated[int, typer.Option(help="How many photos of each class are drawn.", min=1, max=50)] = 6,
             seed: Annotated[int, typer.Option(help="Random seed for choosing photos.", min=0)] = 42) -> None:
@@ -25,7 +25,8 @@ def samples(folder: Folder,
     from matlens.system.figures import save_figure
 
     refuse_no_picture(out, "--out")
-    source, reporter = open_source(folder), Reporter()
+    reporter = Reporter()
+    source = open_source(folder_of(folder, reporter))
     tell_unused(source, reporter)
     with reporter.progress("reading samples", len(source.class_names)) as advance:
         grid = SampleGrid.from_source(source, per_class, seed, lambda done, _: advance(done, ""))

@@ -3,15 +3,30 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from matlens.cli.frame.places import photos_place
+
 if TYPE_CHECKING:
     from matlens.data.source.sources import Source
+    from matlens.settings.addresses import Address
     from matlens.system.console import Reporter
 
-Folder = Annotated[Path, typer.Argument(help="A dataset's folder.", show_default=False)]
+Dataset = Annotated[Any, typer.Argument(help="A dataset's folder, or its address, such as s3://bucket/photos.",
+                                        metavar="FOLDER", parser=photos_place, show_default=False)]
+"""A path or an address."""
+
+
+def folder_of(dataset: Path | Address, reporter: Reporter) -> Path:
+    """Return the folder of a dataset; the photos at an address are brought into the cache. Raises DataError."""
+    if isinstance(dataset, Path):
+        return dataset
+    from matlens.data.remote.bring import bring
+    from matlens.settings.knobs import notebook_setting
+
+    return bring(dataset, notebook_setting("cache_dir"), notebook_setting("cache_limit"), reporter)
 
 
 def tell_sources(sources: list[Source], reporter: Reporter) -> None:

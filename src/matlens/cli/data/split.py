@@ -7,11 +7,11 @@ from typing import Annotated
 
 import typer
 
-from matlens.cli.data.shared import Folder
+from matlens.cli.data.shared import Dataset, folder_of
 from matlens.cli.options import Groups
 
 
-def split(folder: Folder,
+def split(folder: Dataset,
           out: Annotated[Path, typer.Option("--out", "-o", help="The folder that gets train/, val/ and test/.")],
           train: Annotated[float, typer.Option(help="Share of each class for training.")] = 0.7,
           val: Annotated[float, typer.Option(help="Share for validation.")] = 0.15,
@@ -23,8 +23,9 @@ def split(folder: Folder,
           force: Annotated[bool, typer.Option("--force", help="Replace a split that is there.")] = False) -> None:
     """Copy the readable photos into train/, val/ and test/, each class divided by the same shares."""
     from matlens.notebook.prepared import create_split
-    from matlens.system.console import echo
+    from matlens.system.console import Reporter, echo
 
+    folder = folder_of(folder, Reporter())
     if not new_split:
         _refuse_divided(folder)
     made = create_split(folder, out, train, val, test, seed, force, groups=groups)

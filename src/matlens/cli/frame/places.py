@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
+
+if TYPE_CHECKING:
+    from matlens.settings.addresses import Address
 
 
 def path(given: str) -> Path:
@@ -16,6 +20,22 @@ def path(given: str) -> Path:
         return expanded(given)
     except ValueError as error:
         raise typer.BadParameter(f"'{given}' {error}") from None
+
+
+def photos_place(given: str) -> Path | Address:
+    """Return where photos are: a path, or an address."""
+    from matlens.settings.addresses import path_or_address
+
+    return path_or_address(given)
+
+
+def photo_place(given: str) -> Path | Address:
+    """Return where a photo or a folder of photos is: a path, or an address of a store."""
+    from matlens.settings.addresses import path_or_address
+
+    if "://" not in given:
+        return path(given)
+    return path_or_address(given)
 
 
 def run_folder(given: str) -> Path:

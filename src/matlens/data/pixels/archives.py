@@ -1,4 +1,4 @@
-"""Take photos out of ZIPs, one after another and within bounds: of uploads, and of archives on disk."""
+"""Read photos from where they are: files, ZIPs within bounds (of uploads, and of archives on disk), and addresses."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from matlens.data.layout.walk import has_photo_ending
 from matlens.data.pixels.files import content_of
 from matlens.data.pixels.problems import Problem, UnreadableImageError
 from matlens.data.pixels.reader import PhotoReader
+from matlens.data.remote.photos import RemotePhoto
 from matlens.errors import MatlensError
 from matlens.system.untrusted import open_regular, reason_of, refuse_bomb, size_of_regular
 from matlens.types import Pixels
@@ -47,7 +48,7 @@ class ZippedPhoto:
         return PurePosixPath(self.member.replace("\\", "/")).name
 
 
-PhotoPlace = Path | ZippedPhoto
+PhotoPlace = Path | ZippedPhoto | RemotePhoto
 """Where a photo is."""
 
 
@@ -93,7 +94,9 @@ class PhotoOpener:
         self._archive = None
 
     def content(self, place: PhotoPlace) -> bytes | Problem:
-        """Read the file of a photo, or unpack it; or say why it cannot be."""
+        """Read the file of a photo, unpack it, or bring it; or say why it cannot be."""
+        if isinstance(place, RemotePhoto):
+            return place.content()
         if isinstance(place, Path):
             try:
                 return content_of(place)

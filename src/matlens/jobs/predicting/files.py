@@ -6,9 +6,9 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from pathlib import Path, PurePath
+from pathlib import Path
 
-from matlens.data.pixels.archives import PhotoPlace, ZippedPhoto
+from matlens.data.pixels.archives import PhotoPlace
 from matlens.data.pixels.problems import Problem
 from matlens.errors import DataError
 from matlens.features.artifact import Artifact
@@ -97,7 +97,7 @@ def _finish(table: AnswerTable, places: Sequence[PhotoPlace], reporter: Reporter
 
 
 def _name(place: PhotoPlace) -> str:
-    return place.name if isinstance(place, ZippedPhoto) else PurePath(place).name
+    return place.name
 
 
 def refuse_ambiguous(places: Iterable[PhotoPlace]) -> None:

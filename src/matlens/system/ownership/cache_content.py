@@ -17,8 +17,11 @@ from matlens.system.ownership.locks import is_lock
 from matlens.system.untrusted import UNREADABLE, open_regular, read_bounded
 
 ENTRY_KINDS = ("pixels", "features", "trunks", "drafts", "activations", "copies", "shots", "counts",
-               "libraries", "facts")
+               "libraries", "facts", "sources")
 """The folders of a cache that hold entries."""
+
+_FOLDERS_IN = {"sources": ("photos", "arriving")}
+"""The folders that an entry may hold, by its kind: those of photos that were brought here."""
 
 ENTRY_NAME = re.compile(r"(?:([\w.-]+)-)?[0-9a-f]{24}(?:-\d+)?")
 """A model's name, where the entry is of one, a key, and a number of classes."""
@@ -50,7 +53,7 @@ _DRAFT_NAME, _DRAFT_HEAD = "trunk.xml", re.compile(rb"<\?xml [^>]*\?>\s*<net nam
 _LOCK_FILE = re.compile(rf"({'|'.join(ENTRY_KINDS)})\.(?P<entry>.+)\.(lock|[0-9a-f]{{8}}\.used)")
 
 _ENDINGS = frozenset({".npy", ".json", ".xml", ".bin", ".h5", ".pth"})
-"""Those of the files in an entry, which holds no folders."""
+"""Those of the files in an entry."""
 
 
 def is_cache(cache_dir: Path) -> bool:
@@ -77,8 +80,9 @@ def is_entry(folder: Path, name: str) -> bool:
     if not ENTRY_NAME.fullmatch(name) or folder.is_symlink() or not folder.is_dir():
         return False
     with suppress(OSError):
-        are_of_entry = all(not file.is_symlink() and file.is_file() and (
-            file.suffix in _ENDINGS or file.name == ENTRY_MARK_NAME) for file in list(folder.iterdir()))
+        folders = _FOLDERS_IN.get(folder.parent.name, ())
+        are_of_entry = all(not file.is_symlink() and (file.is_dir() if file.name in folders else file.is_file() and (
+            file.suffix in _ENDINGS or file.name == ENTRY_MARK_NAME)) for file in list(folder.iterdir()))
         return are_of_entry and (_is_marked(folder) or _says_what(folder))
     return False
 

@@ -1,0 +1,1 @@
+"""Photos that lie elsewhere: in object stores, on web servers, in manifests and in tar shards, brought here."""

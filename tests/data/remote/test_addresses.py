@@ -1,0 +1,67 @@
+"""Addresses: what they stand for, and that nothing which opens them is shown or recorded."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from matlens.errors import SettingsError
+from matlens.settings.addresses import address_of, path_or_address
+from matlens.settings.repetition import run_command
+from matlens.settings.schema import Settings
+
+SECRET = "hunter2-never-shown"
+OPENING = f"https://me:{SECRET}@photos.example:8443/a b/list.csv?X-Amz-Signature={SECRET}//x#{SECRET}"
+
+
+def test_what_opens_an_address_is_neither_shown_nor_recorded():
+    """A token in run.json, in a report or in a terminal's log is a token that others have."""
+    address = address_of(OPENING)
+    assert address.public == "https://photos.example:8443/a b/list.csv"
+    assert SECRET in address.opening and "a%20b" in address.opening and f"{SECRET}//x" in address.opening
+    settings = Settings.load(options={"data_dir": OPENING})
+    recorded = settings.model_dump(mode="json")
+    said = [str(address), repr(address), repr(settings), str(recorded), run_command(recorded, "runs/photos")[0]]
+    assert not [text for text in said if SECRET in text]
+    assert f"--data '{address.public}'" in said[-1]
+    assert Settings.recorded(recorded, Path("run.json")).agreed() == settings.agreed()
+
+
+@pytest.mark.parametrize("words", [f"s3://AKIA:{SECRET}@bucket/photos", f"gs://x:{SECRET}@bucket", f"https://{SECRET}@:80",
+                                   f"https://[{SECRET}", f"ftp://me:{SECRET}@host/photos", f"s3:///{SECRET}"])
+def test_an_address_that_is_none_is_refused_without_being_quoted(words):
+    for read in (path_or_address, lambda word: Settings.load(options={"data_dir": word}),
+                 lambda word: Settings.load(options={"data_address": word})):
+        with pytest.raises(SettingsError) as refused:
+            read(words)
+        assert SECRET not in str(refused.value)
+
+
+@pytest.mark.parametrize(("words", "public", "kind"), [
+    ("s3://bucket/photos/", "s3://bucket/photos", "folder"), ("s3:/bucket/what?.jpg", "s3://bucket/what?.jpg", "folder"),
+    ("gs://bucket", "gs://bucket", "folder"), ("S3://bucket/List.CSV", "s3://bucket/List.CSV", "manifest"),
+    ("https://host/l.parquet?sig=1", "https://host/l.parquet", "manifest"),
+    ("s3://bucket/s-{0000..0009}.tar", "s3://bucket/s-{0000..0009}.tar", "shards")])
+def test_a_name_says_what_lies_at_an_address(words, public, kind):
+    address = address_of(words)
+    assert (address.public, address.kind) == (public, kind)
+
+
+def test_files_of_this_machine_are_addresses_only_where_they_are_no_folder_of_photos(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("photos/wood/1.jpg", "shards/a.tar", "both/a.tar", "both/wood/1.jpg", "folder.csv/x", "list.csv"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    of = {name: address_of(name) for name in ("photos", "shards", "both", "folder.csv", "list.csv", "gone.parquet")}
+    assert {name for name, address in of.items() if address is not None} == {"shards", "list.csv", "gone.parquet"}
+    assert of["list.csv"].public == str(tmp_path / "list.csv")
+
+
+def test_a_folder_on_the_command_line_wins_over_an_address_in_a_file(tmp_path):
+    file = tmp_path / "m.toml"
+    file.write_text('DATA_DIR = "s3://bucket/photos"\n')
+    assert str(Settings.load(file).data_address) == "s3://bucket/photos"
+    assert Settings.load(file, {"data_dir": tmp_path}).data_address is None
+    file.write_text(f'DATA_DIR = "{tmp_path}"\n')
+    assert str(Settings.load(file, {"data_dir": "gs://b"}).data_address) == "gs://b"
