@@ -10,10 +10,10 @@ import typer
 from matlens.cli.frame.places import path
 from matlens.cli.options import CacheDir, Late, option_of
 
-On = Annotated[str | None, Late(lambda: option_of("on", "ray"))]
+Cluster = Annotated[str | None, Late(lambda: option_of("on", "ray"))]
 
 
-def check(on: On = None,
+def check(on: Cluster = None,
           data: Annotated[Path | None, typer.Option("--data", "-d", help="The photos, if nodes are to see them.",
                                                     show_default=False)] = None,
           out: Annotated[Path, typer.Option("--out", "-o", help="The folder in which runs are to lie.",

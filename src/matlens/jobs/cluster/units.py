@@ -126,5 +126,8 @@ class _Shown:
             elif event["event"] == "lost":
                 self.reporter.warn(f"{before}{event['node']} is gone, and with it what it did of this since the last "
                                    "checkpoint. It begins again on another node.")
+            elif event["event"] == "placed":
+                if self.name:
+                    self.reporter.say(f"{before}on {event['node']}")
             else:
                 self.told.append(event)

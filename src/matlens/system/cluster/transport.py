@@ -24,9 +24,11 @@ CARRIED = ("MATLENS_PLUGINS", "KERAS_BACKEND", "KERAS_HOME", "TORCH_HOME", "HF_H
            "CUBLAS_WORKSPACE_CONFIG", "PYTHONHASHSEED")
 """The variables that decide what a job computes: it has those of the machine that asks, not those of the node."""
 
-_POLL, _STOP_WITHIN, _LOOK_EVERY, _PATIENCE = 0.3, 10.0, 5.0, 60.0
-"""Seconds: between two looks at a task; for tasks to end that are cancelled; between two looks at the nodes while a
-task waits; for which a task waits though no living node could take it."""
+_POLL, _STOP_WITHIN = 0.3, 10.0
+"""Seconds between two looks at a task, and for tasks to end that are cancelled."""
+
+LOOK_EVERY, PATIENCE = 5.0, 60.0
+"""Seconds between two looks at the nodes while a task waits, and for which it waits though none could take it."""
 
 _LOSSES = 5
 """How often a task is begun again whose node, or process, is gone."""
@@ -54,7 +56,8 @@ class RayTasks:
         """Do the job; see `transport.run_job`. It may be called by several threads at once.
 
         log_file: on a disk that the nodes share.
-        on_event: called with `lost`, too: the `node` that is gone, before the job begins again.
+        on_event: called with `placed`, too: the `node` that does the job, and its `id`; and with `lost`: the `node`
+            that is gone, before the job begins again.
 
         Raises:
             ClusterError: nodes that could do the job are gone, or it was lost time and again.
@@ -107,24 +110,23 @@ class RayTasks:
 
     def _followed(self, ref: Any, unit: str, on_event: OnEvent) -> tuple[Event | None, str]:
         """Pass a task's events on until it ends. Returns what went wrong, or None, and the node's name."""
-        node, next_look, missing_since = "", time.monotonic() + _LOOK_EVERY, None
+        node, next_look, missing_since = "", time.monotonic() + LOOK_EVERY, None
         while True:
             ready, _ = self._ray.wait([ref], timeout=_POLL)
             self._refuse_stopped()
             for event in self._ray.get(self._mailbox.take.remote(unit)):
                 if event["event"] == "placed":
                     node = event["node"]
-                else:
-                    on_event(event)
+                on_event(event)
             if ready:
                 return self._outcome(ref), node
             if not node and time.monotonic() > next_look:
-                next_look = time.monotonic() + _LOOK_EVERY
+                next_look = time.monotonic() + LOOK_EVERY
                 if any(living.holds(self._cpus, self._gpus) for living in living_nodes(self._ray)):
                     missing_since = None
                     continue
                 missing_since = missing_since or time.monotonic()
-                if time.monotonic() - missing_since > _PATIENCE:
+                if time.monotonic() - missing_since > PATIENCE:
                     raise ClusterError(f"No living node of the cluster has {self._cpus} CPUs and {self._gpus} GPUs any "
                                        "more. What was finished is kept; the same command makes what is missing.")
 
@@ -162,9 +164,9 @@ def _by_value() -> Any:
 
         import ray
 
-        here = ray.get_runtime_context().get_node_id()[:6]
-        node = f"{socket.gethostname()} ({ray.util.get_node_ip_address()}, {here})"
-        ray.get(mailbox.put.remote(unit, {"event": "placed", "node": node}))
+        here = ray.get_runtime_context().get_node_id()
+        node = f"{socket.gethostname()} ({ray.util.get_node_ip_address()}, {here[:6]})"
+        ray.get(mailbox.put.remote(unit, {"event": "placed", "node": node, "id": here}))
         try:
             from matlens.system.cluster.worker import JobOrder, done_here
         except ImportError as error:
