@@ -234,7 +234,7 @@ def test_what_stops_the_command_stops_its_units(tmp_path):
 
 
 @pytest.mark.parametrize(("text", "line"), [
-    ("  epoch 1: loss 2", "  seed 3, acme/tiny: epoch 1: loss 2"), ("acme/tiny: no GPU", "seed 3, acme/tiny: no GPU"),
+    ("  epoch 1: loss 2", "  seed 3, acme/tiny: epoch 1: loss 2"), ("acme/tiny: no GPU", "seed 3: acme/tiny: no GPU"),
     ("", "")])
 def test_lines_of_units_say_whose_they_are(capsys, text, line):
     """Those of several trainings stand among each other."""

@@ -8,6 +8,7 @@ import os
 import signal
 import socket
 import threading
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -43,8 +44,9 @@ def connected(place: str) -> Iterator[Any]:
         yield ray
         return
     address = _address(place)
-    _refuse_silence(address)
-    with _handlers_kept():
+    _refuse_silence(address if address != "auto" else _noted_address())
+    with _handlers_kept(), warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # that the client waits in vain: said below
         try:
             ray.init(address=address, configure_logging=False, log_to_driver=False, namespace="matlens")
         except Exception as error:
@@ -77,6 +79,19 @@ def _address(place: str) -> str:
     return f"ray://{host}:{port}"
 
 
+def _noted_address() -> str | None:
+    """Return the address that `ray start` notes on this machine, whose cluster may be gone; None where there is none.
+
+    Ray ends the process that connects to a cluster that is gone.
+    """
+    try:
+        from ray._private.utils import read_ray_address
+    except ImportError:  # another version: Ray finds out by itself
+        return None
+    noted = read_ray_address(None)
+    return None if noted is None else str(noted)
+
+
 def _host_and_port(address: str) -> tuple[str, int]:
     """Divide an address; a port that is not said is that of Ray's clients."""
     place = address.removeprefix("ray://")
@@ -86,9 +101,9 @@ def _host_and_port(address: str) -> tuple[str, int]:
     return host, int(port) if port.isdigit() else _CLIENT_PORT
 
 
-def _refuse_silence(address: str) -> None:
+def _refuse_silence(address: str | None) -> None:
     """Raise ClusterError where no machine takes connections at an address: Ray itself waits for much longer."""
-    if address == "auto":
+    if address is None or address == "auto":
         return
     host, port = _host_and_port(address)
     try:

@@ -117,7 +117,8 @@ class RayTasks:
             for event in self._ray.get(self._mailbox.take.remote(unit)):
                 if event["event"] == "placed":
                     node = event["node"]
-                on_event(event)
+                if event["event"] != "ended":
+                    on_event(event)
             if ready:
                 return self._outcome(ref), node
             if not node and time.monotonic() > next_look:
@@ -166,11 +167,15 @@ def _by_value() -> Any:
 
         here = ray.get_runtime_context().get_node_id()
         node = f"{socket.gethostname()} ({ray.util.get_node_ip_address()}, {here[:6]})"
-        ray.get(mailbox.put.remote(unit, {"event": "placed", "node": node, "id": here}))
+        # Not waited for: a task that waits for Ray gives its CPUs away meanwhile, to a second task.
+        tell = lambda event: mailbox.put.remote(unit, event)  # noqa: E731 -- a function would be sent by its module
+        tell({"event": "placed", "node": node, "id": here})
         try:
             from matlens.system.cluster.worker import JobOrder, done_here
         except ImportError as error:
             return {"kind": "ClusterError", "message": f"matlens cannot be imported on the node {node}: {error}"}
-        return done_here(JobOrder(**order), node, lambda event: ray.get(mailbox.put.remote(unit, event)))
+        failure = done_here(JobOrder(**order), node, tell)
+        ray.get(tell({"event": "ended"}))  # whoever asked finds all events once the task has ended
+        return failure
 
     return matlens_task
