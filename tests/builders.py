@@ -50,7 +50,8 @@ OTHER_SETTINGS: dict[str, dict[str, Any]] = {
     "logit_adjustment": {"logit_adjustment": 1.5}, "choose_by": {"choose_by": "macro_f1"},
     "early_stopping_patience": {"early_stopping_patience": 2}, "reduce_lr_patience": {"reduce_lr_patience": 2},
     "seed": {"seed": 7}, "split_seed": {"split_seed": 7}, "seeds": {"seeds": 3},
-    "deterministic": {"deterministic": True}, "device": {"device": "cuda:1"}, "precision": {"precision": "bfloat16"},
+    "deterministic": {"deterministic": True}, "device": {"device": "cuda:1"}, "on": {"on": "ray://head:10001"},
+    "task_cpus": {"on": "ray", "task_cpus": 2}, "precision": {"precision": "bfloat16"},
     "feature_precision": {"feature_precision": "bfloat16"},
     "activations": {"activations": "float32"}, "features_on": {"features_on": "framework"},
     "cache_dir": {"cache_dir": "cache"}, "cache_limit": {"cache_limit": 3.5}}

@@ -32,7 +32,8 @@ BACK_ENDS = "models/keras/backends"
 """What is particular to one of Keras' back ends; there alone its library is imported beside Keras."""
 
 HEAVY = (*FRAMEWORKS, "openvino", "matplotlib", "seaborn", "sklearn", "scipy", "pandas", "h5py", "nncf", "cleanlab",
-         "joblib", "kagglehub", "starlette", "uvicorn", "python_multipart", "fsspec", "s3fs", "aiohttp", "pyarrow")
+         "joblib", "kagglehub", "starlette", "uvicorn", "python_multipart", "fsspec", "s3fs", "aiohttp", "pyarrow",
+         "ray")
 """Slow to import, so imported where they are used: inside of functions."""
 
 ROOT_MODULES, FILES_IN_A_FOLDER, LINES_IN_A_FILE = 6, 14, 300

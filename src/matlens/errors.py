@@ -9,6 +9,7 @@
     │   │   └── ConversionError   a network whose converted form differs from it, or that cannot be converted
     │   ├── WeightsError      pretrained weights that are missing or unreadable
     │   ├── DeviceError       a processor that cannot do what is asked of it
+    │   ├── ClusterError      no cluster, or nodes that cannot do what is asked of them
     │   ├── CacheError        the cache cannot be written, or what it held is gone
     │   ├── RunError          the folder of a run or of a series: another's, damaged, in use
     │   ├── ResultsError      results, predictions or measurements that are missing, damaged, or cannot be compared
@@ -66,6 +67,10 @@ class WeightsError(UsageError):
 
 class DeviceError(UsageError):
     """A processor that cannot do what is asked of it: a precision that it lacks, too little memory."""
+
+
+class ClusterError(UsageError):
+    """There is no cluster, or its nodes cannot do what is asked of them: other versions, paths that they do not see."""
 
 
 class CacheError(UsageError):

@@ -37,6 +37,7 @@ def given(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.Captur
         monkeypatch.setattr(job, "start", stop)
         monkeypatch.setattr("matlens.jobs.demo.run", stop)
         monkeypatch.setattr("matlens.jobs.series.run_series", stop)
+        monkeypatch.setattr("matlens.jobs.cluster.run.run_on", stop)
         with pytest.raises(SystemExit):
             app([command, *arguments, "--out", str(tmp_path / "out"), "--quiet"], prog_name="matlens",
                 standalone_mode=False)
@@ -98,10 +99,10 @@ def test_an_option_arrives_in_the_settings(given: Any, name: str, tmp_path: Path
 
 
 def test_each_command_has_the_options_that_it_declares(given: Any) -> None:
-    """train chooses its model by an argument; the demo brings its own photos."""
+    """train chooses its model by an argument, and trains here; the demo brings its own photos."""
     names = {module: [parameter.name for parameter in module.OPTIONS.parameters()] for module in (demo, run, train)}
     assert set(names[run]) - {"alpha"} == set(WITH_OPTION)
-    assert set(names[run]) - set(names[train]) == {"models", "material_groups"}
+    assert set(names[run]) - set(names[train]) == {"models", "material_groups", "on", "task_cpus"}
     assert {"data_dir", "img_size"}.isdisjoint(names[demo])
     assert given("train", "inception_v1", "--data", "photos", "--seed", "3").models == ("inception_v1",)
     assert given("demo", "--epochs", "2").max_epochs == 2

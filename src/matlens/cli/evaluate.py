@@ -10,8 +10,10 @@ from matlens.cli.options import (
     MaterialGroupsFile,
     Models,
     MovedPhotos,
+    On,
     Quiet,
     RunArgument,
+    TaskCpus,
     chosen_models,
     with_photos_in,
 )
@@ -25,7 +27,7 @@ def evaluate(run: RunArgument, models: Models = None, material_groups: MaterialG
              robustness_photos: Annotated[int | None, typer.Option(
                  "--robustness-photos", min=1, help="With --robustness: how many test photos at most.",
                  show_default="500")] = None,
-             data: MovedPhotos = None, quiet: Quiet = False) -> None:
+             data: MovedPhotos = None, on: On = None, task_cpus: TaskCpus = None, quiet: Quiet = False) -> None:
     """Judge the trained models of a run again: predictions, metrics, pictures, comparison and report."""
     from matlens.comparison.row import Row, between
     from matlens.errors import SettingsError
@@ -38,8 +40,13 @@ def evaluate(run: RunArgument, models: Models = None, material_groups: MaterialG
     from matlens.jobs.run import summarise
     from matlens.robustness.curves import PHOTOS_MEASURED
     from matlens.runs.run import Run
+    from matlens.settings.schema import Settings
     from matlens.system.console import Reporter
 
+    settings = Settings.load(options={"on": on, "task_cpus": task_cpus})
+    if on is not None and not robustness:
+        raise SettingsError("--on takes the measurements of --robustness to a cluster. Judging takes seconds, and is "
+                            "done here: give both, or leave --on out.")
     if robustness_photos is not None and not robustness:
         raise SettingsError("--robustness-photos says how many photos --robustness takes: give both.")
     reporter, opened = Reporter(quiet), with_photos_in(data, Run.open(run), needed=robustness,
@@ -54,7 +61,11 @@ def evaluate(run: RunArgument, models: Models = None, material_groups: MaterialG
                         f"{Row.from_results(results).tested}")
         pass_on(opened, results, reporter, evaluation.learned)
         note_in_results(opened, name, reporter)
-    if robustness:
+    if robustness and on is not None:
+        from matlens.jobs.cluster.robustness import robustness_on
+
+        robustness_on(settings, opened, names, robustness_photos or PHOTOS_MEASURED, reporter)
+    elif robustness:
         measure_robustness(opened, names, robustness_photos or PHOTOS_MEASURED, reporter)
     comparison = summarise(opened, svg=svg)
     for sentence in comparison.sentences if comparison else ():

@@ -26,7 +26,7 @@ _LONGEST_MESSAGE = 4000
 class _Commands(LazyGroup):
     package = "matlens.cli"
     names = ("demo", "run", "train", "evaluate", "explain", "labels", "review", "suggest", "rerun", "compare",
-             "predict", "map", "serve", "export", "models", "data")
+             "predict", "map", "serve", "export", "models", "data", "cluster")
     folders = dict.fromkeys(("labels", "review", "suggest"), "labelling")
 
 

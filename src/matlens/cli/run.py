@@ -25,12 +25,16 @@ def run(photos: Photos = None, out: Out = None, config: Config = None, quiet: Qu
 
     matlens run photos --models inception_v1 --epochs 8 --out runs/first
     """
-    from matlens.jobs.run import run as run_all
-    from matlens.jobs.series import run_series
     from matlens.settings.checks import any_number_of_models
     from matlens.system.console import Reporter
 
     with any_number_of_models() if yes else nullcontext():
         settings, out = loaded(config, given, photos, "run"), out or default_out()
+    if settings.on is None:
+        from matlens.jobs.run import run as run_all
+        from matlens.jobs.series import run_series
+    else:
+        from matlens.jobs.cluster.run import run_on as run_all
+        from matlens.jobs.cluster.run import series_on as run_series
     with orderly_stop(out):
         (run_series if settings.is_series else run_all)(settings, out, Reporter(quiet))

@@ -9,7 +9,7 @@ import typer
 from matlens.cli.options import Config, Late, Out, Photos, Quiet, SettingsOptions, default_out, loaded
 from matlens.system.stopping import orderly_stop
 
-OPTIONS = SettingsOptions(without=("models", "material_groups"))
+OPTIONS = SettingsOptions(without=("models", "material_groups", "on", "task_cpus"))
 
 
 def _model_argument() -> Any:

@@ -48,17 +48,27 @@ def measure_faithfulness(run: Run, names: Sequence[str], n: int, method: str, re
 
 def measure_robustness(run: Run, names: Sequence[str], n: int, reporter: Reporter) -> None:
     """Measure each model under all perturbations; draw the curves of each, and of all that were measured."""
-    total = workload(min(n, len(run.split.part("test"))))
     for name in names:
-        title = spec_of(name).title
-        with reporter.progress(f"{title}: predicting degraded photos", total) as advance:
-            robustness = judge_robustness(run, name, n, lambda done, _: advance(done, ""))
-        path = run.paths.picture(name, Robustness.kind)
-        plot_robustness({title: robustness}, path)
-        note_in_results(run, name, reporter)
-        for line in _of_each(robustness):
-            reporter.result(line)
-        reporter.result(str(path))
+        measure_robustness_of(run, name, n, reporter)
+    draw_robustness_of_all(run, reporter)
+
+
+def measure_robustness_of(run: Run, name: str, n: int, reporter: Reporter) -> None:
+    """Measure a model under all perturbations, on `n` test photos at most, and draw its curves."""
+    title = spec_of(name).title
+    with reporter.progress(f"{title}: predicting degraded photos", workload(min(n, len(run.split.part("test"))))
+                           ) as advance:
+        robustness = judge_robustness(run, name, n, lambda done, _: advance(done, ""))
+    path = run.paths.picture(name, Robustness.kind)
+    plot_robustness({title: robustness}, path)
+    note_in_results(run, name, reporter)
+    for line in _of_each(robustness):
+        reporter.result(line)
+    reporter.result(str(path))
+
+
+def draw_robustness_of_all(run: Run, reporter: Reporter) -> None:
+    """Draw the curves of all models of a run that were measured, where there are several."""
     by_title = {spec_of(name).title: measured for name in run.model_names
                 if (measured := _current(Robustness, run, name, reporter)) is not None}
     if len(by_title) > 1:

@@ -153,10 +153,17 @@ def run(data: Place, *, out: Place | None = None, models: str | Sequence[str] | 
     if chosen.is_series:
         raise SettingsError("matlens.run does one run. For several splits or seeds, use the command line, such as: "
                             + command("run", "--data", chosen.data_address or data, "--seeds", chosen.seeds or 5))
-    finished = run_job(chosen, new_run_folder() if out is None else expanded(out), Reporter(quiet))
+    do = run_job if chosen.on is None else _run_on
+    finished = do(chosen, new_run_folder() if out is None else expanded(out), Reporter(quiet))
     comparison = summarise(finished)
     assert comparison is not None  # a run without any result raised
     return FinishedRun(finished.path, comparison)
+
+
+def _run_on(settings: Settings, out: Path, reporter: Reporter) -> Run:
+    from matlens.jobs.cluster.run import run_on
+
+    return run_on(settings, out, reporter)
 
 
 def predict(run: Place, photos: Place | Sequence[Place], *, model: str | None = None) -> PhotoAnswers:

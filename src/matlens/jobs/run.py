@@ -50,13 +50,15 @@ from matlens.training.plan import refuse_no_probe, trunk_orders
 from matlens.training.train import TrainingInputs, train
 
 
-def start(settings: Settings, out: Path, reporter: Reporter, split_hash: str | None = None) -> TrainingInputs:
+def start(settings: Settings, out: Path, reporter: Reporter, split_hash: str | None = None, *, convert: bool = True,
+          ) -> TrainingInputs:
     """Begin a run, or go on with one: find weights, read and divide the photos, and make the folder.
 
     Everything that can fail before training fails here. The caller must hold the lock on `out` (`matlens.runs.lock`).
 
     Args:
         split_hash: refuse photos whose split has another hash.
+        convert: begin to convert the models' trunks beside that; not where other processes train the models.
 
     Raises:
         UsageError: what is wrong, and the way out.
@@ -83,8 +85,8 @@ def start(settings: Settings, out: Path, reporter: Reporter, split_hash: str | N
     refuse_device(settings.device, untrained)
     if untrained and settings.feature_precision == "bfloat16":
         refuse_without_bfloat16()
-    conversions = TrunkConversions(trunk_orders(settings, untrained, len(source.class_names)), settings.cache_dir,
-                                   reporter.say, reporter.warn)
+    orders = trunk_orders(settings, untrained, len(source.class_names)) if convert else ()
+    conversions = TrunkConversions(orders, settings.cache_dir, reporter.say, reporter.warn)
     prepared = prepare(settings, reporter)
     if split_hash not in (None, prepared.split.hash):
         raise DataError(f"The photos in {root}, or their division, are not those of the run that is to be repeated or "
@@ -121,26 +123,42 @@ def _run_alone(settings: Settings, out: Path, reporter: Reporter, split_hash: st
         except MatlensError as error:
             failures[model] = str(error)
             reporter.warn(f"{model} failed: {error}")
-    note_failures(run.paths, failures, settings.models)
+    if conclude(run, settings.models, failures, reporter):
+        reporter.result(report_line(run.path, time.perf_counter() - started))
+    raise_failures(failures, settings.models)
+    return run
+
+
+def conclude(run: Run, tried: Sequence[str], failures: Mapping[str, str], reporter: Reporter) -> bool:
+    """Compare the models of a run that were trained, write the report, and say what came out.
+
+    tried: the models that were to be trained now. failures: why some of them failed, by name.
+    Returns whether any model of the run has results.
+    """
+    note_failures(run.paths, failures, tried)
     tell_changes(run.settings, reporter)
     keep_to_limit(run.settings, reporter)
     comparison = summarise(run)
-    if comparison is not None:
-        reporter.say("")
-        width = max(len(row.model) for row in comparison.rows)
-        for row in comparison.rows:
-            reporter.say(f"  {row.model:<{width}}  {between(row)} accuracy on {row.tested}")
-        for sentence in comparison.sentences:
-            reporter.say(f"  {sentence}")
-        reporter.say("")
-        for line in closing_lines(run, comparison):
-            reporter.say(line)
-        reporter.result(report_line(run.path, time.perf_counter() - started))
+    if comparison is None:
+        return False
+    reporter.say("")
+    width = max(len(row.model) for row in comparison.rows)
+    for row in comparison.rows:
+        reporter.say(f"  {row.model:<{width}}  {between(row)} accuracy on {row.tested}")
+    for sentence in comparison.sentences:
+        reporter.say(f"  {sentence}")
+    reporter.say("")
+    for line in closing_lines(run, comparison):
+        reporter.say(line)
+    return True
+
+
+def raise_failures(failures: Mapping[str, str], models: Sequence[str]) -> None:
+    """Raise WorkerError where models failed."""
     if failures:
-        raise WorkerError(f"{len(failures)} of {len(settings.models)} models failed ({', '.join(failures)}). "
+        raise WorkerError(f"{len(failures)} of {len(models)} models failed ({', '.join(failures)}). "
                           "Fix the problem and run the same command again; finished models are kept. A command with "
                           "other settings needs a new folder (--out).")
-    return run
 
 
 def _import_ahead() -> None:

@@ -49,15 +49,15 @@ def run_series(settings: Settings, out: Path, reporter: Reporter) -> SeriesFolde
 def _run_series_alone(settings: Settings, out: Path, reporter: Reporter) -> SeriesFolder:
     started = time.perf_counter()
     settings = with_photos_here(settings, reporter)
-    series = _series_of(settings, out)
-    _refuse_other_settings(series, settings)
+    series = series_of(settings, out)
+    refuse_other_settings(series, settings)
     series.create()
     failures, comparison = [], None
     runs = series.runs_by_folder
     for number, (folder, name) in enumerate(runs.items(), 1):
         reporter.say(f"\n{name} ({number} of {len(runs)}): {out / folder}", style="bold")
         try:
-            run(series.settings_of(folder, settings), out / folder, reporter, _split_hash(series))
+            run(series.settings_of(folder, settings), out / folder, reporter, hash_of_seeds(series))
         except UsageError:
             series.withdraw_if_empty()
             raise
@@ -69,14 +69,20 @@ def _run_series_alone(settings: Settings, out: Path, reporter: Reporter) -> Seri
     for line in comparison.lines() if comparison else ():
         reporter.say(line)
     reporter.result(report_line(out, time.perf_counter() - started))
-    if failures:
-        what = "seeds" if series.seeds else "splits"
-        raise WorkerError(f"Models failed on {len(failures)} of {len(runs)} {what} ({', '.join(failures)}). Fix the "
-                          "problem and run the same command again; finished models are kept.")
+    raise_failed_runs(series, failures)
     return series
 
 
-def _series_of(settings: Settings, out: Path) -> SeriesFolder:
+def raise_failed_runs(series: SeriesFolder, failures: Sequence[str]) -> None:
+    """Raise WorkerError where models failed. failures: the names of the runs in which they did."""
+    if failures:
+        what = "seeds" if series.seeds else "splits"
+        raise WorkerError(f"Models failed on {len(failures)} of {len(series.runs_by_folder)} {what} "
+                          f"({', '.join(failures)}). Fix the problem and run the same command again; finished models "
+                          "are kept.")
+
+
+def series_of(settings: Settings, out: Path) -> SeriesFolder:
     """Name the runs that settings ask for, and raise what is wrong with any of their splits before the first run."""
     source = open_source(settings.data_dir)
     refuse_among_photos(out, source)
@@ -90,7 +96,7 @@ def _series_of(settings: Settings, out: Path) -> SeriesFolder:
     return SeriesFolder.of_splits(out, protocol, splits)
 
 
-def _refuse_other_settings(series: SeriesFolder, settings: Settings) -> None:
+def refuse_other_settings(series: SeriesFolder, settings: Settings) -> None:
     """Raise RunError, before the series is written, where one of its runs was begun with other settings."""
     series.refuse_if_foreign()
     root = open_source(settings.data_dir).root.resolve()
@@ -100,7 +106,7 @@ def _refuse_other_settings(series: SeriesFolder, settings: Settings) -> None:
         refuse_if_foreign(place, with_its_batch(place, series.settings_of(folder, settings)), root)
 
 
-def _split_hash(series: SeriesFolder) -> str | None:
+def hash_of_seeds(series: SeriesFolder) -> str | None:
     """Return the hash of the split that the seeds share, once a run of them has made it."""
     return next((record.split_hash for record in series.records().values()), None) if series.seeds else None
 

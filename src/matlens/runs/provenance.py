@@ -19,6 +19,9 @@ from matlens.system.devices import usable_cores
 _PACKAGES = ("matlens", "numpy", "pillow", "simplejpeg", "opencv-python-headless", "scipy", "openvino")
 _OF_FRAMEWORKS = (*(name for framework in FRAMEWORKS.values() for name in framework.distributions), "h5py")
 
+LIBRARIES_THAT_COUNT = (*_PACKAGES, *_OF_FRAMEWORKS)
+"""The packages whose versions decide the last digits of results."""
+
 _VARIABLES = ("KERAS_BACKEND", "OMP_NUM_THREADS", "TF_ENABLE_ONEDNN_OPTS", "TF_DETERMINISTIC_OPS",
               "CUBLAS_WORKSPACE_CONFIG", "CUDA_VISIBLE_DEVICES", "PYTHONHASHSEED")
 """The environment variables that decide in which order numbers are added up."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from matlens.settings.repetition import run_command
 from matlens.settings.schema import DECLARED, Settings
 from matlens.system.console import command
 from matlens.system.files import write_json
+from matlens.system.ownership.locks import LOCK_NAME, lock_at, turn
 from matlens.system.ownership.places import default_cache_dir
 from matlens.system.registry import folders_near
 from matlens.system.untrusted import UNREADABLE
@@ -146,15 +148,22 @@ def read_content(paths: RunPaths) -> dict[str, Any]:
 
 def note_resumption(paths: RunPaths, name: str, epoch: int) -> None:
     """Record at which epoch a model's training was resumed."""
-    content = read_content(paths)
-    write_json(paths.run_file, {
-        **content, "resumed_at_epoch": {**_by_name(content, "resumed_at_epoch", int), name: epoch}})
+    with _amending(paths):
+        content = read_content(paths)
+        write_json(paths.run_file, {
+            **content, "resumed_at_epoch": {**_by_name(content, "resumed_at_epoch", int), name: epoch}})
 
 
 def note_failures(paths: RunPaths, failures: Mapping[str, str], tried: Sequence[str]) -> None:
     """Record why models failed: `failures` by name, of the models that were tried."""
-    content = read_content(paths)
-    before = _by_name(content, "failures", str)
-    now = {name: why for name, why in before.items() if name not in tried} | dict(failures)
-    if now != before:
-        write_json(paths.run_file, {**content, "failures": now})
+    with _amending(paths):
+        content = read_content(paths)
+        before = _by_name(content, "failures", str)
+        now = {name: why for name, why in before.items() if name not in tried} | dict(failures)
+        if now != before:
+            write_json(paths.run_file, {**content, "failures": now})
+
+
+def _amending(paths: RunPaths) -> AbstractContextManager[object]:
+    """Let one process at a time amend run.json: on a cluster, models of a run are trained by several at once."""
+    return turn(lock_at(paths.logs / LOCK_NAME), lambda: None)

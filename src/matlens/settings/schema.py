@@ -22,8 +22,8 @@ from matlens.settings.model_options import OptionsByModel, listed, written
 from matlens.settings.panels import MACHINE, NETWORKS, PHOTOS, TRAINING
 from matlens.settings.protocols import is_series
 from matlens.settings.renames import as_version_recorded, brought_up_to_date
+from matlens.settings.themes import cluster, imbalance, photos, probe
 from matlens.settings.themes import feature_precision as arithmetic
-from matlens.settings.themes import imbalance, photos, probe
 from matlens.system.console import tell_once
 from matlens.system.ownership.places import default_cache_dir, default_data_dir, default_folder
 
@@ -187,6 +187,8 @@ class Settings(BaseModel):
         since=SECOND_VERSION, shown="auto",
         help="The processor to train on: cpu, cuda (the first NVIDIA or AMD GPU), cuda:1 (the second) or mps (an Apple "
              "GPU). auto takes the first NVIDIA or AMD GPU that computes, or the CPU, with a warning.")] = None
+    on: cluster.On = None
+    task_cpus: cluster.TaskCpus = None
     precision: Annotated[Wish, Setting(
         option="--precision", panel=MACHINE, resumed="must agree",
         help="The arithmetic of training: float32; or bfloat16 or float16, mixed with float32 where numbers are "

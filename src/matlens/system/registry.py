@@ -14,7 +14,7 @@ import importlib.util
 import os
 import pkgutil
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Generic, Protocol, TypeVar
 
@@ -42,15 +42,16 @@ class Registry(Generic[Entry]):
     """Entries by name, in the order of their `rank` (if they have one) and of their registration."""
 
     def __init__(self, kind: str, package: str, error: type[MatlensError] = SettingsError,
-                 same: Callable[[str], str] = str) -> None:
+                 same: Callable[[str], str] = str, more: Sequence[str] = ()) -> None:
         """Make an empty registry.
 
         Args:
             kind: what an entry is, for messages.
             package: whose modules register the entries that matlens brings.
             same: of a name, what no two entries may share.
+            more: packages whose modules register such entries too.
         """
-        self._kind, self._package, self._error, self._same = kind, package, error, same
+        self._kind, self._packages, self._error, self._same = kind, (package, *more), error, same
         self._entries: dict[str, Entry] = {}
         self._is_loaded = self._is_importing = False
 
@@ -109,9 +110,10 @@ class Registry(Generic[Entry]):
     def _import_package(self) -> None:
         self._is_importing = True
         try:
-            package = importlib.import_module(self._package)
-            for module in pkgutil.iter_modules(package.__path__, f"{self._package}."):
-                importlib.import_module(module.name)
+            for name in self._packages:
+                package = importlib.import_module(name)
+                for module in pkgutil.iter_modules(package.__path__, f"{name}."):
+                    importlib.import_module(module.name)
         finally:
             self._is_importing = False
 

@@ -19,7 +19,9 @@ from matlens.errors import WorkerError
 from matlens.system.registry import Registry
 from matlens.system.transport import decode
 
-_PACKAGE = "matlens.workers.jobs"
+_PACKAGE, _LATER = "matlens.workers.jobs", "matlens.jobs.tasks"
+"""The packages of jobs: of those that need one framework, and of those that are a part of the main job, which knows all
+rooms. The second one is named and not imported here, since it stands later in the flow."""
 
 
 class Tell(Protocol):
@@ -42,7 +44,7 @@ class Job:
         self.do(decode(content, self.task_type), tell)
 
 
-JOBS: Registry[Job] = Registry("job", _PACKAGE, WorkerError)
+JOBS: Registry[Job] = Registry("job", _PACKAGE, WorkerError, more=(_LATER,))
 """All jobs. Asking for their list imports all of their files; `job_named` imports one."""
 
 JobFunction = TypeVar("JobFunction", bound=Callable[[Any, Tell], None])
@@ -59,9 +61,11 @@ def job(name: str) -> Callable[[JobFunction], JobFunction]:
 
 def job_named(name: str) -> Job:
     """Look a job up, without importing the files of other jobs. Raises WorkerError, which names the known ones."""
-    module = f"{_PACKAGE}.{name}"
-    if name.isidentifier() and importlib.util.find_spec(module) is not None:
-        importlib.import_module(module)
+    for package in (_PACKAGE, _LATER):
+        module = f"{package}.{name}"
+        if name.isidentifier() and importlib.util.find_spec(module) is not None:
+            importlib.import_module(module)
+            break
     return JOBS[name]
 
 

@@ -1,0 +1,1 @@
+"""The main job, its series and measurements on a Ray cluster: the registered jobs, several at once."""
