@@ -1,9 +1,9 @@
 """What features in shards cost: memory, a few new photos, a damaged shard. Features are made, not computed of photos.
 
-    python benchmarks/bench_shards.py [--photos 2500 57500] [--channels 1280] [--new 10] [--work DIR]
+    python benchmarks/bench_shards.py [--photos 2500 57500] [--channels 1280] [--new 10] [--batch 64] [--work DIR]
 
 For each number of photos, in a process of its own: all features are written; a head is trained on them for an epoch in
-shuffled batches of 64, as a run does; `--new` more photos are asked for; and, after one byte was flipped, all once
+shuffled batches, as a run does; `--new` more photos are asked for; and, after one byte was flipped, all once
 more. Seconds are of the processor; behind them is how many photos were computed. Peak memory is anonymous memory, told
 by the kernel and looked at after each shard and each 100 batches: pages of mapped files are left out, since the system
 takes them back. Linux only (/proc).
@@ -34,8 +34,8 @@ CLASSES = 23
 class Measured:
     """Features of made photos, how many were computed, and the most memory that was seen."""
 
-    def __init__(self, work: Path, channels: int) -> None:
-        self.work, self.channels, self.computed, self.peak = work, channels, 0, 0
+    def __init__(self, work: Path, channels: int, batch: int) -> None:
+        self.work, self.channels, self.batch, self.computed, self.peak = work, channels, batch, 0, 0
         self.said: list[str] = []
 
     def look(self) -> None:
@@ -71,7 +71,7 @@ class Measured:
         index, started = self.features(photos), time.process_time()
         labels = np.arange(photos) % CLASSES
         trainer = HeadTrainer.fresh(self.channels, 128, CLASSES, 0.0, 1e-3, 0)
-        batches = FeatureBatches((index.values,), labels, CLASSES, 64, shuffle=True)
+        batches = FeatureBatches((index.values,), labels, CLASSES, self.batch, shuffle=True)
 
         def observed() -> Iterator[Batch]:
             for number, batch in enumerate(batches.epoch(0)):
@@ -83,9 +83,9 @@ class Measured:
         return round(time.process_time() - started, 2)
 
 
-def measure(photos: int, channels: int, new: int, work: Path) -> None:
+def measure(photos: int, channels: int, new: int, batch: int, work: Path) -> None:
     """Print one line of JSON."""
-    measured = Measured(work, channels)
+    measured = Measured(work, channels, batch)
     found = {"photos": photos, "all": measured.timed(photos), "again": measured.timed(photos),
              "epoch": measured.epoch(photos), "new": measured.timed(photos + new)}
     shards = sorted((work / "features").glob("[!.]*-*"), key=lambda shard: (shard / "values.npy").stat().st_size)
@@ -104,16 +104,18 @@ def main() -> None:
     parser.add_argument("--photos", type=int, nargs="+", default=[2_500, 57_500])
     parser.add_argument("--channels", type=int, default=1280)
     parser.add_argument("--new", type=int, default=10)
+    parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--work", type=Path, help="an existing folder; else a temporary one")
     parser.add_argument("--one", action="store_true", help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.one:
-        measure(given.photos[0], given.channels, given.new, given.work)
+        measure(given.photos[0], given.channels, given.new, given.batch, given.work)
         return
     for photos in given.photos:
         with tempfile.TemporaryDirectory(dir=given.work) as scratch:
             subprocess.run([sys.executable, __file__, "--one", "--photos", str(photos), "--channels",
-                            str(given.channels), "--new", str(given.new), "--work", scratch], check=True)
+                            str(given.channels), "--new", str(given.new), "--batch", str(given.batch), "--work",
+                            scratch], check=True)
 
 
 if __name__ == "__main__":

@@ -79,7 +79,7 @@ def open_index(folder: Path, *, verify: bool = False) -> OpenIndex | None:
         if about.pop("sha256") != seal_of(about) or about["format"] != _FORMAT:
             return None
         places = read_numbers(folder / _ROWS, about["photos"])
-        if zlib.crc32(places.data) != about["rows"]:
+        if zlib.crc32(places.data) != about["rows"] or any(Path(name).name != name for name in about["shards"]):
             return None
         allow_open_files(len(about["shards"]))
         opened = [open_shard(folder.parent / name, about["rules"]) for name in about["shards"]]
