@@ -36,8 +36,8 @@ _CUT = 0.93
 
 _LEAST_ALIKE = 0.5
 _ALIKE_IN_DETAIL = 0.8  # copies that are not cut reach 0.9, photos of one scene that differ in detail 0.6
-_BLOCK = 8_192  # rows that are compared at a time
-_WAITING = 8  # pairs for each photo that wait to be sorted
+_BLOCK = 4_096  # rows that are compared at a time
+_WAITING = 4  # pairs for each photo that wait to be sorted
 _BITS = 24  # projections of an order: more than the logarithm of any number of photos
 _BYTES = np.array([1, 1 << 8, 1 << 16], np.uint64)  # what the bytes of these bits count
 _FLOAT = np.uint64(32)  # bits
@@ -78,7 +78,7 @@ def candidates(signatures: Sequence[bytes]) -> Candidates:
 
     # NumPy computes in both threads of the pool. Threads of products would wait for each other as long as they compute.
     with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(2) as pool:
-        shapes, detail, least = (np.concatenate(parts) for parts in zip(*_seen(signatures), strict=True))
+        shapes, detail, least = _seen(signatures)
         searches = (pool.submit(_nearest, shapes, _OF_SHAPES, least),
                     pool.submit(_nearest, detail, _OF_DETAIL, np.full(n, _ALIKE_IN_DETAIL, np.float32)),
                     pool.submit(_same_signs, shapes))
@@ -86,12 +86,17 @@ def candidates(signatures: Sequence[bytes]) -> Candidates:
     return Candidates(pairs, _orientations(shapes, pairs))
 
 
-def _seen(signatures: Sequence[bytes]) -> Iterator[tuple[Array, Array, Array]]:
-    """Give the shapes, the detail and the likeness to itself of photos, block by block."""
-    for start in range(0, len(signatures), _BLOCK):
-        pictures = np.frombuffer(b"".join(signatures[start:start + _BLOCK]), np.uint8).reshape(-1, SIDE, SIDE)
-        shapes = coefficients(pictures, SHAPES)
-        yield shapes, coefficients(pictures, DETAIL), _likeness_to_itself(pictures, shapes)
+def _seen(signatures: Sequence[bytes]) -> tuple[Array, Array, Array]:
+    """Return the shapes (N, 63), the detail (N, 192) and the likeness to itself (N,) of photos."""
+    n = len(signatures)
+    shapes, detail, least = (np.empty(shape, np.float32) for shape in (
+        (n, len(moves(SHAPES)[0][0])), (n, len(moves(DETAIL)[0][0])), n))
+    for start in range(0, n, _BLOCK):
+        rows = slice(start, min(start + _BLOCK, n))
+        pictures = np.frombuffer(b"".join(signatures[rows]), np.uint8).reshape(-1, SIDE, SIDE)
+        shapes[rows], detail[rows] = coefficients(pictures, SHAPES), coefficients(pictures, DETAIL)
+        least[rows] = _likeness_to_itself(pictures, shapes[rows])
+    return shapes, detail, least
 
 
 def _likeness_to_itself(pictures: Pixels, shapes: Array) -> Array:
