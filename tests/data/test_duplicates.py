@@ -174,6 +174,13 @@ def test_photos_of_a_fixed_camera_cost_a_few_comparisons_each_and_their_copies_a
     assert told[-1] == (n, n) and [done for done, _ in told] == sorted(done for done, _ in told)
 
 
+def test_many_copies_of_a_photo_are_one_group():
+    """Four encodings, and six files of each that differ in their metadata: the four likest of each are the same."""
+    photos = [photo(name, seed) for seed in range(rounds(1, 30)) for name in ("wood", "brick", "stone")]
+    copies = [encoded(pixels, quality) for pixels in photos for quality in (40, 60, 80, 95) * 6]
+    assert groups_of(copies) == [tuple(range(24 * number, 24 * number + 24)) for number in range(len(photos))]
+
+
 def test_candidates_grow_with_the_photos_and_not_with_their_pairs():
     """Thousands of tiny pictures that are nearly all alike: a few candidates each."""
     rng = np.random.default_rng(0)

@@ -36,8 +36,8 @@ _CUT = 0.93
 
 _LEAST_ALIKE = 0.5
 _ALIKE_IN_DETAIL = 0.8  # copies that are not cut reach 0.9, photos of one scene that differ in detail 0.6
-_BLOCK = 8_192  # rows that are compared at a time
-_WAITING = 8  # pairs for each photo that wait to be sorted
+_BLOCK = 4_096  # rows that are compared at a time
+_WAITING = 4  # pairs for each photo that wait to be sorted
 _BITS = 24  # projections of an order: more than the logarithm of any number of photos
 _BYTES = np.array([1, 1 << 8, 1 << 16], np.uint64)  # what the bytes of these bits count
 _FLOAT = np.uint64(32)  # bits
@@ -78,7 +78,7 @@ def candidates(signatures: Sequence[bytes]) -> Candidates:
 
     # NumPy computes in both threads of the pool. Threads of products would wait for each other as long as they compute.
     with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(2) as pool:
-        shapes, detail, least = (np.concatenate(parts) for parts in zip(*_seen(signatures), strict=True))
+        shapes, detail, least = _seen(signatures)
         searches = (pool.submit(_nearest, shapes, _OF_SHAPES, least),
                     pool.submit(_nearest, detail, _OF_DETAIL, np.full(n, _ALIKE_IN_DETAIL, np.float32)),
                     pool.submit(_same_signs, shapes))
@@ -86,12 +86,17 @@ def candidates(signatures: Sequence[bytes]) -> Candidates:
     return Candidates(pairs, _orientations(shapes, pairs))
 
 
-def _seen(signatures: Sequence[bytes]) -> Iterator[tuple[Array, Array, Array]]:
-    """Give the shapes, the detail and the likeness to itself of photos, block by block."""
-    for start in range(0, len(signatures), _BLOCK):
-        pictures = np.frombuffer(b"".join(signatures[start:start + _BLOCK]), np.uint8).reshape(-1, SIDE, SIDE)
-        shapes = coefficients(pictures, SHAPES)
-        yield shapes, coefficients(pictures, DETAIL), _likeness_to_itself(pictures, shapes)
+def _seen(signatures: Sequence[bytes]) -> tuple[Array, Array, Array]:
+    """Return the shapes (N, 63), the detail (N, 192) and the likeness to itself (N,) of photos."""
+    n = len(signatures)
+    shapes, detail, least = (np.empty(shape, np.float32) for shape in (
+        (n, len(moves(SHAPES)[0][0])), (n, len(moves(DETAIL)[0][0])), n))
+    for start in range(0, n, _BLOCK):
+        rows = slice(start, min(start + _BLOCK, n))
+        pictures = np.frombuffer(b"".join(signatures[rows]), np.uint8).reshape(-1, SIDE, SIDE)
+        shapes[rows], detail[rows] = coefficients(pictures, SHAPES), coefficients(pictures, DETAIL)
+        least[rows] = _likeness_to_itself(pictures, shapes[rows])
+    return shapes, detail, least
 
 
 def _likeness_to_itself(pictures: Pixels, shapes: Array) -> Array:
@@ -122,14 +127,14 @@ def _nearest(vectors: Array, how: _Orders, least: Array) -> Labels:
     least: (N,) the least scalar product of a photo with its candidates; of two photos the smaller one counts.
     """
     n, rng = len(vectors), np.random.default_rng(0)
-    kept, waiting = [_nothing()], 0
+    kept, waiting, last = [_nothing()], 0, np.full(n, -1, np.float32)
     for _ in range(how.tables):
-        for part in _neighbours(vectors, how, _order(vectors, how.band, rng), least):
+        for part in _neighbours(vectors, how, _order(vectors, how.band, rng), least, last):
             kept.append(part)
             waiting += len(part[0])
             if waiting > max(_WAITING * n, _BLOCK):
-                kept, waiting = [_likest(kept, n)], 0
-    return np.stack(np.divmod(_likest(kept, n)[0], n), axis=1)
+                kept, waiting = [_likest(kept, last)], 0
+    return np.stack(np.divmod(_likest(kept, last)[0], n), axis=1)
 
 
 def _nothing() -> _Likest:
@@ -156,8 +161,11 @@ def _in_order(values: Array) -> Hashes:
     return np.asarray(bits ^ np.where(bits >> 31, 0xFFFF_FFFF, 0x8000_0000), np.uint64)
 
 
-def _neighbours(vectors: Array, how: _Orders, order: Labels, least: Array) -> Iterator[_Likest]:
-    """Give the pairs that lie within reach of each other in an order and are alike, with how alike they are."""
+def _neighbours(vectors: Array, how: _Orders, order: Labels, least: Array, last: Array) -> Iterator[_Likest]:
+    """Give the pairs that lie within reach of each other in an order and are alike, with how alike they are.
+
+    last: (N,) how alike the last candidate of each photo is by now. Pairs that are less so for both are left out.
+    """
     n, (places, signs) = len(vectors), moves(how.band)
     for start in range(0, len(order), _BLOCK):
         orientation, photo = np.divmod(order[start:start + _BLOCK + how.reach], n)
@@ -167,13 +175,19 @@ def _neighbours(vectors: Array, how: _Orders, order: Labels, least: Array) -> It
         for step in range(1, min(how.reach, len(rows) - 1) + 1):
             first, second = photo[:-step][:_BLOCK], photo[step:][:_BLOCK]
             alike = np.einsum("ij,ij->i", rows[:-step][:_BLOCK], rows[step:][:_BLOCK])
-            good = (alike >= np.minimum(least[first], least[second])) & (first != second)
+            good = np.flatnonzero((alike >= np.minimum(least[first], least[second])) & (first != second))
+            first, second, alike = first[good], second[good], alike[good]
+            good = alike >= np.minimum(last[first], last[second])
             first, second = first[good], second[good]
             yield np.minimum(first, second) * n + np.maximum(first, second), alike[good]
 
 
-def _likest(parts: Sequence[_Likest], n: int) -> _Likest:
-    """Keep each pair once, and of each photo the pairs that are most alike."""
+def _likest(parts: Sequence[_Likest], last: Array) -> _Likest:
+    """Keep each pair once, and of each photo the pairs that are most alike.
+
+    last: (N,) is given how alike the last of them is, for photos that have all.
+    """
+    n = len(last)
     pairs, alike = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
     ranked = np.lexsort((-alike, pairs))
     pairs, alike = pairs[ranked], alike[ranked]
@@ -186,6 +200,8 @@ def _likest(parts: Sequence[_Likest], n: int) -> _Likest:
     first = np.searchsorted(photo[by_photo], np.arange(n))
     rank = np.arange(len(by_photo)) - first[photo[by_photo]]
     kept[row[by_photo][rank < MOST_CANDIDATES]] = True
+    ends = by_photo[rank == MOST_CANDIDATES - 1]
+    last[photo[ends]] = alike[row[ends]]
     return pairs[kept], alike[kept]
 
 

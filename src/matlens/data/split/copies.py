@@ -30,8 +30,9 @@ from matlens.system.caches import Say, silent
 from matlens.system.untrusted import UNREADABLE
 from matlens.types import Labels, Pixels, Progress
 
-_RULES = 1
-"""Part of the key: a change of `signatures`, `duplicates` or `alignment` that may change an outcome must raise it."""
+_RULES = 2
+"""Part of the key: a change of `signatures`, `candidates`, `duplicates` or `alignment` that may change an outcome must
+raise it."""
 
 _KIND = "copies"
 
