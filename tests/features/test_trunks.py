@@ -12,7 +12,14 @@ import pytest
 from matlens.errors import ModelError
 from matlens.features.engine import PhotoEngine, features_of
 from matlens.features.model_file import write_model_file
-from matlens.features.trunks import LAST_LAYERS, CachedTrunk, TrunkOrder, confirm_trunk
+from matlens.features.trunks import (
+    LAST_LAYERS,
+    CachedTrunk,
+    TrunkOrder,
+    adopt_trunk,
+    confirm_trunk,
+    draft_trunk,
+)
 from matlens.models.head import Dense, Head
 from matlens.models.protocol import BuildOrder, room_of
 from matlens.system.transport import decode, encode
@@ -108,6 +115,33 @@ def test_other_weights_sizes_widths_and_cuts_are_other_trunks(build, tmp_path):
         assert (more.folder(tmp_path) == order.folder(tmp_path)) is (order.until is not None), (
             "a model file, which a front has not, has a place for each class")
         assert decode(encode(order), TrunkOrder) == order
+
+
+@pytest.mark.parametrize("linear", [False, True])
+def test_a_trunk_that_is_known_serves_another_number_of_classes_without_its_framework(keras, build, tmp_path, linear):
+    """New photos mostly have other classes, and the framework takes seconds: what it confirmed is the same."""
+    few, many = (TrunkOrder(replace(build, num_classes=classes, linear_head=linear)) for classes in (4, 7))
+    of_few, of_many = (room_of(NAME).build(order.build) for order in (few, many))
+    draft_trunk(of_few, few, tmp_path)
+    confirm_trunk(of_few, few, tmp_path, {"keras": "that of then"})
+    assert not adopt_trunk(replace(many, build=replace(many.build, linear_head=not linear)), tmp_path)
+    assert not adopt_trunk(replace(many, build=replace(many.build, img_size=(96, 96))), tmp_path)
+    assert adopt_trunk(many, tmp_path)
+    known, adopted = opened(few, tmp_path), opened(many, tmp_path)
+    for name in ("trunk.xml", "trunk.bin"):
+        assert (adopted.folder / name).read_bytes() == (known.folder / name).read_bytes()
+    assert (adopted.parity, adopted.until, adopted.versions) == (known.parity, known.until, known.versions)
+    assert adopted.parameters == tuple(of_many.parameters)
+    assert known.parameters == tuple(of_few.parameters)
+    plain = keras.models.load_model(adopted.model_template, compile=False, safe_mode=True)
+    assert plain.output_shape == (None, 7)
+    assert [weights.shape for weights in plain.get_weights()] == [
+        weights.shape for weights in of_many.model.get_weights()]
+    room_of(NAME).load(adopted.model_template, replace(many.build, weights_file=None))
+    assert np.ptp(plain.get_layer("predictions").get_weights()[0]) > 0
+    (known.folder / "trunk.bin").write_bytes(b"damaged")
+    shutil.rmtree(adopted.folder)
+    assert not adopt_trunk(many, tmp_path)
 
 
 def test_the_model_file_is_an_ordinary_one(keras, build, classifier, trunk, tmp_path):

@@ -74,6 +74,8 @@ def main() -> None:
     arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
     prepare_streams()
     os.environ.pop("MPLBACKEND", None)  # pictures go to files; a notebook's backend may not be installed for a command
+    # Looking for Pydantic's plugins reads the description of every installed package, and matlens has none.
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     with orderly_stop():
         try:
             _refuse_little_memory(arguments)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from matlens.errors import MatlensError, WorkerError
-from matlens.features.trunks import CachedTrunk, TrunkOrder
+from matlens.features.trunks import CachedTrunk, TrunkOrder, adopt_trunk
 from matlens.models.registry import file_stem, spec_of
 from matlens.system.caches import Say, opened_or_made, silent, writing
 from matlens.system.transport import Event, run_job
@@ -80,6 +80,8 @@ class Conversion:
         self._confirmed.set()
 
     def _make(self) -> None:
+        if adopt_trunk(self.order, self._cache_dir):
+            return
         draft, environment = self.order.draft(self._cache_dir), spec_of(self.order.build.model).draft_environment
         try:
             opened_or_made(draft, self._what, _whole_draft, lambda: self._run("draft", environment), self._say)

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from matlens.errors import ModelError
 from matlens.models.head import Head
 from matlens.models.protocol import BuildOrder
@@ -30,6 +32,38 @@ class HeadTask:
     head: Path
     model_file: Path
     about: str
+
+
+def write_untrained_file(template: Path, path: Path, classes: int) -> int:
+    """Copy a .h5 with an untrained head, and give the copy an untrained last layer of another number of classes.
+
+    Returns how many numbers the model has more (or, negative, less); all of them are trained.
+
+    Raises:
+        ModelError: the template is gone, or has no last layer of the transfer head's name.
+    """
+    import h5py
+
+    try:
+        shutil.copyfile(template, path)
+        with h5py.File(path, "a") as file:
+            config = json.loads(file.attrs["model_config"])
+            [last] = [layer for layer in config["config"]["layers"] if layer["config"]["name"] == _LAYERS[-1]]
+            weights = file[f"model_weights/{_LAYERS[-1]}/{_LAYERS[-1]}"]
+            inputs, before = weights["kernel"].shape
+            if last["config"]["units"] != before:
+                raise ValueError("its description and its weights do not fit together")
+            last["config"]["units"] = classes
+            file.attrs["model_config"] = json.dumps(config)
+            limit = np.sqrt(6 / (inputs + classes))  # Glorot and Bengio 2010, as Keras begins
+            begun = {"kernel": np.random.default_rng(0).uniform(-limit, limit, (inputs, classes)),
+                     "bias": np.zeros(classes)}
+            for name, values in begun.items():
+                del weights[name]
+                weights.create_dataset(name, data=values.astype(np.float32))
+    except (FileNotFoundError, KeyError, TypeError, ValueError) as error:
+        raise ModelError(f"{template} holds no untrained head: {error}") from error
+    return int((classes - before) * (inputs + 1))
 
 
 def write_model_file(template: Path, head: Head, path: Path, about: dict[str, Any]) -> None:

@@ -24,11 +24,11 @@ from pathlib import Path
 
 import numpy as np
 
-from matlens.data.drawn.synthetic import MATERIALS, draw_material
 from matlens.data.pixels.values import as_floats
 from matlens.errors import CacheError, ConversionError, MatlensError, ModelError
 from matlens.features.engine import TrunkEngine
 from matlens.features.layout import lay_channels_first
+from matlens.features.model_file import write_untrained_file
 from matlens.features.unconverted import is_of_conversion, not_converted
 from matlens.models.preflight import trouble_of
 from matlens.models.protocol import BuildOrder, Divisible
@@ -74,6 +74,15 @@ class TrunkOrder:
         of = f"-{self.build.num_classes}" if self.until is None else ""
         linear = ".linear" if self.until is None and self.build.linear_head else ""
         return cache_dir / "trunks" / f"{file_stem(self.build.model)}{linear}-{self.key}{of}"
+
+    def siblings(self, cache_dir: Path) -> list[Path]:
+        """List the folders of the same trunk whose model files have other numbers of classes."""
+        own = self.folder(cache_dir)
+        if self.until is not None:
+            return []
+        trunk = own.name.rpartition("-")[0]
+        return [folder for folder in sorted(own.parent.glob(f"{trunk}-*"))
+                if folder != own and folder.name.removeprefix(f"{trunk}-").isdigit()]
 
     def draft(self, cache_dir: Path) -> Path:
         """Name the folder of the draft, which lies there until it is confirmed."""
@@ -175,6 +184,41 @@ def confirm_trunk(classifier: Divisible, order: TrunkOrder, cache_dir: Path, ver
     return trunk
 
 
+def adopt_trunk(order: TrunkOrder, cache_dir: Path) -> bool:
+    """Take a trunk that was confirmed for another number of classes; the model file gets a head of its own.
+
+    No framework is needed: a trunk does not depend on the classes. Returns False where there is none, or where its
+    model file is none of Keras'.
+    """
+    for folder in order.siblings(cache_dir):
+        trunk = CachedTrunk.open(folder)
+        if trunk is None or trunk.model_template.suffix != ".h5":
+            continue
+        try:
+            with whole_entry(order.folder(cache_dir), f"the trunk of {order.build.model}") as partial:
+                _take(trunk, partial, order.build.num_classes)
+        except ModelError:  # it was removed meanwhile, or is none that matlens wrote: the framework makes another one
+            continue
+        return True
+    return False
+
+
+def _take(trunk: CachedTrunk, partial: Path, classes: int) -> None:
+    """Write a trunk for another number of classes. Raises ModelError where it is gone, or its model file another's."""
+    try:
+        about = read_json(trunk.folder / "trunk.json")
+        for name in _NETWORK:
+            shutil.copyfile(trunk.folder / name, partial / name)
+    except FileNotFoundError as error:
+        raise ModelError(f"{trunk.folder} is gone: {error}") from error
+    more = write_untrained_file(trunk.model_template, partial / trunk.model_template.name, classes)
+    sums = {file.name: checksum(file) for file in sorted(partial.iterdir())}
+    if any(sums[name] != about["sha256"][name] for name in _NETWORK):
+        raise ModelError(f"{trunk.folder} was replaced while it was read.")
+    write_json(partial / "trunk.json", {**about, "parameters": [count + more for count in trunk.parameters],
+                                        "sha256": sums})
+
+
 def resolved_layer(classifier: Divisible, order: TrunkOrder) -> str | None:
     """Return the layer at which the trunk ends, which LAST_LAYERS leaves to the model; None for the whole trunk."""
     return classifier.cut_for_finetuning() if order.until == LAST_LAYERS else order.until
@@ -182,6 +226,8 @@ def resolved_layer(classifier: Divisible, order: TrunkOrder) -> str | None:
 
 def _sample_photos(img_size: tuple[int, int]) -> Array:
     """Draw four materials, (4, H, W, 3) float32 in [0, 1]."""
+    from matlens.data.drawn.synthetic import MATERIALS, draw_material  # which only a conversion needs
+
     height, width = img_size
     drawn = [draw_material(name, max(img_size), np.random.default_rng(1)) for name in MATERIALS[:4]]
     return as_floats(np.stack(drawn)[:, :height, :width])

@@ -100,7 +100,7 @@ def save_figure(figure: Figure, save_path: Path | str | None) -> Figure:
     installed = {font.name for font in fontManager.ttflist}
     families = ["DejaVu Sans", *(name for name in FALLBACK_FONTS if name in installed)]
     for text in figure.findobj(lambda artist: isinstance(artist, Text)):
-        text.set_fontfamily(families)
+        text.set(fontfamily=families)
     with _missing_letters_told():
         return _saved(figure, save_path)
 

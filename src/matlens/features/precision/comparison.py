@@ -34,7 +34,7 @@ class PrecisionComparison:
 
     @property
     def lost(self) -> float:
-        """Percentage points that the head loses on float32's features, which the model sees; negative where it gains."""
+        """Percentage points that the head loses on float32's features, which the model sees; below 0 it gains."""
         # Rounded, so that 3 photos of 300 are one point and not a little more.
         return round(100 * (self.accuracy - self.float32_accuracy), 6)
 
