@@ -123,7 +123,7 @@ def tell(**facts: Any) -> None:
 
 def measure(n: int, width: int, work: Path) -> dict[str, Any]:
     """Run one size in a process of its own; its facts, and `seconds` and `peak` bytes by stage."""
-    facts: dict[str, Any] = {"n": n, "width": width, "seconds": {}, "cpu": {}, "peak": {}}
+    facts: dict[str, Any] = {"n": n, "width": width, "models": len(MODELS), "seconds": {}, "cpu": {}, "peak": {}}
     with tempfile.TemporaryDirectory(dir=work) as folder, subprocess.Popen(
             [sys.executable, __file__, "--child", str(n), "--width", str(width), "--work", folder], text=True,
             stdout=subprocess.PIPE) as child:

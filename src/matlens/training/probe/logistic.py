@@ -77,7 +77,9 @@ class Standardisation:
 
     def applied(self, features: Array) -> Floats:
         """Return features (N, K) standardised, float64."""
-        return np.asarray((features - self.mean) / self.deviation)
+        standard: Floats = features - self.mean
+        standard /= self.deviation  # in place: in float64 another copy of MINC-2500's takes 0.4 GB
+        return standard
 
     def applied_later(self, features: Rows) -> StandardisedRows:
         """Return features (N, K) that are standardised whenever they are read."""

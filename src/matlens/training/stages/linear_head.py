@@ -16,8 +16,8 @@ from matlens.training.probe.given import Given, pooling_of, scores_of, stays_on_
 from matlens.training.probe.logistic import STRENGTHS, Linear, fits
 from matlens.training.stages.base import HeadStage, TrainedHead, adjusted, leave_model_file, register
 
-_COPIES = 5
-"""Of the features of the photos that it is fitted on, or chosen by: as they are, and twice in float64 meanwhile."""
+_COPIES = 3
+"""Of the features of the photos that it is fitted on, or chosen by: as they are, and in float64."""
 
 
 @register
@@ -42,14 +42,16 @@ class LinearHead(HeadStage):
         standard = given.standardisation()
         photos, val_photos = (standard.applied_later(rows) if on_disk else standard.applied(np.asarray(rows))
                               for rows in (given.train, given.val))
-        weights = photo_weights(settings, split, given.labels)
+        labels, val_labels, key = given.labels, given.val_labels, given.key
+        del given  # which holds the features once more
+        weights = photo_weights(settings, split, labels)
         history, heads, started = History(), list[Linear](), time.perf_counter()
         with reporter.progress(spec.title, len(STRENGTHS)) as advance:
-            for fitted in fits(photos, given.labels, len(split.class_names), weights=weights):
+            for fitted in fits(photos, labels, len(split.class_names), weights=weights):
                 number, seconds = len(history.epochs) + 1, time.perf_counter() - started
                 history.epochs.append(Epoch(
-                    number, scores_of(fitted.log_probabilities(photos), given.labels),
-                    scores_of(fitted.log_probabilities(val_photos), given.val_labels), 0.0,
+                    number, scores_of(fitted.log_probabilities(photos), labels),
+                    scores_of(fitted.log_probabilities(val_photos), val_labels), 0.0,
                     seconds, len(photos) * fitted.passes / seconds, STRENGTHS[number - 1]))
                 heads.append(fitted)
                 advance(number, "")
@@ -63,6 +65,6 @@ class LinearHead(HeadStage):
         head = adjusted(standard.folded(heads[chosen.number - 1], *pooling_of(frozen)), frozen)
         leave_model_file(frozen, head)
         frozen.clock.lap("train")
-        return TrainedHead(history, head, given.key, (
+        return TrainedHead(history, head, key, (
             "recipe probe: a linear head on the frozen trunk; the loss of the validation photos chose the strength of "
             f"its L2 penalty ({strength})",))
