@@ -144,6 +144,7 @@ def test_each_place_of_its_map_is_where_the_photo_has_it(name):
     assert moved_most_by(classifier.features, OF_PLACES).tolist() == [[0, 1], [2, 3]]
 
 
+@pytest.mark.slow
 @every_family
 def test_heat_lights_the_marked_corner(name, tmp_path):
     """A quarter would be chance."""

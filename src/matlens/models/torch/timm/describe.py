@@ -85,13 +85,11 @@ def _sizes(name: str, size: tuple[int, int], backbone: nn.Module, division: Divi
     about = _said(name)
     least = max(about.min_input_size[1:]) if about.min_input_size else 32
     alone = {"sizes": [size], "multiple_of": 1, "smallest_side": min(least, *size)}
+    takes: _Takes = partial(_is_built_and_takes, name) if about.fixed_input_size else partial(_takes, backbone)
+    raster: int | None
     if not about.fixed_input_size:
-        takes = partial(_takes, backbone)
         raster = next((raster for raster in _RASTERS if _takes_multiples(takes, size, raster)), None)
     else:
-        def takes(other: tuple[int, int]) -> bool:
-            return _takes(_built(name, other)[0], other)
-
         raster = size[0] // division.grid[0]
         other = (size[0] - raster, size[1] - raster)
         if not (takes_size and min(other) >= raster and _is_same_but_for_positions(name, other, backbone)
@@ -118,6 +116,13 @@ def _takes(network: nn.Module, size: tuple[int, int]) -> bool:
             raise
         return False
     return True
+
+
+def _is_built_and_takes(name: str, size: tuple[int, int]) -> bool:
+    try:
+        return _takes(_built(name, size)[0], size)
+    except ModelError:
+        return False
 
 
 def _takes_multiples(takes: _Takes, size: tuple[int, int], raster: int) -> bool:
