@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -13,10 +15,18 @@ from typing import Any
 import pytest
 
 from matlens.errors import ClusterError, MatlensError, WeightsError, WorkerError
+from matlens.jobs.cluster.check import check_cluster
+from matlens.jobs.cluster.robustness import robustness_on
+from matlens.jobs.measure import measure_robustness
+from matlens.robustness.curves import Robustness
+from matlens.runs.run import Run
+from matlens.settings.schema import Settings
 from matlens.system.cluster import transport
 from matlens.system.cluster.connection import connected
 from matlens.system.cluster.nodes import SharedPath, faults_of, living_nodes, looked_at, own_look
 from matlens.system.cluster.transport import RayTasks
+from matlens.system.console import Reporter
+from matlens.system.files import read_json
 from matlens.system.registry import PLUGINS
 from ray_nodes import RayNodes, ray_nodes
 
@@ -164,6 +174,35 @@ def test_each_node_is_looked_at_and_what_is_wrong_is_named(ray, tmp_path, monkey
     faults = " ".join(faults_of(looked_at(ray, here[:1], shared, ("numpy",))[0], other, shared))
     assert "3.10.1" in faults
     assert "code of matlens" in faults
+
+
+def test_robustness_on_a_cluster_is_what_it_is_here(ray, small_run, tmp_path, monkeypatch):
+    """Both models at once, each with the same photos and the same perturbations."""
+    monkeypatch.setattr("matlens.jobs.cluster.tasks.LIBRARIES_THAT_COUNT", ("numpy",))
+    runs = [Run.open(shutil.copytree(small_run, tmp_path / name)) for name in ("here", "there")]
+    names = runs[0].model_names
+    measure_robustness(runs[0], names, 3, Reporter(quiet=True))
+    settings = Settings.load(options={"on": "ray", "cache_dir": tmp_path / "cache"})
+    robustness_on(settings, runs[1], names, 3, Reporter(quiet=True))
+    for name in names:
+        here, there = (read_json(run.paths.on_request_file(name, Robustness.kind)) for run in runs)
+        assert there["curves"] == here["curves"]
+        assert there["n_photos"] == here["n_photos"] == 3
+    here, there = ({str(path.relative_to(run.path)) for path in run.path.rglob("*")} for run in runs)
+    assert {path for path in here ^ there if not path.startswith("logs/")} == set()
+
+
+def test_checking_a_cluster_names_each_node_and_leaves_nothing(ray, tmp_path, capsys):
+    """What a user reads before the first run there."""
+    settings = Settings.load(options={"on": "ray", "cache_dir": tmp_path / "cache"})
+    check_cluster(settings, Path(__file__).parent, tmp_path / "runs", as_json=True)
+    said = json.loads(capsys.readouterr().out)
+    assert sorted((node["cpus"], node["gpus"], node["faults"]) for node in said) == [(0, 0, []), (1, 0, []), (1, 0, [])]
+    assert all(node["said"]["paths"][str(tmp_path / "runs")]["free"] > 0 for node in said)
+    check_cluster(settings, None, tmp_path / "runs", as_json=False)
+    told = capsys.readouterr().out
+    assert all(node["node"] in told for node in said)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_job_whose_node_dies_begins_again_on_another_one(nodes, tasks, tmp_path):

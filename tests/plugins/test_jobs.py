@@ -173,7 +173,7 @@ def test_asking_for_a_job_imports_no_other_one_and_nothing_heavy(name):
             "print(*(module for module in sys.modules if sys.modules[module] is not None))")
     loaded = set(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True,
                                 check=True).stdout.split())
-    others = {f"matlens.workers.jobs.{other}" for other in JOBS} - {job_named(name).do.__module__}
+    others = {other.do.__module__ for other in JOBS.entries()} - {job_named(name).do.__module__}
     heavy = {"tensorflow", "keras", "torch", "torchvision", "openvino", "matplotlib", "pandas", "sklearn"}
     assert not loaded & (others | heavy)
     assert ("matlens.training.loop" in loaded) == (name == "train")

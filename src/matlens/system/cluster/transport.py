@@ -168,7 +168,9 @@ def _by_value() -> Any:
         here = ray.get_runtime_context().get_node_id()
         node = f"{socket.gethostname()} ({ray.util.get_node_ip_address()}, {here[:6]})"
         # Not waited for: a task that waits for Ray gives its CPUs away meanwhile, to a second task.
-        tell = lambda event: mailbox.put.remote(unit, event)  # noqa: E731 -- a function would be sent by its module
+        def tell(event: Event) -> Any:
+            return mailbox.put.remote(unit, event)
+
         tell({"event": "placed", "node": node, "id": here})
         try:
             from matlens.system.cluster.worker import JobOrder, done_here
