@@ -7,10 +7,11 @@ import sys
 
 import pytest
 
-from matlens.cli import data
 from matlens.cli.main import app
 
-GROUPS = {(): app.info.cls, ("data",): data.app.info.cls}
+ROOT = app.info.cls
+GROUPS = {(): ROOT, **{(name,): module.app.info.cls for name in ROOT.names
+                       if hasattr(module := ROOT.module_of(name), "app")}}
 COMMANDS = [(*above, name) for above, group in GROUPS.items() for name in group.names]
 
 

@@ -6,7 +6,6 @@ import os
 import shutil
 import socket
 from collections.abc import Callable
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +22,10 @@ from scale import rounds
 
 pytestmark = pytest.mark.attacks
 
-GROUPS = {(): command_line.app.info.cls, ("data",): import_module("matlens.cli.data").app.info.cls}
-COMMANDS = [(*above, name) for above, group in GROUPS.items() for name in group.names if name != "data"]
+ROOT = command_line.app.info.cls
+GROUPS = {(): ROOT, **{(name,): module.app.info.cls for name in ROOT.names
+                       if hasattr(module := ROOT.module_of(name), "app")}}
+COMMANDS = [(*above, name) for above, group in GROUPS.items() for name in group.names if (*above, name) not in GROUPS]
 
 
 def sparse(path: Path) -> None:
