@@ -108,9 +108,19 @@ def cli(tmp_path_factory: pytest.TempPathFactory) -> Cli:
     return run
 
 
+@pytest.fixture(scope="session")
+def cache_of_session(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The cache of commands that name none: not that of who runs the tests, where an earlier version may have written.
+    """
+    return tmp_path_factory.mktemp("cache")
+
+
 @pytest.fixture
-def matlens(monkeypatch, capsys):
+def matlens(monkeypatch, capsys, cache_of_session):
     """Run the command line here. Returns (exit code, standard output, standard error in one line)."""
+    if "MATLENS_CACHE" not in os.environ:
+        monkeypatch.setenv("MATLENS_CACHE", str(cache_of_session))
+
     def run(*arguments: object) -> tuple[int, str, str]:
         monkeypatch.setattr("sys.argv", ["matlens", *map(str, arguments)])
         with pytest.raises(SystemExit) as stopped:
