@@ -10,6 +10,7 @@ from matlens.errors import SettingsError
 from matlens.settings.addresses import address_of, path_or_address
 from matlens.settings.repetition import run_command
 from matlens.settings.schema import Settings
+from matlens.system import stopping
 
 SECRET = "hunter2-never-shown"
 OPENING = f"https://me:{SECRET}@photos.example:8443/a b/list.csv?X-Amz-Signature={SECRET}//x#{SECRET}"
@@ -28,6 +29,14 @@ def test_what_opens_an_address_is_neither_shown_nor_recorded():
     assert Settings.recorded(recorded, Path("run.json")).agreed() == settings.agreed()
 
 
+def test_the_command_that_goes_on_after_a_stop_holds_no_token(monkeypatch):
+    """It is printed when a run is interrupted, with all that was typed."""
+    monkeypatch.setattr("sys.argv", ["matlens", "run", OPENING.replace(" ", "%20"), f"--data=http://me:{SECRET}@h/l.csv"])
+    said = stopping._command(Path("runs/first"))
+    assert SECRET not in said
+    assert "https://photos.example:8443/a%20b/list.csv" in said and "--data=http://h/l.csv" in said
+
+
 @pytest.mark.parametrize("words", [f"s3://AKIA:{SECRET}@bucket/photos", f"gs://x:{SECRET}@bucket", f"https://{SECRET}@:80",
                                    f"https://[{SECRET}", f"ftp://me:{SECRET}@host/photos", f"s3:///{SECRET}"])
 def test_an_address_that_is_none_is_refused_without_being_quoted(words):
@@ -39,7 +48,8 @@ def test_an_address_that_is_none_is_refused_without_being_quoted(words):
 
 
 @pytest.mark.parametrize(("words", "public", "kind"), [
-    ("s3://bucket/photos/", "s3://bucket/photos", "folder"), ("s3:/bucket/what?.jpg", "s3://bucket/what?.jpg", "folder"),
+    ("s3://bucket/photos/", "s3://bucket/photos", "folder"),
+    ("s3:/bucket/what?.jpg", "s3://bucket/what?.jpg", "folder"),
     ("gs://bucket", "gs://bucket", "folder"), ("S3://bucket/List.CSV", "s3://bucket/List.CSV", "manifest"),
     ("https://host/l.parquet?sig=1", "https://host/l.parquet", "manifest"),
     ("s3://bucket/s-{0000..0009}.tar", "s3://bucket/s-{0000..0009}.tar", "shards")])

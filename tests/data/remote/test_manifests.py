@@ -12,7 +12,8 @@ from remote_places import HASTE, Heard, same_photos
 
 
 def rows_of(photos, prefix=""):
-    return [(f"{prefix}{file.relative_to(photos).as_posix()}", file.parent.name) for file in sorted(photos.rglob("*.png"))]
+    files = sorted(photos.rglob("*.png"))
+    return [(f"{prefix}{file.relative_to(photos).as_posix()}", file.parent.name) for file in files]
 
 
 def csv_of(rows, head="path,label"):

@@ -42,7 +42,7 @@ def test_photos_are_brought_once_and_what_changes_is_named_and_brought_again(tmp
     (root / "metal" / "stranger.png").write_bytes(b"left over")
     changed = Heard()
     bring(address, tmp_path, 1, changed, HASTE)
-    assert "wood 0.png" in changed.text and "brick 2.png" in changed.text and "2 brought now, 6 were here" in changed.text
+    assert all(fact in changed.text for fact in ("wood 0.png", "brick 2.png", "2 brought now, 6 were here"))
     assert (root / "wood" / "wood 0.png").read_bytes() == b"another"
     assert (root / "metal" / "metal 1.png").read_bytes() == (photos / "metal" / "metal 1.png").read_bytes()
     assert not (root / "brick" / "brick 2.png").exists() and not (root / "metal" / "stranger.png").exists()

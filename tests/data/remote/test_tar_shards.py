@@ -1,4 +1,4 @@
-"""Tar shards as WebDataset lays them out: labels in three forms, names that meet, shards that are damaged or hostile."""
+"""Tar shards as WebDataset lays them out: labels in three forms, names that meet, damaged and hostile shards."""
 
 from __future__ import annotations
 
@@ -28,7 +28,8 @@ def shard(path, *members):
 def samples(photos, classes):
     """Members of the photos of some classes, each class with another form of label."""
     for name in classes:
-        form = {"brick": ("cls", name), "metal": ("txt", f"{name}\n"), "wood": ("json", f'{{"id": 1, "label": "{name}"}}')}
+        form = {"brick": ("cls", name), "metal": ("txt", f"{name}\n"),
+                "wood": ("json", f'{{"id": 1, "label": "{name}"}}')}
         for file in sorted((photos / name).iterdir()):
             yield f"{file.stem}.png", file.read_bytes()
             yield f"{file.stem}.{form[name][0]}", form[name][1].encode()
@@ -64,7 +65,7 @@ def test_a_shard_that_must_not_be_unpacked_is_refused_and_leaves_nothing(tmp_pat
     with pytest.raises(DataError) as refused:
         bring(address_of(str(tmp_path / "s.tar")), tmp_path / "cache", 1, heard, HASTE)
     assert fact in str(refused.value) and "s.tar" in str(refused.value)
-    assert not [file for file in tmp_path.rglob("*.png")]
+    assert not list(tmp_path.rglob("*.png"))
 
 
 @pytest.mark.parametrize("end", [700, 1536, 2048])

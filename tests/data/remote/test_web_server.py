@@ -1,4 +1,4 @@
-"""Photos on a web server that fails now and then: what passes is tried again and named, what opens it is never shown."""
+"""Photos on a web server that fails now and then: what passes is tried again, what opens it is never shown."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def test_a_server_that_fails_now_and_then_gives_the_photos_of_a_folder(tmp_path,
     for fact in ("list.csv: the server answers 503", "502 Bad Gateway", "429 Too Many Requests", "ended in the middle",
                  "500 Internal Server Error"):
         assert fact in heard.text
-    assert sum("trying again" in line for line in heard.lines) in (6, 7)  # aiohttp itself repeats one on a used connection
+    assert sum("trying again" in line for line in heard.lines) in (6, 7)  # aiohttp repeats one on a used connection
 
 
 def test_photos_that_are_here_are_asked_for_and_not_sent_again(tmp_path, web, manifest, heard):

@@ -16,7 +16,16 @@ from matlens.errors import DataError
 from matlens.settings.addresses import Address, address_of
 from matlens.system.console import listed
 from matlens.system.registry import near
-from matlens.system.untrusted import JSON_LIMIT, UNREADABLE_TABLE, in_short, quoted, read_bounded, reason_of, text_of
+from matlens.system.untrusted import (
+    JSON_LIMIT,
+    UNREADABLE_TABLE,
+    in_short,
+    open_regular,
+    quoted,
+    read_bounded,
+    reason_of,
+    text_of,
+)
 
 COLUMNS = ("path", "label")
 LARGEST = JSON_LIMIT
@@ -115,7 +124,7 @@ def _parquet(file: Path, address: Address) -> tuple[list[str], _Cells]:
     except ImportError:
         raise DataError(f"{address} needs pyarrow, which is not installed. Install it with: "
                         "pip install 'matlens[cloud]'. Or write the manifest as CSV.") from None
-    with file.open("rb") as content:
+    with open_regular(file) as content:
         table = parquet.ParquetFile(content)
         about, names = table.metadata, list(table.schema_arrow.names)
         chosen = [names[place] for place in _chosen(names, address)]

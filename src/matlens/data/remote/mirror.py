@@ -97,7 +97,8 @@ class Mirror:
 
     def finish(self, address: Address, is_changed: bool) -> None:
         """Remove what is not in the index, empty folders too; and where photos went, write the index anew."""
-        write_json(self.folder / _ABOUT, {"format": _FORMAT, "address": str(address), "photos": sum(map(has_photo_ending, self.index))})
+        write_json(self.folder / _ABOUT, {"format": _FORMAT, "address": str(address),
+                                          "photos": sum(map(has_photo_ending, self.index))})
         self.write_shard()
         for folder, _, files in os.walk(self.photos, topdown=False):
             inside = Path(folder).relative_to(self.photos).as_posix()

@@ -16,7 +16,7 @@ from matlens.data.source.patience import Patience
 from matlens.errors import DataError
 from matlens.system.caches import Say
 from matlens.system.registry import did_you_mean
-from matlens.system.untrusted import in_short
+from matlens.system.untrusted import in_short, open_regular
 
 _MD5 = re.compile(r"[0-9a-f]{32}")
 """An ETag of an object that was uploaded in one piece, unless the store encrypts it with a key of its own."""
@@ -156,5 +156,5 @@ def _is_object(entry: dict[str, Any], prefix: str) -> bool:
 
 
 def _md5_of(file: Path) -> str:
-    with file.open("rb") as content:
+    with open_regular(file) as content:
         return hashlib.file_digest(content, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()

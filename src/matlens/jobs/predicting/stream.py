@@ -18,7 +18,8 @@ _LONGEST = 1 << 16
 def asked_in_turn(named: Iterable[Path | Address], stream: BinaryIO) -> Iterator[AskedPhotos]:
     """Give the photos that are named, and then those of each line of `stream` as it comes, if `-` is among the names.
 
-    A line is a path as it is: of a photo, a folder or a ZIP, and no pattern; or an address. Empty lines are passed over.
+    A line is a path as it is, of a photo, a folder or a ZIP, and no pattern; or an address. Empty lines are passed
+    over.
     """
     paths = list(named)
     if others := [path for path in paths if path != STDIN]:
