@@ -4,6 +4,8 @@
 
 hashes      `near_pairs` on the hashes of `--peer` photos against comparing all pairs in NumPy, whose pairs must be the
             same; the ratio of the medians.
+made        `near_pairs` on a million made hashes: those of 20,000 photos, each fifty times with noise; 10,000 others
+            are turned and changed in up to three bits, and are to be found.
 candidates  all candidates of each of `--sizes` photos, cut out of those of `--data`, turned and mirrored, among them
             300 copies of each kind: how many of these are candidates.
 groups      57,504 photos, 24 near copies of each of 2,396 (MINC-2500's size): whether the candidates of each photo are
@@ -37,7 +39,7 @@ from matlens.data.pixels.reader import PhotoReader
 from matlens.data.source.sources import open_source
 from matlens.data.split.candidates import candidates
 from matlens.data.split.clusters import Clusters
-from matlens.data.split.hamming import View, near_pairs
+from matlens.data.split.hamming import CROWD, HashView, near_pairs
 from matlens.data.split.signatures import SHAPES, SIDE, coefficients, hashes_of, oriented
 
 PHOTOS = Path(__file__).parents[2] / "shared" / "data" / "trashnet-2527"
@@ -106,7 +108,7 @@ def hashes(photos: Grey, n: int) -> dict[str, float]:
 
     def compare_all() -> npt.NDArray[np.int64]:
         found = [np.zeros(0, np.int64)]
-        for view in (View(own, symmetric=True), *views):
+        for view in (HashView(own, symmetric=True), *views):
             for start in range(0, n, 64):
                 rows = own[start:start + 64]
                 first, second = np.nonzero(np.bitwise_count(rows[:, None] ^ view.hashes) <= DISTANCE)
@@ -119,6 +121,29 @@ def hashes(photos: Grey, n: int) -> dict[str, float]:
     assert np.array_equal(pairs, all_pairs), "the pairs are not those of comparing all"
     return {**ours, "pairs": len(pairs), "all pairs, core-seconds": peer["core-seconds"],
             "times": peer["core-seconds"] / ours["core-seconds"]}
+
+
+def made(photos: Grey, n: int) -> dict[str, float]:
+    """The search by bands among hashes that are made of those of fewer photos."""
+    rng, few, planted = np.random.default_rng(SEED), n // 50, n // 100
+    pictures = np.frombuffer(b"".join(map(signature, pieces(photos, few))), np.uint8).reshape(few, SIDE, SIDE)
+    shapes = coefficients(pictures, SHAPES)[np.arange(n) % few]
+    shapes += rng.normal(0, 0.08, shapes.shape).astype(np.float32)
+    own, views = hashes_of(shapes)
+    views_of_own = [view.hashes.copy() for view in views]
+    source, copy = rng.permutation(n)[:2 * planted].reshape(2, planted)
+    flips = np.zeros(planted, np.uint64)
+    for _ in range(3):
+        flips |= np.uint64(1) << rng.integers(0, 63, planted).astype(np.uint64)
+    turn = rng.integers(0, len(views), planted)
+    of_copies = np.array([views_of_own[view][number] for view, number in zip(turn, source, strict=True)]) ^ flips
+    signs = np.unpackbits(of_copies.view(np.uint8).reshape(-1, 8), axis=1, bitorder="little")[:, :shapes.shape[1]]
+    shapes[copy] = np.where(signs, 1, -1)
+    own, views = hashes_of(shapes)
+    took, pairs = measured(lambda: near_pairs(own, DISTANCE, views, crowd=CROWD))
+    wanted = np.minimum(source, copy) * n + np.maximum(source, copy)
+    return {**took, "pairs": len(pairs), "planted that are found": float(
+        np.isin(wanted, pairs[:, 0] * n + pairs[:, 1]).mean())}
 
 
 def search(photos: Grey, n: int) -> dict[str, float]:
@@ -171,7 +196,7 @@ def alike(photos: Grey, n: int) -> dict[str, float]:
             "pairs by hashes": len(pairs)}
 
 
-CASES = {"hashes": hashes, "candidates": search, "groups": groups, "alike": alike}
+CASES = {"hashes": hashes, "made": made, "candidates": search, "groups": groups, "alike": alike}
 
 
 def main() -> None:
@@ -188,7 +213,8 @@ def main() -> None:
         found = CASES[chosen.child[0]](originals(chosen.data), int(chosen.child[1]))
         print(json.dumps({**found, "peak, GB": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9}))
         return
-    sizes = {"hashes": [chosen.peer], "candidates": chosen.sizes, "groups": [57_504], "alike": [100_000]}
+    sizes = {"hashes": [chosen.peer], "made": [1_000_000], "candidates": chosen.sizes, "groups": [57_504],
+             "alike": [100_000]}
     with tempfile.TemporaryDirectory() as folder:
         data = chosen.data or (PHOTOS if PHOTOS.is_dir() else draw_dataset(Path(folder) / "drawn", size=GREY))
         for case in chosen.only:

@@ -10,7 +10,7 @@ import pytest
 
 from matlens.data.split import hamming
 from matlens.data.split.clusters import Clusters
-from matlens.data.split.hamming import CROWD, Hashes, View, near_pairs
+from matlens.data.split.hamming import CROWD, Hashes, HashView, near_pairs
 from matlens.data.split.signatures import ORIENTATIONS, SHAPES, SIDE, coefficients, hashes_of, oriented
 from scale import rounds
 
@@ -42,11 +42,11 @@ HASHES: dict[str, Callable[[int, np.random.Generator], Hashes]] = {
 }
 
 
-def compared(hashes: Hashes, views: list[View], distance: int) -> tuple[Pairs, np.ndarray]:
+def compared(hashes: Hashes, views: list[HashView], distance: int) -> tuple[Pairs, np.ndarray]:
     """All pairs, by comparing each with each, and how many others are near each thing."""
     found: Pairs = set()
     near = np.zeros(len(hashes), int)
-    for view in (View(hashes, symmetric=True), *views):
+    for view in (HashView(hashes, symmetric=True), *views):
         is_near = np.bitwise_count(hashes[:, None] ^ view.hashes) <= distance
         np.fill_diagonal(is_near, False)
         near += is_near.sum(1) if view.symmetric else is_near.sum(0) + is_near.sum(1)
@@ -61,10 +61,11 @@ def joined(pairs: Pairs) -> list[tuple[int, ...]]:
     return clusters.groups()
 
 
-def views_of(hashes: Hashes) -> list[View]:
+def views_of(hashes: Hashes) -> list[HashView]:
     """The complement and the reversed bits, which are their own inverses, and a rotation, which is not."""
     reverse = np.packbits(np.unpackbits(hashes.view(np.uint8)).reshape(-1, 64)[:, ::-1]).view(np.uint64)
-    return [View(~hashes, True), View(reverse, True), View(hashes << np.uint64(1) | hashes >> np.uint64(63), False)]
+    rotated = hashes << np.uint64(1) | hashes >> np.uint64(63)
+    return [HashView(~hashes, True), HashView(reverse, True), HashView(rotated, False)]
 
 
 @pytest.mark.parametrize("large", [8, 4096])

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from matlens.data.split.hamming import Hashes, View, near_pairs
+from matlens.data.split.hamming import Hashes, HashView, near_pairs
 from matlens.data.split.signatures import DETAIL, ORIENTATIONS, SHAPES, SIDE, Band, coefficients, hashes_of, moves
 from matlens.types import Array, Labels, Pixels
 
@@ -116,7 +116,7 @@ def _same_signs(shapes: Array) -> Labels:
     hashes, views = hashes_of(shapes)
     order = np.lexsort((shapes[:, 0], hashes))  # the links of a crowd go by numbers
     order = order[shapes[order].any(axis=1)]
-    views = [View(view.hashes[order], view.symmetric) for view in views]
+    views = [HashView(view.hashes[order], view.symmetric) for view in views]
     pairs: Labels = np.sort(order[near_pairs(hashes[order], _DISTANCE, views)], axis=1)
     return pairs
 

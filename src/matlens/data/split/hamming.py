@@ -33,7 +33,7 @@ _HALF, _NUMBERS = np.uint64(32), np.uint64(0xFFFF_FFFF)  # of an integer that ho
 
 
 @dataclass(frozen=True)
-class View:
+class HashView:
     """Hashes (N,) of the same things, seen in another way.
 
     symmetric: whether hash i of the first view lies as far from hash j of this one as j of the first from i of this.
@@ -43,7 +43,7 @@ class View:
     symmetric: bool
 
 
-def near_pairs(hashes: Hashes, distance: int, views: Iterable[View] = (), crowd: int = CROWD) -> Labels:
+def near_pairs(hashes: Hashes, distance: int, views: Iterable[HashView] = (), crowd: int = CROWD) -> Labels:
     """Return pairs of things whose hashes (N,) differ in at most `distance` bits, from 1 to 15, among themselves or
     between them and those of a view.
 
@@ -55,7 +55,7 @@ def near_pairs(hashes: Hashes, distance: int, views: Iterable[View] = (), crowd:
     """
     links = _Links(len(hashes), crowd)
     masks = _masks(distance)
-    for view in (View(hashes, symmetric=True), *views):
+    for view in (HashView(hashes, symmetric=True), *views):
         for number in range(len(masks)):
             _Bands(hashes, view, masks[:number + 1], distance, links).search()
     return links.pairs()
@@ -118,7 +118,7 @@ class _Bands:
     """The comparison of hashes with those of a view by one band: the last one of `masks`."""
 
     hashes: Hashes
-    view: View
+    view: HashView
     masks: Hashes
     distance: int
     links: _Links

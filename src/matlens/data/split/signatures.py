@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from matlens.data.split.hamming import BITS, Hashes, View
+from matlens.data.split.hamming import BITS, Hashes, HashView
 from matlens.types import Array, Labels, Pixels
 
 SIDE = 32
@@ -98,15 +98,15 @@ def _of_length_one(vectors: Array) -> Array:
     return np.asarray(np.where(length > 1e-3, vectors / np.maximum(length, 1e-3), 0), np.float32)
 
 
-def hashes_of(shapes: Array) -> tuple[Hashes, list[View]]:
+def hashes_of(shapes: Array) -> tuple[Hashes, list[HashView]]:
     """Return hashes (N,) of coefficients (N, 63), their signs, and the hashes in the other orientations.
 
     A quarter turn stands for its inverse, too.
     """
     places, signs = moves(SHAPES)
     positive = shapes > 0
-    views = [View(_packed(positive[:, places[orientation]] ^ (signs[orientation] < 0)), orientation != _QUARTER_TURN)
-             for orientation in (*_THEIR_OWN_INVERSE, _QUARTER_TURN)]
+    views = [HashView(_packed(positive[:, places[turn]] ^ (signs[turn] < 0)), symmetric=turn != _QUARTER_TURN)
+             for turn in (*_THEIR_OWN_INVERSE, _QUARTER_TURN)]
     return _packed(positive), views
 
 
