@@ -155,11 +155,11 @@ def measure(n: int, width: int, work: Path) -> dict[str, Any]:
 
 def table(found: list[dict[str, Any]]) -> str:
     """Seconds of the processors and GB by stage, two columns for each size."""
-    def cells(seconds: float, peak: float) -> str:
-        return f"{seconds:12.2f} s {peak / 1e9:5.2f} GB"
+    def cells(seconds: float | None, peak: float) -> str:
+        return f"{'not measured':>23}" if seconds is None else f"{seconds:12.2f} s {peak / 1e9:5.2f} GB"
 
     lines = [f"{'records':<14}" + "".join(f"{facts['n']:>23,}" for facts in found)]
-    lines += [f"{name:<14}" + "".join(cells(facts["cpu"][name], facts["peak"].get(name, 0)) for facts in found)
+    lines += [f"{name:<14}" + "".join(cells(facts["cpu"].get(name), facts["peak"].get(name, 0)) for facts in found)
               for name in MEASURED]
     lines.append(f"{'all':<14}" + "".join(cells(sum(facts["cpu"].values()), max(
         peak for name, peak in facts["peak"].items() if name != BETWEEN)) for facts in found))
@@ -183,8 +183,9 @@ def draw(found: list[dict[str, Any]], path: Path) -> None:
             ("peak", 1e9, "Anonymous memory, GB", {57_500: 1.0, 1_000_000: 4.0})), strict=True):
         style_axes(axes, "one line for each stage", "Records", words)
         for number, name in enumerate(MEASURED):
-            axes.plot(sizes, [facts[key].get(name, 0) / scale for facts in found], marker=marks[number], markersize=4,
-                      color=COLORS[number % len(COLORS)], label=name, linewidth=1.4)
+            axes.plot(sizes, [facts[key].get(name, float("nan")) / scale for facts in found], marker=marks[number],
+                      markersize=4, color=COLORS[number % len(COLORS)], label=name, linewidth=1.4,
+                      linestyle="--" if number >= len(COLORS) else "-")
         axes.set(xscale="log", yscale="log")
         for n, limit in limits.items():
             axes.plot(n, limit, "_", color=INK, markersize=22, markeredgewidth=2)

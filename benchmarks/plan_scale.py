@@ -9,7 +9,8 @@ takes one core and the memory of one node, however many nodes there are:
 
     core hours = photos x s / 3600
     hours      = core hours / (nodes x cores) for what is divided, core hours of what is not
-    money      = hours x nodes x price of a node hour
+    node hours = hours x nodes for what is divided, hours of what is not: the other nodes are given back then
+    money      = node hours x price of a node hour
     shards     = photos / 4,096
     disk       = photos x (features 4 x width, pixel store 150,528 at 224 px, manifest 60)
     memory     = photos x bytes a record, of the stage that takes most
@@ -77,16 +78,16 @@ def plan(found: list[Stage], photos: float, nodes: int, cores: int, memory: floa
          models: int) -> str:
     """Write the plan as a table, and what does not fit below it."""
     lines = [f"{'stage':<14}{'us a photo':>12}{'core hours':>14}{'hours':>12}  where"]
-    hours = 0.0
+    hours, node_hours = 0.0, 0.0
     for stage in found:
         took = stage.core_hours(photos) / (nodes * cores if stage.divided else 1)
-        hours += took
+        hours, node_hours = hours + took, node_hours + took * (nodes if stage.divided else 1)
         lines.append(f"{stage.name:<14}{stage.seconds * 1e6:12.1f}{stage.core_hours(photos):14.2f}{took:12.2f}  "
                      f"{f'{nodes} nodes x {cores} cores' if stage.divided else 'one core of one node'}")
     most = max(found, key=lambda stage: stage.memory)
     disk = {"features": photos * 4 * width * models, "pixel store": photos * STORED, "manifest": photos * MANIFEST}
     lines += [f"{photos:,.0f} photos: {math.ceil(photos / PER_SHARD):,} shards; {hours:,.1f} hours, "
-              f"{hours * nodes:,.0f} node hours, {hours * nodes * price:,.2f} at {price:g} a node hour",
+              f"{node_hours:,.0f} node hours, {node_hours * price:,.2f} at {price:g} a node hour",
               "disk: " + ", ".join(f"{name} {size / 1e12:,.2f} TB" for name, size in disk.items()),
               f"memory of the process that leads the run: {photos * most.memory / 1e9:,.1f} GB ({most.name}, "
               f"{most.memory:,.0f} bytes a record)"]
