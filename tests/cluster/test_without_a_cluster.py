@@ -99,7 +99,7 @@ def test_where_ray_is_not_installed_the_extra_is_named(cli: Cli, tmp_path: Path,
 @pytest.mark.parametrize(("options", "said"), [
     ({"on": "rays"}, "ray://HOST"), ({"on": "ray://head port"}, "ray://HOST"), ({"on": "ray://a@b:1"}, "ray://HOST"),
     ({"task_cpus": 2}, "--on"), ({"on": "ray", "device": "cuda:1"}, "--device cuda"), ({"on": "ray", "task_cpus": 0},
-                                                                                     "--task-cpus")])
+                                                                                     "task_cpus")])
 def test_settings_that_cannot_be_are_refused_with_their_option(options, said):
     """Before anything is connected."""
     with pytest.raises(SettingsError) as caught:

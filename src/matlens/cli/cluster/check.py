@@ -26,7 +26,7 @@ def check(on: Cluster = None,
     Nodes must run the same Python and the same matlens, and see photos, runs and cache at the same paths. It exits with
     2 where one does not.
 
-    Example: matlens cluster check --on ray://head:10001 --data /shared/photos --out /shared/runs
+    Example: matlens cluster check --on ray://head:10001 --data /shared/photos
     """
     from matlens.jobs.cluster.check import check_cluster
     from matlens.settings.schema import Settings

@@ -36,8 +36,9 @@ def robustness_on(settings: Settings, run: Run, names: Sequence[str], n: int, re
             reporter.warn(f"{name} failed: {outcome.error}")
         return ()
 
-    # Artifacts predict on CPUs: no task takes a GPU.
-    asked, paths = own.model_copy(update={"device": "cpu"}), shared_paths(own, SharedPath(out, "the run", True))
+    # Artifacts predict on CPUs, so that no task takes a GPU; and they need nothing of the cache.
+    asked = own.model_copy(update={"device": "cpu"})
+    paths = [shared for shared in shared_paths(own, SharedPath(out, "the run", True)) if shared.what != "--cache-dir"]
     with cluster_tasks(asked, out, paths, reporter) as cluster:
         units = [Unit(name, "robustness", RobustnessTask(out, sent, root, name, n),
                       run.paths.log_file(name).absolute(), counts=True, then=partial(ended, name)) for name in names]
