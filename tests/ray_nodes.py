@@ -30,12 +30,14 @@ class RayNodes:
     """The cluster. address: of its head, as RAY_ADDRESS says it. client: as `--on` says it. nodes: their ids."""
 
     def __init__(self, count: int) -> None:
-        self._folder = Path(tempfile.mkdtemp(prefix="mr-"))  # a short name: sockets lie in it
+        self._folder = Path(tempfile.mkdtemp(prefix="mr-", dir="/tmp"))  # a short name: sockets lie in it
+        (self._folder / "ray").mkdir()  # where RAY_TMPDIR has Ray note which cluster it began last
         self._log = (self._folder / "log.txt").open("wb")
         path = os.pathsep.join([str(Path(matlens.__file__).parents[1]), os.environ.get("PYTHONPATH", "")])
-        self._process = subprocess.Popen([sys.executable, __file__, str(count), str(self._folder / "r")], text=True,
+        self._process = subprocess.Popen([sys.executable, __file__, str(count), str(self._folder / "ray")], text=True,
                                          stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._log,
-                                         env={**os.environ, "PYTHONPATH": path, "RAY_USAGE_STATS_ENABLED": "0"})
+                                         env={**os.environ, "PYTHONPATH": path, "RAY_TMPDIR": str(self._folder),
+                                              "RAY_USAGE_STATS_ENABLED": "0"})
         self.address, self.client, self.nodes = "", "", list[str]()
 
     def begin(self) -> None:

@@ -39,6 +39,8 @@ NOT_FOREIGN = {
     "report/templating.py": "files of the package",
     "serving/frame.py::page_files": "files of the package",
     "serving/uploads.py::_unpacked": "bytes in memory",
+    "features/precision/instructions.py::instructions_in": "the kernel's own files",
+    "system/cluster/looking.py": "the package's code, shared regular files, and a sign that another machine left there",
     "system/devices.py::usable_cores": "the kernel's own files",
     "system/resources.py::allowed_memory": "the kernel's own files",
     "system/resources.py::available_memory": "the kernel's own files",

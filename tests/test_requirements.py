@@ -39,7 +39,8 @@ def wanted(*extras: str) -> list[Requirement]:
 
 
 @pytest.mark.parametrize(("file", "extras"), [
-    (LIGHT, ["keras"]), (ALL, ["keras", "torch", "int8", "kaggle", "serve", "weights", "cloud", "ray"])], ids=["light", "all"])
+    (LIGHT, ["keras"]), (ALL, ["keras", "torch", "int8", "kaggle", "serve", "weights", "cloud", "ray"])],
+    ids=["light", "all"])
 def test_pins_have_all_that_the_project_needs_within_its_ranges(file, extras):
     """An environment that lacks a package fails at the first import, after minutes of installing."""
     versions = pinned(file)

@@ -73,7 +73,7 @@ MISTAKES = {
     "a photo before its run": (("predict", PHOTO, RUN), (f"matlens predict 'runs/first run' '{PHOTO}'",)),
     "a pattern that fits no file": (("predict", RUN, "my photos/*.jpx"), ("my photos/*.jpx", "pattern")),
     "a folder to predict": (("predict", RUN, "nowhere/"), ("nowhere", "no such file or folder")),
-    "an address": (("predict", RUN, "https://example.org/a.jpg"), ("example.org/a.jpg", "Download")),
+    "an address": (("predict", RUN, "https://nowhere.invalid/a.jpg"), ("nowhere.invalid/a.jpg", "no connection")),
     "the report by its name": (("report", RUN), ("report.html", "matlens evaluate RUN")),
     "a command of data by itself": (("audit", "my photos"), ("matlens data audit",)),
     "a folder for a settings file": (("run", "my photos", "--config", "my photos"), ("my photos", "folder")),

@@ -14,6 +14,7 @@ from typing import Any, Literal
 from urllib.parse import quote, urlsplit, urlunsplit
 
 from matlens.errors import SettingsError
+from matlens.system.console import command
 from matlens.system.ownership.places import expanded
 from matlens.system.untrusted import in_short
 
@@ -23,6 +24,9 @@ SHARD = ".tar"
 
 _REMOTE = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/{1,2}(.*)", re.DOTALL)
 """One slash, too: a path object has no two of them in a row. A drive of Windows has one letter."""
+
+_KAGGLE = re.compile(r"/datasets/([\w-]+/[\w-]+)")
+"""Which dataset a page is about."""
 
 _LOOKED_AT = 10_000
 """How many entries of a folder are looked at for tar shards."""
@@ -113,6 +117,10 @@ def _remote(scheme: str, rest: str) -> Address:
         raise ValueError("is no address of a web server") from error
     if not host:
         raise ValueError(f"names no server; write {scheme}://SERVER/PATH")
+    if host.endswith("kaggle.com"):
+        page = _KAGGLE.match(parts.path)
+        raise ValueError("is that of a page on kaggle.com, and no folder of photos. Download the dataset first, such "
+                         f"as with: {command('data', 'fetch', page[1] if page else 'OWNER/DATASET')}")
     named = f"[{host}]" if ":" in host else host
     public = urlunsplit((scheme, named if port is None else f"{named}:{port}", parts.path, "", ""))
     return Address(public, quote(whole.partition("#")[0], safe=":/?[]{}@!$&'()*+,;=%~"))

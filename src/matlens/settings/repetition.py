@@ -32,7 +32,7 @@ def run_command(recorded: Mapping[str, Any], data: Path | str = "PHOTOS", *more:
         defaults = Settings.load(options={key: given[key] for key in DECIDE_DEFAULTS}).model_dump(mode="json")
     except SettingsError:
         return None, ()
-    words, unsaid = ["run", "--data", str(data if data == "PHOTOS" else given["data_address"] or data)], []
+    words, unsaid = ["run", "--data", str(given["data_address"] or data)], []
     for key, setting in DECLARED.items():
         default = Settings.model_fields[key].default if key in DECIDE_DEFAULTS else defaults[key]
         if setting.of_machine or key == "data_address" or given[key] == default:

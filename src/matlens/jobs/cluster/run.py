@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
+from matlens.data.remote.bring import with_photos_here
 from matlens.data.source.sources import open_source, refuse_among_photos
 from matlens.errors import UsageError
 from matlens.jobs.closing import report_line
@@ -32,6 +33,7 @@ from matlens.workers.telling import packed
 
 def run_on(settings: Settings, out: Path, reporter: Reporter, split_hash: str | None = None) -> Run:
     """Do the whole job on the cluster `settings.on`; see `jobs.run.run`. Raises ClusterError, too."""
+    settings = with_photos_here(settings, reporter)
     refuse_among_photos(out, open_source(settings.data_dir))
     sent, out = with_whole_paths(settings), out.absolute()
     with alone_in(out), cluster_tasks(settings, out, shared_paths(sent, SharedPath(out, "--out", True)),
@@ -44,7 +46,9 @@ def run_on(settings: Settings, out: Path, reporter: Reporter, split_hash: str | 
 
 def series_on(settings: Settings, out: Path, reporter: Reporter) -> SeriesFolder:
     """Do a series on the cluster `settings.on`; see `jobs.series.run_series`. Raises ClusterError, too."""
-    started, out, sent = time.perf_counter(), out.absolute(), with_whole_paths(settings)
+    started, out = time.perf_counter(), out.absolute()
+    settings = with_photos_here(settings, reporter)
+    sent = with_whole_paths(settings)
     with alone_in(out):
         series = series_of(sent, out)
         refuse_other_settings(series, sent)

@@ -48,8 +48,9 @@ def _look_by_value() -> Any:
                 elif path.is_dir():
                     names = sorted(item.name for item in path.iterdir() if not item.name.startswith("."))
                     about["content"] = hashlib.sha256(repr(names[:10_000]).encode()).hexdigest()
-                else:
-                    about["content"] = hashlib.sha256(path.read_bytes()).hexdigest()
+                elif path.is_file():
+                    with path.open("rb") as shared:
+                        about["content"] = hashlib.file_digest(shared, "sha256").hexdigest()
             except OSError as error:
                 about["trouble"] = error.strerror or str(error)
             seen[place] = about
