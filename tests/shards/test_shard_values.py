@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import resource
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -18,6 +19,8 @@ from matlens.system import caches
 from matlens.system.caches import entries, prune
 from matlens.system.files import read_json
 from matlens.system.shards import planning
+from matlens.system.shards import shard as shard_module
+from matlens.system.shards.sharded import ShardedValues
 
 MOST = 8
 HERE = Path(__file__).parent
@@ -257,7 +260,56 @@ import resource
 resource.setrlimit(resource.RLIMIT_NOFILE, (64, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
 in_small_shards(1)
 Made(cache, names(0, 80)).check()
+in_small_shards(5)
+views = [Made(cache, names(0, 75), f"view {number}") for number in range(20)]
+for made in (*views, *views):
+    made.check()
+held = [made.values.opened_or_made() for made in views]
+assert all(len(index.shards) > 8 for index in held)
 """, tmp_path))
+
+
+@pytest.mark.parametrize("happens", ["after the plan", "before the index"])
+def test_a_shard_that_goes_while_others_are_opened_moves_no_row(tmp_path, monkeypatch, happens):
+    """Another machine may prune the cache at any moment; a row under another photo's name would be a wrong label."""
+    monkeypatch.setattr(planning, "LARGEST", 4)
+    Made(tmp_path, names(0, 30)).check()
+    made = Made(tmp_path, names(0, 40))
+    plan, gone = ShardedValues._plan, []
+
+    def planned_and_pruned(values, *others, **options):
+        found = plan(values, *others, **options)
+        if not gone:
+            gone.append(tmp_path / "features" / found[0].used[0])
+            shutil.rmtree(gone[0])
+        return found
+
+    monkeypatch.setattr(ShardedValues, "_plan", planned_and_pruned)
+    if happens == "before the index":
+        made.check()
+    else:
+        rows = made.values.in_memory(lambda digests, _: np.stack([row_of(digest) for digest in digests]))
+        np.testing.assert_array_equal(rows, [row_of(digest) for digest in made.digests])
+    assert gone
+
+
+def test_a_shard_that_cannot_be_read_now_is_not_damaged(tmp_path, monkeypatch):
+    """A network disk that stutters must not cost what was computed."""
+    Made(tmp_path, names(0, 12)).check()
+    before = {path.name for path in (tmp_path / "features").iterdir()}
+    said = []
+    made = Made(tmp_path, names(3, 12), say=said.append)
+    real, failing = shard_module._mapped, iter([True] * 2)
+
+    def mapped(*others):
+        if next(failing, False):
+            raise OSError(errno.EIO, "Input/output error")
+        return real(*others)
+
+    monkeypatch.setattr(shard_module, "_mapped", mapped)
+    made.check()
+    assert before <= {path.name for path in (tmp_path / "features").iterdir()}
+    assert not any("damaged" in line for line in said)
 
 
 def test_values_that_cannot_be_written_are_given_from_memory(tmp_path, monkeypatch):

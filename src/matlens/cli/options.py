@@ -236,9 +236,10 @@ def with_photos_in(folder: Path | Address | None, run: Run, *, needed: bool, wor
         return run
     if not isinstance(folder, Path):
         from matlens.data.remote.bring import bring
+        from matlens.settings.knobs import notebook_setting
         from matlens.system.console import Reporter
 
-        folder = bring(folder, run.settings.cache_dir, run.settings.cache_limit, Reporter())
+        folder = bring(folder, notebook_setting("cache_dir"), notebook_setting("cache_limit"), Reporter())
     root = open_source(folder).root.resolve()
     photos = run.split.part("test")
     missing = [photo.path for photo in photos if not (root / photo.path).is_file()]

@@ -39,6 +39,9 @@ def train(model: Annotated[str, Late(_model_argument)], photos: Photos = None, o
         asked = "--seeds asks" if (settings.seeds or 1) > 1 else f"--protocol {settings.protocol} asks"
         raise SettingsError(f"matlens train trains a model once, and {asked} for several trainings: use matlens run "
                             f"--models {model}, or leave that option out.")
+    if settings.on is not None:
+        raise SettingsError("matlens train trains on this machine, and ON asks for a cluster. Use matlens run, or take "
+                            "it out of the settings file.")
     reporter, out = Reporter(quiet), out or default_out()
     with orderly_stop(out), alone_in(out):
         begun = start(settings, out, reporter)

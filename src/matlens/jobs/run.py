@@ -123,6 +123,7 @@ def _run_alone(settings: Settings, out: Path, reporter: Reporter, split_hash: st
         except MatlensError as error:
             failures[model] = str(error)
             reporter.warn(f"{model} failed: {error}")
+    tell_changes(run.settings, reporter)
     if conclude(run, settings.models, failures, reporter):
         reporter.result(report_line(run.path, time.perf_counter() - started))
     raise_failures(failures, settings.models)
@@ -136,7 +137,6 @@ def conclude(run: Run, tried: Sequence[str], failures: Mapping[str, str], report
     Returns whether any model of the run has results.
     """
     note_failures(run.paths, failures, tried)
-    tell_changes(run.settings, reporter)
     keep_to_limit(run.settings, reporter)
     comparison = summarise(run)
     if comparison is None:

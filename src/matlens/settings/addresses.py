@@ -149,6 +149,8 @@ def _holds_shards(words: str) -> bool:
 def as_address(value: Any) -> Any:
     """Take an address, also as a run recorded it. Raises ValueError, which does not quote it, for what is none."""
     address = address_of(value) if value is not None else None
+    if address is None and isinstance(value, str) and Path(value).is_absolute() and not Path(value).is_dir():
+        return Address(value)  # as a run recorded it: what lay there may be gone, or on another machine
     if value is not None and address is None:
         raise ValueError("is no address of photos; a folder is named by DATA_DIR")
     return address

@@ -25,7 +25,16 @@ def notebook_setting(name: str) -> Any:
 
     Raises SettingsError where that is no settings file; for the cache also where this user has no place for one.
     """
-    return getattr(_settings(with_cache=name == "cache_dir"), name)
+    settings = _settings(with_cache=name == "cache_dir")
+    return _data_dir(settings) if name == "data_dir" else getattr(settings, name)
+
+
+def _data_dir(settings: Settings) -> Path:
+    """Return the folder of the photos. Raises SettingsError where they are at an address."""
+    if settings.data_address is not None:
+        raise SettingsError(f"DATA_DIR is the address {settings.data_address}, and the guide's functions take folders. "
+                            "Use matlens run.")
+    return settings.data_dir
 
 
 def _settings(*, with_cache: bool = False) -> Settings:
@@ -39,11 +48,11 @@ def needs_split(data_dir: Path) -> bool:
 
 _KNOBS: dict[str, Callable[[Settings], Any]] = {
     "DATASET_NAME": lambda settings: settings.dataset_name,
-    "DATA_DIR": lambda settings: settings.data_dir,
+    "DATA_DIR": _data_dir,
     "KAGGLE_INPUT": lambda settings: input_folder(settings.dataset_name),
     "KAGGLE_WORKING": lambda settings: working_folder(),
     "IS_KAGGLE": lambda settings: is_kaggle(),
-    "NEEDS_SPLIT": lambda settings: needs_split(settings.data_dir),
+    "NEEDS_SPLIT": lambda settings: needs_split(_data_dir(settings)),
     "OUTPUT_DIR": lambda settings: settings.output_dir,
     "MODELS_DIR": lambda settings: settings.models_dir,
     "REPORTS_DIR": lambda settings: settings.reports_dir,

@@ -110,7 +110,7 @@ def prepare_streams() -> None:
                     line_buffering=stream.line_buffering, write_through=stream.write_through))
 
 
-_OPENING = re.compile(r"(https?://)(?:[^/@\s]*@)?([^?#\s]*)(?:[?#]\S*)?", re.IGNORECASE)
+_OPENING = re.compile(r"(https?:/{1,2})(?:[^/?#\s]*@)?([^?#\s]*)(?:[?#]\S*)?", re.IGNORECASE)
 """An address; what opens it, which no message shows, is in none of the groups."""
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
 
 from matlens.errors import SettingsError
+from matlens.settings import knobs
 from matlens.settings.addresses import address_of, path_or_address
+from matlens.settings.knobs import notebook_setting
 from matlens.settings.repetition import run_command
 from matlens.settings.schema import Settings
 from matlens.system import stopping
@@ -35,6 +38,9 @@ def test_the_command_that_goes_on_after_a_stop_holds_no_token(monkeypatch):
     said = stopping._command(Path("runs/first"))
     assert SECRET not in said
     assert "https://photos.example:8443/a%20b/list.csv" in said and "--data=http://h/l.csv" in said
+    for words in (f"https://me:{SECRET}@{SECRET}@h/l.csv", f"https:/me:{SECRET}@h/l.csv?t={SECRET}"):
+        monkeypatch.setattr("sys.argv", ["matlens", "run", words])
+        assert SECRET not in stopping._command(Path("runs/first"))
 
 
 @pytest.mark.parametrize("words", [f"s3://AKIA:{SECRET}@bucket/photos", f"gs://x:{SECRET}@bucket", f"https://{SECRET}@:80",
@@ -75,3 +81,23 @@ def test_a_folder_on_the_command_line_wins_over_an_address_in_a_file(tmp_path):
     assert Settings.load(file, {"data_dir": tmp_path}).data_address is None
     file.write_text(f'DATA_DIR = "{tmp_path}"\n')
     assert str(Settings.load(file, {"data_dir": "gs://b"}).data_address) == "gs://b"
+
+
+def test_a_run_opens_when_the_shards_that_it_read_are_gone(tmp_path):
+    """Its photos are in the cache; and a node of a cluster need not see the shards."""
+    folder = tmp_path / "shards"
+    folder.mkdir()
+    (folder / "s-0.tar").write_bytes(b"")
+    settings = Settings.load(options={"data_dir": str(folder)})
+    recorded = settings.model_dump(mode="json")
+    shutil.rmtree(folder)
+    assert Settings.recorded(recorded, Path("run.json")).data_address == settings.data_address is not None
+
+
+def test_the_guides_functions_do_not_take_another_folder_for_an_address(tmp_path, monkeypatch):
+    """They would train on what lies in the default folder."""
+    (tmp_path / "matlens.toml").write_text('DATA_DIR = "s3://bucket/photos"\n')
+    monkeypatch.setenv("MATLENS_CONFIG", str(tmp_path / "matlens.toml"))
+    for read in (lambda: notebook_setting("data_dir"), lambda: knobs.DATA_DIR, lambda: knobs.NEEDS_SPLIT):
+        with pytest.raises(SettingsError, match="s3://bucket/photos"):
+            read()

@@ -86,15 +86,37 @@ def test_a_header_that_says_to_be_a_gigabyte_takes_no_memory(tmp_path, heard):
 
 
 def test_braces_are_written_out_as_a_shell_does():
-    assert spread("s-{0008..0011}.tar") == ["s-0008.tar", "s-0009.tar", "s-0010.tar", "s-0011.tar"]
-    assert spread("{a,b}/{9..10}.tar") == ["a/9.tar", "a/10.tar", "b/9.tar", "b/10.tar"]
-    assert spread("plain.tar") == ["plain.tar"]
+    assert spread("s-{0008..0011}.tar", "the address") == ["s-0008.tar", "s-0009.tar", "s-0010.tar", "s-0011.tar"]
+    assert spread("{a,b}/{9..10}.tar", "the address") == ["a/9.tar", "a/10.tar", "b/9.tar", "b/10.tar"]
+    assert spread("plain.tar", "the address") == ["plain.tar"]
     for words in ("s-{5..1}.tar", "s-{0..999999999}.tar", "{0..999}{0..999}{0..999}.tar"):
         with pytest.raises(DataError, match="stands for"):
-            spread(words)
+            spread(words, "the address")
 
 
 def test_shards_that_are_missing_are_named(tmp_path, photos, heard):
     shard(tmp_path / "s-0.tar", *samples(photos, ["brick"]))
     with pytest.raises(DataError, match=r"1 of the 2 shards.*s-1\.tar"):
         bring(address_of(str(tmp_path / "s-{0..1}.tar")), tmp_path / "cache", 1, heard, HASTE)
+
+
+def test_no_photo_of_a_shard_takes_the_place_of_another(tmp_path, photos, heard):
+    """Names may be alike in a shard, and shards may be called alike in several folders; a file may have no ending."""
+    content = next(iter(samples(photos, ["brick"])))[1]
+    for name in ("x", "y", "z"):
+        (tmp_path / name).mkdir()
+        shard(tmp_path / name / "s.tar", ("README", b"read me"), ("1.png", content), ("1.cls", b"wood"),
+              ("wood/1.png", content), ("wood/1.cls", b"wood"))
+    root = bring(address_of(str(tmp_path / "{x,y,z}" / "s.tar")), tmp_path / "cache", 1, heard, HASTE)
+    assert len([path for path in root.rglob("*.png") if path.is_file()]) == 6
+    before = len(heard.lines)
+    bring(address_of(str(tmp_path / "{x,y,z}" / "s.tar")), tmp_path / "cache", 1, heard, HASTE)
+    assert any("0 brought now" in line for line in heard.lines[before:]), "nothing is missing, so nothing comes again"
+
+
+def test_what_opens_shards_is_in_no_message():
+    address = address_of("https://user:SECRET@server/x-{9..0}.tar?sig=TOKEN")
+    with pytest.raises(DataError) as refused:
+        spread(address.opening, str(address))
+    assert "SECRET" not in str(refused.value) and "TOKEN" not in str(refused.value)
+    assert "https://server/x-" in str(refused.value)

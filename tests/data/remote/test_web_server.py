@@ -99,3 +99,11 @@ def test_a_server_that_sends_more_than_the_cache_may_hold_is_stopped(tmp_path, w
     web.files["/a b/photos/wood/wood 0.png"] = bytes(3 * 10**6)
     with pytest.raises(DataError, match=r"wood%200\.png.*--cache-limit"):
         bring(address_of(manifest), tmp_path, 0.002, heard, HASTE)
+
+
+def test_pages_beyond_those_that_are_followed_are_no_photos_that_are_missing(tmp_path, web, photos, heard, monkeypatch):
+    """Half of a dataset would train as well as the whole one."""
+    web.fill(photos, "index/photos")
+    monkeypatch.setattr("matlens.data.remote.web._MOST_PAGES", 3)
+    with pytest.raises(DataError, match="index pages"):
+        bring(address_of(f"{web.address}/index/photos"), tmp_path, 1, heard, HASTE)

@@ -63,7 +63,7 @@ def audit(
 
     reporter = Reporter()
     if not isinstance(folder, Path):
-        folder = _copy_of(folder, quarantine, delete, reporter)
+        folder = _copy_of(folder, quarantine, delete, reporter, cache_dir)
     if restore:
         if quarantine is None or any((split, json, html, strict, kind, delete, cache_dir)):
             raise SettingsError("--restore goes with --quarantine DIR, and with nothing else.")
@@ -90,12 +90,13 @@ def audit(
         raise typer.Exit(3)
 
 
-def _copy_of(address: Address, quarantine: Path | None, delete: bool, reporter: Reporter) -> Path:
+def _copy_of(address: Address, quarantine: Path | None, delete: bool, reporter: Reporter,
+             cache_dir: Path | None) -> Path:
     """Return the folder in which the photos of an address are; nothing is taken out at an address."""
     if quarantine is not None or delete:
         raise SettingsError(f"matlens changes nothing at {address}. Leave --quarantine, --restore and --delete out, "
                             "and take out there what --json FILE names.")
-    return folder_of(address, reporter)
+    return folder_of(address, reporter, cache_dir)
 
 
 def _checked(kinds: list[str]) -> tuple[str, ...]:

@@ -19,14 +19,14 @@ Dataset = Annotated[Any, typer.Argument(help="A dataset's folder, or its address
 """A path or an address."""
 
 
-def folder_of(dataset: Path | Address, reporter: Reporter) -> Path:
+def folder_of(dataset: Path | Address, reporter: Reporter, cache_dir: Path | None = None) -> Path:
     """Return the folder of a dataset; the photos at an address are brought into the cache. Raises DataError."""
     if isinstance(dataset, Path):
         return dataset
     from matlens.data.remote.bring import bring
     from matlens.settings.knobs import notebook_setting
 
-    return bring(dataset, notebook_setting("cache_dir"), notebook_setting("cache_limit"), reporter)
+    return bring(dataset, cache_dir or notebook_setting("cache_dir"), notebook_setting("cache_limit"), reporter)
 
 
 def tell_sources(sources: list[Source], reporter: Reporter) -> None:

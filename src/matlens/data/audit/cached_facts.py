@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -24,9 +24,9 @@ from matlens.data.source.sources import Listed
 from matlens.data.split.signatures import SIDE
 from matlens.errors import CacheError
 from matlens.system.caches import Say, silent
-from matlens.system.shards.planning import LARGEST, unpacked
-from matlens.system.shards.shard import WriteRow
-from matlens.system.shards.sharded import OpenIndex, ShardedValues
+from matlens.system.shards.planning import unpacked
+from matlens.system.shards.shard import OpenShard, WriteRow
+from matlens.system.shards.sharded import ShardedValues
 from matlens.types import Progress, unheard
 
 _RULES = "1"
@@ -77,13 +77,14 @@ def cached_facts(root: Path, photos: Sequence[Listed], cache_dir: Path, on_progr
     def advance(done: int, total: int) -> None:
         on_progress(hashed + (len(photos) - hashed) * done // max(total, 1), len(photos))
 
-    known: dict[str, PhotoFacts] = {}
+    kept = fact_shards(root, of_content, cache_dir, say, computed)
     try:
-        known = _facts_in(fact_shards(root, of_content, cache_dir, say, computed).opened_or_made(advance))
+        known = _facts_in(kept.opened_or_made(advance).shards, of_content.keys() - computed.keys())
     except CacheError as error:
         say(f"{error} This audit goes on; the next one reads these photos again.")
-        unread = [photo for digest, photo in of_content.items() if digest not in computed]
-        known = {fact.sha256: fact for fact in read_facts(root, unread, advance) if _is_kept(fact)}
+        known = _facts_in(kept.there(), of_content.keys() - computed.keys())
+        unread = [photo for digest, photo in of_content.items() if digest not in computed and digest not in known]
+        known |= {fact.sha256: fact for fact in read_facts(root, unread, advance) if _is_kept(fact)}
     known |= computed
     facts = []
     for photo, digest in zip(photos, digests, strict=True):
@@ -145,17 +146,16 @@ def _packed(fact: PhotoFacts) -> npt.NDArray[np.uint8]:
     return row.view(np.uint8)
 
 
-def _facts_in(index: OpenIndex) -> dict[str, PhotoFacts]:
-    """Return the facts of an index's photos by SHA-256, without their paths and classes."""
-    unknown = {digest for shard in index.shards for digest in shard.about["unknown"]}
-    problems = {digest: Problem(*problem) for shard in index.shards
-                for digest, problem in shard.about["problems"].items()}
+def _facts_in(shards: Iterable[OpenShard], wanted: Collection[str]) -> dict[str, PhotoFacts]:
+    """Return the facts of wanted photos by SHA-256, without their paths and classes, as far as shards have them."""
     facts: dict[str, PhotoFacts] = {}
-    for start in range(0, len(index.values), LARGEST):
-        rows = index.values[start:start + LARGEST].view(_ROW).reshape(-1)
+    for shard in shards:
+        unknown = set(shard.about["unknown"])
+        problems = {digest: Problem(*problem) for digest, problem in shard.about["problems"].items()}
+        rows = np.ascontiguousarray(shard.values).view(_ROW).reshape(-1)
         plain = {name: rows[name].tolist() for name in (*_OF_FILE, *_OF_LOOKS, "format", "mode")}
-        for row, digest in enumerate(unpacked(index.digests[start:start + LARGEST])):
-            if digest in unknown:
+        for row, digest in enumerate(unpacked(shard.digests)):
+            if digest in unknown or digest not in wanted:
                 continue
             of_file = {name: plain[name][row] for name in _OF_FILE}
             if digest in problems:

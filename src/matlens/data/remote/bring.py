@@ -8,7 +8,7 @@ import shutil
 import tempfile
 import threading
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -98,6 +98,7 @@ class _Following:
             self.reporter.warn(remark)
         wanted = self._shards_wanted(plan) if plan.are_shards else self._wanted(plan)
         self._refuse_too_much(plan, wanted)
+        self._refuse_to_grow([place for place in wanted if place not in self.mirror.index] if before else [])
         brought = 0
         try:
             brought = self._unpack(wanted) if plan.are_shards else self._bring(wanted)
@@ -145,20 +146,28 @@ class _Following:
         if used_by_others(self.mirror.folder):
             raise CacheError(f"{len(places):,} objects of {self.address} changed or went since they were brought here, "
                              f"such as {self.mirror.index[places[0]].origin}, and another run is using them as they "
-                             "were. Wait until it ends, or name another folder with --cache-dir.")
+                             "were. Wait until it ends, or set MATLENS_CACHE to another folder.")
         self._changed += [self.mirror.index[place].origin for place in places]
         self.mirror.drop(places)
+
+    def _refuse_to_grow(self, places: Sequence[str]) -> None:
+        """Raise CacheError where objects would join a copy that another run reads, which must stay as it is."""
+        if places and used_by_others(self.mirror.folder):
+            raise CacheError(f"{len(places):,} new objects lie at {self.address}, such as {places[0]}, and another run "
+                             "is using what was brought before. Wait until it ends, or set MATLENS_CACHE to another "
+                             "folder.")
 
     def _refuse_too_much(self, plan: Plan, wanted: Mapping[str, StoredObject]) -> None:
         size, more = plan.size, sum(stored.size or 0 for stored in wanted.values())
         what = f"The {len(plan.objects):,} {'shards' if plan.are_shards else 'photos'} at {self.address}"
         if size is not None and size > self.most:
-            raise DataError(f"{what} take {size / 1e9:.3g} GB, and the cache may hold {self.most / 1e9:.3g} GB. Give "
-                            f"--cache-limit {_above(size)} or more, or name fewer photos in a manifest.")
+            raise DataError(f"{what} take {size / 1e9:.3g} GB, and the cache may hold {self.most / 1e9:.3g} GB. "
+                            f"Give --cache-limit {_above(size)} or more (CACHE_LIMIT in the file that MATLENS_CONFIG "
+                            "names), or name fewer photos in a manifest.")
         free = shutil.disk_usage(self.mirror.folder).free
         if more + 50e6 > free:
             raise CacheError(f"{what} need {more / 1e9:.3g} GB more in {self.mirror.folder.parents[1]}, which has "
-                             f"{free / 1e9:.3g} GB free. Make room, or name another folder with --cache-dir.")
+                             f"{free / 1e9:.3g} GB free. Make room, or set MATLENS_CACHE to another folder.")
 
     def _room(self) -> int:
         return int(self.most) - sum(here.size for here in self.mirror.index.values())
@@ -166,14 +175,21 @@ class _Following:
     def _bring(self, wanted: Mapping[str, StoredObject]) -> int:
         """Bring photos, shard by shard. Returns how many came."""
         places, brought = list(wanted), 0
-        room, stop = self._room(), threading.Event()
+        room, stop, lock = self._room(), threading.Event(), threading.Lock()
 
         def one(number: int, place: str) -> Arrived | None:
+            nonlocal room
             if stop.is_set():
                 return None
             stored, here = wanted[place], self.mirror.index.get(place)
-            store = self._store(_scheme(stored))
-            return store.bring(stored, self.mirror.arriving / f"{number:08d}", max(room, 0), here.tag if here else "")
+            most = room + (here.size if here else 0)  # it takes the place of what is here
+            if most <= 0:
+                raise too_large(str(self.address), int(self.most))
+            arrived = self._store(_scheme(stored)).bring(stored, self.mirror.arriving / f"{number:08d}", most,
+                                                         here.tag if here else "")
+            with lock:
+                room -= arrived.size - (here.size if here else 0) if arrived else 0
+            return arrived
 
         with self.reporter.progress("bringing photos", len(places)) as advance, ThreadPoolExecutor(_AT_ONCE) as pool:
             try:
@@ -184,7 +200,6 @@ class _Following:
                     for offset, (place, future) in enumerate(zip(shard, arriving, strict=True)):
                         arrived = future.result()
                         if arrived is not None:
-                            room -= arrived.size
                             if room < 0:
                                 raise too_large(str(self.address), int(self.most))
                             file = self.mirror.arriving / f"{start + offset:08d}"
@@ -252,7 +267,8 @@ def _changes(address: Address, cache_dir: Path, reporter: Reporter, patience: Pa
         plan = plan_of(address, store_of, Path(scratch, "manifest"))
     now = {stored.public: stored for stored in plan.objects.values()}
     changed = [origin for origin, tag in then.items() if origin not in now or now[origin].tag not in ("", tag)]
-    asked = [origin for origin in then if origin in now and not now[origin].tag][:_LARGEST_LOOK]
+    asked = [origin for origin, tag in then.items()  # a server that gives no tags would send each photo again
+             if tag and origin in now and not now[origin].tag][:_LARGEST_LOOK]
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         looks = pool.map(lambda origin: store_of(_scheme(now[origin])).has_changed(now[origin], then[origin]), asked)
         return changed + [origin for origin, is_changed in zip(asked, looks, strict=True) if is_changed]

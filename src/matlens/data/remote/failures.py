@@ -6,6 +6,7 @@ none of it is passed on.
 
 from __future__ import annotations
 
+import errno
 import http
 import importlib
 import re
@@ -164,6 +165,8 @@ def patiently(action: Callable[[], Outcome], name: str, patience: Patience, say:
         except DataError:
             raise
         except failures() as error:
+            if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+                raise  # of this machine's disk
             failure = failure_of(error)
         if failure.kind != "passing":
             raise StoreError(name, failure)

@@ -19,13 +19,18 @@ class LocalFiles:
 
     def below(self, address: str) -> Iterator[StoredObject]:
         """List the files that lie directly in a folder."""
-        for file in sorted(Path(address).iterdir()):
-            if file.is_file():
-                yield _object(file, file.name)
+        try:
+            found = [_object(file, file.name) for file in sorted(Path(address).iterdir()) if file.is_file()]
+        except OSError as error:
+            raise DataError(f"Cannot read {address}: {reason_of(error)}. Correct the address.") from error
+        yield from found
 
     def beside(self, base: str, paths: list[str]) -> dict[str, StoredObject]:
         """Return the files of a manifest's photos."""
-        return {path: _object(file, path) for path in paths if (file := Path(base, path)).is_file()}
+        try:
+            return {path: _object(file, path) for path in paths if (file := Path(base, path)).is_file()}
+        except OSError as error:
+            raise DataError(f"Cannot read {base}: {reason_of(error)}. Repeat the command.") from error
 
     def bring(self, wanted: StoredObject, to: Path, most: int, known: str = "") -> Arrived | None:
         """Give a file a second name, which takes no room; on another disk, copy it."""

@@ -73,7 +73,8 @@ class ObjectStore:
 
     def beside(self, base: str, paths: list[str]) -> dict[str, StoredObject]:
         """Look the objects of a manifest up in the listings of their folders."""
-        by_key = {path: path if "://" in path else f"{base.rstrip('/')}/{path}" for path in paths}
+        by_key = {path: f"{self._scheme}://{path.partition('://')[2]}" if "://" in path else
+                  f"{base.rstrip('/')}/{path}" for path in paths}
         listed: dict[str, StoredObject] = {}
         for folder in sorted({key.rpartition("/")[0] for key in by_key.values()}):
             try:

@@ -14,7 +14,7 @@ from matlens.data.remote.opening import Stores
 from matlens.data.remote.stores import Store, StoredObject, refuse_odd
 from matlens.data.remote.tars import spread
 from matlens.errors import DataError
-from matlens.settings.addresses import MANIFESTS, SHARD, Address
+from matlens.settings.addresses import MANIFESTS, SHARD, Address, address_of
 from matlens.system.registry import did_you_mean
 from matlens.system.untrusted import in_short
 
@@ -106,7 +106,7 @@ def _of_manifest(address: Address, stores: Stores, scratch: Path) -> Plan:
     manifest = read_manifest(scratch, address)
     base = _parent(address.public)
     if not manifest.rows:
-        instead = f", but {in_short(manifest.others[0].path, 100)}" if manifest.others else ""
+        instead = f", but {in_short(_shown(manifest.others[0].path), 100)}" if manifest.others else ""
         raise DataError(f"{address} names no photo{instead}. A photo's path ends in .jpg, .png or the like.")
     places = Counter(row.place(base) for row in manifest.rows)
     if twice := next((place for place, count in places.items() if count > 1), None):
@@ -115,25 +115,26 @@ def _of_manifest(address: Address, stores: Stores, scratch: Path) -> Plan:
     refuse_odd(sorted(places), str(address))
     by_scheme: dict[str, list[str]] = defaultdict(list)
     for row in manifest.rows:
-        by_scheme[row.path.partition("://")[0] if "://" in row.path else ""].append(row.path)
+        scheme, colon, _ = row.path.partition("://")
+        by_scheme[scheme.lower() if colon else ""].append(row.path)
     objects: dict[str, StoredObject] = {}
     for scheme, paths in by_scheme.items():
         objects |= stores(scheme).beside(_parent(address.opening), paths)
     if missing := [row for row in manifest.rows if row.path not in objects]:
         raise DataError(f"{len(missing):,} of the {len(manifest.rows):,} photos that {address} names are not there, "
-                        f"such as {in_short(missing[0].path, 200)} (row {missing[0].number}). Put them there, or take "
-                        "their rows out.")
+                        f"such as {in_short(_shown(missing[0].path), 200)} (row {missing[0].number}). Put them there, "
+                        "or take their rows out.")
     remarks = []
     if manifest.others:
         remarks.append(f"{len(manifest.others):,} rows of {address} are passed over, since their paths do not end as "
-                       f"photos' do, such as {in_short(manifest.others[0].path, 100)}")
+                       f"photos' do, such as {in_short(_shown(manifest.others[0].path), 100)}")
     if manifest.unused:
         remarks.append(f"columns of {address} that are not used: {', '.join(manifest.unused[:10])}")
     return Plan({row.place(base): objects[row.path] for row in manifest.rows}, remarks=tuple(remarks))
 
 
 def _of_shards(address: Address, store: Store) -> Plan:
-    names = spread(address.opening)
+    names = spread(address.opening, str(address))
     listed = store.beside(_parent(address.opening), names)
     if missing := [name for name in names if name not in listed]:
         shown = missing[0].partition("?")[0].rpartition("/")[2]
@@ -141,6 +142,11 @@ def _of_shards(address: Address, store: Store) -> Plan:
                         "Correct the address.")
     objects = {stored.public: stored for stored in (listed[name] for name in names)}
     return Plan(objects, are_shards=True)
+
+
+def _shown(path: str) -> str:
+    """Return a path of a manifest without what opens it."""
+    return str(address_of(path) or path) if "://" in path else path
 
 
 def _parent(address: str) -> str:

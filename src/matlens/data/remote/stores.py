@@ -93,7 +93,8 @@ def changed(public: str) -> DataError:
 def too_large(public: str, most: int) -> DataError:
     """Return the error for an object that is larger than there is room for."""
     return DataError(f"{public} has more than {most / 1e9:.2g} GB, which is all that --cache-limit leaves. Give "
-                     "--cache-limit a larger number, or take the object out.")
+                     "--cache-limit a larger number (CACHE_LIMIT in the file that MATLENS_CONFIG names), or take the "
+                     "object out.")
 
 
 def can_be_class(label: str) -> bool:

@@ -13,7 +13,7 @@ import tarfile
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import Any, BinaryIO, cast
 
 from matlens.data.layout.walk import IMAGE_SUFFIXES, is_hidden
 from matlens.data.remote.stores import can_be_class
@@ -44,25 +44,28 @@ _BRACES = re.compile(r"\{([^{}]*)\}")
 _RANGE = re.compile(r"(\d{1,12})\.\.(\d{1,12})")
 
 
-def spread(pattern: str) -> list[str]:
+def spread(pattern: str, shown: str) -> list[str]:
     """Return what `shards-{0000..0009}.tar` or `{a,b}.tar` stands for, as a shell writes it out.
+
+    shown: how messages call it.
 
     Raises DataError for braces that stand for too many names, or for none.
     """
     names = [pattern]
     while any(_BRACES.search(name) for name in names):
-        names = [name[:match.start()] + word + name[match.end():] for name in names
-                 if (match := _BRACES.search(name)) for word in _words(match[1], pattern)]
+        written = (name[:match.start()] + word + name[match.end():] for name in names
+                   if (match := _BRACES.search(name)) for word in _words(match[1], shown))
+        names = list(itertools.islice(written, _MOST_SHARDS + 1))
         if len(names) > _MOST_SHARDS:
-            raise DataError(f"{pattern} stands for more than {_MOST_SHARDS:,} shards. Name fewer, or make larger ones.")
+            raise DataError(f"{shown} stands for more than {_MOST_SHARDS:,} shards. Name fewer, or make larger ones.")
     return names
 
 
-def _words(inside: str, pattern: str) -> Iterator[str]:
+def _words(inside: str, shown: str) -> Iterator[str]:
     if match := _RANGE.fullmatch(inside):
         first, last = int(match[1]), int(match[2])
         if last - first > _MOST_SHARDS or last < first:
-            raise DataError(f"{pattern}: {{{inside}}} stands for {'too many' if last > first else 'no'} names. Write "
+            raise DataError(f"{shown}: {{{inside}}} stands for {'too many' if last > first else 'no'} names. Write "
                             "the smaller number first, as in {0000..0009}.")
         width = len(match[1]) if match[1].startswith("0") else 0
         yield from (f"{number:0{width}d}" for number in range(first, last + 1))
@@ -128,7 +131,7 @@ def unpack_shard(shard: Path, public: str, into: Path, most: int, taken: Collect
                     continue
                 if not member.isreg() or member.issparse() or member.size < 0:
                     raise ValueError(f"{quoted(member.name)} is a link or a device")
-                most -= _read(tar, member, samples, into, number, most)
+                most -= _read(tar, member, samples, into, number, most, public)
                 tar.members.clear()  # type: ignore[attr-defined]  # else tarfile keeps all of them
             if tar.offset >= size_of_regular(shard):  # tarfile takes a file that is cut off there for a whole one
                 raise ValueError("its end is missing")
@@ -143,7 +146,7 @@ def unpack_shard(shard: Path, public: str, into: Path, most: int, taken: Collect
 
 
 def _read(tar: tarfile.TarFile, member: tarfile.TarInfo, samples: dict[str, _Sample], into: Path, number: int,
-          most: int) -> int:
+          most: int, public: str) -> int:
     """Take a file of a shard. Returns the bytes that were written."""
     name = member.name.removeprefix("./")
     folder, slash, last = name.rpartition("/")
@@ -158,13 +161,14 @@ def _read(tar: tarfile.TarFile, member: tarfile.TarInfo, samples: dict[str, _Sam
     if content is None:
         return 0
     with content:
-        if kind in sample.labels or kind == sample.ending[1:]:
+        if kind in sample.labels or (sample.ending and kind == sample.ending[1:]):
             raise ValueError(f"{quoted(name)} is in it twice")
         if kind in LABELS:
             longest = _LONGEST_JSON if kind == "json" else _LONGEST_LABEL
             if member.size > longest:
                 raise ValueError(f"{quoted(name)} has {member.size:,} bytes, which no label has")
-            sample.labels[kind] = text_of(content.read(longest + 1)).strip()
+            text = text_of(content.read(longest + 1)).strip()
+            sample.labels[kind] = _of_json(text, name, public) if kind == "json" else text
         elif f".{kind}" in IMAGE_SUFFIXES and sample.photo is None:
             if member.size > most:
                 raise DataError(f"There is no room for {quoted(name)} within --cache-limit. Give it a larger number.")
@@ -180,6 +184,8 @@ def _read(tar: tarfile.TarFile, member: tarfile.TarInfo, samples: dict[str, _Sam
 def _placed(samples: dict[str, _Sample], public: str, shard: Path, taken: Collection[str]) -> Unpacked:
     photos: list[tuple[Path, str]] = []
     others: list[str] = []
+    used: set[str] = set()
+    stem = Path(public).stem
     for key, sample in samples.items():
         label = _label(sample, key, public)
         if sample.photo is None or label is None:
@@ -188,8 +194,12 @@ def _placed(samples: dict[str, _Sample], public: str, shard: Path, taken: Collec
                 sample.photo.unlink()
             continue
         name = f"{key}{sample.ending}".removeprefix(f"{label}/")
-        place = f"{label}/{name}"
-        photos.append((sample.photo, f"{label}/{Path(public).stem}/{name}" if place in taken else place))
+        place, number = f"{label}/{name}", 1
+        while place in taken or place in used:
+            place = f"{label}/{stem}{f'-{number}' if number > 1 else ''}/{name}"
+            number += 1
+        used.add(place)
+        photos.append((sample.photo, place))
     if not photos:
         raise DataError(f"{public} holds no photo with a label: files such as 0001.jpg beside 0001.cls, 0001.txt or "
                         "0001.json. Leave the shard out, or write it so.")
@@ -201,20 +211,21 @@ def _label(sample: _Sample, key: str, public: str) -> str | None:
     if kind is None:
         return None
     label = sample.labels[kind]
-    if kind == "json":
-        try:
-            label = _of_json(label)
-        except ValueError as problem:
-            raise DataError(f"{public}: the label of {quoted(key)} cannot be read: {reason_of(problem)}. Write it as "
-                            f"{key}.cls, or as {{\"label\": \"wood\"}}.") from None
     if not can_be_class(label):
         raise DataError(f"{public}: {quoted(key)} has the label {quoted(label)}, which no folder can be called. "
                         "Correct it in the shard.")
     return label
 
 
-def _of_json(text: str) -> str:
-    content = parse_json(text)
+def _of_json(text: str, name: str, public: str) -> str:
+    try:
+        return _label_in(parse_json(text))
+    except ValueError as problem:
+        raise DataError(f"{public}: the label in {quoted(name)} cannot be read: {reason_of(problem)}. Write it as "
+                        f"{name[:-len('json')]}cls, or as {{\"label\": \"wood\"}}.") from None
+
+
+def _label_in(content: Any) -> str:
     if isinstance(content, dict):
         chosen = next((name for name in JSON_KEYS if name in content), None)
         if chosen is None:

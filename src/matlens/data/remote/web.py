@@ -12,6 +12,7 @@ from urllib.parse import quote, unquote, urlsplit, urlunsplit
 from matlens.data.remote.failures import StoreError, patiently
 from matlens.data.remote.stores import Arrived, StoredObject, changed, file_system, refuse_missing, too_large
 from matlens.data.source.patience import Patience
+from matlens.errors import DataError
 from matlens.settings.addresses import Address, address_of
 from matlens.system.caches import Say
 
@@ -39,9 +40,9 @@ class WebServer:
             "trust_env": True, "timeout": _timeout(patience)})
 
     def below(self, address: str) -> Iterator[StoredObject]:
-        """Follow the links of an index page that lead below it."""
+        """Follow the links of an index page that lead below it. Raises DataError where these are too many."""
         top = _as_folder(address)
-        waiting, seen = [(top, 0)], {top}
+        waiting, seen, pages = [(top, 0)], {top}, 1
         while waiting:
             page, depth = waiting.pop()
             public = _public(page)
@@ -54,7 +55,11 @@ class WebServer:
                 seen.add(link)
                 if not link.endswith("/"):
                     yield StoredObject(link, _public(link), unquote(link.removeprefix(top)))
-                elif depth < _DEEPEST and len(seen) < _MOST_PAGES:
+                elif depth >= _DEEPEST or pages >= _MOST_PAGES:
+                    raise DataError(f"{_public(top)} has more than {_MOST_PAGES:,} index pages, or folders that are "
+                                    f"more than {_DEEPEST} deep. Name the photos in a manifest.")
+                else:
+                    pages += 1
                     waiting.append((link, depth + 1))
 
     def beside(self, base: str, paths: list[str]) -> dict[str, StoredObject]:

@@ -76,7 +76,7 @@ def open_source(folder: Path) -> Source:
         DataError: there is no such folder, or it has no photos or fewer than two classes, or its photos are laid out
             for something else.
     """
-    if match := re.match(r"[A-Za-z][A-Za-z0-9+.-]+:/", str(folder)):
+    if not folder.exists() and (match := re.match(r"[A-Za-z][A-Za-z0-9+.-]+:/", str(folder))):
         raise DataError(f"An address ({match[0]}/...) stands where a folder is read. matlens run, train and matlens "
                         "data find, counts, audit, samples and split take addresses: matlens run --data ADDRESS. A "
                         "dataset of Kaggle is downloaded with: matlens data fetch OWNER/NAME")

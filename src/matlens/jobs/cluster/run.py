@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from matlens.data.remote.bring import with_photos_here
+from matlens.data.remote.bring import tell_changes, with_photos_here
 from matlens.data.source.sources import open_source, refuse_among_photos
 from matlens.errors import UsageError
 from matlens.jobs.closing import report_line
@@ -40,6 +40,7 @@ def run_on(settings: Settings, out: Path, reporter: Reporter, split_hash: str | 
                                       reporter) as cluster, ExitStack() as locks:
         member = _Member(sent, out, "", reporter, locks, cluster.log_file)
         do_units([member.begin(split_hash)], cluster.doer, reporter, cluster.title, len(settings.models))
+    tell_changes(settings, reporter)
     raise_failures(member.failures, settings.models)
     return Run.open(out)
 
@@ -61,6 +62,7 @@ def series_on(settings: Settings, out: Path, reporter: Reporter) -> SeriesFolder
                 raise
             do_units([Unit("", "conclude_series", ConcludeSeriesTask(out), cluster.log_file, counts=True,
                            then=_raise_error)], cluster.doer, reporter, "comparing runs", 1)
+    tell_changes(settings, reporter)
     reporter.result(report_line(out, time.perf_counter() - started))
     raise_failed_runs(series, [member.name for member in members if member.failures])
     return series

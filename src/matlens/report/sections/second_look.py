@@ -68,4 +68,5 @@ def _digests(run_dir: Path, split: Mapping[str, Any], paths: set[str]) -> dict[s
     photos = split.get("photos")
     texts = [(photo.get("path"), photo.get("sha256")) for photo in photos if isinstance(photo, dict)] if isinstance(
         photos, list) else []
-    return {path: digest for path, digest in texts if path in paths and isinstance(digest, str)}
+    return {path: digest for path, digest in texts
+            if isinstance(path, str) and path in paths and isinstance(digest, str)}

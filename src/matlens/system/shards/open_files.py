@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import contextlib
 
-_FEW, _MANY = 16, 65_536
-"""Shards that need no more files than systems allow a process at first; and files that are enough for some hundred
-million photos."""
+_MANY = 65_536
+"""Files that are enough for some hundred million photos."""
 
 
-def allow_open_files(shards: int) -> None:
-    """Raise this process' limit on open files where so many shards may exceed it, as far as the system allows."""
-    if shards <= _FEW:
-        return
+def allow_open_files() -> None:
+    """Raise this process' limit on open files, as far as the system allows: many shards are open at once."""
     with contextlib.suppress(ImportError, OSError, ValueError):
         import resource
 

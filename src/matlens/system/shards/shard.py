@@ -66,8 +66,15 @@ class OpenShard:
 
 
 def open_shard(folder: Path, rules: str) -> OpenShard | None:
-    """Open a shard. Returns None where it is missing, not whole, or not of these rules."""
-    with suppress(*UNREADABLE):
+    """Open a shard. Returns None where it is missing, not whole, not of these rules, or cannot be read now."""
+    with suppress(OSError):
+        return read_shard(folder, rules)
+    return None
+
+
+def read_shard(folder: Path, rules: str) -> OpenShard | None:
+    """Do the same, but raise OSError where it is there and cannot be read now: that is no damage of its content."""
+    try:
         about = read_json(folder / SHARD_NAME)
         # The seal and the name matter: a row under another photo's name would be a wrong label.
         if about.pop("sha256") != seal_of(about) or about["format"] != _FORMAT or about["rules"] != rules:
@@ -78,7 +85,12 @@ def open_shard(folder: Path, rules: str) -> OpenShard | None:
             return None
         values = np.asarray(_mapped(folder / VALUES, dtype, (n, *shape)))
         return OpenShard(folder, digests, values, np.array(_mapped(folder / CHECKSUMS, "<u4", (n,))), about)
-    return None
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError:
+        raise
+    except UNREADABLE:
+        return None
 
 
 def write_shard(folder: Path, what: str, rules: str, digests: Digests, shape: Sequence[int], dtype: npt.DTypeLike,

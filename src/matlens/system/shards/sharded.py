@@ -29,8 +29,16 @@ from matlens.system.ownership.cache_content import INDEX_NAME
 from matlens.system.shards.gathered import ShardedRows, joined
 from matlens.system.shards.open_files import allow_open_files
 from matlens.system.shards.planning import Digests, Shard, ShardPlan, packed, planned, shard_name, stage_of, unpacked
-from matlens.system.shards.shard import OpenShard, WriteRow, open_shard, read_numbers, save_numbers, write_shard
-from matlens.system.untrusted import UNREADABLE
+from matlens.system.shards.shard import (
+    OpenShard,
+    WriteRow,
+    open_shard,
+    read_numbers,
+    read_shard,
+    save_numbers,
+    write_shard,
+)
+from matlens.system.untrusted import UNREADABLE, reason_of
 from matlens.types import Labels, Progress, unheard
 
 _ROWS, _FORMAT = "rows.npy", 1
@@ -81,7 +89,7 @@ def open_index(folder: Path, *, verify: bool = False) -> OpenIndex | None:
         places = read_numbers(folder / _ROWS, about["photos"])
         if zlib.crc32(places.data) != about["rows"] or any(Path(name).name != name for name in about["shards"]):
             return None
-        allow_open_files(len(about["shards"]))
+        allow_open_files()
         opened = [open_shard(folder.parent / name, about["rules"]) for name in about["shards"]]
         shards = tuple(shard for shard in opened if shard is not None)
         rows = sum(len(shard.digests) for shard in shards)
@@ -163,22 +171,31 @@ class ShardedValues:
             note_use(shard.folder)
         return index
 
+    def there(self) -> tuple[OpenShard, ...]:
+        """Open the whole shards that hold some of the photos, as far as they can be read now."""
+        used = (self._open(self._place(name)) for name in self._plan()[0].used)
+        return tuple(shard for shard in used if shard is not None)
+
     def in_memory(self, values_of: Callable[[tuple[str, ...], Progress], npt.NDArray[Any]],
                   on_progress: Progress = unheard) -> ShardedRows:
         """Return the values where shards cannot be written.
 
         values_of: returns the values (n, ...) of photos that no shard has.
         """
-        plan, places = self._plan()
-        done = len(set(self.digests)) - sum(map(len, plan.new))
-        parts = [shard.values for name in plan.used if (shard := self._open(self._place(name))) is not None]
+        photos, rows = np.unique(packed(self.digests), return_inverse=True)
+        opened = {shard.folder.name: shard for shard in self.there()}
+        plan = planned(photos, {name: shard.digests for name, shard in opened.items()})
+        places = plan.places[rows.reshape(-1)]
+        done = len(photos) - sum(map(len, plan.new))
+        parts = [opened[name].values for name in plan.used]
         for digests in plan.new:
             parts.append(values_of(unpacked(digests), partial(_shifted, on_progress, done, len(self.digests))))
             done += len(digests)
         return ShardedRows(tuple(parts), places)
 
     def _make_missing(self, on_progress: Progress, build_all: BuildAll) -> None:
-        plan, places = self._plan(tell=True)
+        damaged: list[Path] = []
+        plan, places = self._plan(damaged)
         shards = self._shards_of(plan)
         names = [*plan.used, *(shard.name for shard in shards)]
         content = {**self.about, "format": _FORMAT, "rules": self.rules, "photos": len(places), "shards": names,
@@ -188,6 +205,12 @@ class ShardedValues:
                 self.before(sum(len(shard.digests) for shard in shards))
             save_numbers(unfinished / _ROWS, places)
             write_json(unfinished / INDEX_NAME, {**content, "sha256": seal_of(content)})
+        for folder in damaged:
+            if folder.name not in names:
+                removed_unless_used(folder)
+        if any(open_shard(self._place(name), self.rules) is None for name in plan.used):
+            self._make_missing(on_progress, build_all)  # one went before the index named it
+            return
         done = len(set(self.digests)) - sum(len(shard.digests) for shard in shards)
         if shards:
             build_all(shards, partial(_shifted, on_progress, done, len(self.digests)))
@@ -203,32 +226,39 @@ class ShardedValues:
         write_shard(self._place(shard.name), self.what, self.rules, packed(shard.digests), self.row_shape(), self.dtype,
                     lambda write: self.fill(shard.digests, write, on_progress), self.about)
 
-    def _plan(self, *, tell: bool = False, verify: bool = True) -> tuple[ShardPlan, Labels]:
+    def _plan(self, damaged: list[Path] | None = None, *, verify: bool = True) -> tuple[ShardPlan, Labels]:
         """Divide the photos among the whole shards that there are and new ones.
 
-        tell: say which shards are damaged, and remove them.
+        damaged: gets the folders of damaged shards, which are then told of.
 
         Returns the plan, and where each of `digests` stands in its shards one after the other, (N,).
         """
+        allow_open_files()
         photos, rows = np.unique(packed(self.digests), return_inverse=True)
         there = {folder.name: shard.digests for folder in self._folders()
-                 if (shard := self._checked(folder, tell, verify=False)) is not None}
+                 if (shard := self._checked(folder, damaged, verify=False)) is not None}
         while True:
             plan = planned(photos, there)
-            damaged = [name for name in plan.used if verify and self.verify
-                       and self._checked(self._place(name), tell, verify=True) is None]
-            if not damaged:
+            faulty = [name for name in plan.used if verify and self.verify
+                      and self._checked(self._place(name), damaged, verify=True) is None]
+            if not faulty:
                 return plan, plan.places[rows.reshape(-1)]
-            for name in damaged:
+            for name in faulty:
                 del there[name]
 
-    def _checked(self, folder: Path, tell: bool, *, verify: bool) -> OpenShard | None:
-        shard = open_shard(folder, self.rules)
+    def _checked(self, folder: Path, damaged: list[Path] | None, *, verify: bool) -> OpenShard | None:
+        try:
+            shard = read_shard(folder, self.rules)
+        except OSError as error:
+            if damaged is not None:
+                self.say(f"the shard {folder} ({self.what}) cannot be read now ({reason_of(error)}); its photos are "
+                         "computed again")
+            return None
         if shard is not None and not (verify and not shard.is_undamaged()):
             return shard
-        if folder.exists() and tell:
+        if damaged is not None and folder.exists():
             self.say(f"the shard {folder} ({self.what}) is damaged; its photos alone are computed again")
-            removed_unless_used(folder)
+            damaged.append(folder)
         return None
 
     def _open(self, folder: Path) -> OpenShard | None:
