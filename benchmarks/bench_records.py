@@ -69,9 +69,7 @@ def whole_run(records: Records) -> None:
     del hashes, together
     with stage("begin"):
         Run.begin(out, settings, source.root, split)
-    keys = [f"made{number}" for number in range(len(MODELS))]
-    for number, key in enumerate(keys):
-        records.write_features(split, key, number)
+    keys = [records.write_features(split, model, number) for number, model in enumerate(MODELS)]
     del split, source
     with stage("open"):
         run = Run.open(out)

@@ -24,20 +24,23 @@ from matlens.explanation import galleries
 from matlens.explanation.explained import ExplainedPhoto
 from matlens.explanation.overlay import overlay_heatmap
 from matlens.features.artifact import Artifact, write_artifact
-from matlens.features.cache import cached_features, feature_parts, features_folder
+from matlens.features.cache import cached_features, feature_parts
 from matlens.features.engine import TrunkEngine
 from matlens.models.head import AnyHead
 from matlens.runs.run import Run
 from matlens.system.console import Reporter
-from matlens.system.files import checksum, write_json
+from matlens.system.files import write_json
+from matlens.system.shards.shard import WriteRow
+from matlens.system.shards.sharded import ShardedValues
 from matlens.training.frozen import PooledFeatures
 from matlens.training.record import Clock, training_record
 from matlens.training.stages import head_on_features, linear_head
 from matlens.training.stages.base import HeadStage
+from matlens.types import Progress
 
 CLASSES = tuple(f"material_{number:02d}" for number in range(23))
 SIDE = 32
-_NOISE, _AT_ONCE = 2.2, 4096
+_NOISE = 2.2
 _IN_GROUP, _GROUPED = 4, 20
 """Photos of a group that stays together, and of how many photos one is in a group."""
 
@@ -70,23 +73,21 @@ class Records:
                      for first in range(0, self.n - _IN_GROUP * step, _IN_GROUP * _GROUPED * step)
                      for number in range(step))
 
-    def write_features(self, split: Split, key: str, seed: int) -> None:
-        """Write features (N, width) of all photos where a run caches them, some thousand rows at a time."""
+    def write_features(self, split: Split, rules: str, seed: int) -> str:
+        """Write features (N, width) of all photos where a run caches them, shard by shard. Returns their key."""
         digests = feature_parts(split, 1, pooled=True)[0].digests
         label = dict(zip((photo.sha256 for photo in split.photos), split.labels(split.photos).tolist(), strict=True))
-        rng = np.random.default_rng(seed)
-        centres = rng.normal(size=(len(CLASSES), self.width)).astype(np.float32)
-        folder = features_folder(self.folder / "cache", key)
-        folder.mkdir(parents=True)
-        array = np.lib.format.open_memmap(  # type: ignore[no-untyped-call]
-            folder / "features.npy", "w+", np.float32, (len(digests), self.width))
-        for first in range(0, len(digests), _AT_ONCE):
-            labels = [label[digest] for digest in digests[first:first + _AT_ONCE]]
-            noise = rng.standard_normal((len(labels), self.width), dtype=np.float32)
-            array[first:first + len(labels)] = centres[labels] + np.float32(_NOISE * self.width**0.25) * noise
-        array.flush()
-        write_json(folder / "features.json", {"format": 1, "photos": len(digests),
-                                              "sha256": checksum(folder / "features.npy")})
+        centres = np.random.default_rng(seed).normal(size=(len(CLASSES), self.width)).astype(np.float32)
+
+        def fill(chosen: tuple[str, ...], write: WriteRow, _: Progress) -> dict[str, Any]:
+            rng = np.random.default_rng([seed, int(chosen[0][:16], 16)])
+            for row, digest in enumerate(chosen):
+                noise = rng.standard_normal(self.width, dtype=np.float32)
+                write(row, centres[label[digest]] + np.float32(_NOISE * self.width**0.25) * noise)
+            return {}
+
+        return ShardedValues(self.folder / "cache", "features", "features", rules, digests, "<f4",
+                             lambda: (self.width,), fill, {"model": rules}).opened_or_made().folder.name
 
 
 def write_trunk(folder: Path, width: int) -> None:
