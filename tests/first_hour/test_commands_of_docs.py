@@ -84,8 +84,8 @@ def arrived(monkeypatch: pytest.MonkeyPatch, desk: Path) -> list[Any]:
         settings.append(given)
         raise SystemExit(0)
 
-    for place in ("jobs.run.run", "jobs.run.start", "jobs.demo.run", "jobs.series.run_series", "jobs.cluster.run.run_on",
-                  "jobs.cluster.run.series_on"):
+    for place in ("jobs.run.run", "jobs.run.start", "jobs.demo.run", "jobs.series.run_series",
+                  "jobs.cluster.run.run_on", "jobs.cluster.run.series_on"):
         monkeypatch.setattr(f"matlens.{place}", stop)
     monkeypatch.setattr("matlens.jobs.demo.draw_dataset", lambda *given, **named: None)
     monkeypatch.setattr("matlens.jobs.demo.shown_here", lambda weights_dir=None: ([], []))
