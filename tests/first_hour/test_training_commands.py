@@ -27,8 +27,9 @@ from matlens.system.files import checksum
 pytestmark = [pytest.mark.torch, pytest.mark.slow]
 
 STAND_INS = ("--models", "acme/tiny", "--weights", "none", "--epochs", "1", "--img-size", "32", "--batch-size", "32")
-LEFT_OUT = ("--protocol minc:3", "--protocol kfold:5", "--protocol random", "--seeds 5", "--device auto", "--int8")
-"""What other lines do, too, on other splits or devices or once more; and what asks for another extra."""
+LEFT_OUT = ("--protocol minc:3", "--protocol kfold:5", "--protocol random", "--seeds 5", "--device auto", "--int8",
+            "s3://")
+"""What other lines do, too, on other splits or devices or once more; what asks for another extra, or for a network."""
 
 BEGINNINGS = ("data fetch", "run", "train", "rerun", "export")
 
