@@ -16,9 +16,10 @@ import numpy as np
 
 from matlens.data.ahead import Recycled, prepared_ahead
 from matlens.errors import DeviceError, ModelError
-from matlens.features.precision.instructions import INFERENCE_HINTS, FeaturePrecision
+from matlens.features.precision.instructions import INFERENCE_HINTS
 from matlens.models.micro_batches import Parts
 from matlens.models.protocol import Divisible
+from matlens.settings.themes.feature_precision import FeatureArithmetic
 from matlens.system.openvino import import_openvino
 from matlens.types import Array, Pixels, Progress, unheard
 
@@ -93,7 +94,7 @@ class PhotoEngine:
     """An `Engine` of OpenVINO: a compiled trunk, or its front, takes bytes and computes several photos at once."""
 
     def __init__(self, model_file: Path, img_size: tuple[int, int], *, pooled: bool,
-                 precision: FeaturePrecision = "float32") -> None:
+                 precision: FeatureArithmetic = "float32") -> None:
         """Read a trunk, and put scaling of bytes and averaging over places into its graph.
 
         Raises ModelError where it cannot be opened, and DeviceError where OpenVINO does not compute in `precision`.

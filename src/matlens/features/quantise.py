@@ -18,6 +18,7 @@ from matlens.errors import ModelError
 from matlens.features.artifact import Artifact, write_about
 from matlens.features.calibrator import write_calibrator
 from matlens.features.layout import channels_first
+from matlens.features.precision.answers import compared_answers, points_lost
 from matlens.system.files import whole_folder
 from matlens.system.openvino import import_openvino
 from matlens.types import Array, Labels
@@ -44,8 +45,7 @@ class Int8Comparison:
     @property
     def drop(self) -> float:
         """Percentage points of accuracy lost; negative where INT8 is better."""
-        # Rounded, so that 3 photos of 300 are one point and not a little more.
-        return round(100 * (self.float32_accuracy - self.int8_accuracy), 6)
+        return points_lost(self.float32_accuracy, self.int8_accuracy)
 
     def refuse_beyond(self, max_drop: float, model_name: str) -> None:
         """Raise ModelError if the drop is larger than `max_drop` percentage points."""
@@ -69,9 +69,7 @@ def compare_int8(float32: Callable[[Array], Array], int8: Callable[[Array], Arra
     """
     pairs = [(float32(batch), int8(batch)) for batch in photos]
     before, after = (np.concatenate(batches) for batches in zip(*pairs, strict=True))
-    by_float32, by_int8 = before.argmax(axis=1), after.argmax(axis=1)
-    return Int8Comparison(len(labels), float((by_float32 == labels).mean()), float((by_int8 == labels).mean()),
-                          float((by_float32 == by_int8).mean()), float(np.abs(after - before).max()))
+    return Int8Comparison(*compared_answers(before, after, labels))
 
 
 def quantise_artifact(artifact: Artifact, folder: Path, calibration: Sequence[Array], validation: Iterable[Array],

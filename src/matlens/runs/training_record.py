@@ -11,6 +11,7 @@ from pydantic import AliasChoices, BaseModel, ConfigDict, Field, model_validator
 from matlens.errors import RunError
 from matlens.models.precision import Precision
 from matlens.runs.record import RunRecord
+from matlens.settings.themes.feature_precision import FeatureArithmetic
 from matlens.system.files import read_json, write_json
 from matlens.system.untrusted import reading
 from matlens.types import Count
@@ -28,7 +29,7 @@ class PrecisionSchema(BaseModel):
     model_config = ConfigDict(allow_inf_nan=False)
 
     asked: Literal["bfloat16"]
-    used: Literal["float32", "bfloat16"]
+    used: FeatureArithmetic
     n_photos: Count
     float32_accuracy: _Share
     accuracy: _Share

@@ -16,12 +16,12 @@ from matlens.features.cache import FeatureCache, FeaturePart, feature_parts, row
 from matlens.features.conversion import Conversion, TrunkConversions
 from matlens.features.engine import Engine, PhotoEngine, channels_of
 from matlens.features.precision.comparison import PrecisionComparison, compare_precisions
-from matlens.features.precision.instructions import FeaturePrecision
 from matlens.features.precision.parts import judged_part, learned_parts
 from matlens.features.trunks import CachedTrunk, TrunkOrder
 from matlens.models.head import AnyHead
 from matlens.models.registry import spec_of
 from matlens.runs.run import Run
+from matlens.settings.themes.feature_precision import FeatureArithmetic
 from matlens.system.console import Advance, Reporter
 from matlens.system.resources import has_nvidia_gpu
 from matlens.system.shards.gathered import ShardedRows
@@ -96,7 +96,7 @@ class FrozenFeatures:
     reporter: Reporter
     clock: Clock = field(default_factory=Clock)
     remarks: list[str] = field(default_factory=list)
-    precision: FeaturePrecision = "float32"
+    precision: FeatureArithmetic = "float32"
 
     def pooled(self, n_views: int | None = None) -> PooledFeatures:
         """Compute the features of the whole trunk, or take them from the cache. n_views: if not as set."""
@@ -183,7 +183,7 @@ class FrozenFeatures:
         return self.conversions.of(self.model, until).confirmed()
 
     def _cache(self, conversion: Conversion, by_framework: bool = False,
-               precision: FeaturePrecision = "float32") -> FeatureCache:
+               precision: FeatureArithmetic = "float32") -> FeatureCache:
         def engine(pooled: bool) -> Engine:
             size = self.run.settings.img_size
             try:

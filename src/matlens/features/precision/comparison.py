@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-
-from matlens.features.precision.instructions import FeaturePrecision
+from matlens.features.precision.answers import compared_answers, points_lost
 from matlens.models.head import AnyHead
+from matlens.settings.themes.feature_precision import FeatureArithmetic
 from matlens.types import Array, Labels
 
 MOST_LOST = 1.0
@@ -24,8 +23,8 @@ class PrecisionComparison:
     parity: the largest difference of a probability.
     """
 
-    asked: FeaturePrecision
-    used: FeaturePrecision
+    asked: FeatureArithmetic
+    used: FeatureArithmetic
     n_photos: int
     float32_accuracy: float
     accuracy: float
@@ -35,8 +34,7 @@ class PrecisionComparison:
     @property
     def lost(self) -> float:
         """Percentage points that the head loses on float32's features, which the model sees; below 0 it gains."""
-        # Rounded, so that 3 photos of 300 are one point and not a little more.
-        return round(100 * (self.accuracy - self.float32_accuracy), 6)
+        return points_lost(self.accuracy, self.float32_accuracy)
 
     @property
     def holds(self) -> bool:
@@ -56,14 +54,11 @@ class PrecisionComparison:
 
 
 def compare_precisions(head: AnyHead, shorter: Array, float32: Array, labels: Labels,
-                       asked: FeaturePrecision = "bfloat16") -> PrecisionComparison:
+                       asked: FeatureArithmetic = "bfloat16") -> PrecisionComparison:
     """Let a head that was trained on shorter features answer validation photos from both.
 
     Args:
         shorter, float32: pooled features (N, K) of the same photos. labels: (N,) their classes.
     """
-    after, before = (head.probabilities(features[:, None, None, :]) for features in (shorter, float32))
-    by_shorter, by_float32 = after.argmax(axis=1), before.argmax(axis=1)
-    return PrecisionComparison(
-        asked, asked, len(labels), float((by_float32 == labels).mean()), float((by_shorter == labels).mean()),
-        float((by_float32 == by_shorter).mean()), float(np.abs(after - before).max()))
+    before, after = (head.probabilities(features[:, None, None, :]) for features in (float32, shorter))
+    return PrecisionComparison(asked, asked, *compared_answers(before, after, labels))

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Literal
 
 from matlens.errors import DeviceError
 from matlens.system.openvino import import_openvino
-
-FeaturePrecision = Literal["float32", "bfloat16"]
 
 INFERENCE_HINTS = {"float32": "f32", "bfloat16": "bf16"}
 """OpenVINO's names, for its property INFERENCE_PRECISION_HINT."""

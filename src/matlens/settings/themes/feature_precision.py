@@ -37,7 +37,9 @@ def _of_heads(value: str, info: ValidationInfo) -> str:
     return value
 
 
-FeaturePrecision = Annotated[Literal["float32", "bfloat16"], AfterValidator(_of_heads), Setting(
+FeatureArithmetic = Literal["float32", "bfloat16"]
+
+FeaturePrecision = Annotated[FeatureArithmetic, AfterValidator(_of_heads), Setting(
     option="--feature-precision", panel=MACHINE, resumed="must agree", since=SECOND_VERSION,
     help="The arithmetic in which OpenVINO computes the features that a head is trained on. bfloat16 takes about 60 % "
          "of the time on a processor that has it (AVX512-BF16 or AMX). What is judged is computed in float32 in any "
